@@ -1,0 +1,103 @@
+"""Task and Split: what a data source gives to training, distillation and evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from medforge.client.data.pixels import PixelStore
+from medforge.errors import InvalidInput
+
+SplitKind = Literal["random", "grouped", "patient", "published", "procedural"]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images, their labels (int64 [n], position of the class's prompt) and, where known, the group of each image."""
+
+    images: PixelStore
+    labels: Tensor
+    groups: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.labels.dtype != torch.int64 or self.labels.shape != (len(self.images),):
+            raise InvalidInput(
+                f"Labels must be int64 [{len(self.images)}]; these are {self.labels.dtype} {list(self.labels.shape)}."
+            )
+        if self.groups is not None and len(self.groups) != len(self.images):
+            raise InvalidInput(f"There are {len(self.groups)} groups for {len(self.images)} images; give one per image.")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def by_class(self, classes: int | None = None) -> tuple[Tensor, ...]:
+        """Return, for each class, the positions of its images as int64 [n_c], ascending."""
+        count = int(self.labels.max()) + 1 if classes is None else classes
+        return tuple(torch.nonzero(self.labels == label).flatten() for label in range(count))
+
+
+@dataclass(frozen=True)
+class Task:
+    """A centre's task: three splits that share no image (nor group, nor patient) and one prompt per class.
+
+    `split` says how the splits were made, `score_by` what one prediction is about, and `flip` whether training may
+    mirror images left to right. Raises InvalidInput when a class is missing from a split.
+    """
+
+    name: str
+    prompts: tuple[str, ...]
+    train: Split
+    validation: Split
+    test: Split
+    split: SplitKind
+    score_by: Literal["patch", "slide"] = "patch"
+    flip: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.prompts) < 2:
+            raise InvalidInput(f"{self.name} has {len(self.prompts)} class; a task needs at least two.")
+        if self.score_by == "slide" and self.test.groups is None:
+            raise InvalidInput(f"{self.name} is scored by slide but its images name no slides.")
+        for part, split in self.splits.items():
+            _check_labels(self.name, part, split, self.prompts)
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """Return the three splits by name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+    def scoring_groups(self, split: Split) -> tuple[str, ...] | None:
+        """Return what `medforge.metrics.score` wants as groups: the slide ids when scored by slide, else None."""
+        return split.groups if self.score_by == "slide" else None
+
+
+def make_split(
+    images: PixelStore, labels: NDArray[np.int64], groups: Sequence[str] | None, indices: NDArray[np.int64]
+) -> Split:
+    """Cut the images at `indices` out of a whole data set; `labels` and `groups` belong to the whole."""
+    return Split(
+        images=images.select(indices),
+        labels=torch.from_numpy(labels[indices].astype(np.int64)),
+        groups=None if groups is None else tuple(groups[index] for index in indices),
+    )
+
+
+def _check_labels(name: str, part: str, split: Split, prompts: tuple[str, ...]) -> None:
+    found = set(split.labels.tolist())
+    beyond = sorted(found - set(range(len(prompts))))
+    if beyond:
+        raise InvalidInput(
+            f"{name} has {len(prompts)} prompts but its {part} split holds label {beyond[0]}; give one prompt per class."
+        )
+    missing = [prompt for label, prompt in enumerate(prompts) if label not in found]
+    if missing:
+        raise InvalidInput(
+            f"{name} has no image of class '{missing[0]}' in its {part} split; add images of that class"
+            " or choose another split."
+        )
