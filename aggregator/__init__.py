@@ -1,0 +1,1 @@
+"""The main branch: ledger, blobs, merge methods, strategies and the gRPC service."""

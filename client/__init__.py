@@ -1,0 +1,1 @@
+"""A centre: its data, training, distillation, workspace and push."""

@@ -1,0 +1,161 @@
+"""The base module: a frozen open_clip CLIP that everybody shares."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from medforge.errors import InvalidInput
+from medforge.files import canonical_json
+from medforge.tower import VisualTower, adaptable_sites, split_tower
+
+Tokenizer = Callable[[list[str]], Tensor]
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class BaseModule(nn.Module):
+    """Hold a frozen CLIP: image embeddings with or without weight changes, and cached prompt features.
+
+    ``sites`` names the Linear layers of ``visual`` that a plugin adapts. ``fingerprint`` (sha256, hex) digests the
+    architecture and the fp32 weights, so it is the same for every device and compute dtype.
+    """
+
+    def __init__(
+        self,
+        clip: nn.Module,
+        tokenizer: Tokenizer,
+        spec: str,
+        architecture: Mapping[str, object],
+        mean: Sequence[float],
+        std: Sequence[float],
+        device: str = "auto",
+        dtype: str = "fp32",
+    ) -> None:
+        super().__init__()
+        self.spec = spec
+        self.mean = (float(mean[0]), float(mean[1]), float(mean[2]))
+        self.std = (float(std[0]), float(std[1]), float(std[2]))
+        self.fingerprint = _fingerprint(clip, architecture, self.mean, self.std)
+        self.image_size = _image_size(clip)
+        self.logit_scale = float(clip.logit_scale.detach().exp())
+        self.device = choose_device(device)
+        self.dtype = _choose_dtype(dtype)
+        clip.visual = split_tower(clip.visual)
+        # cast once: casting frozen weights again at every call (autocast) is slower than not using bf16 at all
+        self.clip = clip.to(self.device, self.dtype).eval().requires_grad_(False)
+        self.sites = adaptable_sites(self.visual)
+        self.embed_dim = self._embedding_width()
+        self._tokenizer = tokenizer
+        self._prompt_features: dict[tuple[str, ...], Tensor] = {}
+
+    @property
+    def visual(self) -> VisualTower:
+        """The image encoder; site names are names of modules inside it."""
+        tower: VisualTower = self.clip.visual
+        return tower
+
+    def weight(self, site: str) -> Tensor:
+        """The frozen weight [out, in] at a site, in the compute dtype."""
+        weight: Tensor = self.visual.get_submodule(site).weight
+        return weight
+
+    def site_shape(self, site: str) -> tuple[int, int]:
+        """(out_features, in_features) of a site."""
+        rows, columns = self.weight(site).shape
+        return rows, columns
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """Bring uint8 pixels [n, 3, S, S] into the base's input space, on its device and in its dtype."""
+        mean, std = (torch.tensor(v, device=self.device).view(3, 1, 1) for v in (self.mean, self.std))
+        return ((pixels.to(self.device).float() / 255 - mean) / std).to(self.dtype)
+
+    def embed(self, images: Tensor, deltas: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Embed one batch of normalised images [n, 3, S, S], adding the weight change ``deltas[site]`` at its site.
+
+        Returns unnormalised embeddings [n, d] in float32, differentiable with respect to images and deltas.
+        """
+        images = images.to(self.device, self.dtype)
+        if not deltas:
+            embeddings: Tensor = self.visual(images)
+        else:
+            # added in float32, so that a small change is not lost to the rounding of a bf16 weight before the sum
+            changed = {
+                f"{site}.weight": (self.weight(site).float() + delta.to(self.device).float()).to(self.dtype)
+                for site, delta in deltas.items()
+            }
+            embeddings = functional_call(self.visual, changed, (images,))
+        return embeddings.float()
+
+    def embed_all(self, images: Tensor, deltas: Mapping[str, Tensor] | None = None, batch: int = 64) -> Tensor:
+        """Embed any number of normalised images without gradients, ``batch`` at a time; float32 [n, d]."""
+        with torch.inference_mode():
+            parts = [self.embed(images[part], deltas) for part in batches(len(images), batch)]
+            return torch.cat(parts) if parts else torch.empty(0, self.embed_dim, device=self.device)
+
+    def prompt_features(self, prompts: Sequence[str]) -> Tensor:
+        """Encode class prompts once per tuple; unit rows, float32 [C, d]."""
+        key = tuple(prompts)
+        if key not in self._prompt_features:
+            with torch.no_grad():
+                tokens = self._tokenizer(list(key)).to(self.device)
+                self._prompt_features[key] = F.normalize(self.clip.encode_text(tokens).float(), dim=-1)
+        return self._prompt_features[key]
+
+    def logits(self, embeddings: Tensor, prompts: Sequence[str]) -> Tensor:
+        """Logit scale × cosine similarity of image embeddings [n, d] and class prompts; float32 [n, C]."""
+        return self.logit_scale * F.normalize(embeddings.float(), dim=-1) @ self.prompt_features(prompts).T
+
+    def _embedding_width(self) -> int:
+        size = self.image_size
+        with torch.no_grad():
+            return self.visual(torch.zeros(1, 3, size, size, device=self.device, dtype=self.dtype)).shape[1]
+
+
+def batches(count: int, size: int) -> Iterator[slice]:
+    """Cut ``count`` items into consecutive slices of at most ``size``."""
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))
+
+
+def choose_device(name: str) -> torch.device:
+    """Resolve ``auto`` (CUDA where there is one, else CPU) or a torch device name.
+
+    Raises InvalidInput for a device that this machine lacks.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InvalidInput(f"device {name!r} is not available on this machine; use --device auto or cpu") from error
+    return device
+
+
+def _choose_dtype(name: str) -> torch.dtype:
+    if name not in _DTYPES:
+        raise InvalidInput(f"dtype {name!r} is not known; choose one of {', '.join(_DTYPES)}")
+    return _DTYPES[name]
+
+
+def _image_size(clip: nn.Module) -> int:
+    size = clip.visual.image_size
+    height, width = size if isinstance(size, tuple) else (size, size)
+    if height != width:
+        raise InvalidInput(f"the base module takes {height}×{width} images; choose one that takes square images")
+    return int(height)
+
+
+def _fingerprint(
+    clip: nn.Module, architecture: Mapping[str, object], mean: Sequence[float], std: Sequence[float]
+) -> str:
+    digest = hashlib.sha256(canonical_json({"architecture": architecture, "mean": list(mean), "std": list(std)}))
+    for name, tensor in sorted(clip.state_dict().items()):
+        digest.update(canonical_json([name, list(tensor.shape)]))
+        # viewed as bytes, not converted: the digest is of the weights themselves
+        digest.update(tensor.detach().cpu().float().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

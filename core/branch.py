@@ -1,0 +1,200 @@
+"""The branch: what one contributor submits."""
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from medforge.base_module import BaseModule
+from medforge.distilled import DistilledDataset, check_distilled
+from medforge.errors import BaseMismatch, CorruptFile, InvalidBranch
+from medforge.files import canonical_json, read_file, sha256_bytes, write_files
+from medforge.plugin import CONFIG_FILE, WEIGHTS_FILE, Plugin, PluginSettings, check_plugin
+
+MANIFEST_FILE = "manifest.json"
+DISTILLED_FILE = "distilled.safetensors"
+PLUGIN_DIRECTORY = "plugin"
+BRANCH_FILES = (f"{PLUGIN_DIRECTORY}/{CONFIG_FILE}", f"{PLUGIN_DIRECTORY}/{WEIGHTS_FILE}", DISTILLED_FILE)
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}$"
+
+
+class FileEntry(BaseModel):
+    """The digest (sha256, hex) and size (bytes) of one file of a branch."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    digest: str = Field(pattern=r"^[0-9a-f]{64}$")
+    size: int = Field(ge=0)
+
+
+class Manifest(BaseModel):
+    """Say what a branch is, who made it, from what, and which bytes belong to it. Holds no clock."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    contributor: str = Field(pattern=_NAME)
+    task: str = Field(pattern=_NAME)
+    prompts: tuple[str, ...] = Field(min_length=2, max_length=1000)
+    base: str = Field(pattern=r"^[0-9a-f]{64}$")
+    base_spec: str = Field(max_length=1000)
+    plugin: PluginSettings
+    ipc: int = Field(ge=1)
+    image_size: int = Field(ge=1)
+    training_images: int = Field(ge=1)
+    recipe: str = Field(max_length=100)
+    seed: int
+    validation: dict[str, float] = Field(default_factory=dict)
+    files: dict[str, FileEntry]
+    software: dict[str, str] = Field(default_factory=dict)
+
+    def to_bytes(self) -> bytes:
+        """Serialise canonically; the sha256 of these bytes is the branch's digest."""
+        return canonical_json(self.model_dump(mode="json"))
+
+    @classmethod
+    def parse(cls, data: bytes) -> "Manifest":
+        """Read a manifest; raises InvalidBranch naming the field that is wrong."""
+        try:
+            manifest = cls.model_validate_json(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(map(str, first["loc"])) or "the whole"
+            raise InvalidBranch(f"the manifest's {field} is wrong: {first['msg']}; commit the branch again") from error
+        if set(manifest.files) != set(BRANCH_FILES):
+            raise InvalidBranch(f"the manifest must list exactly {', '.join(BRANCH_FILES)}; commit the branch again")
+        if manifest.to_bytes() != data:
+            raise InvalidBranch("the manifest is not in its canonical spelling; commit the branch again")
+        return manifest
+
+    @property
+    def digest(self) -> str:
+        """The branch's content digest."""
+        return sha256_bytes(self.to_bytes())
+
+
+@dataclass(frozen=True, eq=False)
+class Branch:
+    """Hold a plugin, a distilled dataset, and the manifest that names their bytes."""
+
+    manifest: Manifest
+    plugin: Plugin
+    distilled: DistilledDataset
+
+    @property
+    def digest(self) -> str:
+        """The content digest: the sha256 of the canonical manifest."""
+        return self.manifest.digest
+
+    @classmethod
+    def build(
+        cls,
+        plugin: Plugin,
+        distilled: DistilledDataset,
+        *,
+        contributor: str,
+        task: str,
+        base: BaseModule,
+        training_images: int,
+        recipe: str,
+        seed: int,
+        validation: Mapping[str, float],
+    ) -> "Branch":
+        """Make a branch of what a centre trained and distilled, and check it; raises InvalidBranch."""
+        files = _files_of(plugin, distilled)
+        try:
+            manifest = Manifest(
+                contributor=contributor,
+                task=task,
+                prompts=distilled.prompts,
+                base=base.fingerprint,
+                base_spec=public_spec(base.spec),
+                plugin=plugin.settings,
+                ipc=distilled.ipc,
+                image_size=base.image_size,
+                training_images=training_images,
+                recipe=recipe,
+                seed=seed,
+                validation=dict(validation),
+                files={name: FileEntry(digest=sha256_bytes(data), size=len(data)) for name, data in files.items()},
+                software=software_versions(),
+            )
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise InvalidBranch(f"the branch's {first['loc'][0]} is wrong: {first['msg']}; change it") from error
+        branch = cls(manifest, plugin, distilled)
+        branch.check(base)
+        return branch
+
+    def blobs(self) -> dict[str, bytes]:
+        """The files the manifest names, by relative path."""
+        return _files_of(self.plugin, self.distilled)
+
+    @classmethod
+    def assemble(cls, manifest: bytes, blobs: Mapping[str, bytes]) -> "Branch":
+        """Put a branch together from received bytes, checking every size and digest.
+
+        Raises InvalidBranch or CorruptFile with the first thing that is wrong.
+        """
+        parsed = Manifest.parse(manifest)
+        for name, entry in parsed.files.items():
+            if name not in blobs:
+                raise InvalidBranch(f"the branch lacks {name}; push it again")
+            if len(blobs[name]) != entry.size or sha256_bytes(blobs[name]) != entry.digest:
+                raise CorruptFile(f"{name} is not what the manifest says (size or digest differ); commit or push it again")
+        prefix = f"{PLUGIN_DIRECTORY}/"
+        plugin = Plugin.parse({n.removeprefix(prefix): d for n, d in blobs.items() if n.startswith(prefix)})
+        distilled = DistilledDataset.from_bytes(blobs[DISTILLED_FILE])
+        if plugin.settings != parsed.plugin or distilled.prompts != parsed.prompts or distilled.ipc != parsed.ipc:
+            raise InvalidBranch("the manifest does not describe its plugin and distilled dataset; commit the branch again")
+        return cls(parsed, plugin, distilled)
+
+    def check(self, base: BaseModule) -> None:
+        """Check that the branch was made on ``base`` and is sound; raises BaseMismatch or InvalidBranch."""
+        if self.manifest.base != base.fingerprint or self.plugin.base_fingerprint != base.fingerprint:
+            raise BaseMismatch(
+                f"the branch was made on base module {self.manifest.base[:12]} ({self.manifest.base_spec}), "
+                f"but {base.fingerprint[:12]} ({public_spec(base.spec)}) is used here; train it on the forge's base"
+            )
+        check_plugin(self.plugin, base)
+        check_distilled(self.distilled, base)
+
+    def save(self, directory: Path) -> None:
+        """Write the branch; the manifest comes last, so a directory with a manifest is whole."""
+        write_files(directory, self.blobs())
+        write_files(directory, {MANIFEST_FILE: self.manifest.to_bytes()})
+
+    @classmethod
+    def load(cls, directory: Path) -> "Branch":
+        """Read a branch directory, checking every digest; raises InvalidInput, CorruptFile or InvalidBranch."""
+        manifest = read_file(directory / MANIFEST_FILE, "the branch manifest")
+        return cls.assemble(manifest, {name: read_file(directory / name, "the branch") for name in BRANCH_FILES})
+
+
+def public_spec(spec: str) -> str:
+    """Shorten a base spec to what may leave the house: a checkpoint's file name, not its path."""
+    architecture, colon, path = spec.partition(":")
+    return f"{Path(architecture).name}:{Path(path).name}" if colon and architecture != "hf-hub" else spec
+
+
+def software_versions() -> dict[str, str]:
+    """The versions that a result depends on."""
+    packages = ("medforge", "torch", "open_clip_torch", "peft", "numpy")
+    return {"python": platform.python_version()} | {name: _version(name) for name in packages}
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _files_of(plugin: Plugin, distilled: DistilledDataset) -> dict[str, bytes]:
+    files = {f"{PLUGIN_DIRECTORY}/{name}": data for name, data in plugin.files().items()}
+    return files | {DISTILLED_FILE: distilled.to_bytes()}

@@ -1,0 +1,91 @@
+"""The distilled dataset: a few learned images per class that stand in for a centre's private ones."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from medforge.base_module import BaseModule
+from medforge.errors import InvalidBranch
+from medforge.files import read_file, sha256_bytes, write_atomically
+from medforge.tensors import dump_tensors, parse_tensors
+
+
+@dataclass(frozen=True, eq=False)
+class DistilledDataset:
+    """Hold learned images [n, 3, S, S] (float16, the base's normalised space), labels [n] (int64) and class prompts."""
+
+    images: Tensor
+    labels: Tensor
+    prompts: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def ipc(self) -> int:
+        """Images per class, of the smallest class."""
+        return int(torch.bincount(self.labels, minlength=len(self.prompts)).min())
+
+    def pixels(self, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+        """The images as uint8 [n, 3, S, S], for showing."""
+        scale, shift = (torch.tensor(v).view(3, 1, 1) for v in (std, mean))
+        return ((self.images.float() * scale + shift).clamp(0, 1) * 255).round().to(torch.uint8)
+
+    @cached_property
+    def _bytes(self) -> bytes:
+        tensors = {"images": self.images.to(torch.float16), "labels": self.labels.to(torch.int64)}
+        return dump_tensors(tensors, {"prompts": list(self.prompts)})
+
+    def to_bytes(self) -> bytes:
+        """Serialise as safetensors, the same bytes for the same dataset."""
+        return self._bytes
+
+    @cached_property
+    def digest(self) -> str:
+        """The sha256 of the serialised dataset."""
+        return sha256_bytes(self._bytes)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, where: str = "the distilled dataset") -> "DistilledDataset":
+        """Read a serialised dataset; raises CorruptFile or InvalidBranch with the reason."""
+        tensors, metadata = parse_tensors(data, where)
+        prompts = metadata.get("prompts")
+        if set(tensors) != {"images", "labels"} or not isinstance(prompts, list):
+            raise InvalidBranch(f"{where} does not hold images, labels and prompts; distil it again")
+        if tensors["images"].dtype != torch.float16 or tensors["labels"].dtype != torch.int64:
+            raise InvalidBranch(f"{where} does not hold float16 images and int64 labels; distil it again")
+        return cls(tensors["images"], tensors["labels"], tuple(map(str, prompts)))
+
+    def save(self, path: Path) -> None:
+        """Write the dataset to a file."""
+        write_atomically(path, self._bytes)
+
+    @classmethod
+    def load(cls, path: Path) -> "DistilledDataset":
+        """Read a dataset from a file; raises InvalidInput, CorruptFile or InvalidBranch with the reason."""
+        return cls.from_bytes(read_file(path, "the distilled dataset"), str(path))
+
+
+def check_distilled(distilled: DistilledDataset, base: BaseModule) -> None:
+    """Check that a distilled dataset fits a base module: shapes, labels, every class there, every value finite.
+
+    Raises InvalidBranch with the first thing that is wrong.
+    """
+    images, labels, classes = distilled.images, distilled.labels, len(distilled.prompts)
+    size = base.image_size
+    if images.ndim != 4 or tuple(images.shape[1:]) != (3, size, size):
+        raise InvalidBranch(f"distilled images are {tuple(images.shape)} where (n, 3, {size}, {size}) is due; distil again")
+    if labels.ndim != 1 or len(labels) != len(images):
+        raise InvalidBranch(f"{len(images)} distilled images have labels of shape {tuple(labels.shape)}; distil again")
+    if classes < 2 or len(set(distilled.prompts)) != classes or not all(p.strip() for p in distilled.prompts):
+        raise InvalidBranch("class prompts must be two or more different texts; mend the task's prompts and commit again")
+    if len(labels) == 0 or int(labels.min()) < 0 or int(labels.max()) >= classes:
+        raise InvalidBranch(f"distilled labels must lie in 0…{classes - 1}, one for each prompt; distil again")
+    if distilled.ipc == 0:
+        raise InvalidBranch("a class has no distilled image; distil again")
+    if not images.isfinite().all():
+        raise InvalidBranch("a distilled image holds a value that is not finite; distil again with a lower pixel rate")

@@ -1,0 +1,69 @@
+"""Digests and durable writes."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from medforge.errors import InvalidInput
+
+
+def sha256_bytes(data: bytes) -> str:
+    """Digest bytes; 64 lower-case hex characters."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """Digest a file without reading it into memory at once."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def canonical_json(value: object) -> bytes:
+    """Encode a value as JSON with one possible spelling: sorted keys, no spaces, UTF-8, no NaN."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode()
+
+
+def digest_of_files(files: Mapping[str, bytes]) -> str:
+    """Digest a set of named files, independent of their order."""
+    return sha256_bytes(canonical_json({name: sha256_bytes(data) for name, data in files.items()}))
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in a directory durable."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that after a crash it holds either its old content or ``data``, whole and durable."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    sync_directory(path.parent)
+
+
+def write_files(directory: Path, files: Mapping[str, bytes]) -> None:
+    """Write named files (relative paths) below a directory, each atomically."""
+    for name, data in sorted(files.items()):
+        write_atomically(directory / name, data)
+
+
+def read_file(path: Path, what: str) -> bytes:
+    """Read a whole file.
+
+    Raises InvalidInput, naming ``what`` and the path, where it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidInput(f"cannot read {what} at {path}: {error.strerror or error}; check the path") from error

@@ -1,0 +1,188 @@
+"""The forge item: what the main branch adds to the base module."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from medforge.base_module import BaseModule
+from medforge.errors import BaseMismatch, CorruptFile, InvalidInput
+from medforge.files import canonical_json, digest_of_files, read_file, write_files
+from medforge.gate import PrototypeGate
+from medforge.mixing import mix
+from medforge.plugin import CONFIG_FILE, WEIGHTS_FILE, Plugin
+
+ITEM_FILE = "forge_item.json"
+GATE_FILE = "gate.safetensors"
+Level = Literal["output", "layer"]
+
+
+class ForgeItem(ABC):
+    """A merged model, given the base module."""
+
+    base_fingerprint: str
+
+    @abstractmethod
+    def logits(self, base: BaseModule, images: Tensor, prompts: Sequence[str]) -> Tensor:
+        """Class logits [n, C], float32, of normalised images; their softmax is the class probability."""
+
+    @abstractmethod
+    def _build_files(self) -> dict[str, bytes]: ...
+
+    @cached_property
+    def _files(self) -> dict[str, bytes]:
+        return self._build_files()
+
+    def files(self) -> dict[str, bytes]:
+        """The item as named files, the same bytes for the same item."""
+        return dict(self._files)
+
+    @cached_property
+    def digest(self) -> str:
+        """The sha256 of the item's files."""
+        return digest_of_files(self._files)
+
+    def save(self, directory: Path) -> None:
+        """Write the item's files."""
+        write_files(directory, self._files)
+
+    def check(self, base: BaseModule) -> None:
+        """Raise BaseMismatch where the item was merged on another base module."""
+        if self.base_fingerprint != base.fingerprint:
+            raise BaseMismatch(
+                f"the forge item belongs to base module {self.base_fingerprint[:12]}, not to {base.fingerprint[:12]}; "
+                "give the forge's base with --base"
+            )
+
+    @staticmethod
+    def load(directory: Path) -> "ForgeItem":
+        """Read an item's directory; raises InvalidInput or CorruptFile with the reason."""
+        paths = [p for p in sorted(directory.rglob("*")) if p.is_file() and not p.name.startswith(".")]
+        if directory / ITEM_FILE not in paths:
+            raise InvalidInput(f"{directory} holds no {ITEM_FILE}; make it with `medforge checkout`")
+        return ForgeItem.parse({str(p.relative_to(directory)): read_file(p, "the forge item") for p in paths})
+
+    @staticmethod
+    def parse(files: Mapping[str, bytes]) -> "ForgeItem":
+        """Read an item from its files; raises CorruptFile where they do not make one."""
+        try:
+            card = json.loads(files[ITEM_FILE])
+            if card["kind"] == "fused":
+                return FusedPlugin(_plugin(files, "plugin"))
+            members = tuple(
+                Member(m["branch"], _plugin(files, f"members/{m['branch']}"), float(m["coefficient"]))
+                for m in card["members"]
+            )
+            gate = PrototypeGate.from_bytes(files[GATE_FILE]) if card["gated"] else None
+            return Mixture(members, card["level"], gate)
+        except (KeyError, ValueError, TypeError) as error:
+            raise CorruptFile(f"the forge item is not whole ({error!r}); check it out again") from error
+
+
+@dataclass(frozen=True, eq=False)
+class FusedPlugin(ForgeItem):
+    """One merged plugin."""
+
+    plugin: Plugin
+
+    @property
+    def base_fingerprint(self) -> str:  # type: ignore[override]
+        """The base module the plugin changes."""
+        return self.plugin.base_fingerprint
+
+    def logits(self, base: BaseModule, images: Tensor, prompts: Sequence[str]) -> Tensor:
+        """Class logits of the base with the merged plugin: one forward pass."""
+        return base.logits(base.embed_all(images, self.plugin.deltas(base.device)), prompts)
+
+    def _build_files(self) -> dict[str, bytes]:
+        return {ITEM_FILE: canonical_json({"kind": "fused"})} | _under("plugin", self.plugin)
+
+
+@dataclass(frozen=True)
+class Member:
+    """One plugin of a mixture, the branch it came with, and its coefficient."""
+
+    branch: str
+    plugin: Plugin
+    coefficient: float
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture(ForgeItem):
+    """Plugins and the coefficients that weigh them (MedForge-Mixture).
+
+    At level ``output`` the class probabilities of every plugin are weighted and added (one forward pass a plugin); at
+    level ``layer`` the weight changes are (one forward pass in all). With a gate, each image goes to one plugin.
+    """
+
+    members: tuple[Member, ...]
+    level: Level
+    gate: PrototypeGate | None = None
+
+    @property
+    def base_fingerprint(self) -> str:  # type: ignore[override]
+        """The base module the members change."""
+        return self.members[0].plugin.base_fingerprint
+
+    def fold(self, device: torch.device | None = None) -> dict[str, Tensor]:
+        """Σ_k c_k ΔW_k at every site: the layer-level mixture as one weight change.
+
+        Raises InvalidInput for a mixture that cannot be folded: one of outputs, or a gated one.
+        """
+        if self.level != "layer" or self.gate is not None:
+            raise InvalidInput("only a layer-level mixture without a gate folds into one weight change; merge with --level layer")
+        sites = sorted({site for member in self.members for site in member.plugin.sites})
+        return {
+            site: torch.stack([m.coefficient * m.plugin.delta(site) for m in self.members]).sum(dim=0).to(device)
+            for site in sites
+        }
+
+    def logits(self, base: BaseModule, images: Tensor, prompts: Sequence[str]) -> Tensor:
+        """Class logits of the mixture (log-probabilities, at level ``output``)."""
+        if self.gate is not None:
+            return self._gated_logits(base, images, prompts, self.gate)
+        if self.level == "layer":
+            return base.logits(base.embed_all(images, self.fold(base.device)), prompts)
+        outputs = [base.logits(base.embed_all(images, m.plugin.deltas(base.device)), prompts) for m in self.members]
+        return mix(torch.stack(outputs).softmax(dim=-1), self.coefficients)
+
+    @property
+    def coefficients(self) -> Tensor:
+        """The members' coefficients [K]."""
+        return torch.tensor([m.coefficient for m in self.members])
+
+    def _gated_logits(self, base: BaseModule, images: Tensor, prompts: Sequence[str], gate: PrototypeGate) -> Tensor:
+        choice = gate.choose(base.embed_all(images))
+        logits = torch.empty(len(images), len(prompts), device=base.device)
+        for index, member in enumerate(self.members):
+            chosen = (choice == index).nonzero().squeeze(1)
+            if len(chosen):
+                embeddings = base.embed_all(images[chosen.to(images.device)], member.plugin.deltas(base.device))
+                logits[chosen] = base.logits(embeddings, prompts)
+        return logits
+
+    def _build_files(self) -> dict[str, bytes]:
+        card = {
+            "kind": "mixture",
+            "level": self.level,
+            "gated": self.gate is not None,
+            "members": [{"branch": m.branch, "coefficient": m.coefficient} for m in self.members],
+        }
+        files = {ITEM_FILE: canonical_json(card)}
+        for member in self.members:
+            files |= _under(f"members/{member.branch}", member.plugin)
+        return files | ({GATE_FILE: self.gate.to_bytes()} if self.gate else {})
+
+
+def _under(directory: str, plugin: Plugin) -> dict[str, bytes]:
+    return {f"{directory}/{name}": data for name, data in plugin.files().items()}
+
+
+def _plugin(files: Mapping[str, bytes], directory: str) -> Plugin:
+    return Plugin.parse({name: files[f"{directory}/{name}"] for name in (CONFIG_FILE, WEIGHTS_FILE)}, directory)

@@ -1,0 +1,61 @@
+"""Accuracy and AUC, by patch and by slide."""
+
+from collections.abc import Sequence
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+from torch.nn import functional as F
+
+from medforge.errors import InvalidInput
+
+
+class Metrics(BaseModel):
+    """Accuracy, AUC (macro one-vs-rest beyond two classes; NaN where only one class is there) and cross-entropy."""
+
+    model_config = ConfigDict(frozen=True)
+
+    acc: float
+    auc: float
+    loss: float
+
+
+def score(logits: Tensor, labels: Tensor, groups: Sequence[str] | None = None) -> Metrics:
+    """Score class logits [n, C] against labels [n].
+
+    With ``groups`` (one slide name an image) the mean of a slide's outputs is scored, once a slide (Spanhol et al.
+    2015 score patients so; the paper's BreakHis numbers are by slide).
+
+    Raises InvalidInput where there is nothing to score, or where images of one slide carry different labels.
+    """
+    if len(labels) == 0:
+        raise InvalidInput("there is no image to score; check the split")
+    logits, labels = logits.detach().double().cpu(), labels.cpu()
+    if groups is not None:
+        logits, labels = _by_slide(logits, labels, groups)
+    loss = F.cross_entropy(logits, labels)
+    accuracy = (logits.argmax(dim=1) == labels).double().mean()
+    return Metrics(acc=float(accuracy), auc=_auc(logits.softmax(dim=1), labels), loss=float(loss))
+
+
+def _by_slide(logits: Tensor, labels: Tensor, groups: Sequence[str]) -> tuple[Tensor, Tensor]:
+    names = sorted(set(groups))
+    index = torch.tensor([names.index(group) for group in groups])
+    count = torch.bincount(index).unsqueeze(1)
+    means = torch.zeros(len(names), logits.shape[1], dtype=logits.dtype).index_add_(0, index, logits) / count
+    slide_labels = torch.zeros(len(names), dtype=labels.dtype)
+    slide_labels[index] = labels
+    if not torch.equal(slide_labels[index], labels):
+        raise InvalidInput("images of one slide carry different labels; check the slide names")
+    return means, slide_labels
+
+
+def _auc(probabilities: Tensor, labels: Tensor) -> float:
+    present = [c for c in range(probabilities.shape[1]) if bool((labels == c).any())]
+    if len(present) < 2:
+        return float("nan")
+    # two classes give the same area from either side, so the mean over both is the binary AUC
+    return float(
+        sum(roc_auc_score((labels == c).numpy(), probabilities[:, c].numpy()) for c in present) / len(present)
+    )
