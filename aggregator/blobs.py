@@ -1,0 +1,157 @@
+"""Content-addressed files: streamed to disk, resumable, durable before they count as present."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from medforge.errors import CorruptFile, InvalidInput
+from medforge.files import sha256_bytes, sha256_file, sync_directory
+from medforge.proto.errors import MissingBlob, UploadConflict
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_LOCKS = 64
+
+
+def check_digest(digest: str) -> str:
+    """Return the digest unchanged; raise InvalidInput unless it is 64 lower-case hex digits."""
+    if not _DIGEST.fullmatch(digest):
+        raise InvalidInput(f"{digest[:80]!r} is not a blob digest; give the SHA-256 as 64 lower-case hex digits")
+    return digest
+
+
+class BlobStore:
+    """Keep files under their SHA-256 in one directory; a blob is present only once it is verified and fsynced.
+
+    Safe for any number of threads of one process. Nothing larger than one chunk is held in memory, except by `read` and `put`.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._partial = directory / "partial"
+        self._partial.mkdir(parents=True, exist_ok=True)
+        self._locks = [threading.Lock() for _ in range(_LOCKS)]
+
+    def path(self, digest: str) -> Path:
+        """Give where the blob lies, or would lie."""
+        check_digest(digest)
+        return self.directory / digest[:2] / digest
+
+    def has(self, digest: str) -> bool:
+        """Say whether the blob is present: whole, verified and durable."""
+        return self.path(digest).is_file()
+
+    def size(self, digest: str) -> int:
+        """Give the size of a present blob in bytes; raise MissingBlob if it is absent."""
+        try:
+            return self.path(digest).stat().st_size
+        except FileNotFoundError:
+            raise MissingBlob(f"blob {digest} is not in this forge; upload it first") from None
+
+    def read(self, digest: str) -> bytes:
+        """Read a whole blob and verify it; raise MissingBlob or, where the disk has altered it, CorruptFile."""
+        try:
+            data = self.path(digest).read_bytes()
+        except FileNotFoundError:
+            raise MissingBlob(f"blob {digest} is not in this forge; upload it first") from None
+        if sha256_bytes(data) != digest:
+            raise CorruptFile(f"{self.path(digest)} no longer has the digest it is named by; restore it from a backup")
+        return data
+
+    def chunks(self, digest: str, offset: int, size: int) -> Iterator[bytes]:
+        """Stream a blob from a byte offset on, in pieces of at most `size` bytes; raise MissingBlob if it is absent."""
+        self.size(digest)
+        with self.path(digest).open("rb") as file:
+            file.seek(offset)
+            while piece := file.read(size):
+                yield piece
+
+    def put(self, data: bytes) -> str:
+        """Store bytes durably and give their digest; storing the same bytes again changes nothing."""
+        digest = sha256_bytes(data)
+        with self._lock(digest):
+            if not self.has(digest):
+                temporary = self._partial / f"{digest}.put"
+                temporary.write_bytes(data)
+                self._keep(temporary, digest)
+        return digest
+
+    def partial_size(self, digest: str) -> int:
+        """Give how many bytes of the blob have been received: its size once it is present, 0 where nothing has come."""
+        for path in (self.path(digest), self._partial / digest):
+            try:
+                return path.stat().st_size
+            except FileNotFoundError:
+                continue
+        return 0
+
+    def append(self, digest: str, offset: int, chunk: bytes) -> int:
+        """Continue an upload at a byte offset and give the size received so far.
+
+        Bytes that another upload of the same blob has already brought are compared, not written again, so concurrent uploads
+        of one blob help each other. Raises UploadConflict where the offset lies past what has been received, or the bytes differ
+        from those received (then what was received is dropped, since nobody can tell yet which of the two is right).
+        """
+        with self._lock(digest):
+            if self.has(digest):
+                return self.size(digest)
+            path = self._partial / digest
+            received = self.partial_size(digest)
+            if offset > received:
+                raise UploadConflict(
+                    f"the upload of blob {digest} continues at byte {offset}, but {received} bytes have been received; "
+                    f"ask FindMissing and continue at byte {received}"
+                )
+            with path.open("r+b" if received else "wb") as file:
+                file.seek(offset)
+                overlap = chunk[: received - offset]
+                if overlap and file.read(len(overlap)) != overlap:
+                    path.unlink()
+                    raise UploadConflict(
+                        f"two uploads of blob {digest} differ from byte {offset} on; neither was kept, start again at byte 0"
+                    )
+                file.seek(offset + len(overlap))
+                file.write(chunk[len(overlap) :])
+            return max(received, offset + len(chunk))
+
+    def finish(self, digest: str, size: int) -> None:
+        """Verify a fully received blob and make it durable; finishing a present blob changes nothing.
+
+        Raises UploadConflict while bytes are missing, and CorruptFile (dropping what was received) on a wrong size or digest.
+        """
+        with self._lock(digest):
+            if self.has(digest):
+                return
+            path = self._partial / digest
+            received = self.partial_size(digest)
+            if received < size:
+                raise UploadConflict(
+                    f"the upload of blob {digest} ended after {received} of {size} bytes; "
+                    f"what came is kept, continue at byte {received}"
+                )
+            if size == 0:
+                path.touch()
+            actual = sha256_file(path)
+            if received != size or actual != digest:
+                path.unlink()
+                raise CorruptFile(
+                    f"the {received} bytes received as blob {digest} have the digest {actual}; "
+                    f"nothing was kept, upload the blob again from byte 0"
+                )
+            self._keep(path, digest)
+
+    def _lock(self, digest: str) -> threading.Lock:
+        return self._locks[int(check_digest(digest)[:4], 16) % _LOCKS]
+
+    def _keep(self, path: Path, digest: str) -> None:
+        target = self.path(digest)
+        if not target.parent.is_dir():
+            target.parent.mkdir(exist_ok=True)
+            sync_directory(self.directory)
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        path.replace(target)
+        sync_directory(target.parent)

@@ -1,0 +1,70 @@
+"""One round of the main branch: what was folded, how, and what came out."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from medforge.aggregator.merge import MethodSettings
+from medforge.errors import CorruptFile
+from medforge.files import canonical_json, sha256_bytes
+
+
+class TaskScore(BaseModel):
+    """Hold what the forge item scores on one task's distilled dataset: cross-entropy (nats) and accuracy in [0, 1]."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    loss: float
+    acc: float
+
+
+class Commit(BaseModel):
+    """Record one merge round; its digest covers its parent's, so the commits of a forge form a hash chain.
+
+    `parent` is the digest of the commit before it (None for the first), `branch` and the keys of `coefficients` are branch
+    digests, `base` is the base module's fingerprint, `item` the forge item's digest and `item_files` the blob digest of each
+    of its files. No clock and no forge id is inside: the same arrivals under the same settings give the same chain.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    parent: str | None
+    arrival: int
+    contributor: str
+    task: str
+    branch: str
+    method: MethodSettings
+    coefficients: dict[str, float]
+    metrics: dict[str, TaskScore]
+    seed: int
+    software: dict[str, str]
+    base: str
+    item: str
+    item_files: dict[str, str]
+
+    @cached_property
+    def content(self) -> bytes:
+        """Give the canonical JSON of the commit: the bytes that are stored, sent and digested."""
+        return canonical_json(self.model_dump(mode="json"))
+
+    @cached_property
+    def digest(self) -> str:
+        """Give the SHA-256 of `content` in hex."""
+        return sha256_bytes(self.content)
+
+    @classmethod
+    def parse(cls, content: bytes, digest: str) -> Commit:
+        """Read a commit back from its bytes; raise CorruptFile unless they are a commit with this digest."""
+        if sha256_bytes(content) != digest:
+            raise CorruptFile(f"commit {digest[:12]} does not have the digest it is known by; restore it from a backup")
+        try:
+            return cls.model_validate_json(content)
+        except ValidationError as error:
+            raise CorruptFile(
+                f"commit {digest[:12]} cannot be read by this version of medforge "
+                f"({error.error_count()} fields differ); use the version that wrote it"
+            ) from error

@@ -1,0 +1,291 @@
+"""A forge on disk: its settings, ledger and blobs, and the way a branch becomes an arrival."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from medforge.aggregator.blobs import BlobStore
+from medforge.aggregator.commit import Commit
+from medforge.aggregator.ledger import Arrival, Ledger
+from medforge.aggregator.merge import MethodSettings
+from medforge.base_module import BaseModule
+from medforge.branch import Branch, Manifest, public_spec
+from medforge.errors import BaseMismatch, CorruptFile, InvalidInput
+from medforge.files import canonical_json, read_file, write_atomically
+from medforge.forge_item import ForgeItem
+from medforge.proto.errors import MissingBlob, OverLimit
+
+SETTINGS_FILE = "forge.json"
+_FORGE_FACT = "forge"
+
+
+class ForgeSettings(BaseModel):
+    """Say what a forge is for good: its id, its base module (spec and fingerprint) and how it merges."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    forge: str
+    base_spec: str
+    base: str
+    method: MethodSettings
+    ledger: Literal["internal", "external"] = "internal"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Cap what a peer may send, in bytes: one chunk of an upload, one manifest, all files of one branch."""
+
+    chunk: int = 1 << 20
+    manifest: int = 1 << 20
+    branch: int = 1 << 30
+
+
+class Forge:
+    """Hold an open forge directory; make one with `Forge.establish` (to write) or `Forge.open` (to read)."""
+
+    def __init__(
+        self, directory: Path, settings: ForgeSettings, ledger: Ledger, limits: Limits, lock: FileLock | None
+    ) -> None:
+        self.directory = directory
+        self.settings = settings
+        self.ledger = ledger
+        self.limits = limits
+        self.blobs = BlobStore(directory / "blobs")
+        self.cache = directory / "cache"
+        self._lock = lock
+        self._admission = threading.Lock()
+
+    @classmethod
+    def establish(
+        cls,
+        directory: Path,
+        base: BaseModule,
+        method: MethodSettings,
+        ledger_url: str | None = None,
+        limits: Limits = Limits(),
+    ) -> Forge:
+        """Create a forge for a base module and a method, or reopen it for writing; until `close` no other process can.
+
+        Raises InvalidInput if another process has it open, or if it was made for another base module or method.
+        """
+        directory = _usable(directory)
+        lock = _lock(directory)
+        try:
+            if not (directory / SETTINGS_FILE).exists():
+                return cls._create(directory, base, method, ledger_url, limits, lock)
+            settings = _read_settings(directory)
+            _check_same(directory, settings, base, method)
+            return cls(directory, settings, _open_ledger(directory, settings, ledger_url), limits, lock)
+        except BaseException:
+            lock.release()
+            raise
+
+    @classmethod
+    def open(cls, directory: Path, ledger_url: str | None = None) -> Forge:
+        """Open an existing forge for reading, also while a server has it open; raise InvalidInput if there is none."""
+        if not (directory / SETTINGS_FILE).exists():
+            raise InvalidInput(
+                f"{directory} is not a forge (it has no {SETTINGS_FILE}); `medforge serve --forge` makes one"
+            )
+        settings = _read_settings(directory)
+        return cls(directory, settings, _open_ledger(directory, settings, ledger_url), Limits(), None)
+
+    @classmethod
+    def _create(
+        cls,
+        directory: Path,
+        base: BaseModule,
+        method: MethodSettings,
+        ledger_url: str | None,
+        limits: Limits,
+        lock: FileLock,
+    ) -> Forge:
+        ledger = Ledger(ledger_url or _internal_ledger(directory))
+        try:
+            bound = ledger.fact(_FORGE_FACT)
+            if bound is not None and ledger.arrivals():
+                raise InvalidInput(
+                    f"the ledger already belongs to forge {bound}, but {directory} has no {SETTINGS_FILE}; "
+                    f"restore that file from a backup or give an empty ledger"
+                )
+            settings = ForgeSettings(
+                forge=str(uuid.uuid4()),
+                base_spec=base.spec,
+                base=base.fingerprint,
+                method=method,
+                ledger="external" if ledger_url else "internal",
+            )
+            ledger.set_fact(_FORGE_FACT, settings.forge)
+            # The settings come last: a directory that has them has a ledger that knows the forge.
+            write_atomically(directory / SETTINGS_FILE, canonical_json(settings.model_dump(mode="json")))
+        except BaseException:
+            ledger.close()
+            raise
+        return cls(directory, settings, ledger, limits, lock)
+
+    def close(self) -> None:
+        """Close the ledger and let other processes write to the directory."""
+        self.ledger.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    def accept(self, manifest: bytes, base: BaseModule) -> Arrival:
+        """Check a branch whose files are in the blob store, and give it the next arrival number, durably.
+
+        A branch that has arrived before keeps its arrival. One branch at a time is held in memory. Raises InvalidBranch,
+        BaseMismatch, CorruptFile, MissingBlob (files not, or not wholly, uploaded) or OverLimit.
+        """
+        if len(manifest) > self.limits.manifest:
+            raise OverLimit(
+                f"the manifest has {len(manifest)} bytes where {self.limits.manifest} are admitted; shorten it"
+            )
+        parsed = Manifest.parse(manifest)
+        known = self.ledger.arrival_of(parsed.digest)
+        if known is not None:
+            return known
+        size = sum(entry.size for entry in parsed.files.values())
+        if size > self.limits.branch:
+            raise OverLimit(
+                f"the branch has {size} bytes where this forge admits {self.limits.branch}; "
+                f"use a smaller rank or fewer distilled images, or ask the forge for a higher limit"
+            )
+        if parsed.base != self.settings.base:
+            raise BaseMismatch(
+                f"the branch was made on base module {parsed.base[:12]} ({parsed.base_spec}), but this forge stands on "
+                f"{self.settings.base[:12]} ({public_spec(self.settings.base_spec)}); train it on the forge's base"
+            )
+        with self._admission:
+            self._assemble(manifest, parsed).check(base)
+            self.blobs.put(manifest)
+            return self.ledger.add_arrival(parsed.digest, parsed.contributor, parsed.task, size)
+
+    def admit(self, branch: Branch, base: BaseModule) -> Arrival:
+        """Store a branch that is already in memory and accept it, as a Flower reply or a replay does."""
+        for data in branch.blobs().values():
+            self.blobs.put(data)
+        return self.accept(branch.manifest.to_bytes(), base)
+
+    def load_branch(self, arrival: int) -> Branch:
+        """Read an arrival's branch back, every digest checked; raise MissingBlob for a number that has not arrived."""
+        entry = self.ledger.arrival(arrival)
+        if entry is None:
+            raise MissingBlob(f"arrival {arrival} is not in this forge; `medforge log` lists the arrivals")
+        manifest = self.blobs.read(entry.branch)
+        return self._assemble(manifest, Manifest.parse(manifest))
+
+    def store_item(self, item: ForgeItem) -> dict[str, str]:
+        """Store a forge item's files durably as blobs and give their digests by path, for `Commit.item_files`."""
+        return {path: self.blobs.put(data) for path, data in item.files().items()}
+
+    def load_item(self, commit: Commit) -> ForgeItem:
+        """Read the forge item of a commit; raise MissingBlob or CorruptFile if the blobs do not give it back."""
+        item = ForgeItem.parse({path: self.blobs.read(digest) for path, digest in commit.item_files.items()})
+        if item.digest != commit.item:
+            raise CorruptFile(
+                f"the forge item of commit {commit.digest[:12]} has another digest; restore the blobs from a backup"
+            )
+        return item
+
+    def find_commit(self, digest: str | None) -> Commit:
+        """Find a commit by its digest, or the head where none is given; raise MissingBlob with the remedy if there is none."""
+        commit = self.ledger.commit(digest) if digest else self.ledger.head()
+        if commit is None and digest:
+            raise MissingBlob(f"commit {digest} is not on this forge's main branch; `medforge log` lists its commits")
+        if commit is None:
+            raise MissingBlob("this forge's main branch has no commit yet; push a branch and wait until it is folded")
+        return commit
+
+    def _assemble(self, manifest: bytes, parsed: Manifest) -> Branch:
+        for path, entry in parsed.files.items():
+            if not self.blobs.has(entry.digest):
+                received = self.blobs.partial_size(entry.digest)
+                raise MissingBlob(
+                    f"{path} (blob {entry.digest}) has not been uploaded: {received} of {entry.size} bytes are here; "
+                    f"upload the rest, then submit again"
+                )
+        return Branch.assemble(manifest, {path: self.blobs.read(entry.digest) for path, entry in parsed.files.items()})
+
+
+def _usable(directory: Path) -> Path:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInput(
+            f"the forge directory {directory} cannot be made ({error.strerror}); choose another"
+        ) from error
+    return directory
+
+
+def _lock(directory: Path) -> FileLock:
+    lock = FileLock(directory / "lock", thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InvalidInput(
+            f"another process serves the forge {directory}; stop it first, or push to the address it listens on"
+        ) from None
+    except OSError as error:
+        raise InvalidInput(
+            f"the forge directory {directory} cannot be written ({error.strerror}); mend its rights"
+        ) from error
+    return lock
+
+
+def _read_settings(directory: Path) -> ForgeSettings:
+    path = directory / SETTINGS_FILE
+    try:
+        return ForgeSettings.model_validate_json(read_file(path, "the forge settings"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "content"
+        raise CorruptFile(
+            f"{path} is not a forge's settings ({field}: {first['msg']}); restore it from a backup"
+        ) from error
+
+
+def _check_same(directory: Path, settings: ForgeSettings, base: BaseModule, method: MethodSettings) -> None:
+    if settings.base != base.fingerprint:
+        raise InvalidInput(
+            f"the forge {directory} stands on base module {settings.base[:12]} ({settings.base_spec}), not on "
+            f"{base.fingerprint[:12]} ({base.spec}); serve it with --base {settings.base_spec} or choose another directory"
+        )
+    if settings.method != method:
+        wanted, given = (m.model_dump(mode="json") for m in (settings.method, method))
+        different = ", ".join(
+            f"{name}={wanted[name]!r} (not {given[name]!r})" for name in wanted if wanted[name] != given[name]
+        )
+        raise InvalidInput(
+            f"the forge {directory} was made with {different}; serve it with these settings or choose another directory"
+        )
+
+
+def _internal_ledger(directory: Path) -> str:
+    return f"sqlite:///{(directory / 'ledger.sqlite').resolve()}"
+
+
+def _open_ledger(directory: Path, settings: ForgeSettings, url: str | None) -> Ledger:
+    if settings.ledger == "external" and url is None:
+        raise InvalidInput(
+            f"the forge {directory} keeps its ledger in another database; give its address with --ledger"
+        )
+    if settings.ledger == "internal" and url is not None:
+        raise InvalidInput(f"the forge {directory} keeps its ledger in its own directory; leave --ledger out")
+    if url is None and not (directory / "ledger.sqlite").exists():
+        raise CorruptFile(f"the forge {directory} has lost its ledger.sqlite; restore it from a backup")
+    ledger = Ledger(url or _internal_ledger(directory))
+    bound = ledger.fact(_FORGE_FACT)
+    if bound != settings.forge:
+        ledger.close()
+        raise CorruptFile(
+            f"the ledger belongs to forge {bound or 'nobody'}, not to {settings.forge} in {directory}; "
+            f"give this forge's own ledger or restore it from a backup"
+        )
+    return ledger
