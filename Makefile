@@ -1,0 +1,55 @@
+# The two commands on a bare machine: `make demo` and `make test`. Both set up .venv first.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ROOMS := core proto client aggregator simulation
+STRICT := --config-settings editable_mode=strict
+
+# torch starts a thread per core in each of several processes; one thread each is faster on few cores
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: install demo test lint proto base clean
+.DEFAULT_GOAL := install
+
+install: $(VENV)/.linked
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]" $(STRICT)
+	@touch $@
+
+# a strict editable install links file by file, so it is made again when a file comes or goes
+$(VENV)/.linked: $(VENV)/.installed $(VENV)/.files
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable . $(STRICT)
+	@touch $@
+
+$(VENV)/.files: FORCE | $(VENV)/.installed
+	@find $(ROOMS) -type f -not -name '*.pyc' | LC_ALL=C sort > $@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+FORCE:
+
+demo: install
+	$(BIN)/medforge simulate
+
+test: install
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q
+
+lint: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m medforge.proto.generate --check
+
+proto: install
+	$(BIN)/python -m medforge.proto.generate
+
+# rebuild the embedded base module (under 30 minutes on 2 cores)
+base: install
+	OMP_NUM_THREADS=2 $(BIN)/python -m pretraining.tiny
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
