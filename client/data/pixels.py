@@ -44,9 +44,9 @@ class Storage:
 
     def __post_init__(self) -> None:
         if self.budget < 0:
-            raise InvalidInput(f"The memory budget is {self.budget} bytes; give 0 or more.")
+            raise InvalidInput(f"the memory budget is {self.budget} bytes; give 0 or more")
         if self.threads < 0:
-            raise InvalidInput(f"The option threads={self.threads} is negative; give 1 or more.")
+            raise InvalidInput(f"the option threads={self.threads} is negative; give 1 or more")
 
     @property
     def workers(self) -> int:
@@ -83,7 +83,7 @@ class PixelBank:
 
     def __init__(self, source: ImageSource, image_size: int, storage: Storage) -> None:
         if image_size < 1:
-            raise InvalidInput(f"The image size is {image_size} pixels; give 1 or more.")
+            raise InvalidInput(f"the image size is {image_size} pixels; give 1 or more")
         self.source = source
         self.names = tuple(source.names)
         self.image_size = image_size
@@ -98,7 +98,7 @@ class PixelBank:
         """Return copies of the images at `indices` as uint8 [k, 3, S, S], decoding those not yet decoded."""
         with self._lock:
             pixels = self._ensure(indices)
-            return torch.from_numpy(np.array(pixels[indices]))
+            return torch.from_numpy(np.asarray(pixels[indices]))
 
     def prepare(self, indices: NDArray[np.int64], report: Callable[[int, int], None] | None = None) -> None:
         """Decode the images at `indices` by chunks, calling `report(done, total)` after each."""
@@ -154,13 +154,14 @@ class PixelStore:
         return len(self.indices)
 
     def __getitem__(self, indices: Indices) -> Tensor:
-        """Return images as a new uint8 tensor [k, 3, S, S], in the order asked for.
+        """Return images as a new uint8 tensor [k, 3, S, S], in the order asked for; a boolean mask selects.
 
         Raises InvalidInput, naming the file, when an image cannot be decoded; IndexError beyond the end.
         """
         if isinstance(indices, slice):
             return self.bank.take(self.indices[indices])
-        return self.bank.take(self.indices[np.asarray(indices, dtype=np.int64).reshape(-1)])
+        positions = np.asarray(indices.cpu() if isinstance(indices, Tensor) else indices).reshape(-1)
+        return self.bank.take(self.indices[positions if positions.size else positions.astype(np.int64)])
 
     def prepare(self, report: Callable[[int, int], None] | None = None) -> None:
         """Decode every image of this store now, so that an unreadable one is found before work starts on the others."""
@@ -171,8 +172,15 @@ class _Decoded:
     """Images that somebody else already decoded."""
 
     def __init__(self, pixels: Tensor, names: Sequence[str] | None) -> None:
-        if pixels.dtype != torch.uint8 or pixels.ndim != 4 or pixels.shape[1] != 3 or pixels.shape[2] != pixels.shape[3]:
-            raise InvalidInput(f"Decoded images must be uint8 [n, 3, S, S]; these are {pixels.dtype} {list(pixels.shape)}.")
+        if (
+            pixels.dtype != torch.uint8
+            or pixels.ndim != 4
+            or pixels.shape[1] != 3
+            or pixels.shape[2] != pixels.shape[3]
+        ):
+            raise InvalidInput(
+                f"decoded images must be uint8 [n, 3, S, S]; these are {pixels.dtype} {list(pixels.shape)}"
+            )
         self.pixels = pixels.numpy()
         self.names = tuple(names) if names is not None else tuple(str(index) for index in range(len(pixels)))
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
+import weakref
+from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,14 +62,7 @@ class FileRoom:
 
     def _create(self, shape: Shape, cache: Path | None) -> NDArray[np.uint8]:
         try:
-            if self.path is None:
-                file = tempfile.TemporaryFile()
-            else:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                _sweep(self.path)
-                self._unfinished = self.path.with_name(f"{self.path.stem}.{os.getpid()}.unfinished")
-                file = open(self._unfinished, "w+b")
-            with file:
+            with self._new_file() as file:
                 _reserve(file.fileno(), self.size)
                 return np.memmap(file, dtype=np.uint8, mode="r+", shape=shape)
         except OSError as error:
@@ -76,9 +70,20 @@ class FileRoom:
                 self._unfinished.unlink(missing_ok=True)
             where = cache or tempfile.gettempdir()
             raise InvalidInput(
-                f"The decoded images need {self.size / 2**30:.1f} GiB in {where}, which cannot be written"
-                f" ({error.strerror}); free some space, name another cache folder or raise the memory budget."
+                f"the decoded images need {self.size / 2**30:.1f} GiB in {where}, which cannot be written"
+                f" ({error.strerror}); free some space, name another cache folder or raise the memory budget"
             ) from error
+
+    def _new_file(self) -> IO[bytes]:
+        if self.path is None:
+            return tempfile.TemporaryFile()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(self.path)
+        prefix = f"{self.path.stem}.{os.getpid()}."
+        descriptor, name = tempfile.mkstemp(".unfinished", prefix, self.path.parent)
+        self._unfinished = Path(name)
+        weakref.finalize(self, self._unfinished.unlink, missing_ok=True)
+        return os.fdopen(descriptor, "w+b")
 
     def finish(self) -> None:
         """Flush the file and give it its final name."""
@@ -86,12 +91,10 @@ class FileRoom:
             return
         assert isinstance(self.pixels, np.memmap)
         self.pixels.flush()
-        os.replace(self._unfinished, self.path)
+        # Somebody else may have swept or emptied the cache folder meanwhile; the map itself stays good.
+        with suppress(FileNotFoundError):
+            self._unfinished.replace(self.path)
         self._unfinished = None
-
-    def __del__(self) -> None:
-        if getattr(self, "_unfinished", None) is not None:
-            self._unfinished.unlink(missing_ok=True)  # type: ignore[union-attr]
 
 
 def _digest(shape: Shape, key: str) -> str:
@@ -103,15 +106,13 @@ def _reserve(descriptor: int, size: int) -> None:
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(descriptor, 0, max(size, 1))
     else:
-        if shutil.disk_usage(tempfile.gettempdir()).free < size:
-            raise OSError(28, "No space left on device")
-        os.truncate(descriptor, size)
+        os.truncate(descriptor, max(size, 1))
 
 
 def _sweep(path: Path) -> None:
     """Remove what killed processes left of the same file."""
     for left in path.parent.glob(f"{path.stem}.*.unfinished"):
-        owner = left.name.split(".")[-2]
+        owner = left.name.split(".")[-3]
         if owner.isdigit() and not _alive(int(owner)):
             left.unlink(missing_ok=True)
 

@@ -28,10 +28,10 @@ class Split:
     def __post_init__(self) -> None:
         if self.labels.dtype != torch.int64 or self.labels.shape != (len(self.images),):
             raise InvalidInput(
-                f"Labels must be int64 [{len(self.images)}]; these are {self.labels.dtype} {list(self.labels.shape)}."
+                f"labels must be int64 [{len(self.images)}]; these are {self.labels.dtype} {list(self.labels.shape)}"
             )
         if self.groups is not None and len(self.groups) != len(self.images):
-            raise InvalidInput(f"There are {len(self.groups)} groups for {len(self.images)} images; give one per image.")
+            raise InvalidInput(f"there are {len(self.groups)} groups for {len(self.images)} images; give one per image")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -61,9 +61,9 @@ class Task:
 
     def __post_init__(self) -> None:
         if len(self.prompts) < 2:
-            raise InvalidInput(f"{self.name} has {len(self.prompts)} class; a task needs at least two.")
+            raise InvalidInput(f"{self.name} has {len(self.prompts)} class; a task needs at least two")
         if self.score_by == "slide" and self.test.groups is None:
-            raise InvalidInput(f"{self.name} is scored by slide but its images name no slides.")
+            raise InvalidInput(f"{self.name} is scored by slide but its images name no slides")
         for part, split in self.splits.items():
             _check_labels(self.name, part, split, self.prompts)
 
@@ -93,11 +93,11 @@ def _check_labels(name: str, part: str, split: Split, prompts: tuple[str, ...]) 
     beyond = sorted(found - set(range(len(prompts))))
     if beyond:
         raise InvalidInput(
-            f"{name} has {len(prompts)} prompts but its {part} split holds label {beyond[0]}; give one prompt per class."
+            f"{name} has {len(prompts)} prompts but its {part} split holds label {beyond[0]}; give one prompt per class"
         )
     missing = [prompt for label, prompt in enumerate(prompts) if label not in found]
     if missing:
         raise InvalidInput(
             f"{name} has no image of class '{missing[0]}' in its {part} split; add images of that class"
-            " or choose another split."
+            " or choose another split"
         )

@@ -1,0 +1,61 @@
+"""The last step of every source of files: from labelled paths and a split to a Task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from medforge.client.data.files import ImageFiles
+from medforge.client.data.pixels import ImageSource, PixelBank, PixelStore
+from medforge.client.data.request import Request
+from medforge.client.data.splits import Index, Parts
+from medforge.client.data.task import SplitKind, Task, make_split
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Images of a whole data set with the label and, where known, the group of each."""
+
+    source: ImageSource
+    labels: Index
+    groups: Sequence[str] | None = None
+
+
+def labelled_files(
+    paths: Sequence[Path],
+    labels: Sequence[int],
+    root: Path,
+    groups: Sequence[str] | None = None,
+    crop: int | None = None,
+) -> Labelled:
+    """Gather files with one label (and group) each; `root` is what their names are relative to."""
+    return Labelled(ImageFiles(paths, root, crop), np.array(labels, dtype=np.int64), groups)
+
+
+def make_task(
+    request: Request,
+    name: str,
+    prompts: Sequence[str],
+    data: Labelled,
+    parts: Parts,
+    split: SplitKind,
+    score_by: Literal["patch", "slide"] = "patch",
+    flip: bool = False,
+) -> Task:
+    """Put one bank of pixels under three splits."""
+    store = PixelStore(PixelBank(data.source, request.image_size, request.storage))
+
+    return Task(
+        name=name,
+        prompts=tuple(prompts),
+        train=make_split(store, data.labels, data.groups, parts.train),
+        validation=make_split(store, data.labels, data.groups, parts.validation),
+        test=make_split(store, data.labels, data.groups, parts.test),
+        split=split,
+        score_by=score_by,
+        flip=flip,
+    )

@@ -1,0 +1,61 @@
+"""From an image to the pixels that a base module sees: RGB, shortest side S, centre square."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from medforge.errors import CorruptFile, InvalidInput
+
+WIDE_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+"""Pillow's modes of more than 8 bits, which it clips instead of scaling when asked for RGB."""
+
+_BROKEN = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+
+
+def to_pixels(image: Image.Image, size: int, crop: int | None = None) -> NDArray[np.uint8]:
+    """Convert to RGB, crop a centred square of at most `crop` pixels, resize and crop as CLIP does; uint8 [3, S, S].
+
+    The shortest side becomes `size` with Pillow's antialiased bicubic filter, then the centre is cut out: open_clip's
+    and torchvision's `Resize(S, BICUBIC)` and `CenterCrop(S)`, to the byte.
+    """
+    image = image.convert("RGB")
+    if crop is not None:
+        image = _centre(image, min(crop, image.width, image.height))
+    shortest, longest = sorted(image.size)
+    other = int(size * longest / shortest)
+    target = (size, other) if image.width <= image.height else (other, size)
+    if target != image.size:
+        image = image.resize(target, Image.Resampling.BICUBIC)
+    return np.ascontiguousarray(np.asarray(_centre(image, size)).transpose(2, 0, 1))
+
+
+def read_image(path: Path, size: int, crop: int | None = None) -> NDArray[np.uint8]:
+    """Decode one file to uint8 [3, S, S].
+
+    Raises CorruptFile when it is no image or a truncated one, InvalidInput when it holds more than 8 bits a channel or
+    more than one picture; both name the file.
+    """
+    try:
+        with Image.open(path) as image:
+            # A multi-picture JPEG holds previews of the same picture; any other such file holds several.
+            if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+                raise InvalidInput(f"{path} holds {image.n_frames} pictures; save each as a file of its own")  # type: ignore[attr-defined]
+            if image.mode in WIDE_MODES:
+                raise InvalidInput(f"{path} has more than 8 bits a channel; save it as 8 bits with the window you need")
+            return to_pixels(image, size, crop)
+    except UnidentifiedImageError as error:
+        raise CorruptFile(f"{path} is not a readable image; replace or remove it") from error
+    except _BROKEN as error:
+        raise CorruptFile(f"{path} cannot be decoded ({error}); replace or remove it") from error
+
+
+def _centre(image: Image.Image, side: int) -> Image.Image:
+    left = round((image.width - side) / 2.0)
+    top = round((image.height - side) / 2.0)
+    return image.crop((left, top, left + side, top + side))

@@ -1,0 +1,78 @@
+"""What a person asked for with `NAME:PATH[,option=value]*`, taken apart."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medforge.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from medforge.client.data.pixels import Storage
+
+_TRAILING_OPTION = re.compile(r"^(?P<rest>.*),(?P<key>[a-z_]+)=(?P<value>[^,]*)$", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One source to open: its name, its path as typed, its options, and how to store and split what it holds."""
+
+    name: str
+    place: str
+    image_size: int
+    seed: int
+    storage: Storage
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def path(self) -> Path:
+        """Return the place as a path."""
+        return Path(self.place).expanduser()
+
+    def folder(self) -> Path:
+        """Return the path; raises InvalidInput unless it is a folder."""
+        if not self.path.exists():
+            raise InvalidInput(f"{self.name}: the folder {self.path} does not exist; check the path")
+        if not self.path.is_dir():
+            raise InvalidInput(f"{self.name}: {self.path} is not a folder; name the folder that holds the data set")
+        return self.path
+
+    def choice(self, option: str, allowed: Collection[str], default: str) -> str:
+        """Return the value of an option that may take only some values."""
+        value = self.options.get(option, default)
+        if value not in allowed:
+            raise InvalidInput(f"{self.name}: option {option}={value} is unknown; choose {' or '.join(allowed)}")
+        return value
+
+
+def split_source(source: str) -> tuple[str, str, dict[str, str]]:
+    """Take `NAME:PLACE[,key=value]*` apart into name, place and options.
+
+    A path may itself hold commas and equal signs: options are cut off from the right, and only as long as what is
+    left is not an existing path. Raises InvalidInput without a name or a place, or when an option comes twice.
+    """
+    name, colon, place = source.partition(":")
+    if not colon or not name or not place:
+        raise InvalidInput(f"the source '{source}' is not of the form NAME:PATH; for example folder:DIRECTORY")
+    options: dict[str, str] = {}
+    while not Path(place).expanduser().exists():
+        match = _TRAILING_OPTION.match(place)
+        if match is None:
+            break
+        if match["key"] in options:
+            raise InvalidInput(f"{name}: option {match['key']} is given twice in '{source}'; give it once")
+        options[match["key"]] = match["value"]
+        place = match["rest"]
+    if not place:
+        raise InvalidInput(f"the source '{source}' names no path; write NAME:PATH, then its options")
+    return name, place, dict(reversed(options.items()))
+
+
+def whole_number(name: str, option: str, value: str, least: int) -> int:
+    """Return an option's value as an integer; raises InvalidInput below `least` or when it is none."""
+    if not re.fullmatch(r"\d{1,9}", value) or int(value) < least:
+        raise InvalidInput(f"{name}: option {option}={value} must be a whole number of at least {least}")
+    return int(value)
