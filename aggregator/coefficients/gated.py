@@ -1,0 +1,38 @@
+"""Coefficients that depend on the image: the nearest class mean of the distilled data chooses the plugin (ours)."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from medforge.gate import PrototypeGate
+
+
+def gate_of(embeddings: Sequence[Tensor], labels: Sequence[Tensor], classes: Sequence[int]) -> PrototypeGate:
+    """Make a gate from the base embeddings [n_k, d] and labels [n_k] of every branch's distilled data, in member order.
+
+    The prototypes are the class means, which distribution matching makes equal to those of the private images.
+    """
+    return PrototypeGate.of(
+        [
+            torch.stack([rows[label == c].mean(dim=0) for c in range(count)])
+            for rows, label, count in zip(embeddings, labels, classes, strict=True)
+        ]
+    )
+
+
+def choices(gate: PrototypeGate, embeddings: Sequence[Tensor]) -> list[Tensor]:
+    """Give the index of the chosen member for every image of every dataset."""
+    return [gate.choose(rows) for rows in embeddings]
+
+
+def chosen_shares(chosen: Sequence[Tensor], tasks: Sequence[str], members: int) -> list[float]:
+    """Average over tasks the share of images that each member is chosen for; sums to 1."""
+    pooled: dict[str, list[Tensor]] = defaultdict(list)
+    for choice, task in zip(chosen, tasks, strict=True):
+        pooled[task].append(choice)
+    # tasks in a fixed order: a floating-point sum depends on it
+    shares = [torch.bincount(torch.cat(pooled[t]), minlength=members).double() for t in sorted(pooled)]
+    means: list[float] = torch.stack([counts / counts.sum() for counts in shares]).mean(dim=0).tolist()
+    return means

@@ -1,0 +1,62 @@
+"""The objective of every coefficient search: mean over tasks of cross-entropy on the arrived distilled datasets."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from medforge.aggregator.commit import TaskScore
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Hold a forge item's log-probabilities [n, C] on one distilled dataset of a task, beside its labels [n]."""
+
+    task: str
+    log_probabilities: Tensor
+    labels: Tensor
+
+    def losses(self) -> Tensor:
+        """Cross-entropy of every image, float64 [n]."""
+        rows = torch.arange(len(self.labels), device=self.log_probabilities.device)
+        return -self.log_probabilities.double()[rows, self.labels.to(rows.device)]
+
+    def hits(self) -> Tensor:
+        """1 where the most probable class is the label, else 0; float64 [n]."""
+        return (self.log_probabilities.argmax(1) == self.labels.to(self.log_probabilities.device)).double()
+
+
+def image_shares(tasks: Sequence[str], sizes: Sequence[int]) -> list[float]:
+    """Weigh one image of each dataset so that a weighted sum over images is a mean over tasks of means over images.
+
+    Datasets of the same task are pooled. The shares of all images sum to 1.
+    """
+    totals: dict[str, int] = defaultdict(int)
+    for task, size in zip(tasks, sizes, strict=True):
+        totals[task] += size
+    return [1 / (len(totals) * totals[task]) for task in tasks]
+
+
+def task_scores(parts: Iterable[Scored]) -> dict[str, TaskScore]:
+    """Score every task: mean cross-entropy (nats) and accuracy over all images of its datasets."""
+    losses: dict[str, list[Tensor]] = defaultdict(list)
+    hits: dict[str, list[Tensor]] = defaultdict(list)
+    for part in parts:
+        losses[part.task].append(part.losses())
+        hits[part.task].append(part.hits())
+    return {
+        task: TaskScore(loss=float(torch.cat(losses[task]).mean()), acc=float(torch.cat(hits[task]).mean()))
+        for task in sorted(losses)
+    }
+
+
+def mean_loss(scores: Mapping[str, TaskScore]) -> float:
+    """Average the cross-entropy over tasks."""
+    return sum(score.loss for score in scores.values()) / len(scores)
+
+
+def penalty(weights: Sequence[float], l1: float) -> float:
+    """Give l1 · mean|w|, the regularisation of LoRAHub (Huang et al. 2023) and MedForge."""
+    return l1 * sum(map(abs, weights)) / len(weights)

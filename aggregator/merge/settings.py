@@ -1,0 +1,65 @@
+"""What a forge does with an arrival: the merge method and its parameters."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from medforge.aggregator.merge.registry import check_name, modes_of
+from medforge.errors import InvalidInput
+
+Level = Literal["output", "layer"]
+Coefficients = Literal["sequential", "joint", "gated"]
+
+
+class MethodSettings(BaseModel):
+    """Choose a merge method and set its coefficient search; the numbers' defaults are the paper's.
+
+    ``level`` and ``coefficients`` may be left out: the method's own default fills them in. ``budget`` counts objective
+    evaluations, ``bound`` limits every searched coefficient to [-bound, bound], ``start`` is where the search begins,
+    ``l1`` weighs mean|w| in the objective.
+
+    Raises InvalidInput for a method, level or coefficients that do not exist or do not go together.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: str = "mixture"
+    level: Level = "output"
+    coefficients: Coefficients = "gated"
+    budget: int = Field(default=40, ge=4, le=100_000)
+    bound: float = Field(default=1.5, gt=0, le=100)
+    start: float = Field(default=0.5, ge=-100, le=100)
+    l1: float = Field(default=0.05, ge=0, le=100)
+    seed: int = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _choose_mode(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        method = values.get("method", cls.model_fields["method"].default)
+        check_name(method)
+        modes = modes_of(method)
+        level, coefficients = values.get("level"), values.get("coefficients")
+        fitting = [mode for mode in modes if level in (None, mode[0]) and coefficients in (None, mode[1])]
+        if not fitting:
+            asked = " with ".join(f"{name} {values[name]!r}" for name in ("level", "coefficients") if values.get(name))
+            known = "; ".join(f"level {a!r} with coefficients {b!r}" for a, b in modes)
+            raise InvalidInput(f"method {method!r} has no {asked}; choose one of: {known}")
+        return values | {"method": method, "level": fitting[0][0], "coefficients": fitting[0][1]}
+
+    @model_validator(mode="after")
+    def _start_within_bounds(self) -> "MethodSettings":
+        if abs(self.start) > self.bound:
+            raise InvalidInput(f"start {self.start:g} lies outside ±{self.bound:g}; choose a start within the bound")
+        return self
+
+    @classmethod
+    def of(cls, **values: Any) -> "MethodSettings":
+        """Make settings from what a user typed, None where nothing; raises InvalidInput naming the wrong field."""
+        try:
+            return cls.model_validate({name: value for name, value in values.items() if value is not None})
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(map(str, first["loc"])) or "a field"
+            raise InvalidInput(f"merge setting {field} is wrong: {first['msg']}; change it") from error
