@@ -100,7 +100,8 @@ class BaseModule(nn.Module):
         """Encode class prompts once per tuple; unit rows, float32 [C, d]."""
         key = tuple(prompts)
         if key not in self._prompt_features:
-            with torch.no_grad():
+            # cached for callers with and without gradients, so it must not become an inference tensor
+            with torch.inference_mode(False), torch.no_grad():
                 tokens = self._tokenizer(list(key)).to(self.device)
                 self._prompt_features[key] = F.normalize(self.clip.encode_text(tokens).float(), dim=-1)
         return self._prompt_features[key]
