@@ -5,6 +5,7 @@ import copy
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import Linear as LoraLinear
+from torch import Tensor
 
 from medforge.base_module import BaseModule
 from medforge.plugin import Factors, Plugin, PluginSettings
@@ -28,7 +29,7 @@ def adapt(base: BaseModule, settings: PluginSettings, seed: int, start: Plugin |
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "plugin", "initial"))
-        model = get_peft_model(tower, config)  # type: ignore[arg-type]  # any nn.Module works
+        model = get_peft_model(tower, config)
     assert isinstance(model, PeftModel)
     if start is not None:
         _write(model, start)
@@ -39,23 +40,20 @@ def extract(model: PeftModel, base: BaseModule, settings: PluginSettings) -> Plu
     """Take a copy of the plugin off a PEFT model that ``adapt`` made."""
     factors = {}
     for site in sorted(base.sites):
-        layer = _layer(model, site)
-        down, up = (
-            getattr(layer, name)["default"].weight.detach().float().cpu().clone() for name in ("lora_A", "lora_B")
-        )
-        factors[site] = Factors(down=down, up=up)
+        down, up = _weights(model, site)
+        factors[site] = Factors(down=down.detach().float().cpu().clone(), up=up.detach().float().cpu().clone())
     return Plugin(settings, base.fingerprint, factors)
 
 
 def _write(model: PeftModel, plugin: Plugin) -> None:
     with torch.no_grad():
         for site, factors in plugin.factors.items():
-            layer = _layer(model, site)
-            layer.lora_A["default"].weight.copy_(factors.down)
-            layer.lora_B["default"].weight.copy_(factors.up)
+            down, up = _weights(model, site)
+            down.copy_(factors.down)
+            up.copy_(factors.up)
 
 
-def _layer(model: PeftModel, site: str) -> LoraLinear:
+def _weights(model: PeftModel, site: str) -> tuple[Tensor, Tensor]:
     layer = model.get_base_model().get_submodule(site)
     assert isinstance(layer, LoraLinear)
-    return layer
+    return layer.get_parameter("lora_A.default.weight"), layer.get_parameter("lora_B.default.weight")

@@ -40,7 +40,9 @@ def load_base(spec: str, device: str = "auto", dtype: str = "fp32") -> BaseModul
         architecture, _, tag = spec.partition("/")
         known = open_clip.list_pretrained_tags_by_model(_register(architecture))
         if tag not in known:
-            raise InvalidInput(f"open_clip has no weights {tag!r} for {architecture}; it has {', '.join(known) or 'none'}")
+            raise InvalidInput(
+                f"open_clip has no weights {tag!r} for {architecture}; it has {', '.join(known) or 'none'}"
+            )
         return _from_open_clip(spec, architecture, tag, device, dtype)
     raise InvalidInput(f"base module {spec!r} is not of a known form; write {_FORMS}")
 
@@ -66,11 +68,13 @@ def _from_open_clip(spec: str, name: str, pretrained: str | None, device: str, d
         tokenizer: Callable[[list[str]], Any] = open_clip.get_tokenizer(name)
     except (pickle.UnpicklingError, safetensors.SafetensorError, EOFError, KeyError, json.JSONDecodeError) as error:
         raise CorruptFile(f"base module {spec} cannot be read: its checkpoint is corrupt; fetch it again") from error
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:
         first = str(error).strip().splitlines()[0]
         raise CorruptFile(f"base module {spec} cannot be read: {first}; check that it fits the architecture") from error
     except (OSError, ValueError) as error:
-        raise InvalidInput(f"base module {spec} cannot be fetched or opened: {error}; check name and network") from error
+        raise InvalidInput(
+            f"base module {spec} cannot be fetched or opened: {error}; check name and network"
+        ) from error
     config = open_clip.get_model_config(name) or {"name": name}
     preprocess = clip.visual.preprocess_cfg
     return BaseModule(clip, tokenizer, spec, config, preprocess["mean"], preprocess["std"], device, dtype)

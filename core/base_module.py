@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,9 +25,11 @@ class BaseModule(nn.Module):
     architecture and the fp32 weights, so it is the same for every device and compute dtype.
     """
 
+    clip: Any  # open_clip's classes share an interface, but no type
+
     def __init__(
         self,
-        clip: nn.Module,
+        clip: Any,
         tokenizer: Tokenizer,
         spec: str,
         architecture: Mapping[str, object],
@@ -60,8 +63,9 @@ class BaseModule(nn.Module):
 
     def weight(self, site: str) -> Tensor:
         """The frozen weight [out, in] at a site, in the compute dtype."""
-        weight: Tensor = self.visual.get_submodule(site).weight
-        return weight
+        layer = self.visual.get_submodule(site)
+        assert isinstance(layer, nn.Linear)
+        return layer.weight
 
     def site_shape(self, site: str) -> tuple[int, int]:
         """(out_features, in_features) of a site."""
@@ -113,7 +117,7 @@ class BaseModule(nn.Module):
     def _embedding_width(self) -> int:
         size = self.image_size
         with torch.no_grad():
-            return self.visual(torch.zeros(1, 3, size, size, device=self.device, dtype=self.dtype)).shape[1]
+            return int(self.visual(torch.zeros(1, 3, size, size, device=self.device, dtype=self.dtype)).shape[1])
 
 
 def batches(count: int, size: int) -> Iterator[slice]:
@@ -143,7 +147,7 @@ def _choose_dtype(name: str) -> torch.dtype:
     return _DTYPES[name]
 
 
-def _image_size(clip: nn.Module) -> int:
+def _image_size(clip: Any) -> int:
     size = clip.visual.image_size
     height, width = size if isinstance(size, tuple) else (size, size)
     if height != width:
@@ -151,9 +155,7 @@ def _image_size(clip: nn.Module) -> int:
     return int(height)
 
 
-def _fingerprint(
-    clip: nn.Module, architecture: Mapping[str, object], mean: Sequence[float], std: Sequence[float]
-) -> str:
+def _fingerprint(clip: Any, architecture: Mapping[str, object], mean: Sequence[float], std: Sequence[float]) -> str:
     digest = hashlib.sha256(canonical_json({"architecture": architecture, "mean": list(mean), "std": list(std)}))
     for name, tensor in sorted(clip.state_dict().items()):
         digest.update(canonical_json([name, list(tensor.shape)]))

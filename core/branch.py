@@ -3,7 +3,6 @@
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
@@ -146,12 +145,16 @@ class Branch:
             if name not in blobs:
                 raise InvalidBranch(f"the branch lacks {name}; push it again")
             if len(blobs[name]) != entry.size or sha256_bytes(blobs[name]) != entry.digest:
-                raise CorruptFile(f"{name} is not what the manifest says (size or digest differ); commit or push it again")
+                raise CorruptFile(
+                    f"{name} is not what the manifest says (size or digest differ); commit or push it again"
+                )
         prefix = f"{PLUGIN_DIRECTORY}/"
         plugin = Plugin.parse({n.removeprefix(prefix): d for n, d in blobs.items() if n.startswith(prefix)})
         distilled = DistilledDataset.from_bytes(blobs[DISTILLED_FILE])
         if plugin.settings != parsed.plugin or distilled.prompts != parsed.prompts or distilled.ipc != parsed.ipc:
-            raise InvalidBranch("the manifest does not describe its plugin and distilled dataset; commit the branch again")
+            raise InvalidBranch(
+                "the manifest does not describe its plugin and distilled dataset; commit the branch again"
+            )
         return cls(parsed, plugin, distilled)
 
     def check(self, base: BaseModule) -> None:

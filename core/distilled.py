@@ -78,11 +78,15 @@ def check_distilled(distilled: DistilledDataset, base: BaseModule) -> None:
     images, labels, classes = distilled.images, distilled.labels, len(distilled.prompts)
     size = base.image_size
     if images.ndim != 4 or tuple(images.shape[1:]) != (3, size, size):
-        raise InvalidBranch(f"distilled images are {tuple(images.shape)} where (n, 3, {size}, {size}) is due; distil again")
+        raise InvalidBranch(
+            f"distilled images are {tuple(images.shape)} where (n, 3, {size}, {size}) is due; distil again"
+        )
     if labels.ndim != 1 or len(labels) != len(images):
         raise InvalidBranch(f"{len(images)} distilled images have labels of shape {tuple(labels.shape)}; distil again")
     if classes < 2 or len(set(distilled.prompts)) != classes or not all(p.strip() for p in distilled.prompts):
-        raise InvalidBranch("class prompts must be two or more different texts; mend the task's prompts and commit again")
+        raise InvalidBranch(
+            "class prompts must be two or more different texts; mend the task's prompts and commit again"
+        )
     if len(labels) == 0 or int(labels.min()) < 0 or int(labels.max()) >= classes:
         raise InvalidBranch(f"distilled labels must lie in 0…{classes - 1}, one for each prompt; distil again")
     if distilled.ipc == 0:

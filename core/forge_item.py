@@ -136,7 +136,9 @@ class Mixture(ForgeItem):
         Raises InvalidInput for a mixture that cannot be folded: one of outputs, or a gated one.
         """
         if self.level != "layer" or self.gate is not None:
-            raise InvalidInput("only a layer-level mixture without a gate folds into one weight change; merge with --level layer")
+            raise InvalidInput(
+                "only a layer-level mixture without a gate folds into one weight change; merge with --level layer"
+            )
         sites = sorted({site for member in self.members for site in member.plugin.sites})
         return {
             site: torch.stack([m.coefficient * m.plugin.delta(site) for m in self.members]).sum(dim=0).to(device)

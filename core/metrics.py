@@ -56,6 +56,4 @@ def _auc(probabilities: Tensor, labels: Tensor) -> float:
     if len(present) < 2:
         return float("nan")
     # two classes give the same area from either side, so the mean over both is the binary AUC
-    return float(
-        sum(roc_auc_score((labels == c).numpy(), probabilities[:, c].numpy()) for c in present) / len(present)
-    )
+    return float(sum(roc_auc_score((labels == c).numpy(), probabilities[:, c].numpy()) for c in present) / len(present))

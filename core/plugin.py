@@ -118,14 +118,18 @@ def check_plugin(plugin: Plugin, base: BaseModule) -> None:
     """
     if plugin.sites != tuple(sorted(base.sites)):
         odd = sorted(set(plugin.sites) ^ set(base.sites))
-        raise InvalidBranch(f"the plugin does not adapt the base module's layers (first difference: {odd[0]}); retrain it")
+        raise InvalidBranch(
+            f"the plugin does not adapt the base module's layers (first difference: {odd[0]}); retrain it"
+        )
     for site, factors in plugin.factors.items():
         rows, columns = base.site_shape(site)
         rank = plugin.settings.rank
         expected = ((rank, columns), (rows, rank))
         found = (tuple(factors.down.shape), tuple(factors.up.shape))
         if found != expected:
-            raise InvalidBranch(f"the plugin's factors at {site} are {found} where {expected} is due; retrain the plugin")
+            raise InvalidBranch(
+                f"the plugin's factors at {site} are {found} where {expected} is due; retrain the plugin"
+            )
         if not (factors.down.isfinite().all() and factors.up.isfinite().all()):
             raise InvalidBranch(f"the plugin holds a value that is not finite at {site}; retrain it with a lower rate")
 
@@ -157,7 +161,9 @@ def _parse_config(files: Mapping[str, bytes], where: str) -> tuple[PluginSetting
             if config.get(name, plain) != plain
         ] + [name for name in ("rank_pattern", "alpha_pattern") if config.get(name)]
         if odd:
-            raise InvalidBranch(f"{where} is not a plain LoRA adapter ({odd[0]} is {config.get(odd[0])!r}); train a lora")
+            raise InvalidBranch(
+                f"{where} is not a plain LoRA adapter ({odd[0]} is {config.get(odd[0])!r}); train a lora"
+            )
         settings = PluginSettings(rank=config["r"], alpha=config["lora_alpha"], dropout=config.get("lora_dropout", 0))
         fingerprint = str(config.get("base_model_name_or_path") or "").removeprefix("medforge:")
     except (KeyError, ValueError, AttributeError, TypeError, ValidationError) as error:

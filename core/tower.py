@@ -7,6 +7,7 @@ can adapt neither. Both are split once, at load, into Linear layers that compute
 from collections.abc import Iterator
 
 import torch
+from open_clip.modified_resnet import ModifiedResNet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -32,15 +33,15 @@ class SplitAttention(nn.Module):
         if not self.batch_first:
             query, key, value = (x.transpose(0, 1) for x in (query, key, value))
         q, k, v = (
-            self._by_head(project(x))
-            for project, x in ((self.q_proj, query), (self.k_proj, key), (self.v_proj, value))
+            self._by_head(project(x)) for project, x in ((self.q_proj, query), (self.k_proj, key), (self.v_proj, value))
         )
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=attn_mask)
         out: Tensor = self.out_proj(mixed.transpose(1, 2).flatten(2))
         return (out if self.batch_first else out.transpose(0, 1)), None
 
     def _by_head(self, x: Tensor) -> Tensor:
-        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        rows, length, _ = x.shape
+        return x.view(rows, length, self.heads, -1).transpose(1, 2)
 
 
 class SplitQKV(nn.Module):
@@ -87,9 +88,9 @@ def split_tower(visual: nn.Module) -> VisualTower:
     bare = getattr(visual, "proj", None)
     if isinstance(bare, nn.Parameter):
         projection = _linear(bare.T, None)
-        visual.proj = None
+        visual.register_parameter("proj", None)
     tower = VisualTower(visual, projection)
-    if not any(_is_query_or_value(name) for name, _ in tower.named_modules()):
+    if isinstance(visual, ModifiedResNet) or not any(_is_query_or_value(name) for name, _ in tower.named_modules()):
         raise InvalidInput(
             f"the visual tower {type(visual).__name__} has no attention whose query and value could be adapted; "
             "choose a vision transformer as base module"

@@ -1,0 +1,108 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from medforge.base_module import BaseModule
+from medforge.branch import Branch, Manifest, public_spec
+from medforge.distilled import DistilledDataset, check_distilled
+from medforge.errors import BaseMismatch, CorruptFile, InvalidBranch, InvalidInput
+from medforge.files import canonical_json
+from tests.making import make_branch, make_distilled
+
+
+def test_round_trip_keeps_the_digest(tiny_base: BaseModule, tmp_path: Path) -> None:
+    branch = make_branch(tiny_base)
+    branch.save(tmp_path)
+    again = Branch.load(tmp_path)
+    assert again.digest == branch.digest
+    assert again.blobs() == branch.blobs()
+    again.check(tiny_base)
+
+
+def test_digest_is_of_the_content(tiny_base: BaseModule) -> None:
+    assert make_branch(tiny_base).digest == make_branch(tiny_base).digest
+    others = [make_branch(tiny_base, seed=1), make_branch(tiny_base, task="other")]
+    assert len({make_branch(tiny_base).digest, *(b.digest for b in others)}) == 3
+
+
+def test_truncated_file_is_named(tiny_base: BaseModule) -> None:
+    branch = make_branch(tiny_base)
+    blobs = branch.blobs()
+    name = "plugin/adapter_model.safetensors"
+    with pytest.raises(CorruptFile, match=f"{name} is not what the manifest says"):
+        Branch.assemble(branch.manifest.to_bytes(), {**blobs, name: blobs[name][:-1]})
+    with pytest.raises(InvalidBranch, match=f"the branch lacks {name}"):
+        Branch.assemble(branch.manifest.to_bytes(), {k: v for k, v in blobs.items() if k != name})
+
+
+def test_wrong_base_is_named(tiny_base: BaseModule) -> None:
+    branch = make_branch(tiny_base)
+    stranger = replace(branch, manifest=branch.manifest.model_copy(update={"base": "0" * 64}))
+    with pytest.raises(BaseMismatch, match="made on base module 000000000000 .* train it on the forge's base"):
+        stranger.check(tiny_base)
+
+
+def test_manifest_faults_are_named(tiny_base: BaseModule) -> None:
+    fields = make_branch(tiny_base).manifest.model_dump(mode="json")
+    for change, sentence in [
+        ({"task": "../escape"}, "manifest's task is wrong"),
+        ({"surprise": 1}, "manifest's surprise is wrong"),
+        ({"files": {}}, "must list exactly"),
+        ({"ipc": 0}, "manifest's ipc is wrong"),
+    ]:
+        with pytest.raises(InvalidBranch, match=sentence):
+            Manifest.parse(canonical_json({**fields, **change}))
+    with pytest.raises(InvalidBranch, match="canonical"):
+        Manifest.parse(canonical_json(fields) + b" ")
+    with pytest.raises(InvalidBranch, match="the manifest's the whole is wrong"):
+        Manifest.parse(b"not json")
+
+
+def test_manifest_must_describe_its_files(tiny_base: BaseModule) -> None:
+    branch = make_branch(tiny_base)
+    manifest = branch.manifest.model_copy(update={"prompts": ("other", "texts")})
+    with pytest.raises(InvalidBranch, match="does not describe its plugin and distilled dataset"):
+        Branch.assemble(manifest.to_bytes(), branch.blobs())
+
+
+def test_missing_directory_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="cannot read the branch manifest at .*nowhere"):
+        Branch.load(tmp_path / "nowhere")
+
+
+def test_checkpoint_paths_stay_at_home() -> None:
+    assert public_spec("ViT-B-16:/secret/place/clip.pt") == "ViT-B-16:clip.pt"
+    assert public_spec("hf-hub:organisation/model") == "hf-hub:organisation/model"
+    assert public_spec("medforge-tiny") == "medforge-tiny"
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"images": torch.zeros(4, 3, 8, 8, dtype=torch.float16)}, r"where \(n, 3, 32, 32\) is due"),
+        ({"images": torch.full((4, 3, 32, 32), float("inf"), dtype=torch.float16)}, "not finite"),
+        ({"labels": torch.tensor([0, 0, 1, 2])}, "labels must lie in 0…1"),
+        ({"labels": torch.zeros(4, dtype=torch.int64)}, "a class has no distilled image"),
+        ({"labels": torch.zeros(3, dtype=torch.int64)}, "4 distilled images have labels of shape"),
+        ({"prompts": ("same", "same")}, "two or more different texts"),
+    ],
+)
+def test_distilled_faults_are_named(tiny_base: BaseModule, change: dict[str, object], sentence: str) -> None:
+    with pytest.raises(InvalidBranch, match=sentence):
+        check_distilled(replace(make_distilled(tiny_base), **change), tiny_base)
+
+
+def test_distilled_round_trip(tiny_base: BaseModule, tmp_path: Path) -> None:
+    distilled = make_distilled(tiny_base)
+    distilled.save(tmp_path / "s.safetensors")
+    again = DistilledDataset.load(tmp_path / "s.safetensors")
+    assert torch.equal(again.images, distilled.images)
+    assert (again.prompts, again.ipc, again.digest) == (distilled.prompts, 2, distilled.digest)
+
+
+def test_pixels_invert_normalise(tiny_base: BaseModule) -> None:
+    pixels = torch.arange(256, dtype=torch.uint8).repeat(12).view(1, 3, 32, 32)
+    distilled = DistilledDataset(tiny_base.normalise(pixels).half(), torch.zeros(1, dtype=torch.int64), ("a", "b"))
+    assert torch.equal(distilled.pixels(tiny_base.mean, tiny_base.std), pixels)

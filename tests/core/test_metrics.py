@@ -1,0 +1,52 @@
+import math
+
+import pytest
+import torch
+
+from medforge.errors import InvalidInput
+from medforge.metrics import score
+
+
+def test_accuracy_and_loss_by_hand() -> None:
+    logits = torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, 0.0], [0.0, 0.5]])
+    metrics = score(logits, torch.tensor([0, 1, 1, 1]))
+    assert metrics.acc == 0.75
+    by_hand = sum(math.log(1 + math.exp(-m)) for m in (2.0, 1.0, -3.0, 0.5)) / 4
+    assert metrics.loss == pytest.approx(by_hand)
+
+
+def test_auc_is_the_share_of_ordered_pairs() -> None:
+    logits = torch.tensor([[0.0, 0.1], [0.0, 0.4], [0.0, 0.35], [0.0, 0.8]])
+    assert score(logits, torch.tensor([0, 0, 1, 1])).auc == 0.75
+
+
+def test_auc_is_macro_one_vs_rest() -> None:
+    random = torch.Generator().manual_seed(0)
+    logits, labels = torch.randn(40, 3, generator=random), torch.arange(40) % 3
+    probabilities = logits.double().softmax(dim=1)
+    areas = []
+    for c in range(3):
+        positive, negative = probabilities[labels == c, c], probabilities[labels != c, c]
+        areas.append((positive[:, None] > negative[None]).double().mean())
+    assert score(logits, labels).auc == pytest.approx(float(sum(areas) / 3))
+
+
+def test_slides_are_scored_by_their_mean_output() -> None:
+    logits = torch.tensor([[4.0, 0.0], [0.0, 1.0], [0.0, 2.0], [0.0, 3.0]])
+    labels = torch.tensor([0, 0, 1, 1])
+    assert score(logits, labels).acc == 0.75
+    by_slide = score(logits, labels, ["a", "a", "b", "b"])
+    assert by_slide.acc == 1.0
+    expected = (math.log(1 + math.exp(-1.5)) + math.log(1 + math.exp(-2.5))) / 2
+    assert by_slide.loss == pytest.approx(expected)
+
+
+def test_one_class_has_no_auc() -> None:
+    assert math.isnan(score(torch.zeros(2, 2), torch.zeros(2, dtype=torch.int64)).auc)
+
+
+def test_faults_are_named() -> None:
+    with pytest.raises(InvalidInput, match="no image to score"):
+        score(torch.zeros(0, 2), torch.zeros(0, dtype=torch.int64))
+    with pytest.raises(InvalidInput, match="one slide carry different labels"):
+        score(torch.zeros(2, 2), torch.tensor([0, 1]), ["a", "a"])

@@ -1,0 +1,43 @@
+"""Make small random artefacts with real shapes."""
+
+import torch
+
+from medforge.base_module import BaseModule
+from medforge.branch import Branch
+from medforge.distilled import DistilledDataset
+from medforge.plugin import Factors, Plugin, PluginSettings
+
+
+def make_plugin(base: BaseModule, seed: int = 0, rank: int = 2, alpha: float = 4.0, size: float = 0.3) -> Plugin:
+    random = torch.Generator().manual_seed(seed)
+    factors = {}
+    for site in base.sites:
+        rows, columns = base.site_shape(site)
+        down = size * torch.randn(rank, columns, generator=random)
+        factors[site] = Factors(down=down, up=size * torch.randn(rows, rank, generator=random))
+    return Plugin(PluginSettings(rank=rank, alpha=alpha), base.fingerprint, factors)
+
+
+def make_distilled(
+    base: BaseModule, seed: int = 0, ipc: int = 2, prompts: tuple[str, ...] = ("benign tissue", "malignant tissue")
+) -> DistilledDataset:
+    random = torch.Generator().manual_seed(seed)
+    size, count = base.image_size, ipc * len(prompts)
+    images = torch.randn(count, 3, size, size, generator=random).to(torch.float16)
+    return DistilledDataset(images, torch.arange(len(prompts)).repeat_interleave(ipc), prompts)
+
+
+def make_branch(
+    base: BaseModule, seed: int = 0, task: str = "task", contributor: str = "centre", **kind: int
+) -> Branch:
+    return Branch.build(
+        make_plugin(base, seed, **kind),
+        make_distilled(base, seed, prompts=(f"benign {task}", f"malignant {task}")),
+        contributor=contributor,
+        task=task,
+        base=base,
+        training_images=10,
+        recipe="test",
+        seed=seed,
+        validation={"acc": 0.5},
+    )
