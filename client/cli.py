@@ -1,0 +1,222 @@
+"""A centre's commands: train, distill, commit, push, status, contribute, evaluate."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from medforge.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from medforge.client.work import Work
+    from medforge.client.workspace import Workspace
+
+Source = Annotated[
+    str | None, typer.Argument(help="Images: NAME:PATH[,option=value]*, e.g. folder:PATH. Needed only the first time.")
+]
+Directory = Annotated[Path, typer.Option("--workspace", help="The centre's directory; made if it is not there.")]
+Contributor = Annotated[str | None, typer.Option(help="Who contributes. Default: the workspace's name.")]
+TaskName = Annotated[str | None, typer.Option("--task", help="The task's name. Default: the source's.")]
+Base = Annotated[
+    str | None,
+    typer.Option(help="Base module: medforge-tiny (default), ARCH/TAG, ARCH:CHECKPOINT_PATH or hf-hub:NAME."),
+]
+RecipeName = Annotated[
+    str | None, typer.Option("--recipe", help="tiny or paper. Default: tiny for medforge-tiny, else paper.")
+]
+Changes = Annotated[
+    list[str] | None, typer.Option("--set", help="Change a recipe setting, e.g. train.lr=0.01 or distill.ipc=10.")
+]
+Epochs = Annotated[int | None, typer.Option(help="Training epochs (the same as --set train.epochs=N, with no cap).")]
+Seed = Annotated[int | None, typer.Option(help="Seed of every random choice. Default: 0.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")]
+Dtype = Annotated[str | None, typer.Option(help="Compute dtype of the frozen weights: fp32 (default) or bf16.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: torch's choice.")]
+Patience = Annotated[float, typer.Option(min=0, help="Minutes without any progress before a push gives up.")]
+At = Annotated[str, typer.Option("--at", help="The forge: HOST:PORT.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add a centre's commands to the application."""
+    for command in (train, distill, commit, push, status, contribute, evaluate):
+        app.command()(command)
+
+
+def train(
+    workspace: Directory,
+    source: Source = None,
+    contributor: Contributor = None,
+    task: TaskName = None,
+    base: Base = None,
+    recipe: RecipeName = None,
+    changes: Changes = None,
+    epochs: Epochs = None,
+    seed: Seed = None,
+    device: Device = "auto",
+    dtype: Dtype = None,
+    threads: Threads = None,
+) -> None:
+    """Train a plugin on the centre's images; continues where a killed run stopped."""
+    work = _begin(workspace, source, contributor, task, base, recipe, changes, epochs, seed, device, dtype, threads)
+    with work.workspace.locked():
+        _say_trained(work.train())
+
+
+def distill(workspace: Directory, device: Device = "auto", threads: Threads = None) -> None:
+    """Learn the distilled dataset that stands in for the centre's images; continues where a killed run stopped."""
+    work = _resume(workspace, device, threads)
+    with work.workspace.locked():
+        _say_distilled(work.distill())
+
+
+def commit(workspace: Directory, device: Device = "auto") -> None:
+    """Put plugin and distilled dataset together as a branch."""
+    work = _resume(workspace, device, None)
+    with work.workspace.locked():
+        typer.echo(f"committed: branch {work.commit()}")
+
+
+def push(workspace: Directory, at: At, patience: Patience = 60.0, as_json: AsJson = False) -> None:
+    """Push the branch to a forge; retries, resumes, and is harmless when repeated."""
+    from medforge.client.workspace import Workspace
+
+    place = Workspace(workspace)
+    place.settings  # noqa: B018  # the sentence for a missing workspace comes before anything else
+    with place.locked():
+        _push(place, at, patience, as_json)
+
+
+def status(workspace: Directory, as_json: AsJson = False) -> None:
+    """Show what is trained, distilled, committed and pushed."""
+    from medforge.client.workspace import Workspace
+
+    state = Workspace(workspace).status()
+    if as_json:
+        typer.echo(json.dumps(state, indent=2))
+        return
+    for name in ("source", "contributor", "task", "base", "recipe", "seed", "dtype"):
+        typer.echo(f"{name:12} {state[name]}")
+    for name in ("trained", "distilled"):
+        done = state[name]
+        typer.echo(f"{name:12} {'no' if done is None else 'yes, validation accuracy ' + format(done['acc'], '.3f')}")
+    typer.echo(f"{'committed':12} {state['committed'] or 'no'}")
+    typer.echo(f"{'pushed':12} {'no' if state['pushed'] is None else 'yes'}")
+
+
+def contribute(
+    workspace: Directory,
+    source: Source = None,
+    at: Annotated[str | None, typer.Option("--at", help="The forge: HOST:PORT.")] = None,
+    no_push: Annotated[bool, typer.Option("--no-push", help="Stop after the commit.")] = False,
+    patience: Patience = 60.0,
+    contributor: Contributor = None,
+    task: TaskName = None,
+    base: Base = None,
+    recipe: RecipeName = None,
+    changes: Changes = None,
+    epochs: Epochs = None,
+    seed: Seed = None,
+    device: Device = "auto",
+    dtype: Dtype = None,
+    threads: Threads = None,
+) -> None:
+    """Train, distil, commit and push in one go; run it again after any interruption and it goes on."""
+    if (at is None) != no_push:
+        raise InvalidInput("Say where to push with --at HOST:PORT, or stop after the commit with --no-push.")
+    work = _begin(workspace, source, contributor, task, base, recipe, changes, epochs, seed, device, dtype, threads)
+    with work.workspace.locked():
+        _say_trained(work.train())
+        _say_distilled(work.distill())
+        typer.echo(f"committed: branch {work.commit()}")
+        if at is not None:
+            _push(work.workspace, at, patience, as_json=False)
+
+
+def evaluate(
+    source: Source = None,
+    workspace: Annotated[Path | None, typer.Option(help="Score this workspace's plugin.")] = None,
+    item: Annotated[Path | None, typer.Option(help="Score this checked-out forge item.")] = None,
+    base: Base = None,
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    seed: Seed = None,
+    device: Device = "auto",
+    dtype: Dtype = None,
+    threads: Threads = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score a workspace's plugin, or a forge item, on one split of a task."""
+    from medforge.client.scoring import score_on_split
+
+    _use_threads(threads)
+    result = score_on_split(workspace, item, source, base, split, seed, device, dtype)
+    if as_json:
+        typer.echo(json.dumps(result))
+    else:
+        auc = "undefined" if result["auc"] is None else f"{result['auc']:.3f}"
+        typer.echo(
+            f"{result['task']}, {result['images']} images of the {split} split, by {result['scored_by']}: "
+            f"accuracy {result['acc']:.3f}, AUC {auc}"
+        )
+
+
+def _begin(
+    directory: Path,
+    source: str | None,
+    contributor: str | None,
+    task: str | None,
+    base: str | None,
+    recipe: str | None,
+    changes: list[str] | None,
+    epochs: int | None,
+    seed: int | None,
+    device: str,
+    dtype: str | None,
+    threads: int | None,
+) -> Work:
+    """Open the workspace, or begin it, with the options that were given."""
+    from medforge.client.work import Work, open_workspace
+
+    _use_threads(threads)
+    given = {"source": source, "contributor": contributor, "task": task, "base": base, "seed": seed, "dtype": dtype}
+    set_epochs = [] if epochs is None else [f"train.epochs={epochs}", "train.max_steps=none"]
+    named = {name: value for name, value in given.items() if value is not None}
+    return Work(open_workspace(directory, named, recipe, [*(changes or []), *set_epochs]), device)
+
+
+def _resume(directory: Path, device: str, threads: int | None) -> Work:
+    from medforge.client.work import Work
+    from medforge.client.workspace import Workspace
+
+    _use_threads(threads)
+    workspace = Workspace(directory)
+    workspace.settings  # noqa: B018  # the sentence for a missing workspace comes before any work
+    return Work(workspace, device)
+
+
+def _use_threads(threads: int | None) -> None:
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def _say_trained(best: dict[str, Any]) -> None:
+    typer.echo(f"trained: validation accuracy {best['acc']:.3f} (best epoch: {best['epoch']})")
+
+
+def _say_distilled(best: dict[str, Any]) -> None:
+    typer.echo(f"distilled: distilled data only {best['acc']:.3f} on validation (chosen at step {best['step']})")
+
+
+def _push(workspace: Workspace, at: str, minutes: float, as_json: bool) -> None:
+    from medforge.client.send import push_workspace
+
+    receipt = push_workspace(workspace, at, minutes, lambda sentence: typer.echo(sentence, err=True))
+    if as_json:
+        typer.echo(receipt.model_dump_json())
+    else:
+        typer.echo(f"pushed: arrival {receipt.arrival} at {at} (forge {receipt.forge})")

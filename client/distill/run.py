@@ -1,0 +1,169 @@
+"""Learn a distilled dataset: method steps, checkpoints, and the choice among candidates on validation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from medforge.base import BaseModule
+from medforge.client.checkpoint import Checkpoint, optimiser_tensors, restore_optimiser
+from medforge.client.data.task import Task
+from medforge.client.distill.dm import DistributionMatching
+from medforge.client.distill.score import Candidate, better, score_distilled
+from medforge.client.recipes import DistillRecipe
+from medforge.distilled import DistilledDataset
+from medforge.errors import CorruptFile, InvalidInput, MedForgeError
+from medforge.progress import Progress
+from medforge.seeds import generator
+
+
+class Method(Protocol):
+    """What a distillation method offers. It keeps no state between steps: chance comes from (seed, step number)."""
+
+    def step(self, pixels: nn.Parameter, optimiser: torch.optim.Optimizer, number: int) -> float:
+        """Update the pixels, float32 [C·ipc, 3, S, S] ordered by class, once or more; return the loss."""
+        ...
+
+
+METHODS: dict[str, Callable[[BaseModule, Task, DistillRecipe, int], Method]] = {"dm-dsa": DistributionMatching}
+
+
+class Distilled(NamedTuple):
+    """Hold the chosen distilled dataset, every candidate's score on validation, and the chosen one's."""
+
+    dataset: DistilledDataset
+    candidates: tuple[Candidate, ...]
+    best: Candidate
+
+
+def distill(
+    base: BaseModule,
+    task: Task,
+    recipe: DistillRecipe,
+    seed: int,
+    checkpoint_dir: Path | None = None,
+    progress_file: Path | None = None,
+) -> Distilled:
+    """Learn `recipe.ipc` images per class from the task's training images and return the best candidate.
+
+    Candidates are scored by training a fresh plugin on them alone and testing it on validation; the test split is
+    never looked at. With `checkpoint_dir` a killed run goes on from its last checkpoint and ends in the same bytes.
+
+    Raises InvalidInput for an unknown method, MedForgeError when pixels stop being finite, CorruptFile or InvalidInput
+    for a checkpoint that cannot be continued.
+    """
+    if recipe.method not in METHODS:
+        raise InvalidInput(f"There is no distillation method {recipe.method!r}; choose one of: {', '.join(METHODS)}.")
+    run = Distillation(base, task, recipe, seed)
+    checkpoint = Checkpoint(checkpoint_dir / "checkpoint.safetensors" if checkpoint_dir else None, run.identity())
+    saved = checkpoint.load()
+    if saved is not None:
+        run.restore(*saved)
+    with Progress("distilling", recipe.steps, file=progress_file, start=run.done) as bar:
+        while run.done < recipe.steps:
+            run.advance()
+            if run.at_candidate():
+                candidate = run.score()
+                bar.advance(0, note=f"step {run.done}: distilled data only {candidate.acc:.3f} on validation")
+            if run.at_candidate() or run.done % recipe.checkpoint_every == 0:
+                checkpoint.save(*run.state())
+            bar.advance(1)
+    return run.result()
+
+
+class Distillation:
+    """Hold the state of one distillation and move it on by a step."""
+
+    def __init__(self, base: BaseModule, task: Task, recipe: DistillRecipe, seed: int) -> None:
+        self.base, self.task, self.recipe, self.seed = base, task, recipe, seed
+        self.method = METHODS[recipe.method](base, task, recipe, seed)
+        count = len(task.prompts) * recipe.ipc
+        noise = torch.randn(count, 3, base.image_size, base.image_size, generator=generator(seed, "distill", "noise"))
+        self.pixels = nn.Parameter(noise.to(base.device))
+        self.optimiser = torch.optim.SGD([self.pixels], lr=recipe.pixel_lr, momentum=recipe.pixel_momentum)
+        self.labels = torch.arange(len(task.prompts)).repeat_interleave(recipe.ipc)
+        self.candidate_steps = {round((i + 1) * recipe.steps / recipe.candidates) for i in range(recipe.candidates)}
+        self.done = 0
+        self.candidates: list[Candidate] = []
+        self.best: Candidate | None = None
+        self.best_images: Tensor | None = None
+
+    def identity(self) -> dict[str, object]:
+        """Return what makes two runs the same run."""
+        return {
+            "recipe": self.recipe.model_dump(mode="json"),
+            "seed": self.seed,
+            "base": self.base.fingerprint,
+            "dtype": str(self.base.dtype),
+            "prompts": list(self.task.prompts),
+            "labels": self.task.train.labels.tolist(),
+        }
+
+    def advance(self) -> None:
+        """Take one step of the method."""
+        loss = self.method.step(self.pixels, self.optimiser, self.done)
+        if self.recipe.clamp_each_step:
+            with torch.no_grad():
+                self.pixels.copy_(valid(self.pixels, self.base))
+        self.done += 1
+        if not torch.isfinite(torch.tensor(loss)):
+            raise MedForgeError(
+                "Distillation diverged (the loss is not finite); lower the rate, e.g. --set distill.pixel_lr=1."
+            )
+
+    def at_candidate(self) -> bool:
+        """Say whether the images as they are now are a candidate."""
+        return self.done in self.candidate_steps
+
+    def score(self) -> Candidate:
+        """Score the images as they are now and keep them if they are the best so far."""
+        images = valid(self.pixels.detach(), self.base).cpu().to(torch.float16)
+        dataset = DistilledDataset(images, self.labels, self.task.prompts)
+        candidate = score_distilled(dataset, self.base, self.task, self.recipe, self.seed, self.done)
+        self.candidates.append(candidate)
+        if better(candidate, self.best):
+            self.best, self.best_images = candidate, images
+        return candidate
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, object]]:
+        """Return everything that the next step and the result depend on."""
+        tensors = {"pixels": self.pixels.detach()} | dict(optimiser_tensors(self.optimiser))
+        if self.best_images is not None:
+            tensors["best"] = self.best_images
+        return tensors, {
+            "done": self.done,
+            "candidates": [candidate._asdict() for candidate in self.candidates],
+            "best": self.best and self.best.step,
+        }
+
+    def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Put back what `state` returned. Raises CorruptFile when something is missing."""
+        try:
+            self.candidates = [Candidate(**candidate) for candidate in facts["candidates"]]
+            self.best = next((c for c in self.candidates if c.step == facts["best"]), None)
+            self.best_images = tensors["best"] if self.best else None
+            with torch.no_grad():
+                self.pixels.copy_(tensors["pixels"])
+            restore_optimiser(self.optimiser, tensors)
+            self.done = int(facts["done"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise CorruptFile(
+                "The distillation checkpoint lacks a part of its state; delete it to distil anew."
+            ) from error
+
+    def result(self) -> Distilled:
+        """Return the best candidate."""
+        assert self.best is not None
+        assert self.best_images is not None
+        dataset = DistilledDataset(self.best_images, self.labels, self.task.prompts)
+        return Distilled(dataset, tuple(self.candidates), self.best)
+
+
+def valid(images: Tensor, base: BaseModule) -> Tensor:
+    """Clamp normalised images [n, 3, S, S] to what real pixels (0 … 255) can become."""
+    mean, std = (torch.tensor(v, device=images.device).view(3, 1, 1) for v in (base.mean, base.std))
+    return torch.minimum(torch.maximum(images, (0 - mean) / std), (1 - mean) / std)

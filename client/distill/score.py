@@ -1,0 +1,69 @@
+"""How good a distilled dataset is: train a fresh plugin on it alone, test the plugin on real validation images."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from peft import PeftModel
+
+from medforge.adapt import adapt
+from medforge.base import BaseModule
+from medforge.client.data.task import Task
+from medforge.client.distill.dsa import augment, draw
+from medforge.client.evaluate import score_model
+from medforge.client.fit import fit_step, learning_rate, make_optimiser, seeded, trainable
+from medforge.client.recipes import DistillRecipe
+from medforge.distilled import DistilledDataset
+from medforge.seeds import derive, generator
+
+
+class Candidate(NamedTuple):
+    """Record what a fresh plugin reached on validation from the images of one step ("distilled data only")."""
+
+    step: int
+    acc: float
+    loss: float
+
+
+def better(new: Candidate, old: Candidate | None) -> bool:
+    """Say whether a candidate beats the best so far: by accuracy, then by loss; equal in both, the earlier stays."""
+    return old is None or (new.acc, -new.loss) > (old.acc, -old.loss)
+
+
+def score_distilled(
+    dataset: DistilledDataset, base: BaseModule, task: Task, recipe: DistillRecipe, seed: int, step: int
+) -> Candidate:
+    """Train a fresh plugin on the distilled images alone and score it on the task's validation split.
+
+    Every candidate gets the same fresh plugin and the same draws, so that only the images differ.
+    """
+    metrics = score_model(train_on_distilled(dataset, base, recipe, seed), base, task, "validation")
+    return Candidate(step, metrics.acc, metrics.loss)
+
+
+def train_on_distilled(dataset: DistilledDataset, base: BaseModule, recipe: DistillRecipe, seed: int) -> PeftModel:
+    """Train a fresh plugin for `recipe.score_steps` iterations on distilled images alone.
+
+    Batches go through the images in a new random order each round. With `recipe.score_augment` every batch gets one
+    DSA operation, as the reference evaluates images that were learned under DSA.
+    """
+    settings, total = recipe.score, recipe.score_steps
+    model = adapt(base, settings.plugin, derive(seed, "score", "plugin"))
+    model.train()
+    optimiser = make_optimiser(list(trainable(model).values()), settings)
+    chance = generator(seed, "score", "draws")
+    queue = torch.empty(0, dtype=torch.int64)
+    with seeded(seed, "score", "dropout"):
+        for step in range(total):
+            if not len(queue):
+                queue = torch.randperm(len(dataset), generator=chance)
+            chosen, queue = queue[: settings.batch], queue[settings.batch :]
+            images = dataset.images[chosen].float().to(base.device)
+            if recipe.score_augment:
+                images = augment(images, draw(chance, recipe.strategy, recipe.ranges))
+            lr = learning_rate(settings, step, total)
+            fit_step(
+                model, base, optimiser, images.to(base.dtype), dataset.labels[chosen], dataset.prompts, settings, lr
+            )
+    return model

@@ -1,0 +1,62 @@
+"""Score a model, a plugin or a forge item on one split of a task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from medforge.base import BaseModule, batches
+from medforge.client.data.task import Split, Task
+from medforge.errors import BaseMismatch
+from medforge.forge_item import ForgeItem
+from medforge.metrics import Metrics, score
+from medforge.plugin import Plugin
+
+SplitName = Literal["train", "validation", "test"]
+
+# Images in one forward pass; changes memory and time, not the numbers.
+_BATCH = 64
+
+
+def score_model(model: nn.Module, base: BaseModule, task: Task, split: SplitName) -> Metrics:
+    """Score a PEFT model made by `medforge.adapt.adapt`, without dropout; its training mode is put back afterwards."""
+    training = model.training
+    model.eval()
+    try:
+        return _score(base, task, split, lambda images: base.logits(model(images), task.prompts))
+    finally:
+        model.train(training)
+
+
+def score_plugin(plugin: Plugin, base: BaseModule, task: Task, split: SplitName) -> Metrics:
+    """Score the base with one plugin. Raises BaseMismatch for a plugin trained on another base."""
+    if plugin.base_fingerprint != base.fingerprint:
+        raise BaseMismatch("The plugin was trained on another base module; give the one it was trained on with --base.")
+    deltas = plugin.deltas(base.device)
+    return _score(base, task, split, lambda images: base.logits(base.embed(images, deltas), task.prompts))
+
+
+def score_base(base: BaseModule, task: Task, split: SplitName) -> Metrics:
+    """Score the bare base with the task's prompts (zero-shot)."""
+    return _score(base, task, split, lambda images: base.logits(base.embed(images), task.prompts))
+
+
+def score_item(item: ForgeItem, base: BaseModule, task: Task, split: SplitName) -> Metrics:
+    """Score a merged model. Raises BaseMismatch for an item merged on another base."""
+    item.check(base)
+    return _score(base, task, split, lambda images: item.logits(base, images, task.prompts))
+
+
+def score_split(logits: Callable[[Tensor], Tensor], base: BaseModule, split: Split, by_group: bool) -> Metrics:
+    """Score `logits`, a function of normalised images, on a split; by group (slide) where `by_group`."""
+    with torch.no_grad():
+        outputs = [logits(base.normalise(split.images[part])).float().cpu() for part in batches(len(split), _BATCH)]
+    return score(torch.cat(outputs), split.labels, split.groups if by_group else None)
+
+
+def _score(base: BaseModule, task: Task, split: SplitName, logits: Callable[[Tensor], Tensor]) -> Metrics:
+    chosen = task.splits[split]
+    return score_split(logits, base, chosen, task.scoring_groups(chosen) is not None)

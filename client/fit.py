@@ -1,0 +1,84 @@
+"""The steps that fitting a plugin is made of, whether on real images or on a distilled dataset."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from medforge.base import BaseModule
+from medforge.client.recipes import TrainRecipe
+from medforge.errors import MedForgeError
+from medforge.seeds import derive
+
+
+def make_optimiser(parameters: Sequence[nn.Parameter], recipe: TrainRecipe) -> torch.optim.Optimizer:
+    """Build the recipe's optimiser over a plugin's parameters."""
+    if recipe.optimiser == "adamw":
+        return torch.optim.AdamW(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay)
+    return torch.optim.SGD(parameters, lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+
+
+def learning_rate(recipe: TrainRecipe, step: int, total: int) -> float:
+    """Return the learning rate of step 0 … total−1; "cosine" falls from lr towards 0 (Loshchilov and Hutter, 2017)."""
+    if recipe.schedule == "constant":
+        return recipe.lr
+    return recipe.lr * 0.5 * (1 + math.cos(math.pi * step / total))
+
+
+def fit_step(
+    model: nn.Module,
+    base: BaseModule,
+    optimiser: torch.optim.Optimizer,
+    images: Tensor,
+    labels: Tensor,
+    prompts: Sequence[str],
+    recipe: TrainRecipe,
+    lr: float,
+) -> float:
+    """Take one step on the cross-entropy of the similarity logits; return the loss before it.
+
+    `images` [n, 3, S, S] are normalised, `labels` int64 [n]. Raises MedForgeError when the loss is no longer finite.
+    """
+    for group in optimiser.param_groups:
+        group["lr"] = lr
+    loss = F.cross_entropy(base.logits(model(images), prompts), labels.to(base.device))
+    if not torch.isfinite(loss):
+        raise MedForgeError("Training diverged (the loss is not finite); lower the rate, e.g. --set train.lr=1e-3.")
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    if recipe.clip is not None:
+        nn.utils.clip_grad_norm_([p for group in optimiser.param_groups for p in group["params"]], recipe.clip)
+    optimiser.step()
+    return float(loss.detach())
+
+
+def mirror(images: Tensor, mode: str, generator: torch.Generator) -> Tensor:
+    """Mirror each image at random: "flip" left to right, "dihedral" any of the square's eight symmetries, else none."""
+    if mode == "none":
+        return images
+    coins = torch.rand(3, len(images), generator=generator) < 0.5
+    flips = coins.to(images.device)[:, :, None, None, None]
+    images = torch.where(flips[0], images.flip(-1), images)
+    if mode == "dihedral":
+        images = torch.where(flips[1], images.flip(-2), images)
+        images = torch.where(flips[2], images.transpose(-1, -2), images)
+    return images
+
+
+@contextmanager
+def seeded(seed: int, *names: str | int) -> Iterator[None]:
+    """Run with torch's global generators (dropout uses them) seeded for the named place; restore them afterwards."""
+    devices = list(range(torch.cuda.device_count()))
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(derive(seed, *names))
+        yield
+
+
+def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Return the plugin's parameters by name."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}

@@ -1,0 +1,145 @@
+"""Named settings of a centre's work: how a plugin is trained and how its distilled dataset is learned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from medforge.errors import InvalidInput
+from medforge.plugin import PluginSettings
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TrainRecipe(_Settings):
+    """Say how a plugin is trained. Defaults are the MedForge paper's (ViT-B/16)."""
+
+    plugin: PluginSettings = PluginSettings()
+    epochs: int = Field(100, ge=1)
+    max_steps: int | None = Field(None, ge=1, description="optimiser steps in all; whole epochs are cut to fit")
+    batch: int = Field(64, ge=1)
+    optimiser: Literal["sgd", "adamw"] = "sgd"
+    lr: float = Field(0.01, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(5e-4, ge=0)
+    schedule: Literal["constant", "cosine"] = "constant"
+    clip: float | None = Field(None, gt=0, description="largest norm of one step's gradient")
+    augment: Literal["none", "flip", "dihedral"] = Field(
+        "flip", description="only where the task says that flips are harmless; dihedral = flips and quarter turns"
+    )
+
+    def epochs_for(self, steps_per_epoch: int) -> int:
+        """Return how many whole epochs fit into `epochs` and `max_steps`, one at the least."""
+        if self.max_steps is None:
+            return self.epochs
+        return max(1, min(self.epochs, self.max_steps // steps_per_epoch))
+
+
+class DsaRanges(_Settings):
+    """Bound the operations of differentiable siamese augmentation; the defaults are MedForge's (spec, section DSA)."""
+
+    brightness: float = Field(1.0, ge=0)
+    saturation: float = Field(2.0, ge=0)
+    contrast: float = Field(0.5, ge=0, le=1)
+    crop: float = Field(0.125, ge=0, lt=1)
+    cutout: float = Field(0.5, ge=0, lt=1)
+    flip: float = Field(0.5, ge=0, le=1)
+    scale: float = Field(1.2, ge=1)
+    rotate: float = Field(15.0, ge=0, le=180, description="degrees")
+
+
+class DistillRecipe(_Settings):
+    """Say how a distilled dataset is learned. Defaults are the MedForge paper's and its public scripts'."""
+
+    method: str = "dm-dsa"
+    ipc: int = Field(20, ge=1, description="learned images per class")
+    steps: int = Field(5000, ge=1)
+    real_batch: int = Field(256, ge=1, description="real images per class and step")
+    pixel_lr: float = Field(10.0, gt=0)
+    pixel_momentum: float = Field(0.5, ge=0, lt=1)
+    clamp_each_step: bool = Field(False, description="keep pixels valid at every step, not only at the end")
+    strategy: str = "color_crop_cutout_flip_scale_rotate"
+    ranges: DsaRanges = DsaRanges()
+    extractor_rank: int = Field(16, ge=1)
+    extractor_scale: float = Field(
+        0.2, ge=0, description="norm of the random plugin's weight change over the frozen weight's, at each site"
+    )
+    checkpoint_every: int = Field(100, ge=1)
+    candidates: int = Field(4, ge=1, description="evenly spaced steps at which S is scored on validation")
+    score: TrainRecipe = TrainRecipe()
+    score_steps: int = Field(1000, ge=1, description="iterations of the fresh plugin that scores S")
+    score_augment: bool = Field(True, description="augment S by one DSA operation per iteration while scoring it")
+
+
+class Recipe(_Settings):
+    """Name a pair of training and distillation settings."""
+
+    name: str
+    train: TrainRecipe
+    distill: DistillRecipe
+
+
+PAPER = Recipe(name="paper", train=TrainRecipe(), distill=DistillRecipe())
+
+_TINY_TRAIN = TrainRecipe(
+    epochs=40, max_steps=400, batch=32, optimiser="adamw", lr=2e-3, schedule="cosine", clip=1.0, augment="dihedral"
+)
+
+# Chosen on the validation splits of real images (LC25000 lung and colon, brain MRI, PneumoniaMNIST) with medforge-tiny.
+TINY = Recipe(
+    name="tiny",
+    train=_TINY_TRAIN,
+    distill=DistillRecipe(
+        ipc=10,
+        steps=200,
+        real_batch=32,
+        pixel_lr=50.0,
+        checkpoint_every=25,
+        candidates=2,
+        score=_TINY_TRAIN,
+        score_steps=60,
+    ),
+)
+
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (PAPER, TINY)}
+
+
+def recipe_for(base_spec: str, name: str | None = None) -> Recipe:
+    """Return the recipe called `name`; without a name, "tiny" for the embedded base and "paper" for any other.
+
+    Raises InvalidInput for a name that no recipe has.
+    """
+    chosen = name or ("tiny" if base_spec == "medforge-tiny" else "paper")
+    if chosen not in RECIPES:
+        raise InvalidInput(f"There is no recipe {chosen!r}; choose one of: {', '.join(sorted(RECIPES))}.")
+    return RECIPES[chosen]
+
+
+def override(recipe: Recipe, changes: Sequence[str]) -> Recipe:
+    """Return `recipe` with `changes` such as "train.lr=0.1" or "distill.ranges.rotate=0" applied.
+
+    Raises InvalidInput naming the change for an unknown setting or a value that does not fit it.
+    """
+    values: dict[str, Any] = recipe.model_dump()
+    for change in changes:
+        key, _, text = (part.strip() for part in change.partition("="))
+        *path, last = key.split(".")
+        node: Any = values
+        for part in path:
+            node = node.get(part) if isinstance(node, dict) else None
+        if not text or not path or not isinstance(node, dict) or isinstance(node.get(last, {}), dict):
+            raise InvalidInput(
+                f"{change!r} changes no setting of a recipe; write it as train.NAME=VALUE or distill.NAME=VALUE, "
+                f"for example train.lr=0.01."
+            )
+        node[last] = None if text.lower() == "none" else text
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InvalidInput(f"The recipe setting {where} cannot be {first['input']!r}: {first['msg']}.") from error

@@ -1,0 +1,69 @@
+"""What `medforge evaluate` does: find the plugin or forge item, the base and the split, and score."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, get_args
+
+from medforge.base import BaseModule, load_base
+from medforge.client.data import open_task
+from medforge.client.evaluate import SplitName, score_item, score_plugin
+from medforge.client.workspace import Settings, Workspace
+from medforge.errors import InvalidInput
+from medforge.forge_item import ForgeItem
+from medforge.plugin import Plugin
+
+
+def score_on_split(
+    workspace: Path | None,
+    item: Path | None,
+    source: str | None,
+    base: str | None,
+    split: str,
+    seed: int | None,
+    device: str,
+    dtype: str | None,
+) -> dict[str, Any]:
+    """Return {task, split, made_by, scored_by, images, acc, auc, loss} of a workspace's plugin or of a forge item.
+
+    What is not given is taken from the workspace. Raises InvalidInput where something is missing or unknown.
+    """
+    if (workspace is None) == (item is None):
+        raise InvalidInput("Say what to score: either --workspace DIR (its plugin) or --item DIR (a forge item).")
+    if split not in get_args(SplitName):
+        raise InvalidInput(f"There is no split {split!r}; choose one of {', '.join(get_args(SplitName))}.")
+    settings = Workspace(workspace).settings if workspace else None
+    module = load_base(base or (settings.base if settings else "medforge-tiny"), device, dtype or _dtype(settings))
+    place = source or (settings.source if settings else None)
+    if place is None:
+        raise InvalidInput("Say what to score it on: medforge evaluate NAME:PATH --item DIR.")
+    task = open_task(place, module.image_size, seed if seed is not None else (settings.seed if settings else 0))
+    name: SplitName = split  # type: ignore[assignment]  # checked above
+    metrics = (
+        score_item(ForgeItem.load(item), module, task, name)
+        if item
+        else score_plugin(_plugin_of(workspace, module), module, task, name)
+    )
+    return {
+        "task": (settings and settings.task) or task.name,
+        "split": split,
+        "made_by": task.split,
+        "scored_by": task.score_by,
+        "images": len(task.splits[split]),
+        "acc": metrics.acc,
+        "auc": None if math.isnan(metrics.auc) else metrics.auc,
+        "loss": metrics.loss,
+    }
+
+
+def _dtype(settings: Settings | None) -> str:
+    return settings.dtype if settings else "fp32"
+
+
+def _plugin_of(workspace: Path | None, base: BaseModule) -> Plugin:
+    assert workspace is not None
+    place = Workspace(workspace)
+    if place.trained is None:
+        raise InvalidInput(f"The workspace {workspace} has no plugin yet; run: medforge train --workspace {workspace}")
+    return Plugin.load(place.plugin)

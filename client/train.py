@@ -1,0 +1,166 @@
+"""Plugin training at a centre: cross-entropy on similarity logits, the best epoch on validation, resumable."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from medforge.adapt import adapt, extract
+from medforge.base import BaseModule
+from medforge.client.checkpoint import Checkpoint, optimiser_tensors, restore_optimiser
+from medforge.client.data.task import Task
+from medforge.client.evaluate import score_model
+from medforge.client.fit import fit_step, learning_rate, make_optimiser, mirror, seeded, trainable
+from medforge.client.recipes import TrainRecipe
+from medforge.errors import CorruptFile
+from medforge.plugin import Plugin
+from medforge.progress import Progress
+from medforge.seeds import derive, generator
+
+
+class Epoch(NamedTuple):
+    """Record one epoch: mean training loss, and loss, accuracy and AUC (None where it is undefined) on validation."""
+
+    epoch: int
+    train_loss: float
+    loss: float
+    acc: float
+    auc: float | None
+
+
+def defined(value: float) -> float | None:
+    """Return None for NaN, which JSON cannot say."""
+    return None if math.isnan(value) else value
+
+
+class Trained(NamedTuple):
+    """Hold the plugin of the best epoch, every epoch's record, and the best one's."""
+
+    plugin: Plugin
+    history: tuple[Epoch, ...]
+    best: Epoch
+
+
+def better(new: Epoch, old: Epoch | None) -> bool:
+    """Say whether an epoch beats the best so far: by validation accuracy, then by loss.
+
+    Accuracy first, as in the paper, because at CLIP's logit scale the loss starts to rise with confidence while
+    accuracy still grows; the loss decides the ties that small validation splits are full of. Equal in both, the earlier
+    stays.
+    """
+    return old is None or (new.acc, -new.loss) > (old.acc, -old.loss)
+
+
+def train(
+    base: BaseModule,
+    task: Task,
+    recipe: TrainRecipe,
+    seed: int,
+    checkpoint_dir: Path | None = None,
+    progress_file: Path | None = None,
+) -> Trained:
+    """Train a plugin on the task's training images and return the best epoch's, judged on validation only.
+
+    With `checkpoint_dir`, every epoch ends in a checkpoint; a run that was killed goes on from there and, as every
+    random choice comes from (seed, epoch), ends in the same bytes as an undisturbed one. The plugin's parameters stay
+    float32 whatever the base's compute dtype, because bf16 would swallow small updates.
+
+    Raises MedForgeError when training diverges, CorruptFile or InvalidInput for a checkpoint that cannot be continued.
+    """
+    training = Training(base, task, recipe, seed)
+    checkpoint = Checkpoint(checkpoint_dir / "checkpoint.safetensors" if checkpoint_dir else None, training.identity())
+    saved = checkpoint.load()
+    if saved is not None:
+        training.restore(*saved)
+    total, start = training.epochs * training.steps, len(training.history) * training.steps
+    with Progress("training", total, file=progress_file, start=start) as bar:
+        while len(training.history) < training.epochs:
+            epoch = training.run_epoch(bar)
+            checkpoint.save(*training.state())
+            bar.advance(0, note=f"epoch {epoch.epoch}: validation accuracy {epoch.acc:.3f}")
+    return training.result()
+
+
+class Training:
+    """Hold the state of one training run and move it on by an epoch."""
+
+    def __init__(self, base: BaseModule, task: Task, recipe: TrainRecipe, seed: int) -> None:
+        self.base, self.task, self.recipe, self.seed = base, task, recipe, seed
+        self.model = adapt(base, recipe.plugin, derive(seed, "train", "plugin"))
+        self.parameters = trainable(self.model)
+        self.optimiser = make_optimiser(list(self.parameters.values()), recipe)
+        self.steps = math.ceil(len(task.train) / recipe.batch)
+        self.epochs = recipe.epochs_for(self.steps)
+        self.history: list[Epoch] = []
+        self.best: Epoch | None = None
+        self._best_weights: dict[str, Tensor] = {}
+
+    def identity(self) -> dict[str, object]:
+        """Return what makes two runs the same run."""
+        return {
+            "recipe": self.recipe.model_dump(mode="json"),
+            "seed": self.seed,
+            "base": self.base.fingerprint,
+            "dtype": str(self.base.dtype),
+            "prompts": list(self.task.prompts),
+            "labels": self.task.train.labels.tolist(),
+        }
+
+    def run_epoch(self, bar: Progress) -> Epoch:
+        """Train for one epoch, score it on validation and remember its weights if it is the best so far."""
+        number = len(self.history)
+        chance = generator(self.seed, "train", "epoch", number)
+        order = torch.randperm(len(self.task.train), generator=chance)
+        mode = self.recipe.augment if self.task.flip else "none"
+        total, seen = 0.0, 0
+        self.model.train()
+        with seeded(self.seed, "train", "dropout", number):
+            for step, chosen in enumerate(order.split(self.recipe.batch)):
+                images = mirror(self.base.normalise(self.task.train.images[chosen]), mode, chance)
+                lr = learning_rate(self.recipe, number * self.steps + step, self.epochs * self.steps)
+                labels = self.task.train.labels[chosen]
+                loss = fit_step(
+                    self.model, self.base, self.optimiser, images, labels, self.task.prompts, self.recipe, lr
+                )
+                total, seen = total + loss * len(chosen), seen + len(chosen)
+                bar.advance(1)
+        metrics = score_model(self.model, self.base, self.task, "validation")
+        epoch = Epoch(number + 1, total / seen, metrics.loss, metrics.acc, defined(metrics.auc))
+        self.history.append(epoch)
+        if better(epoch, self.best):
+            self.best = epoch
+            self._best_weights = {name: p.detach().clone() for name, p in self.parameters.items()}
+        return epoch
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, object]]:
+        """Return all that the next epoch and the result depend on; random states are derived, so they are not in it."""
+        tensors = {f"now/{name}": parameter.detach() for name, parameter in self.parameters.items()}
+        tensors |= {f"best/{name}": weights for name, weights in self._best_weights.items()}
+        tensors |= dict(optimiser_tensors(self.optimiser))
+        return tensors, {"history": [epoch._asdict() for epoch in self.history], "best": self.best and self.best.epoch}
+
+    def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Put back what `state` returned. Raises CorruptFile when something is missing."""
+        try:
+            self.history = [Epoch(**epoch) for epoch in facts["history"]]
+            self.best = self.history[facts["best"] - 1]
+            self._best_weights = {name: tensors[f"best/{name}"].to(p.device) for name, p in self.parameters.items()}
+            with torch.no_grad():
+                for name, parameter in self.parameters.items():
+                    parameter.copy_(tensors[f"now/{name}"])
+            restore_optimiser(self.optimiser, tensors)
+        except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+            raise CorruptFile("The training checkpoint lacks a part of its state; delete it to train anew.") from error
+
+    def result(self) -> Trained:
+        """Return the best epoch's plugin."""
+        assert self.best is not None
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                parameter.copy_(self._best_weights[name])
+        return Trained(extract(self.model, self.base, self.recipe.plugin), tuple(self.history), self.best)

@@ -1,0 +1,158 @@
+"""The stages of a centre's work on its workspace. Each skips what is done and continues what was interrupted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from medforge.base import BaseModule, load_base
+from medforge.branch import Branch
+from medforge.client.data import open_task
+from medforge.client.data.task import Task
+from medforge.client.distill.run import distill
+from medforge.client.recipes import Recipe, override, recipe_for
+from medforge.client.train import train
+from medforge.client.workspace import NAME, Settings, Workspace, make_settings, write_record
+from medforge.distilled import DistilledDataset
+from medforge.errors import InvalidInput
+from medforge.plugin import Plugin
+
+
+@dataclass
+class Work:
+    """Do a workspace's stages on one machine; base and task are loaded once, when a stage first needs them."""
+
+    workspace: Workspace
+    device: str = "auto"
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Return the workspace's settings."""
+        return self.workspace.settings
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """Return the workspace's recipe."""
+        return Recipe.model_validate(self.settings.recipe)
+
+    @cached_property
+    def base(self) -> BaseModule:
+        """Load the base module."""
+        return load_base(self.settings.base, self.device, self.settings.dtype)
+
+    @cached_property
+    def task(self) -> Task:
+        """Open the task. Raises InvalidInput for a task name that no manifest accepts."""
+        settings = self.settings
+        task = open_task(settings.source, self.base.image_size, settings.seed, self.workspace.cache)
+        if not re.match(NAME, settings.task or task.name):
+            raise InvalidInput(f"The task's name {task.name!r} cannot be used; give it another name with --task NAME.")
+        return task
+
+    def train(self) -> dict[str, Any]:
+        """Train the plugin unless that is done; return the best epoch's record."""
+        workspace = self.workspace
+        if workspace.trained is None:
+            trained = train(
+                self.base, self.task, self.recipe.train, self.settings.seed, workspace.training, workspace.progress_file
+            )
+            trained.plugin.save(workspace.plugin)
+            record = {
+                "task": self.settings.task or self.task.name,
+                "images": len(self.task.train),
+                "epochs": [epoch._asdict() for epoch in trained.history],
+                "best": trained.best._asdict(),
+            }
+            write_record(workspace.training / "history.json", record)
+        _forget_checkpoint(workspace.training)
+        return _best(workspace.trained)
+
+    def distill(self) -> dict[str, Any]:
+        """Learn the distilled dataset unless that is done; return the chosen candidate's record."""
+        workspace = self.workspace
+        if workspace.distilled is None:
+            distilled = distill(
+                self.base,
+                self.task,
+                self.recipe.distill,
+                self.settings.seed,
+                workspace.distillation,
+                workspace.progress_file,
+            )
+            distilled.dataset.save(workspace.distilled_file)
+            candidates = [candidate._asdict() for candidate in distilled.candidates]
+            record = {"candidates": candidates, "best": distilled.best._asdict()}
+            write_record(workspace.distillation / "history.json", record)
+        _forget_checkpoint(workspace.distillation)
+        return _best(workspace.distilled)
+
+    def commit(self) -> str:
+        """Put plugin and distilled dataset together as a branch unless that is done; return its digest.
+
+        Raises InvalidInput when a stage is missing, InvalidBranch when the result must not be pushed.
+        """
+        workspace = self.workspace
+        trained, distilled = workspace.trained, workspace.distilled
+        if trained is None or distilled is None:
+            missing = "train" if trained is None else "distill"
+            raise InvalidInput(
+                f"The workspace {workspace.path} has nothing to commit yet; "
+                f"run: medforge {missing} --workspace {workspace.path}"
+            )
+        if workspace.committed is None:
+            validation = {name: trained["best"][name] for name in ("acc", "auc", "loss")}
+            validation["distilled_acc"] = distilled["best"]["acc"]
+            branch = Branch.build(
+                Plugin.load(workspace.plugin),
+                DistilledDataset.load(workspace.distilled_file),
+                contributor=self.settings.contributor,
+                task=trained["task"],
+                base=self.base,
+                training_images=trained["images"],
+                recipe=self.recipe.name,
+                seed=self.settings.seed,
+                validation={name: value for name, value in validation.items() if value is not None},
+            )
+            branch.save(workspace.branch)
+        return str(workspace.committed)
+
+
+def open_workspace(
+    directory: Path, given: Mapping[str, object], recipe: str | None, changes: Sequence[str]
+) -> Workspace:
+    """Open a workspace whose settings agree with those given, or begin it with them and the defaults of the others.
+
+    The recipe is compared only when it is named or changed. Raises InvalidInput naming what is missing or differs.
+    """
+    workspace = Workspace(directory)
+    if workspace.exists:
+        base = workspace.settings.base
+        wanted = dict(given)
+        if recipe is not None or changes:
+            wanted["recipe"] = override(recipe_for(base, recipe), changes).model_dump(mode="json")
+        workspace.require(wanted)
+        return workspace
+    if "source" not in given:
+        raise InvalidInput(
+            f"There is no workspace in {directory} yet; say which images it works on, "
+            f"e.g. medforge train folder:PATH --workspace {directory}"
+        )
+    base = str(given.get("base", "medforge-tiny"))
+    chosen = override(recipe_for(base, recipe), changes)
+    values = {"contributor": directory.resolve().name, **given, "recipe": chosen.model_dump(mode="json")}
+    workspace.create(make_settings(values))
+    return workspace
+
+
+def _best(record: dict[str, Any] | None) -> dict[str, Any]:
+    assert record is not None
+    best: dict[str, Any] = record["best"]
+    return best
+
+
+def _forget_checkpoint(directory: Path) -> None:
+    (directory / "checkpoint.safetensors").unlink(missing_ok=True)
