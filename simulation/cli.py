@@ -1,0 +1,116 @@
+"""`medforge simulate`: many centres and one aggregator on this machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+SOME_DID_NOT_ARRIVE = 3
+
+
+def register(app: typer.Typer) -> None:
+    """Add the room's command."""
+    app.command()(simulate)
+
+
+def simulate(
+    centre: Annotated[
+        list[str] | None,
+        typer.Option(help="One centre, NAME=SOURCE:PATH; repeat it. None: drawn breast, lung and colon tissue."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Directory for result, report, forge, workspaces and logs. None: the next free runs/NNN."),
+    ] = None,
+    base: Annotated[
+        str, typer.Option(help="Base module: medforge-tiny, ARCH/TAG, ARCH:CHECKPOINT or hf-hub:NAME.")
+    ] = "medforge-tiny",
+    method: Annotated[str, typer.Option(help="Merge method: mixture or fusion.")] = "mixture",
+    level: Annotated[str | None, typer.Option(help="Level of a mixture: output or layer.")] = None,
+    coefficients: Annotated[
+        str | None, typer.Option(help="How coefficients are found: gated, joint or sequential.")
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Training and distillation settings. None: the base module's own.")
+    ] = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change one setting of the recipe, as in train.epochs=5; repeat it."),
+    ] = None,
+    order: Annotated[str | None, typer.Option(help="Arrival order, as in a,b,c. None: the order of --centre.")] = None,
+    arrivals: Annotated[
+        str | None,
+        typer.Option(help="Draw arrival times and order from the seed: poisson:RATE, RATE centres a minute."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Centres that compute at once. None: one for each core.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")] = "auto",
+    dtype: Annotated[str, typer.Option(help="Compute dtype: fp32 or bf16.")] = "fp32",
+    json: Annotated[bool, typer.Option("--json", help="Print result.json on stdout instead of the table.")] = False,
+) -> None:
+    """Run centres and an aggregator as processes on this machine, and report what the merged model can do.
+
+    Give the same --out and settings again to go on with a run that was stopped. Ends with status 3 where a centre did
+    not arrive.
+    """
+    from medforge.client.data import sources
+    from medforge.client.recipes import override, recipe_for
+    from medforge.simulation.arrivals import schedule
+    from medforge.simulation.centres import parse_centres
+    from medforge.simulation.rundir import next_free
+    from medforge.simulation.settings import SimulationSettings
+
+    centres = parse_centres(centre or [], list(sources()))
+    planned = schedule([c.name for c in centres], order, arrivals, seed)
+    chosen = recipe_for(base, recipe)
+    override(chosen, change or [])
+
+    from medforge.aggregator.merge import MethodSettings
+
+    merge = MethodSettings.of(method=method, level=level, coefficients=coefficients, seed=seed)
+    settings = SimulationSettings(
+        centres=centres,
+        schedule=planned,
+        arrivals=arrivals,
+        base=base,
+        method=merge.method,
+        level=merge.level,
+        coefficients=merge.coefficients,
+        recipe=chosen.name,
+        changes=tuple(change or ()),
+        seed=seed,
+        device=device,
+        dtype=dtype,
+    )
+
+    from medforge.simulation.live import View
+    from medforge.simulation.run import report_path
+    from medforge.simulation.run import simulate as run
+
+    where = out if out is not None else next_free(Path("runs"))
+    result = run(settings, where, jobs or os.cpu_count() or 1, View())
+    if json:
+        typer.echo(result.model_dump_json(indent=2))
+    else:
+        from rich.console import Console
+
+        from medforge.simulation.tables import result_table
+
+        console = Console(highlight=False)
+        console.print(result_table(result))
+        for warning in result.warnings:
+            console.print(warning, style="yellow", markup=False)
+        console.print(f"report: {report_path(where)}", soft_wrap=True, markup=False)
+    if not result.complete:
+        missing = ", ".join(c.name for c in result.centres if not c.arrived)
+        print(
+            f"medforge: {missing} did not arrive; see {where / 'logs'}, then run the same command to go on",
+            file=sys.stderr,
+        )
+        raise typer.Exit(SOME_DID_NOT_ARRIVE)

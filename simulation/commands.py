@@ -1,0 +1,39 @@
+"""The command lines of a run's processes: what a person would type, written out."""
+
+from __future__ import annotations
+
+import sys
+
+from medforge.simulation.centre_run import CentreRun
+from medforge.simulation.rundir import RunDirectory
+from medforge.simulation.settings import SimulationSettings
+
+
+def medforge_command(*arguments: str) -> tuple[str, ...]:
+    """Return the command line of `medforge ARGUMENTS…` under this interpreter, wherever the script is installed."""
+    return (sys.executable, "-m", "medforge", *arguments)
+
+
+def serve_command(settings: SimulationSettings, run: RunDirectory, port: int) -> tuple[str, ...]:
+    """Write the aggregator's command line; port 0 lets the system choose one."""
+    return medforge_command(
+        "serve", "--forge", str(run.forge), "--base", settings.base, "--device", settings.device,
+        "--dtype", settings.dtype,
+        "--method", settings.method, "--level", settings.level, "--coefficients", settings.coefficients,
+        "--seed", str(settings.seed), "--listen", f"127.0.0.1:{port}", "--ready-file", str(run.ready_file),
+    )  # fmt: skip
+
+
+def contribute_command(settings: SimulationSettings, centre: CentreRun) -> tuple[str, ...]:
+    """Write the command line with which a centre trains, distils and commits."""
+    changes = [word for change in settings.changes for word in ("--set", change)]
+    return medforge_command(
+        "contribute", centre.source, "--no-push", "--workspace", str(centre.workspace), "--contributor", centre.name,
+        "--task", centre.name, "--base", settings.base, "--device", settings.device, "--dtype", settings.dtype,
+        "--recipe", settings.recipe, *changes, "--seed", str(settings.seed), "--threads", "1",
+    )  # fmt: skip
+
+
+def push_command(centre: CentreRun, address: str) -> tuple[str, ...]:
+    """Write the command line with which a centre pushes its branch."""
+    return medforge_command("push", "--workspace", str(centre.workspace), "--at", address)

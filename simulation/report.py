@@ -1,0 +1,201 @@
+"""The self-contained HTML report of a simulated run."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+
+from medforge.files import write_atomically
+from medforge.simulation import charts
+from medforge.simulation.material import SHOWN_A_CLASS, TaskMaterial
+from medforge.simulation.pictures import data_uri, grid
+from medforge.simulation.result import CentreResult, Score, SimulationResult
+
+READABLE = {
+    ("fusion", None): "Fusion: one plugin, its factors weighted and added at every arrival",
+    ("mixture", "output"): "Mixture of class probabilities: every plugin stays as it is",
+    ("mixture", "layer"): "Mixture inside the layers: folds to one forward pass",
+}
+CLOSE = 0.05
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Hold one image of the page and the words for a reader who cannot see it."""
+
+    uri: str
+    alt: str
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """Show one class: real images beside distilled ones."""
+
+    prompt: str
+    real: Picture
+    distilled: Picture
+
+
+@dataclass(frozen=True)
+class TaskPanel:
+    """Show one task: its classes and its plane of embeddings."""
+
+    name: str
+    classes: tuple[ClassRow, ...]
+    plane: Picture
+
+
+def chart(drawing: str, alt: str) -> Picture:
+    """Wrap an SVG document as a picture."""
+    return Picture(data_uri(drawing.encode(), "image/svg+xml"), alt)
+
+
+def panel(material: TaskMaterial) -> TaskPanel:
+    """Draw the samples and the plane of one task."""
+    rows = tuple(
+        ClassRow(
+            prompt=kind.prompt,
+            real=Picture(
+                data_uri(grid(kind.real, SHOWN_A_CLASS // 2), "image/png"),
+                f"{len(kind.real)} real images of “{kind.prompt}”",
+            ),
+            distilled=Picture(
+                data_uri(grid(kind.distilled, SHOWN_A_CLASS // 2), "image/png"),
+                f"{len(kind.distilled)} distilled images of “{kind.prompt}”",
+            ),
+        )
+        for kind in material.classes
+    )
+    prompts = ", ".join(kind.prompt for kind in material.classes)
+    plane = chart(
+        charts.embedding_plane([kind.cloud for kind in material.classes]),
+        f"t-SNE of real and distilled embeddings of {material.name}; classes: {prompts}",
+    )
+    return TaskPanel(name=material.name, classes=rows, plane=plane)
+
+
+def verdict(result: SimulationResult) -> str:
+    """Say in one or two sentences what came out."""
+    arrived = sum(centre.arrived for centre in result.centres)
+    if not arrived:
+        return "No centre arrived, so there is no main branch."
+    opening = f"{arrived} of {len(result.centres)} centres arrived."
+    own, main = result.mean.individual, result.mean.merged
+    if own is None or main is None:
+        return opening
+    gap = main.acc - own.acc
+    if gap > -0.005:
+        relation = "one main branch does their tasks as well as their own plugins do"
+    elif gap >= -CLOSE:
+        relation = f"one main branch stays within {-gap * 100:.1f} points of their own plugins"
+    else:
+        relation = f"one main branch falls {-gap * 100:.1f} points behind their own plugins"
+    return f"{opening} On unseen test images {relation}: mean accuracy {main.acc:.3f} against {own.acc:.3f}."
+
+
+def accuracy_alt(result: SimulationResult) -> str:
+    """Describe the accuracy chart in words: every task's last accuracy."""
+    if not result.rounds:
+        return "No arrival, no accuracy."
+    last = ", ".join(f"{name} {score.acc:.2f}" for name, score in result.rounds[-1].metrics.items())
+    return f"Line chart of every task's test accuracy after every arrival; after the last: {last}."
+
+
+def settings_of(result: SimulationResult) -> list[tuple[str, str]]:
+    """List the settings as label and value."""
+    return [
+        ("merge method", result.method),
+        ("level", result.level or "–"),
+        ("coefficients", result.coefficients),
+        ("base module", result.base),
+        ("recipe", " ".join((result.recipe, *result.changes))),
+        ("seed", str(result.seed)),
+        ("arrival order", " → ".join(result.order)),
+        ("arrival times", result.arrivals or "as soon as ready, in order"),
+        ("device and dtype", f"{result.device}, {result.dtype}"),
+        ("aggregator restarts", str(result.restarts)),
+        ("wall time", duration(result.seconds)),
+    ]
+
+
+def digests_of(result: SimulationResult) -> list[tuple[str, str]]:
+    """List every digest that pins the run down."""
+    rows = [("base module", result.base_fingerprint)]
+    rows += [(f"branch of {c.name}", c.branch) for c in result.centres if c.branch]
+    rows += [(f"forge item after arrival {r.arrival}", r.item) for r in result.rounds]
+    rows += [(f"commit {r.arrival}", r.commit) for r in result.rounds]
+    return rows
+
+
+def duration(seconds: float) -> str:
+    """Write seconds as 3 min 05 s."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def number(score: Score | None, measure: str) -> str:
+    """Write a score with three digits, or a dash."""
+    return "–" if score is None else f"{getattr(score, measure):.3f}"
+
+
+def commands_of(result: SimulationResult, out: Path) -> list[tuple[str, str]]:
+    """List the commands that rebuild the run and look into it."""
+    forge = shlex.quote(str(out / "forge"))
+    return [
+        ("run it again", result.command),
+        ("read the main branch's history", f"medforge log --forge {forge}"),
+        ("take the merged model", f"medforge checkout --forge {forge} --out main-branch"),
+    ]
+
+
+def render(result: SimulationResult, materials: Sequence[TaskMaterial], out: Path) -> str:
+    """Render the report as one HTML page that loads nothing from elsewhere."""
+    names = [centre.name for centre in result.centres]
+    shown: list[CentreResult] = [c for c in result.centres if c.arrived]
+    individual = {c.name: c.individual for c in shown if c.individual}
+    merged = {c.name: c.merged for c in shown if c.merged}
+    drawings: dict[str, Picture] = {}
+    if result.rounds:
+        drawings = {
+            "accuracy": chart(
+                charts.accuracy_over_arrivals(names, result.zero_shot, result.rounds, individual), accuracy_alt(result)
+            ),
+            "coefficients": chart(
+                charts.coefficients_per_round(names, result.rounds),
+                "Heat map of what every centre weighs after every arrival; the table below holds the numbers.",
+            ),
+            "individual": chart(
+                charts.individual_against_merged(names, individual, merged),
+                "Bars of accuracy and AUC, own plugin beside main branch; the table below holds the numbers.",
+            ),
+        }
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["number"] = number
+    template = environment.from_string(
+        files("medforge.simulation").joinpath("templates/report.html.j2").read_text("utf-8")
+    )
+    return template.render(
+        result=result,
+        verdict=verdict(result),
+        names=names,
+        charts=drawings,
+        panels=[panel(material) for material in materials],
+        colours={name: charts.colour(index) for index, name in enumerate(names)},
+        method=READABLE.get((result.method, result.level), result.method),
+        settings=settings_of(result),
+        digests=digests_of(result),
+        commands=commands_of(result, out),
+        duration=duration(result.seconds),
+    )
+
+
+def write_report(result: SimulationResult, materials: Sequence[TaskMaterial], out: Path) -> Path:
+    """Write `report.html` into the output directory and return its path."""
+    path = out / "report.html"
+    write_atomically(path, render(result, materials, out).encode())
+    return path

@@ -1,0 +1,124 @@
+"""What a simulated run leaves behind in `result.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from medforge.errors import CorruptFile
+from medforge.files import write_atomically
+
+
+class Model(BaseModel):
+    """Refuse unknown fields, so that a result read back means what was written."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Score(Model):
+    """Hold accuracy and area under the ROC curve, both in [0, 1]; macro one-vs-rest beyond two classes."""
+
+    acc: float
+    auc: float
+
+
+class CentreResult(Model):
+    """Describe one centre: its task, whether it arrived, and its test scores alone and in the main branch.
+
+    `individual` is the centre's own plugin on its own test split, None where it never arrived; `merged` is the
+    last main branch on the same images, None where there is no main branch or the task cannot be opened.
+    """
+
+    name: str
+    task: str
+    source: str
+    split: str | None = None
+    score_by: str | None = None
+    prompts: tuple[str, ...] = ()
+    test_images: int | None = None
+    arrived: bool
+    arrival: int | None = None
+    branch: str | None = None
+    why_not: str | None = None
+    individual: Score | None = None
+    merged: Score | None = None
+
+
+class RoundResult(Model):
+    """Describe one merge round: who arrived, what every centre weighs now, and the scores of every task.
+
+    `coefficients` and `metrics` are keyed by centre name; `mean` is the macro mean over the tasks of `metrics`.
+    For `coefficients="gated"` a coefficient is the share of all test images that the gate gives to that centre.
+    """
+
+    arrival: int
+    centre: str
+    branch: str
+    commit: str
+    item: str
+    coefficients: dict[str, float]
+    metrics: dict[str, Score]
+    mean: Score | None
+
+
+class Means(Model):
+    """Hold macro means over the centres that arrived."""
+
+    individual: Score | None
+    merged: Score | None
+
+
+class SimulationResult(Model):
+    """Hold everything that a run measured, and what is needed to run it again."""
+
+    format: int = 1
+    centres: tuple[CentreResult, ...]
+    rounds: tuple[RoundResult, ...]
+    mean: Means
+    zero_shot: dict[str, Score]
+    method: str
+    level: str | None
+    coefficients: str
+    base: str
+    base_fingerprint: str
+    recipe: str
+    changes: tuple[str, ...]
+    seed: int
+    order: tuple[str, ...]
+    arrivals: str | None
+    device: str
+    dtype: str
+    head: str | None
+    restarts: int
+    seconds: float
+    command: str
+    versions: dict[str, str]
+    warnings: tuple[str, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Say whether every centre arrived."""
+        return all(centre.arrived for centre in self.centres)
+
+    def save(self, path: Path) -> None:
+        """Write the result as indented JSON, atomically."""
+        write_atomically(path, (self.model_dump_json(indent=2) + "\n").encode())
+
+    @classmethod
+    def load(cls, path: Path) -> SimulationResult:
+        """Read a result. Raises CorruptFile when it is not one."""
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise CorruptFile(
+                f"{path} is not a readable simulation result; remove it and run the simulation again."
+            ) from error
+
+
+def mean_score(scores: Sequence[Score]) -> Score | None:
+    """Average scores, each task counting the same; None for no scores."""
+    if not scores:
+        return None
+    return Score(acc=sum(s.acc for s in scores) / len(scores), auc=sum(s.auc for s in scores) / len(scores))

@@ -1,0 +1,188 @@
+"""One run from settings to result and report."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from medforge.simulation.centre_run import CentreRun, Stage
+from medforge.simulation.live import View
+from medforge.simulation.processes import Supervisor
+from medforge.simulation.result import CentreResult, Means, Score, SimulationResult, mean_score
+from medforge.simulation.rundir import RESULT_FILE, RunDirectory
+from medforge.simulation.scoring import Scoring
+from medforge.simulation.settings import SimulationSettings
+
+if TYPE_CHECKING:
+    from medforge.simulation.material import TaskMaterial
+
+DEMONSTRATION_BASES = ("medforge-tiny",)
+DEMONSTRATION = (
+    "{base} is a small base module pretrained on drawn images. It and everything built on it are for demonstrations, "
+    "not for patients."
+)
+
+
+def simulate(settings: SimulationSettings, out: Path, jobs: int, view: View) -> SimulationResult:
+    """Run centres and aggregator as processes, score every main branch, write `result.json` and `report.html`.
+
+    A directory with a finished run of the same settings is not run again: its result is returned. Raises InvalidInput
+    for a directory that cannot be used, ForgeUnavailable where the aggregator does not start.
+    """
+    began = time.monotonic()
+    run = RunDirectory.claim(out, settings)
+    try:
+        finished = done_before(run)
+        if finished is not None:
+            view.notify(f"{out} holds this run, finished; nothing to do")
+            return finished
+        if run.resumed:
+            view.notify(f"going on with the run in {out}")
+        with interruptible(), view:
+            scoring = Scoring(settings, run.forge, run.workspace)
+            supervisor = Supervisor(
+                settings, run, jobs, view.notify, scoring.spare, lambda: view.show(supervisor.centres, scoring.rounds)
+            )
+            supervisor.drive(scoring.folded)
+            view.notify("every centre has arrived or is known not to come; scoring what is left")
+            scoring.finish()
+            view.show(supervisor.centres, scoring.rounds)
+            result = collect(settings, out, supervisor, scoring, began)
+            materials = gather_materials(supervisor.centres, scoring, settings.seed)
+        scoring.close()
+        result = result.model_copy(update={"seconds": round(time.monotonic() - began, 1)})
+        write(result, materials, out)
+        return result
+    finally:
+        run.release()
+
+
+def done_before(run: RunDirectory) -> SimulationResult | None:
+    """Return the result of a run in which every centre arrived, if the directory holds it and its report."""
+    path = run.path / RESULT_FILE
+    if not run.resumed or not path.exists() or not (run.path / "report.html").exists():
+        return None
+    result = SimulationResult.load(path)
+    return result if result.complete else None
+
+
+def collect(
+    settings: SimulationSettings, out: Path, supervisor: Supervisor, scoring: Scoring, began: float
+) -> SimulationResult:
+    """Put everything that the run measured together."""
+    from medforge.branch import software_versions
+
+    evaluator = scoring.evaluator
+    arrivals = {c.name: c.arrival for c in supervisor.centres if c.arrival is not None}
+    own = scoring.own_scores(arrivals)
+    last = scoring.rounds[-1] if scoring.rounds else None
+    branches = {r.centre: r.branch for r in scoring.rounds}
+    by_name = {c.name: c for c in supervisor.centres}
+    centres = tuple(
+        centre_result(by_name[c.name], scoring, own.get(c.name), last.metrics.get(c.name) if last else None, branches)
+        for c in settings.centres
+    )
+    there = [c for c in centres if c.arrived]
+    return SimulationResult(
+        centres=centres,
+        rounds=tuple(scoring.rounds),
+        mean=Means(
+            individual=mean_score([c.individual for c in there if c.individual]),
+            merged=mean_score([c.merged for c in there if c.merged]),
+        ),
+        zero_shot=scoring.zero_shot,
+        method=settings.method,
+        level=settings.level,
+        coefficients=settings.coefficients,
+        base=settings.base,
+        base_fingerprint=evaluator.base.fingerprint,
+        recipe=settings.recipe,
+        changes=settings.changes,
+        seed=settings.seed,
+        order=settings.order,
+        arrivals=settings.arrivals,
+        device=str(evaluator.base.device),
+        dtype=settings.dtype,
+        head=last.commit if last else None,
+        restarts=supervisor.aggregator.restarts,
+        seconds=round(time.monotonic() - began, 1),
+        command=settings.command(out),
+        versions=software_versions(),
+        warnings=warnings(settings, centres),
+    )
+
+
+def centre_result(
+    run: CentreRun, scoring: Scoring, own: Score | None, merged: Score | None, branches: dict[str, str]
+) -> CentreResult:
+    """Describe one centre; a branch that the forge holds back counts as not arrived, with the forge's reason."""
+    task = scoring.evaluator.tasks.get(run.name)
+    held = scoring.holds.get(run.arrival) if run.arrival is not None else None
+    why_not = f"the forge holds its branch back: {held}" if held else run.why_not
+    return CentreResult(
+        name=run.name,
+        task=run.name,
+        source=run.source,
+        split=task.split if task else None,
+        score_by=task.score_by if task else None,
+        prompts=task.prompts if task else (),
+        test_images=len(task.test) if task else None,
+        arrived=run.stage is Stage.ARRIVED and held is None,
+        arrival=run.arrival,
+        branch=branches.get(run.name),
+        why_not=why_not,
+        individual=own,
+        merged=merged,
+    )
+
+
+def warnings(settings: SimulationSettings, centres: tuple[CentreResult, ...]) -> tuple[str, ...]:
+    """List what a reader of the result must know."""
+    found = [DEMONSTRATION.format(base=settings.base)] if settings.base in DEMONSTRATION_BASES else []
+    found += [f"{c.name} did not arrive: {c.why_not}" for c in centres if not c.arrived]
+    return tuple(found)
+
+
+def gather_materials(centres: list[CentreRun], scoring: Scoring, seed: int) -> list[TaskMaterial]:
+    """Collect the samples and embeddings that the report shows, in arrival order."""
+    from medforge.simulation.material import gather
+
+    evaluator = scoring.evaluator
+    return [
+        gather(evaluator.base, c.name, evaluator.tasks[c.name], scoring.forge().load_branch(c.arrival).distilled, seed)
+        for c in centres
+        if c.arrival is not None and c.name in evaluator.tasks
+    ]
+
+
+def write(result: SimulationResult, materials: list[TaskMaterial], out: Path) -> None:
+    """Write the report, then the result: a directory with a result has its report."""
+    from medforge.simulation.report import write_report
+
+    write_report(result, materials, out)
+    result.save(out / RESULT_FILE)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Treat SIGTERM as Ctrl-C, so that the children are stopped in either case."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def report_path(out: Path) -> str:
+    """Write the path of the report the way a shell takes it."""
+    return shlex.quote(str(out / "report.html"))

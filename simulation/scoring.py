@@ -1,0 +1,172 @@
+"""The run's scores, worked out in small steps while the centres compute."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medforge.errors import MedForgeError
+from medforge.simulation.result import RoundResult, Score, mean_score
+from medforge.simulation.settings import SimulationSettings
+
+if TYPE_CHECKING:
+    from medforge.aggregator.commit import Commit
+    from medforge.aggregator.forge import Forge
+    from medforge.client.data.task import Task
+    from medforge.forge_item import ForgeItem
+    from medforge.simulation.evaluation import Evaluator
+
+# Share of the wall time that scoring may take from the centres while no core is idle.
+SHARE_WHEN_BUSY = 0.1
+POLL_SECONDS = 0.5
+
+
+class Scoring:
+    """Score the base alone, then every commit as it appears in the forge, on every task's test split.
+
+    The steps come in an order that does not depend on when they are taken, so neither do the scores. A task that cannot
+    be opened is left out, with the reason in `unopened`.
+    """
+
+    def __init__(self, settings: SimulationSettings, forge: Path, workspace: Callable[[str], Path]) -> None:
+        self._settings = settings
+        self._directory = forge
+        self._workspace = workspace
+        self._forge: Forge | None = None
+        self._evaluator: Evaluator | None = None
+        self._commits: list[Commit] = []
+        self._work = self._all_steps()
+        self._began = time.monotonic()
+        self._spent = 0.0
+        self._polled = 0.0
+        self.holds: dict[int, str] = {}
+        self.unopened: dict[str, str] = {}
+        self.zero_shot: dict[str, Score] = {}
+        self.rounds: list[RoundResult] = []
+
+    @property
+    def evaluator(self) -> Evaluator:
+        """Give the evaluator, once there is one."""
+        assert self._evaluator is not None
+        return self._evaluator
+
+    def folded(self, arrivals: int) -> bool:
+        """Say whether this many arrivals are in the main branch, or held with a reason."""
+        if arrivals:
+            self._poll()
+        return len(self._commits) + len(self.holds) >= arrivals
+
+    def spare(self, idle_cores: int) -> bool:
+        """Take one step where a core is idle or scoring has had less than its share; say whether one was taken."""
+        self._poll()
+        began = time.monotonic()
+        if not self._commits or (not idle_cores and self._spent > SHARE_WHEN_BUSY * (began - self._began)):
+            return False
+        if len(self.rounds) == len(self._commits):
+            return False
+        next(self._work)
+        self._spent += time.monotonic() - began
+        return True
+
+    def finish(self) -> None:
+        """Take all the steps that are left."""
+        self._poll(now=True)
+        while len(self.rounds) < len(self._commits) or self._evaluator is None:
+            next(self._work)
+
+    def own_scores(self, arrivals: dict[str, int]) -> dict[str, Score]:
+        """Score each arrived centre's own plugin on its own test split; `arrivals` gives the arrival number by name."""
+        forge = self._open()
+        return {
+            name: self.evaluator.score_plugin(name, forge.load_branch(number).plugin)
+            for name, number in arrivals.items()
+            if name in self.evaluator.tasks
+        }
+
+    def forge(self) -> Forge:
+        """Give the forge, opened for reading."""
+        return self._open()
+
+    def close(self) -> None:
+        """Close the forge."""
+        if self._forge is not None:
+            self._forge.close()
+
+    def _open(self) -> Forge:
+        if self._forge is None:
+            from medforge.aggregator.forge import Forge
+
+            self._forge = Forge.open(self._directory)
+        return self._forge
+
+    def _poll(self, now: bool = False) -> None:
+        """Read from the ledger what is new."""
+        if not (self._directory / "forge.json").exists() or (
+            not now and time.monotonic() < self._polled + POLL_SECONDS
+        ):
+            return
+        ledger = self._open().ledger
+        self._commits += [commit for _, commit in ledger.commits(after=len(self._commits))]
+        self.holds = {number: hold.reason for number, hold in ledger.holds().items()}
+        self._polled = time.monotonic()
+
+    def _all_steps(self) -> Iterator[None]:
+        evaluator = self._evaluator = yield from self._prepare()
+        for name in evaluator.tasks:
+            yield from evaluator.prepare_base(name)
+            self.zero_shot[name] = evaluator.score_base(name)
+        while True:
+            while len(self.rounds) == len(self._commits):
+                yield
+            commit = self._commits[len(self.rounds)]
+            item = self._open().load_item(commit)
+            for name in evaluator.tasks:
+                yield from evaluator.prepare_item(name, item)
+            self.rounds.append(self._round(commit, item, evaluator))
+            yield
+
+    def _prepare(self) -> Generator[None, None, Evaluator]:
+        import torch
+
+        from medforge.base import load_base
+        from medforge.client.data import open_task
+        from medforge.simulation.evaluation import Evaluator
+
+        # One thread, always: a sum's last bits depend on how many threads made it.
+        torch.set_num_threads(1)
+        base = load_base(self._settings.base, self._settings.device, self._settings.dtype)
+        yield
+        tasks: dict[str, Task] = {}
+        for centre in self._settings.centres:
+            try:
+                tasks[centre.name] = open_task(
+                    centre.source, base.image_size, self._settings.seed, cache=self._workspace(centre.name) / "cache"
+                )
+            except MedForgeError as error:
+                self.unopened[centre.name] = str(error)
+            yield
+        return Evaluator(base, tasks)
+
+    def _round(self, commit: Commit, item: ForgeItem, evaluator: Evaluator) -> RoundResult:
+        metrics = {name: evaluator.score_item(name, item) for name in evaluator.tasks}
+        return RoundResult(
+            arrival=commit.arrival,
+            centre=commit.contributor,
+            branch=commit.branch,
+            commit=commit.digest,
+            item=commit.item,
+            coefficients=self._coefficients(commit, item, evaluator),
+            metrics=metrics,
+            mean=mean_score(list(metrics.values())),
+        )
+
+    def _coefficients(self, commit: Commit, item: ForgeItem, evaluator: Evaluator) -> dict[str, float]:
+        from medforge.forge_item import Mixture
+
+        names = {entry.branch: entry.contributor for entry in self._open().ledger.arrivals()}
+        if isinstance(item, Mixture) and item.gate is not None:
+            shares = evaluator.shares(item.gate).tolist()
+            return {names[member.branch]: share for member, share in zip(item.members, shares, strict=True)}
+        return {names[branch]: value for branch, value in commit.coefficients.items()}

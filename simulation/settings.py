@@ -1,0 +1,67 @@
+"""Everything that decides what a run computes."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from medforge.errors import CorruptFile
+from medforge.simulation.arrivals import Arrival
+from medforge.simulation.centres import Centre
+
+
+class SimulationSettings(BaseModel):
+    """Fix a run: two runs with equal settings on one machine have the same head.
+
+    `arrivals` is what the user typed after `--arrivals` (None for a plain order); `schedule` is what follows from it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int = 1
+    centres: tuple[Centre, ...]
+    schedule: tuple[Arrival, ...]
+    arrivals: str | None
+    base: str
+    method: str
+    level: str
+    coefficients: str
+    recipe: str
+    changes: tuple[str, ...]
+    seed: int
+    device: str
+    dtype: str
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """Name the centres in arrival order."""
+        return tuple(arrival.name for arrival in self.schedule)
+
+    def differences(self, other: SimulationSettings) -> list[str]:
+        """Name the fields in which two settings differ."""
+        ours, theirs = self.model_dump(), other.model_dump()
+        return [name for name in ours if ours[name] != theirs[name]]
+
+    def command(self, out: Path) -> str:
+        """Write the command that runs this again."""
+        words = ["medforge", "simulate"]
+        for centre in self.centres:
+            words += ["--centre", f"{centre.name}={centre.source}"]
+        words += ["--arrivals", self.arrivals] if self.arrivals else ["--order", ",".join(self.order)]
+        for name in ("base", "method", "level", "coefficients", "recipe", "seed", "device", "dtype"):
+            words += [f"--{name}", str(getattr(self, name))]
+        for change in self.changes:
+            words += ["--set", change]
+        return shlex.join([*words, "--out", str(out)])
+
+    @classmethod
+    def parse(cls, data: bytes, path: Path) -> SimulationSettings:
+        """Read settings back. Raises CorruptFile when they are none."""
+        try:
+            return cls.model_validate_json(data)
+        except ValidationError as error:
+            raise CorruptFile(
+                f"{path} does not hold a simulation's settings; remove its directory or choose another --out."
+            ) from error

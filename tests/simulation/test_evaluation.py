@@ -1,0 +1,102 @@
+"""Cached scoring says what the plugins and forge items themselves say, with fewer forward passes."""
+
+import pytest
+import torch
+
+from medforge.base_module import BaseModule
+from medforge.client.data.pixels import PixelStore
+from medforge.client.data.task import Split, Task
+from medforge.forge_item import ForgeItem, FusedPlugin, Member, Mixture
+from medforge.gate import PrototypeGate, class_means
+from medforge.metrics import score
+from medforge.simulation.evaluation import BATCH, Evaluator
+from tests.making import make_distilled, make_plugin
+
+COUNT = BATCH + 9
+
+
+def make_task(base: BaseModule, name: str, classes: int, seed: int, by_slide: bool = False) -> Task:
+    random = torch.Generator().manual_seed(seed)
+    size = base.image_size
+    labels = torch.arange(COUNT) % classes
+    # A class has a brightness, so that scores are neither perfect nor all alike.
+    pixels = torch.randint(0, 160, (COUNT, 3, size, size), generator=random) + (labels * 30).view(-1, 1, 1, 1)
+    groups = tuple(f"slide {int(label)}-{i // 9}" for i, label in enumerate(labels)) if by_slide else None
+    split = Split(PixelStore.of_tensor(pixels.to(torch.uint8)), labels, groups)
+    prompts = tuple(f"{name} class {c}" for c in range(classes))
+    return Task(name, prompts, split, split, split, split="random", score_by="slide" if by_slide else "patch")
+
+
+@pytest.fixture(scope="module")
+def tasks(tiny_base: BaseModule) -> dict[str, Task]:
+    return {"a": make_task(tiny_base, "a", 2, 1), "b": make_task(tiny_base, "b", 3, 2, by_slide=True)}
+
+
+def members(base: BaseModule) -> tuple[Member, ...]:
+    return tuple(Member(str(k) * 64, make_plugin(base, seed=k), c) for k, c in ((1, 0.3), (2, 0.7)))
+
+
+def gate(base: BaseModule) -> PrototypeGate:
+    return PrototypeGate.of([class_means(base, make_distilled(base, seed=k)) for k in (1, 2)])
+
+
+def items(base: BaseModule) -> dict[str, ForgeItem]:
+    return {
+        "output": Mixture(members(base), "output"),
+        "layer": Mixture(members(base), "layer"),
+        "gated": Mixture(members(base), "output", gate(base)),
+        "fused": FusedPlugin(make_plugin(base, seed=3)),
+    }
+
+
+@pytest.mark.parametrize("kind", ["output", "layer", "gated", "fused"])
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_an_item_scores_as_its_own_logits_do(
+    tiny_base: BaseModule, tasks: dict[str, Task], kind: str, name: str
+) -> None:
+    item, task = items(tiny_base)[kind], tasks[name]
+    images = tiny_base.normalise(task.test.images[:])
+    wanted = score(item.logits(tiny_base, images, task.prompts), task.test.labels, task.scoring_groups(task.test))
+    found = Evaluator(tiny_base, tasks).score_item(name, item)
+    assert found.acc == pytest.approx(wanted.acc, abs=1e-9)
+    assert found.auc == pytest.approx(wanted.auc, abs=1e-6)
+
+
+def test_a_plugin_alone_scores_as_a_mixture_of_one(tiny_base: BaseModule, tasks: dict[str, Task]) -> None:
+    evaluator = Evaluator(tiny_base, tasks)
+    member = Member("1" * 64, make_plugin(tiny_base, seed=1), 1.0)
+    alone, mixed = evaluator.score_plugin("a", member.plugin), evaluator.score_item("a", Mixture((member,), "output"))
+    assert alone.acc == mixed.acc
+    assert alone.auc == pytest.approx(mixed.auc, abs=1e-6)
+    assert alone != evaluator.score_base("a")
+
+
+def test_each_plugin_sees_each_image_once_over_all_rounds(tiny_base: BaseModule, tasks: dict[str, Task]) -> None:
+    evaluator = Evaluator(tiny_base, tasks)
+    first, second = members(tiny_base)
+    for item in (Mixture((first,), "output"), Mixture((first, second), "output"), Mixture((second, first), "output")):
+        for name in tasks:
+            evaluator.score_item(name, item)
+    assert evaluator.forwards == 2 * 2 * COUNT
+
+
+def test_a_gated_round_costs_one_base_and_one_plugin_pass(tiny_base: BaseModule, tasks: dict[str, Task]) -> None:
+    evaluator = Evaluator(tiny_base, tasks)
+    item = items(tiny_base)["gated"]
+    for _ in range(2):
+        for name in tasks:
+            evaluator.score_item(name, item)
+    assert evaluator.forwards == 2 * 2 * COUNT
+    shares = evaluator.shares(gate(tiny_base))
+    assert shares.sum().item() == pytest.approx(1)
+    assert len(shares) == 2
+
+
+def test_steps_taken_one_by_one_give_the_same_scores(tiny_base: BaseModule, tasks: dict[str, Task]) -> None:
+    item = items(tiny_base)["output"]
+    stepped = Evaluator(tiny_base, tasks)
+    steps = sum(1 for _ in stepped.prepare_item("a", item))
+    assert steps == 2 * -(-COUNT // BATCH)
+    seen = stepped.forwards
+    assert stepped.score_item("a", item) == Evaluator(tiny_base, tasks).score_item("a", item)
+    assert stepped.forwards == seen
