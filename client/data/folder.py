@@ -37,6 +37,8 @@ def open_folder(request: Request) -> Task:
     root = request.folder()
     own = _validation_folder(root)
     classes = _classes(root / "train")
+    if len(classes) < 2:
+        raise InvalidInput(f"{root / 'train'} has {len(classes)} class folders; a task needs at least two")
     found = {"train": _read(root / "train", classes), "test": _read(root / "test", classes)}
     if own is not None:
         found["validation"] = _read(own, classes)
@@ -99,11 +101,11 @@ def _classes(folder: Path) -> tuple[str, ...]:
     for path in sorted(folder.iterdir()):
         if is_litter(path.name):
             continue
+        if not path.exists():
+            raise InvalidInput(f"{path} is a broken link; mend or remove it")
         if not path.is_dir():
             raise InvalidInput(f"{path} is not in a class folder; move or remove it")
         names.append(path.name)
-    if len(names) < 2:
-        raise InvalidInput(f"{folder} has {len(names)} class folders; a task needs at least two")
     return tuple(names)
 
 

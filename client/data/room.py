@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import tempfile
 import weakref
 from contextlib import suppress
@@ -62,6 +64,10 @@ class FileRoom:
 
     def _create(self, shape: Shape, cache: Path | None) -> NDArray[np.uint8]:
         try:
+            if self.path is not None:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+            if shutil.disk_usage(cache or tempfile.gettempdir()).free < self.size:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             with self._new_file() as file:
                 _reserve(file.fileno(), self.size)
                 return np.memmap(file, dtype=np.uint8, mode="r+", shape=shape)
@@ -77,7 +83,6 @@ class FileRoom:
     def _new_file(self) -> IO[bytes]:
         if self.path is None:
             return tempfile.TemporaryFile()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(self.path)
         prefix = f"{self.path.stem}.{os.getpid()}."
         descriptor, name = tempfile.mkstemp(".unfinished", prefix, self.path.parent)
@@ -102,11 +107,14 @@ def _digest(shape: Shape, key: str) -> str:
 
 
 def _reserve(descriptor: int, size: int) -> None:
-    # A sparse file on a full disk kills the process (SIGBUS) at the first write through the map.
+    os.truncate(descriptor, max(size, 1))
+    # A sparse file on a disk that fills up kills the process (SIGBUS) at a write through the map.
     if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(descriptor, 0, max(size, 1))
-    else:
-        os.truncate(descriptor, max(size, 1))
+        try:
+            os.posix_fallocate(descriptor, 0, max(size, 1))
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+                raise
 
 
 def _sweep(path: Path) -> None:
