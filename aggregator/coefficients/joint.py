@@ -1,8 +1,10 @@
 """All coefficients refitted together after every arrival, so that the arrival order does not matter (ours)."""
 
 from collections.abc import Callable, Sequence
+from math import inf
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import minimize
 from torch import Tensor
 
@@ -31,36 +33,44 @@ def joint_outputs(
 
 
 def joint_layers(
-    gradient: Callable[[Sequence[float]], tuple[float, list[float]]], count: int, settings: MethodSettings
+    loss: Callable[[Sequence[float]], float],
+    gradient: Callable[[Sequence[float]], tuple[float, list[float]]],
+    count: int,
+    settings: MethodSettings,
 ) -> list[float]:
     """Find N coefficients of a layer mixture that minimise the objective plus l1 · mean|c|, within ±bound.
 
-    Not convex, so the answer is a local optimum, made independent of the arrival order by a symmetric start (1/N each)
-    and the canonical branch order. L-BFGS-B with ``budget`` evaluations of loss and gradient: a gradient costs about
-    three forward passes whatever N is, where a search without gradients needs a budget that grows with N (Cobyla: N + 1
-    points for its first simplex alone).
+    ``loss`` gives the objective's cross-entropy at N coefficients, ``gradient`` that and its derivatives.
+
+    Not convex, so the answer is a local optimum, and what makes it independent of the arrival order is that nothing
+    in the search depends on it: the caller passes plugins in canonical order, and the search starts from the best of
+    a fixed set of points (all 1/N, all ``start``, each plugin alone). Then L-BFGS-B with ``budget`` evaluations: a
+    gradient costs about three forward passes whatever N is, where a search without gradients needs a budget that
+    grows with N (Cobyla: N + 1 points for its first simplex alone).
     """
+    best_value, best = inf, [1 / count] * count
 
-    def objective(values: np.ndarray) -> tuple[float, np.ndarray]:
-        coefficients = values.tolist()
-        loss, slopes = gradient(coefficients)
-        slope = np.array(slopes) + settings.l1 * np.sign(values) / count
-        return loss + penalty(coefficients, settings.l1), slope
+    def keep(values: list[float], value: float) -> float:
+        nonlocal best_value, best
+        total = value + penalty(values, settings.l1)
+        # written so that NaN is never kept
+        if total < best_value:
+            best_value, best = total, values
+        return total
 
-    best: list[tuple[float, list[float]]] = []
+    def objective(values: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        value, slopes = gradient(values.tolist())
+        return keep(values.tolist(), value), np.array(slopes) + settings.l1 * np.sign(values) / count
 
-    def remember(values: np.ndarray) -> tuple[float, np.ndarray]:
-        value, slope = objective(values)
-        if np.isfinite(value) and (not best or value < best[0][0]):
-            best[:] = [(value, values.tolist())]
-        return value, slope
-
+    alone = [[float(k == other) for other in range(count)] for k in range(count)]
+    for start in [[1 / count] * count, [settings.start] * count, *alone]:
+        keep(start, loss(start))
     minimize(
-        remember,
-        np.full(count, 1 / count),
+        objective,
+        np.array(best),
         jac=True,
         method="L-BFGS-B",
         bounds=[(-settings.bound, settings.bound)] * count,
         options={"maxfun": settings.budget, "maxiter": settings.budget},
     )
-    return best[0][1] if best else [1 / count] * count
+    return best

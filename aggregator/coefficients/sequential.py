@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from medforge.aggregator.coefficients.objective import penalty
 from medforge.aggregator.merge.settings import MethodSettings
@@ -20,6 +21,14 @@ def search_pair(loss: Callable[[float, float], float], settings: MethodSettings,
     ±bound (Huang et al. 2023, LoRAHub; MedForge 2025). Where every candidate overflows, the main branch stays as it is:
     (1, 0).
     """
+    tried: dict[tuple[float, float], float] = {}
+
+    def objective(values: NDArray[np.float64]) -> float:
+        w, arriving = values.tolist()
+        value = loss(w, arriving)
+        tried[w, arriving] = value + penalty((w, arriving), settings.l1) if math.isfinite(value) else _OVERFLOW
+        return tried[w, arriving]
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import nevergrad
@@ -27,16 +36,10 @@ def search_pair(loss: Callable[[float, float], float], settings: MethodSettings,
         values = nevergrad.p.Array(init=[settings.start] * 2, lower=[-settings.bound] * 2, upper=[settings.bound] * 2)
         values.random_state = np.random.RandomState(seed % 2**32)
         optimiser = nevergrad.optimizers.registry["Shiwa"](parametrization=values, budget=settings.budget)
-        found: list[float] = optimiser.minimize(lambda pair: _objective(loss, pair, settings.l1)).value.tolist()
-    if not math.isfinite(loss(found[0], found[1])):
+        found: list[float] = optimiser.minimize(objective).value.tolist()
+    if all(value == _OVERFLOW for value in tried.values()):
         return 1.0, 0.0
     return found[0], found[1]
-
-
-def _objective(loss: Callable[[float, float], float], pair: np.ndarray, l1: float) -> float:
-    w, arriving = pair.tolist()
-    value = loss(w, arriving)
-    return value + penalty((w, arriving), l1) if math.isfinite(value) else _OVERFLOW
 
 
 def compose(previous: dict[str, float], branch: str, pair: tuple[float, float]) -> dict[str, float]:

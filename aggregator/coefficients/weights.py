@@ -52,3 +52,11 @@ class WeightScorer:
         dataset = arrived.branch().distilled
         logits = self._base.logits(self._base.embed_all(dataset.images, deltas, BATCH), dataset.prompts)
         return Scored(arrived.task, logits.double().log_softmax(dim=1), dataset.labels)
+
+
+def weigh(stacks: Deltas, coefficients: Sequence[float]) -> dict[str, Tensor]:
+    """Add up weight changes: Σ_k c_k ΔW_k of every site, from stacks [K, out, in]."""
+    return {
+        site: torch.einsum("k,koi->oi", torch.tensor(coefficients, dtype=stack.dtype, device=stack.device), stack)
+        for site, stack in stacks.items()
+    }

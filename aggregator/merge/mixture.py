@@ -10,7 +10,7 @@ from medforge.aggregator.coefficients.gated import choices, chosen_shares, gate_
 from medforge.aggregator.coefficients.joint import joint_layers, joint_outputs
 from medforge.aggregator.coefficients.objective import Scored, mean_loss, task_scores
 from medforge.aggregator.coefficients.sequential import compose, search_pair
-from medforge.aggregator.coefficients.weights import WeightScorer
+from medforge.aggregator.coefficients.weights import WeightScorer, weigh
 from medforge.aggregator.merge.method import Folded, MergeMethod, Round
 from medforge.forge_item import Level, Member, Mixture
 from medforge.gate import PrototypeGate
@@ -102,7 +102,12 @@ def _layer_joint(merge_round: Round) -> Folded:
     stacks = {
         site: torch.stack([plugin.delta(site).to(base.device) for plugin in plugins]) for site in plugins[0].sites
     }
-    found = joint_layers(lambda values: scorer.gradient(stacks, values), len(order), merge_round.settings)
+    found = joint_layers(
+        lambda values: mean_loss(scorer.scores(weigh(stacks, values))),
+        lambda values: scorer.gradient(stacks, values),
+        len(order),
+        merge_round.settings,
+    )
     return _weighed_layers(merge_round, order, dict(zip((a.digest for a in order), found, strict=True)))
 
 

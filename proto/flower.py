@@ -1,0 +1,113 @@
+"""A branch as Flower's records, and back, to the byte."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from flwr.app import DEFAULT_TTL, Array, ArrayRecord, ConfigRecord, Message, MessageType, Metadata, RecordDict
+from flwr.app.message.message import make_message
+from safetensors.torch import save as save_safetensors
+from torch import Tensor
+
+from medforge.branch import DISTILLED_FILE, PLUGIN_DIRECTORY, Branch, Manifest
+from medforge.distilled import DistilledDataset
+from medforge.errors import CorruptFile, InvalidBranch
+from medforge.plugin import CONFIG_FILE, WEIGHTS_FILE, Plugin
+from medforge.tensors import parse_tensors
+
+PLUGIN_RECORD = "plugin"
+DISTILLED_RECORD = "distilled"
+MANIFEST_RECORD = "manifest"
+_MANIFEST_KEY = "manifest"
+_CONFIG_KEY = "adapter_config"
+
+
+def branch_to_record(branch: Branch) -> RecordDict:
+    """Put a branch into records.
+
+    ArrayRecord ``plugin`` holds the adapter's tensors by their names on disk, ArrayRecord ``distilled`` the images
+    (float16 [n, 3, S, S]) and labels (int64 [n]), ConfigRecord ``manifest`` the canonical manifest and adapter
+    config.
+    """
+    distilled = branch.distilled
+    texts = {_MANIFEST_KEY: branch.manifest.to_bytes(), _CONFIG_KEY: branch.plugin.files()[CONFIG_FILE]}
+    return RecordDict(
+        {
+            PLUGIN_RECORD: plugin_arrays(branch.plugin),
+            DISTILLED_RECORD: _arrays({"images": distilled.images, "labels": distilled.labels}),
+            MANIFEST_RECORD: ConfigRecord({key: text.decode() for key, text in texts.items()}),
+        }
+    )
+
+
+def branch_from_record(record: RecordDict) -> Branch:
+    """Take a branch out of records, checking every digest; raises InvalidBranch with the first thing that is wrong."""
+    manifest = manifest_from_record(record)
+    config = record.config_records[MANIFEST_RECORD].get(_CONFIG_KEY)
+    if not isinstance(config, str):
+        raise InvalidBranch(f"the reply's {MANIFEST_RECORD} record lacks {_CONFIG_KEY}; send the branch again")
+    factors = _tensors(record, PLUGIN_RECORD)
+    images = _tensors(record, DISTILLED_RECORD)
+    if set(images) != {"images", "labels"}:
+        raise InvalidBranch(f"the reply's {DISTILLED_RECORD} record must hold images and labels; send the branch again")
+    weights = save_safetensors({name: factors[name] for name in sorted(factors)}, {"format": "pt"})
+    distilled = DistilledDataset(images["images"], images["labels"], manifest.prompts)
+    blobs = {
+        f"{PLUGIN_DIRECTORY}/{CONFIG_FILE}": config.encode(),
+        f"{PLUGIN_DIRECTORY}/{WEIGHTS_FILE}": weights,
+        DISTILLED_FILE: distilled.to_bytes(),
+    }
+    try:
+        return Branch.assemble(manifest.to_bytes(), blobs)
+    except CorruptFile as error:
+        raise InvalidBranch(str(error)) from error
+
+
+def manifest_from_record(record: RecordDict) -> Manifest:
+    """Read only the manifest of a branch; raises InvalidBranch where there is none."""
+    texts = record.config_records.get(MANIFEST_RECORD, ConfigRecord())
+    text = texts.get(_MANIFEST_KEY)
+    if not isinstance(text, str):
+        raise InvalidBranch(f"the reply has no {MANIFEST_RECORD} record with a manifest in it; send the branch again")
+    return Manifest.parse(text.encode())
+
+
+def branch_to_message(branch: Branch) -> Message:
+    """Make the message that a node's training reply would be, of a branch that arrived by another door."""
+    metadata = Metadata(
+        run_id=0,
+        message_id=branch.digest,
+        src_node_id=0,
+        dst_node_id=0,
+        reply_to_message_id="",
+        group_id="",
+        created_at=0.0,
+        ttl=DEFAULT_TTL,
+        message_type=MessageType.TRAIN,
+    )
+    return make_message(metadata, branch_to_record(branch))
+
+
+def plugin_arrays(plugin: Plugin) -> ArrayRecord:
+    """Give a plugin's tensors, named as in its PEFT adapter file."""
+    tensors, _ = parse_tensors(plugin.files()[WEIGHTS_FILE], "the plugin")
+    return _arrays(tensors)
+
+
+def _arrays(tensors: Mapping[str, Tensor]) -> ArrayRecord:
+    return ArrayRecord({name: Array(tensor.detach().cpu().contiguous().numpy()) for name, tensor in tensors.items()})
+
+
+def _tensors(record: RecordDict, name: str) -> dict[str, Tensor]:
+    arrays = record.array_records.get(name)
+    if arrays is None:
+        raise InvalidBranch(f"the reply has no {name} record; send the branch again")
+    tensors = {}
+    for key, array in arrays.items():
+        try:
+            # copied, because an array read from bytes cannot be written
+            tensors[key] = torch.from_numpy(array.numpy().copy())
+        except (TypeError, ValueError, EOFError, OSError) as error:
+            raise InvalidBranch(f"array {key} of the reply's {name} record cannot be read; send it again") from error
+    return tensors
