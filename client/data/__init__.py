@@ -37,7 +37,11 @@ _SOURCES = {
     ),
     "medmnist": _Source("medmnist.open_medmnist", "any 2-D MedMNIST .npz file, or its name", ("prompts", "size")),
     "folder": _Source("folder.open_folder", "a folder with train/CLASS and test/CLASS images"),
-    "tissue": _Source("tissue.open_tissue", "tissue drawn on the spot, for demonstrations: breast, lung or colon"),
+    "tissue": _Source(
+        "tissue.open_tissue",
+        "tissue drawn on the spot, for demonstrations: breast, lung or colon",
+        ("train", "validation", "test"),
+    ),
 }
 
 

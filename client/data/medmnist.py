@@ -82,7 +82,9 @@ def _prompts(request: Request, path: Path, classes: int) -> tuple[str, ...]:
 def _fetch(request: Request) -> Path:
     """Have the `medmnist` package download a data set; return its file."""
     name = request.place
-    if name not in (*PROMPTS, "chestmnist"):
+    if name == "chestmnist":
+        raise InvalidInput("medmnist: chestmnist has 14 labels for each image; only single-label data sets can be used")
+    if name not in PROMPTS:
         raise InvalidInput(
             f"medmnist: there is no file {request.path}; give a .npz file or one of the names {', '.join(PROMPTS)}"
         )
@@ -98,6 +100,7 @@ def _fetch(request: Request) -> Path:
         data = getattr(package, package.INFO[name]["python_class"])(split="val", download=True, size=size)
     except (RuntimeError, OSError, ValueError) as error:
         raise InvalidInput(
-            f"medmnist: {name} could not be downloaded ({error}); give the path of the .npz file"
+            f"medmnist: {name} could not be downloaded; check the network, or fetch the .npz file by hand and"
+            " give its path"
         ) from error
     return Path(data.root) / f"{name}{'' if size == 28 else f'_{size}'}.npz"

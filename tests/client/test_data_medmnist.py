@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from medforge.client.data import open_task
 from medforge.client.data.decode import to_pixels
@@ -34,8 +35,6 @@ def write(path: Path, compressed: bool = True, **changes: NDArray[Any]) -> Path:
 @pytest.mark.parametrize("shape", [(28, 28), (28, 28, 1), (28, 28, 3), (64, 64, 3), (20, 30)])
 @pytest.mark.parametrize("compressed", [True, False])
 def test_every_image_arrives_in_its_place(tmp_path: Path, shape: tuple[int, ...], compressed: bool) -> None:
-    from PIL import Image
-
     content = arrays(shape)
     task = open_task(f"medmnist:{write(tmp_path / 'own.npz', compressed, **content)}", 16)
     assert (task.split, task.name, task.prompts) == ("published", "own", ("class 0", "class 1"))
@@ -86,6 +85,8 @@ def test_multi_label_sets_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "chestmnist.npz", train_labels=np.zeros((300, 14), dtype=np.uint8))
     with pytest.raises(InvalidInput, match="has 14 labels for each image; only single-label data sets can be used"):
         open_task(f"medmnist:{path}", 8)
+    with pytest.raises(InvalidInput, match="chestmnist has 14 labels for each image; only single-label"):
+        open_task("medmnist:chestmnist", 8)
 
 
 def test_volumes_are_refused(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medforge.client.data.splits import TEST_FRACTION, VALIDATION_FRACTION, Parts, Strata, divide, hold_out
@@ -32,6 +32,7 @@ def check_whole_and_disjoint(parts: Parts, count: int) -> None:
     assert sorted(together.tolist()) == list(range(count))
 
 
+@settings(deadline=None, max_examples=60)
 @given(grouped(), seeds)
 def test_no_group_is_in_two_splits_and_every_class_is_in_each(strata: Strata, seed: int) -> None:
     parts = divide(strata, seed, "split")
@@ -44,6 +45,7 @@ def test_no_group_is_in_two_splits_and_every_class_is_in_each(strata: Strata, se
         assert (np.diff(part) > 0).all()
 
 
+@settings(deadline=None, max_examples=60)
 @given(grouped(), seeds)
 def test_without_groups_no_image_is_in_two_splits(strata: Strata, seed: int) -> None:
     parts = divide(ungrouped(strata), seed, "split")
@@ -54,6 +56,7 @@ def test_without_groups_no_image_is_in_two_splits(strata: Strata, seed: int) -> 
         assert held == min(max(round(TEST_FRACTION * count), 1), count - 1)
 
 
+@settings(deadline=None, max_examples=60)
 @given(grouped(), seeds)
 def test_the_same_seed_gives_the_same_split(strata: Strata, seed: int) -> None:
     one, two = divide(strata, seed, "split"), divide(strata, seed, "split")
