@@ -24,10 +24,16 @@ def make_optimiser(parameters: Sequence[nn.Parameter], recipe: TrainRecipe) -> t
 
 
 def learning_rate(recipe: TrainRecipe, step: int, total: int) -> float:
-    """Return the learning rate of step 0 … total−1; "cosine" falls from lr towards 0 (Loshchilov and Hutter, 2017)."""
+    """Return the learning rate of step 0 … total−1.
+
+    It rises linearly over the warm-up, then stays, or ("cosine") falls towards 0 (Loshchilov and Hutter, 2017).
+    """
+    rising = math.ceil(recipe.warmup * total)
+    if step < rising:
+        return recipe.lr * (step + 1) / (rising + 1)
     if recipe.schedule == "constant":
         return recipe.lr
-    return recipe.lr * 0.5 * (1 + math.cos(math.pi * step / total))
+    return recipe.lr * 0.5 * (1 + math.cos(math.pi * (step - rising) / (total - rising)))
 
 
 def fit_step(

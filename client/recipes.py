@@ -27,6 +27,7 @@ class TrainRecipe(_Settings):
     momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: float = Field(5e-4, ge=0)
     schedule: Literal["constant", "cosine"] = "constant"
+    warmup: float = Field(0.0, ge=0, lt=1, description="part of all steps in which the rate rises from 0 to lr")
     clip: float | None = Field(None, gt=0, description="largest norm of one step's gradient")
     augment: Literal["none", "flip", "dihedral"] = Field(
         "flip", description="only where the task says that flips are harmless; dihedral = flips and quarter turns"
