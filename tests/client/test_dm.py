@@ -20,7 +20,9 @@ def test_loss_is_the_sum_of_squared_distances_of_class_means() -> None:
     expected = 0.0
     for real_part, learned_part in ((real[:3], learned[:2]), (real[3:], learned[2:])):
         for i in range(5):
-            distance = sum(real_part[:, i].tolist()) / len(real_part) - sum(learned_part[:, i].tolist()) / len(learned_part)
+            distance = sum(real_part[:, i].tolist()) / len(real_part) - sum(learned_part[:, i].tolist()) / len(
+                learned_part
+            )
             expected += distance**2
     loss = matching_loss(class_means(real, [3, 4]), class_means(learned, [2, 4]))
     assert float(loss) == pytest.approx(expected, rel=1e-5)

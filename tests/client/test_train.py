@@ -1,4 +1,5 @@
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -140,7 +141,7 @@ def test_learning_rate_rises_then_falls() -> None:
     rates = [learning_rate(recipe, step, 20) for step in range(20)]
     assert rates[:4] == pytest.approx([0.2, 0.4, 0.6, 0.8])
     assert rates[4] == 1
-    assert all(a > b > 0 for a, b in zip(rates[4:], rates[5:], strict=False))
+    assert all(a > b > 0 for a, b in pairwise(rates[4:]))
     assert {learning_rate(TrainRecipe(lr=0.3), step, 9) for step in range(9)} == {0.3}
 
 

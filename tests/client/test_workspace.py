@@ -1,0 +1,110 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from medforge.client.work import open_workspace
+from medforge.client.workspace import Workspace, make_settings, write_record
+from medforge.errors import CorruptFile, InvalidInput
+
+GIVEN = {"source": "folder:images", "contributor": "St. Elsewhere", "seed": 3}
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return open_workspace(tmp_path / "centre", GIVEN, None, [])
+
+
+def test_settings_are_kept_with_the_defaults_of_the_rest(workspace: Workspace) -> None:
+    settings = Workspace(workspace.path).settings
+    assert (settings.source, settings.contributor, settings.seed) == ("folder:images", "St. Elsewhere", 3)
+    assert (settings.base, settings.dtype, settings.recipe["name"]) == ("medforge-tiny", "fp32", "tiny")
+
+
+def test_the_contributor_is_called_like_the_directory_by_default(tmp_path: Path) -> None:
+    assert open_workspace(tmp_path / "north", {"source": "folder:x"}, None, []).settings.contributor == "north"
+
+
+def test_agreeing_options_may_be_repeated_or_left_out(workspace: Workspace) -> None:
+    for given in (GIVEN, {}, {"seed": 3}, {"base": "medforge-tiny"}):
+        assert open_workspace(workspace.path, given, None, []).settings == workspace.settings
+    assert open_workspace(workspace.path, {}, "tiny", []).settings == workspace.settings
+
+
+@pytest.mark.parametrize(
+    ("given", "recipe", "changes", "sentence"),
+    [
+        ({"seed": 4}, None, [], "was begun with seed 3, not 4; give 3 again, or use another --workspace"),
+        ({"source": "folder:y"}, None, [], "was begun with source 'folder:images', not 'folder:y'"),
+        ({"dtype": "bf16"}, None, [], "was begun with dtype 'fp32', not 'bf16'"),
+        ({}, "paper", [], "was begun with another recipe"),
+        ({}, None, ["train.lr=0.7"], "was begun with another recipe or other --set or --epochs options"),
+    ],
+)
+def test_differing_options_are_refused(
+    workspace: Workspace, given: dict[str, object], recipe: str | None, changes: list[str], sentence: str
+) -> None:
+    with pytest.raises(InvalidInput, match=sentence):
+        open_workspace(workspace.path, given, recipe, changes)
+
+
+def test_a_new_workspace_needs_a_source(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="say which images it works on"):
+        open_workspace(tmp_path, {}, None, [])
+    with pytest.raises(InvalidInput, match=r"no workspace in .*; begin one with: medforge train SOURCE --workspace"):
+        Workspace(tmp_path).status()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("contributor", "a/b", "--contributor cannot be 'a/b'.*names are letters"),
+        ("task", "", "--task cannot be ''"),
+        ("seed", -1, "--seed cannot be -1: Input should be greater than or equal to 0"),
+    ],
+)
+def test_settings_that_no_manifest_accepts_are_refused_at_once(name: str, value: object, sentence: str) -> None:
+    with pytest.raises(InvalidInput, match=sentence):
+        make_settings({"source": "folder:x", "contributor": "c", "recipe": {}, name: value})
+
+
+def test_stages_are_done_when_their_last_file_is_there(workspace: Workspace) -> None:
+    status = workspace.status()
+    assert [status[stage] for stage in ("trained", "distilled", "committed", "pushed")] == [None] * 4
+    workspace.training.mkdir()
+    (workspace.training / "checkpoint.safetensors").write_bytes(b"half way")
+    assert workspace.trained is None
+    write_record(workspace.training / "history.json", {"best": {"acc": 0.9}})
+    write_record(workspace.distillation / "history.json", {"best": {"acc": 0.8}})
+    write_record(workspace.branch / "manifest.json", {})
+    write_record(workspace.receipt_file, {"arrival": 1})
+    status = json.loads(json.dumps(workspace.status()))
+    assert (status["trained"], status["distilled"], status["pushed"]) == ({"acc": 0.9}, {"acc": 0.8}, {"arrival": 1})
+    assert len(status["committed"]) == 64
+
+
+def test_only_one_process_works_in_a_workspace(workspace: Workspace) -> None:
+    with (
+        workspace.locked(),
+        pytest.raises(InvalidInput, match="Another process is working in"),
+        Workspace(workspace.path).locked(),
+    ):
+        pass
+    with Workspace(workspace.path).locked():
+        pass
+
+
+def test_damaged_files_are_named(workspace: Workspace) -> None:
+    workspace.training.mkdir()
+    (workspace.training / "history.json").write_text("[1, 2")
+    with pytest.raises(CorruptFile, match=r"history\.json cannot be read; delete it and run the same command again"):
+        workspace.status()
+    workspace.settings_file.write_text("{}")
+    with pytest.raises(CorruptFile, match=r"settings\.json cannot be read; restore it or begin another workspace"):
+        workspace.status()
+
+
+def test_a_file_where_the_workspace_should_be_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InvalidInput, match=r"cannot be written .*choose another --workspace"):
+        open_workspace(tmp_path / "file" / "centre", {"source": "folder:x", "contributor": "c"}, None, [])
