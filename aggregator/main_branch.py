@@ -14,6 +14,7 @@ from medforge.base_module import BaseModule
 from medforge.branch import Branch, Manifest, software_versions
 from medforge.errors import BaseMismatch, InvalidBranch
 from medforge.forge_item import ForgeItem
+from medforge.proto.errors import MissingBlob
 from medforge.seeds import derive
 
 _BRANCHES_IN_MEMORY = 4
@@ -72,8 +73,10 @@ class MainBranch:
             main=partial(self.checkout, head.digest if head else None),
             probabilities=self.probabilities,
         )
-        folded = merge_method(self.settings.method).fold(merge_round)
         arriving = merge_round.arriving
+        # refuses a plugin whose outputs overflow, before a search could spread them over the main branch
+        self.probabilities.probabilities(arriving, arriving)
+        folded = merge_method(self.settings.method).fold(merge_round)
         commit = Commit(
             parent=head.digest if head else None,
             arrival=arrival,
@@ -104,6 +107,9 @@ class MainBranch:
         return commits
 
     def _check_next(self, arrival: int) -> None:
+        held = self.forge.ledger.holds().get(arrival)
+        if held is not None:
+            raise InvalidBranch(f"arrival {arrival} is held: {held.reason}; release it to fold it")
         waiting = self.forge.ledger.unfolded(limit=1)
         if waiting and waiting[0].number < arrival:
             raise LedgerConflict(f"arrival {waiting[0].number} comes before arrival {arrival}; fold that first")
@@ -114,7 +120,9 @@ class MainBranch:
 
     def _manifest(self, number: int) -> Manifest:
         entry = self.forge.ledger.arrival(number)
-        return self._load(number).manifest if entry is None else Manifest.parse(self.forge.blobs.read(entry.branch))
+        if entry is None:
+            raise MissingBlob(f"arrival {number} is not in this forge; `medforge log` lists the arrivals")
+        return Manifest.parse(self.forge.blobs.read(entry.branch))
 
 
 def _nevergrad_version() -> str:

@@ -191,12 +191,12 @@ class MixtureStrategy(MedForgeStrategy):
 STRATEGIES: dict[str, type[MedForgeStrategy]] = {kind.method: kind for kind in (FusionStrategy, MixtureStrategy)}
 
 
-def strategy_for(main: MainBranch) -> MedForgeStrategy:
+def strategy_for(main: MainBranch, poll: float = 3.0, ttl: float = DEFAULT_TTL) -> MedForgeStrategy:
     """Give the strategy that folds by the forge's method; raises InvalidInput where there is none."""
     name = main.settings.method
     if name not in STRATEGIES:
         raise InvalidInput(f"no strategy folds by {name!r}; choose one of {', '.join(sorted(STRATEGIES))}")
-    return STRATEGIES[name](main)
+    return STRATEGIES[name](main, poll, ttl)
 
 
 def _metrics(commit: Commit) -> MetricRecord:

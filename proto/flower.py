@@ -21,6 +21,7 @@ DISTILLED_RECORD = "distilled"
 MANIFEST_RECORD = "manifest"
 _MANIFEST_KEY = "manifest"
 _CONFIG_KEY = "adapter_config"
+_DTYPES = {"images": torch.float16, "labels": torch.int64}
 
 
 def branch_to_record(branch: Branch) -> RecordDict:
@@ -110,4 +111,7 @@ def _tensors(record: RecordDict, name: str) -> dict[str, Tensor]:
             tensors[key] = torch.from_numpy(array.numpy().copy())
         except (TypeError, ValueError, EOFError, OSError) as error:
             raise InvalidBranch(f"array {key} of the reply's {name} record cannot be read; send it again") from error
+        due = _DTYPES.get(key, torch.float32)
+        if tensors[key].dtype != due:
+            raise InvalidBranch(f"array {key} of the reply's {name} record is {tensors[key].dtype}, not {due}; send it so")
     return tensors
