@@ -26,7 +26,8 @@ def check_digest(digest: str) -> str:
 class BlobStore:
     """Keep files under their SHA-256 in one directory; a blob is present only once it is verified and fsynced.
 
-    Safe for any number of threads of one process. Nothing larger than one chunk is held in memory, except by `read` and `put`.
+    Safe for any number of threads of one process. Nothing larger than one chunk is held in memory, except by `read`
+    and `put`.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -91,9 +92,10 @@ class BlobStore:
     def append(self, digest: str, offset: int, chunk: bytes) -> int:
         """Continue an upload at a byte offset and give the size received so far.
 
-        Bytes that another upload of the same blob has already brought are compared, not written again, so concurrent uploads
-        of one blob help each other. Raises UploadConflict where the offset lies past what has been received, or the bytes differ
-        from those received (then what was received is dropped, since nobody can tell yet which of the two is right).
+        Bytes that another upload of the same blob has already brought are compared, not written again, so concurrent
+        uploads of one blob help each other. Raises UploadConflict where the offset lies past what has been received,
+        or the bytes differ from those received (then what was received is dropped, since nobody can tell yet which of
+        the two is right).
         """
         with self._lock(digest):
             if self.has(digest):
@@ -111,7 +113,7 @@ class BlobStore:
                 if overlap and file.read(len(overlap)) != overlap:
                     path.unlink()
                     raise UploadConflict(
-                        f"two uploads of blob {digest} differ from byte {offset} on; neither was kept, start again at byte 0"
+                        f"two uploads of blob {digest} differ after byte {offset}; neither was kept, start again at 0"
                     )
                 file.seek(offset + len(overlap))
                 file.write(chunk[len(overlap) :])
@@ -120,7 +122,8 @@ class BlobStore:
     def finish(self, digest: str, size: int) -> None:
         """Verify a fully received blob and make it durable; finishing a present blob changes nothing.
 
-        Raises UploadConflict while bytes are missing, and CorruptFile (dropping what was received) on a wrong size or digest.
+        Raises UploadConflict while bytes are missing, and CorruptFile (dropping what was received) on a wrong size or
+        digest.
         """
         with self._lock(digest):
             if self.has(digest):

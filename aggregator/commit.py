@@ -24,9 +24,10 @@ class TaskScore(BaseModel):
 class Commit(BaseModel):
     """Record one merge round; its digest covers its parent's, so the commits of a forge form a hash chain.
 
-    `parent` is the digest of the commit before it (None for the first), `branch` and the keys of `coefficients` are branch
-    digests, `base` is the base module's fingerprint, `item` the forge item's digest and `item_files` the blob digest of each
-    of its files. No clock and no forge id is inside: the same arrivals under the same settings give the same chain.
+    `parent` is the digest of the commit before it (None for the first), `branch` and the keys of `coefficients` are
+    branch digests, `base` is the base module's fingerprint, `item` the forge item's digest and `item_files` the blob
+    digest of each of its files. No clock and no forge id is inside: the same arrivals under the same settings give
+    the same chain.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -79,9 +79,9 @@ class Forge:
         directory = _usable(directory)
         lock = _lock(directory)
         try:
-            if not (directory / SETTINGS_FILE).exists():
+            settings = existing_settings(directory)
+            if settings is None:
                 return cls._create(directory, base, method, ledger_url, limits, lock)
-            settings = _read_settings(directory)
             _check_same(directory, settings, base, method)
             return cls(directory, settings, _open_ledger(directory, settings, ledger_url), limits, lock)
         except BaseException:
@@ -140,8 +140,8 @@ class Forge:
     def accept(self, manifest: bytes, base: BaseModule) -> Arrival:
         """Check a branch whose files are in the blob store, and give it the next arrival number, durably.
 
-        A branch that has arrived before keeps its arrival. One branch at a time is held in memory. Raises InvalidBranch,
-        BaseMismatch, CorruptFile, MissingBlob (files not, or not wholly, uploaded) or OverLimit.
+        A branch that has arrived before keeps its arrival. One branch at a time is held in memory. Raises
+        InvalidBranch, BaseMismatch, CorruptFile, MissingBlob (files not, or not wholly, uploaded) or OverLimit.
         """
         if len(manifest) > self.limits.manifest:
             raise OverLimit(
@@ -189,13 +189,11 @@ class Forge:
         """Read the forge item of a commit; raise MissingBlob or CorruptFile if the blobs do not give it back."""
         item = ForgeItem.parse({path: self.blobs.read(digest) for path, digest in commit.item_files.items()})
         if item.digest != commit.item:
-            raise CorruptFile(
-                f"the forge item of commit {commit.digest[:12]} has another digest; restore the blobs from a backup"
-            )
+            raise CorruptFile(f"commit {commit.digest[:12]} has another forge item than it names; restore the blobs")
         return item
 
     def find_commit(self, digest: str | None) -> Commit:
-        """Find a commit by its digest, or the head where none is given; raise MissingBlob with the remedy if there is none."""
+        """Find a commit by its digest, or the head where none is given; raise MissingBlob if there is none."""
         commit = self.ledger.commit(digest) if digest else self.ledger.head()
         if commit is None and digest:
             raise MissingBlob(f"commit {digest} is not on this forge's main branch; `medforge log` lists its commits")
@@ -233,10 +231,13 @@ def _lock(directory: Path) -> FileLock:
             f"another process serves the forge {directory}; stop it first, or push to the address it listens on"
         ) from None
     except OSError as error:
-        raise InvalidInput(
-            f"the forge directory {directory} cannot be written ({error.strerror}); mend its rights"
-        ) from error
+        raise InvalidInput(f"the forge directory {directory} cannot be written ({error.strerror}); free it") from error
     return lock
+
+
+def existing_settings(directory: Path) -> ForgeSettings | None:
+    """Read a forge directory's settings, None where no forge is; raise CorruptFile if they are damaged."""
+    return _read_settings(directory) if (directory / SETTINGS_FILE).exists() else None
 
 
 def _read_settings(directory: Path) -> ForgeSettings:
@@ -255,7 +256,7 @@ def _check_same(directory: Path, settings: ForgeSettings, base: BaseModule, meth
     if settings.base != base.fingerprint:
         raise InvalidInput(
             f"the forge {directory} stands on base module {settings.base[:12]} ({settings.base_spec}), not on "
-            f"{base.fingerprint[:12]} ({base.spec}); serve it with --base {settings.base_spec} or choose another directory"
+            f"{base.fingerprint[:12]} ({base.spec}); serve it with --base {settings.base_spec} or elsewhere"
         )
     if settings.method != method:
         wanted, given = (m.model_dump(mode="json") for m in (settings.method, method))

@@ -9,7 +9,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Engine, ForeignKey, LargeBinary, String, Text, create_engine, event, func, select
+from sqlalchemy import (
+    BigInteger,
+    Engine,
+    ForeignKey,
+    LargeBinary,
+    String,
+    Text,
+    create_engine,
+    delete,
+    event,
+    func,
+    select,
+)
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
@@ -95,9 +107,9 @@ class _Hold(_Table):
 class Ledger:
     """Keep arrivals, commits and holds in any database that SQLAlchemy knows.
 
-    Every change is one transaction and is durable when the call returns (SQLite: write-ahead log, synchronous=FULL). One
-    process writes; its threads may share a ledger, and other processes may read. Methods raise SQLAlchemyError where the
-    database itself fails.
+    Every change is one transaction and is durable when the call returns (SQLite: write-ahead log, synchronous=FULL).
+    One process writes; its threads may share a ledger, and other processes may read. Methods raise SQLAlchemyError
+    where the database itself fails.
     """
 
     def __init__(self, url: str) -> None:
@@ -107,7 +119,7 @@ class Ledger:
             _Table.metadata.create_all(self._engine)
         except SQLAlchemyError as error:
             raise InvalidInput(
-                f"the ledger {make_url(url).render_as_string()} cannot be opened ({_cause(error)}); check its address and rights"
+                f"the ledger {make_url(url).render_as_string()} cannot be opened ({_cause(error)}); check its address"
             ) from error
 
     def close(self) -> None:
@@ -176,6 +188,26 @@ class Ledger:
         """Give the held arrivals by number."""
         with self._session() as session:
             return {row.arrival: row.plain() for row in session.scalars(select(_Hold).order_by(_Hold.arrival))}
+
+    def release(self, arrival: int) -> None:
+        """Let a held arrival be folded again; releasing one that is not held changes nothing."""
+        with self._session() as session:
+            session.execute(delete(_Hold).where(_Hold.arrival == arrival))
+
+    def waiting(self) -> list[tuple[Arrival, Hold | None]]:
+        """List, in order, the arrivals that are not in the main branch, each with its hold if it has one."""
+        query = select(_Arrival, _Hold).outerjoin(_Hold, _Hold.arrival == _Arrival.number)
+        with self._session() as session:
+            rows = session.execute(
+                query.where(_Arrival.number.not_in(select(_Commit.arrival))).order_by(_Arrival.number)
+            )
+            return [(arrival.plain(), hold.plain() if hold else None) for arrival, hold in rows]
+
+    def counts(self) -> tuple[int, int]:
+        """Count the arrivals and the commits."""
+        with self._session() as session:
+            arrivals = session.scalar(select(func.count()).select_from(_Arrival)) or 0
+            return arrivals, session.scalar(select(func.count()).select_from(_Commit)) or 0
 
     def add_commit(self, commit: Commit) -> int:
         """Append a commit and give its number in the chain, from 1; appending the same commit again changes nothing.

@@ -1,10 +1,10 @@
-"""Failures that belong to the wire; the codec gives each its gRPC status."""
+"""Failures that belong to the wire; `medforge.proto.status` gives each its gRPC status."""
 
-from medforge.errors import MedForgeError
+from medforge.errors import ForgeUnavailable, MedForgeError
 
 
 class UploadConflict(MedForgeError):
-    """Report an upload that does not continue what has been received; asking for the committed size again resolves it."""
+    """Report an upload that does not continue what has been received; asking for the received size resolves it."""
 
 
 class MissingBlob(MedForgeError):
@@ -13,3 +13,7 @@ class MissingBlob(MedForgeError):
 
 class OverLimit(MedForgeError):
     """Report a message or a branch that is larger than the forge admits."""
+
+
+class ForgeFault(ForgeUnavailable):
+    """Report that the forge failed in a way that is not the caller's doing; the forge's own log says why."""

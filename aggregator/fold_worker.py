@@ -1,0 +1,118 @@
+"""The thread that folds: one arrival after another, strictly by arrival number."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import threading
+from collections.abc import Callable
+
+import torch
+from sqlalchemy.exc import SQLAlchemyError
+
+from medforge.aggregator.bell import Bell
+from medforge.aggregator.ledger import Arrival, Ledger
+from medforge.errors import MedForgeError
+
+_log = logging.getLogger(__name__)
+_IDLE_SECONDS = 5.0
+_LONGEST_PAUSE = 60.0
+# What the machine lacks may come back, so it says nothing about the branch.
+_SHORTAGES = (MemoryError, torch.OutOfMemoryError, SQLAlchemyError)
+_SHORTAGE_CODES = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN}
+)
+
+
+class FoldWorker(threading.Thread):
+    """Fold whatever waits in the ledger through one function, and go on whatever happens.
+
+    A fold that raises because the machine lacks something (disk, memory, database) is tried again after a growing
+    pause, and nothing overtakes it. A fold that raises for any other reason is held with that reason: it stays in the
+    ledger, the log and the status show it, and the next arrival is folded. `committed` is rung after each commit,
+    `on_end` is called when the thread ends, however it ends.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        fold: Callable[[Arrival], None],
+        arrived: Bell,
+        committed: Bell,
+        on_end: Callable[[], None],
+        first_pause: float = 1.0,
+    ) -> None:
+        super().__init__(name="fold", daemon=True)
+        self._ledger = ledger
+        self._fold = fold
+        self._arrived = arrived
+        self._committed = committed
+        self._on_end = on_end
+        self._first_pause = first_pause
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """Ask the thread to end after the fold it is in."""
+        self._stopping.set()
+        self._arrived.ring()
+
+    def run(self) -> None:
+        """Fold until stopped."""
+        pause = self._first_pause
+        try:
+            while not self._stopping.is_set():
+                try:
+                    self._step()
+                    pause = self._first_pause
+                except Exception as error:
+                    if not _is_shortage(error):
+                        raise
+                    _log.warning("cannot fold just now (%s); trying again in %g s", error, pause)
+                    self._stopping.wait(pause)
+                    pause = min(2 * pause, _LONGEST_PAUSE)
+        except Exception:
+            _log.exception("the fold worker ended; branches are still received, restart the forge to fold them")
+        finally:
+            self._on_end()
+
+    def _step(self) -> None:
+        heard = self._arrived.rings
+        waiting = self._ledger.unfolded(limit=1)
+        if not waiting:
+            self._arrived.wait(heard, _IDLE_SECONDS)
+            return
+        arrival = waiting[0]
+        try:
+            self._fold(arrival)
+        except Exception as error:
+            if _is_shortage(error):
+                raise
+            self._hold(arrival, error)
+            return
+        folded = self._ledger.commit_of(arrival.number)
+        if folded is None:
+            self._hold(arrival, MedForgeError("its fold ended without a commit"))
+            return
+        _log.info(
+            "folded arrival %d (%s, %s) into commit %s",
+            arrival.number,
+            arrival.contributor,
+            arrival.task,
+            folded[1].digest,
+        )
+        self._committed.ring()
+
+    def _hold(self, arrival: Arrival, error: Exception) -> None:
+        if self._ledger.commit_of(arrival.number) is not None:
+            _log.error("arrival %d is folded, but what follows the fold failed", arrival.number, exc_info=error)
+            self._committed.ring()
+            return
+        reason = (
+            str(error) if isinstance(error, MedForgeError) else f"its fold failed ({type(error).__name__}: {error})"
+        )
+        self._ledger.hold(arrival.number, reason)
+        _log.error("arrival %d (branch %s) is held: %s", arrival.number, arrival.branch, reason, exc_info=error)
+
+
+def _is_shortage(error: BaseException) -> bool:
+    return isinstance(error, _SHORTAGES) or (isinstance(error, OSError) and error.errno in _SHORTAGE_CODES)

@@ -1,0 +1,175 @@
+"""A forge that listens: gRPC service, health, reflection and the fold worker in one process."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from concurrent import futures
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from medforge.aggregator.bell import Bell
+from medforge.aggregator.fold_worker import FoldWorker
+from medforge.aggregator.forge import Forge
+from medforge.aggregator.ledger import Arrival
+from medforge.aggregator.main_branch import MainBranch
+from medforge.aggregator.service import ForgeService
+from medforge.aggregator.strategy import strategy_for
+from medforge.base_module import BaseModule
+from medforge.errors import InvalidInput
+from medforge.files import write_atomically
+from medforge.proto import forge_pb2
+from medforge.proto.address import LOOPBACK, join_address, split_address
+from medforge.proto.flower import branch_to_message
+from medforge.proto.forge_pb2_grpc import add_ForgeServicer_to_server
+
+SERVICE = forge_pb2.DESCRIPTOR.services_by_name["Forge"].full_name
+_log = logging.getLogger(__name__)
+_STREAMS = 56
+_THREADS = 64
+_ROOM_FOR_FIELDS = 1 << 16
+_GRACE_SECONDS = 5.0
+_FOLD_GRACE_SECONDS = 20.0
+
+
+class ForgeServer:
+    """Serve one forge on one address. `start` and `stop` are for the thread that owns the server."""
+
+    def __init__(self, forge: Forge, base: BaseModule, listen: str) -> None:
+        self.forge = forge
+        self._listen = listen
+        self._arrived, self._committed = Bell(), Bell()
+        self._health = health.HealthServicer()
+        self._service = ForgeService(forge, base, self._arrived, self._committed, _STREAMS)
+        self._worker = FoldWorker(
+            forge.ledger, through_strategy(forge, base), self._arrived, self._committed, self._worker_ended
+        )
+        self._server = self._build()
+
+    def start(self) -> str:
+        """Listen, begin to fold, and give the address HOST:PORT; raise InvalidInput if the address cannot be had."""
+        address = _bind(self._server, self._listen)
+        self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        self._worker.start()
+        self._server.start()
+        return address
+
+    def stop(self) -> bool:
+        """Refuse new calls, let running ones and the running fold end; say whether the fold did within its grace."""
+        self._health.enter_graceful_shutdown()
+        self._worker.stop()
+        self._service.close()
+        self._server.stop(_GRACE_SECONDS).wait()
+        if self._worker.ident is not None:
+            self._worker.join(_FOLD_GRACE_SECONDS)
+        return not self._worker.is_alive()
+
+    def _build(self) -> Any:
+        limits = self.forge.limits
+        server = grpc.server(
+            futures.ThreadPoolExecutor(_THREADS, thread_name_prefix="rpc"),
+            options=(
+                # Without this a second server could share the port, and each would get half of the calls.
+                ("grpc.so_reuseport", 0),
+                ("grpc.max_receive_message_length", max(limits.chunk, limits.manifest) + _ROOM_FOR_FIELDS),
+                ("grpc.keepalive_time_ms", 60_000),
+                ("grpc.keepalive_timeout_ms", 20_000),
+                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+            ),
+        )
+        add_ForgeServicer_to_server(self._service, server)  # type: ignore[no-untyped-call]
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+        return server
+
+    def _worker_ended(self) -> None:
+        self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+
+    def _set_health(self, state: int) -> None:
+        for name in ("", SERVICE):
+            self._health.set(name, state)
+
+
+def through_strategy(forge: Forge, base: BaseModule) -> Callable[[Arrival], None]:
+    """Give the fold door: an arrival's stored branch becomes a Flower message, and the forge's strategy folds it."""
+    strategy = strategy_for(MainBranch(forge, base))
+
+    def fold(arrival: Arrival) -> None:
+        message = branch_to_message(forge.load_branch(arrival.number))
+        strategy.aggregate_train(arrival.number, [message])
+
+    return fold
+
+
+def serve(forge: Forge, base: BaseModule, listen: str, ready_file: Path | None = None) -> bool:
+    """Serve a forge until SIGTERM or SIGINT; say whether everything ended cleanly.
+
+    Once serving, the address is logged and, where asked for, written to a file. A fold that outlasts its grace is
+    abandoned: the ledger is as it was before the fold, and the next start folds the arrival.
+    """
+    if ready_file is not None:
+        ready_file.unlink(missing_ok=True)
+    server = ForgeServer(forge, base, listen)
+    stopping = threading.Event()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        stopping.set()
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, stop)
+    address = server.start()
+    if split_address(address)[0] not in LOOPBACK:
+        _log.warning(
+            "%s can be reached from other machines and the connection is not encrypted; guard it, by a VPN say", address
+        )
+    _log.info("forge %s (%s) listens on %s", forge.settings.forge, forge.directory, address)
+    if ready_file is not None:
+        write_atomically(ready_file, address.encode())
+    stopping.wait()
+    _log.info("stopping")
+    ended = server.stop()
+    if not ended:
+        _log.warning("the running fold is abandoned; the next start folds its arrival")
+    return ended
+
+
+def _bind(server: Any, listen: str) -> str:
+    host, port = split_address(listen)
+    _check_free(host, port, listen)
+    try:
+        bound: int = server.add_insecure_port(listen)
+    except RuntimeError as error:
+        raise InvalidInput(f"cannot listen on {listen} ({error}); choose another address with --listen") from error
+    return join_address(host, bound)
+
+
+def _check_free(host: str, port: int, listen: str) -> None:
+    """Bind the address for a moment, since gRPC does not say why it cannot."""
+    try:
+        family, kind, protocol, _, where = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(where)
+    except socket.gaierror as error:
+        raise InvalidInput(
+            f"cannot listen on {listen}: no host is called {host}; choose another with --listen"
+        ) from error
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise InvalidInput(
+                f"port {port} on {host} is in use; stop what listens there, or choose another with --listen"
+            ) from error
+        raise InvalidInput(
+            f"cannot listen on {listen} ({error.strerror}); choose another address with --listen"
+        ) from error

@@ -1,0 +1,225 @@
+"""The gRPC service of a forge: each call in terms of the forge's ledger and blobs."""
+
+# ruff: noqa: N802 (the calls bear the names that forge.proto gives them)
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import grpc
+
+from medforge import __version__
+from medforge.aggregator.answers import stream, unary
+from medforge.aggregator.bell import Bell
+from medforge.aggregator.blobs import check_digest
+from medforge.aggregator.forge import Forge
+from medforge.aggregator.ledger import Arrival
+from medforge.base_module import BaseModule
+from medforge.branch import public_spec
+from medforge.errors import ForgeUnavailable, InvalidInput
+from medforge.files import canonical_json
+from medforge.proto import forge_pb2 as pb
+from medforge.proto.codec import commit_to_message, receipt_to_message
+from medforge.proto.errors import OverLimit, UploadConflict
+from medforge.proto.receipt import Receipt
+
+_DIGESTS_AT_ONCE = 1000
+_SECONDS_BETWEEN_LOOKS = 1.0
+
+
+class ForgeService:
+    """Answer the calls of `medforge.v1.Forge` for one forge.
+
+    `arrived` is rung after each Submit that was accepted; `committed` wakes the watchers. At most `streams` streaming
+    calls run at a time, so that short calls always find a thread.
+    """
+
+    def __init__(self, forge: Forge, base: BaseModule, arrived: Bell, committed: Bell, streams: int) -> None:
+        self._forge = forge
+        self._base = base
+        self._arrived = arrived
+        self._committed = committed
+        self._streams = threading.BoundedSemaphore(streams)
+        self._stream_count = streams
+        self._closing = threading.Event()
+
+    def close(self) -> None:
+        """End the streams of watchers."""
+        self._closing.set()
+        self._committed.ring()
+
+    @unary
+    def Describe(self, request: pb.DescribeRequest, context: grpc.ServicerContext) -> pb.DescribeReply:
+        """Say what this forge is and what it admits."""
+        settings, limits = self._forge.settings, self._forge.limits
+        head = self._forge.ledger.head()
+        arrivals, commits = self._forge.ledger.counts()
+        return pb.DescribeReply(
+            forge=settings.forge,
+            base_spec=public_spec(settings.base_spec),
+            base=settings.base,
+            method=canonical_json(settings.method.model_dump(mode="json")),
+            head=head.digest if head else "",
+            arrivals=arrivals,
+            commits=commits,
+            limits=pb.Limits(chunk_bytes=limits.chunk, manifest_bytes=limits.manifest, branch_bytes=limits.branch),
+            software=__version__,
+        )
+
+    @unary
+    def FindMissing(self, request: pb.FindMissingRequest, context: grpc.ServicerContext) -> pb.FindMissingReply:
+        """Say which blobs are not here, and how much of each is."""
+        if len(request.digests) > _DIGESTS_AT_ONCE:
+            raise OverLimit(
+                f"{len(request.digests)} digests were asked for at once; ask for at most {_DIGESTS_AT_ONCE}"
+            )
+        blobs = self._forge.blobs
+        absent = [digest for digest in request.digests if not blobs.has(digest)]
+        return pb.FindMissingReply(
+            missing=[pb.MissingBlob(digest=digest, received=blobs.partial_size(digest)) for digest in absent]
+        )
+
+    @stream
+    def Upload(self, request: Iterator[pb.UploadChunk], context: grpc.ServicerContext) -> Iterator[pb.UploadProgress]:
+        """Receive one blob, chunk by chunk, straight to disk."""
+        with self._stream_slot():
+            blobs, digest, total, received = self._forge.blobs, "", 0, 0
+            for chunk in request:
+                digest, total = digest or check_digest(chunk.digest), total or chunk.total
+                self._check_chunk(chunk, digest, total)
+                received = blobs.append(digest, chunk.offset, chunk.data)
+                if received >= total:
+                    blobs.finish(digest, total)
+                    yield pb.UploadProgress(digest=digest, received=total, complete=True)
+                    return
+                yield pb.UploadProgress(digest=digest, received=received)
+            if not digest:
+                raise InvalidInput("the upload brought nothing; send at least one chunk")
+            raise UploadConflict(
+                f"the upload of blob {digest} ended after {received} of {total} bytes; "
+                f"what came is kept, continue at byte {received}"
+            )
+
+    @unary
+    def Submit(self, request: pb.SubmitRequest, context: grpc.ServicerContext) -> pb.Receipt:
+        """Accept a branch and answer once it is durable."""
+        arrival = self._forge.accept(request.manifest, self._base)
+        self._arrived.ring()
+        return receipt_to_message(self._receipt(arrival))
+
+    @unary
+    def Status(self, request: pb.StatusRequest, context: grpc.ServicerContext) -> pb.StatusReply:
+        """Say what has become of a branch."""
+        ledger = self._forge.ledger
+        arrival = ledger.arrival_of(check_digest(request.branch))
+        if arrival is None:
+            return pb.StatusReply(state=pb.BRANCH_STATE_UNKNOWN)
+        receipt = receipt_to_message(self._receipt(arrival))
+        folded = ledger.commit_of(arrival.number)
+        if folded is not None:
+            record = commit_to_message(folded[0], folded[1].content)
+            return pb.StatusReply(state=pb.BRANCH_STATE_FOLDED, receipt=receipt, commit=record)
+        hold = ledger.holds().get(arrival.number)
+        if hold is not None:
+            return pb.StatusReply(state=pb.BRANCH_STATE_HELD, receipt=receipt, reason=hold.reason)
+        return pb.StatusReply(state=pb.BRANCH_STATE_RECEIVED, receipt=receipt)
+
+    @stream
+    def Log(self, request: pb.LogRequest, context: grpc.ServicerContext) -> Iterator[pb.LogEntry]:
+        """List the commits, then what has arrived and is not in the main branch."""
+        with self._stream_slot():
+            ledger = self._forge.ledger
+            for number, commit in ledger.commits(request.after):
+                yield pb.LogEntry(commit=commit_to_message(number, commit.content))
+            for arrival, hold in ledger.waiting():
+                yield pb.LogEntry(
+                    arrival=pb.Arrival(
+                        number=arrival.number,
+                        branch=arrival.branch,
+                        contributor=arrival.contributor,
+                        task=arrival.task,
+                        size=arrival.size,
+                        accepted_at=arrival.accepted_at,
+                        state=pb.BRANCH_STATE_HELD if hold else pb.BRANCH_STATE_RECEIVED,
+                        reason=hold.reason if hold else "",
+                    )
+                )
+
+    @stream
+    def Watch(self, request: pb.WatchRequest, context: grpc.ServicerContext) -> Iterator[pb.CommitRecord]:
+        """Send the commits from a number on, and each new one as it comes."""
+        with self._stream_slot():
+            seen = request.after
+            while context.is_active() and not self._closing.is_set():
+                heard = self._committed.rings
+                for number, commit in self._forge.ledger.commits(seen):
+                    yield commit_to_message(number, commit.content)
+                    seen = number
+                self._committed.wait(heard, _SECONDS_BETWEEN_LOOKS)
+            if self._closing.is_set():
+                raise ForgeUnavailable("the forge is stopping; watch again when it is back")
+
+    @stream
+    def Download(self, request: pb.DownloadRequest, context: grpc.ServicerContext) -> Iterator[pb.DownloadChunk]:
+        """Send a blob, or the files of a commit's forge item."""
+        with self._stream_slot():
+            if request.WhichOneof("what") == "blob":
+                yield from self._send("", check_digest(request.blob), request.offset)
+                return
+            if request.WhichOneof("what") is None or request.offset:
+                raise InvalidInput("ask for a blob (with an offset where needed) or for a forge item (without one)")
+            commit = self._forge.find_commit(request.item.commit or None)
+            for path, digest in sorted(commit.item_files.items()):
+                yield from self._send(path, digest, 0)
+
+    def _send(self, path: str, digest: str, offset: int) -> Iterator[pb.DownloadChunk]:
+        total = self._forge.blobs.size(digest)
+        if offset > total:
+            raise InvalidInput(
+                f"byte {offset} lies past the end of blob {digest} ({total} bytes); ask from an earlier byte"
+            )
+        if offset == total:
+            yield pb.DownloadChunk(path=path, digest=digest, total=total, offset=offset)
+        for data in self._forge.blobs.chunks(digest, offset, self._forge.limits.chunk):
+            yield pb.DownloadChunk(path=path, digest=digest, total=total, offset=offset, data=data)
+            offset += len(data)
+
+    def _check_chunk(self, chunk: pb.UploadChunk, digest: str, total: int) -> None:
+        limits = self._forge.limits
+        if total > limits.branch:
+            raise OverLimit(
+                f"a blob of {total} bytes is larger than this forge admits ({limits.branch}); send a smaller branch"
+            )
+        if len(chunk.data) > limits.chunk:
+            raise OverLimit(
+                f"a chunk of {len(chunk.data)} bytes is larger than this forge admits ({limits.chunk}); send less"
+            )
+        if chunk.digest != digest or chunk.total != total:
+            raise InvalidInput(
+                f"one upload brings one blob, but another digest or size came after blob {digest}; open another"
+            )
+        if chunk.offset + len(chunk.data) > total:
+            raise InvalidInput(
+                f"the chunk of {len(chunk.data)} bytes at byte {chunk.offset} goes past the end of blob {digest} "
+                f"({total} bytes); send no more than announced"
+            )
+
+    def _receipt(self, arrival: Arrival) -> Receipt:
+        return Receipt(
+            forge=self._forge.settings.forge,
+            arrival=arrival.number,
+            branch=arrival.branch,
+            accepted_at=arrival.accepted_at,
+        )
+
+    @contextmanager
+    def _stream_slot(self) -> Iterator[None]:
+        if not self._streams.acquire(blocking=False):
+            raise ForgeUnavailable(
+                f"the forge is busy with {self._stream_count} uploads and downloads; try again shortly"
+            )
+        try:
+            yield
+        finally:
+            self._streams.release()

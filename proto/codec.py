@@ -1,0 +1,42 @@
+"""Core's words ⇄ messages."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+
+from medforge.errors import CorruptFile
+from medforge.files import sha256_bytes
+from medforge.proto import forge_pb2 as pb
+from medforge.proto.receipt import Receipt
+
+
+def receipt_to_message(receipt: Receipt) -> pb.Receipt:
+    """Put a receipt into its message."""
+    return pb.Receipt(
+        forge=receipt.forge, arrival=receipt.arrival, branch=receipt.branch, accepted_at=receipt.accepted_at
+    )
+
+
+def receipt_from_message(message: pb.Receipt) -> Receipt:
+    """Read a receipt; raise CorruptFile if a field is missing or malformed."""
+    try:
+        return Receipt(
+            forge=message.forge, arrival=message.arrival, branch=message.branch, accepted_at=message.accepted_at
+        )
+    except ValidationError as error:
+        field = error.errors()[0]["loc"][0]
+        raise CorruptFile(
+            f"the forge's receipt has no valid {field}; push again, and tell whoever runs the forge"
+        ) from error
+
+
+def commit_to_message(number: int, content: bytes) -> pb.CommitRecord:
+    """Put the canonical bytes of the `number`-th commit into their message."""
+    return pb.CommitRecord(number=number, digest=sha256_bytes(content), content=content)
+
+
+def commit_from_message(message: pb.CommitRecord) -> tuple[int, bytes]:
+    """Read a commit's number and canonical bytes; raise CorruptFile unless they have the digest they came under."""
+    if sha256_bytes(message.content) != message.digest:
+        raise CorruptFile(f"commit {message.digest[:12]} came with other content; read the log again")
+    return message.number, message.content

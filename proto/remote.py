@@ -1,0 +1,170 @@
+"""A forge at an address: its calls as typed methods, its failures as MedForge errors."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import grpc
+
+from medforge.errors import CorruptFile, ForgeUnavailable
+from medforge.files import sha256_bytes
+from medforge.proto import forge_pb2 as pb
+from medforge.proto.address import LOOPBACK, split_address
+from medforge.proto.codec import commit_from_message, receipt_from_message
+from medforge.proto.forge_pb2_grpc import ForgeStub
+from medforge.proto.receipt import Receipt
+from medforge.proto.status import error_of
+
+_OPTIONS = (
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
+    # A channel of its own: a reconnect must not wait out the backoff of an earlier channel to the same address.
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.max_receive_message_length", 16 << 20),
+)
+_CHECKING_SECONDS = 600.0
+
+
+class RemoteForge:
+    """Call the forge at HOST:PORT. Use as a context manager.
+
+    `silence` is how many seconds a call may go without any sign of the forge; no limit is set on how long an upload
+    or a download takes in all. Every method raises a MedForgeError: the forge's own where it refused,
+    ForgeUnavailable where it could not be reached or fell silent.
+    """
+
+    def __init__(self, at: str, silence: float = 60.0) -> None:
+        host, _ = split_address(at)
+        self.at = at
+        self._silence = silence
+        # A proxy of the site must not be asked for an address on this very machine.
+        direct = (("grpc.enable_http_proxy", 0),) if host in LOOPBACK else ()
+        self._channel = grpc.insecure_channel(at, options=(*_OPTIONS, *direct))
+        self._stub: Any = ForgeStub(self._channel)  # type: ignore[no-untyped-call]
+
+    def __enter__(self) -> RemoteForge:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._channel.close()
+
+    def describe(self) -> pb.DescribeReply:
+        """Ask what the forge is and what it admits."""
+        with self._errors():
+            reply: pb.DescribeReply = self._stub.Describe(pb.DescribeRequest(), timeout=self._silence)
+            return reply
+
+    def missing(self, digests: Iterable[str]) -> dict[str, int]:
+        """Ask which blobs the forge lacks; gives how many bytes of each it has received."""
+        with self._errors():
+            reply = self._stub.FindMissing(pb.FindMissingRequest(digests=list(digests)), timeout=self._silence)
+            return {blob.digest: blob.received for blob in reply.missing}
+
+    def upload(self, digest: str, path: Path, offset: int, chunk: int) -> Iterator[int]:
+        """Send a file from a byte offset on, in chunks; yields the size the forge has received, after each chunk."""
+        total = path.stat().st_size
+        call = self._stub.Upload(_chunks(digest, path, total, offset, chunk))
+        for progress in self._watched(call):
+            yield progress.received
+
+    def submit(self, manifest: bytes) -> Receipt:
+        """Offer a branch whose blobs are uploaded; gives the receipt once the branch is durable."""
+        with self._errors():
+            timeout = max(self._silence, _CHECKING_SECONDS)
+            return receipt_from_message(self._stub.Submit(pb.SubmitRequest(manifest=manifest), timeout=timeout))
+
+    def status(self, branch: str) -> pb.StatusReply:
+        """Ask what has become of a branch."""
+        with self._errors():
+            reply: pb.StatusReply = self._stub.Status(pb.StatusRequest(branch=branch), timeout=self._silence)
+            return reply
+
+    def log(self, after: int = 0) -> tuple[list[tuple[int, bytes]], list[pb.Arrival]]:
+        """Read the commits after a number, as (number, canonical bytes), and the arrivals not in the main branch."""
+        commits, arrivals = [], []
+        for entry in self._watched(self._stub.Log(pb.LogRequest(after=after))):
+            if entry.WhichOneof("entry") == "commit":
+                commits.append(commit_from_message(entry.commit))
+            else:
+                arrivals.append(entry.arrival)
+        return commits, arrivals
+
+    def watch(self, after: int = 0) -> Iterator[tuple[int, bytes]]:
+        """Yield the commits after a number, and then each new one as it comes, without end."""
+        with self._errors():
+            for record in self._stub.Watch(pb.WatchRequest(after=after)):
+                yield commit_from_message(record)
+
+    def item(self, commit: str | None = None) -> dict[str, bytes]:
+        """Read the files of a commit's forge item (of the head by default); raise CorruptFile if one comes altered."""
+        request = pb.DownloadRequest(item=pb.ItemRequest(commit=commit or ""))
+        files: dict[str, bytearray] = {}
+        digests: dict[str, str] = {}
+        for piece in self._watched(self._stub.Download(request)):
+            files.setdefault(piece.path, bytearray()).extend(piece.data)
+            digests[piece.path] = piece.digest
+        for path, data in files.items():
+            if sha256_bytes(bytes(data)) != digests[path]:
+                raise CorruptFile(f"{path} came from {self.at} with another digest than announced; check it out again")
+        return {path: bytes(data) for path, data in files.items()}
+
+    def _watched(self, call: Any) -> Iterator[Any]:
+        """Yield a stream's messages; end it with ForgeUnavailable once it has been silent for too long."""
+        fell_silent = threading.Event()
+        timer = self._timer(call, fell_silent)
+        try:
+            with self._errors():
+                for message in call:
+                    timer.cancel()
+                    yield message
+                    timer = self._timer(call, fell_silent)
+        except ForgeUnavailable as error:
+            if fell_silent.is_set():
+                raise ForgeUnavailable(
+                    f"the forge at {self.at} has been silent for {self._silence:g} s; check the network and the forge"
+                ) from error
+            raise
+        finally:
+            timer.cancel()
+            call.cancel()
+
+    def _timer(self, call: Any, fell_silent: threading.Event) -> threading.Timer:
+        def give_up() -> None:
+            fell_silent.set()
+            call.cancel()
+
+        timer = threading.Timer(self._silence, give_up)
+        timer.daemon = True
+        timer.start()
+        return timer
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except grpc.RpcError as failure:
+            raise error_of(failure, self.at) from failure
+
+
+def _chunks(digest: str, path: Path, total: int, offset: int, size: int) -> Iterator[pb.UploadChunk]:
+    with path.open("rb") as file:
+        file.seek(offset)
+        # An empty blob is one empty chunk: the forge learns of a blob by its first chunk.
+        while (data := file.read(size)) or offset == total == 0:
+            yield pb.UploadChunk(digest=digest, total=total, offset=offset, data=data)
+            if total == 0:
+                return
+            offset += len(data)

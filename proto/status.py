@@ -1,0 +1,60 @@
+"""Errors ⇄ gRPC status: a sentence written at one end is the sentence read at the other."""
+
+from __future__ import annotations
+
+import grpc
+
+from medforge import errors
+from medforge.proto import errors as wire
+
+_ERROR_KEY = "medforge-error"
+_LONGEST_SENTENCE = 2000
+
+_CODES: dict[type[errors.MedForgeError], grpc.StatusCode] = {
+    errors.BaseMismatch: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.InvalidBranch: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.CorruptFile: grpc.StatusCode.DATA_LOSS,
+    errors.InvalidInput: grpc.StatusCode.INVALID_ARGUMENT,
+    wire.UploadConflict: grpc.StatusCode.ABORTED,
+    wire.MissingBlob: grpc.StatusCode.NOT_FOUND,
+    wire.OverLimit: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    wire.ForgeFault: grpc.StatusCode.INTERNAL,
+    errors.ForgeUnavailable: grpc.StatusCode.UNAVAILABLE,
+}
+_KINDS = {kind.__name__: kind for kind in _CODES}
+_DISCONNECTED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+
+
+def abort(context: grpc.ServicerContext, error: errors.MedForgeError) -> None:
+    """End a call with an error's status and sentence; does not return."""
+    kind = next((kind for kind in type(error).__mro__ if kind in _CODES), errors.InvalidInput)
+    context.set_trailing_metadata(((_ERROR_KEY, kind.__name__),))
+    context.abort(_CODES[kind], str(error)[:_LONGEST_SENTENCE])
+
+
+def error_of(failure: grpc.RpcError, at: str) -> errors.MedForgeError:
+    """Turn a failed call to the forge at an address into the error that the forge raised, or one that names what broke.
+
+    Where the forge itself did not speak (nothing listens, the connection broke, something else answers) the result is a
+    ForgeUnavailable if trying again may help, a ForgeFault if that is doubtful, and an InvalidInput if it cannot.
+    """
+    code: grpc.StatusCode = failure.code()
+    details = str(failure.details() or code.name)
+    kind = _KINDS.get(dict(failure.trailing_metadata() or ()).get(_ERROR_KEY, ""))
+    if kind is not None:
+        return kind(details)
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return errors.ForgeUnavailable(
+            f"the forge at {at} did not answer in time; check the network and that it is serving"
+        )
+    if code in _DISCONNECTED:
+        return errors.ForgeUnavailable(
+            f"the forge at {at} cannot be reached ({details}); check the address and the network"
+        )
+    if code is grpc.StatusCode.UNIMPLEMENTED:
+        return errors.InvalidInput(f"what answers at {at} is not a forge of this version; check the address")
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return wire.OverLimit(
+            f"a message to or from {at} is larger than admitted ({details}); use the forge's own version"
+        )
+    return wire.ForgeFault(f"the call to {at} failed ({code.name}: {details}); see the forge's log")
