@@ -63,19 +63,6 @@ def fit_step(
     return float(loss.detach())
 
 
-def mirror(images: Tensor, mode: str, generator: torch.Generator) -> Tensor:
-    """Mirror each image at random: "flip" left to right, "dihedral" any of the square's eight symmetries, else none."""
-    if mode == "none":
-        return images
-    coins = torch.rand(3, len(images), generator=generator) < 0.5
-    flips = coins.to(images.device)[:, :, None, None, None]
-    images = torch.where(flips[0], images.flip(-1), images)
-    if mode == "dihedral":
-        images = torch.where(flips[1], images.flip(-2), images)
-        images = torch.where(flips[2], images.transpose(-1, -2), images)
-    return images
-
-
 @contextmanager
 def seeded(seed: int, *names: str | int) -> Iterator[None]:
     """Run with torch's global generators (dropout uses them) seeded for the named place; restore them afterwards."""

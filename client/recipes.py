@@ -32,6 +32,12 @@ class TrainRecipe(_Settings):
     augment: Literal["none", "flip", "dihedral"] = Field(
         "flip", description="only where the task says that flips are harmless; dihedral = flips and quarter turns"
     )
+    jitter: float = Field(
+        0.0,
+        ge=0,
+        le=2,
+        description="small random turns, shifts, zooms and light changes of each image; 1 is mild, 0 none",
+    )
 
     def epochs_for(self, steps_per_epoch: int) -> int:
         """Return how many whole epochs fit into `epochs` and `max_steps`, one at the least."""
@@ -87,7 +93,16 @@ class Recipe(_Settings):
 PAPER = Recipe(name="paper", train=TrainRecipe(), distill=DistillRecipe())
 
 _TINY_TRAIN = TrainRecipe(
-    epochs=40, max_steps=400, batch=32, optimiser="adamw", lr=2e-3, schedule="cosine", clip=1.0, augment="dihedral"
+    plugin=PluginSettings(dropout=0),
+    epochs=12,
+    max_steps=330,
+    batch=32,
+    optimiser="adamw",
+    lr=5e-3,
+    schedule="cosine",
+    warmup=0.1,
+    clip=1.0,
+    augment="dihedral",
 )
 
 # Chosen on the validation splits of real images (LC25000 lung and colon, brain MRI, PneumoniaMNIST) with medforge-tiny.
@@ -106,7 +121,16 @@ TINY = Recipe(
     ),
 )
 
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (PAPER, TINY)}
+# The embedded demonstration draws a few hundred easy images per centre and must end within minutes.
+DEMO = Recipe(
+    name="demo",
+    train=_TINY_TRAIN.model_copy(update={"epochs": 6}),
+    distill=TINY.distill.model_copy(
+        update={"ipc": 8, "steps": 40, "real_batch": 24, "candidates": 1, "score": _TINY_TRAIN, "score_steps": 20}
+    ),
+)
+
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (PAPER, TINY, DEMO)}
 
 
 def recipe_for(base_spec: str, name: str | None = None) -> Recipe:

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from medforge.adapt import adapt, extract
 from medforge.base import BaseModule
+from medforge.client.augment import jitter, mirror
 from medforge.client.checkpoint import Checkpoint, optimiser_tensors, restore_optimiser
 from medforge.client.data.task import Task
 from medforge.client.evaluate import score_model
-from medforge.client.fit import fit_step, learning_rate, make_optimiser, mirror, seeded, trainable
+from medforge.client.fit import fit_step, learning_rate, make_optimiser, seeded, trainable
 from medforge.client.recipes import TrainRecipe
 from medforge.errors import CorruptFile
 from medforge.plugin import Plugin
@@ -122,6 +123,7 @@ class Training:
         with seeded(self.seed, "train", "dropout", number):
             for step, chosen in enumerate(order.split(self.recipe.batch)):
                 images = mirror(self.base.normalise(self.task.train.images[chosen]), mode, chance)
+                images = jitter(images, self.recipe.jitter, chance)
                 lr = learning_rate(self.recipe, number * self.steps + step, self.epochs * self.steps)
                 labels = self.task.train.labels[chosen]
                 loss = fit_step(

@@ -7,8 +7,9 @@ import torch
 
 from medforge.adapt import adapt
 from medforge.base import BaseModule, load_base
+from medforge.client.augment import jitter, mirror
 from medforge.client.evaluate import score_base, score_plugin
-from medforge.client.fit import fit_step, learning_rate, make_optimiser, mirror, trainable
+from medforge.client.fit import fit_step, learning_rate, make_optimiser, trainable
 from medforge.client.recipes import TINY, TrainRecipe, override, recipe_for
 from medforge.client.train import Epoch, Trained, Training, better, train
 from medforge.errors import BaseMismatch, CorruptFile, InvalidInput, MedForgeError
@@ -127,6 +128,18 @@ def test_mirroring_reaches_each_symmetry_and_nothing_else(mode: str, count: int)
     out = mirror(image.expand(200, 3, 4, 4), mode, torch.Generator().manual_seed(0))
     seen = {next(i for i, s in enumerate(allowed) if torch.equal(s, x)) for x in out}
     assert len(seen) == count
+
+
+def test_jitter_changes_each_image_a_little_and_none_at_zero() -> None:
+    images = torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    smooth = torch.nn.functional.avg_pool2d(images, 9, 1, 4)
+    assert torch.equal(jitter(smooth, 0, torch.Generator()), smooth)
+    changed = jitter(smooth, 1, torch.Generator().manual_seed(1))
+    assert torch.equal(changed, jitter(smooth, 1, torch.Generator().manual_seed(1)))
+    differences = (changed - smooth).abs().mean(dim=(1, 2, 3))
+    assert float(differences.min()) > 0.005
+    assert float(differences.max()) < 0.25
+    assert len(set(differences.tolist())) == 8
 
 
 def test_images_are_mirrored_only_where_the_task_allows_it(tiny_base: BaseModule) -> None:
