@@ -182,7 +182,7 @@ def test_recipe_settings_can_be_changed_and_mistakes_are_named() -> None:
             override(TINY, [wrong])
     with pytest.raises(InvalidInput, match=r"setting train\.lr cannot be '-1': Input should be greater than 0"):
         override(TINY, ["train.lr=-1"])
-    with pytest.raises(InvalidInput, match="no recipe 'huge'; choose one of: paper, tiny"):
+    with pytest.raises(InvalidInput, match="no recipe 'huge'; choose one of: demo, paper, tiny"):
         recipe_for("medforge-tiny", "huge")
 
 
