@@ -29,6 +29,7 @@ class Child:
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
+            self._log_start = output.tell()
             self._process = subprocess.Popen(
                 self.command,
                 stdin=subprocess.DEVNULL,
@@ -65,16 +66,10 @@ class Child:
                 os.killpg(self.pid, number)
 
     def tail(self, lines: int = TAIL_LINES) -> str:
-        """Return the last lines of the log."""
-        return tail(self.log, lines)
-
-
-def tail(log: Path, lines: int = TAIL_LINES) -> str:
-    """Return the last lines of a log file, "" where there is none."""
-    try:
-        return "\n".join(log.read_text("utf-8", "replace").splitlines()[-lines:])
-    except FileNotFoundError:
-        return ""
+        """Return the last lines of what this process wrote into its log."""
+        with self.log.open("rb") as written:
+            written.seek(self._log_start)
+            return "\n".join(written.read().decode("utf-8", "replace").splitlines()[-lines:])
 
 
 def last_sentence(tail: str) -> str:

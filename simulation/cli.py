@@ -35,7 +35,8 @@ def simulate(
         str | None, typer.Option(help="How coefficients are found: gated, joint or sequential.")
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="Training and distillation settings. None: the base module's own.")
+        str | None,
+        typer.Option(help="Training and distillation settings: paper, tiny or demo. None: as the base module needs."),
     ] = None,
     change: Annotated[
         list[str] | None,
@@ -68,7 +69,7 @@ def simulate(
 
     centres = parse_centres(centre or [], list(sources()))
     planned = schedule([c.name for c in centres], order, arrivals, seed)
-    chosen = recipe_for(base, recipe)
+    chosen = recipe_for(base, recipe or demonstration_recipe(centre, base))
     override(chosen, change or [])
 
     from medforge.aggregator.merge import MethodSettings
@@ -114,3 +115,8 @@ def simulate(
             file=sys.stderr,
         )
         raise typer.Exit(SOME_DID_NOT_ARRIVE)
+
+
+def demonstration_recipe(centre: list[str] | None, base: str) -> str | None:
+    """Name the short recipe that the embedded default runs with; None leaves the choice to the base module."""
+    return "demo" if not centre and base == "medforge-tiny" else None

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from medforge.simulation.centre_run import CentreRun, Stage
+from medforge.simulation.centre_run import CentreRun
 from medforge.simulation.live import View
 from medforge.simulation.processes import Supervisor
 from medforge.simulation.result import CentreResult, Means, Score, SimulationResult, mean_score
@@ -54,7 +54,7 @@ def simulate(settings: SimulationSettings, out: Path, jobs: int, view: View) -> 
             scoring.finish()
             view.show(supervisor.centres, scoring.rounds)
             result = collect(settings, out, supervisor, scoring, began)
-            materials = gather_materials(supervisor.centres, scoring, settings.seed)
+            materials = gather_materials(settings, scoring)
         scoring.close()
         result = result.model_copy(update={"seconds": round(time.monotonic() - began, 1)})
         write(result, materials, out)
@@ -79,8 +79,7 @@ def collect(
     from medforge.branch import software_versions
 
     evaluator = scoring.evaluator
-    arrivals = {c.name: c.arrival for c in supervisor.centres if c.arrival is not None}
-    own = scoring.own_scores(arrivals)
+    own = scoring.own_scores()
     last = scoring.rounds[-1] if scoring.rounds else None
     branches = {r.centre: r.branch for r in scoring.rounds}
     by_name = {c.name: c for c in supervisor.centres}
@@ -123,7 +122,10 @@ def centre_result(
 ) -> CentreResult:
     """Describe one centre; a branch that the forge holds back counts as not arrived, with the forge's reason."""
     task = scoring.evaluator.tasks.get(run.name)
-    held = scoring.holds.get(run.arrival) if run.arrival is not None else None
+    # The ledger knows better than the process: a push may die between the forge's receipt and its own disk.
+    arrival = scoring.arrivals.get(run.name)
+    held = None if arrival is None else scoring.holds.get(arrival)
+    arrived = arrival is not None and held is None
     why_not = f"the forge holds its branch back: {held}" if held else run.why_not
     return CentreResult(
         name=run.name,
@@ -133,10 +135,10 @@ def centre_result(
         score_by=task.score_by if task else None,
         prompts=task.prompts if task else (),
         test_images=len(task.test) if task else None,
-        arrived=run.stage is Stage.ARRIVED and held is None,
-        arrival=run.arrival,
+        arrived=arrived,
+        arrival=arrival,
         branch=branches.get(run.name),
-        why_not=why_not,
+        why_not=None if arrived else why_not,
         individual=own,
         merged=merged,
     )
@@ -149,15 +151,15 @@ def warnings(settings: SimulationSettings, centres: tuple[CentreResult, ...]) ->
     return tuple(found)
 
 
-def gather_materials(centres: list[CentreRun], scoring: Scoring, seed: int) -> list[TaskMaterial]:
-    """Collect the samples and embeddings that the report shows, in arrival order."""
+def gather_materials(settings: SimulationSettings, scoring: Scoring) -> list[TaskMaterial]:
+    """Collect the samples and embeddings that the report shows of every centre that arrived."""
     from medforge.simulation.material import gather
 
-    evaluator = scoring.evaluator
+    base, tasks = scoring.evaluator.base, scoring.evaluator.tasks
     return [
-        gather(evaluator.base, c.name, evaluator.tasks[c.name], scoring.forge().load_branch(c.arrival).distilled, seed)
-        for c in centres
-        if c.arrival is not None and c.name in evaluator.tasks
+        gather(base, centre.name, tasks[centre.name], scoring.branch(centre.name).distilled, settings.seed)
+        for centre in settings.centres
+        if centre.name in scoring.arrivals and centre.name in tasks
     ]
 
 

@@ -14,6 +14,7 @@ from medforge.simulation.settings import SimulationSettings
 if TYPE_CHECKING:
     from medforge.aggregator.commit import Commit
     from medforge.aggregator.forge import Forge
+    from medforge.branch import Branch
     from medforge.client.data.task import Task
     from medforge.forge_item import ForgeItem
     from medforge.simulation.evaluation import Evaluator
@@ -41,6 +42,7 @@ class Scoring:
         self._began = time.monotonic()
         self._spent = 0.0
         self._polled = 0.0
+        self.arrivals: dict[str, int] = {}
         self.holds: dict[int, str] = {}
         self.unopened: dict[str, str] = {}
         self.zero_shot: dict[str, Score] = {}
@@ -54,9 +56,10 @@ class Scoring:
 
     def folded(self, arrivals: int) -> bool:
         """Say whether this many arrivals are in the main branch, or held with a reason."""
-        if arrivals:
-            self._poll()
-        return len(self._commits) + len(self.holds) >= arrivals
+        if not arrivals:
+            return True
+        self._poll()
+        return len(self._commits) + len(self.holds) >= max(arrivals, len(self.arrivals))
 
     def spare(self, idle_cores: int) -> bool:
         """Take one step where a core is idle or scoring has had less than its share; say whether one was taken."""
@@ -76,18 +79,17 @@ class Scoring:
         while len(self.rounds) < len(self._commits) or self._evaluator is None:
             next(self._work)
 
-    def own_scores(self, arrivals: dict[str, int]) -> dict[str, Score]:
-        """Score each arrived centre's own plugin on its own test split; `arrivals` gives the arrival number by name."""
-        forge = self._open()
+    def own_scores(self) -> dict[str, Score]:
+        """Score each arrived centre's own plugin on its own test split."""
         return {
-            name: self.evaluator.score_plugin(name, forge.load_branch(number).plugin)
-            for name, number in arrivals.items()
+            name: self.evaluator.score_plugin(name, self.branch(name).plugin)
+            for name in self.arrivals
             if name in self.evaluator.tasks
         }
 
-    def forge(self) -> Forge:
-        """Give the forge, opened for reading."""
-        return self._open()
+    def branch(self, name: str) -> Branch:
+        """Read the branch of a centre that arrived."""
+        return self._open().load_branch(self.arrivals[name])
 
     def close(self) -> None:
         """Close the forge."""
@@ -109,6 +111,7 @@ class Scoring:
             return
         ledger = self._open().ledger
         self._commits += [commit for _, commit in ledger.commits(after=len(self._commits))]
+        self.arrivals = {entry.contributor: entry.number for entry in ledger.arrivals()}
         self.holds = {number: hold.reason for number, hold in ledger.holds().items()}
         self._polled = time.monotonic()
 

@@ -1,0 +1,221 @@
+"""`medforge simulate` with real processes, real gRPC and a real forge, on a very small base and a few drawn images."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from medforge.simulation.result import SimulationResult
+
+SMALL = "train=24,validation=8,test=16"
+QUICK = (
+    "train.max_steps=3", "train.batch=8", "train.plugin.rank=2", "distill.steps=3", "distill.ipc=2",
+    "distill.real_batch=4", "distill.candidates=1", "distill.score_steps=2", "distill.extractor_rank=2",
+)  # fmt: skip
+PATIENCE = 200.0
+
+
+def command(spec: str, out: Path, *options: str) -> list[str]:
+    changes = [word for change in QUICK for word in ("--set", change)]
+    return [
+        sys.executable, "-m", "medforge", "simulate", "--base", spec, "--recipe", "tiny", *changes,
+        "--device", "cpu", "--jobs", "2", "--out", str(out), *options,
+    ]  # fmt: skip
+
+
+def centres(*names: str) -> list[str]:
+    return [word for name in names for word in ("--centre", f"{name}=tissue:{name},{SMALL}")]
+
+
+def wait_for(there: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not there():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def process_id(out: Path, name: str) -> int | None:
+    path = out / "processes.json"
+    number: int | None = json.loads(path.read_bytes())[name] if path.exists() else None
+    return number
+
+
+def result_of(out: Path) -> SimulationResult:
+    return SimulationResult.load(out / "result.json")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    tiny_spec: str, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """Run two centres that arrive in the opposite order of --centre."""
+    out = tmp_path_factory.mktemp("undisturbed") / "run"
+    done = subprocess.run(
+        command(tiny_spec, out, *centres("breast", "lung"), "--order", "lung,breast"), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return out, done
+
+
+def test_result_holds_every_centre_and_every_round(
+    undisturbed: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    out, _ = undisturbed
+    result = json.loads((out / "result.json").read_bytes())
+    assert {"method", "level", "coefficients", "base", "seed", "head", "seconds"} <= set(result)
+    assert [centre["name"] for centre in result["centres"]] == ["breast", "lung"]
+    for centre in result["centres"]:
+        assert centre["task"] == centre["name"]
+        assert centre["arrived"]
+        for kind in ("individual", "merged"):
+            assert all(0 <= centre[kind][measure] <= 1 for measure in ("acc", "auc"))
+    assert [(r["arrival"], r["centre"]) for r in result["rounds"]] == [(1, "lung"), (2, "breast")]
+    for round_ in result["rounds"]:
+        assert set(round_["metrics"]) == {"breast", "lung"}
+        assert sum(round_["coefficients"].values()) == pytest.approx(1)
+    assert set(result["rounds"][0]["coefficients"]) == {"lung"}
+    assert set(result["rounds"][1]["coefficients"]) == {"breast", "lung"}
+    assert result["head"] == result["rounds"][-1]["commit"]
+
+
+def test_scores_are_those_of_the_forge_s_own_items(
+    undisturbed: tuple[Path, subprocess.CompletedProcess[str]], tiny_spec: str
+) -> None:
+    from medforge.aggregator.forge import Forge
+    from medforge.base import load_base
+    from medforge.client.data import open_task
+    from medforge.client.evaluate import score_item, score_plugin
+
+    out, _ = undisturbed
+    result = result_of(out)
+    base = load_base(tiny_spec, "cpu")
+    forge = Forge.open(out / "forge")
+    item = forge.load_item(forge.find_commit(None))
+    for centre in result.centres:
+        assert centre.arrival is not None
+        assert centre.individual is not None
+        assert centre.merged is not None
+        task = open_task(centre.source, base.image_size, result.seed)
+        assert score_item(item, base, task, "test").acc == pytest.approx(centre.merged.acc, abs=1e-9)
+        own = score_plugin(forge.load_branch(centre.arrival).plugin, base, task, "test")
+        assert own.acc == pytest.approx(centre.individual.acc, abs=1e-9)
+    forge.close()
+
+
+def test_report_is_complete_and_loads_nothing(undisturbed: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    out, done = undisturbed
+    page = (out / "report.html").read_text()
+    for section in ("accuracy", "coefficients", "individual-and-merged", "samples", "rebuild"):
+        assert f'<section id="{section}">' in page
+    assert not re.findall(r'(?:src|href)="(?!data:)', page)
+    assert all(alt.strip() for alt in re.findall(r'<img [^>]*alt="([^"]*)"', page))
+    assert page.count("<img ") == page.count('alt="')
+    assert page.count("data:image/png") == 2 * sum(len(centre.prompts) for centre in result_of(out).centres)
+    assert result_of(out).head is not None
+    assert str(result_of(out).head) in page
+    assert "medforge simulate --centre" in page
+    assert str(out / "report.html") in done.stdout
+    assert "merged ACC" in done.stdout
+
+
+def test_a_finished_run_is_not_run_again(
+    undisturbed: tuple[Path, subprocess.CompletedProcess[str]], tiny_spec: str
+) -> None:
+    out, _ = undisturbed
+    again = subprocess.run(
+        command(tiny_spec, out, *centres("breast", "lung"), "--order", "lung,breast", "--json"),
+        capture_output=True,
+        text=True,
+    )
+    assert again.returncode == 0
+    assert "finished; nothing to do" in again.stderr
+    assert SimulationResult.model_validate_json(again.stdout) == result_of(out)
+
+
+def test_a_killed_aggregator_loses_nothing(
+    undisturbed: tuple[Path, subprocess.CompletedProcess[str]], tiny_spec: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    run = subprocess.Popen(
+        command(tiny_spec, out, *centres("breast", "lung"), "--order", "lung,breast"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for((out / "centres" / "lung" / "receipt.json").exists, run)
+    killed = process_id(out, "aggregator")
+    assert killed is not None
+    os.kill(killed, signal.SIGKILL)
+    _, said = run.communicate(timeout=PATIENCE)
+    assert run.returncode == 0, said
+    assert f"aggregator (process {killed}) died: it was killed by SIGKILL; starting it again" in said
+    result, undisturbed_result = result_of(out), result_of(undisturbed[0])
+    assert result.restarts == 1
+    assert result.head == undisturbed_result.head
+    assert result.rounds == undisturbed_result.rounds
+    assert result.centres == undisturbed_result.centres
+
+
+def test_a_run_goes_on_after_a_stop_and_without_a_centre_that_dies(tiny_spec: str, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    missing = tmp_path / "no such folder"
+    line = command(tiny_spec, out, "--centre", f"gone=folder:{missing}", *centres("lung"), "--json")
+    stopped = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: process_id(out, "lung"), stopped)
+    stopped.send_signal(signal.SIGINT)
+    stopped.communicate(timeout=PATIENCE)
+    assert stopped.returncode == 130
+    assert set(json.loads((out / "processes.json").read_bytes()).values()) == {None}
+
+    other = subprocess.run([*line, "--seed", "5"], capture_output=True, text=True)
+    assert other.returncode == 2
+    assert f"--out {out} holds a simulation with other settings (seed)" in other.stderr
+
+    done = subprocess.run(line, capture_output=True, text=True)
+    assert done.returncode == 3, done.stderr
+    assert "going on with the run" in done.stderr
+    assert "gone did not arrive; see" in done.stderr
+    result = SimulationResult.model_validate_json(done.stdout)
+    gone, lung = result.centres
+    assert not gone.arrived
+    assert gone.why_not is not None
+    assert f"the folder {missing} does not exist; check the path" in gone.why_not
+    assert gone.individual is None
+    assert lung.arrived
+    assert lung.arrival == 1
+    assert lung.merged == lung.individual
+    assert [r.centre for r in result.rounds] == ["lung"]
+    assert any("gone did not arrive" in warning for warning in result.warnings)
+    assert "did not arrive" in (out / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--centre", "a=tissue:lung", "--centre", "a=tissue:colon"], "--centre a is given twice"),
+        (["--centre", "a=slides:lung"], "unknown source 'slides'"),
+        (["--order", "breast,lung,liver"], "--order names 'liver'"),
+        (["--arrivals", "poisson:0"], "write poisson:RATE"),
+        (["--method", "soup"], "soup"),
+        (["--recipe", "huge"], "huge"),
+        (["--set", "train.speed=9"], "train.speed=9"),
+    ],
+)
+def test_a_mistake_is_one_sentence_on_stderr(
+    options: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from medforge.cli import build_app
+    from medforge.errors import MedForgeError
+
+    with pytest.raises(MedForgeError) as caught:
+        build_app()(["simulate", *options], standalone_mode=False)
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
