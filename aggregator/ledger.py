@@ -238,10 +238,11 @@ class Ledger:
             session.add(_Commit(number=number, digest=commit.digest, arrival=commit.arrival, content=commit.content))
             return number
 
-    def commits(self, after: int = 0) -> list[tuple[int, Commit]]:
-        """List the commits whose number exceeds `after`, oldest first, with their numbers."""
+    def commits(self, after: int = 0, limit: int | None = None) -> list[tuple[int, Commit]]:
+        """List the commits whose number exceeds `after` (at most `limit`), oldest first, with their numbers."""
+        query = select(_Commit).where(_Commit.number > after).order_by(_Commit.number).limit(limit)
         with self._session() as session:
-            rows = session.scalars(select(_Commit).where(_Commit.number > after).order_by(_Commit.number))
+            rows = session.scalars(query)
             return [(row.number, row.plain()) for row in rows]
 
     def commit(self, digest: str) -> Commit | None:

@@ -25,6 +25,7 @@ from medforge.proto.errors import OverLimit, UploadConflict
 from medforge.proto.receipt import Receipt
 
 _DIGESTS_AT_ONCE = 1000
+_COMMITS_AT_ONCE = 100
 _SECONDS_BETWEEN_LOOKS = 1.0
 
 
@@ -130,8 +131,8 @@ class ForgeService:
         """List the commits, then what has arrived and is not in the main branch."""
         with self._stream_slot():
             ledger = self._forge.ledger
-            for number, commit in ledger.commits(request.after):
-                yield pb.LogEntry(commit=commit_to_message(number, commit.content))
+            for record in self._commits(request.after):
+                yield pb.LogEntry(commit=record)
             for arrival, hold in ledger.waiting():
                 yield pb.LogEntry(
                     arrival=pb.Arrival(
@@ -153,9 +154,9 @@ class ForgeService:
             seen = request.after
             while context.is_active() and not self._closing.is_set():
                 heard = self._committed.rings
-                for number, commit in self._forge.ledger.commits(seen):
-                    yield commit_to_message(number, commit.content)
-                    seen = number
+                for record in self._commits(seen):
+                    yield record
+                    seen = record.number
                 self._committed.wait(heard, _SECONDS_BETWEEN_LOOKS)
             if self._closing.is_set():
                 raise ForgeUnavailable("the forge is stopping; watch again when it is back")
@@ -172,6 +173,11 @@ class ForgeService:
             commit = self._forge.find_commit(request.item.commit or None)
             for path, digest in sorted(commit.item_files.items()):
                 yield from self._send(path, digest, 0)
+
+    def _commits(self, after: int) -> Iterator[pb.CommitRecord]:
+        while page := self._forge.ledger.commits(after, _COMMITS_AT_ONCE):
+            for after, commit in page:
+                yield commit_to_message(after, commit.content)
 
     def _send(self, path: str, digest: str, offset: int) -> Iterator[pb.DownloadChunk]:
         total = self._forge.blobs.size(digest)

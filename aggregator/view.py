@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from medforge.aggregator.commit import Commit
@@ -119,7 +119,13 @@ class _Remote:
         ]
 
     def item(self, commit: Commit) -> ForgeItem:
-        item = ForgeItem.parse(self._forge.item(commit.digest))
+        files = self._forge.item(commit.digest)
+        for path in files:
+            if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+                raise CorruptFile(
+                    f"{self._forge.at} sent a file called {path!r}, which no forge item has; do not trust it"
+                )
+        item = ForgeItem.parse(files)
         if item.digest != commit.item:
             raise CorruptFile(
                 f"{self._forge.at} sent another forge item than commit {commit.digest[:12]} names; check it out again"

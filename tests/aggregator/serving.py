@@ -1,0 +1,82 @@
+"""Run real forges: in this process, or as `medforge serve` in one that can be killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from medforge.aggregator.forge import Forge, Limits
+from medforge.aggregator.merge import MethodSettings
+from medforge.aggregator.server import ForgeServer
+from medforge.base_module import BaseModule
+from medforge.branch import Branch
+from medforge.proto.remote import RemoteForge
+
+FAST = MethodSettings.of(method="mixture", level="output", coefficients="gated")
+START_SECONDS = 120.0
+
+
+@contextmanager
+def serving(
+    directory: Path, base: BaseModule, limits: Limits | None = None, settings: MethodSettings = FAST
+) -> Iterator[tuple[Forge, str]]:
+    """Serve a forge from this process on a free port; gives the forge and its address."""
+    forge = Forge.establish(directory, base, settings, limits=limits or Limits())
+    server = ForgeServer(forge, base, "127.0.0.1:0")
+    try:
+        yield forge, server.start()
+    finally:
+        server.stop()
+        forge.close()
+
+
+def wait_until_folded(forge: Forge, commits: int, seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while forge.ledger.counts()[1] < commits:
+        assert time.monotonic() < end, f"only {forge.ledger.counts()[1]} of {commits} arrivals were folded"
+        time.sleep(0.02)
+
+
+def upload(remote: RemoteForge, branch: Branch, directory: Path) -> None:
+    """Upload all blobs of a branch without submitting it."""
+    branch.save(directory)
+    for name, entry in branch.manifest.files.items():
+        list(remote.upload(entry.digest, directory / name, 0, 1 << 16))
+
+
+class Served:
+    """`medforge serve` as a process."""
+
+    def __init__(self, directory: Path, spec: str, listen: str = "127.0.0.1:0", *options: str) -> None:
+        self.directory = directory
+        self.ready = directory.parent / f"{directory.name}.ready"
+        self.errors = directory.parent / f"{directory.name}.stderr"
+        self.ready.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "medforge", "serve", "--forge", str(directory), "--base", spec]
+        command += ["--listen", listen, "--ready-file", str(self.ready), "--threads", "1", *options]
+        with self.errors.open("ab") as errors:
+            self.process = subprocess.Popen(command, stderr=errors, env=os.environ | {"OMP_NUM_THREADS": "1"})
+
+    def wait_ready(self) -> str:
+        """Wait until it serves, and give its address."""
+        end = time.monotonic() + START_SECONDS
+        while not self.ready.exists():
+            assert self.process.poll() is None, self.errors.read_text()
+            assert time.monotonic() < end, "the server did not start"
+            time.sleep(0.05)
+        return self.ready.read_text()
+
+    def kill(self) -> None:
+        """End it as a power cut would: at once, without a last word."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> int:
+        """Ask it to end, and give its exit code."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        return self.process.wait(60)
