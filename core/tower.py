@@ -7,7 +7,6 @@ can adapt neither. Both are split once, at load, into Linear layers that compute
 from collections.abc import Iterator
 
 import torch
-from open_clip.modified_resnet import ModifiedResNet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -90,6 +89,9 @@ def split_tower(visual: nn.Module) -> VisualTower:
         projection = _linear(bare.T, None)
         visual.register_parameter("proj", None)
     tower = VisualTower(visual, projection)
+    # open_clip takes seconds to import, and what only stores or sends a plugin never comes here
+    from open_clip.modified_resnet import ModifiedResNet
+
     if isinstance(visual, ModifiedResNet) or not any(_is_query_or_value(name) for name, _ in tower.named_modules()):
         raise InvalidInput(
             f"the visual tower {type(visual).__name__} has no attention whose query and value could be adapted; "
