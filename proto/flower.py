@@ -113,5 +113,7 @@ def _tensors(record: RecordDict, name: str) -> dict[str, Tensor]:
             raise InvalidBranch(f"array {key} of the reply's {name} record cannot be read; send it again") from error
         due = _DTYPES.get(key, torch.float32)
         if tensors[key].dtype != due:
-            raise InvalidBranch(f"array {key} of the reply's {name} record is {tensors[key].dtype}, not {due}; send it so")
+            raise InvalidBranch(
+                f"array {key} of the reply's {name} record is {tensors[key].dtype}, not {due}; send it so"
+            )
     return tensors

@@ -2,11 +2,10 @@
 
 from math import sqrt
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from medforge.aggregator.coefficients.objective import mean_loss
+from medforge.aggregator.coefficients.objective import mean_loss, penalty
 from medforge.aggregator.coefficients.sequential import compose, search_pair
 from medforge.aggregator.coefficients.weights import WeightScorer
 from medforge.aggregator.merge.method import Folded, MergeMethod, Round
@@ -63,11 +62,11 @@ class Fusion(MergeMethod):
         else:
             main = _fused(merge_round).plugin
 
-            def loss(w: float, w_arriving: float) -> float:
-                with torch.inference_mode():
-                    return mean_loss(scorer.scores(fuse(main, arriving, w, w_arriving).deltas(base.device)))
+            def objective(w: float, w_arriving: float) -> float:
+                fused = fuse(main, arriving, w, w_arriving).deltas(base.device)
+                return mean_loss(scorer.scores(fused)) + penalty((w, w_arriving), merge_round.settings.l1)
 
-            pair = search_pair(loss, merge_round.settings, merge_round.seed)
+            pair = search_pair(objective, merge_round.settings, merge_round.seed)
             plugin = fuse(main, arriving, *pair)
         coefficients = compose(dict(merge_round.coefficients), merge_round.arriving.digest, pair)
         return Folded(FusedPlugin(plugin), coefficients, scorer.scores(plugin.deltas(base.device)))

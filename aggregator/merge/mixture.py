@@ -1,6 +1,7 @@
 """MedForge-Mixture: outputs are weighted and added, the plugins stay as they are."""
 
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 
 import torch
 from torch import Tensor
@@ -8,8 +9,8 @@ from torch import Tensor
 from medforge.aggregator.arrived import Arrived
 from medforge.aggregator.coefficients.gated import choices, chosen_shares, gate_of
 from medforge.aggregator.coefficients.joint import joint_layers, joint_outputs
-from medforge.aggregator.coefficients.objective import Scored, mean_loss, task_scores
-from medforge.aggregator.coefficients.sequential import compose, search_pair
+from medforge.aggregator.coefficients.objective import Scored, mean_loss, penalty, task_scores
+from medforge.aggregator.coefficients.sequential import compose, normalise, search_pair
 from medforge.aggregator.coefficients.weights import WeightScorer, weigh
 from medforge.aggregator.merge.method import Folded, MergeMethod, Round
 from medforge.forge_item import Level, Member, Mixture
@@ -31,6 +32,12 @@ class MixtureMethod(MergeMethod):
 
 
 def _output_sequential(merge_round: Round) -> Folded:
+    """Search (w, w′) on cached probabilities.
+
+    The normalised mixture is the same for every multiple of a pair, so a penalty on the pair as it stands would draw
+    it to zero, round after round. The pair is therefore scaled to the sum 1 before it is scored and kept: the
+    coefficients always sum to 1, and the next arrival meets a main branch of its own scale.
+    """
     arrived = merge_round.arrived
     if merge_round.first:
         return _weighed_outputs(merge_round, arrived, {merge_round.arriving.digest: 1.0})
@@ -42,11 +49,15 @@ def _output_sequential(merge_round: Round) -> Folded:
         for task, stack, labels in datasets
     ]
 
-    def loss(w: float, w_arriving: float) -> float:
-        weights = torch.tensor([w, w_arriving], dtype=torch.float64)
-        return mean_loss(task_scores(Scored(task, mix(stack, weights), labels) for task, stack, labels in pairs))
+    def objective(w: float, w_arriving: float) -> float:
+        weights = normalise((w, w_arriving))
+        if weights is None:
+            return inf
+        both = torch.tensor(weights, dtype=torch.float64)
+        scores = task_scores(Scored(task, mix(stack, both), labels) for task, stack, labels in pairs)
+        return mean_loss(scores) + penalty(weights, merge_round.settings.l1)
 
-    pair = search_pair(loss, merge_round.settings, merge_round.seed)
+    pair = normalise(search_pair(objective, merge_round.settings, merge_round.seed)) or (1.0, 0.0)
     composed = compose(dict(merge_round.coefficients), merge_round.arriving.digest, pair)
     return _weighed_outputs(merge_round, arrived, composed)
 
@@ -84,11 +95,11 @@ def _layer_sequential(merge_round: Round) -> Folded:
     main = _item(merge_round).fold(base.device)
     arriving = merge_round.arriving.branch().plugin.deltas(base.device)
 
-    def loss(w: float, w_arriving: float) -> float:
-        with torch.inference_mode():
-            return mean_loss(scorer.scores({site: w * main[site] + w_arriving * arriving[site] for site in main}))
+    def objective(w: float, w_arriving: float) -> float:
+        deltas = {site: w * main[site] + w_arriving * arriving[site] for site in main}
+        return mean_loss(scorer.scores(deltas)) + penalty((w, w_arriving), merge_round.settings.l1)
 
-    pair = search_pair(loss, merge_round.settings, merge_round.seed)
+    pair = search_pair(objective, merge_round.settings, merge_round.seed)
     composed = compose(dict(merge_round.coefficients), merge_round.arriving.digest, pair)
     return _weighed_layers(merge_round, arrived, composed)
 

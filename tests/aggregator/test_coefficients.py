@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from medforge.aggregator.coefficients.gated import choices, chosen_shares, gate_of
 from medforge.aggregator.coefficients.joint import joint_layers, joint_outputs
 from medforge.aggregator.coefficients.objective import Scored, image_shares, mean_loss, penalty, task_scores
-from medforge.aggregator.coefficients.sequential import compose, search_pair
+from medforge.aggregator.coefficients.sequential import compose, normalise, search_pair
 from medforge.aggregator.coefficients.simplex import FLOOR, duality_gap, simplex_weights
 from medforge.aggregator.merge import MethodSettings, merge_method, names
 from medforge.errors import InvalidInput
@@ -58,7 +58,7 @@ def test_the_sequential_search_evaluates_as_the_reference_does() -> None:
 
     def loss(w: float, w_arriving: float) -> float:
         seen.append((w, w_arriving))
-        return (w - 0.3) ** 2 + (w_arriving - 0.9) ** 2
+        return (w - 0.3) ** 2 + (w_arriving - 0.9) ** 2 + penalty((w, w_arriving), 0.05)
 
     found = search_pair(loss, SEQUENTIAL, seed=1)
     assert seen[:3] == [(0.5, 0.5), (1.0, 0.5), (0.5, 1.0)]
@@ -76,6 +76,13 @@ def test_a_search_where_every_candidate_overflows_keeps_the_main_branch() -> Non
 def test_a_search_walks_round_candidates_that_overflow() -> None:
     found = search_pair(lambda w, v: math.inf if v > 0.6 else (w - 0.5) ** 2 + v**2, SEQUENTIAL, seed=0)
     assert found[1] < 0.4
+
+
+def test_a_normalised_pair_sums_to_one() -> None:
+    assert normalise((0.6, 0.2)) == pytest.approx((0.75, 0.25))
+    assert normalise((1.5, -0.5)) == (1.5, -0.5)
+    assert normalise((0.5, -0.5)) is None
+    assert normalise((-1.0, 0.5)) is None
 
 
 @given(st.lists(st.tuples(st.floats(-1.5, 1.5), st.floats(-1.5, 1.5)), min_size=1, max_size=6))
@@ -215,7 +222,7 @@ def test_chosen_shares_average_over_tasks() -> None:
         ({"method": "mixture", "level": "head"}, "no level 'head'; choose one of: level 'output' with"),
         (
             {"method": "mixture", "level": "layer", "coefficients": "gated"},
-            "no level 'layer' with coefficients 'gated'",
+            "has no level 'layer' with",
         ),
         ({"method": "fusion", "coefficients": "joint"}, "method 'fusion' has no coefficients 'joint'"),
         ({"method": "fusion", "level": "output"}, "choose one of: level 'layer' with coefficients 'sequential'"),

@@ -1,0 +1,1 @@
+"""Speed and quality against plain implementations, printed as ratios."""
