@@ -43,7 +43,7 @@ def model_config(name: str = "medforge-tiny") -> dict[str, Any]:
 
 
 def build(config: dict[str, Any]) -> tuple[CLIP, FoldedTokenizer]:
-    """Build the open_clip model (weights as torch's global generator draws them) and the tokenizer of a configuration."""
+    """Build the open_clip model, its weights drawn by torch's global generator, and its tokenizer."""
     text = config["text_cfg"]
     return CLIP(**config), FoldedTokenizer(text["vocab_size"], text["context_length"])
 

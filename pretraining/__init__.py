@@ -1,0 +1,1 @@
+"""How the embedded base `medforge-tiny` is made and scored."""
