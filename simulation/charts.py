@@ -1,62 +1,25 @@
-"""The charts of the report, each returned as an SVG document.
-
-Colours are Okabe and Ito's colour-blind-safe set; a centre keeps its colour and marker in every chart, so that no chart
-depends on colour alone.
-"""
+"""The charts of the report, each returned as an SVG document."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import matplotlib
-
-matplotlib.use("Agg")
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from medforge.simulation.chart_style import GRID, INK, MUTED, STYLE, colour, marker, svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from medforge.simulation.result import RoundResult, Score
 
-PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a6a00", "#444444")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-INK = "#1f2933"
-MUTED = "#6b7785"
-GRID = "#e3e8ee"
-
-STYLE: dict[Any, Any] = {
-    # Text stays text: it takes the reader's own sans-serif, can be searched, and keeps the file small.
-    "svg.fonttype": "none",
-    # Element names come from this salt, not from chance: the same run gives the same report, byte for byte.
-    "svg.hashsalt": "medforge",
-    "font.family": "sans-serif",
-    "font.size": 10,
-    "text.color": INK,
-    "axes.edgecolor": MUTED,
-    "axes.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.8,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "axes.axisbelow": True,
-    "grid.color": GRID,
-    "grid.linewidth": 0.8,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "legend.frameon": False,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "savefig.facecolor": "none",
-}
+DOTTED = (0, (1, 2))
 
 
 @dataclass(frozen=True)
@@ -68,23 +31,6 @@ class Cloud:
     distilled: np.ndarray
 
 
-def colour(index: int) -> str:
-    """Give the colour of the centre (or class) at this place."""
-    return PALETTE[index % len(PALETTE)]
-
-
-def marker(index: int) -> str:
-    """Give the marker of the centre (or class) at this place."""
-    return MARKERS[index % len(MARKERS)]
-
-
-def svg(figure: Figure) -> str:
-    """Draw a figure as an SVG document without a date in it."""
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
-    return buffer.getvalue()
-
-
 def accuracy_over_arrivals(
     names: Sequence[str], zero_shot: Mapping[str, Score], rounds: Sequence[RoundResult], individual: Mapping[str, Score]
 ) -> str:
@@ -94,44 +40,37 @@ def accuracy_over_arrivals(
     accuracy of the centre's own plugin.
     """
     with rc_context(STYLE):
-        figure = Figure(figsize=(8.2, 3.9))
+        figure = Figure(figsize=(8.6, 4.0))
         axes = figure.add_subplot()
         steps = [0, *(r.arrival for r in rounds)]
         last = steps[-1]
         ends: list[tuple[float, str, str]] = []
         for index, name in enumerate(names):
             first = zero_shot.get(name)
-            line = [
-                first.acc if first else np.nan,
-                *(r.metrics[name].acc if name in r.metrics else np.nan for r in rounds),
-            ]
+            later = [r.metrics[name].acc if name in r.metrics else np.nan for r in rounds]
+            line = [first.acc if first else np.nan, *later]
             joined = next((place for place, r in enumerate(rounds, start=1) if r.centre == name), len(rounds))
             paint = colour(index)
-            axes.plot(
-                steps[: joined + 1], line[: joined + 1], color=paint, linewidth=1.4, linestyle=(0, (1, 2)), zorder=3
-            )
-            axes.plot(steps[joined:], line[joined:], color=paint, linewidth=2.2, zorder=3)
-            axes.plot(
-                steps,
-                line,
-                color=paint,
-                linewidth=0,
-                marker=marker(index),
-                markersize=6.5,
-                markeredgecolor="white",
-                zorder=4,
-            )
+            axes.plot(steps[: joined + 1], line[: joined + 1], color=paint, lw=1.4, ls=DOTTED, zorder=3)
+            axes.plot(steps[joined:], line[joined:], color=paint, lw=2.2, zorder=3)
+            axes.plot(steps, line, color=paint, lw=0, marker=marker(index), ms=6.5, mec="white", zorder=4)
             if name in individual:
-                axes.plot([last + 0.1, last + 0.22], [individual[name].acc] * 2, color=paint, linewidth=2.2, zorder=3)
+                axes.plot([last + 0.06, last + 0.16], [individual[name].acc] * 2, color=paint, lw=2.6, zorder=3)
             if np.isfinite(line[-1]):
                 ends.append((line[-1], name, paint))
         for place, (_, name, paint) in zip(spread([value for value, _, _ in ends]), ends, strict=True):
-            axes.text(last + 0.28, place, name, color=paint, va="center", fontweight="bold")
-        axes.set_xlim(-0.15, last + 0.75)
+            axes.text(last + 0.2, place, name, color=paint, va="center", fontweight="bold")
+        axes.set_xlim(-0.15, last + 0.55 + 0.02 * max(map(len, names)))
         axes.set_ylim(0, 1.03)
         axes.set_xticks(steps, ["base\nalone", *(f"{r.arrival}\n{r.centre}" for r in rounds)])
         axes.set_xlabel("arrival")
         axes.set_ylabel("accuracy on the test split")
+        keys = [
+            Line2D([], [], color=MUTED, lw=1.4, ls=DOTTED, label="before its own centre arrived"),
+            Line2D([], [], color=MUTED, lw=2.2, label="after"),
+            Line2D([], [], color=MUTED, lw=0, marker=0, ms=11, mew=2.6, label="own plugin"),
+        ]
+        axes.legend(handles=keys, loc="lower left", ncols=3, fontsize=9, labelcolor=MUTED)
         return svg(figure)
 
 
@@ -150,37 +89,44 @@ def spread(values: Sequence[float], gap: float = 0.065) -> list[float]:
 
 def coefficients_per_round(names: Sequence[str], rounds: Sequence[RoundResult]) -> str:
     """Draw what every centre weighs in the main branch after every arrival, as a heat map with the numbers in it."""
+    table = np.array([[r.coefficients.get(name, np.nan) for r in rounds] for name in names], dtype=float)
+    return heat_map(table, list(names), [f"{r.arrival}\n{r.centre}" for r in rounds], "arrival", "plugin of")
+
+
+def routing(last: RoundResult, names: Sequence[str]) -> str:
+    """Draw which share of each task's test images the gate gives to each plugin; a perfect gate is diagonal."""
+    tasks = [name for name in names if name in last.routing]
+    plugins = [name for name in names if name in last.coefficients]
+    table = np.array([[last.routing[task].get(plugin, 0.0) for plugin in plugins] for task in tasks], dtype=float)
+    return heat_map(table, tasks, plugins, "goes to the plugin of", "image of")
+
+
+def heat_map(table: NDArray[np.float64], rows: Sequence[str], columns: Sequence[str], below: str, beside: str) -> str:
+    """Draw numbers [rows, columns] as coloured cells, NaN as a dash; two-sided colours where a number is negative."""
     with rc_context({**STYLE, "axes.grid": False}):
-        figure = Figure(figsize=(min(8.2, 2.2 + 1.15 * max(3, len(rounds))), 0.7 + 0.48 * max(2, len(names))))
+        figure = Figure(figsize=(min(8.6, 2.4 + 1.2 * max(3, len(columns))), 0.9 + 0.46 * max(2, len(rows))))
         axes = figure.add_subplot()
-        table = np.array([[r.coefficients.get(name, np.nan) for r in rounds] for name in names], dtype=float)
-        bound = float(np.nanmax(np.abs(table))) if np.isfinite(table).any() else 1.0
-        bound = bound or 1.0
-        low = -bound if np.nanmin(np.nan_to_num(table)) < 0 else 0.0
-        axes.imshow(
-            table,
-            cmap="PuOr_r" if low < 0 else "Blues",
-            vmin=low,
-            vmax=bound * (1.25 if low == 0 else 1.0),
-            aspect="auto",
-        )
-        for row in range(len(names)):
-            for column in range(len(rounds)):
-                value = table[row, column]
-                if np.isfinite(value):
-                    dark = abs(value) > 0.62 * bound
-                    axes.text(column, row, f"{value:.2f}", ha="center", va="center", color="white" if dark else INK)
-                else:
-                    axes.text(column, row, "–", ha="center", va="center", color=MUTED)
-        axes.set_xticks(range(len(rounds)), [f"{r.arrival}\n{r.centre}" for r in rounds])
-        axes.set_yticks(range(len(names)), list(names))
-        axes.set_xticks(np.arange(-0.5, len(rounds)), minor=True)
-        axes.set_yticks(np.arange(-0.5, len(names)), minor=True)
+        known = np.nan_to_num(table)
+        bound = float(np.abs(known).max()) or 1.0
+        signed = bool((known < 0).any())
+        low, high = (-bound, bound) if signed else (0.0, 1.25 * bound)
+        axes.imshow(table, cmap="PuOr_r" if signed else "Blues", vmin=low, vmax=high, aspect="auto")
+        for (row, column), value in np.ndenumerate(table):
+            if np.isfinite(value):
+                ink = "white" if abs(value) > 0.62 * bound else INK
+                axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=ink)
+            else:
+                axes.text(column, row, "–", ha="center", va="center", color=MUTED)
+        axes.set_xticks(range(len(columns)), list(columns))
+        axes.set_yticks(range(len(rows)), list(rows))
+        axes.set_xticks(np.arange(-0.5, len(columns)), minor=True)
+        axes.set_yticks(np.arange(-0.5, len(rows)), minor=True)
         axes.grid(which="minor", color="white", linewidth=3)
         axes.tick_params(which="both", length=0)
         for spine in axes.spines.values():
             spine.set_visible(False)
-        axes.set_xlabel("arrival")
+        axes.set_xlabel(below)
+        axes.set_ylabel(beside)
         return svg(figure)
 
 
@@ -189,7 +135,7 @@ def individual_against_merged(
 ) -> str:
     """Draw each centre's own plugin beside the last main branch, accuracy on the left and AUC on the right."""
     with rc_context(STYLE):
-        figure = Figure(figsize=(8.2, 3.1))
+        figure = Figure(figsize=(8.6, 3.2))
         left, right = figure.subplots(1, 2, sharey=True)
         for axes, measure, title in ((left, "acc", "accuracy"), (right, "auc", "AUC")):
             places = np.arange(len(names))
@@ -223,7 +169,7 @@ def annotate(axes: Axes, places: np.ndarray, heights: Sequence[float], known: Se
 def embedding_plane(clouds: Sequence[Cloud]) -> str:
     """Draw real (small, pale) and distilled (large, outlined) images of one task in the plane, a colour a class."""
     with rc_context({**STYLE, "axes.grid": False}):
-        figure = Figure(figsize=(3.9, 3.3))
+        figure = Figure(figsize=(4.2, 3.4))
         axes = figure.add_subplot()
         for index, cloud in enumerate(clouds):
             axes.scatter(
@@ -252,7 +198,9 @@ def embedding_plane(clouds: Sequence[Cloud]) -> str:
         for spine in axes.spines.values():
             spine.set_visible(True)
             spine.set_color(GRID)
-        legend = axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.02), fontsize=8.5, handletextpad=0.2, ncols=1)
+        legend = axes.legend(
+            markerscale=1.8, loc="upper center", bbox_to_anchor=(0.5, -0.02), fontsize=8.5, handletextpad=0.2, ncols=1
+        )
         for handle in legend.legend_handles:
             if handle is not None:
                 handle.set_alpha(1.0)

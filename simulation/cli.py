@@ -49,7 +49,8 @@ def simulate(
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Centres that compute at once. None: one for each core.")
+        int | None,
+        typer.Option(min=1, help="Centres that compute at once. None: one a core; the default's three at once."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")] = "auto",
     dtype: Annotated[str, typer.Option(help="Compute dtype: fp32 or bf16.")] = "fp32",
@@ -95,7 +96,7 @@ def simulate(
     from medforge.simulation.run import simulate as run
 
     where = out if out is not None else next_free(Path("runs"))
-    result = run(settings, where, jobs or os.cpu_count() or 1, View())
+    result = run(settings, where, jobs or default_jobs(centre, len(centres)), View())
     if json:
         typer.echo(result.model_dump_json(indent=2))
     else:
@@ -115,6 +116,11 @@ def simulate(
             file=sys.stderr,
         )
         raise typer.Exit(SOME_DID_NOT_ARRIVE)
+
+
+def default_jobs(centre: list[str] | None, count: int) -> int:
+    """Let one centre compute on each core; the embedded default's small centres share the cores, all at once."""
+    return (os.cpu_count() or 1) if centre else count
 
 
 def demonstration_recipe(centre: list[str] | None, base: str) -> str | None:

@@ -92,12 +92,10 @@ class Evaluator:
         _exhaust(self.prepare_item(name, item))
         return self._score(name, self._item_logits(name, item))
 
-    def shares(self, gate: PrototypeGate) -> Tensor:
-        """Return for each member the share [K] of all tasks' test images that the gate gives to it."""
-        for name in self.tasks:
-            _exhaust(self.prepare_base(name))
-        chosen = torch.cat([self._choice(name, gate) for name in self.tasks])
-        return torch.bincount(chosen, minlength=gate.members).double() / len(chosen)
+    def chosen(self, name: str, gate: PrototypeGate) -> Tensor:
+        """Count for each member the images [K] of a task's test split that the gate gives to it."""
+        _exhaust(self.prepare_base(name))
+        return torch.bincount(self._choice(name, gate), minlength=gate.members)
 
     def _item_logits(self, name: str, item: ForgeItem) -> Tensor:
         if isinstance(item, Mixture) and item.gate is not None:

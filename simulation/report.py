@@ -12,6 +12,7 @@ from jinja2 import Environment, StrictUndefined
 
 from medforge.files import write_atomically
 from medforge.simulation import charts
+from medforge.simulation.chart_style import colour
 from medforge.simulation.material import SHOWN_A_CLASS, TaskMaterial
 from medforge.simulation.pictures import data_uri, grid
 from medforge.simulation.result import CentreResult, Score, SimulationResult
@@ -106,6 +107,15 @@ def accuracy_alt(result: SimulationResult) -> str:
     return f"Line chart of every task's test accuracy after every arrival; after the last: {last}."
 
 
+def routing_alt(result: SimulationResult) -> str:
+    """Describe in words how many images of each task the gate gives to the task's own plugin."""
+    routes = result.rounds[-1].routing
+    right = ", ".join(f"{name} {routes[name].get(name, 0.0):.2f}" for name in routes)
+    return (
+        f"Heat map of where the gate sends each task's test images; share that goes to the task's own plugin: {right}."
+    )
+
+
 def settings_of(result: SimulationResult) -> list[tuple[str, str]]:
     """List the settings as label and value."""
     return [
@@ -136,6 +146,12 @@ def duration(seconds: float) -> str:
     """Write seconds as 3 min 05 s."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def clock(seconds: float) -> str:
+    """Write seconds as 3:05."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"
 
 
 def number(score: Score | None, measure: str) -> str:
@@ -174,6 +190,8 @@ def render(result: SimulationResult, materials: Sequence[TaskMaterial], out: Pat
                 "Bars of accuracy and AUC, own plugin beside main branch; the table below holds the numbers.",
             ),
         }
+        if result.rounds[-1].routing:
+            drawings["routing"] = chart(charts.routing(result.rounds[-1], names), routing_alt(result))
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["number"] = number
     template = environment.from_string(
@@ -185,12 +203,12 @@ def render(result: SimulationResult, materials: Sequence[TaskMaterial], out: Pat
         names=names,
         charts=drawings,
         panels=[panel(material) for material in materials],
-        colours={name: charts.colour(index) for index, name in enumerate(names)},
+        colours={name: colour(index) for index, name in enumerate(names)},
         method=READABLE.get((result.method, result.level), result.method),
         settings=settings_of(result),
         digests=digests_of(result),
         commands=commands_of(result, out),
-        duration=duration(result.seconds),
+        clock=clock(result.seconds),
     )
 
 

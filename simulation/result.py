@@ -50,7 +50,8 @@ class RoundResult(Model):
     """Describe one merge round: who arrived, what every centre weighs now, and the scores of every task.
 
     `coefficients` and `metrics` are keyed by centre name; `mean` is the macro mean over the tasks of `metrics`.
-    For `coefficients="gated"` a coefficient is the share of all test images that the gate gives to that centre.
+    For `coefficients="gated"` a coefficient is the share of all test images that the gate gives to that centre, and
+    `routing` says for each task (outer key) which share of its images goes to each centre (inner key).
     """
 
     arrival: int
@@ -59,6 +60,7 @@ class RoundResult(Model):
     commit: str
     item: str
     coefficients: dict[str, float]
+    routing: dict[str, dict[str, float]] = {}
     metrics: dict[str, Score]
     mean: Score | None
 

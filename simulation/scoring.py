@@ -42,6 +42,7 @@ class Scoring:
         self._began = time.monotonic()
         self._spent = 0.0
         self._polled = 0.0
+        self._ready = False
         self.arrivals: dict[str, int] = {}
         self.holds: dict[int, str] = {}
         self.unopened: dict[str, str] = {}
@@ -65,9 +66,9 @@ class Scoring:
         """Take one step where a core is idle or scoring has had less than its share; say whether one was taken."""
         self._poll()
         began = time.monotonic()
-        if not self._commits or (not idle_cores and self._spent > SHARE_WHEN_BUSY * (began - self._began)):
+        if not idle_cores and self._spent > SHARE_WHEN_BUSY * (began - self._began):
             return False
-        if len(self.rounds) == len(self._commits):
+        if self._ready and len(self.rounds) == len(self._commits):
             return False
         next(self._work)
         self._spent += time.monotonic() - began
@@ -76,7 +77,7 @@ class Scoring:
     def finish(self) -> None:
         """Take all the steps that are left."""
         self._poll(now=True)
-        while len(self.rounds) < len(self._commits) or self._evaluator is None:
+        while not self._ready or len(self.rounds) < len(self._commits):
             next(self._work)
 
     def own_scores(self) -> dict[str, Score]:
@@ -120,6 +121,7 @@ class Scoring:
         for name in evaluator.tasks:
             yield from evaluator.prepare_base(name)
             self.zero_shot[name] = evaluator.score_base(name)
+        self._ready = True
         while True:
             while len(self.rounds) == len(self._commits):
                 yield
@@ -154,22 +156,31 @@ class Scoring:
 
     def _round(self, commit: Commit, item: ForgeItem, evaluator: Evaluator) -> RoundResult:
         metrics = {name: evaluator.score_item(name, item) for name in evaluator.tasks}
+        coefficients, routing = self._weights(commit, item, evaluator)
         return RoundResult(
             arrival=commit.arrival,
             centre=commit.contributor,
             branch=commit.branch,
             commit=commit.digest,
             item=commit.item,
-            coefficients=self._coefficients(commit, item, evaluator),
+            coefficients=coefficients,
+            routing=routing,
             metrics=metrics,
             mean=mean_score(list(metrics.values())),
         )
 
-    def _coefficients(self, commit: Commit, item: ForgeItem, evaluator: Evaluator) -> dict[str, float]:
+    def _weights(
+        self, commit: Commit, item: ForgeItem, evaluator: Evaluator
+    ) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+        """Give the coefficients by centre and, under a gate, where each task's images go."""
         from medforge.forge_item import Mixture
 
         names = {entry.branch: entry.contributor for entry in self._open().ledger.arrivals()}
-        if isinstance(item, Mixture) and item.gate is not None:
-            shares = evaluator.shares(item.gate).tolist()
-            return {names[member.branch]: share for member, share in zip(item.members, shares, strict=True)}
-        return {names[branch]: value for branch, value in commit.coefficients.items()}
+        if not isinstance(item, Mixture) or item.gate is None:
+            return {names[branch]: value for branch, value in commit.coefficients.items()}, {}
+        members = [names[member.branch] for member in item.members]
+        counts = {name: evaluator.chosen(name, item.gate).tolist() for name in evaluator.tasks}
+        total = sum(map(sum, counts.values()))
+        shares = {member: sum(row[k] for row in counts.values()) / total for k, member in enumerate(members)}
+        routing = {name: dict(zip(members, (n / sum(row) for n in row), strict=True)) for name, row in counts.items()}
+        return shares, routing

@@ -87,9 +87,9 @@ def test_a_gated_round_costs_one_base_and_one_plugin_pass(tiny_base: BaseModule,
         for name in tasks:
             evaluator.score_item(name, item)
     assert evaluator.forwards == 2 * 2 * COUNT
-    shares = evaluator.shares(gate(tiny_base))
-    assert shares.sum().item() == pytest.approx(1)
-    assert len(shares) == 2
+    chosen = evaluator.chosen("a", gate(tiny_base))
+    assert len(chosen) == 2
+    assert chosen.sum() == COUNT
 
 
 def test_steps_taken_one_by_one_give_the_same_scores(tiny_base: BaseModule, tasks: dict[str, Task]) -> None:
