@@ -111,13 +111,13 @@ TINY = Recipe(
     train=_TINY_TRAIN,
     distill=DistillRecipe(
         ipc=10,
-        steps=200,
+        steps=120,
         real_batch=32,
         pixel_lr=50.0,
-        checkpoint_every=25,
+        checkpoint_every=20,
         candidates=2,
-        score=_TINY_TRAIN,
-        score_steps=60,
+        score=_TINY_TRAIN.model_copy(update={"batch": 16}),
+        score_steps=80,
     ),
 )
 
@@ -126,7 +126,7 @@ DEMO = Recipe(
     name="demo",
     train=_TINY_TRAIN.model_copy(update={"epochs": 6}),
     distill=TINY.distill.model_copy(
-        update={"ipc": 8, "steps": 40, "real_batch": 24, "candidates": 1, "score": _TINY_TRAIN, "score_steps": 20}
+        update={"ipc": 8, "steps": 40, "real_batch": 24, "candidates": 2, "score_steps": 20}
     ),
 )
 
