@@ -13,6 +13,9 @@ from pretraining.descriptors import describe_patches, describe_whole
 class Standardiser(nn.Module):
     """Bring targets to zero mean and unit spread, column by column, from one large sample; ignores NaN."""
 
+    mean: Tensor
+    spread: Tensor
+
     def __init__(self, sample: Tensor) -> None:
         super().__init__()
         flat = sample.flatten(0, -2)

@@ -26,7 +26,7 @@ from pretraining.pool import Pool, paint_pool
 
 OUTPUT = Path("core/embedded/medforge_tiny.safetensors")
 CHUNKS = 100
-STEPS = 1000
+STEPS = 700
 BATCH = 64
 RATE = 1.5e-3
 WARM_UP = 50
@@ -105,7 +105,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--chunks", type=int, default=CHUNKS, help="pictures painted, in chunks of 256")
     parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=2, help="processes that paint; changes nothing but the time")
+    parser.add_argument("--threads", type=int, default=1, help="of training; sums, and so the last bits, depend on it")
     parser.add_argument("--pool", type=Path, help="file that keeps the painted pictures between runs")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     chosen = parser.parse_args()
@@ -114,7 +115,7 @@ def main() -> None:
     if chosen.pool is not None and chosen.pool.exists():
         pool = Pool(*torch.load(chosen.pool))
     else:
-        pool = paint_pool(chosen.chunks, chosen.seed, chosen.threads)
+        pool = paint_pool(chosen.chunks, chosen.seed, chosen.workers)
         if chosen.pool is not None:
             torch.save((pool.pictures, pool.attributes, pool.captions), chosen.pool)
     print(f"{len(pool.captions)} pictures after {time.monotonic() - begin:.0f} s", flush=True)
