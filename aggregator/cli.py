@@ -58,6 +58,10 @@ def serve(
 
     A forge keeps its base module and its merge method for good; a restart needs only --forge.
     """
+    from medforge.aggregator.listening import check_free
+
+    check_free(listen)
+
     import logging
     import os
     import sys

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import signal
-import socket
 import threading
 from collections.abc import Callable
 from concurrent import futures
@@ -21,6 +19,7 @@ from medforge.aggregator.bell import Bell
 from medforge.aggregator.fold_worker import FoldWorker
 from medforge.aggregator.forge import Forge
 from medforge.aggregator.ledger import Arrival
+from medforge.aggregator.listening import check_free
 from medforge.aggregator.main_branch import MainBranch
 from medforge.aggregator.service import ForgeService
 from medforge.aggregator.strategy import strategy_for
@@ -143,33 +142,9 @@ def serve(forge: Forge, base: BaseModule, listen: str, ready_file: Path | None =
 
 
 def _bind(server: Any, listen: str) -> str:
-    host, port = split_address(listen)
-    _check_free(host, port, listen)
+    check_free(listen)
     try:
         bound: int = server.add_insecure_port(listen)
     except RuntimeError as error:
         raise InvalidInput(f"cannot listen on {listen} ({error}); choose another address with --listen") from error
-    return join_address(host, bound)
-
-
-def _check_free(host: str, port: int, listen: str) -> None:
-    """Bind the address for a moment, since gRPC does not say why it cannot."""
-    try:
-        family, kind, protocol, _, where = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(where)
-    except socket.gaierror as error:
-        raise InvalidInput(
-            f"cannot listen on {listen}: no host is called {host}; choose another with --listen"
-        ) from error
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise InvalidInput(
-                f"port {port} on {host} is in use; stop what listens there, or choose another with --listen"
-            ) from error
-        raise InvalidInput(
-            f"cannot listen on {listen} ({error.strerror}); choose another address with --listen"
-        ) from error
+    return join_address(split_address(listen)[0], bound)

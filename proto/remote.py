@@ -162,9 +162,11 @@ class RemoteForge:
 def _chunks(digest: str, path: Path, total: int, offset: int, size: int) -> Iterator[pb.UploadChunk]:
     with path.open("rb") as file:
         file.seek(offset)
-        # An empty blob is one empty chunk: the forge learns of a blob by its first chunk.
-        while (data := file.read(size)) or offset == total == 0:
-            yield pb.UploadChunk(digest=digest, total=total, offset=offset, data=data)
-            if total == 0:
-                return
+        data = file.read(size)
+        # One chunk goes even where no byte is left to send: it makes the forge verify and keep what it has.
+        yield pb.UploadChunk(digest=digest, total=total, offset=offset, data=data)
+        while data:
             offset += len(data)
+            data = file.read(size)
+            if data:
+                yield pb.UploadChunk(digest=digest, total=total, offset=offset, data=data)

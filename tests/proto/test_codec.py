@@ -1,0 +1,61 @@
+from pathlib import Path
+
+import pytest
+
+from medforge.errors import CorruptFile, InvalidInput
+from medforge.files import sha256_bytes
+from medforge.proto import forge_pb2 as pb
+from medforge.proto.address import join_address, split_address
+from medforge.proto.codec import commit_from_message, commit_to_message, receipt_from_message, receipt_to_message
+from medforge.proto.receipt import Receipt
+
+RECEIPT = Receipt(forge="some-forge", arrival=7, branch="a" * 64, accepted_at="2026-01-02T03:04:05.678Z")
+
+
+def test_a_receipt_survives_the_wire_and_the_disk(tmp_path: Path) -> None:
+    wire = pb.Receipt.FromString(receipt_to_message(RECEIPT).SerializeToString())
+    assert receipt_from_message(wire) == RECEIPT
+    RECEIPT.save(tmp_path / "receipt.json")
+    assert Receipt.load(tmp_path / "receipt.json") == RECEIPT
+    assert list(tmp_path.iterdir()) == [tmp_path / "receipt.json"]
+
+
+@pytest.mark.parametrize("field", ["forge", "arrival", "branch", "accepted_at"])
+def test_a_receipt_that_lacks_a_field_is_refused(field: str) -> None:
+    message = receipt_to_message(RECEIPT)
+    message.ClearField(field)
+    with pytest.raises(CorruptFile, match=f"the forge's receipt has no valid {field}; push again"):
+        receipt_from_message(message)
+
+
+def test_a_file_that_is_no_receipt_gets_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "receipt.json").write_text("{}")
+    with pytest.raises(CorruptFile, match=r"receipt.json is not a receipt; remove it and push again"):
+        Receipt.load(tmp_path / "receipt.json")
+    with pytest.raises(InvalidInput, match="cannot read the receipt"):
+        Receipt.load(tmp_path / "absent.json")
+
+
+def test_a_commit_travels_as_its_very_bytes() -> None:
+    content = '{"task":"tumör"}'.encode()
+    message = pb.CommitRecord.FromString(commit_to_message(3, content).SerializeToString())
+    assert commit_from_message(message) == (3, content)
+    assert message.digest == sha256_bytes(content)
+    message.content += b" "
+    with pytest.raises(CorruptFile, match="came with other content; read the log again"):
+        commit_from_message(message)
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "port"),
+    [("127.0.0.1:0", "127.0.0.1", 0), ("forge.example:50051", "forge.example", 50051), ("[::1]:65535", "::1", 65535)],
+)
+def test_an_address_is_split_and_joined(address: str, host: str, port: int) -> None:
+    assert split_address(address) == (host, port)
+    assert join_address(host, port) == address
+
+
+@pytest.mark.parametrize("address", ["", "host", ":1", "host:", "host:x", "host:-1", "host:65536", "host:١", "::1:5"])
+def test_what_is_no_address_gets_a_sentence(address: str) -> None:
+    with pytest.raises(InvalidInput, match="is not an address; write"):
+        split_address(address)
