@@ -46,13 +46,14 @@ def simulate(settings: SimulationSettings, out: Path, jobs: int, view: View) -> 
             view.notify(f"going on with the run in {out}")
         with interruptible(), view:
             scoring = Scoring(settings, run.forge, run.workspace)
-            supervisor = Supervisor(
-                settings, run, jobs, view.notify, scoring.spare, lambda: view.show(supervisor.centres, scoring.rounds)
-            )
+
+            def show() -> None:
+                view.show(supervisor.centres, scoring.rounds)
+
+            supervisor = Supervisor(settings, run, jobs, view.notify, scoring.spare, show)
             supervisor.drive(scoring.folded)
             view.notify("every centre has arrived or is known not to come; scoring what is left")
-            scoring.finish()
-            view.show(supervisor.centres, scoring.rounds)
+            scoring.finish(show)
             result = collect(settings, out, supervisor, scoring, began)
             materials = gather_materials(settings, scoring)
         scoring.close()

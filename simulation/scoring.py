@@ -74,11 +74,12 @@ class Scoring:
         self._spent += time.monotonic() - began
         return True
 
-    def finish(self) -> None:
-        """Take all the steps that are left."""
+    def finish(self, show: Callable[[], None]) -> None:
+        """Take all the steps that are left, calling `show` after each."""
         self._poll(now=True)
         while not self._ready or len(self.rounds) < len(self._commits):
             next(self._work)
+            show()
 
     def own_scores(self) -> dict[str, Score]:
         """Score each arrived centre's own plugin on its own test split."""
