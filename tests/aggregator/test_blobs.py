@@ -1,4 +1,6 @@
+import hashlib
 import os
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
@@ -149,3 +151,21 @@ def test_a_present_blob_is_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     store.append(DIGEST, 0, DATA)
     store.finish(DIGEST, len(DATA))
     assert synced == ["blobs", DIGEST, DIGEST[:2]]
+
+
+def test_memory_does_not_grow_with_the_blob(tmp_path: Path) -> None:
+    store, piece, count = BlobStore(tmp_path), bytes(range(256)) * 256, 512
+    whole = hashlib.sha256()
+    for _ in range(count):
+        whole.update(piece)
+    digest, size = whole.hexdigest(), count * len(piece)
+    tracemalloc.start()
+    try:
+        for number in range(count):
+            store.append(digest, number * len(piece), piece)
+        store.finish(digest, size)
+        assert sum(len(part) for part in store.chunks(digest, 0, 1 << 16)) == size == 32 << 20
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1 << 20

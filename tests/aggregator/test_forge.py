@@ -100,7 +100,9 @@ def test_another_method_is_refused_by_what_differs(tmp_path: Path, tiny_base: Ba
 
 
 def test_a_directory_that_is_no_forge_gets_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match=r"is not a forge \(it has no forge.json\); `medforge serve --forge` makes one"):
+    with pytest.raises(
+        InvalidInput, match=r"is not a forge \(it has no forge.json\); `medforge serve --forge` makes one"
+    ):
         Forge.open(tmp_path)
 
 
@@ -154,9 +156,7 @@ def test_a_ledger_in_use_is_not_given_to_a_new_forge(tmp_path: Path, tiny_base: 
 def test_unknown_blobs_are_named_with_what_is_here(tmp_path: Path, tiny_base: BaseModule) -> None:
     forge = establish(tmp_path, tiny_base)
     branch = make_branch(tiny_base)
-    with pytest.raises(
-        MissingBlob, match=r"distilled.safetensors .* has not been uploaded: 0 of \d+ bytes are here"
-    ):
+    with pytest.raises(MissingBlob, match=r"distilled.safetensors .* has not been uploaded: 0 of \d+ bytes are here"):
         forge.accept(branch.manifest.to_bytes(), tiny_base)
     assert forge.ledger.arrivals() == []
 
