@@ -1,6 +1,7 @@
 """The forge item: what the main branch adds to the base module."""
 
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -75,10 +76,7 @@ class ForgeItem(ABC):
             card = json.loads(files[ITEM_FILE])
             if card["kind"] == "fused":
                 return FusedPlugin(_plugin(files, "plugin"))
-            members = tuple(
-                Member(m["branch"], _plugin(files, f"members/{m['branch']}"), float(m["coefficient"]))
-                for m in card["members"]
-            )
+            members = tuple(_member(files, entry) for entry in card["members"])
             gate = PrototypeGate.from_bytes(files[GATE_FILE]) if card["gated"] else None
             return Mixture(members, card["level"], gate)
         except (KeyError, ValueError, TypeError) as error:
@@ -184,6 +182,14 @@ class Mixture(ForgeItem):
 
 def _under(directory: str, plugin: Plugin) -> dict[str, bytes]:
     return {f"{directory}/{name}": data for name, data in plugin.files().items()}
+
+
+def _member(files: Mapping[str, bytes], entry: Mapping[str, object]) -> Member:
+    branch, coefficient = entry["branch"], entry["coefficient"]
+    # the name becomes a path when the item is saved, and a received item may come from anybody
+    if not isinstance(branch, str) or re.fullmatch(r"[0-9a-f]{64}", branch) is None:
+        raise ValueError(f"member {branch!r} is no digest")
+    return Member(branch, _plugin(files, f"members/{branch}"), float(str(coefficient)))
 
 
 def _plugin(files: Mapping[str, bytes], directory: str) -> Plugin:

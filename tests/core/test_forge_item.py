@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,10 @@ def test_faults_are_named(tiny_base: BaseModule, tmp_path: Path) -> None:
     files.pop(next(name for name in files if name.startswith("members/")))
     with pytest.raises(CorruptFile, match="the forge item is not whole"):
         ForgeItem.parse(files)
+    card = json.loads(item.files()["forge_item.json"])
+    card["members"][0]["branch"] = "../../elsewhere"
+    with pytest.raises(CorruptFile, match="is no digest"):
+        ForgeItem.parse({**item.files(), "forge_item.json": json.dumps(card).encode()})
     with pytest.raises(InvalidInput, match="only a layer-level mixture"):
         item.fold()
     with pytest.raises(BaseMismatch, match="give the forge's base"):
