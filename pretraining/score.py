@@ -86,21 +86,24 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="folder of the real images (see SOURCES)")
     parser.add_argument("--tasks", nargs="+", default=list(SOURCES), choices=list(SOURCES))
     parser.add_argument("--random", type=int, help="score random weights of this seed instead")
-    parser.add_argument("--plugin", action="store_true", help="train a plugin too, on LC25000")
+    parser.add_argument("--plugin", action="store_true", help="train a plugin too")
     parser.add_argument("--test", action="store_true", help="show the test split's score")
-    parser.add_argument("--seed", type=int, default=0, help="of the split and of the plugin's training")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the splits and the plugins' training")
     chosen = parser.parse_args()
-    torch.set_num_threads(2)
     base = embedded_base(chosen.random)
     for name in chosen.tasks:
         place = SOURCES[name].format(Path(chosen.data).expanduser())
-        task = open_task(place, base.image_size, chosen.seed)
-        rows = {"probe": probe(base, task)}
+        tasks = [(seed, open_task(place, base.image_size, seed)) for seed in chosen.seeds]
+        show(name, "probe", [probe(base, task) for _, task in tasks], chosen.test)
         if chosen.plugin:
-            rows["plugin"] = tuned(base, task, chosen.seed)
-        for what, (validation, test) in rows.items():
-            shown = f"  test {test:.3f}" if chosen.test else ""
-            print(f"{name:6s} {what:7s} validation {validation:.3f}{shown}  (split: {task.split})", flush=True)
+            show(name, "plugin", [tuned(base, task, seed) for seed, task in tasks], chosen.test)
+
+
+def show(name: str, what: str, scores: list[tuple[float, float]], test: bool) -> None:
+    """Print the mean and standard deviation over the seeds; the test split's only when asked for."""
+    means, spreads = np.mean(scores, axis=0), np.std(scores, axis=0)
+    shown = f"  test {means[1]:.3f} ± {spreads[1]:.3f}" if test else ""
+    print(f"{name:6s} {what:7s} validation {means[0]:.3f} ± {spreads[0]:.3f}{shown}  ({len(scores)} seeds)", flush=True)
 
 
 if __name__ == "__main__":
