@@ -178,13 +178,14 @@ class MixtureStrategy(MedForgeStrategy):
     method = "mixture"
 
     def arrays_of(self, item: ForgeItem) -> ArrayRecord:
-        """Give the coefficients [K] in member order, and a gate's prototypes [P, d] and owners [P]."""
+        """Give the coefficients [K] in member order, and a gate's prototypes [P, d], owners [P] and metric [d, d]."""
         if not isinstance(item, Mixture):
             raise InvalidInput("the forge item is not a mixture; use strategy_for")
         arrays = {"coefficients": Array(item.coefficients.numpy())}
         if item.gate is not None:
             arrays["prototypes"] = Array(item.gate.prototypes.numpy())
             arrays["owners"] = Array(item.gate.owners.numpy())
+            arrays["metric"] = Array(item.gate.metric.numpy())
         return ArrayRecord(arrays)
 
 

@@ -14,13 +14,13 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
 from torch.nn import functional as F
 
 from medforge.aggregator.forge import Forge
@@ -33,7 +33,7 @@ from medforge.client.data.task import Split, Task
 from medforge.client.evaluate import score_split
 from medforge.errors import InvalidInput, MedForgeError
 from medforge.forge_item import ForgeItem
-from medforge.gate import class_means
+from medforge.gate import PrototypeGate
 from medforge.seeds import numpy_generator
 
 Scores = dict[str, float]
@@ -111,32 +111,23 @@ def score_alone(
     return scores
 
 
-def distances(embeddings: Tensor, means: Sequence[Tensor]) -> dict[str, Tensor]:
-    """Distance [n, K] of every image to the nearest class mean of every branch, measured in several ways."""
-    joined = torch.cat(list(means))
-    spread = (joined - joined.mean(dim=0)).square().mean(dim=0).sqrt().clamp_min(1e-6)
-    centre = joined.mean(dim=0)
-    measures: dict[str, Callable[[Tensor], Tensor]] = {
-        "Euclidean": lambda x: x,
-        "cosine": lambda x: F.normalize(x, dim=1),
-        "centred cosine": lambda x: F.normalize(x - centre, dim=1),
-        "standardised": lambda x: x / spread,
-    }
-    return {
-        name: torch.stack([torch.cdist(change(embeddings), change(m)).min(dim=1).values for m in means], dim=1)
-        for name, change in measures.items()
-    }
-
-
 def routing(base: BaseModule, splits: Mapping[str, Split], branches: Sequence[Branch]) -> dict[str, Scores]:
-    """Share of each task's validation images whose nearest branch is one of the task's own."""
-    means = [class_means(base, branch.distilled).cpu() for branch in branches]
+    """Share of each task's validation images that the gate, or a plain distance, sends to a branch of that task."""
+    embeddings = [base.embed_all(branch.distilled.images).cpu() for branch in branches]
+    gate = PrototypeGate.fit(embeddings, [branch.distilled.labels for branch in branches])
     owners = [branch.manifest.task for branch in branches]
+    plain = replace(gate, metric=torch.eye(gate.metric.shape[0]))
+    unit = replace(plain, prototypes=F.normalize(gate.prototypes, dim=1))
     shares: dict[str, Scores] = {}
     for name, split in splits.items():
-        embeddings = base.embed_all(base.normalise(split.images[: len(split)])).cpu()
-        for measure, distance in distances(embeddings, means).items():
-            chosen = [owners[index] for index in distance.argmin(dim=1).tolist()]
+        images = base.embed_all(base.normalise(split.images[: len(split)])).cpu()
+        choices = {
+            "pooled covariance (the gate)": gate.choose(images),
+            "Euclidean": plain.choose(images),
+            "cosine": unit.choose(F.normalize(images, dim=1)),
+        }
+        for measure, choice in choices.items():
+            chosen = [owners[index] for index in choice.tolist()]
             shares.setdefault(measure, {})[name] = chosen.count(name) / len(chosen)
     return shares
 

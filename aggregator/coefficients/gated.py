@@ -9,19 +9,6 @@ from torch import Tensor
 from medforge.gate import PrototypeGate
 
 
-def gate_of(embeddings: Sequence[Tensor], labels: Sequence[Tensor], classes: Sequence[int]) -> PrototypeGate:
-    """Make a gate from the base embeddings [n_k, d] and labels [n_k] of every branch's distilled data, in member order.
-
-    The prototypes are the class means, which distribution matching makes equal to those of the private images.
-    """
-    return PrototypeGate.of(
-        [
-            torch.stack([rows[label == c].mean(dim=0) for c in range(count)])
-            for rows, label, count in zip(embeddings, labels, classes, strict=True)
-        ]
-    )
-
-
 def choices(gate: PrototypeGate, embeddings: Sequence[Tensor]) -> list[Tensor]:
     """Give the index of the chosen member for every image of every dataset."""
     return [gate.choose(rows) for rows in embeddings]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from medforge.aggregator.arrived import Arrived
-from medforge.aggregator.coefficients.gated import choices, chosen_shares, gate_of
+from medforge.aggregator.coefficients.gated import choices, chosen_shares
 from medforge.aggregator.coefficients.joint import joint_layers, joint_outputs
 from medforge.aggregator.coefficients.objective import Scored, mean_loss, penalty, task_scores
 from medforge.aggregator.coefficients.sequential import compose, normalise, search_pair
@@ -76,7 +76,7 @@ def _gated(merge_round: Round) -> Folded:
     order = merge_round.canonical
     labels = [on.branch().distilled.labels for on in order]
     embeddings = [merge_round.probabilities.embeddings(on) for on in order]
-    gate = gate_of(embeddings, labels, [len(on.manifest.prompts) for on in order])
+    gate = PrototypeGate.fit(embeddings, labels)
     chosen = choices(gate, embeddings)
     shares = chosen_shares(chosen, [on.task for on in order], len(order))
     scored = [

@@ -8,13 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from medforge.aggregator.coefficients.gated import choices, chosen_shares, gate_of
+from medforge.aggregator.coefficients.gated import choices, chosen_shares
 from medforge.aggregator.coefficients.joint import joint_layers, joint_outputs
 from medforge.aggregator.coefficients.objective import Scored, image_shares, mean_loss, penalty, task_scores
 from medforge.aggregator.coefficients.sequential import compose, normalise, search_pair
 from medforge.aggregator.coefficients.simplex import FLOOR, duality_gap, simplex_weights
 from medforge.aggregator.merge import MethodSettings, merge_method, names
 from medforge.errors import InvalidInput
+from medforge.gate import PrototypeGate
 from medforge.seeds import numpy_generator
 
 SEQUENTIAL = MethodSettings.of(method="mixture", coefficients="sequential")
@@ -201,10 +202,11 @@ def test_the_layer_search_stays_within_bounds_and_survives_overflow() -> None:
 
 
 def test_the_gate_sends_an_image_to_the_nearest_class_mean() -> None:
-    first = torch.tensor([[0.0, 0.0], [0.0, 2.0], [4.0, 0.0], [4.0, 2.0]])
-    second = torch.tensor([[0.0, 9.0], [0.0, 11.0], [4.0, 10.0]])
-    labels = [torch.tensor([0, 0, 1, 1]), torch.tensor([0, 0, 1])]
-    gate = gate_of([first, second], labels, [2, 2])
+    # every class varies by one in each direction, so that the metric is a multiple of the plain one
+    first = torch.tensor([[-1.0, 1.0], [1.0, 1.0], [4.0, 0.0], [4.0, 2.0]])
+    second = torch.tensor([[-1.0, 10.0], [1.0, 10.0], [4.0, 9.0], [4.0, 11.0]])
+    labels = [torch.tensor([0, 0, 1, 1]), torch.tensor([0, 0, 1, 1])]
+    gate = PrototypeGate.fit([first, second], labels)
     assert gate.prototypes.tolist() == [[0, 1], [4, 1], [0, 10], [4, 10]]
     images = torch.tensor([[1.0, 3.0], [5.0, 8.0], [0.0, 5.4], [0.0, 5.6]])
     assert choices(gate, [images])[0].tolist() == [0, 1, 0, 1]

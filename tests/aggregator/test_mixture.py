@@ -9,8 +9,8 @@ from medforge.aggregator.forge import Forge
 from medforge.aggregator.main_branch import MainBranch
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
+from medforge.distilled import DistilledDataset
 from medforge.forge_item import Mixture
-from medforge.gate import class_means
 from tests.making import make_branch
 
 from .forges import BUDGET, MODES, branches, fold_all, open_main, settings_of
@@ -150,6 +150,11 @@ def test_sequential_does_depend_on_the_order_of_arrival(tmp_path: Path, tiny_bas
     forth = folded(tmp_path / "forth", tiny_base, arriving, *mode).log()[-1].coefficients
     back = folded(tmp_path / "back", tiny_base, arriving[::-1], *mode).log()[-1].coefficients
     assert max(abs(forth[digest] - back[digest]) for digest in forth) > 1e-3
+
+
+def class_means(base: BaseModule, distilled: DistilledDataset) -> torch.Tensor:
+    embeddings = base.embed_all(distilled.images)
+    return torch.stack([embeddings[distilled.labels == c].mean(dim=0) for c in range(len(distilled.prompts))])
 
 
 def test_the_gate_is_made_of_the_class_means_of_everything_that_arrived(tmp_path: Path, tiny_base: BaseModule) -> None:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from medforge.base_module import BaseModule
 from medforge.errors import BaseMismatch, CorruptFile, InvalidInput
 from medforge.forge_item import ForgeItem, FusedPlugin, Level, Member, Mixture
-from medforge.gate import PrototypeGate, class_means
+from medforge.gate import PrototypeGate
 from medforge.mixing import mix
 from tests.making import make_distilled, make_plugin
 
@@ -77,8 +77,8 @@ def test_one_plugin_at_weight_one_is_the_plugin(tiny_base: BaseModule, level: Le
 
 @pytest.mark.parametrize("level", ["output", "layer"])
 def test_gated_mixture_sends_each_image_to_one_plugin(tiny_base: BaseModule, level: Level) -> None:
-    means = [class_means(tiny_base, make_distilled(tiny_base, seed)) for seed in (0, 1)]
-    gate = PrototypeGate.of(means)
+    datasets = [make_distilled(tiny_base, seed) for seed in (0, 1)]
+    gate = PrototypeGate.fit([tiny_base.embed_all(d.images) for d in datasets], [d.labels for d in datasets])
     mixture = Mixture(members(tiny_base, 1.0, 1.0), level, gate)
     inputs = torch.cat([make_distilled(tiny_base, seed).images.float() for seed in (0, 1)])
     choice = gate.choose(tiny_base.embed_all(inputs))
@@ -90,13 +90,32 @@ def test_gated_mixture_sends_each_image_to_one_plugin(tiny_base: BaseModule, lev
 
 
 def test_gate_takes_the_nearest_class_mean() -> None:
-    gate = PrototypeGate.of([torch.tensor([[0.0, 0.0], [10.0, 0.0]]), torch.tensor([[0.0, 5.0]])])
+    one_each = [torch.tensor([[0.0, 0.0], [10.0, 0.0]]), torch.tensor([[0.0, 5.0]])]
+    gate = PrototypeGate.fit(one_each, [torch.tensor([0, 1]), torch.tensor([0])])
     assert gate.choose(torch.tensor([[1.0, 1.0], [0.0, 4.0], [9.0, 1.0]])).tolist() == [0, 1, 0]
     assert torch.equal(gate.weights(torch.tensor([[0.0, 4.0]])), torch.tensor([[0.0, 1.0]]))
 
 
+def test_gate_measures_by_the_pooled_covariance_within_classes() -> None:
+    random = torch.Generator().manual_seed(0)
+    wide = torch.tensor([5.0, 0.2, 1.0])
+    embeddings = [torch.randn(40, 3, generator=random) * wide + shift for shift in (0.0, torch.tensor([0.0, 1.0, 0.0]))]
+    labels = [torch.arange(40) % 2 for _ in embeddings]
+    gate = PrototypeGate.fit(embeddings, labels, shrinkage=0.1)
+    residuals, means = [], []
+    for rows, classes in zip(embeddings, labels, strict=True):
+        for c in (0, 1):
+            means.append(rows[classes == c].double().mean(dim=0))
+            residuals.extend(rows[classes == c].double() - means[-1])
+    covariance = sum(torch.outer(r, r) for r in residuals) / len(residuals)
+    covariance += 0.1 * covariance.trace() / 3 * torch.eye(3, dtype=torch.float64)
+    for x in torch.randn(20, 3, generator=random).double() * wide:
+        distances = [float((x - m) @ torch.linalg.inv(covariance) @ (x - m)) for m in means]
+        assert gate.choose(x[None]).item() == distances.index(min(distances)) // 2
+
+
 def test_items_survive_the_disk(tiny_base: BaseModule, tmp_path: Path) -> None:
-    gate = PrototypeGate.of([torch.zeros(1, 16), torch.ones(1, 16)])
+    gate = PrototypeGate.fit([torch.zeros(1, 16), torch.ones(1, 16)], [torch.zeros(1), torch.zeros(1)])
     items: list[ForgeItem] = [
         FusedPlugin(make_plugin(tiny_base)),
         Mixture(members(tiny_base, 0.1, 1 / 3), "output"),

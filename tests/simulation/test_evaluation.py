@@ -7,7 +7,7 @@ from medforge.base_module import BaseModule
 from medforge.client.data.pixels import PixelStore
 from medforge.client.data.task import Split, Task
 from medforge.forge_item import ForgeItem, FusedPlugin, Member, Mixture
-from medforge.gate import PrototypeGate, class_means
+from medforge.gate import PrototypeGate
 from medforge.metrics import score
 from medforge.simulation.evaluation import BATCH, Evaluator
 from tests.making import make_distilled, make_plugin
@@ -37,7 +37,8 @@ def members(base: BaseModule) -> tuple[Member, ...]:
 
 
 def gate(base: BaseModule) -> PrototypeGate:
-    return PrototypeGate.of([class_means(base, make_distilled(base, seed=k)) for k in (1, 2)])
+    datasets = [make_distilled(base, seed=k) for k in (1, 2)]
+    return PrototypeGate.fit([base.embed_all(d.images) for d in datasets], [d.labels for d in datasets])
 
 
 def items(base: BaseModule) -> dict[str, ForgeItem]:
