@@ -19,7 +19,7 @@ from medforge.errors import InvalidInput
 from medforge.seeds import generator
 
 SIZES: dict[str, int] = {"train": 360, "validation": 120, "test": 240}
-DOUBT = 0.3
+DOUBT = 0.15
 STRIP = 8  # images painted at once
 
 
@@ -70,7 +70,7 @@ class DrawnTissue:
 
     def key(self) -> str:
         """Return what the pixels depend on."""
-        return f"tissue 1 {self.organ} {self.seed} {len(self.names)}"
+        return f"tissue 2 {self.organ} {self.seed} {len(self.names)}"
 
     def fill(
         self, wanted: NDArray[np.int64], room: NDArray[np.uint8], workers: ThreadPoolExecutor

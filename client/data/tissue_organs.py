@@ -48,15 +48,15 @@ BREAST = Organ(
     classes=(
         Class(
             "benign breast tissues",
-            {GLAND: 0.6, FASCICLE: 0.2, NEST: 0.2},
-            {"gap": (5, 11), "radius": (1.3, 2.1), "stroma_e": (0.3, 0.6), "vacuoles": (0.0, 0.3)},
+            {GLAND: 0.7, FASCICLE: 0.25, NEST: 0.05},
+            {"gap": (5, 11), "radius": (1.1, 1.7), "stroma_e": (0.3, 0.6), "vacuoles": (0.0, 0.3)},
         ),
         Class(
             "malignant breast tumors",
-            {NEST: 0.45, SHEET: 0.25, GLAND: 0.3},
+            {NEST: 0.5, SHEET: 0.35, GLAND: 0.15},
             {
                 "gap": (3, 8),
-                "radius": (1.6, 2.7),
+                "radius": (1.7, 2.8),
                 "pleomorphism": (0.12, 0.36),
                 "crowding": (0.6, 1.0),
                 "irregularity": (0.3, 0.9),
@@ -74,17 +74,23 @@ LUNG = Organ(
     classes=(
         Class(
             "lung squamous cell carcinomas",
-            {SHEET: 0.5, NEST: 0.35, FASCICLE: 0.15},
+            {SHEET: 0.55, NEST: 0.4, FASCICLE: 0.05},
             {"radius": (1.6, 2.6), "cytoplasm_e": (0.3, 0.6), "crowding": (0.6, 0.95), "pleomorphism": (0.1, 0.3)},
         ),
         Class(
             "lung adenocarcinomas",
-            {GLAND: 0.5, PAPILLA: 0.3, SHEET: 0.2},
-            {"radius": (1.6, 2.6), "crowding": (0.55, 0.9), "vacuoles": (0.0, 0.3), "pleomorphism": (0.1, 0.3)},
+            {GLAND: 0.55, PAPILLA: 0.4, SHEET: 0.05},
+            {
+                "radius": (1.6, 2.6),
+                "crowding": (0.55, 0.9),
+                "vacuoles": (0.1, 0.4),
+                "lumen": (0.35, 0.6),
+                "pleomorphism": (0.1, 0.3),
+            },
         ),
         Class(
             "benign lung tissues",
-            {LACE: 0.75, PAPILLA: 0.15, FASCICLE: 0.1},
+            {LACE: 0.9, PAPILLA: 0.05, FASCICLE: 0.05},
             {"spacing": (20, 42), "gap": (3, 9), "radius": (1.2, 1.9), "red_cells": (0.0, 0.4), "crowding": (0.4, 0.7)},
         ),
     ),
@@ -98,15 +104,15 @@ COLON = Organ(
         Class(
             "benign colon tissues",
             {GLAND: 0.9, FASCICLE: 0.1},
-            {"spacing": (22, 40), "irregularity": (0.1, 0.5), "vacuoles": (0.15, 0.9), "radius": (1.1, 1.7),
+            {"spacing": (22, 40), "irregularity": (0.1, 0.5), "vacuoles": (0.3, 0.9), "radius": (1.1, 1.7),
              "lumen": (0.25, 0.5), "gap": (4, 8), "stroma_e": (0.12, 0.35),
              "elongation": (1.1, 1.7), "basal": (0.5, 1.0), "lymphocytes": (0.2, 0.9)},
         ),
         Class(
             "colon adenocarcinomas",
             {GLAND: 0.75, NEST: 0.15, SHEET: 0.1},
-            {"spacing": (20, 40), "irregularity": (0.3, 0.9), "vacuoles": (0.0, 0.35), "stroma_e": (0.15, 0.4),
-             "radius": (1.3, 2.2),
+            {"spacing": (20, 40), "irregularity": (0.3, 0.9), "vacuoles": (0.0, 0.25), "stroma_e": (0.15, 0.4),
+             "radius": (1.5, 2.4),
              "elongation": (1.3, 2.3), "crowding": (0.65, 1.05), "cytoplasm_h": (0.15, 0.4)},
         ),
     ),
