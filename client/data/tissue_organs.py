@@ -44,7 +44,7 @@ class Organ:
 BREAST = Organ(
     haematoxylin=(0.70, 0.75, 0.35),
     eosin=(0.05, 0.95, 0.45),
-    spread=0.05,
+    spread=0.03,
     classes=(
         Class(
             "benign breast tissues",
@@ -70,7 +70,7 @@ BREAST = Organ(
 LUNG = Organ(
     haematoxylin=(0.75, 0.72, 0.12),
     eosin=(0.18, 0.75, 0.15),
-    spread=0.05,
+    spread=0.03,
     classes=(
         Class(
             "lung squamous cell carcinomas",
@@ -99,7 +99,7 @@ LUNG = Organ(
 COLON = Organ(
     haematoxylin=(0.55, 0.72, 0.35),
     eosin=(0.12, 0.80, 0.22),
-    spread=0.05,
+    spread=0.03,
     classes=(
         Class(
             "benign colon tissues",
