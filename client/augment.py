@@ -39,4 +39,5 @@ def jitter(images: Tensor, strength: float, generator: torch.Generator) -> Tenso
     moved = F.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
     mean = moved.mean(dim=(1, 2, 3), keepdim=True)
     factor, shift = ((0.2 * value).view(-1, 1, 1, 1).to(images.device) for value in (contrast, light))
-    return ((moved - mean) * (1 + factor) + mean + shift).to(images.dtype)
+    varied: Tensor = (moved - mean) * (1 + factor) + mean + shift
+    return varied.to(images.dtype)

@@ -84,4 +84,5 @@ def _inverse_root(residuals: Tensor, shrinkage: float) -> Tensor:
     mean_variance = covariance.diagonal().mean()
     if mean_variance <= 0:
         return identity
-    return torch.linalg.cholesky(torch.linalg.inv(covariance + shrinkage * mean_variance * identity))
+    root: Tensor = torch.linalg.cholesky(torch.linalg.inv(covariance + shrinkage * mean_variance * identity))
+    return root
