@@ -49,7 +49,7 @@ proto: install
 
 # rebuild the embedded base module (under 30 minutes on 2 cores)
 base: install
-	OMP_NUM_THREADS=2 $(BIN)/python -m pretraining.tiny
+	$(BIN)/python -m pretraining.tiny
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -26,7 +26,7 @@ from pretraining.pool import Pool, paint_pool
 
 OUTPUT = Path("core/embedded/medforge_tiny.safetensors")
 CHUNKS = 100
-STEPS = 700
+STEPS = 1800
 BATCH = 64
 RATE = 1.5e-3
 WARM_UP = 50
