@@ -83,7 +83,7 @@ class Distillation:
         self.method = METHODS[recipe.method](base, task, recipe, seed)
         count = len(task.prompts) * recipe.ipc
         noise = torch.randn(count, 3, base.image_size, base.image_size, generator=generator(seed, "distill", "noise"))
-        self.pixels = nn.Parameter(noise.to(base.device))
+        self.pixels = nn.Parameter(recipe.noise * noise.to(base.device))
         self.optimiser = torch.optim.SGD([self.pixels], lr=recipe.pixel_lr, momentum=recipe.pixel_momentum)
         self.labels = torch.arange(len(task.prompts)).repeat_interleave(recipe.ipc)
         self.candidate_steps = {round((i + 1) * recipe.steps / recipe.candidates) for i in range(recipe.candidates)}
