@@ -168,7 +168,12 @@ def test_a_run_goes_on_after_a_stop_and_without_a_centre_that_dies(tiny_spec: st
     out = tmp_path / "run"
     missing = tmp_path / "no such folder"
     line = command(tiny_spec, out, "--centre", f"gone=folder:{missing}", *centres("lung"), "--json")
-    stopped = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    # a shell that runs the tests in the background lets its children ignore Ctrl-C, and exec inherits that
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        stopped = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
     wait_for(lambda: process_id(out, "lung"), stopped)
     stopped.send_signal(signal.SIGINT)
     stopped.communicate(timeout=PATIENCE)
