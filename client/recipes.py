@@ -134,7 +134,7 @@ DEMO = Recipe(
     name="demo",
     train=_TINY_TRAIN.model_copy(update={"epochs": 6}),
     distill=TINY.distill.model_copy(
-        update={"ipc": 8, "steps": 40, "real_batch": 24, "candidates": 2, "score_steps": 20}
+        update={"ipc": 8, "steps": 100, "real_batch": 24, "candidates": 2, "score_steps": 20}
     ),
 )
 
