@@ -25,7 +25,7 @@ Base = Annotated[
     typer.Option(help="Base module: medforge-tiny (default), ARCH/TAG, ARCH:CHECKPOINT_PATH or hf-hub:NAME."),
 ]
 RecipeName = Annotated[
-    str | None, typer.Option("--recipe", help="tiny or paper. Default: tiny for medforge-tiny, else paper.")
+    str | None, typer.Option("--recipe", help="tiny, paper or demo. Default: tiny for medforge-tiny, else paper.")
 ]
 Changes = Annotated[
     list[str] | None, typer.Option("--set", help="Change a recipe setting, e.g. train.lr=0.01 or distill.ipc=10.")
