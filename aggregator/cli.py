@@ -90,13 +90,13 @@ def serve(
         if retry_held:
             for arrival in opened.ledger.holds():
                 opened.ledger.release(arrival)
-        ended = serve_forever(opened, module, listen, ready_file)
+        serve_forever(opened, module, listen, ready_file)
     finally:
         opened.close()
-    if not ended:
-        # The abandoned fold still computes in a thread; an ordinary exit would tear torch down under it and crash.
-        logging.shutdown()
-        os._exit(0)
+    # Everything acknowledged is on disk. An ordinary exit would first join every thread that gRPC still has, and tear
+    # torch down under an abandoned fold: the one may hang, the other crash.
+    logging.shutdown()
+    os._exit(0)
 
 
 def log(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import signal
-import threading
+import socket
 from collections.abc import Callable
 from concurrent import futures
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import grpc
@@ -37,6 +37,7 @@ _STREAMS = 56
 _THREADS = 64
 _ROOM_FOR_FIELDS = 1 << 16
 _GRACE_SECONDS = 5.0
+_CANCEL_SECONDS = 5.0
 _FOLD_GRACE_SECONDS = 20.0
 
 
@@ -67,7 +68,9 @@ class ForgeServer:
         self._health.enter_graceful_shutdown()
         self._worker.stop()
         self._service.close()
-        self._server.stop(_GRACE_SECONDS).wait()
+        calls_ended = self._server.stop(_GRACE_SECONDS).wait(_GRACE_SECONDS + _CANCEL_SECONDS)
+        if not calls_ended:
+            _log.warning("a call does not end; it is abandoned, nothing that was acknowledged depends on it")
         if self._worker.ident is not None:
             self._worker.join(_FOLD_GRACE_SECONDS)
         return not self._worker.is_alive()
@@ -118,13 +121,9 @@ def serve(forge: Forge, base: BaseModule, listen: str, ready_file: Path | None =
     if ready_file is not None:
         ready_file.unlink(missing_ok=True)
     server = ForgeServer(forge, base, listen)
-    stopping = threading.Event()
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        stopping.set()
-
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, stop)
+    wait_for_signal = _listen_for(signal.SIGTERM, signal.SIGINT)
+    # kill -USR1 writes to stderr what every thread of a server that seems to hang is doing
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
     address = server.start()
     if split_address(address)[0] not in LOOPBACK:
         _log.warning(
@@ -133,12 +132,34 @@ def serve(forge: Forge, base: BaseModule, listen: str, ready_file: Path | None =
     _log.info("forge %s (%s) listens on %s", forge.settings.forge, forge.directory, address)
     if ready_file is not None:
         write_atomically(ready_file, address.encode())
-    stopping.wait()
+    wait_for_signal()
     _log.info("stopping")
     ended = server.stop()
     if not ended:
         _log.warning("the running fold is abandoned; the next start folds its arrival")
     return ended
+
+
+def _listen_for(*signals: signal.Signals) -> Callable[[], None]:
+    """Take over signals from now on; gives a function that returns once one of them has come.
+
+    The interpreter writes a byte into a socket whichever thread the kernel hands the signal to, and whatever the main
+    thread is about to wait for: a lock would miss both.
+    """
+    hear, speak = socket.socketpair()
+    speak.setblocking(False)
+    # the byte says it all, but without a handler of Python's there would be none
+    for name in signals:
+        signal.signal(name, lambda _signal, _frame: None)
+    signal.set_wakeup_fd(speak.fileno(), warn_on_full_buffer=False)
+
+    def wait() -> None:
+        hear.recv(1)
+        signal.set_wakeup_fd(-1)
+        speak.close()
+        hear.close()
+
+    return wait
 
 
 def _bind(server: Any, listen: str) -> str:

@@ -76,7 +76,12 @@ class Served:
         self.process.wait()
 
     def stop(self) -> int:
-        """Ask it to end, and give its exit code."""
+        """Ask it to end, and give its exit code; one that hangs says first what its threads do."""
         if self.process.poll() is None:
             self.process.terminate()
-        return self.process.wait(60)
+        try:
+            return self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGUSR1)
+            time.sleep(1)
+            raise AssertionError(f"the server does not end:\n{self.errors.read_text()}") from None
