@@ -43,7 +43,7 @@ class ProbabilityCache:
     def _ask(self, of: Arrived, on: Arrived) -> Tensor:
         base, distilled = self._base, on.branch().distilled
         self.image_forwards += len(distilled)
-        embeddings = base.embed_all(distilled.images, of.branch().plugin.deltas(base.device))
+        embeddings = base.embed_all(distilled.images, of.branch().plugin.deltas(base))
         probabilities = base.logits(embeddings, distilled.prompts).softmax(dim=1).cpu()
         if not probabilities.isfinite().all():
             raise InvalidBranch(

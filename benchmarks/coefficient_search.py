@@ -48,7 +48,7 @@ def random_branch(base: BaseModule, number: int, ipc: int, rank: int, seed: int)
     plugin = Plugin(PluginSettings(rank=rank, alpha=float(rank)), base.fingerprint, factors)
     prompts = (f"benign tissue of organ {number}", f"malignant tissue of organ {number}")
     candidates = torch.randn(6 * ipc, 3, base.image_size, base.image_size, generator=random).half()
-    outputs = base.logits(base.embed_all(candidates, plugin.deltas(base.device)), prompts).cpu()
+    outputs = base.logits(base.embed_all(candidates, plugin.deltas(base)), prompts).cpu()
     # the images that the plugin is surest about, so that it knows its own task as a trained plugin would
     ranking = (outputs[:, 1] - outputs[:, 0]).argsort()
     images = torch.cat([candidates[ranking[:ipc]], candidates[ranking[-ipc:]]])
@@ -134,7 +134,7 @@ class PlainLoop:
         mixed = torch.zeros(len(dataset), len(dataset.prompts), dtype=torch.float64)
         for of in self.arrived:
             self.forwards += len(dataset)
-            outputs = base.logits(base.embed_all(dataset.images, of.plugin.deltas(base.device)), dataset.prompts)
+            outputs = base.logits(base.embed_all(dataset.images, of.plugin.deltas(base)), dataset.prompts)
             mixed += coefficients[of.digest] * outputs.softmax(dim=1).cpu().double()
         mixed = mixed.clamp_min(FLOOR)
         return float(F.nll_loss((mixed / mixed.sum(dim=1, keepdim=True)).log(), dataset.labels))
@@ -154,7 +154,7 @@ def main() -> int:
     branches = [random_branch(base, n, options.ipc, options.rank, options.seed) for n in range(1, options.plugins + 1)]
     # neither side pays for the import of the optimiser or for the first call of a kernel
     search_pair(lambda w, v: w * w + v * v, SETTINGS, 0)
-    base.embed_all(branches[0].distilled.images, branches[0].plugin.deltas(base.device))
+    base.embed_all(branches[0].distilled.images, branches[0].plugin.deltas(base))
 
     started = time.perf_counter()
     cached, cached_forwards = cached_search(base, branches, options.seed)

@@ -100,7 +100,7 @@ def score_alone(
     for branch in branches:
         name = branch.manifest.task
         if name in tasks:
-            deltas, prompts = branch.plugin.deltas(base.device), tasks[name].prompts
+            deltas, prompts = branch.plugin.deltas(base), tasks[name].prompts
             metrics = score_split(
                 lambda images, d=deltas, p=prompts: base.logits(base.embed(images, d), p),  # type: ignore[misc]
                 base,

@@ -35,7 +35,7 @@ def score_plugin(plugin: Plugin, base: BaseModule, task: Task, split: SplitName)
     """Score the base with one plugin. Raises BaseMismatch for a plugin trained on another base."""
     if plugin.base_fingerprint != base.fingerprint:
         raise BaseMismatch("The plugin was trained on another base module; give the one it was trained on with --base.")
-    deltas = plugin.deltas(base.device)
+    deltas = plugin.deltas(base)
     return _score(base, task, split, lambda images: base.logits(base.embed(images, deltas), task.prompts))
 
 

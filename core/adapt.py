@@ -16,7 +16,8 @@ def adapt(base: BaseModule, settings: PluginSettings, seed: int, start: Plugin |
     """Make a PEFT model of the base's visual tower, ready to train: ``model(images)`` → [n, d].
 
     The frozen weights are shared with ``base``, not copied; only the plugin's float32 factors require gradients. They
-    start from ``start`` where given, else from PEFT's initialisation (A uniform, B zero) drawn from ``seed``.
+    start from ``start`` where given, else from PEFT's initialisation drawn from ``seed`` (A uniform, B zero; a DoRA's
+    magnitudes are the lengths of the frozen rows).
     """
     shared = {id(p): p for p in (*base.visual.parameters(), *base.visual.buffers())}
     tower = copy.deepcopy(base.visual, shared)
@@ -25,6 +26,7 @@ def adapt(base: BaseModule, settings: PluginSettings, seed: int, start: Plugin |
         lora_alpha=settings.alpha,  # type: ignore[arg-type]  # PEFT annotates int and divides
         lora_dropout=settings.dropout,
         bias="none",
+        use_dora=settings.kind == "dora",
         target_modules=list(base.sites),
     )
     with torch.random.fork_rng(devices=[]):
@@ -40,20 +42,23 @@ def extract(model: PeftModel, base: BaseModule, settings: PluginSettings) -> Plu
     """Take a copy of the plugin off a PEFT model that ``adapt`` made."""
     factors = {}
     for site in sorted(base.sites):
-        down, up = _weights(model, site)
-        factors[site] = Factors(down=down.detach().float().cpu().clone(), up=up.detach().float().cpu().clone())
+        parts = {name: part.detach().float().cpu().clone() for name, part in _parts(model, site).items()}
+        factors[site] = Factors(**parts)
     return Plugin(settings, base.fingerprint, factors)
 
 
 def _write(model: PeftModel, plugin: Plugin) -> None:
     with torch.no_grad():
         for site, factors in plugin.factors.items():
-            down, up = _weights(model, site)
-            down.copy_(factors.down)
-            up.copy_(factors.up)
+            for name, part in _parts(model, site).items():
+                part.copy_(getattr(factors, name))
 
 
-def _weights(model: PeftModel, site: str) -> tuple[Tensor, Tensor]:
+def _parts(model: PeftModel, site: str) -> dict[str, Tensor]:
+    """The trained parameters at a site, by their names in `Factors`."""
     layer = model.get_base_model().get_submodule(site)
     assert isinstance(layer, LoraLinear)
-    return layer.get_parameter("lora_A.default.weight"), layer.get_parameter("lora_B.default.weight")
+    named = {"down": "lora_A.default.weight", "up": "lora_B.default.weight"}
+    if layer.use_dora["default"]:
+        named["magnitude"] = "lora_magnitude_vector.default.weight"
+    return {name: layer.get_parameter(path) for name, path in named.items()}

@@ -96,7 +96,7 @@ class FusedPlugin(ForgeItem):
 
     def logits(self, base: BaseModule, images: Tensor, prompts: Sequence[str]) -> Tensor:
         """Class logits of the base with the merged plugin: one forward pass."""
-        return base.logits(base.embed_all(images, self.plugin.deltas(base.device)), prompts)
+        return base.logits(base.embed_all(images, self.plugin.deltas(base)), prompts)
 
     def _build_files(self) -> dict[str, bytes]:
         return {ITEM_FILE: canonical_json({"kind": "fused"})} | _under("plugin", self.plugin)
@@ -128,7 +128,7 @@ class Mixture(ForgeItem):
         """The base module the members change."""
         return self.members[0].plugin.base_fingerprint
 
-    def fold(self, device: torch.device | None = None) -> dict[str, Tensor]:
+    def fold(self, base: BaseModule) -> dict[str, Tensor]:
         """Σ_k c_k ΔW_k at every site: the layer-level mixture as one weight change.
 
         Raises InvalidInput for a mixture that cannot be folded: one of outputs, or a gated one.
@@ -139,7 +139,9 @@ class Mixture(ForgeItem):
             )
         sites = sorted({site for member in self.members for site in member.plugin.sites})
         return {
-            site: torch.stack([m.coefficient * m.plugin.delta(site) for m in self.members]).sum(dim=0).to(device)
+            site: torch.stack([m.coefficient * m.plugin.delta(site, base) for m in self.members])
+            .sum(dim=0)
+            .to(base.device)
             for site in sites
         }
 
@@ -148,8 +150,8 @@ class Mixture(ForgeItem):
         if self.gate is not None:
             return self._gated_logits(base, images, prompts, self.gate)
         if self.level == "layer":
-            return base.logits(base.embed_all(images, self.fold(base.device)), prompts)
-        outputs = [base.logits(base.embed_all(images, m.plugin.deltas(base.device)), prompts) for m in self.members]
+            return base.logits(base.embed_all(images, self.fold(base)), prompts)
+        outputs = [base.logits(base.embed_all(images, m.plugin.deltas(base)), prompts) for m in self.members]
         return mix(torch.stack(outputs).softmax(dim=-1), self.coefficients)
 
     @property
@@ -163,7 +165,7 @@ class Mixture(ForgeItem):
         for index, member in enumerate(self.members):
             chosen = (choice == index).nonzero().squeeze(1)
             if len(chosen):
-                embeddings = base.embed_all(images[chosen.to(images.device)], member.plugin.deltas(base.device))
+                embeddings = base.embed_all(images[chosen.to(images.device)], member.plugin.deltas(base))
                 logits[chosen] = base.logits(embeddings, prompts)
         return logits
 

@@ -7,10 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors.torch import save as save_safetensors
 from torch import Tensor
+from torch.nn import functional as F
 
 from medforge.base_module import BaseModule
 from medforge.errors import InvalidBranch
@@ -19,6 +19,7 @@ from medforge.tensors import parse_tensors
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
+PluginKind = Literal["lora", "dora"]
 _PREFIX = "base_model.model."
 
 
@@ -27,7 +28,7 @@ class PluginSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["lora"] = "lora"
+    kind: PluginKind = "lora"
     rank: int = Field(default=16, ge=1, le=1024)
     alpha: float = Field(default=16.0, gt=0)
     dropout: float = Field(default=0.1, ge=0, lt=1)
@@ -40,15 +41,23 @@ class PluginSettings(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class Factors:
-    """A low-rank pair: ``down`` is A [r, in], ``up`` is B [out, r]; float32 on the CPU."""
+    """A low-rank pair: ``down`` is A [r, in], ``up`` is B [out, r]; float32 on the CPU.
+
+    A DoRA plugin also has ``magnitude`` m [out], the length of every row of the changed weight.
+    """
 
     down: Tensor
     up: Tensor
+    magnitude: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Plugin:
-    """Hold one LoRA plugin: ΔW = (alpha / rank) · B·A at every site (Hu et al. 2021)."""
+    """Hold one plugin, s = alpha / rank.
+
+    LoRA: ΔW = s·BA at every site (Hu et al. 2021, equation 3). DoRA: ΔW = m·(W + s·BA) / ‖W + s·BA‖ − W, row by row
+    (Liu et al. 2024, equation 5), so its weight change is only known beside the frozen weight W.
+    """
 
     settings: PluginSettings
     base_fingerprint: str
@@ -59,14 +68,20 @@ class Plugin:
         """The adapted layers, sorted."""
         return tuple(sorted(self.factors))
 
-    def delta(self, site: str) -> Tensor:
-        """The weight change ΔW [out, in] at a site, float32."""
+    def delta(self, site: str, base: BaseModule) -> Tensor:
+        """The weight change ΔW [out, in] at a site of the base, float32 on the CPU for LoRA, on its device for DoRA."""
         factors = self.factors[site]
-        return self.settings.scaling * factors.up @ factors.down
+        change = self.settings.scaling * factors.up @ factors.down
+        if factors.magnitude is None:
+            return change
+        frozen = base.weight(site).float()
+        direction = frozen + change.to(frozen.device)
+        length = factors.magnitude.to(frozen.device).unsqueeze(1)
+        return length * F.normalize(direction, dim=1) - frozen
 
-    def deltas(self, device: torch.device | None = None) -> dict[str, Tensor]:
-        """The weight change at every site."""
-        return {site: self.delta(site).to(device) for site in self.sites}
+    def deltas(self, base: BaseModule) -> dict[str, Tensor]:
+        """The weight change at every site, float32 on the base's device."""
+        return {site: self.delta(site, base).to(base.device) for site in self.sites}
 
     @cached_property
     def _files(self) -> dict[str, bytes]:
@@ -74,6 +89,8 @@ class Plugin:
         for site, factors in self.factors.items():
             tensors[f"{_PREFIX}{site}.lora_A.weight"] = factors.down.contiguous()
             tensors[f"{_PREFIX}{site}.lora_B.weight"] = factors.up.contiguous()
+            if factors.magnitude is not None:
+                tensors[f"{_PREFIX}{site}.lora_magnitude_vector"] = factors.magnitude.contiguous()
         return {
             CONFIG_FILE: canonical_json(_peft_config(self)),
             WEIGHTS_FILE: save_safetensors({name: tensors[name] for name in sorted(tensors)}, {"format": "pt"}),
@@ -102,13 +119,13 @@ class Plugin:
     def parse(cls, files: Mapping[str, bytes], where: str = "the plugin") -> "Plugin":
         """Read the files of a PEFT adapter directory.
 
-        Raises InvalidBranch where they are not a plain LoRA adapter; CorruptFile where the weights are cut short.
+        Raises InvalidBranch where they are no plain LoRA or DoRA adapter; CorruptFile where the weights are cut short.
         """
         settings, fingerprint = _parse_config(files, where)
         if WEIGHTS_FILE not in files:
             raise InvalidBranch(f"{where} lacks {WEIGHTS_FILE}; commit the branch again")
         tensors, _ = parse_tensors(files[WEIGHTS_FILE], f"{where}: {WEIGHTS_FILE}")
-        return cls(settings, fingerprint, _pair(tensors, where))
+        return cls(settings, fingerprint, _pair(tensors, settings, where))
 
 
 def check_plugin(plugin: Plugin, base: BaseModule) -> None:
@@ -130,8 +147,20 @@ def check_plugin(plugin: Plugin, base: BaseModule) -> None:
             raise InvalidBranch(
                 f"the plugin's factors at {site} are {found} where {expected} is due; retrain the plugin"
             )
-        if not (factors.down.isfinite().all() and factors.up.isfinite().all()):
+        _check_magnitude(plugin, site, rows)
+        if not all(part.isfinite().all() for part in (factors.down, factors.up, factors.magnitude) if part is not None):
             raise InvalidBranch(f"the plugin holds a value that is not finite at {site}; retrain it with a lower rate")
+
+
+def _check_magnitude(plugin: Plugin, site: str, rows: int) -> None:
+    magnitude = plugin.factors[site].magnitude
+    found = None if magnitude is None else tuple(magnitude.shape)
+    expected = (rows,) if plugin.settings.kind == "dora" else None
+    if found != expected:
+        raise InvalidBranch(
+            f"the {plugin.settings.kind} plugin's magnitude at {site} has the shape {found} where {expected} is due; "
+            "retrain the plugin"
+        )
 
 
 def _peft_config(plugin: Plugin) -> dict[str, object]:
@@ -145,7 +174,7 @@ def _peft_config(plugin: Plugin) -> dict[str, object]:
         "lora_dropout": plugin.settings.dropout,
         "bias": "none",
         "fan_in_fan_out": False,
-        "use_dora": False,
+        "use_dora": plugin.settings.kind == "dora",
         "use_rslora": False,
         "inference_mode": True,
         "target_modules": list(plugin.sites),
@@ -157,28 +186,39 @@ def _parse_config(files: Mapping[str, bytes], where: str) -> tuple[PluginSetting
         config = json.loads(files[CONFIG_FILE])
         odd = [
             name
-            for name, plain in (("peft_type", "LORA"), ("bias", "none"), ("use_dora", False), ("use_rslora", False))
+            for name, plain in (("peft_type", "LORA"), ("bias", "none"), ("use_rslora", False))
             if config.get(name, plain) != plain
         ] + [name for name in ("rank_pattern", "alpha_pattern") if config.get(name)]
         if odd:
             raise InvalidBranch(
-                f"{where} is not a plain LoRA adapter ({odd[0]} is {config.get(odd[0])!r}); train a lora"
+                f"{where} is no plain LoRA or DoRA adapter ({odd[0]} is {config.get(odd[0])!r}); train a lora or a dora"
             )
-        settings = PluginSettings(rank=config["r"], alpha=config["lora_alpha"], dropout=config.get("lora_dropout", 0))
+        settings = PluginSettings(
+            kind="dora" if config.get("use_dora") else "lora",
+            rank=config["r"],
+            alpha=config["lora_alpha"],
+            dropout=config.get("lora_dropout", 0),
+        )
         fingerprint = str(config.get("base_model_name_or_path") or "").removeprefix("medforge:")
     except (KeyError, ValueError, AttributeError, TypeError, ValidationError) as error:
         raise InvalidBranch(f"{where} has no usable {CONFIG_FILE}; commit the branch again") from error
     return settings, fingerprint
 
 
-def _pair(tensors: Mapping[str, Tensor], where: str) -> dict[str, Factors]:
+def _pair(tensors: Mapping[str, Tensor], settings: PluginSettings, where: str) -> dict[str, Factors]:
+    due = {"lora_A": 2, "lora_B": 2} | ({"lora_magnitude_vector": 1} if settings.kind == "dora" else {})
     sites: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         site, _, factor = name.removeprefix(_PREFIX).removesuffix(".weight").rpartition(".")
-        if factor not in ("lora_A", "lora_B") or tensor.ndim != 2:
-            raise InvalidBranch(f"{where} holds {name}, which is no LoRA factor; commit the branch again")
+        if due.get(factor) != tensor.ndim:
+            raise InvalidBranch(f"{where} holds {name}, which is no {settings.kind} factor; commit the branch again")
         sites.setdefault(site, {})[factor] = tensor.float()
-    incomplete = [site for site, pair in sites.items() if len(pair) != 2]
+    incomplete = [site for site, parts in sites.items() if len(parts) != len(due)]
     if incomplete:
-        raise InvalidBranch(f"{where} holds only one of the two LoRA factors at {incomplete[0]}; commit it again")
-    return {site: Factors(down=pair["lora_A"], up=pair["lora_B"]) for site, pair in sorted(sites.items())}
+        raise InvalidBranch(
+            f"{where} holds only a part of its {settings.kind} factors at {incomplete[0]}; commit it again"
+        )
+    return {
+        site: Factors(down=parts["lora_A"], up=parts["lora_B"], magnitude=parts.get("lora_magnitude_vector"))
+        for site, parts in sorted(sites.items())
+    }

@@ -58,7 +58,7 @@ class Evaluator:
     def prepare_plugin(self, name: str, plugin: Plugin, wanted: Tensor | None = None) -> Iterator[None]:
         """Compute one plugin's class logits on a task's test images (of the mask `wanted` [n]), a batch at a time."""
         prompts = self.tasks[name].prompts
-        deltas = plugin.deltas(self.base.device)
+        deltas = plugin.deltas(self.base)
         rows = self._of(name, plugin.digest, len(prompts))
         return self._fill(name, rows, wanted, lambda x: self.base.logits(self.base.embed(x, deltas), prompts))
 

@@ -1,21 +1,29 @@
 """Make small random artefacts with real shapes."""
 
+from typing import Any
+
 import torch
 
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from medforge.distilled import DistilledDataset
-from medforge.plugin import Factors, Plugin, PluginSettings
+from medforge.plugin import Factors, Plugin, PluginKind, PluginSettings
 
 
-def make_plugin(base: BaseModule, seed: int = 0, rank: int = 2, alpha: float = 4.0, size: float = 0.3) -> Plugin:
+def make_plugin(
+    base: BaseModule, seed: int = 0, rank: int = 2, alpha: float = 4.0, size: float = 0.3, kind: PluginKind = "lora"
+) -> Plugin:
     random = torch.Generator().manual_seed(seed)
     factors = {}
     for site in base.sites:
         rows, columns = base.site_shape(site)
         down = size * torch.randn(rank, columns, generator=random)
-        factors[site] = Factors(down=down, up=size * torch.randn(rows, rank, generator=random))
-    return Plugin(PluginSettings(rank=rank, alpha=alpha), base.fingerprint, factors)
+        up = size * torch.randn(rows, rank, generator=random)
+        # drawn for every kind, so that a lora and a dora of one seed share their factors
+        longer = 1 + size * torch.rand(rows, generator=random)
+        magnitude = longer * base.weight(site).float().norm(dim=1) if kind == "dora" else None
+        factors[site] = Factors(down, up, magnitude)
+    return Plugin(PluginSettings(kind=kind, rank=rank, alpha=alpha), base.fingerprint, factors)
 
 
 def make_distilled(
@@ -28,10 +36,10 @@ def make_distilled(
 
 
 def make_branch(
-    base: BaseModule, seed: int = 0, task: str = "task", contributor: str = "centre", **kind: int
+    base: BaseModule, seed: int = 0, task: str = "task", contributor: str = "centre", **plugin: Any
 ) -> Branch:
     return Branch.build(
-        make_plugin(base, seed, **kind),
+        make_plugin(base, seed, **plugin),
         make_distilled(base, seed, prompts=(f"benign {task}", f"malignant {task}")),
         contributor=contributor,
         task=task,

@@ -92,8 +92,8 @@ def _layer_sequential(merge_round: Round) -> Folded:
     if merge_round.first:
         return _weighed_layers(merge_round, arrived, {merge_round.arriving.digest: 1.0})
     scorer = WeightScorer(base, arrived)
-    main = _item(merge_round).fold(base.device)
-    arriving = merge_round.arriving.branch().plugin.deltas(base.device)
+    main = _item(merge_round).fold(base)
+    arriving = merge_round.arriving.branch().plugin.deltas(base)
 
     def objective(w: float, w_arriving: float) -> float:
         deltas = {site: w * main[site] + w_arriving * arriving[site] for site in main}
@@ -111,7 +111,7 @@ def _layer_joint(merge_round: Round) -> Folded:
     scorer = WeightScorer(base, order)
     plugins = [a.branch().plugin for a in order]
     stacks = {
-        site: torch.stack([plugin.delta(site).to(base.device) for plugin in plugins]) for site in plugins[0].sites
+        site: torch.stack([plugin.delta(site, base).to(base.device) for plugin in plugins]) for site in plugins[0].sites
     }
     found = joint_layers(
         lambda values: mean_loss(scorer.scores(weigh(stacks, values))),
@@ -132,7 +132,7 @@ def _weighed_outputs(merge_round: Round, order: Sequence[Arrived], coefficients:
 
 def _weighed_layers(merge_round: Round, order: Sequence[Arrived], coefficients: dict[str, float]) -> Folded:
     item = _mixture(order, coefficients, "layer", None)
-    return Folded(item, coefficients, WeightScorer(merge_round.base, order).scores(item.fold(merge_round.base.device)))
+    return Folded(item, coefficients, WeightScorer(merge_round.base, order).scores(item.fold(merge_round.base)))
 
 
 def _mixture(

@@ -1,94 +1,130 @@
+from collections.abc import Callable
+from dataclasses import replace
+from typing import get_args
+
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from medforge.aggregator.forge import Forge
+from medforge.aggregator.merge.factors import combine_factors
 from medforge.aggregator.merge.fusion import fuse
 from medforge.base_module import BaseModule
 from medforge.errors import InvalidBranch
 from medforge.forge_item import FusedPlugin
-from medforge.plugin import Factors, Plugin, PluginSettings
-from tests.making import make_branch
+from medforge.plugin import Factors, Plugin, PluginKind
+from tests.making import make_branch, make_plugin
 
 from .forges import branches, fold_all, open_main, settings_of
 
-SITES = {"block.q_proj": (5, 4), "proj": (3, 4)}
+KINDS = pytest.mark.parametrize("kind", get_args(PluginKind))
+WEIGHTS = st.floats(-1.5, 1.5)
 
 
-def plugin(seed: int, rank: int = 2, alpha: float = 2.0, sites: dict[str, tuple[int, int]] = SITES) -> Plugin:
-    random = torch.Generator().manual_seed(seed)
-    factors = {
-        site: Factors(down=torch.randn(rank, columns, generator=random), up=torch.randn(rows, rank, generator=random))
-        for site, (rows, columns) in sites.items()
-    }
-    return Plugin(PluginSettings(rank=rank, alpha=alpha), "0" * 64, factors)
+def assert_same_change(a: Plugin, b: Plugin, base: BaseModule) -> None:
+    for site in base.sites:
+        torch.testing.assert_close(a.delta(site, base), b.delta(site, base), rtol=1e-5, atol=1e-5)
 
 
-def assert_same_change(a: Plugin, b: Plugin) -> None:
-    for site in SITES:
-        torch.testing.assert_close(a.delta(site), b.delta(site), rtol=1e-5, atol=1e-5)
+def changed(plugin: Plugin, change: Callable[[Factors], Factors], **settings: float) -> Plugin:
+    """The plugin with other factors and settings."""
+    factors = {site: change(pair) for site, pair in plugin.factors.items()}
+    return replace(plugin, settings=plugin.settings.model_copy(update=settings), factors=factors)
 
 
-def test_fuse_is_the_formula_entry_by_entry() -> None:
-    main, arriving = plugin(0), plugin(1)
-    fused = fuse(main, arriving, 0.7, -0.4)
-    for site, (rows, columns) in SITES.items():
-        a, b = main.factors[site], arriving.factors[site]
-        for i in range(rows):
-            for j in range(columns):
-                expected = sum(
-                    (0.7 * a.up[i, r] + -0.4 * b.up[i, r]) * (0.7 * a.down[r, j] + -0.4 * b.down[r, j])
-                    for r in range(2)
-                )
-                assert fused.delta(site)[i, j] == pytest.approx(float(expected), abs=1e-5)
+def test_fuse_is_the_formula_entry_by_entry(tiny_base: BaseModule) -> None:
+    main, arriving = (make_plugin(tiny_base, seed, alpha=2.0) for seed in (0, 1))
+    fused = fuse(main, arriving, 0.7, -0.4, tiny_base)
+    site = tiny_base.sites[-1]
+    a, b = main.factors[site], arriving.factors[site]
+    rows, columns = tiny_base.site_shape(site)
+    for i in range(rows):
+        for j in range(columns):
+            expected = sum(
+                (0.7 * a.up[i, r] + -0.4 * b.up[i, r]) * (0.7 * a.down[r, j] + -0.4 * b.down[r, j]) for r in range(2)
+            )
+            assert fused.delta(site, tiny_base)[i, j] == pytest.approx(float(expected), abs=1e-5)
 
 
+@KINDS
+@settings(max_examples=20)
 @given(rank=st.integers(1, 4), other=st.integers(1, 4), alpha=st.floats(0.5, 32), second=st.floats(0.5, 32))
-def test_one_plugin_at_weight_one_is_the_identity(rank: int, other: int, alpha: float, second: float) -> None:
-    main, arriving = plugin(0, rank, alpha), plugin(1, other, second)
-    assert_same_change(fuse(main, arriving, 1, 0), main)
-    assert_same_change(fuse(main, arriving, 0, 1), arriving)
+def test_one_plugin_at_weight_one_is_the_identity(
+    tiny_base: BaseModule, kind: PluginKind, rank: int, other: int, alpha: float, second: float
+) -> None:
+    main = make_plugin(tiny_base, 0, rank, alpha, kind=kind)
+    arriving = make_plugin(tiny_base, 1, other, second, kind=kind)
+    assert_same_change(fuse(main, arriving, 1, 0, tiny_base), main, tiny_base)
+    assert_same_change(fuse(main, arriving, 0, 1, tiny_base), arriving, tiny_base)
 
 
-@given(extra=st.integers(0, 4), w=st.floats(-1.5, 1.5), w_arriving=st.floats(-1.5, 1.5))
-def test_padding_ranks_with_zeros_changes_nothing(extra: int, w: float, w_arriving: float) -> None:
-    main, arriving = plugin(0, 2, 3.0), plugin(1, 3, 5.0)
-    padded = Plugin(
-        PluginSettings(rank=2 + extra, alpha=3.0 * (2 + extra) / 2),
-        main.base_fingerprint,
-        {
-            site: Factors(down=F.pad(pair.down, (0, 0, 0, extra)), up=F.pad(pair.up, (0, extra)))
-            for site, pair in main.factors.items()
-        },
+@KINDS
+def test_no_weight_changes_nothing(tiny_base: BaseModule, kind: PluginKind) -> None:
+    plugins = [make_plugin(tiny_base, seed, kind=kind) for seed in range(3)]
+    nothing = combine_factors(plugins, [0.0, 0.0, 0.0], tiny_base)
+    for site in tiny_base.sites:
+        assert nothing.delta(site, tiny_base).abs().max() < 1e-6
+
+
+@KINDS
+@settings(max_examples=20)
+@given(extra=st.integers(0, 4), w=WEIGHTS, w_arriving=WEIGHTS)
+def test_padding_ranks_with_zeros_changes_nothing(
+    tiny_base: BaseModule, kind: PluginKind, extra: int, w: float, w_arriving: float
+) -> None:
+    main, arriving = make_plugin(tiny_base, 0, 2, 3.0, kind=kind), make_plugin(tiny_base, 1, 3, 5.0, kind=kind)
+    padded = changed(
+        main,
+        lambda pair: Factors(F.pad(pair.down, (0, 0, 0, extra)), F.pad(pair.up, (0, extra)), pair.magnitude),
+        rank=2 + extra,
+        alpha=3.0 * (2 + extra) / 2,
     )
-    assert_same_change(fuse(padded, arriving, w, w_arriving), fuse(main, arriving, w, w_arriving))
+    both = [fuse(one, arriving, w, w_arriving, tiny_base) for one in (padded, main)]
+    assert_same_change(*both, tiny_base)
 
 
+@KINDS
+@settings(max_examples=20)
 @given(scale=st.floats(0.25, 4))
-def test_a_plugin_counts_by_what_it_does_not_by_how_alpha_is_written(scale: float) -> None:
-    main, arriving = plugin(0), plugin(1)
-    rewritten = Plugin(
-        PluginSettings(rank=2, alpha=2.0 * scale**2),
-        main.base_fingerprint,
-        {s: Factors(down=p.down / scale, up=p.up / scale) for s, p in main.factors.items()},
+def test_a_plugin_counts_by_what_it_does_not_by_how_alpha_is_written(
+    tiny_base: BaseModule, kind: PluginKind, scale: float
+) -> None:
+    main, arriving = make_plugin(tiny_base, 0, alpha=2.0, kind=kind), make_plugin(tiny_base, 1, kind=kind)
+    rewritten = changed(
+        main, lambda pair: Factors(pair.down / scale, pair.up / scale, pair.magnitude), alpha=2.0 * scale**2
     )
-    assert_same_change(fuse(rewritten, arriving, 0.8, 0.3), fuse(main, arriving, 0.8, 0.3))
+    both = [fuse(one, arriving, 0.8, 0.3, tiny_base) for one in (rewritten, main)]
+    assert_same_change(*both, tiny_base)
 
 
-def test_equal_halves_are_the_mean_of_the_factors() -> None:
-    main, arriving = plugin(0), plugin(1)
-    mean = {
-        site: Factors(down=(a.down + b.down) / 2, up=(a.up + b.up) / 2)
-        for site, a, b in ((s, main.factors[s], arriving.factors[s]) for s in SITES)
-    }
-    assert_same_change(fuse(main, arriving, 0.5, 0.5), Plugin(main.settings, main.base_fingerprint, mean))
+@KINDS
+def test_equal_shares_are_the_mean_of_the_factors(tiny_base: BaseModule, kind: PluginKind) -> None:
+    plugins = [make_plugin(tiny_base, seed, alpha=2.0, kind=kind) for seed in range(3)]
+    mean = {}
+    for site in tiny_base.sites:
+        parts = [plugin.factors[site] for plugin in plugins]
+        magnitudes = [part.magnitude for part in parts if part.magnitude is not None]
+        mean[site] = Factors(
+            torch.stack([part.down for part in parts]).mean(0),
+            torch.stack([part.up for part in parts]).mean(0),
+            torch.stack(magnitudes).mean(0) if magnitudes else None,
+        )
+    combined = combine_factors(plugins, [1 / 3] * 3, tiny_base)
+    assert_same_change(combined, replace(plugins[0], factors=mean), tiny_base)
 
 
-def test_plugins_of_different_layers_do_not_fuse() -> None:
+def test_plugins_of_different_layers_do_not_fuse(tiny_base: BaseModule) -> None:
+    main = make_plugin(tiny_base)
+    other = replace(main, factors={tiny_base.sites[0]: main.factors[tiny_base.sites[0]]})
     with pytest.raises(InvalidBranch, match="adapts other layers than the main branch"):
-        fuse(plugin(0), plugin(1, sites={"proj": (3, 4)}), 1, 1)
+        fuse(main, other, 1, 1, tiny_base)
+
+
+def test_plugins_of_different_kinds_do_not_fuse(tiny_base: BaseModule) -> None:
+    with pytest.raises(InvalidBranch, match="kind dora and lora cannot be combined factor by factor"):
+        fuse(make_plugin(tiny_base), make_plugin(tiny_base, kind="dora"), 1, 1, tiny_base)
 
 
 def test_the_first_arrival_becomes_the_main_plugin(tmp_path, tiny_base: BaseModule) -> None:
@@ -110,7 +146,7 @@ def test_the_search_minimises_the_papers_objective(tmp_path, tiny_base: BaseModu
     found = (coefficients[arriving[0].digest], coefficients[arriving[1].digest])
 
     def objective(w: float, w_arriving: float) -> float:
-        deltas = fuse(arriving[0].plugin, arriving[1].plugin, w, w_arriving).deltas()
+        deltas = fuse(arriving[0].plugin, arriving[1].plugin, w, w_arriving, tiny_base).deltas(tiny_base)
         losses = []
         for branch in arriving:
             embeddings = tiny_base.embed(branch.distilled.images, deltas)

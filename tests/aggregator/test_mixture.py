@@ -27,7 +27,7 @@ def folded(directory: Path, base: BaseModule, arriving: list[Branch], *mode: str
 
 def asked(base: BaseModule, of: Branch, on: Branch) -> torch.Tensor:
     """The class probabilities that one branch's plugin gives to another's distilled images, written out."""
-    embeddings = base.embed(on.distilled.images, of.plugin.deltas())
+    embeddings = base.embed(on.distilled.images, of.plugin.deltas(base))
     return base.logits(embeddings, on.distilled.prompts).softmax(1).double()
 
 
@@ -38,7 +38,7 @@ def test_the_first_arrival_becomes_the_main_branch_with_coefficient_one(
     branch = make_branch(tiny_base)
     main = folded(tmp_path, tiny_base, [branch], *mode)
     assert main.log()[0].coefficients == {branch.digest: 1.0}
-    alone = tiny_base.logits(tiny_base.embed(IMAGES, branch.plugin.deltas()), PROMPTS).softmax(1)
+    alone = tiny_base.logits(tiny_base.embed(IMAGES, branch.plugin.deltas(tiny_base)), PROMPTS).softmax(1)
     merged = main.checkout().logits(tiny_base, IMAGES, PROMPTS).softmax(1)
     torch.testing.assert_close(merged, alone, rtol=1e-4, atol=1e-5)
 
@@ -118,9 +118,9 @@ def test_a_folded_layer_mixture_equals_the_sum_of_its_plugins(
     main = folded(tmp_path, tiny_base, arriving, *mode)
     item, coefficients = main.checkout(), main.log()[-1].coefficients
     assert isinstance(item, Mixture)
-    delta = item.fold()
+    delta = item.fold(tiny_base)
     for site in tiny_base.sites:
-        expected = sum(coefficients[b.digest] * b.plugin.delta(site) for b in arriving)
+        expected = sum(coefficients[b.digest] * b.plugin.delta(site, tiny_base) for b in arriving)
         torch.testing.assert_close(delta[site], expected, rtol=1e-5, atol=1e-6)
 
 

@@ -34,7 +34,7 @@ def test_digests_known_from_the_manifest_are_those_of_the_content(tiny_base: Bas
 def test_probabilities_are_those_of_the_plugin_on_the_other_branchs_images(tiny_base: BaseModule) -> None:
     one, two = branches(tiny_base, 2)
     cached = ProbabilityCache(tiny_base, None).probabilities(arrived(one), arrived(two))
-    embeddings = tiny_base.embed(two.distilled.images, one.plugin.deltas())
+    embeddings = tiny_base.embed(two.distilled.images, one.plugin.deltas(tiny_base))
     expected = tiny_base.logits(embeddings, two.distilled.prompts).softmax(1)
     torch.testing.assert_close(cached, expected)
     assert not cached.is_inference()

@@ -61,7 +61,7 @@ def test_output_mixture_is_the_weighted_sum_of_probabilities(tiny_base: BaseModu
     mixture = Mixture(members(tiny_base, 0.25, 0.5), "output")
     expected = torch.zeros(5, 3)
     for member in mixture.members:
-        single = tiny_base.logits(tiny_base.embed(images(), member.plugin.deltas()), PROMPTS)
+        single = tiny_base.logits(tiny_base.embed(images(), member.plugin.deltas(tiny_base)), PROMPTS)
         expected += member.coefficient * single.softmax(dim=1)
     expected /= expected.sum(dim=1, keepdim=True)
     assert torch.allclose(mixture.logits(tiny_base, images(), PROMPTS).softmax(dim=1), expected, atol=1e-5)
@@ -145,7 +145,7 @@ def test_faults_are_named(tiny_base: BaseModule, tmp_path: Path) -> None:
     with pytest.raises(CorruptFile, match="is no digest"):
         ForgeItem.parse({**item.files(), "forge_item.json": json.dumps(card).encode()})
     with pytest.raises(InvalidInput, match="only a layer-level mixture"):
-        item.fold()
+        item.fold(tiny_base)
     with pytest.raises(BaseMismatch, match="give the forge's base"):
         item.check(type("Other", (), {"fingerprint": "f" * 64})())  # type: ignore[arg-type]
 

@@ -2,16 +2,20 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import peft
 import pytest
 import torch
 
 from medforge.adapt import adapt, extract
+from medforge.base import load_base
 from medforge.base_module import BaseModule
 from medforge.errors import CorruptFile, InvalidBranch, InvalidInput
-from medforge.plugin import CONFIG_FILE, WEIGHTS_FILE, Factors, Plugin, PluginSettings, check_plugin
+from medforge.plugin import CONFIG_FILE, WEIGHTS_FILE, Factors, Plugin, PluginKind, PluginSettings, check_plugin
 from tests.making import make_plugin
+
+KINDS = pytest.mark.parametrize("kind", get_args(PluginKind))
 
 
 def images(count: int = 3) -> torch.Tensor:
@@ -25,36 +29,73 @@ def test_delta_is_scaled_up_times_down(tiny_base: BaseModule) -> None:
     expected = torch.zeros(tiny_base.site_shape(site))
     for r in range(3):
         expected += 6.0 / 3 * torch.outer(factors.up[:, r], factors.down[r])
-    assert torch.allclose(plugin.delta(site), expected, atol=1e-6)
+    assert torch.allclose(plugin.delta(site, tiny_base), expected, atol=1e-6)
 
 
-def test_round_trip_keeps_bytes_and_digest(tiny_base: BaseModule, tmp_path: Path) -> None:
-    plugin = make_plugin(tiny_base)
+def test_a_doras_delta_is_the_published_formula_row_by_row(tiny_base: BaseModule) -> None:
+    plugin = make_plugin(tiny_base, rank=3, alpha=6.0, kind="dora")
+    for site in tiny_base.sites[:2]:
+        factors, frozen = plugin.factors[site], tiny_base.weight(site)
+        assert factors.magnitude is not None
+        for row in range(len(frozen)):
+            direction = frozen[row] + 6.0 / 3 * factors.up[row] @ factors.down
+            expected = factors.magnitude[row] * direction / direction.square().sum().sqrt() - frozen[row]
+            assert torch.allclose(plugin.delta(site, tiny_base)[row], expected, atol=1e-5)
+
+
+@KINDS
+def test_round_trip_keeps_bytes_and_digest(tiny_base: BaseModule, tmp_path: Path, kind: PluginKind) -> None:
+    plugin = make_plugin(tiny_base, kind=kind)
     plugin.save(tmp_path)
     again = Plugin.load(tmp_path)
     assert again.files() == plugin.files()
     assert again.digest == plugin.digest
     assert again.settings == plugin.settings
-    assert make_plugin(tiny_base, seed=1).digest != plugin.digest
+    assert make_plugin(tiny_base, seed=1, kind=kind).digest != plugin.digest
 
 
-def test_peft_itself_loads_the_directory(tiny_base: BaseModule, tmp_path: Path) -> None:
-    plugin = make_plugin(tiny_base)
+@KINDS
+def test_peft_itself_loads_the_directory(tiny_base: BaseModule, tmp_path: Path, kind: PluginKind) -> None:
+    plugin = make_plugin(tiny_base, kind=kind)
     plugin.save(tmp_path)
     tower = adapt(tiny_base, plugin.settings, seed=0).unload()
     model = peft.PeftModel.from_pretrained(tower, tmp_path).eval()
     with torch.no_grad():
-        assert torch.allclose(model(images()), tiny_base.embed(images(), plugin.deltas()), atol=1e-5)
+        assert torch.allclose(model(images()), tiny_base.embed(images(), plugin.deltas(tiny_base)), atol=1e-5)
 
 
-def test_adapt_starts_as_the_base_and_shares_its_weights(tiny_base: BaseModule) -> None:
-    model = adapt(tiny_base, PluginSettings(rank=2), seed=0).eval()
+@KINDS
+def test_adapt_starts_as_the_base_and_shares_its_weights(tiny_base: BaseModule, kind: PluginKind) -> None:
+    model = adapt(tiny_base, PluginSettings(kind=kind, rank=2), seed=0).eval()
     with torch.no_grad():
         assert torch.allclose(model(images()), tiny_base.embed(images()), atol=1e-6)
     frozen = {p.data_ptr() for p in tiny_base.visual.parameters()}
     trained = [p for p in model.parameters() if p.requires_grad]
     assert all(p.data_ptr() in frozen for p in model.parameters() if not p.requires_grad)
-    assert len(trained) == 2 * len(tiny_base.sites)
+    assert len(trained) == (3 if kind == "dora" else 2) * len(tiny_base.sites)
+    assert {p.dtype for p in trained} == {torch.float32}
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+@KINDS
+def test_the_trained_model_is_the_base_with_the_extracted_change(tiny_spec: str, kind: PluginKind, dtype: str) -> None:
+    base = load_base(tiny_spec, device="cpu", dtype=dtype)
+    settings = PluginSettings(kind=kind, rank=2, dropout=0)
+    model = adapt(base, settings, seed=0)
+    optimiser = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.5)
+    for _ in range(3):
+        optimiser.zero_grad()
+        model(images().to(base.dtype)).float().square().mean().backward()
+        optimiser.step()
+    plugin = extract(model, base, settings)
+    assert all(change.abs().max() > 1e-3 for change in plugin.deltas(base).values())
+    with torch.no_grad():
+        trained, rebuilt = model.eval()(images().to(base.dtype)).float(), base.embed(images(), plugin.deltas(base))
+        moved = (trained - base.embed(images())).norm()
+    # in bf16 the two sum in another order, so they agree to that type's eight bits
+    assert (trained - rebuilt).norm() < (1e-4 if dtype == "fp32" else 5e-2) * moved + 1e-2 * trained.norm() * (
+        dtype == "bf16"
+    )
 
 
 def test_adapt_is_seeded_and_leaves_the_global_generator_alone(tiny_base: BaseModule) -> None:
@@ -67,8 +108,9 @@ def test_adapt_is_seeded_and_leaves_the_global_generator_alone(tiny_base: BaseMo
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_extract_returns_what_adapt_started_from(tiny_base: BaseModule) -> None:
-    plugin = make_plugin(tiny_base)
+@KINDS
+def test_extract_returns_what_adapt_started_from(tiny_base: BaseModule, kind: PluginKind) -> None:
+    plugin = make_plugin(tiny_base, kind=kind)
     model = adapt(tiny_base, plugin.settings, seed=0, start=plugin)
     assert extract(model, tiny_base, plugin.settings).digest == plugin.digest
 
@@ -86,6 +128,14 @@ def test_wrong_content_is_named(tiny_base: BaseModule) -> None:
         check_plugin(broken(plugin, site, down=torch.zeros(2, 7)), tiny_base)
     with pytest.raises(InvalidBranch, match="does not adapt the base module's layers"):
         check_plugin(replace(plugin, factors={"elsewhere": Factors(torch.zeros(2, 3), torch.zeros(3, 2))}), tiny_base)
+    with pytest.raises(InvalidBranch, match=r"lora plugin's magnitude at .* has the shape \(3,\) where None is due"):
+        check_plugin(broken(plugin, site, magnitude=torch.zeros(3)), tiny_base)
+    dora = make_plugin(tiny_base, kind="dora")
+    check_plugin(dora, tiny_base)
+    with pytest.raises(InvalidBranch, match=r"dora plugin's magnitude at .* has the shape \(3,\) where \(32,\) is due"):
+        check_plugin(broken(dora, site, magnitude=torch.zeros(3)), tiny_base)
+    with pytest.raises(InvalidBranch, match="not finite"):
+        check_plugin(broken(dora, site, magnitude=torch.full((32,), float("inf"))), tiny_base)
 
 
 def test_wrong_files_are_named(tiny_base: BaseModule, tmp_path: Path) -> None:
@@ -96,7 +146,11 @@ def test_wrong_files_are_named(tiny_base: BaseModule, tmp_path: Path) -> None:
         Plugin.parse({**files, WEIGHTS_FILE: files[WEIGHTS_FILE][:100]})
     with pytest.raises(InvalidBranch, match="no usable adapter_config"):
         Plugin.parse({**files, CONFIG_FILE: b"{}"})
-    dora = json.dumps({**json.loads(files[CONFIG_FILE]), "use_dora": True}).encode()
-    with pytest.raises(InvalidBranch, match="not a plain LoRA adapter \\(use_dora"):
-        Plugin.parse({**files, CONFIG_FILE: dora})
+    for change, sentence in (
+        ({"use_rslora": True}, "no plain LoRA or DoRA adapter \\(use_rslora is True\\)"),
+        ({"use_dora": True}, "holds only a part of its dora factors"),
+    ):
+        config = json.dumps({**json.loads(files[CONFIG_FILE]), **change}).encode()
+        with pytest.raises(InvalidBranch, match=sentence):
+            Plugin.parse({**files, CONFIG_FILE: config})
     shutil.rmtree(tmp_path)
