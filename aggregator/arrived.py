@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
+from medforge.aggregator.labelled import Labelled
 from medforge.branch import DISTILLED_FILE, PLUGIN_DIRECTORY, Branch, Manifest
 from medforge.files import canonical_json, sha256_bytes
+from medforge.forge_item import Member
 from medforge.plugin import CONFIG_FILE, WEIGHTS_FILE
 
 
@@ -15,6 +18,11 @@ class Arrived:
     number: int
     manifest: Manifest
     branch: Callable[[], Branch]
+
+    @classmethod
+    def of(cls, number: int, branch: Branch) -> Self:
+        """Name a branch that is in memory, and stays there."""
+        return cls(number, branch.manifest, lambda: branch)
 
     @property
     def digest(self) -> str:
@@ -41,3 +49,12 @@ class Arrived:
     def distilled_digest(self) -> str:
         """The distilled dataset's digest, as `DistilledDataset.digest` computes it, from the manifest alone."""
         return self.manifest.files[DISTILLED_FILE].digest
+
+    def labelled(self) -> Labelled:
+        """Read the branch's distilled dataset."""
+        distilled = self.branch().distilled
+        return Labelled(self.task, distilled.images, distilled.labels, distilled.prompts)
+
+    def member(self, coefficient: float) -> Member:
+        """Read the branch's plugin as a member of a mixture."""
+        return Member(self.digest, self.branch().plugin, coefficient)

@@ -36,9 +36,14 @@ def serve(
         ),
     ] = None,
     method: Annotated[str | None, typer.Option(help="Merge method; `medforge methods` lists them.")] = None,
-    level: Annotated[str | None, typer.Option(help="What a mixture weighs: output or layer.")] = None,
+    level: Annotated[
+        str | None, typer.Option(help="What is weighed, outputs or layers; `medforge methods` lists the choices.")
+    ] = None,
     coefficients: Annotated[
-        str | None, typer.Option(help="How coefficients are found: sequential, joint or gated.")
+        str | None, typer.Option(help="How coefficients are found; `medforge methods` lists the choices.")
+    ] = None,
+    objective: Annotated[
+        str | None, typer.Option(help="What a search minimises: cross-entropy, or reference (the published scripts').")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the coefficient search.")] = None,
     listen: Annotated[str, typer.Option(help="Address to listen on; port 0 takes a free one.", metavar="HOST:PORT")] = (
@@ -81,7 +86,8 @@ def serve(
         raise InvalidInput(
             f"{forge} is a new forge; say on which base module it stands with --base, such as medforge-tiny"
         )
-    chosen = _method(settings, {"method": method, "level": level, "coefficients": coefficients, "seed": seed})
+    asked = {"method": method, "level": level, "coefficients": coefficients, "objective": objective, "seed": seed}
+    chosen = _method(settings, asked)
     if threads is not None:
         torch.set_num_threads(threads)
     module = load_base(spec, device, dtype)
@@ -150,16 +156,20 @@ def checkout(
 def methods() -> None:
     """List the merge methods."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from medforge.aggregator.merge import LISTINGS
 
     table = Table(
-        "method", "level + coefficients (first: default)", "what it does", "order-independent", "cost of an image"
+        Column("method", no_wrap=True),
+        Column("level + coefficients", no_wrap=True),
+        "what it does (source)",
+        "cost of an image",
+        caption="The first level and coefficients are the default; * gives the same for every order of arrival.",
     )
     for name, listing in sorted(LISTINGS.items()):
-        modes = "\n".join(f"{level} + {coefficients}" for level, coefficients in listing.modes)
-        table.add_row(name, modes, listing.summary, listing.order_independent, listing.inference)
+        modes = (" + ".join(mode) + (" *" if mode in listing.any_order else "") for mode in listing.modes)
+        table.add_row(name, "\n".join(modes), f"{listing.summary} ({listing.source})", listing.inference)
     Console().print(table)
 
 

@@ -259,7 +259,7 @@ def _check_same(directory: Path, settings: ForgeSettings, base: BaseModule, meth
             f"{base.fingerprint[:12]} ({base.spec}); serve it with --base {settings.base_spec} or elsewhere"
         )
     if settings.method != method:
-        wanted, given = (m.model_dump(mode="json") for m in (settings.method, method))
+        wanted, given = dict(settings.method), dict(method)
         different = ", ".join(
             f"{name}={wanted[name]!r} (not {given[name]!r})" for name in wanted if wanted[name] != given[name]
         )

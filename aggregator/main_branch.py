@@ -7,15 +7,14 @@ from medforge.aggregator.arrived import Arrived
 from medforge.aggregator.commit import Commit
 from medforge.aggregator.forge import Forge
 from medforge.aggregator.ledger import LedgerConflict
-from medforge.aggregator.merge import merge_method
-from medforge.aggregator.merge.method import Round
+from medforge.aggregator.merge.folding import fold_round
+from medforge.aggregator.merge.method import Head
 from medforge.aggregator.probabilities import ProbabilityCache
 from medforge.base_module import BaseModule
 from medforge.branch import Branch, Manifest, software_versions
 from medforge.errors import BaseMismatch, InvalidBranch
 from medforge.forge_item import ForgeItem
 from medforge.proto.errors import MissingBlob
-from medforge.seeds import derive
 
 _BRANCHES_IN_MEMORY = 4
 
@@ -64,19 +63,9 @@ class MainBranch:
         self._check_next(arrival)
         head = self.head()
         arrived = tuple(self._arrived(number) for number in [*(commit.arrival for commit in self.log()), arrival])
-        merge_round = Round(
-            base=self.base,
-            settings=self.settings,
-            seed=derive(self.settings.seed, "merge", arrival),
-            arrived=arrived,
-            coefficients=head.coefficients if head else {},
-            main=partial(self.checkout, head.digest if head else None),
-            probabilities=self.probabilities,
-        )
-        arriving = merge_round.arriving
-        # refuses a plugin whose outputs overflow, before a search could spread them over the main branch
-        self.probabilities.probabilities(arriving, arriving)
-        folded = merge_method(self.settings.method).fold(merge_round)
+        previous = Head(head.coefficients, partial(self.checkout, head.digest)) if head else None
+        folded = fold_round(self.base, self.settings, arrived, previous, self.probabilities)
+        arriving = arrived[-1]
         commit = Commit(
             parent=head.digest if head else None,
             arrival=arrival,

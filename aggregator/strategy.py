@@ -22,6 +22,7 @@ from flwr.serverapp.strategy import Strategy
 
 from medforge.aggregator.commit import Commit
 from medforge.aggregator.main_branch import MainBranch
+from medforge.aggregator.merge.registry import ItemKind, listing_of
 from medforge.aggregator.rounds import ArrivalRounds, ForgeResult
 from medforge.branch import public_spec
 from medforge.errors import InvalidBranch, InvalidInput
@@ -40,13 +41,14 @@ class MedForgeStrategy(Strategy):
     valid.
     """
 
-    method: ClassVar[str]
+    item: ClassVar[ItemKind]
 
     def __init__(self, main: MainBranch, poll: float = 3.0, ttl: float = DEFAULT_TTL) -> None:
-        if main.settings.method != self.method:
+        made = listing_of(main.settings.method).item
+        if made != self.item:
             raise InvalidInput(
-                f"{type(self).__name__} folds by {self.method}, but the forge {main.forge.directory} was made with "
-                f"{main.settings.method}; use strategy_for"
+                f"{type(self).__name__} is for methods that make a {self.item}, but the forge {main.forge.directory} "
+                f"folds by {main.settings.method}, which makes a {made}; use strategy_for"
             )
         self.main = main
         self._poll = poll
@@ -121,8 +123,9 @@ class MedForgeStrategy(Strategy):
         """Log what will be folded, and how."""
         settings = self.main.settings
         _log.info(
-            "%s: level %s, coefficients %s, base %s, forge %s",
+            "%s: method %s, level %s, coefficients %s, base %s, forge %s",
             type(self).__name__,
+            settings.method,
             settings.level,
             settings.coefficients,
             public_spec(self.main.base.spec),
@@ -161,9 +164,9 @@ class MedForgeStrategy(Strategy):
 
 
 class FusionStrategy(MedForgeStrategy):
-    """MedForge-Fusion: the main branch is one plugin."""
+    """MedForge-Fusion, and every other method that makes one plugin: the main branch is that plugin."""
 
-    method = "fusion"
+    item = "plugin"
 
     def arrays_of(self, item: ForgeItem) -> ArrayRecord:
         """Give the fused plugin's tensors, named as in a PEFT adapter file."""
@@ -173,9 +176,12 @@ class FusionStrategy(MedForgeStrategy):
 
 
 class MixtureStrategy(MedForgeStrategy):
-    """MedForge-Mixture: the main branch is the coefficients, and the plugins that they weigh stay in the forge."""
+    """MedForge-Mixture, and every other method that makes a mixture.
 
-    method = "mixture"
+    The main branch is the coefficients, and the plugins that they weigh stay in the forge.
+    """
+
+    item = "mixture"
 
     def arrays_of(self, item: ForgeItem) -> ArrayRecord:
         """Give the coefficients [K] in member order, and a gate's prototypes [P, d], owners [P] and metric [d, d]."""
@@ -189,15 +195,12 @@ class MixtureStrategy(MedForgeStrategy):
         return ArrayRecord(arrays)
 
 
-STRATEGIES: dict[str, type[MedForgeStrategy]] = {kind.method: kind for kind in (FusionStrategy, MixtureStrategy)}
+STRATEGIES: dict[ItemKind, type[MedForgeStrategy]] = {kind.item: kind for kind in (FusionStrategy, MixtureStrategy)}
 
 
 def strategy_for(main: MainBranch, poll: float = 3.0, ttl: float = DEFAULT_TTL) -> MedForgeStrategy:
-    """Give the strategy that folds by the forge's method; raises InvalidInput where there is none."""
-    name = main.settings.method
-    if name not in STRATEGIES:
-        raise InvalidInput(f"no strategy folds by {name!r}; choose one of {', '.join(sorted(STRATEGIES))}")
-    return STRATEGIES[name](main, poll, ttl)
+    """Give the strategy for the kind of forge item that the forge's method makes."""
+    return STRATEGIES[listing_of(main.settings.method).item](main, poll, ttl)
 
 
 def _metrics(commit: Commit) -> MetricRecord:

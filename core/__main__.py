@@ -2,4 +2,6 @@
 
 from medforge.cli import main
 
-main()
+# a worker process imports this module again
+if __name__ == "__main__":
+    main()

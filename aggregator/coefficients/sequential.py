@@ -1,46 +1,20 @@
-"""The paper's search: two coefficients a merge round, found without gradients."""
+"""The paper's coefficients: two a merge round, for the main branch and the arriving one, composed over the rounds."""
 
-import math
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-import numpy as np
-from numpy.typing import NDArray
-
+from medforge.aggregator.coefficients.search import search_weights
 from medforge.aggregator.merge.settings import MethodSettings
 
 Pair = tuple[float, float]
 
-# what a candidate costs that has no loss: more than any cross-entropy, and still a number for the search
-_OVERFLOW = 1e6
-_DIGITS = 10
-
 
 def search_pair(objective: Callable[[float, float], float], settings: MethodSettings, seed: int) -> Pair:
-    """Find (w, w′) of the main branch and the arriving one that minimise an objective.
+    """Find (w, w′) of the main branch and the arriving one that minimise an objective (see `search_weights`).
 
-    nevergrad's Shiwa (which picks Cobyla for two dimensions) with ``budget`` evaluations from (start, start) within
-    ±bound (Huang et al. 2023, LoRAHub; MedForge 2025). A candidate whose objective is not finite counts as very bad;
-    where every candidate is, the main branch stays as it is: (1, 0).
+    Where it is finite for no candidate, the main branch stays as it is: (1, 0).
     """
-    usable = False
-
-    def evaluate(values: NDArray[np.float64]) -> float:
-        nonlocal usable
-        value = objective(*values.tolist())
-        usable = usable or math.isfinite(value)
-        # where two candidates are equally good, the last bits of a sum must not decide where the search goes next
-        return round(value, _DIGITS) if math.isfinite(value) else _OVERFLOW
-
-    import nevergrad
-
-    # Cobyla runs in a thread of nevergrad's, and that thread tells everybody about a tolerance that nevergrad chose
-    warnings.filterwarnings("ignore", message="COBYLA: Invalid", category=UserWarning)
-    values = nevergrad.p.Array(init=[settings.start] * 2, lower=[-settings.bound] * 2, upper=[settings.bound] * 2)
-    values.random_state = np.random.RandomState(seed % 2**32)
-    optimiser = nevergrad.optimizers.registry["Shiwa"](parametrization=values, budget=settings.budget)
-    w, arriving = optimiser.minimize(evaluate).value.tolist()
-    return (w, arriving) if usable else (1.0, 0.0)
+    w, arriving = search_weights(lambda pair: objective(*pair), 2, settings, seed) or (1.0, 0.0)
+    return w, arriving
 
 
 def normalise(pair: Pair) -> Pair | None:
@@ -49,7 +23,7 @@ def normalise(pair: Pair) -> Pair | None:
     return (pair[0] / total, pair[1] / total) if total > 0 else None
 
 
-def compose(previous: dict[str, float], branch: str, pair: Pair) -> dict[str, float]:
+def compose(previous: Mapping[str, float], branch: str, pair: Pair) -> dict[str, float]:
     """Scale earlier coefficients by w and give the arriving branch w′: c_k = w′_k · Π_{j>k} w_j (MedForge-Mixture)."""
     w, arriving = pair
     return {digest: w * value for digest, value in previous.items()} | {branch: arriving}

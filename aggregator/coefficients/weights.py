@@ -1,13 +1,15 @@
-"""Scores of weight changes: the network itself is run on the distilled images, once for every candidate."""
+"""Scores of weight changes: the network itself is run on the labelled images, once for every candidate."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from medforge.aggregator.arrived import Arrived
-from medforge.aggregator.coefficients.objective import Scored, image_shares, task_scores
+from medforge.aggregator.coefficients.objective import Scored, image_shares, search_loss, task_scores
 from medforge.aggregator.commit import TaskScore
+from medforge.aggregator.labelled import Labelled
+from medforge.aggregator.merge.settings import Objective
 from medforge.base_module import BaseModule, batches
 
 BATCH = 64
@@ -15,15 +17,22 @@ Deltas = Mapping[str, Tensor]
 
 
 class WeightScorer:
-    """Score weight changes on distilled datasets, batch by batch; one dataset is in memory at a time."""
+    """Score weight changes on labelled images, batch by batch.
 
-    def __init__(self, base: BaseModule, datasets: Sequence[Arrived]) -> None:
+    ``sources`` read one dataset each, whenever it is needed; one is held at a time.
+    """
+
+    def __init__(self, base: BaseModule, sources: Sequence[Callable[[], Labelled]]) -> None:
         self._base = base
-        self._datasets = datasets
+        self._sources = sources
 
     def scores(self, deltas: Deltas) -> dict[str, TaskScore]:
-        """Score base + deltas on every task: one forward pass over all distilled images."""
-        return task_scores([self._scored(arrived, deltas) for arrived in self._datasets])
+        """Score base + deltas on every task: one forward pass over all images."""
+        return task_scores(self._scored(deltas))
+
+    def loss(self, deltas: Deltas, objective: Objective) -> float:
+        """Give what a search minimises, without its penalty: one forward pass over all images."""
+        return search_loss(self._scored(deltas), objective)
 
     def gradient(self, stacks: Deltas, coefficients: Sequence[float]) -> tuple[float, list[float]]:
         """Give the mean loss over tasks of Σ_k c_k ΔW_k, and its derivative by every c_k.
@@ -33,10 +42,8 @@ class WeightScorer:
         """
         base, total = self._base, 0.0
         slopes = torch.zeros(len(coefficients), dtype=torch.float64)
-        sizes = [len(arrived.branch().distilled) for arrived in self._datasets]
-        shares = image_shares([arrived.task for arrived in self._datasets], sizes)
-        for arrived, share in zip(self._datasets, shares, strict=True):
-            dataset = arrived.branch().distilled
+        for read, share in zip(self._sources, self._shares, strict=True):
+            dataset = read()
             for part in batches(len(dataset), BATCH):
                 c = torch.tensor(coefficients, dtype=torch.float32, device=base.device, requires_grad=True)
                 deltas = {site: torch.einsum("k,koi->oi", c, stack) for site, stack in stacks.items()}
@@ -48,10 +55,16 @@ class WeightScorer:
                 slopes += slope.double().cpu()
         return total, slopes.tolist()
 
-    def _scored(self, arrived: Arrived, deltas: Deltas) -> Scored:
-        dataset = arrived.branch().distilled
-        logits = self._base.logits(self._base.embed_all(dataset.images, deltas, BATCH), dataset.prompts)
-        return Scored(arrived.task, logits.double().log_softmax(dim=1), dataset.labels)
+    @cached_property
+    def _shares(self) -> list[float]:
+        sizes = [(dataset.task, len(dataset)) for dataset in (read() for read in self._sources)]
+        return image_shares([task for task, _ in sizes], [size for _, size in sizes])
+
+    def _scored(self, deltas: Deltas) -> Iterator[Scored]:
+        for read in self._sources:
+            dataset = read()
+            logits = self._base.logits(self._base.embed_all(dataset.images, deltas, BATCH), dataset.prompts)
+            yield Scored(dataset.task, logits.double().log_softmax(dim=1), dataset.labels)
 
 
 def weigh(stacks: Deltas, coefficients: Sequence[float]) -> dict[str, Tensor]:

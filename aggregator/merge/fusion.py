@@ -1,8 +1,7 @@
 """MedForge-Fusion: factors are weighted and added, one plugin remains."""
 
-from medforge.aggregator.coefficients.objective import mean_loss, penalty
+from medforge.aggregator.coefficients.objective import penalty
 from medforge.aggregator.coefficients.sequential import compose, search_pair
-from medforge.aggregator.coefficients.weights import WeightScorer
 from medforge.aggregator.merge.factors import combine_factors
 from medforge.aggregator.merge.method import Folded, MergeMethod, Round
 from medforge.base_module import BaseModule
@@ -24,28 +23,22 @@ class Fusion(MergeMethod):
         The commit's coefficients are the products c_k = w′_k · Π_{j>k} w_j, by which plugin k's factors weigh in the
         result.
         """
-        base = merge_round.base
-        scorer = WeightScorer(base, merge_round.arrived)
+        base, settings = merge_round.base, merge_round.settings
+        scorer = merge_round.scorer(merge_round.arrived)
         arriving = merge_round.arriving.branch().plugin
         if merge_round.first:
             plugin, pair = arriving, (0.0, 1.0)
         else:
-            main = _fused(merge_round).plugin
+            main = merge_round.main(FusedPlugin).plugin
 
             def objective(w: float, w_arriving: float) -> float:
                 fused = fuse(main, arriving, w, w_arriving, base).deltas(base)
-                return mean_loss(scorer.scores(fused)) + penalty((w, w_arriving), merge_round.settings.l1)
+                return scorer.loss(fused, settings.objective) + penalty((w, w_arriving), settings.l1)
 
-            pair = search_pair(objective, merge_round.settings, merge_round.seed)
+            pair = search_pair(objective, settings, merge_round.seed)
             plugin = fuse(main, arriving, *pair, base)
-        coefficients = compose(dict(merge_round.coefficients), merge_round.arriving.digest, pair)
+        coefficients = compose(merge_round.coefficients, merge_round.arriving.digest, pair)
         return Folded(FusedPlugin(plugin), coefficients, scorer.scores(plugin.deltas(base)))
-
-
-def _fused(merge_round: Round) -> FusedPlugin:
-    item = merge_round.main()
-    assert isinstance(item, FusedPlugin), "a forge keeps one merge method for good"
-    return item
 
 
 METHOD = Fusion()

@@ -1,31 +1,42 @@
 """What a merge method is given, and what it gives back."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from medforge.aggregator.arrived import Arrived
+from medforge.aggregator.coefficients.weights import WeightScorer
 from medforge.aggregator.commit import TaskScore
 from medforge.aggregator.merge.settings import MethodSettings
 from medforge.aggregator.probabilities import ProbabilityCache
 from medforge.base_module import BaseModule
 from medforge.forge_item import ForgeItem
 
+Item = TypeVar("Item", bound=ForgeItem)
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """Hold the main branch as the next round meets it: every branch's coefficient (by digest); ``item`` reads it."""
+
+    coefficients: Mapping[str, float]
+    item: Callable[[], ForgeItem]
+
 
 @dataclass(frozen=True, eq=False)
 class Round:
     """Hold what one merge round may look at: every branch that has arrived so far, and the main branch before it.
 
-    ``arrived`` is in arrival order and ends with the arriving branch; ``coefficients`` are those of the previous commit
-    (empty in the first round); ``main`` reads the previous forge item; ``seed`` belongs to this round alone.
+    ``arrived`` is in arrival order and ends with the arriving branch; ``head`` is None in the first round; ``seed``
+    belongs to this round alone.
     """
 
     base: BaseModule
     settings: MethodSettings
     seed: int
     arrived: tuple[Arrived, ...]
-    coefficients: Mapping[str, float]
-    main: Callable[[], ForgeItem]
+    head: Head | None
     probabilities: ProbabilityCache
 
     @property
@@ -36,12 +47,27 @@ class Round:
     @property
     def first(self) -> bool:
         """Whether there is no main branch to merge with yet."""
-        return len(self.arrived) == 1
+        return self.head is None
 
     @property
     def canonical(self) -> tuple[Arrived, ...]:
         """Everything that has arrived, sorted by digest: the same for every arrival order."""
         return tuple(sorted(self.arrived, key=lambda arrived: arrived.digest))
+
+    @property
+    def coefficients(self) -> Mapping[str, float]:
+        """The coefficients before this round, by branch digest; none in the first."""
+        return self.head.coefficients if self.head else {}
+
+    def scorer(self, order: Sequence[Arrived]) -> WeightScorer:
+        """Score weight changes on the distilled data of arrived branches, in the given order."""
+        return WeightScorer(self.base, [arrived.labelled for arrived in order])
+
+    def main(self, kind: type[Item]) -> Item:
+        """Read the forge item before this round, which is of the kind that the method makes."""
+        item = self.head.item() if self.head else None
+        assert isinstance(item, kind), "a forge keeps one merge method for good"
+        return item
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +77,11 @@ class Folded:
     item: ForgeItem
     coefficients: dict[str, float]
     metrics: dict[str, TaskScore]
+
+    @property
+    def head(self) -> Head:
+        """The main branch as the next round meets it."""
+        return Head(self.coefficients, lambda: self.item)
 
 
 class MergeMethod(ABC):

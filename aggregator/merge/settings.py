@@ -2,23 +2,33 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
-from medforge.aggregator.merge.registry import check_name, modes_of
+from medforge.aggregator.merge.registry import LISTINGS, listing_of
 from medforge.errors import InvalidInput
 
 Level = Literal["output", "layer"]
-Coefficients = Literal["sequential", "joint", "gated"]
+Coefficients = Literal["sequential", "joint", "gated", "uniform"]
+Objective = Literal["cross-entropy", "reference"]
 
 
 class MethodSettings(BaseModel):
     """Choose a merge method and set its coefficient search; the numbers' defaults are the paper's.
 
     ``level`` and ``coefficients`` may be left out: the method's own default fills them in. ``budget`` counts objective
-    evaluations, ``bound`` limits every searched coefficient to [-bound, bound], ``start`` is where the search begins,
-    ``l1`` weighs mean|w| in the objective.
+    evaluations, ``bound`` limits every searched coefficient to [-bound, bound], ``start`` is where the search begins
+    (0.5; LoRAHub's is 0), ``l1`` weighs mean|w| in the objective. ``objective`` is cross-entropy (ours), or what the
+    published scripts minimise, so that both can be compared.
 
-    Raises InvalidInput for a method, level or coefficients that do not exist or do not go together.
+    Raises InvalidInput for a method, level, coefficients or objective that do not exist or do not go together.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,6 +41,7 @@ class MethodSettings(BaseModel):
     start: float = Field(default=0.5, ge=-100, le=100)
     l1: float = Field(default=0.05, ge=0, le=100)
     seed: int = 0
+    objective: Objective = "cross-entropy"
 
     @model_validator(mode="before")
     @classmethod
@@ -38,21 +49,41 @@ class MethodSettings(BaseModel):
         if not isinstance(values, dict):
             return values
         method = values.get("method", cls.model_fields["method"].default)
-        check_name(method)
-        modes = modes_of(method)
+        listing = listing_of(method)
         level, coefficients = values.get("level"), values.get("coefficients")
-        fitting = [mode for mode in modes if level in (None, mode[0]) and coefficients in (None, mode[1])]
+        fitting = [mode for mode in listing.modes if level in (None, mode[0]) and coefficients in (None, mode[1])]
         if not fitting:
             asked = " with ".join(f"{name} {values[name]!r}" for name in ("level", "coefficients") if values.get(name))
-            known = "; ".join(f"level {a!r} with coefficients {b!r}" for a, b in modes)
+            known = "; ".join(f"level {a!r} with coefficients {b!r}" for a, b in listing.modes)
             raise InvalidInput(f"method {method!r} has no {asked}; choose one of: {known}")
-        return values | {"method": method, "level": fitting[0][0], "coefficients": fitting[0][1]}
+        chosen = {"method": method, "level": fitting[0][0], "coefficients": fitting[0][1]}
+        return {**listing.defaults, **values, **chosen}
 
     @model_validator(mode="after")
     def _start_within_bounds(self) -> "MethodSettings":
         if abs(self.start) > self.bound:
             raise InvalidInput(f"start {self.start:g} lies outside ±{self.bound:g}; choose a start within the bound")
         return self
+
+    @model_validator(mode="after")
+    def _published_objective(self) -> "MethodSettings":
+        if self.objective == "reference" and (self.level, self.coefficients) not in listing_of(self.method).reference:
+            known = ", ".join(
+                f"{name} {' '.join(mode)}" for name, of in LISTINGS.items() for mode in sorted(of.reference)
+            )
+            raise InvalidInput(
+                f"the published scripts have no objective for {self.method} {self.level} {self.coefficients}; "
+                f"leave objective 'reference' out, or choose one of: {known}"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _leave_out_what_is_younger(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out a field that older forges lack, at its default: the digests of their commits must not change."""
+        values: dict[str, Any] = serialise(self)
+        if values.get("objective") == "cross-entropy":
+            del values["objective"]
+        return values
 
     @classmethod
     def of(cls, **values: Any) -> "MethodSettings":

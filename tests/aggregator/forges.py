@@ -1,23 +1,22 @@
-"""Make forges with random branches in them."""
+"""Make forges with random branches in them, or fold random branches without one."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from medforge.aggregator.arrived import Arrived
 from medforge.aggregator.forge import Forge
 from medforge.aggregator.main_branch import MainBranch
-from medforge.aggregator.merge import MethodSettings
+from medforge.aggregator.merge import LISTINGS, MethodSettings
+from medforge.aggregator.merge.folding import fold_round
+from medforge.aggregator.merge.method import Folded
+from medforge.aggregator.probabilities import ProbabilityCache
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
+from medforge.plugin import PluginKind
 from tests.making import make_branch
 
-MODES = (
-    ("fusion", "layer", "sequential"),
-    ("mixture", "output", "sequential"),
-    ("mixture", "output", "joint"),
-    ("mixture", "output", "gated"),
-    ("mixture", "layer", "sequential"),
-    ("mixture", "layer", "joint"),
-)
+Mode = tuple[str, str, str]
+MODES: tuple[Mode, ...] = tuple((name, *mode) for name, listing in LISTINGS.items() for mode in listing.modes)
 BUDGET = 12
 
 
@@ -25,8 +24,10 @@ def settings_of(method: str, level: str, coefficients: str, budget: int = BUDGET
     return MethodSettings.of(method=method, level=level, coefficients=coefficients, budget=budget)
 
 
-def branches(base: BaseModule, count: int = 3) -> list[Branch]:
-    return [make_branch(base, seed, task=f"task {seed}", contributor=f"centre {seed}") for seed in range(count)]
+def branches(base: BaseModule, count: int = 3, kind: PluginKind = "lora") -> list[Branch]:
+    return [
+        make_branch(base, seed, task=f"task {seed}", contributor=f"centre {seed}", kind=kind) for seed in range(count)
+    ]
 
 
 def open_main(directory: Path, base: BaseModule, settings: MethodSettings) -> MainBranch:
@@ -36,3 +37,15 @@ def open_main(directory: Path, base: BaseModule, settings: MethodSettings) -> Ma
 def fold_all(main: MainBranch, arriving: Sequence[Branch]) -> None:
     for branch in arriving:
         main.fold(main.forge.admit(branch, main.base).number)
+
+
+def fold_in_memory(
+    base: BaseModule, settings: MethodSettings, arriving: Sequence[Branch], cache: ProbabilityCache | None = None
+) -> list[Folded]:
+    """What every round gives, one after another."""
+    arrived = [Arrived.of(number, branch) for number, branch in enumerate(arriving, start=1)]
+    rounds: list[Folded] = []
+    for count in range(1, len(arrived) + 1):
+        head = rounds[-1].head if rounds else None
+        rounds.append(fold_round(base, settings, arrived[:count], head, cache or ProbabilityCache(base, None)))
+    return rounds

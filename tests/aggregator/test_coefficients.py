@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from medforge.aggregator.coefficients.gated import choices, chosen_shares
 from medforge.aggregator.coefficients.joint import joint_layers, joint_outputs
 from medforge.aggregator.coefficients.objective import Scored, image_shares, mean_loss, penalty, task_scores
+from medforge.aggregator.coefficients.search import search_weights
 from medforge.aggregator.coefficients.sequential import compose, normalise, search_pair
 from medforge.aggregator.coefficients.simplex import FLOOR, duality_gap, simplex_weights
 from medforge.aggregator.merge import MethodSettings, merge_method, names
@@ -68,6 +69,22 @@ def test_the_sequential_search_evaluates_as_the_reference_does() -> None:
     # the penalty 0.05 · (|w| + |w′|) / 2 moves each minimum of (w − m)² by 0.0125
     assert found == pytest.approx((0.2875, 0.8875), abs=1e-3)
     assert search_pair(loss, SEQUENTIAL, seed=1) == found
+
+
+def test_the_search_of_many_weights_starts_as_lorahub_does_and_finds_a_minimum() -> None:
+    seen: list[list[float]] = []
+    target = (0.4, -0.3, 0.8)
+
+    def loss(weights: list[float]) -> float:
+        seen.append(weights)
+        return sum((w - m) ** 2 for w, m in zip(weights, target, strict=True))
+
+    found = search_weights(loss, 3, MethodSettings.of(method="lorahub"), seed=1)
+    assert seen[:2] == [[0, 0, 0], [0.5, 0, 0]]
+    assert len(seen) == 40
+    assert all(abs(weight) <= 1.5 for weights in seen for weight in weights)
+    assert found == pytest.approx(target, abs=1e-2)
+    assert search_weights(lambda weights: math.nan, 3, SEQUENTIAL, seed=0) is None
 
 
 def test_a_search_where_every_candidate_overflows_keeps_the_main_branch() -> None:
@@ -220,7 +237,7 @@ def test_chosen_shares_average_over_tasks() -> None:
 @pytest.mark.parametrize(
     ("given_settings", "sentence"),
     [
-        ({"method": "soup"}, "merge method 'soup' is not known; choose one of fusion, mixture"),
+        ({"method": "soup"}, "merge method 'soup' is not known; choose one of factor-average, fusion, lorahub,"),
         ({"method": "mixture", "level": "head"}, "no level 'head'; choose one of: level 'output' with"),
         (
             {"method": "mixture", "level": "layer", "coefficients": "gated"},
@@ -230,6 +247,11 @@ def test_chosen_shares_average_over_tasks() -> None:
         ({"method": "fusion", "level": "output"}, "choose one of: level 'layer' with coefficients 'sequential'"),
         ({"budget": 1}, "merge setting budget is wrong"),
         ({"start": 2.0}, "start 2 lies outside ±1.5"),
+        ({"objective": "accuracy"}, "merge setting objective is wrong"),
+        ({"objective": "reference"}, "the published scripts have no objective for mixture output gated; leave"),
+        ({"coefficients": "joint", "objective": "reference"}, "choose one of: fusion layer sequential, mixture"),
+        ({"method": "model-soup", "objective": "reference"}, "no objective for model-soup layer uniform"),
+        ({"method": "model-soup", "coefficients": "joint"}, "method 'model-soup' has no coefficients 'joint'"),
         ({"colour": "red"}, "merge setting colour is wrong"),
     ],
 )
@@ -246,10 +268,25 @@ def test_what_is_left_out_is_the_methods_default() -> None:
     )
     assert MethodSettings.of(method="mixture", level="layer", coefficients=None).coefficients == "sequential"
     assert MethodSettings() == MethodSettings.of(method="mixture", seed=None)
+    assert MethodSettings.of(method="lorahub").start == 0.0
+    assert MethodSettings.of(method="lorahub", start=0.25).start == 0.25
+    assert MethodSettings.of(method="fusion").start == 0.5
+
+
+def test_settings_written_before_there_was_an_objective_are_read_and_written_as_they_were() -> None:
+    written = (
+        '{"method":"fusion","level":"layer","coefficients":"sequential",'
+        '"budget":40,"bound":1.5,"start":0.5,"l1":0.05,"seed":0}'
+    )
+    read = MethodSettings.model_validate_json(written)
+    assert read.objective == "cross-entropy"
+    assert read.model_dump_json() == written
+    published = MethodSettings.of(method="fusion", objective="reference")
+    assert MethodSettings.model_validate(published.model_dump()) == published != read
 
 
 def test_every_registered_method_can_be_had() -> None:
     for name in names():
         merge_method(name)
-    with pytest.raises(InvalidInput, match="choose one of fusion, mixture"):
+    with pytest.raises(InvalidInput, match="choose one of factor-average, fusion, lorahub, mixture, model-soup"):
         merge_method("soup")

@@ -99,6 +99,12 @@ def test_another_method_is_refused_by_what_differs(tmp_path: Path, tiny_base: Ba
         Forge.establish(tmp_path, tiny_base, MethodSettings.of(seed=4))
 
 
+def test_another_objective_is_refused_by_what_differs(tmp_path: Path, tiny_base: BaseModule) -> None:
+    Forge.establish(tmp_path, tiny_base, MethodSettings.of(method="fusion")).close()
+    with pytest.raises(InvalidInput, match=r"was made with objective='cross-entropy' \(not 'reference'\)"):
+        Forge.establish(tmp_path, tiny_base, MethodSettings.of(method="fusion", objective="reference"))
+
+
 def test_a_directory_that_is_no_forge_gets_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(
         InvalidInput, match=r"is not a forge \(it has no forge.json\); `medforge serve --forge` makes one"

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from medforge.aggregator.commit import Commit
 from medforge.aggregator.forge import Forge
 from medforge.aggregator.main_branch import MainBranch
-from medforge.aggregator.merge import MethodSettings
+from medforge.aggregator.merge import LISTINGS, MethodSettings
 from medforge.aggregator.server import ForgeServer
 from medforge.base_module import BaseModule
 from medforge.cli import build_app
@@ -301,6 +301,10 @@ class TestCommands:
                 ["serve", "--forge", "FORGE", "--seed", "5"],
                 "was made with seed=0 (not 5); serve it with these settings",
             ),
+            (
+                ["serve", "--forge", "FORGE", "--objective", "reference"],
+                "the published scripts have no objective for mixture output joint",
+            ),
         ],
     )
     def test_mistakes_get_a_sentence(
@@ -313,5 +317,6 @@ class TestCommands:
 
     def test_methods_lists_every_method(self) -> None:
         said = self.say("methods")
-        assert "fusion" in said
-        assert "mixture" in said
+        for name, listing in LISTINGS.items():
+            assert name in said
+            assert all(" + ".join(mode) in said for mode in listing.modes)

@@ -6,6 +6,7 @@ import pytest
 from flwr.app import ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
 
 from medforge.aggregator.main_branch import MainBranch
+from medforge.aggregator.merge import MethodSettings
 from medforge.aggregator.strategy import FusionStrategy, MedForgeStrategy, MixtureStrategy, strategy_for
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
@@ -48,8 +49,23 @@ def test_the_strategy_follows_from_the_forges_method(tmp_path: Path, tiny_base: 
     assert isinstance(strategy(tmp_path / "m", tiny_base, GATED), MixtureStrategy)
     fusion = strategy(tmp_path / "f", tiny_base, FUSION)
     assert isinstance(fusion, FusionStrategy)
-    with pytest.raises(InvalidInput, match=r"MixtureStrategy folds by mixture, but the forge .* was made with fusion"):
+    with pytest.raises(InvalidInput, match=r"make a mixture, but the forge .* folds by fusion, which makes a plugin"):
         MixtureStrategy(fusion.main)
+
+
+@pytest.mark.parametrize(
+    ("method", "kind"),
+    [("factor-average", FusionStrategy), ("lorahub", FusionStrategy), ("model-soup", MixtureStrategy)],
+)
+def test_the_strategy_follows_from_the_item_that_a_method_makes(
+    tmp_path: Path, tiny_base: BaseModule, method: str, kind: type[MedForgeStrategy]
+) -> None:
+    made = strategy_for(open_main(tmp_path, tiny_base, MethodSettings.of(method=method)))
+    assert isinstance(made, kind)
+    for number, branch in enumerate(branches(tiny_base, 2), start=1):
+        arrays, _ = made.aggregate_train(number, [branch_to_message(branch)])
+    assert arrays is not None
+    assert ("coefficients" in arrays) == (kind is MixtureStrategy)
 
 
 @pytest.mark.parametrize("mode", MODES, ids="-".join)

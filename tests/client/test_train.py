@@ -1,6 +1,7 @@
 import json
 from itertools import pairwise
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -13,21 +14,29 @@ from medforge.client.fit import fit_step, learning_rate, make_optimiser, trainab
 from medforge.client.recipes import TINY, TrainRecipe, override, recipe_for
 from medforge.client.train import Epoch, Trained, Training, better, train
 from medforge.errors import BaseMismatch, CorruptFile, InvalidInput, MedForgeError
+from medforge.plugin import PluginKind
 from medforge.progress import Progress
 from tests.client.tasks import TRAIN, make_split, make_task
 from tests.making import make_plugin
 
 
+@pytest.fixture(scope="module", params=get_args(PluginKind))
+def recipe(request: pytest.FixtureRequest) -> TrainRecipe:
+    """The test recipe, for every kind of plugin."""
+    return TRAIN.model_copy(update={"plugin": TRAIN.plugin.model_copy(update={"kind": request.param})})
+
+
 @pytest.fixture(scope="module")
-def trained(tiny_base: BaseModule) -> Trained:
-    return train(tiny_base, make_task(), TRAIN, seed=7)
+def trained(tiny_base: BaseModule, recipe: TrainRecipe) -> Trained:
+    return train(tiny_base, make_task(), recipe, seed=7)
 
 
 def files(result: Trained) -> dict[str, bytes]:
     return result.plugin.files()
 
 
-def test_a_plugin_learns_its_task(tiny_base: BaseModule, trained: Trained) -> None:
+def test_a_plugin_learns_its_task(tiny_base: BaseModule, trained: Trained, recipe: TrainRecipe) -> None:
+    assert trained.plugin.settings.kind == recipe.plugin.kind
     assert trained.best.acc >= 0.9
     assert trained.best.acc > score_base(tiny_base, make_task(), "validation").acc or trained.best.acc == 1
     assert trained.history[-1].train_loss < trained.history[0].train_loss
@@ -58,25 +67,27 @@ def test_frozen_weights_stay_and_get_no_gradient(tiny_base: BaseModule) -> None:
         assert torch.equal(parameter, before[name])
 
 
-def test_equal_seeds_train_equal_bytes_and_others_do_not(tiny_base: BaseModule, trained: Trained) -> None:
+def test_equal_seeds_train_equal_bytes_and_others_do_not(
+    tiny_base: BaseModule, trained: Trained, recipe: TrainRecipe
+) -> None:
     torch.manual_seed(99)  # the caller's own random state must not matter
     state = torch.get_rng_state()
-    assert files(train(tiny_base, make_task(), TRAIN, seed=7)) == files(trained)
+    assert files(train(tiny_base, make_task(), recipe, seed=7)) == files(trained)
     assert torch.equal(torch.get_rng_state(), state)
-    assert files(train(tiny_base, make_task(), TRAIN, seed=8)) != files(trained)
+    assert files(train(tiny_base, make_task(), recipe, seed=8)) != files(trained)
 
 
 def test_training_goes_on_from_a_checkpoint_to_the_same_bytes(
-    tiny_base: BaseModule, trained: Trained, tmp_path: Path
+    tiny_base: BaseModule, trained: Trained, recipe: TrainRecipe, tmp_path: Path
 ) -> None:
     from medforge.client.checkpoint import Checkpoint
 
-    first = Training(tiny_base, make_task(), TRAIN, seed=7)
+    first = Training(tiny_base, make_task(), recipe, seed=7)
     with Progress("training", 2) as bar:
         first.run_epoch(bar)
         first.run_epoch(bar)
     Checkpoint(tmp_path / "checkpoint.safetensors", first.identity()).save(*first.state())
-    continued = train(tiny_base, make_task(), TRAIN, seed=7, checkpoint_dir=tmp_path)
+    continued = train(tiny_base, make_task(), recipe, seed=7, checkpoint_dir=tmp_path)
     assert files(continued) == files(trained)
     assert continued.history == trained.history
 

@@ -1,0 +1,44 @@
+"""The search without gradients of LoRAHub and MedForge."""
+
+import math
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medforge.aggregator.merge.settings import MethodSettings
+
+# what a candidate costs that has no loss: more than any cross-entropy, and still a number for the search
+_OVERFLOW = 1e6
+_DIGITS = 10
+
+
+def search_weights(
+    objective: Callable[[list[float]], float], count: int, settings: MethodSettings, seed: int
+) -> list[float] | None:
+    """Find the weights, ``count`` of them, that minimise an objective; None where it is finite for no candidate.
+
+    nevergrad's Shiwa (which picks Cobyla for two to eight dimensions at the default budget) with ``budget`` evaluations
+    from (start, …, start) within ±bound (Huang et al. 2023, LoRAHub; MedForge 2025). A candidate whose objective is not
+    finite counts as very bad.
+    """
+    usable = False
+
+    def evaluate(values: NDArray[np.float64]) -> float:
+        nonlocal usable
+        value = objective(values.tolist())
+        usable = usable or math.isfinite(value)
+        # where two candidates are equally good, the last bits of a sum must not decide where the search goes next
+        return round(value, _DIGITS) if math.isfinite(value) else _OVERFLOW
+
+    import nevergrad
+
+    # Cobyla runs in a thread of nevergrad's, and that thread tells everybody about a tolerance that nevergrad chose
+    warnings.filterwarnings("ignore", message="COBYLA: Invalid", category=UserWarning)
+    bound = [settings.bound] * count
+    values = nevergrad.p.Array(init=[settings.start] * count, lower=[-b for b in bound], upper=bound)
+    values.random_state = np.random.RandomState(seed % 2**32)
+    optimiser = nevergrad.optimizers.registry["Shiwa"](parametrization=values, budget=settings.budget)
+    found: list[float] = optimiser.minimize(evaluate).value.tolist()
+    return found if usable else None
