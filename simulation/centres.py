@@ -57,3 +57,8 @@ def parse_centres(texts: Sequence[str], known_sources: Sequence[str]) -> tuple[C
                 f"--centre {centre.name}: unknown source {kind!r}; choose one of {', '.join(sorted(known_sources))}."
             )
     return centres
+
+
+def demonstration_recipe(centre: list[str] | None, base: str) -> str | None:
+    """Name the short recipe that the embedded default runs with; None leaves the choice to the base module."""
+    return "demo" if not centre and base == "medforge-tiny" else None

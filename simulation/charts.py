@@ -16,6 +16,7 @@ from medforge.simulation.chart_style import GRID, INK, MUTED, STYLE, colour, mar
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
 
     from medforge.simulation.result import RoundResult, Score
 
@@ -110,24 +111,47 @@ def heat_map(table: NDArray[np.float64], rows: Sequence[str], columns: Sequence[
         bound = float(np.abs(known).max()) or 1.0
         signed = bool((known < 0).any())
         low, high = (-bound, bound) if signed else (0.0, 1.25 * bound)
-        axes.imshow(table, cmap="PuOr_r" if signed else "Blues", vmin=low, vmax=high, aspect="auto")
-        for (row, column), value in np.ndenumerate(table):
-            if np.isfinite(value):
-                ink = "white" if abs(value) > 0.62 * bound else INK
-                axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=ink)
-            else:
-                axes.text(column, row, "–", ha="center", va="center", color=MUTED)
+        paint_cells(axes, table, low, high, written=True)
         axes.set_xticks(range(len(columns)), list(columns))
         axes.set_yticks(range(len(rows)), list(rows))
-        axes.set_xticks(np.arange(-0.5, len(columns)), minor=True)
-        axes.set_yticks(np.arange(-0.5, len(rows)), minor=True)
-        axes.grid(which="minor", color="white", linewidth=3)
-        axes.tick_params(which="both", length=0)
-        for spine in axes.spines.values():
-            spine.set_visible(False)
         axes.set_xlabel(below)
         axes.set_ylabel(beside)
         return svg(figure)
+
+
+def paint_cells(
+    axes: Axes,
+    table: NDArray[np.float64],
+    low: float,
+    high: float,
+    written: bool,
+    size: float = 10,
+    gap: float = 3,
+    strong: float = 0.5,
+) -> AxesImage:
+    """Colour the cells of a table [rows, columns] from `low` to `high`, two-sided where `low` is negative.
+
+    With ``written``, every cell holds its number (NaN a dash) in letters of this size, white on colours beyond the
+    share `strong` of a one-sided scale; `gap` is the white between cells, in points.
+    """
+    rows, columns = table.shape
+    image = axes.imshow(table, cmap="PuOr_r" if low < 0 else "Blues", vmin=low, vmax=high, aspect="auto")
+    for (row, column), value in np.ndenumerate(table):
+        if not written:
+            break
+        if np.isfinite(value):
+            deep = abs(value) > 0.62 * high if low < 0 else value - low > strong * (high - low)
+            ink = "white" if deep else INK
+            axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=ink, size=size)
+        else:
+            axes.text(column, row, "–", ha="center", va="center", color=MUTED, size=size)
+    axes.set_xticks(np.arange(-0.5, columns), minor=True)
+    axes.set_yticks(np.arange(-0.5, rows), minor=True)
+    axes.grid(which="minor", color="white", linewidth=gap)
+    axes.tick_params(which="both", length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    return image
 
 
 def individual_against_merged(

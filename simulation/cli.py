@@ -1,4 +1,4 @@
-"""`medforge simulate`: many centres and one aggregator on this machine."""
+"""The room's commands; `medforge simulate`: many centres and one aggregator on this machine."""
 
 from __future__ import annotations
 
@@ -9,39 +9,35 @@ from typing import Annotated
 
 import typer
 
+from medforge.simulation.benchmark.cli import benchmark
+from medforge.simulation.options import Base, Centres, Changes, Device, Dtype, RecipeName
+
 SOME_DID_NOT_ARRIVE = 3
 
 
 def register(app: typer.Typer) -> None:
-    """Add the room's command."""
+    """Add the room's commands."""
     app.command()(simulate)
+    app.command()(benchmark)
 
 
 def simulate(
-    centre: Annotated[
-        list[str] | None,
-        typer.Option(help="One centre, NAME=SOURCE:PATH; repeat it. None: drawn breast, lung and colon tissue."),
-    ] = None,
+    centre: Centres = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Directory for result, report, forge, workspaces and logs. None: the next free runs/NNN."),
     ] = None,
-    base: Annotated[
-        str, typer.Option(help="Base module: medforge-tiny, ARCH/TAG, ARCH:CHECKPOINT or hf-hub:NAME.")
-    ] = "medforge-tiny",
-    method: Annotated[str, typer.Option(help="Merge method: mixture or fusion.")] = "mixture",
-    level: Annotated[str | None, typer.Option(help="Level of a mixture: output or layer.")] = None,
+    base: Base = "medforge-tiny",
+    method: Annotated[str, typer.Option(help="Merge method; `medforge methods` lists them.")] = "mixture",
+    level: Annotated[str | None, typer.Option(help="What is weighed: output or layer.")] = None,
     coefficients: Annotated[
-        str | None, typer.Option(help="How coefficients are found: gated, joint or sequential.")
+        str | None, typer.Option(help="How coefficients are found. None: as the method does.")
     ] = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option(help="Training and distillation settings: paper, tiny or demo. None: as the base module needs."),
+    objective: Annotated[
+        str | None, typer.Option(help="What a search minimises: cross-entropy (default), or the published reference.")
     ] = None,
-    change: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Change one setting of the recipe, as in train.epochs=5; repeat it."),
-    ] = None,
+    recipe: RecipeName = None,
+    change: Changes = None,
     order: Annotated[str | None, typer.Option(help="Arrival order, as in a,b,c. None: the order of --centre.")] = None,
     arrivals: Annotated[
         str | None,
@@ -52,8 +48,8 @@ def simulate(
         int | None,
         typer.Option(min=1, help="Centres that compute at once. None: one a core; the default's three at once."),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")] = "auto",
-    dtype: Annotated[str, typer.Option(help="Compute dtype: fp32 or bf16.")] = "fp32",
+    device: Device = "auto",
+    dtype: Dtype = "fp32",
     json: Annotated[bool, typer.Option("--json", help="Print result.json on stdout instead of the table.")] = False,
 ) -> None:
     """Run centres and an aggregator as processes on this machine, and report what the merged model can do.
@@ -64,7 +60,7 @@ def simulate(
     from medforge.client.data import sources
     from medforge.client.recipes import override, recipe_for
     from medforge.simulation.arrivals import schedule
-    from medforge.simulation.centres import parse_centres
+    from medforge.simulation.centres import demonstration_recipe, parse_centres
     from medforge.simulation.rundir import next_free
     from medforge.simulation.settings import SimulationSettings
 
@@ -75,7 +71,7 @@ def simulate(
 
     from medforge.aggregator.merge import MethodSettings
 
-    merge = MethodSettings.of(method=method, level=level, coefficients=coefficients, seed=seed)
+    merge = MethodSettings.of(method=method, level=level, coefficients=coefficients, objective=objective, seed=seed)
     settings = SimulationSettings(
         centres=centres,
         schedule=planned,
@@ -84,6 +80,7 @@ def simulate(
         method=merge.method,
         level=merge.level,
         coefficients=merge.coefficients,
+        objective=merge.objective,
         recipe=chosen.name,
         changes=tuple(change or ()),
         seed=seed,
@@ -121,8 +118,3 @@ def simulate(
 def default_jobs(centre: list[str] | None, count: int) -> int:
     """Let one centre compute on each core; the embedded default's small centres share the cores, all at once."""
     return (os.cpu_count() or 1) if centre else count
-
-
-def demonstration_recipe(centre: list[str] | None, base: str) -> str | None:
-    """Name the short recipe that the embedded default runs with; None leaves the choice to the base module."""
-    return "demo" if not centre and base == "medforge-tiny" else None

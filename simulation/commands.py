@@ -20,7 +20,8 @@ def serve_command(settings: SimulationSettings, run: RunDirectory, port: int) ->
         "serve", "--forge", str(run.forge), "--base", settings.base, "--device", settings.device,
         "--dtype", settings.dtype,
         "--method", settings.method, "--level", settings.level, "--coefficients", settings.coefficients,
-        "--seed", str(settings.seed), "--listen", f"127.0.0.1:{port}", "--ready-file", str(run.ready_file),
+        "--objective", settings.objective, "--seed", str(settings.seed),
+        "--listen", f"127.0.0.1:{port}", "--ready-file", str(run.ready_file),
     )  # fmt: skip
 
 

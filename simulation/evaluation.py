@@ -6,7 +6,7 @@ while a core is idle, and once they are exhausted the scores are a matter of add
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from medforge.base import BaseModule, batches
 from medforge.client.data.task import Task
-from medforge.forge_item import ForgeItem, Mixture
+from medforge.forge_item import ForgeItem, FusedPlugin, Mixture
 from medforge.gate import PrototypeGate
 from medforge.metrics import score
 from medforge.mixing import mix
@@ -41,8 +41,9 @@ class Rows:
 class Evaluator:
     """Score plugins and forge items on the test splits of named tasks.
 
-    Each plugin sees each test image at most once, whatever the number of rounds; under a gate it sees only the images
-    that the gate gives it. `forwards` counts images that went through the visual tower.
+    What is kept are embeddings, which belong to no prompts: each plugin sees each test image at most once, whatever
+    the number of rounds and of prompt sets; under a gate it sees only the images that the gate gives it. `forwards`
+    counts images that went through the visual tower.
     """
 
     base: BaseModule
@@ -52,15 +53,11 @@ class Evaluator:
 
     def prepare_base(self, name: str) -> Iterator[None]:
         """Embed a task's test images with the base alone, a batch at a time."""
-        rows = self._of(name, "base", self.base.embed_dim)
-        return self._fill(name, rows, None, self.base.embed)
+        return self._fill(name, "base", dict)
 
     def prepare_plugin(self, name: str, plugin: Plugin, wanted: Tensor | None = None) -> Iterator[None]:
-        """Compute one plugin's class logits on a task's test images (of the mask `wanted` [n]), a batch at a time."""
-        prompts = self.tasks[name].prompts
-        deltas = plugin.deltas(self.base)
-        rows = self._of(name, plugin.digest, len(prompts))
-        return self._fill(name, rows, wanted, lambda x: self.base.logits(self.base.embed(x, deltas), prompts))
+        """Embed a task's test images (of the mask `wanted` [n]) with one plugin, a batch at a time."""
+        return self._fill(name, plugin.digest, lambda: plugin.deltas(self.base), wanted)
 
     def prepare_item(self, name: str, item: ForgeItem) -> Iterator[None]:
         """Compute whatever scoring `item` on this task still needs, a batch at a time."""
@@ -72,66 +69,73 @@ class Evaluator:
         elif isinstance(item, Mixture) and item.level == "output":
             for member in item.members:
                 yield from self.prepare_plugin(name, member.plugin)
+        elif isinstance(item, Mixture):
+            yield from self._fill(name, item.digest, lambda: item.fold(self.base))
+        elif isinstance(item, FusedPlugin):
+            yield from self.prepare_plugin(name, item.plugin)
         else:
-            prompts = self.tasks[name].prompts
-            rows = self._of(name, item.digest, len(prompts))
-            yield from self._fill(name, rows, None, lambda x: item.logits(self.base, x, prompts))
+            raise TypeError(f"no way to embed images under a {type(item).__name__}")
 
-    def score_base(self, name: str) -> Score:
-        """Score the base module alone on a task."""
+    def score_base(self, name: str, prompts: Sequence[str] | None = None) -> Score:
+        """Score the base module alone on a task (see `score_item` for `prompts`)."""
         _exhaust(self.prepare_base(name))
-        return self._score(name, self.base.logits(self._embeddings(name), self.tasks[name].prompts))
+        return self._score(name, self._logits(name, "base", self._prompts(name, prompts)), prompts)
 
-    def score_plugin(self, name: str, plugin: Plugin) -> Score:
-        """Score one plugin on a task."""
+    def score_plugin(self, name: str, plugin: Plugin, prompts: Sequence[str] | None = None) -> Score:
+        """Score one plugin on a task (see `score_item` for `prompts`)."""
         _exhaust(self.prepare_plugin(name, plugin))
-        return self._score(name, self._rows[name, plugin.digest].values)
+        return self._score(name, self._logits(name, plugin.digest, self._prompts(name, prompts)), prompts)
 
-    def score_item(self, name: str, item: ForgeItem) -> Score:
-        """Score a forge item on a task."""
+    def score_item(self, name: str, item: ForgeItem, prompts: Sequence[str] | None = None) -> Score:
+        """Score a forge item on a task.
+
+        The model chooses among `prompts`, which must hold the task's own; without them among the task's own alone.
+        """
         _exhaust(self.prepare_item(name, item))
-        return self._score(name, self._item_logits(name, item))
+        return self._score(name, self._item_logits(name, item, self._prompts(name, prompts)), prompts)
 
     def chosen(self, name: str, gate: PrototypeGate) -> Tensor:
         """Count for each member the images [K] of a task's test split that the gate gives to it."""
         _exhaust(self.prepare_base(name))
         return torch.bincount(self._choice(name, gate), minlength=gate.members)
 
-    def _item_logits(self, name: str, item: ForgeItem) -> Tensor:
-        if isinstance(item, Mixture) and item.gate is not None:
-            outputs = torch.stack([self._rows[name, member.plugin.digest].values for member in item.members])
+    def _item_logits(self, name: str, item: ForgeItem, prompts: Sequence[str]) -> Tensor:
+        if isinstance(item, Mixture) and (item.gate is not None or item.level == "output"):
+            outputs = torch.stack([self._logits(name, member.plugin.digest, prompts) for member in item.members])
+            if item.gate is None:
+                return mix(outputs.softmax(dim=-1), item.coefficients)
             choice = self._choice(name, item.gate)
             return outputs[choice, torch.arange(len(choice))]
-        if isinstance(item, Mixture) and item.level == "output":
-            outputs = torch.stack([self._rows[name, member.plugin.digest].values for member in item.members])
-            return mix(outputs.softmax(dim=-1), item.coefficients)
-        return self._rows[name, item.digest].values
+        return self._logits(name, item.plugin.digest if isinstance(item, FusedPlugin) else item.digest, prompts)
 
-    def _embeddings(self, name: str) -> Tensor:
-        return self._rows[name, "base"].values.to(self.base.device)
+    def _logits(self, name: str, key: str, prompts: Sequence[str]) -> Tensor:
+        return self.base.logits(self._rows[name, key].values.to(self.base.device), prompts).cpu()
 
     def _choice(self, name: str, gate: PrototypeGate) -> Tensor:
-        return gate.choose(self._embeddings(name)).cpu()
-
-    def _of(self, name: str, key: str, width: int) -> Rows:
-        return self._rows.setdefault((name, key), Rows.empty(len(self.tasks[name].test), width))
+        return gate.choose(self._rows[name, "base"].values.to(self.base.device)).cpu()
 
     def _fill(
-        self, name: str, rows: Rows, wanted: Tensor | None, network: Callable[[Tensor], Tensor]
+        self, name: str, key: str, deltas: Callable[[], Mapping[str, Tensor]], wanted: Tensor | None = None
     ) -> Iterator[None]:
+        rows = self._rows.setdefault((name, key), Rows.empty(len(self.tasks[name].test), self.base.embed_dim))
         missing = ~rows.known if wanted is None else wanted & ~rows.known
         places = missing.nonzero().flatten()
+        change = deltas() if len(places) else {}
         for part in (places[cut] for cut in batches(len(places), BATCH)):
             images = self.base.normalise(self.tasks[name].test.images[part])
             with torch.no_grad():
-                rows.values[part] = network(images).float().cpu()
+                rows.values[part] = self.base.embed(images, change).cpu()
             rows.known[part] = True
             self.forwards += len(part)
             yield
 
-    def _score(self, name: str, logits: Tensor) -> Score:
+    def _prompts(self, name: str, prompts: Sequence[str] | None) -> Sequence[str]:
+        return self.tasks[name].prompts if prompts is None else prompts
+
+    def _score(self, name: str, logits: Tensor, prompts: Sequence[str] | None) -> Score:
         task = self.tasks[name]
-        metrics = score(logits, task.test.labels, task.scoring_groups(task.test))
+        places = torch.tensor([self._prompts(name, prompts).index(prompt) for prompt in task.prompts])
+        metrics = score(logits, places[task.test.labels], task.scoring_groups(task.test))
         return Score(acc=metrics.acc, auc=metrics.auc)
 
 

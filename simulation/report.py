@@ -5,15 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
-
-from jinja2 import Environment, StrictUndefined
 
 from medforge.files import write_atomically
 from medforge.simulation import charts
 from medforge.simulation.chart_style import colour
 from medforge.simulation.material import SHOWN_A_CLASS, TaskMaterial
+from medforge.simulation.page import templates
 from medforge.simulation.pictures import data_uri, grid
 from medforge.simulation.result import CentreResult, Score, SimulationResult
 
@@ -192,12 +190,9 @@ def render(result: SimulationResult, materials: Sequence[TaskMaterial], out: Pat
         }
         if result.rounds[-1].routing:
             drawings["routing"] = chart(charts.routing(result.rounds[-1], names), routing_alt(result))
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = templates()
     environment.filters["number"] = number
-    template = environment.from_string(
-        files("medforge.simulation").joinpath("templates/report.html.j2").read_text("utf-8")
-    )
-    return template.render(
+    return environment.get_template("report.html.j2").render(
         result=result,
         verdict=verdict(result),
         names=names,

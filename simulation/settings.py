@@ -28,6 +28,7 @@ class SimulationSettings(BaseModel):
     method: str
     level: str
     coefficients: str
+    objective: str = "cross-entropy"
     recipe: str
     changes: tuple[str, ...]
     seed: int
@@ -50,7 +51,7 @@ class SimulationSettings(BaseModel):
         for centre in self.centres:
             words += ["--centre", f"{centre.name}={centre.source}"]
         words += ["--arrivals", self.arrivals] if self.arrivals else ["--order", ",".join(self.order)]
-        for name in ("base", "method", "level", "coefficients", "recipe", "seed", "device", "dtype"):
+        for name in ("base", "method", "level", "coefficients", "objective", "recipe", "seed", "device", "dtype"):
             words += [f"--{name}", str(getattr(self, name))]
         for change in self.changes:
             words += ["--set", change]

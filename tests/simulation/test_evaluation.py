@@ -101,3 +101,18 @@ def test_steps_taken_one_by_one_give_the_same_scores(tiny_base: BaseModule, task
     seen = stepped.forwards
     assert stepped.score_item("a", item) == Evaluator(tiny_base, tasks).score_item("a", item)
     assert stepped.forwards == seen
+
+
+def test_on_the_union_of_prompts_the_model_must_name_task_and_class(
+    tiny_base: BaseModule, tasks: dict[str, Task]
+) -> None:
+    union = (*tasks["a"].prompts, *tasks["b"].prompts)
+    for item in items(tiny_base).values():
+        evaluator, task = Evaluator(tiny_base, tasks), tasks["b"]
+        images = tiny_base.normalise(task.test.images[:])
+        wanted = score(item.logits(tiny_base, images, union), task.test.labels + 2, task.scoring_groups(task.test))
+        found = evaluator.score_item("b", item, union)
+        assert found.acc == pytest.approx(wanted.acc, abs=1e-9)
+        seen = evaluator.forwards
+        evaluator.score_item("b", item)
+        assert evaluator.forwards == seen

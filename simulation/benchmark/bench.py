@@ -1,0 +1,114 @@
+"""What every job of a benchmark works with: settings, base module, tasks, recipes and stored artefacts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property, lru_cache
+
+from medforge.aggregator.probabilities import ProbabilityCache
+from medforge.base import BaseModule, load_base
+from medforge.client.data import open_task
+from medforge.client.data.task import Task
+from medforge.client.recipes import Recipe, override, recipe_for, with_method
+from medforge.forge_item import ForgeItem
+from medforge.plugin import Plugin, PluginKind
+from medforge.simulation.benchmark.result import TaskScore
+from medforge.simulation.benchmark.settings import BenchmarkSettings
+from medforge.simulation.benchmark.store import Store
+from medforge.simulation.evaluation import Evaluator
+
+Facts = dict[str, object]
+
+
+@dataclass(eq=False)
+class Bench:
+    """Hold one process's base module and open tasks; both are loaded when first needed."""
+
+    settings: BenchmarkSettings
+    store: Store
+    _evaluators: dict[int, Evaluator] = field(default_factory=dict)
+
+    @cached_property
+    def base(self) -> BaseModule:
+        """Load the base module."""
+        return load_base(self.settings.base, self.settings.device, self.settings.dtype)
+
+    @cached_property
+    def probabilities(self) -> ProbabilityCache:
+        """The class probabilities on distilled images, shared by all merges and all processes."""
+        return ProbabilityCache(self.base, self.store.cache / "probabilities")
+
+    @cached_property
+    def union(self) -> tuple[str, ...]:
+        """The prompts of all tasks, each once."""
+        prompts = (prompt for name in self.settings.names for prompt in self.task(name, self.settings.seeds[0]).prompts)
+        return tuple(dict.fromkeys(prompts))
+
+    @property
+    def union_facts(self) -> list[str]:
+        """Say what the union of prompts depends on."""
+        return [centre.source for centre in self.settings.centres]
+
+    def facts(self, name: str, seed: int) -> Facts:
+        """Say what everything made for a task under a seed depends on."""
+        return {
+            "task": name,
+            "source": self.settings.source(name),
+            "seed": seed,
+            "base": self.base.fingerprint,
+            "dtype": self.settings.dtype,
+        }
+
+    def recipe(self, kind: PluginKind = "lora", distillation: str = "dm-dsa") -> Recipe:
+        """The recipe for a plugin kind and a distillation method; what the user changed comes last."""
+        return self._recipe(kind, distillation)
+
+    @cached_property
+    def _recipe(self) -> Callable[[PluginKind, str], Recipe]:
+        return cache(self._make_recipe)
+
+    def _make_recipe(self, kind: PluginKind, distillation: str) -> Recipe:
+        chosen = recipe_for(self.settings.base, self.settings.recipe)
+        # only where it differs: a recipe may have settings of its own for its own method
+        if distillation != chosen.distill.method:
+            chosen = with_method(chosen, distillation)
+        plugin = chosen.train.plugin.model_copy(update={"kind": kind})
+        chosen = chosen.model_copy(update={"train": chosen.train.model_copy(update={"plugin": plugin})})
+        return override(chosen, self.settings.changes)
+
+    def task(self, name: str, seed: int) -> Task:
+        """Open a task with the splits of a seed."""
+        return self._open(name, seed)
+
+    @cached_property
+    def _open(self) -> Callable[[str, int], Task]:
+        def open_named(name: str, seed: int) -> Task:
+            return open_task(self.settings.source(name), self.base.image_size, seed, self.store.cache / "pixels")
+
+        return lru_cache(maxsize=2 * len(self.settings.centres))(open_named)
+
+    def score_item(self, item: ForgeItem, names: tuple[str, ...], seed: int) -> dict[str, TaskScore]:
+        """Score a merged model on tasks: among each task's own prompts, and among all tasks' prompts."""
+        evaluator = self._evaluator(seed)
+        return {
+            name: TaskScore(own=evaluator.score_item(name, item), union=evaluator.score_item(name, item, self.union))
+            for name in names
+        }
+
+    def score_plugin(self, plugin: Plugin | None, name: str, seed: int) -> TaskScore:
+        """Score one plugin, or the base module alone, on a task."""
+        evaluator = self._evaluator(seed)
+        if plugin is None:
+            return TaskScore(own=evaluator.score_base(name), union=evaluator.score_base(name, self.union))
+        return TaskScore(
+            own=evaluator.score_plugin(name, plugin), union=evaluator.score_plugin(name, plugin, self.union)
+        )
+
+    def _evaluator(self, seed: int) -> Evaluator:
+        if seed not in self._evaluators:
+            # one seed at a time: what is kept grows with every plugin scored
+            self._evaluators.clear()
+            tasks: Mapping[str, Task] = {name: self.task(name, seed) for name in self.settings.names}
+            self._evaluators[seed] = Evaluator(self.base, tasks)
+        return self._evaluators[seed]

@@ -1,0 +1,78 @@
+"""`medforge benchmark`: the paper's experiments on any centres."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from medforge.simulation.benchmark.settings import BenchmarkSettings, Experiment, parse_seeds
+from medforge.simulation.options import Base, Centres, Changes, Device, Dtype, RecipeName
+
+
+def benchmark(
+    experiment: Annotated[
+        Experiment,
+        typer.Argument(
+            help="table1: merge methods; orders: every merge order; table3: distillation methods; table4: DoRA; "
+            "figure5: real and distilled images in the plane."
+        ),
+    ],
+    centre: Centres = None,
+    out: Annotated[
+        Path, typer.Option(help="Directory of artefacts, results and report; every experiment may share it.")
+    ] = Path("runs/benchmark"),
+    seeds: Annotated[str, typer.Option(help="Seeds, each with its own splits, plugins and distilled data.")] = "0,1,2",
+    base: Base = "medforge-tiny",
+    recipe: RecipeName = None,
+    change: Changes = None,
+    most_orders: Annotated[
+        int, typer.Option(min=1, help="orders: run all of them where there are no more, else that many drawn ones.")
+    ] = 120,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes that compute at once. None: one a core.")] = None,
+    device: Device = "auto",
+    dtype: Dtype = "fp32",
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON instead of tables.")] = False,
+) -> None:
+    """Rebuild a table or figure of the paper on your own centres, beside the paper's numbers.
+
+    Plugins and distilled datasets are made once per task, seed, plugin kind and distillation method, and serve every
+    experiment in the same directory. Give the same command again to go on with one that was stopped.
+    """
+    from medforge.client.data import sources
+    from medforge.client.recipes import override, recipe_for
+    from medforge.simulation.centres import demonstration_recipe, parse_centres
+
+    centres = parse_centres(centre or [], list(sources()))
+    chosen = recipe_for(base, recipe or demonstration_recipe(centre, base))
+    override(chosen, change or [])
+    settings = BenchmarkSettings(
+        centres=centres,
+        seeds=parse_seeds(seeds),
+        base=base,
+        recipe=chosen.name,
+        changes=tuple(change or ()),
+        most_orders=most_orders,
+        device=device,
+        dtype=dtype,
+    )
+
+    from medforge.simulation.benchmark.run import run_experiment
+
+    result = run_experiment(settings, experiment, out, jobs or os.cpu_count() or 1)
+    if json:
+        typer.echo(result.model_dump_json(indent=1))
+        return
+
+    from rich.console import Console
+
+    from medforge.simulation.benchmark.tables import draw
+
+    console = Console(highlight=False)
+    for table in draw(result):
+        console.print(table)
+    for note in (*result.notes, *result.provenance.warnings):
+        console.print(note, style="dim", markup=False)
+    console.print(f"report: {out / 'report.html'}", soft_wrap=True, markup=False)

@@ -1,0 +1,57 @@
+"""A result as tidy CSV: one value a row, every digit of it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+
+from medforge.simulation.benchmark.result import FigureResult, OrdersResult, Result, Row, TaskScore
+
+SCORES = ("experiment", "method", "seed", "order", "round", "task", "measure", "value")
+POINTS = ("experiment", "task", "prompt", "kind", "x", "y")
+STEP = ">"
+
+
+def csv_of(result: Result) -> str:
+    """Write a result as CSV with a head line.
+
+    Scores: one row a method, seed, task and measure (own_acc, own_auc, union_acc, union_auc). ``order`` (names joined
+    by ">") and ``round`` (1 after the first arrival) are empty except for merge orders. Figures: one row a point.
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    if isinstance(result, FigureResult):
+        writer.writerow(POINTS)
+        for point in result.points:
+            kind = "distilled" if point.distilled else "real"
+            writer.writerow((result.experiment, point.task, point.prompt, kind, repr(point.x), repr(point.y)))
+        return buffer.getvalue()
+    writer.writerow(SCORES)
+    rows = (result.individual,) if isinstance(result, OrdersResult) else result.rows
+    for row in rows:
+        writer.writerows((result.experiment, *line) for line in _of_row(row))
+    if isinstance(result, OrdersResult):
+        writer.writerows((result.experiment, *line) for line in _of_orders(result))
+    return buffer.getvalue()
+
+
+def _of_row(row: Row) -> Iterator[tuple[str, ...]]:
+    for seed, scores in row.seeds.items():
+        for task, measure, value in _values(scores):
+            yield row.key, seed, "", "", task, measure, value
+
+
+def _of_orders(result: OrdersResult) -> Iterator[tuple[str, ...]]:
+    for method in result.methods:
+        for run in method.runs:
+            for place, scores in enumerate(run.rounds, start=1):
+                for task, measure, value in _values(scores):
+                    yield method.key, str(run.seed), STEP.join(run.order), str(place), task, measure, value
+
+
+def _values(scores: Mapping[str, TaskScore]) -> Iterator[tuple[str, str, str]]:
+    for task, score in scores.items():
+        for name, among in (("own", score.own), ("union", score.union)):
+            yield task, f"{name}_acc", repr(among.acc)
+            yield task, f"{name}_auc", repr(among.auc)

@@ -1,0 +1,158 @@
+"""Tables 1, 3 and 4 of the paper."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from medforge.plugin import PluginKind
+from medforge.simulation.benchmark import paper
+from medforge.simulation.benchmark.artefacts import Job
+from medforge.simulation.benchmark.bench import Bench
+from medforge.simulation.benchmark.experiments import Plan
+from medforge.simulation.benchmark.methods import (
+    FACTOR_AVERAGE,
+    FUSION,
+    FUSION_REFERENCE,
+    GATED,
+    JOINT,
+    LAYER_JOINT,
+    LAYER_SEQUENTIAL,
+    LORAHUB,
+    LORAHUB_RAW,
+    MODEL_SOUP,
+    SEQUENTIAL,
+    SEQUENTIAL_REFERENCE,
+    Merger,
+)
+from medforge.simulation.benchmark.provenance import provenance
+from medforge.simulation.benchmark.result import Row, TableResult
+from medforge.simulation.benchmark.rows import RowPlan, base_alone, distilled_only, merged, single_task
+from medforge.simulation.benchmark.settings import BenchmarkSettings, Experiment
+
+BUDGET_NOTE = (
+    "Every searched method has the same budget (40 evaluations, bounds ±1.5, L1 0.05·mean|w|) and the same artefacts; "
+    "merges are in the order of the centres."
+)
+OBJECTIVE_NOTE = (
+    "Reference objective: the published scripts' (softmaxed outputs into cross-entropy, composed weights that are not "
+    "normalised, L1 on the composed weights); all other rows use cross-entropy on the merged model's probabilities."
+)
+PAPER_NOTE = (
+    "The paper's numbers are of ViT-B/16 CLIP on its own splits; they stand beside ours where the data set is one of "
+    "its, and its average where it has the method."
+)
+UNION_NOTE = "Union: the model chooses among the prompts of all tasks, so it must name the organ and the class at once."
+
+
+class PaperTable(Plan):
+    """Rebuild a table that is a list of rows."""
+
+    title: str
+    notes: tuple[str, ...]
+
+    @abstractmethod
+    def plans(self) -> Sequence[RowPlan]:
+        """List the table's rows."""
+
+    @abstractmethod
+    def beside(self, row: Row, settings: BenchmarkSettings) -> Row:
+        """Put the paper's numbers beside a row."""
+
+    def jobs(self, settings: BenchmarkSettings) -> list[Job]:
+        """List the jobs, seed by seed, so that the first seed's numbers are whole early."""
+        return [job for seed in settings.seeds for plan in self.plans() for job in plan.jobs(settings, seed)]
+
+    def collect(self, bench: Bench, out: Path) -> TableResult:
+        """Read every row."""
+        return TableResult(
+            experiment=self.experiment.value,
+            title=self.title,
+            rows=tuple(self.beside(plan.row(bench), bench.settings) for plan in self.plans()),
+            notes=self.notes,
+            provenance=provenance(bench, self.experiment, self.jobs(bench.settings), out),
+        )
+
+
+class Table1(PaperTable):
+    """Methods: upper bounds, baselines, the paper's two merges, ours, and the reference objective."""
+
+    experiment = Experiment.TABLE1
+    title = "Table 1: merge methods"
+    notes = (BUDGET_NOTE, OBJECTIVE_NOTE, UNION_NOTE, PAPER_NOTE)
+
+    def plans(self) -> Sequence[RowPlan]:
+        """List the rows."""
+        mergers: tuple[Merger, ...] = (
+            MODEL_SOUP, FACTOR_AVERAGE, LORAHUB_RAW, LORAHUB, FUSION, SEQUENTIAL, JOINT, GATED, LAYER_SEQUENTIAL,
+            LAYER_JOINT, FUSION_REFERENCE, SEQUENTIAL_REFERENCE,
+        )  # fmt: skip
+        return (base_alone(), single_task(), distilled_only(), *(merged(merger) for merger in mergers))
+
+    def beside(self, row: Row, settings: BenchmarkSettings) -> Row:
+        """Add the paper's scores of the data sets that are the paper's, and its average."""
+        theirs = paper.table1(row.key)
+        sources = {name: settings.source(name).partition(":")[0] for name in settings.names}
+        same = {name: paper.DATA_SETS[kind] for name, kind in sources.items() if kind in paper.DATA_SETS}
+        beside = {name: theirs[data_set] for name, data_set in same.items() if theirs}
+        return row.model_copy(update={"paper": beside, "paper_mean": theirs.get(paper.AVERAGE)})
+
+
+class Table3(PaperTable):
+    """Distillation methods."""
+
+    experiment = Experiment.TABLE3
+    title = "Table 3: distillation methods"
+    notes = (
+        "DC-DSA matches gradients of the plugin's factors (the base is frozen).",
+        BUDGET_NOTE,
+        UNION_NOTE,
+        PAPER_NOTE,
+    )
+    distillations = (("dc-dsa", "DC-DSA"), ("dm-dsa", "DM-DSA"), ("dm", "DM"))
+
+    def plans(self) -> list[RowPlan]:
+        """List the rows, a few for each distillation method."""
+        return [
+            replace(plan, key=f"{method}/{plan.key}", label=f"{name}: {plan.label}")
+            for method, name in self.distillations
+            for plan in (
+                distilled_only(method),
+                *(merged(merger, method) for merger in (FUSION, SEQUENTIAL, JOINT, GATED)),
+            )
+        ]
+
+    def beside(self, row: Row, settings: BenchmarkSettings) -> Row:
+        """Add the paper's average."""
+        method, _, key = row.key.partition("/")
+        return row.model_copy(update={"paper_mean": paper.table3(key, method)})
+
+
+class Table4(PaperTable):
+    """DoRA plugins in place of LoRA."""
+
+    experiment = Experiment.TABLE4
+    title = "Table 4: DoRA plugins"
+    kind: PluginKind = "dora"
+    notes = (
+        "Distilled datasets are those of Table 1: they depend on no plugin. A DoRA's magnitude is fused by its "
+        "difference from the frozen weight's row lengths, so that one plugin at weight 1 is the identity.",
+        BUDGET_NOTE,
+        UNION_NOTE,
+        PAPER_NOTE,
+    )
+
+    def plans(self) -> Sequence[RowPlan]:
+        """List the rows."""
+        mergers = (MODEL_SOUP, FACTOR_AVERAGE, LORAHUB_RAW, LORAHUB, FUSION, SEQUENTIAL, JOINT, GATED)
+        return (
+            single_task(self.kind),
+            distilled_only(kind=self.kind),
+            *(merged(merger, kind=self.kind) for merger in mergers),
+        )
+
+    def beside(self, row: Row, settings: BenchmarkSettings) -> Row:
+        """Add the paper's average."""
+        return row.model_copy(update={"paper_mean": paper.table4(row.key)})

@@ -1,0 +1,49 @@
+"""One experiment from settings to result files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from medforge.files import write_atomically
+from medforge.simulation.benchmark.bench import Bench
+from medforge.simulation.benchmark.csv_text import csv_of
+from medforge.simulation.benchmark.experiments import plan_for
+from medforge.simulation.benchmark.pool import run_jobs
+from medforge.simulation.benchmark.report import pictures, write_report
+from medforge.simulation.benchmark.result import Result, load_result, save_result
+from medforge.simulation.benchmark.settings import BenchmarkSettings, Experiment
+from medforge.simulation.benchmark.store import Store
+from medforge.simulation.benchmark.view import View
+
+RESULTS = "results"
+
+
+def run_experiment(settings: BenchmarkSettings, experiment: Experiment, out: Path, jobs: int) -> Result:
+    """Compute what the experiment needs and is not there yet, and write its result beside those of other experiments.
+
+    ``out`` gets ``results/EXPERIMENT.json`` and ``.csv``, pictures, and ``report.html`` with a page for every result
+    that is there. Raises MedForgeError with the sentence of the first job that fails; what is done stays done.
+    """
+    store = Store(out)
+    with store.locked():
+        bench = Bench(settings, store)
+        plan = plan_for(experiment)
+        with View(bench) as view:
+            run_jobs(plan.jobs(settings), bench, jobs, view.show)
+        result = plan.collect(bench, out)
+        directory = out / RESULTS
+        save_result(result, directory / f"{experiment.value}.json")
+        write_atomically(directory / f"{experiment.value}.csv", csv_of(result).encode())
+        for name, picture in pictures(result).items():
+            write_atomically(directory / name, picture)
+        write_report(out, list(results_in(directory)))
+    return result
+
+
+def results_in(directory: Path) -> Iterator[Result]:
+    """Read every result that a directory holds, in the paper's order."""
+    for experiment in Experiment:
+        path = directory / f"{experiment.value}.json"
+        if path.exists():
+            yield load_result(path)

@@ -1,0 +1,70 @@
+"""What a benchmark is run on."""
+
+from __future__ import annotations
+
+import shlex
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from medforge.errors import InvalidInput
+from medforge.simulation.centres import Centre
+
+
+class Experiment(StrEnum):
+    """Name the experiments."""
+
+    TABLE1 = "table1"
+    ORDERS = "orders"
+    TABLE3 = "table3"
+    TABLE4 = "table4"
+    FIGURE5 = "figure5"
+
+
+class BenchmarkSettings(BaseModel):
+    """Fix what a benchmark computes: equal settings on one machine give equal numbers.
+
+    ``centres`` are in merge order. ``most_orders`` bounds the orders of the experiment ``orders``: all of them where
+    there are no more, else that many drawn from the first seed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    centres: tuple[Centre, ...]
+    seeds: tuple[int, ...] = (0, 1, 2)
+    base: str = "medforge-tiny"
+    recipe: str = "tiny"
+    changes: tuple[str, ...] = ()
+    most_orders: int = 120
+    device: str = "auto"
+    dtype: str = "fp32"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The centres' names, in merge order."""
+        return tuple(centre.name for centre in self.centres)
+
+    def source(self, name: str) -> str:
+        """The source of a centre's images."""
+        return next(centre.source for centre in self.centres if centre.name == name)
+
+    def command(self, experiment: Experiment, out: Path) -> str:
+        """Write the command that runs this again."""
+        words = ["medforge", "benchmark", experiment.value]
+        for centre in self.centres:
+            words += ["--centre", f"{centre.name}={centre.source}"]
+        words += ["--seeds", ",".join(map(str, self.seeds)), "--base", self.base, "--recipe", self.recipe]
+        for change in self.changes:
+            words += ["--set", change]
+        if experiment is Experiment.ORDERS:
+            words += ["--most-orders", str(self.most_orders)]
+        return shlex.join([*words, "--device", self.device, "--dtype", self.dtype, "--out", str(out)])
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Read `--seeds 0,1,2`. Raises InvalidInput unless it lists different whole numbers, none negative."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts) or len(set(map(int, parts))) != len(parts):
+        raise InvalidInput(f"--seeds {text!r} cannot be used; list different seeds, as in 0,1,2.")
+    return tuple(map(int, parts))

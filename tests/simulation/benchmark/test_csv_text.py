@@ -1,0 +1,67 @@
+import csv
+import io
+import itertools
+
+from medforge.simulation.benchmark.csv_text import csv_of
+from medforge.simulation.benchmark.result import Result
+from tests.simulation.benchmark.results import figure, orders_result, table
+
+
+def read(result: Result) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(csv_of(result))))
+
+
+def test_a_table_comes_back_number_for_number() -> None:
+    result = table()
+    found = {(r["method"], r["seed"], r["task"], r["measure"]): float(r["value"]) for r in read(result)}
+    expected = {}
+    for row in result.rows:
+        for seed, tasks in row.seeds.items():
+            for task, score in tasks.items():
+                expected[row.key, seed, task, "own_acc"] = score.own.acc
+                expected[row.key, seed, task, "own_auc"] = score.own.auc
+                expected[row.key, seed, task, "union_acc"] = score.union.acc
+                expected[row.key, seed, task, "union_auc"] = score.union.auc
+    assert found == expected
+    assert {(r["experiment"], r["order"], r["round"]) for r in read(result)} == {("table1", "", "")}
+
+
+def test_orders_come_back_round_by_round() -> None:
+    result = orders_result(list(itertools.permutations(("colon", "lung", "brain"))))
+    lines = [line for line in read(result) if line["order"]]
+    found = {
+        (r["method"], int(r["seed"]), tuple(r["order"].split(">")), int(r["round"]), r["task"]): float(r["value"])
+        for r in lines
+        if r["measure"] == "own_acc"
+    }
+    expected = {
+        (method.key, run.seed, run.order, place, task): score.own.acc
+        for method in result.methods
+        for run in method.runs
+        for place, scores in enumerate(run.rounds, start=1)
+        for task, score in scores.items()
+    }
+    assert found == expected
+    assert len(lines) == 4 * len(expected)
+
+
+def test_orders_hold_the_single_task_plugins_to_compare_with() -> None:
+    alone = [line for line in read(orders_result([("a", "b")])) if not line["order"]]
+    assert {line["method"] for line in alone} == {"single-task"}
+    assert {float(line["value"]) for line in alone if line["measure"] == "own_acc"} == {0.875}
+
+
+def test_no_digit_is_lost() -> None:
+    result = table()
+    third = 1 / 3
+    row = result.rows[0]
+    score = row.seeds["0"]["lung"]
+    exact = score.model_copy(update={"own": score.own.model_copy(update={"acc": third})})
+    changed = row.model_copy(update={"seeds": {"0": {"lung": exact}}})
+    assert float(read(result.model_copy(update={"rows": (changed,)}))[0]["value"]) == third
+
+
+def test_a_figure_comes_back_point_for_point() -> None:
+    result = figure()
+    found = [(r["task"], r["prompt"], r["kind"], float(r["x"]), float(r["y"])) for r in read(result)]
+    assert found == [(p.task, p.prompt, "distilled" if p.distilled else "real", p.x, p.y) for p in result.points]
