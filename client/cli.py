@@ -27,6 +27,7 @@ Base = Annotated[
 RecipeName = Annotated[
     str | None, typer.Option("--recipe", help="tiny, paper or demo. Default: tiny for medforge-tiny, else paper.")
 ]
+Method = Annotated[str | None, typer.Option(help="How images are distilled: dm-dsa (default), dm or dc-dsa.")]
 Changes = Annotated[
     list[str] | None, typer.Option("--set", help="Change a recipe setting, e.g. train.lr=0.01 or distill.ipc=10.")
 ]
@@ -53,6 +54,7 @@ def train(
     task: TaskName = None,
     base: Base = None,
     recipe: RecipeName = None,
+    method: Method = None,
     changes: Changes = None,
     epochs: Epochs = None,
     seed: Seed = None,
@@ -61,14 +63,29 @@ def train(
     threads: Threads = None,
 ) -> None:
     """Train a plugin on the centre's images; continues where a killed run stopped."""
-    work = _begin(workspace, source, contributor, task, base, recipe, changes, epochs, seed, device, dtype, threads)
+    given = _given(source, contributor, task, base, seed, dtype)
+    work = _begin(workspace, given, recipe, method, changes, epochs, device, threads)
     with work.workspace.locked():
         _say_trained(work.train())
 
 
-def distill(workspace: Directory, device: Device = "auto", threads: Threads = None) -> None:
+def distill(
+    workspace: Directory,
+    source: Source = None,
+    contributor: Contributor = None,
+    task: TaskName = None,
+    base: Base = None,
+    recipe: RecipeName = None,
+    method: Method = None,
+    changes: Changes = None,
+    seed: Seed = None,
+    device: Device = "auto",
+    dtype: Dtype = None,
+    threads: Threads = None,
+) -> None:
     """Learn the distilled dataset that stands in for the centre's images; continues where a killed run stopped."""
-    work = _resume(workspace, device, threads)
+    given = _given(source, contributor, task, base, seed, dtype)
+    work = _begin(workspace, given, recipe, method, changes, None, device, threads)
     with work.workspace.locked():
         _say_distilled(work.distill())
 
@@ -117,6 +134,7 @@ def contribute(
     task: TaskName = None,
     base: Base = None,
     recipe: RecipeName = None,
+    method: Method = None,
     changes: Changes = None,
     epochs: Epochs = None,
     seed: Seed = None,
@@ -127,7 +145,8 @@ def contribute(
     """Train, distil, commit and push in one go; run it again after any interruption and it goes on."""
     if (at is None) != no_push:
         raise InvalidInput("Say where to push with --at HOST:PORT, or stop after the commit with --no-push.")
-    work = _begin(workspace, source, contributor, task, base, recipe, changes, epochs, seed, device, dtype, threads)
+    given = _given(source, contributor, task, base, seed, dtype)
+    work = _begin(workspace, given, recipe, method, changes, epochs, device, threads)
     with work.workspace.locked():
         _say_trained(work.train())
         _say_distilled(work.distill())
@@ -163,28 +182,30 @@ def evaluate(
         )
 
 
+def _given(
+    source: str | None, contributor: str | None, task: str | None, base: str | None, seed: int | None, dtype: str | None
+) -> dict[str, object]:
+    """Name the settings that were given."""
+    given = {"source": source, "contributor": contributor, "task": task, "base": base, "seed": seed, "dtype": dtype}
+    return {name: value for name, value in given.items() if value is not None}
+
+
 def _begin(
     directory: Path,
-    source: str | None,
-    contributor: str | None,
-    task: str | None,
-    base: str | None,
+    given: dict[str, object],
     recipe: str | None,
+    method: str | None,
     changes: list[str] | None,
     epochs: int | None,
-    seed: int | None,
     device: str,
-    dtype: str | None,
     threads: int | None,
 ) -> Work:
     """Open the workspace, or begin it, with the options that were given."""
     from medforge.client.work import Work, open_workspace
 
     _use_threads(threads)
-    given = {"source": source, "contributor": contributor, "task": task, "base": base, "seed": seed, "dtype": dtype}
     set_epochs = [] if epochs is None else [f"train.epochs={epochs}", "train.max_steps=none"]
-    named = {name: value for name, value in given.items() if value is not None}
-    return Work(open_workspace(directory, named, recipe, [*(changes or []), *set_epochs]), device)
+    return Work(open_workspace(directory, given, recipe, [*(changes or []), *set_epochs], method), device)
 
 
 def _resume(directory: Path, device: str, threads: int | None) -> Work:

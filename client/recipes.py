@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from medforge.errors import InvalidInput
 from medforge.plugin import PluginSettings
@@ -59,17 +60,30 @@ class DsaRanges(_Settings):
     rotate: float = Field(15.0, ge=0, le=180, description="degrees")
 
 
+DistillMethod = Literal["dm-dsa", "dm", "dc-dsa"]
+
+
 class DistillRecipe(_Settings):
     """Say how a distilled dataset is learned. Defaults are the MedForge paper's and its public scripts'."""
 
-    method: str = "dm-dsa"
+    method: DistillMethod = "dm-dsa"
     ipc: int = Field(20, ge=1, description="learned images per class")
     steps: int = Field(5000, ge=1)
+    start: Literal["noise", "texture"] = Field(
+        "noise", description="white noise, or noise with the mean and the power spectrum of all training images"
+    )
     noise: float = Field(
-        1.0, gt=0, description="standard deviation of the noise S starts from, in the base's normalised space"
+        1.0,
+        gt=0,
+        description="strength of what S starts from: the white noise's standard deviation in the base's normalised "
+        "space, or the texture's over the training images' own",
     )
     real_batch: int = Field(256, ge=1, description="real images per class and step")
+    control_variate: bool = Field(
+        False, description="distribution matching: correct a batch's real means by the bare base's, for all real images"
+    )
     pixel_lr: float = Field(10.0, gt=0)
+    pixel_schedule: Literal["constant", "cosine"] = "constant"
     pixel_momentum: float = Field(0.5, ge=0, lt=1)
     clamp_each_step: bool = Field(False, description="keep pixels valid at every step, not only at the end")
     strategy: str = "color_crop_cutout_flip_scale_rotate"
@@ -78,11 +92,42 @@ class DistillRecipe(_Settings):
     extractor_scale: float = Field(
         0.05, ge=0, description="norm of the random plugin's weight change over the frozen weight's, at each site"
     )
+    own_plugin_every: int = Field(
+        0, ge=0, description="every how many steps the extractor carries the centre's own trained plugin; 0 = never"
+    )
+    outer: int | None = Field(
+        None, ge=1, description="dc-dsa: pixel updates per step, each with a network trained further; none = by ipc"
+    )
+    inner: int | None = Field(
+        None, ge=0, description="dc-dsa: network updates between two pixel updates; none = by ipc"
+    )
+    network_lr: float = Field(0.01, gt=0, description="dc-dsa: rate of the network's plain SGD")
     checkpoint_every: int = Field(100, ge=1)
     candidates: int = Field(4, ge=1, description="evenly spaced steps at which S is scored on validation")
     score: TrainRecipe = TrainRecipe()
     score_steps: int = Field(1000, ge=1, description="iterations of the fresh plugin that scores S")
     score_augment: bool = Field(True, description="augment S by one DSA operation per iteration while scoring it")
+
+    @model_validator(mode="after")
+    def _gradients_of_untrained_networks(self) -> DistillRecipe:
+        if self.method == "dc-dsa" and self.own_plugin_every:
+            raise ValueError("dc-dsa distils without the centre's own plugin, so own_plugin_every must be 0")
+        return self
+
+    def pixel_rate(self, step: int) -> float:
+        """Return the pixel rate of step 0 … steps−1; "cosine" falls from `pixel_lr` towards 0."""
+        if self.pixel_schedule == "constant":
+            return self.pixel_lr
+        return self.pixel_lr * 0.5 * (1 + math.cos(math.pi * step / self.steps))
+
+    @property
+    def loops(self) -> tuple[int, int]:
+        """The outer and inner loops of gradient matching; where not set, those published for the nearest ipc.
+
+        Zhao et al. (ICLR 2021): (1, 1) for 1 image a class, (10, 50) for 10, (50, 10) for 50.
+        """
+        outer, inner = (1, 1) if self.ipc <= 5 else (10, 50) if self.ipc <= 30 else (50, 10)
+        return self.outer or outer, inner if self.inner is None else self.inner
 
 
 class Recipe(_Settings):
@@ -109,23 +154,30 @@ _TINY_TRAIN = TrainRecipe(
 )
 
 # Chosen on the validation splits of real images (LC25000 lung and colon, brain MRI, PneumoniaMNIST) with medforge-tiny.
-# Large pixel rates from full noise leave S further from the real class means than these are from each other: after 120
-# steps on PneumoniaMNIST ‖mean S − mean T‖² is 74 and 112 at rate 50, and 10 and 9 at rate 1 clamped from noise 0.2,
-# where the two real class means are 11 apart.
+# Few steps from white noise leave S further from the real class means than these are from each other: for brain MRI
+# ‖mean S − mean T‖² was 65–88 after 150 steps, where the real class means are 3–18 apart, and a plugin trained on S
+# did not beat chance. From a texture with a falling rate it is 12–23 after 120 steps; the small real batch, corrected
+# by the control variate, pays for the longer training of the plugin that scores S. The own plugin at every third step
+# costs plugins trained on S alone .03 to .1 of accuracy, and gains the searched merges .07 to .15: without it the
+# centre's own plugin told the classes of its learned chest images no better than chance.
 TINY = Recipe(
     name="tiny",
     train=_TINY_TRAIN,
     distill=DistillRecipe(
         ipc=10,
         steps=150,
-        noise=0.2,
-        real_batch=32,
+        start="texture",
+        noise=0.5,
+        real_batch=8,
+        control_variate=True,
         pixel_lr=1.0,
+        pixel_schedule="cosine",
         clamp_each_step=True,
+        own_plugin_every=3,
         checkpoint_every=25,
         candidates=2,
         score=_TINY_TRAIN.model_copy(update={"batch": 16, "lr": 2e-3}),
-        score_steps=80,
+        score_steps=200,
     ),
 )
 
@@ -133,12 +185,40 @@ TINY = Recipe(
 DEMO = Recipe(
     name="demo",
     train=_TINY_TRAIN.model_copy(update={"epochs": 6}),
-    distill=TINY.distill.model_copy(
-        update={"ipc": 8, "steps": 100, "real_batch": 24, "candidates": 2, "score_steps": 20}
-    ),
+    distill=TINY.distill.model_copy(update={"ipc": 8, "steps": 80, "score_steps": 20}),
 )
 
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (PAPER, TINY, DEMO)}
+
+
+# What a method changes in each named recipe; a recipe of another name is changed like "paper". For gradient matching
+# that is the published pixel rate and number of networks; the small recipes shorten its loops and draw fewer networks,
+# so that it takes about as long as distribution matching does.
+_SHORT_MATCHING = {
+    "pixel_lr": 0.1, "outer": 5, "inner": 1, "real_batch": 16, "checkpoint_every": 2, "own_plugin_every": 0
+}  # fmt: skip
+_METHOD_SETTINGS: dict[DistillMethod, dict[str, dict[str, object]]] = {
+    "dm-dsa": {"paper": {}},
+    "dm": {"paper": {}},
+    "dc-dsa": {
+        "paper": {"pixel_lr": 0.1, "steps": 1000},
+        "tiny": {**_SHORT_MATCHING, "steps": 8},
+        "demo": {**_SHORT_MATCHING, "steps": 5},
+    },
+}
+
+
+def with_method(recipe: Recipe, method: str) -> Recipe:
+    """Return `recipe` distilling by `method`, with the settings that are the method's own.
+
+    Raises InvalidInput for a method that does not exist.
+    """
+    known = get_args(DistillMethod)
+    if method not in known:
+        raise InvalidInput(f"There is no distillation method {method!r}; choose one of: {', '.join(known)}.")
+    by_recipe = _METHOD_SETTINGS[method]  # type: ignore[index]  # checked above
+    changes = by_recipe.get(recipe.name, by_recipe["paper"])
+    return recipe.model_copy(update={"distill": recipe.distill.model_copy(update={"method": method, **changes})})
 
 
 def recipe_for(base_spec: str, name: str | None = None) -> Recipe:

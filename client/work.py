@@ -14,7 +14,7 @@ from medforge.branch import Branch
 from medforge.client.data import open_task
 from medforge.client.data.task import Task
 from medforge.client.distill.run import distill
-from medforge.client.recipes import Recipe, override, recipe_for
+from medforge.client.recipes import Recipe, override, recipe_for, with_method
 from medforge.client.train import train
 from medforge.client.workspace import NAME, Settings, Workspace, make_settings, write_record
 from medforge.distilled import DistilledDataset
@@ -82,6 +82,7 @@ class Work:
                 self.settings.seed,
                 workspace.distillation,
                 workspace.progress_file,
+                Plugin.load(workspace.plugin) if workspace.trained else None,
             )
             distilled.dataset.save(workspace.distilled_file)
             candidates = [candidate._asdict() for candidate in distilled.candidates]
@@ -122,18 +123,24 @@ class Work:
 
 
 def open_workspace(
-    directory: Path, given: Mapping[str, object], recipe: str | None, changes: Sequence[str]
+    directory: Path,
+    given: Mapping[str, object],
+    recipe: str | None,
+    changes: Sequence[str],
+    method: str | None = None,
 ) -> Workspace:
     """Open a workspace whose settings agree with those given, or begin it with them and the defaults of the others.
 
-    The recipe is compared only when it is named or changed. Raises InvalidInput naming what is missing or differs.
+    The recipe is compared only when it is named or changed, else the distillation method alone when that is given.
+    Raises InvalidInput naming what is missing or differs.
     """
     workspace = Workspace(directory)
     if workspace.exists:
-        base = workspace.settings.base
         wanted = dict(given)
         if recipe is not None or changes:
-            wanted["recipe"] = override(recipe_for(base, recipe), changes).model_dump(mode="json")
+            wanted["recipe"] = _chosen(workspace.settings.base, recipe, changes, method).model_dump(mode="json")
+        elif method is not None:
+            wanted["method"] = method
         workspace.require(wanted)
         return workspace
     if "source" not in given:
@@ -142,10 +149,15 @@ def open_workspace(
             f"e.g. medforge train folder:PATH --workspace {directory}"
         )
     base = str(given.get("base", "medforge-tiny"))
-    chosen = override(recipe_for(base, recipe), changes)
+    chosen = _chosen(base, recipe, changes, method)
     values = {"contributor": directory.resolve().name, **given, "recipe": chosen.model_dump(mode="json")}
     workspace.create(make_settings(values))
     return workspace
+
+
+def _chosen(base: str, recipe: str | None, changes: Sequence[str], method: str | None) -> Recipe:
+    named = recipe_for(base, recipe)
+    return override(named if method is None else with_method(named, method), changes)
 
 
 def _best(record: dict[str, Any] | None) -> dict[str, Any]:

@@ -31,6 +31,11 @@ class Settings(BaseModel):
     seed: int = Field(0, ge=0)
     dtype: str = "fp32"
 
+    @property
+    def method(self) -> str:
+        """The recipe's distillation method."""
+        return str(self.recipe["distill"]["method"])
+
 
 class Workspace:
     """Name the places of a centre's work, and say which of its stages are done.

@@ -34,7 +34,7 @@ class SplitAttention(nn.Module):
         q, k, v = (
             self._by_head(project(x)) for project, x in ((self.q_proj, query), (self.k_proj, key), (self.v_proj, value))
         )
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=attn_mask)
+        mixed = _attend(q, k, v, attn_mask)
         out: Tensor = self.out_proj(mixed.transpose(1, 2).flatten(2))
         return (out if self.batch_first else out.transpose(0, 1)), None
 
@@ -126,3 +126,10 @@ def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
     if bias is not None:
         layer.bias = nn.Parameter(bias.detach().clone())
     return layer
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    # torch's fused CPU kernel is 2 to 4 times slower backwards in bf16 than the formula written out (torch 2.15)
+    if q.requires_grad and q.dtype == torch.bfloat16 and q.device.type == "cpu" and mask is None:
+        return ((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)).softmax(dim=-1) @ v
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)

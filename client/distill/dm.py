@@ -15,13 +15,11 @@ from torch import Tensor, nn
 from medforge.base import BaseModule, batches
 from medforge.client.data.task import Task
 from medforge.client.distill.dsa import augment, draw
-from medforge.client.distill.extractor import random_deltas
-from medforge.client.distill.real import RealImages, class_means
+from medforge.client.distill.extractor import OwnPlugin, random_deltas
+from medforge.client.distill.real import CHUNK, ControlVariate, RealImages, class_means
 from medforge.client.recipes import DistillRecipe
+from medforge.plugin import Plugin
 from medforge.seeds import generator
-
-# Bounds the memory of the real side's forward pass; it needs no gradient.
-_REAL_CHUNK = 256
 
 
 def matching_loss(real_means: Tensor, synthetic_means: Tensor) -> Tensor:
@@ -30,25 +28,46 @@ def matching_loss(real_means: Tensor, synthetic_means: Tensor) -> Tensor:
 
 
 class DistributionMatching:
-    """Take DM-DSA steps on the pixels; every random choice of a step comes from the run's seed and its number."""
+    """Take DM steps on the pixels; every random choice of a step comes from the run's seed and its number.
 
-    def __init__(self, base: BaseModule, task: Task, recipe: DistillRecipe, seed: int) -> None:
+    With `siamese` a class's real and learned images get the same DSA operation at every step (DM-DSA); else none (DM).
+    """
+
+    def __init__(
+        self,
+        base: BaseModule,
+        task: Task,
+        recipe: DistillRecipe,
+        seed: int,
+        plugin: Plugin | None = None,
+        siamese: bool = True,
+    ) -> None:
         self._base = base
         self._real = RealImages(base, task)
+        self._own = own = OwnPlugin(base, recipe, plugin)
+        ways = {own.used(step) for step in range(recipe.steps)} if recipe.control_variate else set()
+        self._control = {used: ControlVariate(base, task, own.deltas(used)) for used in sorted(ways)}
         self._recipe = recipe
         self._seed = seed
+        self._siamese = siamese
 
     def step(self, pixels: nn.Parameter, optimiser: torch.optim.Optimizer, number: int) -> float:
         """Update pixels, float32 [C·ipc, 3, S, S] ordered by class, by one step; return the loss before it."""
         chance = generator(self._seed, "distill", "step", number)
         recipe = self._recipe
-        real = self._real.draw(recipe.real_batch, chance)
-        deltas = random_deltas(self._base, recipe.extractor_rank, recipe.extractor_scale, chance)
-        drawn = [draw(chance, recipe.strategy, recipe.ranges) for _ in real]
-        synthetic = pixels.split(recipe.ipc)
+        chosen = self._real.choose(recipe.real_batch, chance)
+        real = self._real.images(chosen)
+        drawn_deltas = random_deltas(self._base, recipe.extractor_rank, recipe.extractor_scale, chance)
+        deltas = self._own.under(number, drawn_deltas)
+        synthetic: Sequence[Tensor] = pixels.split(recipe.ipc)
+        if self._siamese:
+            drawn = [draw(chance, recipe.strategy, recipe.ranges) for _ in real]
+            real, synthetic = (tuple(map(augment, side, drawn)) for side in (real, synthetic))
         with torch.no_grad():
-            real_means = self._means([augment(x, d) for x, d in zip(real, drawn, strict=True)], deltas)
-        synthetic_means = self._means([augment(x, d) for x, d in zip(synthetic, drawn, strict=True)], deltas)
+            real_means = self._means(real, deltas)
+            if recipe.control_variate:
+                real_means = real_means + self._control[self._own.used(number)].correction(chosen)
+        synthetic_means = self._means(synthetic, deltas)
         loss = matching_loss(real_means, synthetic_means)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -57,6 +76,6 @@ class DistributionMatching:
 
     def _means(self, classes: Sequence[Tensor], deltas: dict[str, Tensor]) -> Tensor:
         images = torch.cat(list(classes)).to(self._base.dtype)
-        size = len(images) if images.requires_grad else _REAL_CHUNK
+        size = len(images) if images.requires_grad else CHUNK
         embeddings = torch.cat([self._base.embed(images[part], deltas) for part in batches(len(images), size)])
         return class_means(embeddings, [len(images_of_class) for images_of_class in classes])

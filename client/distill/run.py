@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -12,11 +13,14 @@ from torch import Tensor, nn
 from medforge.base import BaseModule
 from medforge.client.checkpoint import Checkpoint, optimiser_tensors, restore_optimiser
 from medforge.client.data.task import Task
+from medforge.client.distill.dc import GradientMatching
 from medforge.client.distill.dm import DistributionMatching
 from medforge.client.distill.score import Candidate, better, score_distilled
-from medforge.client.recipes import DistillRecipe
+from medforge.client.distill.start import texture, white
+from medforge.client.recipes import DistillMethod, DistillRecipe
 from medforge.distilled import DistilledDataset
-from medforge.errors import CorruptFile, InvalidInput, MedForgeError
+from medforge.errors import CorruptFile, MedForgeError
+from medforge.plugin import Plugin
 from medforge.progress import Progress
 from medforge.seeds import generator
 
@@ -29,7 +33,12 @@ class Method(Protocol):
         ...
 
 
-METHODS: dict[str, Callable[[BaseModule, Task, DistillRecipe, int], Method]] = {"dm-dsa": DistributionMatching}
+METHODS: dict[DistillMethod, Callable[[BaseModule, Task, DistillRecipe, int, Plugin | None], Method]] = {
+    "dm-dsa": DistributionMatching,
+    "dm": partial(DistributionMatching, siamese=False),
+    # what it matches are the gradients of a network that still has to learn; the own plugin has learned
+    "dc-dsa": lambda base, task, recipe, seed, _plugin: GradientMatching(base, task, recipe, seed),
+}
 
 
 class Distilled(NamedTuple):
@@ -47,18 +56,18 @@ def distill(
     seed: int,
     checkpoint_dir: Path | None = None,
     progress_file: Path | None = None,
+    plugin: Plugin | None = None,
 ) -> Distilled:
     """Learn `recipe.ipc` images per class from the task's training images and return the best candidate.
 
     Candidates are scored by training a fresh plugin on them alone and testing it on validation; the test split is
-    never looked at. With `checkpoint_dir` a killed run goes on from its last checkpoint and ends in the same bytes.
+    never looked at. `plugin` is the centre's own, for a recipe that distils with it. With `checkpoint_dir` a killed run
+    goes on from its last checkpoint and ends in the same bytes.
 
-    Raises InvalidInput for an unknown method, MedForgeError when pixels stop being finite, CorruptFile or InvalidInput
-    for a checkpoint that cannot be continued.
+    Raises MedForgeError when pixels stop being finite, InvalidInput for a plugin that is missing, CorruptFile or
+    InvalidInput for a checkpoint that cannot be continued.
     """
-    if recipe.method not in METHODS:
-        raise InvalidInput(f"There is no distillation method {recipe.method!r}; choose one of: {', '.join(METHODS)}.")
-    run = Distillation(base, task, recipe, seed)
+    run = Distillation(base, task, recipe, seed, plugin)
     checkpoint = Checkpoint(checkpoint_dir / "checkpoint.safetensors" if checkpoint_dir else None, run.identity())
     saved = checkpoint.load()
     if saved is not None:
@@ -78,13 +87,17 @@ def distill(
 class Distillation:
     """Hold the state of one distillation and move it on by a step."""
 
-    def __init__(self, base: BaseModule, task: Task, recipe: DistillRecipe, seed: int) -> None:
+    def __init__(
+        self, base: BaseModule, task: Task, recipe: DistillRecipe, seed: int, plugin: Plugin | None = None
+    ) -> None:
         self.base, self.task, self.recipe, self.seed = base, task, recipe, seed
-        self.method = METHODS[recipe.method](base, task, recipe, seed)
-        count = len(task.prompts) * recipe.ipc
-        noise = torch.randn(count, 3, base.image_size, base.image_size, generator=generator(seed, "distill", "noise"))
-        self.pixels = nn.Parameter(recipe.noise * noise.to(base.device))
+        self.plugin = plugin if recipe.own_plugin_every else None
+        self.method = METHODS[recipe.method](base, task, recipe, seed, plugin)
+        self.pixels = nn.Parameter(_start(base, task, recipe, seed).to(base.device))
         self.optimiser = torch.optim.SGD([self.pixels], lr=recipe.pixel_lr, momentum=recipe.pixel_momentum)
+        if recipe.clamp_each_step:
+            self._clamp()
+            self.optimiser.register_step_post_hook(lambda *_: self._clamp())
         self.labels = torch.arange(len(task.prompts)).repeat_interleave(recipe.ipc)
         self.candidate_steps = {round((i + 1) * recipe.steps / recipe.candidates) for i in range(recipe.candidates)}
         self.done = 0
@@ -101,19 +114,23 @@ class Distillation:
             "dtype": str(self.base.dtype),
             "prompts": list(self.task.prompts),
             "labels": self.task.train.labels.tolist(),
+            "plugin": self.plugin and self.plugin.digest,
         }
 
     def advance(self) -> None:
         """Take one step of the method."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.recipe.pixel_rate(self.done)
         loss = self.method.step(self.pixels, self.optimiser, self.done)
-        if self.recipe.clamp_each_step:
-            with torch.no_grad():
-                self.pixels.copy_(valid(self.pixels, self.base))
         self.done += 1
         if not torch.isfinite(torch.tensor(loss)):
             raise MedForgeError(
                 "Distillation diverged (the loss is not finite); lower the rate, e.g. --set distill.pixel_lr=1."
             )
+
+    def _clamp(self) -> None:
+        with torch.no_grad():
+            self.pixels.copy_(valid(self.pixels, self.base))
 
     def at_candidate(self) -> bool:
         """Say whether the images as they are now are a candidate."""
@@ -161,6 +178,13 @@ class Distillation:
         assert self.best_images is not None
         dataset = DistilledDataset(self.best_images, self.labels, self.task.prompts)
         return Distilled(dataset, tuple(self.candidates), self.best)
+
+
+def _start(base: BaseModule, task: Task, recipe: DistillRecipe, seed: int) -> Tensor:
+    chance, count = generator(seed, "distill", "noise"), len(task.prompts) * recipe.ipc
+    if recipe.start == "texture":
+        return texture(base, task.train.images, count, recipe.noise, chance)
+    return white(base, count, recipe.noise, chance)
 
 
 def valid(images: Tensor, base: BaseModule) -> Tensor:

@@ -98,6 +98,18 @@ def test_the_stages_one_by_one_make_the_same_branch(centre: Path, source: str, t
     assert Workspace(place).committed == Workspace(centre).committed
 
 
+def test_distillation_can_come_first_by_a_method_that_is_kept(source: str, tiny_spec: str, tmp_path: Path) -> None:
+    place = tmp_path / "centre"
+    many = options(distill__steps=2, distill__candidates=1, train__epochs=1)
+    run("distill", source, "--workspace", place, "--base", tiny_spec, "--method", "dm", *many)
+    run("distill", source, "--workspace", place, "--method", "dm")
+    with pytest.raises(InvalidInput, match="was begun with method 'dm', not 'dc-dsa'; give 'dm' again, or use another"):
+        run("contribute", "--workspace", place, "--no-push", "--method", "dc-dsa")
+    run("contribute", "--workspace", place, "--no-push")
+    assert Workspace(place).settings.recipe["distill"]["method"] == "dm"
+    assert Workspace(place).committed is not None
+
+
 def test_status_says_what_is_done(centre: Path) -> None:
     status = json.loads(run("status", "--workspace", centre, "--json"))
     assert status["committed"] == Workspace(centre).committed
@@ -133,6 +145,7 @@ def test_evaluate_scores_a_workspace_and_a_forge_item_alike(
         (["push", "--workspace", "nowhere", "--at", "localhost:1"], "There is no workspace in nowhere"),
         (["distill", "--workspace", "nowhere"], "There is no workspace in nowhere"),
         (["train", "--workspace", "CENTRE", "--seed", "5"], "was begun with seed 0, not 5"),
+        (["distill", "folder:x", "--workspace", "nowhere", "--method", "magic"], "no distillation method 'magic'"),
     ],
 )
 def test_mistakes_are_said_with_a_remedy(centre: Path, arguments: list[str], sentence: str) -> None:

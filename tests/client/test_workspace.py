@@ -48,6 +48,19 @@ def test_differing_options_are_refused(
         open_workspace(workspace.path, given, recipe, changes)
 
 
+def test_the_method_comes_with_its_own_settings_and_is_compared(tmp_path: Path) -> None:
+    place = tmp_path / "centre"
+    begun = open_workspace(place, GIVEN, "paper", ["distill.ipc=3"], "dc-dsa").settings
+    assert begun.method == "dc-dsa"
+    assert (begun.recipe["distill"]["pixel_lr"], begun.recipe["distill"]["ipc"]) == (0.1, 3)
+    assert open_workspace(place, {}, None, [], "dc-dsa").settings == begun
+    assert open_workspace(place, {}, "paper", ["distill.ipc=3"], "dc-dsa").settings == begun
+    with pytest.raises(InvalidInput, match="was begun with method 'dc-dsa', not 'dm'"):
+        open_workspace(place, {}, None, [], "dm")
+    with pytest.raises(InvalidInput, match="was begun with another recipe"):
+        open_workspace(place, {}, "paper", ["distill.ipc=3"], "dm")
+
+
 def test_a_new_workspace_needs_a_source(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="say which images it works on"):
         open_workspace(tmp_path, {}, None, [])

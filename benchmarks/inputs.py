@@ -1,0 +1,79 @@
+"""What the benchmarks of a centre's work share: base modules, drawn image files, and agreement of two results."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import torch
+from PIL import Image
+from torch import Tensor
+
+from medforge.base import BaseModule, load_base
+from medforge.client.data import open_task
+from medforge.client.data.decode import read_image
+from medforge.client.data.task import Task
+from medforge.seeds import derive
+
+# Written as most centres store theirs: JPEG files somewhat larger than what the base sees.
+_SIDE = 256
+_DRAWN_SIDE = 128
+_TEST_PER_CLASS = 2
+
+
+def open_base(spec: str, device: str, dtype: str) -> BaseModule:
+    """Load a base module; an open_clip architecture by its name alone gets fixed random weights."""
+    if spec not in open_clip.list_models():
+        return load_base(spec, device, dtype)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(0, "benchmark", "base"))
+        clip = open_clip.create_model(spec, pretrained=None)
+    config = open_clip.get_model_config(spec) or {}
+    preprocess = clip.visual.preprocess_cfg
+    tokenizer = open_clip.get_tokenizer(spec)
+    return BaseModule(clip, tokenizer, spec, config, preprocess["mean"], preprocess["std"], device, dtype)
+
+
+@contextmanager
+def image_folder(given: Path | None, per_class: int, seed: int) -> Iterator[Path]:
+    """Give the folder of images that was named, or a temporary one of drawn tissue, as JPEG files of 256 × 256."""
+    if given is not None:
+        yield given
+        return
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        count = 2 * per_class
+        drawn = open_task(f"tissue:breast,train={count},validation=2,test={2 * _TEST_PER_CLASS}", _DRAWN_SIDE, seed)
+        for part, split in (("train", drawn.train), ("test", drawn.test)):
+            for index, label in enumerate(split.labels.tolist()):
+                folder = root / part / drawn.prompts[label].replace(" ", "_")
+                folder.mkdir(parents=True, exist_ok=True)
+                pixels = split.images[[index]][0].numpy()
+                image = Image.fromarray(np.moveaxis(pixels, 0, -1)).resize((_SIDE, _SIDE))
+                image.save(folder / f"{index}.jpg", quality=95)
+        yield root
+
+
+def open_images(root: Path, base: BaseModule, seed: int) -> Task:
+    """Open the folder's task at the base's image size; nothing is decoded yet."""
+    return open_task(f"folder:{root}", base.image_size, seed)
+
+
+def decode_one(root: Path, task: Task, index: int) -> Tensor:
+    """Decode one training image from its file, uint8 [3, S, S], as a plain loop does whenever it needs it."""
+    images = task.train.images
+    return torch.from_numpy(read_image(root / images.names[index], images.image_size))
+
+
+def relative_difference(found: Tensor, wanted: Tensor) -> float:
+    """Return ‖found − wanted‖ / ‖wanted‖."""
+    return float((found - wanted).norm() / wanted.norm())
+
+
+def cosine(found: Tensor, wanted: Tensor) -> float:
+    """Return the cosine between two tensors taken as vectors."""
+    return float(torch.cosine_similarity(found.flatten().double(), wanted.flatten().double(), dim=0))
