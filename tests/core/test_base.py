@@ -86,6 +86,22 @@ def test_embeddings_carry_gradients_to_pixels_but_not_to_frozen_weights(tiny_bas
     assert all(p.grad is None for p in tiny_base.parameters())
 
 
+def test_in_bf16_gradients_go_the_same_way_as_in_fp32(tiny_spec: str, tiny_base: BaseModule) -> None:
+    """A gradient pass in bf16 on a CPU has an attention of its own."""
+    half = load_base(tiny_spec, device="cpu", dtype="bf16")
+    images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    gradients = []
+    for base in (tiny_base, half):
+        pixels = images.clone().requires_grad_()
+        embedded = base.embed(pixels)
+        with torch.no_grad():
+            assert torch.nn.functional.cosine_similarity(embedded, base.embed(images)).min() > 0.999
+        embedded.square().sum().backward()
+        assert pixels.grad is not None
+        gradients.append(pixels.grad.flatten())
+    assert torch.nn.functional.cosine_similarity(gradients[0], gradients[1], dim=0) > 0.99
+
+
 def test_prompt_features_are_encoded_once(tiny_base: BaseModule) -> None:
     first = tiny_base.prompt_features(["benign tissue", "malignant tissue"])
     assert tiny_base.prompt_features(("benign tissue", "malignant tissue")) is first
