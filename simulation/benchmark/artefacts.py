@@ -143,14 +143,25 @@ class Train(Artefact):
 
 @dataclass(frozen=True)
 class Distil(Artefact):
-    """Learn the distilled dataset of a task."""
+    """Learn the distilled dataset of a task, beside the plugin that it will be pushed with."""
 
     method: str = "dm-dsa"
+    kind: PluginKind = "lora"
 
     @property
     def label(self) -> str:
         """Name the job."""
-        return f"{self.task}, seed {self.seed}: {self.method}"
+        return f"{self.task}, seed {self.seed}: {self.method} beside {self.kind}"
+
+    @property
+    def trained(self) -> Train:
+        """The centre's own plugin."""
+        return Train(self.task, self.seed, self.kind)
+
+    @property
+    def needs(self) -> tuple[Job, ...]:
+        """The centre's own plugin."""
+        return (self.trained,)
 
     @property
     def sort(self) -> str:
@@ -158,15 +169,22 @@ class Distil(Artefact):
         return f"distil {self.method}"
 
     def facts(self, bench: Bench) -> Facts:
-        """Add the distillation recipe, which names the method."""
-        recipe = bench.recipe(distillation=self.method).distill.model_dump(mode="json")
-        return {"artefact": "distilled dataset", "recipe": recipe, **bench.facts(self.task, self.seed)}
+        """Add the distillation recipe, which names the method, and the plugin where the recipe uses it."""
+        recipe = bench.recipe(distillation=self.method).distill
+        plugin = self.trained.facts(bench) if recipe.own_plugin_every else None
+        return {
+            "artefact": "distilled dataset",
+            "recipe": recipe.model_dump(mode="json"),
+            "plugin": plugin,
+            **bench.facts(self.task, self.seed),
+        }
 
     def make(self, bench: Bench, place: Path) -> Mapping[str, object]:
         """Distil and save the candidate that is best on validation."""
         recipe = bench.recipe(distillation=self.method).distill
         task = bench.task(self.task, self.seed)
-        distilled = distill(bench.base, task, recipe, self.seed, place, self.progress(bench))
+        plugin = self.trained.plugin(bench)
+        distilled = distill(bench.base, task, recipe, self.seed, place, self.progress(bench), plugin)
         distilled.dataset.save(place / DISTILLED_FILE)
         return {
             "digest": distilled.dataset.digest,
@@ -199,7 +217,7 @@ class TrainOnDistilled(Artefact):
     @property
     def distilled(self) -> Distil:
         """The dataset to train on."""
-        return Distil(self.task, self.seed, self.method)
+        return Distil(self.task, self.seed, self.method, self.kind)
 
     @property
     def needs(self) -> tuple[Job, ...]:
@@ -267,7 +285,7 @@ class Score(Artefact):
 
 def assemble(bench: Bench, task: str, seed: int, kind: PluginKind, method: str) -> Branch:
     """Put a task's plugin and distilled dataset together as the branch that its centre would push."""
-    trained, distilled = Train(task, seed, kind), Distil(task, seed, method)
+    trained, distilled = Train(task, seed, kind), Distil(task, seed, method, kind)
     record = trained.record(bench)
     return Branch.build(
         trained.plugin(bench),

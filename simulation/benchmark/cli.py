@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,8 @@ import typer
 
 from medforge.simulation.benchmark.settings import BenchmarkSettings, Experiment, parse_seeds
 from medforge.simulation.options import Base, Centres, Changes, Device, Dtype, RecipeName
+
+WIDTH = 150
 
 
 def benchmark(
@@ -70,7 +73,8 @@ def benchmark(
 
     from medforge.simulation.benchmark.tables import draw
 
-    console = Console(highlight=False)
+    # a file has no width of its own, and the tables want more than the usual 80 columns
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
     for table in draw(result):
         console.print(table)
     for note in (*result.notes, *result.provenance.warnings):

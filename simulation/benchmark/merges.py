@@ -60,11 +60,7 @@ class Merge(Job):
     def needs(self) -> tuple[Job, ...]:
         """Plugin and distilled dataset of every task."""
         tasks = sorted({task for order in self.orders for task in order})
-        return tuple(
-            job
-            for task in tasks
-            for job in (Train(task, self.seed, self.kind), Distil(task, self.seed, self.distillation))
-        )
+        return tuple(job for task in tasks for job in self._arrival(task))
 
     def place(self, bench: Bench, order: Order) -> Path:
         """Give the directory of one merged model's scores."""
@@ -107,18 +103,15 @@ class Merge(Job):
         stored = self.record(bench, order)["scores"]
         return {task: TaskScore.model_validate(score) for task, score in stored.items()}
 
+    def _arrival(self, task: str) -> tuple[Train, Distil]:
+        return Train(task, self.seed, self.kind), Distil(task, self.seed, self.distillation, self.kind)
+
     def _facts(self, bench: Bench, order: Order) -> Facts:
         return {
             "artefact": "merge",
             "method": self.merger.settings(self.seed).model_dump(mode="json"),
             "raw": self.merger.raw,
-            "arrivals": [
-                [
-                    Train(task, self.seed, self.kind).facts(bench),
-                    Distil(task, self.seed, self.distillation).facts(bench),
-                ]
-                for task in order
-            ],
+            "arrivals": [[job.facts(bench) for job in self._arrival(task)] for task in order],
             "union": bench.union_facts,
         }
 

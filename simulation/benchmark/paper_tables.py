@@ -137,8 +137,8 @@ class Table4(PaperTable):
     title = "Table 4: DoRA plugins"
     kind: PluginKind = "dora"
     notes = (
-        "Distilled datasets are those of Table 1: they depend on no plugin. A DoRA's magnitude is fused by its "
-        "difference from the frozen weight's row lengths, so that one plugin at weight 1 is the identity.",
+        "A DoRA's magnitude is fused by its difference from the frozen weight's row lengths, so that one plugin at "
+        "weight 1 is the identity.",
         BUDGET_NOTE,
         UNION_NOTE,
         PAPER_NOTE,

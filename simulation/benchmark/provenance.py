@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from medforge.branch import public_spec, software_versions
-from medforge.simulation.benchmark.artefacts import Artefact, Distil, Job, Train, assemble
+from medforge.simulation.benchmark.artefacts import Artefact, Distil, Job, assemble
 from medforge.simulation.benchmark.bench import Bench
 from medforge.simulation.benchmark.merges import Merge
 from medforge.simulation.benchmark.pool import in_order_of_need
@@ -56,12 +56,8 @@ def _facts(bench: Bench, name: str) -> TaskFacts:
 
 
 def _branches(bench: Bench, jobs: Sequence[Job]) -> dict[str, str]:
-    trained = [job for job in jobs if isinstance(job, Train)]
-    distilled = [job for job in jobs if isinstance(job, Distil)]
-    pairs = [(t, d) for t in trained for d in distilled if (t.task, t.seed) == (d.task, d.seed)]
+    pairs = {(d.task, d.seed, d.kind, d.method) for d in jobs if isinstance(d, Distil)}
     return {
-        f"{t.task}, seed {t.seed}, {t.kind}, {d.method}": assemble(
-            bench, t.task, t.seed, t.kind, d.method
-        ).manifest.digest
-        for t, d in pairs
+        f"{task}, seed {seed}, {kind}, {method}": assemble(bench, task, seed, kind, method).manifest.digest
+        for task, seed, kind, method in sorted(pairs)
     }

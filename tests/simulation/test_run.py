@@ -6,20 +6,18 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from medforge.simulation.result import SimulationResult
+from tests.simulation.waiting import PATIENCE, wait_for
 
 SMALL = "train=24,validation=8,test=16"
 QUICK = (
     "train.max_steps=3", "train.batch=8", "train.plugin.rank=2", "distill.steps=3", "distill.ipc=2",
     "distill.real_batch=4", "distill.candidates=1", "distill.score_steps=2", "distill.extractor_rank=2",
 )  # fmt: skip
-PATIENCE = 200.0
 
 
 def command(spec: str, out: Path, *options: str) -> list[str]:
@@ -32,14 +30,6 @@ def command(spec: str, out: Path, *options: str) -> list[str]:
 
 def centres(*names: str) -> list[str]:
     return [word for name in names for word in ("--centre", f"{name}=tissue:{name},{SMALL}")]
-
-
-def wait_for(there: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not there():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def process_id(out: Path, name: str) -> int | None:

@@ -5,8 +5,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +18,7 @@ from medforge.simulation.benchmark.methods import FUSION, GATED
 from medforge.simulation.benchmark.settings import BenchmarkSettings
 from medforge.simulation.benchmark.store import Store
 from medforge.simulation.centres import Centre
+from tests.simulation.waiting import PATIENCE, wait_for
 
 SMALL = "train=24,validation=8,test=16"
 CENTRES = tuple(Centre(name=name, source=f"tissue:{name},{SMALL}") for name in ("breast", "lung"))
@@ -27,7 +26,6 @@ QUICK = (
     "train.max_steps=3", "train.batch=8", "train.plugin.rank=2", "distill.steps=3", "distill.ipc=2",
     "distill.real_batch=4", "distill.candidates=1", "distill.score_steps=2", "distill.extractor_rank=2",
 )  # fmt: skip
-PATIENCE = 200.0
 
 
 def command(experiment: str, spec: str, out: Path, *options: str) -> list[str]:
@@ -140,14 +138,6 @@ def test_a_killed_benchmark_goes_on(tiny_spec: str, tmp_path: Path, out: Path) -
     datasets = [sorted(p.read_bytes() for p in place.glob("artefacts/*dm-dsa*/distilled.safetensors")) for place in
                 (out, tmp_path / "killed")]  # fmt: skip
     assert datasets[0] == datasets[1]
-
-
-def wait_for(there: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not there():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize(
