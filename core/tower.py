@@ -131,5 +131,6 @@ def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
 def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     # torch's fused CPU kernel is 2 to 4 times slower backwards in bf16 than the formula written out (torch 2.15)
     if q.requires_grad and q.dtype == torch.bfloat16 and q.device.type == "cpu" and mask is None:
-        return ((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)).softmax(dim=-1) @ v
+        weights: Tensor = ((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)).softmax(dim=-1)
+        return weights @ v
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from types import TracebackType
 
 from rich.console import Console, Group
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from medforge.simulation.centre_run import CentreRun, Stage
 from medforge.simulation.result import RoundResult
+from medforge.simulation.screen import Screen
 
 REFRESH_SECONDS = 0.25
 COLOURS = {
@@ -26,28 +25,13 @@ COLOURS = {
 }
 
 
-class View:
-    """Show a run on stderr, so that stdout stays free for results."""
+class View(Screen):
+    """Show a run: its centres as a table, its events and scores as lines."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True, highlight=False)
-        # A refresh thread of its own would be forked along with every child process.
-        self._live = (
-            Live(console=self.console, auto_refresh=False, transient=True) if self.console.is_terminal else None
-        )
+        super().__init__(console)
         self._began = self._shown = time.monotonic()
         self._rounds_told = 0
-
-    def __enter__(self) -> View:
-        if self._live:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._live:
-            self._live.stop()
 
     def notify(self, text: str) -> None:
         """Print one line about something that happened."""
@@ -56,14 +40,14 @@ class View:
 
     def show(self, centres: Sequence[CentreRun], rounds: Sequence[RoundResult], scored: bool = True) -> None:
         """Bring the table up to date, or print the scores of rounds that are new."""
-        if self._live is None:
+        if self.live is None:
             for done in rounds[self._rounds_told :]:
                 scores = ", ".join(f"{name} {score.acc:.3f}" for name, score in done.metrics.items())
                 self.notify(f"main branch after arrival {done.arrival} ({done.centre}), test accuracy: {scores}")
             self._rounds_told = len(rounds)
         elif time.monotonic() > self._shown + REFRESH_SECONDS:
             self._shown = time.monotonic()
-            self._live.update(table(centres, rounds), refresh=True)
+            self.live.update(table(centres, rounds), refresh=True)
 
 
 def table(centres: Sequence[CentreRun], rounds: Sequence[RoundResult]) -> Table:

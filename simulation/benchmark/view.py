@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from types import TracebackType
 from typing import Any
 
 from rich.console import Console, Group
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -16,45 +14,31 @@ from rich.text import Text
 from medforge.simulation.benchmark.artefacts import Job
 from medforge.simulation.benchmark.bench import Bench
 from medforge.simulation.benchmark.pool import Standing, TimeLeft
+from medforge.simulation.screen import Screen
 
 SECONDS_BETWEEN_LINES = 30.0
 
 
-class View:
-    """Show how far the jobs are, on stderr, so that stdout stays free for results."""
+class View(Screen):
+    """Show how far the jobs are."""
 
     def __init__(self, bench: Bench, console: Console | None = None) -> None:
+        super().__init__(console)
         self._bench = bench
-        self._console = console or Console(stderr=True, highlight=False)
-        # a refresh thread of its own would be forked along with every worker
-        self._live = (
-            Live(console=self._console, auto_refresh=False, transient=True) if self._console.is_terminal else None
-        )
         self._told: float | None = None
-
-    def __enter__(self) -> View:
-        if self._live:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._live:
-            self._live.stop()
 
     def show(self, standing: Standing) -> None:
         """Bring what is seen up to date."""
-        if self._live is None and self._told is not None and time.monotonic() < self._told + SECONDS_BETWEEN_LINES:
+        if self.live is None and self._told is not None and time.monotonic() < self._told + SECONDS_BETWEEN_LINES:
             return
         states = {job: self._state(job) for job in standing.running}
         left = standing.time_left(lambda job: _seconds(states[job].get("eta_seconds")))
-        if self._live is not None:
-            self._live.update(drawing(standing, states, left), refresh=True)
+        if self.live is not None:
+            self.live.update(drawing(standing, states, left), refresh=True)
             return
         self._told = time.monotonic()
         running = "; ".join(job.label + how_far(states[job]) for job in standing.running)
-        self._console.print(
+        self.console.print(
             Text(f"{heading(standing, left)}{': ' if running else ''}{running}"), soft_wrap=True, highlight=False
         )
 
