@@ -57,6 +57,8 @@ def heading(standing: Standing, left: TimeLeft) -> str:
     total = done + len(standing.running) + len(standing.waiting)
     if done == total:
         return f"{done} of {total} jobs done"
+    if left.seconds < 1 and not left.complete:
+        return f"{done} of {total} jobs done, time left not known yet"
     return f"{done} of {total} jobs done, {'about' if left.complete else 'at least'} {duration(left.seconds)} left"
 
 
