@@ -45,8 +45,8 @@ class DistributionMatching:
         self._base = base
         self._real = RealImages(base, task)
         self._own = own = OwnPlugin(base, recipe, plugin)
-        ways = {own.used(step) for step in range(recipe.steps)} if recipe.control_variate else set()
-        self._control = {used: ControlVariate(base, task, own.deltas(used)) for used in sorted(ways)}
+        ways = (False, True) if recipe.own_plugin_every else (False,) if recipe.control_variate else ()
+        self._control = {used: ControlVariate(base, task, own.deltas(used)) for used in ways}
         self._recipe = recipe
         self._seed = seed
         self._siamese = siamese
@@ -54,7 +54,7 @@ class DistributionMatching:
     def step(self, pixels: nn.Parameter, optimiser: torch.optim.Optimizer, number: int) -> float:
         """Update pixels, float32 [C·ipc, 3, S, S] ordered by class, by one step; return the loss before it."""
         chance = generator(self._seed, "distill", "step", number)
-        recipe = self._recipe
+        recipe, with_own = self._recipe, self._own.used(number)
         chosen = self._real.choose(recipe.real_batch, chance)
         real = self._real.images(chosen)
         drawn_deltas = random_deltas(self._base, recipe.extractor_rank, recipe.extractor_scale, chance)
@@ -66,13 +66,20 @@ class DistributionMatching:
         with torch.no_grad():
             real_means = self._means(real, deltas)
             if recipe.control_variate:
-                real_means = real_means + self._control[self._own.used(number)].correction(chosen)
+                real_means = real_means + self._control[with_own].correction(chosen)
         synthetic_means = self._means(synthetic, deltas)
-        loss = matching_loss(real_means, synthetic_means)
+        loss = self._unit(with_own) * matching_loss(real_means, synthetic_means)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
         return float(loss.detach())
+
+    def _unit(self, with_own: bool) -> float:
+        """Measure distances in both spaces by the spread that a class has in each, so that neither outweighs the other.
+
+        A trained plugin spreads embeddings: unscaled, its steps undid what the others had matched.
+        """
+        return self._control[False].variance / self._control[True].variance if with_own else 1.0
 
     def _means(self, classes: Sequence[Tensor], deltas: dict[str, Tensor]) -> Tensor:
         images = torch.cat(list(classes)).to(self._base.dtype)

@@ -53,7 +53,15 @@ def test_a_step_equals_the_direct_transcription(tiny_base: BaseModule, control_v
         deltas = {site: delta + own_plugin[site] for site, delta in deltas.items()}
     operations = [draw(chance, DISTILL.strategy, DISTILL.ranges) for _ in task.prompts]
     learned = start.clone().requires_grad_()
-    expected = torch.zeros(())
+    expected, unit = torch.zeros(()), 1.0
+    if own_plugin:
+        spreads = []
+        for deltas_of in (None, own_plugin):
+            rows = [tiny_base.embed(tiny_base.normalise(task.train.images[i : i + 1]), deltas_of)[0] for i in range(24)]
+            means = [sum(r for r, y in zip(rows, task.train.labels, strict=True) if y == c) / 12 for c in range(2)]
+            distances = [float((r - means[y]).square().sum()) for r, y in zip(rows, task.train.labels, strict=True)]
+            spreads.append(sum(distances) / 24)
+        unit = spreads[0] / spreads[1]
     for c, operation in enumerate(operations):
         real_features = [tiny_base.embed(augment(x[None], operation), deltas)[0] for x in real[c]]
         if control_variate:
@@ -66,7 +74,7 @@ def test_a_step_equals_the_direct_transcription(tiny_base: BaseModule, control_v
         own = learned[c * DISTILL.ipc : (c + 1) * DISTILL.ipc]
         own_features = [tiny_base.embed(augment(x[None], operation), deltas)[0] for x in own]
         difference = sum(real_features) / len(real_features) - sum(own_features) / len(own_features)
-        expected = expected + (difference**2).sum()
+        expected = expected + unit * (difference**2).sum()
     expected.backward()
     assert learned.grad is not None
     assert loss == pytest.approx(float(expected.detach()), rel=1e-4)
