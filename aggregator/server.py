@@ -112,8 +112,8 @@ def through_strategy(forge: Forge, base: BaseModule) -> Callable[[Arrival], None
     return fold
 
 
-def serve(forge: Forge, base: BaseModule, listen: str, ready_file: Path | None = None) -> bool:
-    """Serve a forge until SIGTERM or SIGINT; say whether everything ended cleanly.
+def serve(forge: Forge, base: BaseModule, listen: str, ready_file: Path | None = None) -> None:
+    """Serve a forge until SIGTERM or SIGINT.
 
     Once serving, the address is logged and, where asked for, written to a file. A fold that outlasts its grace is
     abandoned: the ledger is as it was before the fold, and the next start folds the arrival.
@@ -134,10 +134,8 @@ def serve(forge: Forge, base: BaseModule, listen: str, ready_file: Path | None =
         write_atomically(ready_file, address.encode())
     wait_for_signal()
     _log.info("stopping")
-    ended = server.stop()
-    if not ended:
+    if not server.stop():
         _log.warning("the running fold is abandoned; the next start folds its arrival")
-    return ended
 
 
 def _listen_for(*signals: signal.Signals) -> Callable[[], None]:

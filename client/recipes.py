@@ -111,7 +111,10 @@ class DistillRecipe(_Settings):
     @model_validator(mode="after")
     def _gradients_of_untrained_networks(self) -> DistillRecipe:
         if self.method == "dc-dsa" and self.own_plugin_every:
-            raise ValueError("dc-dsa distils without the centre's own plugin, so own_plugin_every must be 0")
+            raise ValueError(
+                "Gradient matching distils without the centre's own plugin: choose it with --method dc-dsa, "
+                "or set distill.own_plugin_every=0 as well"
+            )
         return self
 
     def pixel_rate(self, step: int) -> float:
@@ -254,5 +257,7 @@ def override(recipe: Recipe, changes: Sequence[str]) -> Recipe:
         return Recipe.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
+        if first["type"] == "value_error":
+            raise InvalidInput(f"{first['msg'].removeprefix('Value error, ')}.") from error
         where = ".".join(str(part) for part in first["loc"])
         raise InvalidInput(f"The recipe setting {where} cannot be {first['input']!r}: {first['msg']}.") from error

@@ -139,9 +139,7 @@ class Mixture(ForgeItem):
             )
         sites = sorted({site for member in self.members for site in member.plugin.sites})
         return {
-            site: torch.stack([m.coefficient * m.plugin.delta(site, base) for m in self.members])
-            .sum(dim=0)
-            .to(base.device)
+            site: torch.stack([m.coefficient * m.plugin.delta(site, base) for m in self.members]).sum(dim=0)
             for site in sites
         }
 

@@ -69,19 +69,18 @@ class Plugin:
         return tuple(sorted(self.factors))
 
     def delta(self, site: str, base: BaseModule) -> Tensor:
-        """The weight change ΔW [out, in] at a site of the base, float32 on the CPU for LoRA, on its device for DoRA."""
+        """The weight change ΔW [out, in] at a site of the base, float32 on the base's device."""
         factors = self.factors[site]
-        change = self.settings.scaling * factors.up @ factors.down
+        change = (self.settings.scaling * factors.up @ factors.down).to(base.device)
         if factors.magnitude is None:
             return change
         frozen = base.weight(site).float()
-        direction = frozen + change.to(frozen.device)
-        length = factors.magnitude.to(frozen.device).unsqueeze(1)
-        return length * F.normalize(direction, dim=1) - frozen
+        length = factors.magnitude.to(base.device).unsqueeze(1)
+        return length * F.normalize(frozen + change, dim=1) - frozen
 
     def deltas(self, base: BaseModule) -> dict[str, Tensor]:
         """The weight change at every site, float32 on the base's device."""
-        return {site: self.delta(site, base).to(base.device) for site in self.sites}
+        return {site: self.delta(site, base) for site in self.sites}
 
     @cached_property
     def _files(self) -> dict[str, bytes]:

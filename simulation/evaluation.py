@@ -94,6 +94,13 @@ class Evaluator:
         _exhaust(self.prepare_item(name, item))
         return self._score(name, self._item_logits(name, item, self._prompts(name, prompts)), prompts)
 
+    def forget(self, item: ForgeItem) -> None:
+        """Drop what is kept for an item that is one network of its own; a mixture's plugins may be asked for again."""
+        if isinstance(item, FusedPlugin) or (isinstance(item, Mixture) and item.level == "layer"):
+            key = item.plugin.digest if isinstance(item, FusedPlugin) else item.digest
+            for name in self.tasks:
+                self._rows.pop((name, key), None)
+
     def chosen(self, name: str, gate: PrototypeGate) -> Tensor:
         """Count for each member the images [K] of a task's test split that the gate gives to it."""
         _exhaust(self.prepare_base(name))

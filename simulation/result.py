@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from medforge.errors import CorruptFile
 from medforge.files import write_atomically
@@ -18,10 +20,13 @@ class Model(BaseModel):
 
 
 class Score(Model):
-    """Hold accuracy and area under the ROC curve, both in [0, 1]; macro one-vs-rest beyond two classes."""
+    """Hold accuracy and area under the ROC curve, both in [0, 1]; macro one-vs-rest beyond two classes.
+
+    The area is NaN where only one class is there, and null in JSON, which has no NaN.
+    """
 
     acc: float
-    auc: float
+    auc: Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 
 
 class CentreResult(Model):

@@ -45,9 +45,7 @@ def joint(merge_round: Round) -> Folded:
         return weighed(merge_round, order, {merge_round.arriving.digest: 1.0})
     scorer = merge_round.scorer(order)
     plugins = [a.branch().plugin for a in order]
-    stacks = {
-        site: torch.stack([plugin.delta(site, base).to(base.device) for plugin in plugins]) for site in plugins[0].sites
-    }
+    stacks = {site: torch.stack([plugin.delta(site, base) for plugin in plugins]) for site in plugins[0].sites}
     found = joint_layers(
         lambda values: mean_loss(scorer.scores(weigh(stacks, values))),
         lambda values: scorer.gradient(stacks, values),

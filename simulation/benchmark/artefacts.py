@@ -36,9 +36,8 @@ class Job(ABC):
     def sort(self) -> str:
         """Name the sort of work, of which all jobs take about the same time per unit."""
 
-    @property
-    def units(self) -> int:
-        """Say how many units of work it is."""
+    def units(self, bench: Bench) -> int:
+        """Say how many units of work are left of it."""
         return 1
 
     @property
@@ -94,7 +93,8 @@ class Artefact(Job):
         place = self.place(bench)
         record = self.make(bench, place)
         seconds = round(time.monotonic() - began, 2)
-        bench.store.finish(place, {"facts": self.facts(bench), "seconds": seconds, **record})
+        known = {"facts": self.facts(bench), "seconds": seconds, "made_with": bench.circumstances}
+        bench.store.finish(place, {**known, **record})
         (place / "checkpoint.safetensors").unlink(missing_ok=True)
         self.progress(bench).unlink(missing_ok=True)
 

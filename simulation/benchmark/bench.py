@@ -8,6 +8,7 @@ from functools import cache, cached_property, lru_cache
 
 from medforge.aggregator.probabilities import ProbabilityCache
 from medforge.base import BaseModule, load_base
+from medforge.branch import software_versions
 from medforge.client.data import open_task
 from medforge.client.data.task import Task
 from medforge.client.recipes import Recipe, override, recipe_for, with_method
@@ -44,6 +45,11 @@ class Bench:
         """The prompts of all tasks, each once."""
         prompts = (prompt for name in self.settings.names for prompt in self.task(name, self.settings.seeds[0]).prompts)
         return tuple(dict.fromkeys(prompts))
+
+    @cached_property
+    def circumstances(self) -> dict[str, str]:
+        """Say what a number may depend on in its last digits, and what is therefore recorded and not part of a key."""
+        return {**software_versions(), "device": self.base.device.type}
 
     @property
     def union_facts(self) -> list[str]:
@@ -91,10 +97,13 @@ class Bench:
     def score_item(self, item: ForgeItem, names: tuple[str, ...], seed: int) -> dict[str, TaskScore]:
         """Score a merged model on tasks: among each task's own prompts, and among all tasks' prompts."""
         evaluator = self._evaluator(seed)
-        return {
+        scores = {
             name: TaskScore(own=evaluator.score_item(name, item), union=evaluator.score_item(name, item, self.union))
             for name in names
         }
+        # a fused model is scored once, and there are hundreds of orders
+        evaluator.forget(item)
+        return scores
 
     def score_plugin(self, plugin: Plugin | None, name: str, seed: int) -> TaskScore:
         """Score one plugin, or the base module alone, on a task."""

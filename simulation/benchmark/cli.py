@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from medforge.simulation.benchmark.settings import BenchmarkSettings, Experiment, parse_seeds
+from medforge.simulation.benchmark.settings import BenchmarkSettings, Experiment, check_changes, parse_seeds
 from medforge.simulation.options import Base, Centres, Changes, Device, Dtype, RecipeName
 
 WIDTH = 150
@@ -50,6 +50,7 @@ def benchmark(
 
     centres = parse_centres(centre or [], list(sources()))
     chosen = recipe_for(base, recipe or demonstration_recipe(centre, base))
+    check_changes(change or [])
     override(chosen, change or [])
     settings = BenchmarkSettings(
         centres=centres,
@@ -71,12 +72,13 @@ def benchmark(
 
     from rich.console import Console
 
+    from medforge.simulation.benchmark.report import split_sentence
     from medforge.simulation.benchmark.tables import draw
 
     # a file has no width of its own, and the tables want more than the usual 80 columns
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
     for table in draw(result):
         console.print(table)
-    for note in (*result.notes, *result.provenance.warnings):
+    for note in (split_sentence(result), *result.notes, *result.provenance.warnings):
         console.print(note, style="dim", markup=False)
     console.print(f"report: {out / 'report.html'}", soft_wrap=True, markup=False)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from medforge.simulation.benchmark.result import FigureResult, OrdersResult, Result, Row, TaskScore
 
-SCORES = ("experiment", "method", "seed", "order", "round", "task", "measure", "value")
+SCORES = ("experiment", "method", "seed", "order", "round", "task", "split", "measure", "value")
 POINTS = ("experiment", "task", "prompt", "kind", "x", "y")
 STEP = ">"
 
@@ -17,7 +17,8 @@ def csv_of(result: Result) -> str:
     """Write a result as CSV with a head line.
 
     Scores: one row a method, seed, task and measure (own_acc, own_auc, union_acc, union_auc). ``order`` (names joined
-    by ">") and ``round`` (1 after the first arrival) are empty except for merge orders. Figures: one row a point.
+    by ">") and ``round`` (1 after the first arrival) are empty except for merge orders; ``split`` says how the task's
+    images were divided. Figures: one row a point.
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
@@ -28,11 +29,13 @@ def csv_of(result: Result) -> str:
             writer.writerow((result.experiment, point.task, point.prompt, kind, repr(point.x), repr(point.y)))
         return buffer.getvalue()
     writer.writerow(SCORES)
+    splits = {task.name: task.split for task in result.provenance.tasks}
     rows = (result.individual,) if isinstance(result, OrdersResult) else result.rows
-    for row in rows:
-        writer.writerows((result.experiment, *line) for line in _of_row(row))
+    lines = [line for row in rows for line in _of_row(row)]
     if isinstance(result, OrdersResult):
-        writer.writerows((result.experiment, *line) for line in _of_orders(result))
+        lines += _of_orders(result)
+    for *before, task, measure, value in lines:
+        writer.writerow((result.experiment, *before, task, splits[task], measure, value))
     return buffer.getvalue()
 
 

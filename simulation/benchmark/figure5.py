@@ -33,9 +33,9 @@ class Figure5(Plan):
             points=tuple(points),
             notes=(
                 "t-SNE of unit-length embeddings by the base module alone, up to 80 test images a class beside the "
-                "distilled ones; one layout a task. Distances between far clusters mean little in such a layout.",
+                "distilled ones, of the first seed; one layout a task. Distances between far clusters mean little.",
             ),
-            provenance=provenance(bench, self.experiment, self.jobs(bench.settings), out),
+            provenance=provenance(bench, self.experiment, self.jobs(bench.settings), out, bench.settings.seeds[:1]),
         )
 
     def _points(self, bench: Bench, name: str) -> Iterator[PlanePoint]:

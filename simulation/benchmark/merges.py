@@ -51,10 +51,9 @@ class Merge(Job):
         """Every method takes a time of its own."""
         return f"merge {self.merger.key}"
 
-    @property
-    def units(self) -> int:
-        """One for each arrival that is folded."""
-        return len(self.orders)
+    def units(self, bench: Bench) -> int:
+        """One for each order that is not stored."""
+        return sum(bench.store.record(self.place(bench, order)) is None for order in self.orders)
 
     @property
     def needs(self) -> tuple[Job, ...]:
@@ -89,6 +88,7 @@ class Merge(Job):
                 "coefficients": coefficients,
                 "scores": {task: score.model_dump(mode="json") for task, score in scores.items()},
                 "seconds": round(time.monotonic() - began, 2),
+                "made_with": bench.circumstances,
             }
             bench.store.finish(place, record)
 

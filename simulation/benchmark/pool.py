@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -27,11 +27,12 @@ _bench: Bench | None = None
 class Standing:
     """Hold which jobs are done, running and waiting, and how long each sort of work takes."""
 
-    def __init__(self, jobs: Sequence[Job], workers: int) -> None:
-        self.waiting = list(jobs)
+    def __init__(self, units: Mapping[Job, int], workers: int) -> None:
+        self.waiting = list(units)
         self.running: dict[Job, float] = {}
         self.finished: list[Job] = []
         self._workers = workers
+        self._work = dict(units)
         self._seconds: dict[str, float] = {}
         self._units: dict[str, int] = {}
 
@@ -45,7 +46,7 @@ class Standing:
         seconds = time.monotonic() - self.running.pop(job)
         self.finished.append(job)
         self._seconds[job.sort] = self._seconds.get(job.sort, 0.0) + seconds
-        self._units[job.sort] = self._units.get(job.sort, 0) + job.units
+        self._units[job.sort] = self._units.get(job.sort, 0) + self._work[job]
 
     def time_left(self, left_of: Callable[[Job], float | None]) -> TimeLeft:
         """Estimate the wall time left, from finished jobs of a sort and from what running ones say of themselves.
@@ -57,7 +58,7 @@ class Standing:
         paces = {sort: seconds / self._units[sort] for sort, seconds in self._seconds.items()}
         for job, left in own.items():
             if left is not None:
-                paces.setdefault(job.sort, (now - self.running[job] + left) / job.units)
+                paces.setdefault(job.sort, (now - self.running[job] + left) / self._work[job])
         total, complete = 0.0, True
         for job in (*self.running, *self.waiting):
             pace = paces.get(job.sort)
@@ -67,7 +68,7 @@ class Standing:
             elif pace is None:
                 complete = False
             else:
-                total += max(pace * job.units - (now - self.running.get(job, now)), 0.0)
+                total += max(pace * self._work[job] - (now - self.running.get(job, now)), 0.0)
         return TimeLeft(total / max(1, min(self._workers, len(self.waiting) + len(self.running))), complete)
 
 
@@ -88,7 +89,7 @@ def run_jobs(wanted: Iterable[Job], bench: Bench, workers: int, show: Show) -> i
     jobs = [job for job in in_order_of_need(wanted) if not job.done(bench)]
     if not jobs:
         return 0
-    standing = Standing(jobs, workers)
+    standing = Standing({job: job.units(bench) for job in jobs}, workers)
     pool = ProcessPoolExecutor(
         workers,
         mp_context=multiprocessing.get_context("spawn"),

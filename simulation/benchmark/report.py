@@ -10,7 +10,7 @@ from pathlib import Path
 from markupsafe import Markup, escape
 
 from medforge.files import write_atomically
-from medforge.simulation.benchmark.drawings import drawings, pictures
+from medforge.simulation.benchmark.drawings import drawings
 from medforge.simulation.benchmark.result import Result
 from medforge.simulation.benchmark.tables import Sheet, sheets
 from medforge.simulation.benchmark.verdicts import findings, verdict
@@ -130,6 +130,3 @@ def write_report(directory: Path, results: Sequence[Result]) -> Path:
     path = directory / REPORT_FILE
     write_atomically(path, render(results).encode())
     return path
-
-
-__all__ = ["pictures", "render", "write_report"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -104,6 +104,7 @@ class TaskFacts(Model):
 class Provenance(Model):
     """Hold everything that is needed to rebuild a result.
 
+    ``recipes`` writes out the training recipe of every plugin kind and the distillation recipe of every method used.
     ``branches`` maps "task, seed, kind, distillation" to the branch's digest. ``seconds`` is the computing time of the
     artefacts and merges used, summed over processes, also of those that an earlier run had made.
     """
@@ -113,6 +114,7 @@ class Provenance(Model):
     base_fingerprint: str
     recipe: str
     changes: tuple[str, ...]
+    recipes: dict[str, Any] = Field(default_factory=dict)
     seeds: tuple[int, ...]
     device: str
     dtype: str

@@ -8,9 +8,10 @@ from pathlib import Path
 from medforge.files import write_atomically
 from medforge.simulation.benchmark.bench import Bench
 from medforge.simulation.benchmark.csv_text import csv_of
+from medforge.simulation.benchmark.drawings import pictures
 from medforge.simulation.benchmark.experiments import plan_for
 from medforge.simulation.benchmark.pool import run_jobs
-from medforge.simulation.benchmark.report import pictures, write_report
+from medforge.simulation.benchmark.report import write_report
 from medforge.simulation.benchmark.result import Result, load_result, save_result
 from medforge.simulation.benchmark.settings import BenchmarkSettings, Experiment
 from medforge.simulation.benchmark.store import Store

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 
@@ -60,6 +61,20 @@ class BenchmarkSettings(BaseModel):
         if experiment is Experiment.ORDERS:
             words += ["--most-orders", str(self.most_orders)]
         return shlex.join([*words, "--device", self.device, "--dtype", self.dtype, "--out", str(out)])
+
+
+FIXED = {
+    "distill.method": "table3 compares the distillation methods",
+    "train.plugin.kind": "table4 is for DoRA plugins",
+}
+
+
+def check_changes(changes: Sequence[str]) -> None:
+    """Refuse to change what an experiment is about: its rows would bear the wrong names. Raises InvalidInput."""
+    for change in changes:
+        why = FIXED.get(change.partition("=")[0].strip())
+        if why is not None:
+            raise InvalidInput(f"--set {change} cannot be used here, since every experiment sets it itself ({why}).")
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

@@ -22,8 +22,8 @@ _LONGEST_LABEL = 80
 class Store:
     """Keep artefacts and records below one directory, shared by every experiment that is given it.
 
-    What is there was finished: a record is written last. Equal facts have equal places, so nothing is computed twice,
-    and other settings never meet each other's files. The images behind a source are taken to stay as they are.
+    What is there was finished: a record is written last. Equal facts under one label have one place, and other settings
+    never meet each other's files. The images behind a source are taken to stay as they are.
     """
 
     path: Path

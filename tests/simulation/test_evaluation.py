@@ -103,6 +103,16 @@ def test_steps_taken_one_by_one_give_the_same_scores(tiny_base: BaseModule, task
     assert stepped.forwards == seen
 
 
+def test_a_network_of_its_own_can_be_forgotten(tiny_base: BaseModule, tasks: dict[str, Task]) -> None:
+    evaluator = Evaluator(tiny_base, tasks)
+    for kind, item in items(tiny_base).items():
+        before = evaluator.score_item("a", item)
+        evaluator.forget(item)
+        seen = evaluator.forwards
+        assert evaluator.score_item("a", item) == before
+        assert (evaluator.forwards > seen) == (kind in ("fused", "layer"))
+
+
 def test_on_the_union_of_prompts_the_model_must_name_task_and_class(
     tiny_base: BaseModule, tasks: dict[str, Task]
 ) -> None:

@@ -148,6 +148,8 @@ def test_a_killed_benchmark_goes_on(tiny_spec: str, tmp_path: Path, out: Path) -
         (["--set", "train.nothing=1"], "train.nothing"),
         (["--centre", "lung=nowhere:x"], "unknown source 'nowhere'"),
         (["--recipe", "none"], "There is no recipe 'none'"),
+        (["--set", "distill.method=dm"], "cannot be used here, since every experiment sets it itself (table3 compares"),
+        (["--set", "train.plugin.kind=dora"], "table4 is for DoRA plugins"),
     ],
 )
 def test_mistakes_get_a_sentence_before_anything_is_computed(options: list[str], sentence: str, tmp_path: Path) -> None:
