@@ -1,4 +1,5 @@
 import json
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from medforge.errors import InvalidBranch
-from medforge.plugin import WEIGHTS_FILE
+from medforge.plugin import WEIGHTS_FILE, PluginKind
 from medforge.proto.flower import branch_from_record, branch_to_message, branch_to_record, manifest_from_record
 from medforge.tensors import parse_tensors
 from tests.making import make_branch
@@ -34,9 +35,16 @@ def _inflated(value: ArrayRecord | ConfigRecord) -> ArrayRecord | ConfigRecord:
 
 
 @settings(deadline=None, max_examples=15)
-@given(seed=st.integers(0, 1000), rank=st.integers(1, 5), task=st.sampled_from(["lung", "Dickdarm 2", "a.b-c_d"]))
-def test_a_branch_comes_back_to_the_byte(seed: int, rank: int, task: str, tiny_base: BaseModule) -> None:
-    branch = make_branch(tiny_base, seed, task, rank=rank)
+@given(
+    seed=st.integers(0, 1000),
+    rank=st.integers(1, 5),
+    kind=st.sampled_from(get_args(PluginKind)),
+    task=st.sampled_from(["lung", "Dickdarm 2", "a.b-c_d"]),
+)
+def test_a_branch_comes_back_to_the_byte(
+    seed: int, rank: int, kind: PluginKind, task: str, tiny_base: BaseModule
+) -> None:
+    branch = make_branch(tiny_base, seed, task, rank=rank, kind=kind)
     back = branch_from_record(over_the_wire(branch_to_record(branch)))
     assert back.digest == branch.digest
     assert back.blobs() == branch.blobs()
