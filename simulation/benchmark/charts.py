@@ -253,9 +253,14 @@ def mean_bars(result: TableResult) -> str:
 
 
 def least_and_most_robust(result: OrdersResult) -> tuple[OrderMethod, OrderMethod]:
-    """Pick the methods whose final mean varies most and least over orders."""
-    methods = sorted(result.methods, key=lambda method: overall_spread(method).std)
+    """Pick the methods whose final mean varies most and least over orders; of equals, the lowest and the highest."""
+    methods = sorted(result.methods, key=_least_spread_then_best)
     return methods[-1], methods[0]
+
+
+def _least_spread_then_best(method: OrderMethod) -> tuple[float, float]:
+    found = overall_spread(method)
+    return round(found.std, 6), -found.mean
 
 
 def readme_picture(result: OrdersResult) -> bytes:
