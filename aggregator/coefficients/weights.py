@@ -46,7 +46,7 @@ class WeightScorer:
             dataset = read()
             for part in batches(len(dataset), BATCH):
                 c = torch.tensor(coefficients, dtype=torch.float32, device=base.device, requires_grad=True)
-                deltas = {site: torch.einsum("k,koi->oi", c, stack) for site, stack in stacks.items()}
+                deltas = weigh(stacks, c)
                 logits = base.logits(base.embed(dataset.images[part], deltas), dataset.prompts)
                 scored = Scored("", logits.double().log_softmax(dim=1), dataset.labels[part])
                 loss = share * scored.losses().sum()
@@ -67,9 +67,6 @@ class WeightScorer:
             yield Scored(dataset.task, logits.double().log_softmax(dim=1), dataset.labels)
 
 
-def weigh(stacks: Deltas, coefficients: Sequence[float]) -> dict[str, Tensor]:
-    """Add up weight changes: Σ_k c_k ΔW_k of every site, from stacks [K, out, in]."""
-    return {
-        site: torch.einsum("k,koi->oi", torch.tensor(coefficients, dtype=stack.dtype, device=stack.device), stack)
-        for site, stack in stacks.items()
-    }
+def weigh(stacks: Deltas, coefficients: Tensor) -> dict[str, Tensor]:
+    """Add up weight changes: Σ_k c_k ΔW_k of every site, from stacks [K, out, in] and c [K], differentiable in both."""
+    return {site: torch.einsum("k,koi->oi", coefficients.to(stack), stack) for site, stack in stacks.items()}

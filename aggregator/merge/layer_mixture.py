@@ -47,7 +47,7 @@ def joint(merge_round: Round) -> Folded:
     plugins = [a.branch().plugin for a in order]
     stacks = {site: torch.stack([plugin.delta(site, base) for plugin in plugins]) for site in plugins[0].sites}
     found = joint_layers(
-        lambda values: mean_loss(scorer.scores(weigh(stacks, values))),
+        lambda values: mean_loss(scorer.scores(weigh(stacks, torch.tensor(values)))),
         lambda values: scorer.gradient(stacks, values),
         len(order),
         merge_round.settings,
