@@ -23,7 +23,15 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from benchmarks.inputs import cosine, decode_one, image_folder, open_base, open_images, relative_difference
+from benchmarks.inputs import (
+    cosine,
+    decode_one,
+    image_folder,
+    open_base,
+    open_images,
+    options_parser,
+    relative_difference,
+)
 from medforge.base import BaseModule, batches
 from medforge.client.data.task import Task
 from medforge.client.distill.dm import DistributionMatching
@@ -128,10 +136,7 @@ def variances(
 
 def main() -> int:
     """Run both, print times, ratio and agreement; the exit status is 1 where what is exact differs."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--base", default="medforge-tiny", help="base module, or an architecture for random weights")
-    parser.add_argument("--images", type=Path, help="an image folder with train/ and test/; drawn where it is missing")
-    parser.add_argument("--per-class", type=int, default=320, help="images drawn per class")
+    parser = options_parser(__doc__, per_class=320)
     parser.add_argument("--ipc", type=int, default=10, help="learned images per class")
     parser.add_argument("--plain-batch", type=int, default=256, help="real images per class of the plain loop")
     parser.add_argument("--real-batch", type=int, default=8, help="real images per class of ours")
@@ -141,9 +146,6 @@ def main() -> int:
     parser.add_argument("--draws", type=int, default=12, help="extractors and operations of the variance")
     parser.add_argument("--run", type=int, default=5000, help="steps of a whole distillation, for the ratio over all")
     parser.add_argument("--dtype", default="bf16", help="of ours: bf16 or fp32")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--threads", type=int)
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,18 @@ from medforge.seeds import derive
 _SIDE = 256
 _DRAWN_SIDE = 128
 _TEST_PER_CLASS = 2
+
+
+def options_parser(about: str | None, per_class: int) -> argparse.ArgumentParser:
+    """Make a parser of the options that both have: base, images, seed, device and threads."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--base", default="medforge-tiny", help="base module, or an architecture for random weights")
+    parser.add_argument("--images", type=Path, help="an image folder with train/ and test/; drawn where it is missing")
+    parser.add_argument("--per-class", type=int, default=per_class, help="images drawn per class")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int)
+    return parser
 
 
 def open_base(spec: str, device: str, dtype: str) -> BaseModule:

@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.inputs import decode_one, image_folder, open_base, open_images, relative_difference
+from benchmarks.inputs import decode_one, image_folder, open_base, open_images, options_parser, relative_difference
 from medforge.adapt import adapt
 from medforge.base import BaseModule
 from medforge.client.augment import mirror
@@ -114,15 +114,9 @@ class PlainLoop(Loop):
 
 def main() -> int:
     """Run the loops, print images per second, ratios and agreement; the exit status is 1 where fp32 differs."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--base", default="medforge-tiny", help="base module, or an architecture for random weights")
-    parser.add_argument("--images", type=Path, help="an image folder with train/ and test/; drawn where it is missing")
-    parser.add_argument("--per-class", type=int, default=64, help="images drawn per class")
+    parser = options_parser(__doc__, per_class=64)
     parser.add_argument("--batch", type=int, help="images per step; default: the recipe's")
     parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--threads", type=int)
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)

@@ -125,16 +125,21 @@ class Provenance(Model):
     warnings: tuple[str, ...]
 
 
-class TableResult(Model):
-    """Hold one table of the paper, rebuilt."""
+class ExperimentResult(Model):
+    """Hold what every experiment's result says of itself."""
 
     format: int = 1
-    kind: Literal["table"] = "table"
     experiment: str
     title: str
-    rows: tuple[Row, ...]
     notes: tuple[str, ...]
     provenance: Provenance
+
+
+class TableResult(ExperimentResult):
+    """Hold one table of the paper, rebuilt."""
+
+    kind: Literal["table"] = "table"
+    rows: tuple[Row, ...]
 
 
 class OrderRun(Model):
@@ -154,18 +159,14 @@ class OrderMethod(Model):
     paper: dict[str, PaperScore] = Field(default_factory=dict)
 
 
-class OrdersResult(Model):
+class OrdersResult(ExperimentResult):
     """Hold the order-robustness experiment. ``exhaustive`` says whether every order was run."""
 
-    format: int = 1
     kind: Literal["orders"] = "orders"
     experiment: str = "orders"
-    title: str
     exhaustive: bool
     individual: Row
     methods: tuple[OrderMethod, ...]
-    notes: tuple[str, ...]
-    provenance: Provenance
 
 
 class PlanePoint(Model):
@@ -178,16 +179,12 @@ class PlanePoint(Model):
     y: float
 
 
-class FigureResult(Model):
+class FigureResult(ExperimentResult):
     """Hold the planes of real and distilled images."""
 
-    format: int = 1
     kind: Literal["figure"] = "figure"
     experiment: str = "figure5"
-    title: str
     points: tuple[PlanePoint, ...]
-    notes: tuple[str, ...]
-    provenance: Provenance
 
 
 Result = TableResult | OrdersResult | FigureResult
