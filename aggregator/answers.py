@@ -29,7 +29,7 @@ def unary(
         try:
             return handler(service, request, context)
         except Exception as error:
-            failure = _failure(error, handler.__name__)
+            failure = failure_of(error, handler.__name__)
         abort(context, failure)
         raise failure
 
@@ -50,13 +50,14 @@ def stream(
             # The caller left in mid-stream; nobody is there to read a status.
             return
         except Exception as error:
-            failure = _failure(error, handler.__name__)
+            failure = failure_of(error, handler.__name__)
         abort(context, failure)
 
     return answer
 
 
-def _failure(error: Exception, call: str) -> MedForgeError:
+def failure_of(error: Exception, call: str) -> MedForgeError:
+    """Turn what went wrong in a call into the error that its caller is told; the log gets what nobody foresaw."""
     if isinstance(error, MedForgeError):
         return error
     _log.exception("%s failed", call)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 
 from medforge.errors import CorruptFile, InvalidInput
@@ -146,6 +146,37 @@ class BlobStore:
                 )
             self._keep(path, digest)
 
+    def touch(self, digest: str) -> bool:
+        """Say whether the blob is present, and if so let it count as just uploaded."""
+        try:
+            os.utime(self.path(digest))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def remove(self, digest: str) -> None:
+        """Delete a blob, and what has been received of it; deleting an absent one changes nothing."""
+        with self._lock(digest):
+            self.path(digest).unlink(missing_ok=True)
+            (self._partial / digest).unlink(missing_ok=True)
+
+    def present(self) -> Iterator[str]:
+        """Give the digests of all present blobs."""
+        for path in sorted(self.directory.glob("[0-9a-f][0-9a-f]/*")):
+            if _DIGEST.fullmatch(path.name):
+                yield path.name
+
+    def sweep(self, before: float, needed: Set[str]) -> int:
+        """Delete unfinished uploads and present blobs last touched before a time (epoch s), except those needed."""
+        partial = [path for path in self._partial.iterdir() if path.is_file()]
+        old = {path.name.partition(".")[0] for path in partial if _last_touched(path) < before}
+        old |= {digest for digest in self.present() if _last_touched(self.path(digest)) < before}
+        swept = {digest for digest in old if _DIGEST.fullmatch(digest)} - needed
+        for digest in swept:
+            self.remove(digest)
+            (self._partial / f"{digest}.put").unlink(missing_ok=True)
+        return len(swept)
+
     def _lock(self, digest: str) -> threading.Lock:
         return self._locks[int(check_digest(digest)[:4], 16) % _LOCKS]
 
@@ -158,3 +189,11 @@ class BlobStore:
             os.fsync(file.fileno())
         path.replace(target)
         sync_directory(target.parent)
+
+
+def _last_touched(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        # finished or removed just now
+        return float("inf")

@@ -1,4 +1,4 @@
-"""The aggregator's commands: serve, log, checkout, methods."""
+"""The aggregator's commands: serve, log, checkout, methods; what a maintainer decides is in `cli_maintain`."""
 
 # No `from __future__ import annotations` here: typer reads the annotations when a command is registered.
 from pathlib import Path
@@ -6,17 +6,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from medforge.aggregator import cli_identity as identity
+from medforge.aggregator import cli_maintain as maintain
+
 if TYPE_CHECKING:
     from medforge.aggregator.commit import Commit
     from medforge.aggregator.forge import ForgeSettings
     from medforge.aggregator.merge import MethodSettings
-    from medforge.aggregator.view import Waiting
+    from medforge.aggregator.tables import Arrival
 
 DirectoryOption = Annotated[Path | None, typer.Option("--forge", help="Directory of the forge.", metavar="DIR")]
 AddressOption = Annotated[str | None, typer.Option("--at", help="Address of the forge.", metavar="HOST:PORT")]
+KitOption = Annotated[Path | None, typer.Option("--kit", help="A contributor's startup kit.", metavar="DIR")]
+PlaintextOption = Annotated[bool, typer.Option("--plaintext", help="Call without TLS.")]
 LedgerOption = Annotated[
     str | None, typer.Option(help="SQLAlchemy URL of the ledger, if it is not in the forge directory.", metavar="URL")
 ]
+
+
+_DONE = {"remove": "removed", "restore": "restored"}
 
 
 def register(app: typer.Typer) -> None:
@@ -25,6 +33,8 @@ def register(app: typer.Typer) -> None:
     app.command()(log)
     app.command()(checkout)
     app.command()(methods)
+    maintain.register(app)
+    identity.register(app)
 
 
 def serve(
@@ -49,6 +59,13 @@ def serve(
     listen: Annotated[str, typer.Option(help="Address to listen on; port 0 takes a free one.", metavar="HOST:PORT")] = (
         "127.0.0.1:50051"
     ),
+    tls: Annotated[
+        bool | None,
+        typer.Option(
+            "--tls/--plaintext",
+            help="Whether callers need a kit (`medforge invite`). Default: yes, unless only this machine can call.",
+        ),
+    ] = None,
     ready_file: Annotated[
         Path | None, typer.Option(help="Write the address into this file once serving.", metavar="PATH")
     ] = None,
@@ -56,12 +73,16 @@ def serve(
     dtype: Annotated[str, typer.Option(help="Compute dtype of the base module: fp32, bf16 or fp16.")] = "fp32",
     threads: Annotated[int | None, typer.Option(help="Threads that compute.", min=1)] = None,
     ledger: LedgerOption = None,
-    branch_mib: Annotated[int, typer.Option(help="Largest branch to admit, in MiB.", min=1)] = 1024,
-    retry_held: Annotated[bool, typer.Option("--retry-held", help="Try to fold held arrivals again.")] = False,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change the policy for good, e.g. limits.branch=2GiB or admission.margin=0.2."),
+    ] = None,
+    retry_held: Annotated[bool, typer.Option("--retry-held", help="Examine and fold held arrivals again.")] = False,
 ) -> None:
     """Receive branches, and fold each into the main branch in the order of arrival.
 
-    A forge keeps its base module and its merge method for good; a restart needs only --forge.
+    A forge keeps its base module and its merge method for good, and its policy (policy.json) until it is changed;
+    a restart needs only --forge.
     """
     from medforge.aggregator.listening import check_free
 
@@ -73,7 +94,8 @@ def serve(
 
     import torch
 
-    from medforge.aggregator.forge import Forge, Limits, existing_settings
+    from medforge.aggregator.forge import Forge, existing_settings
+    from medforge.aggregator.policy import change, load_policy
     from medforge.aggregator.server import serve as serve_forever
     from medforge.base import load_base
     from medforge.errors import InvalidInput
@@ -88,15 +110,16 @@ def serve(
         )
     asked = {"method": method, "level": level, "coefficients": coefficients, "objective": objective, "seed": seed}
     chosen = _method(settings, asked)
+    policy = change(load_policy(forge), changes or [])
     if threads is not None:
         torch.set_num_threads(threads)
     module = load_base(spec, device, dtype)
-    opened = Forge.establish(forge, module, chosen, ledger, Limits(branch=branch_mib << 20))
+    opened = Forge.establish(forge, module, chosen, ledger, policy)
     try:
         if retry_held:
             for arrival in opened.ledger.holds():
                 opened.ledger.release(arrival)
-        serve_forever(opened, module, listen, ready_file)
+        serve_forever(opened, module, listen, ready_file, tls)
     finally:
         opened.close()
     # Everything acknowledged is on disk. An ordinary exit would first join every thread that gRPC still has, and tear
@@ -108,29 +131,44 @@ def serve(
 def log(
     forge: DirectoryOption = None,
     at: AddressOption = None,
+    kit: KitOption = None,
+    plaintext: PlaintextOption = False,
     ledger: LedgerOption = None,
+    held: Annotated[bool, typer.Option("--held", help="List only what is held, and why.")] = False,
+    journal: Annotated[
+        bool, typer.Option("--journal", help="List everything that happened (the audit log); needs --forge.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """List the commits of a main branch, then what has arrived and is not in it."""
+    """List the commits of a main branch, then the arrivals that are not in it."""
     import json
 
     from medforge.aggregator.view import check_chain, look
 
-    with look(forge, at, ledger) as view:
-        commits, waiting = view.commits(), view.waiting()
+    if journal:
+        _log_journal(forge, at, ledger, as_json)
+        return
+    with look(forge, at, ledger, kit, plaintext) as view:
+        commits, outside = view.commits(), view.outside()
     check_chain(commits)
+    if held:
+        commits, outside = [], [one for one in outside if one.state == "held"]
     if as_json:
         typer.echo(
-            json.dumps({"commits": [_plain(c) for c in commits], "waiting": [_outside(w) for w in waiting]}, indent=2)
+            json.dumps({"commits": [_plain(c) for c in commits], "outside": [_outside(o) for o in outside]}, indent=2)
         )
+    elif held and not outside:
+        typer.echo("nothing is held")
     else:
-        _print_log(commits, waiting)
+        _print_log(commits, outside, empty=not held)
 
 
 def checkout(
     out: Annotated[Path, typer.Option(help="Directory to write the merged model into; new or empty.", metavar="DIR")],
     forge: DirectoryOption = None,
     at: AddressOption = None,
+    kit: KitOption = None,
+    plaintext: PlaintextOption = False,
     ledger: LedgerOption = None,
     commit: Annotated[
         str | None,
@@ -143,7 +181,7 @@ def checkout(
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InvalidInput(f"{out} is not an empty directory; give a new one with --out")
-    with look(forge, at, ledger) as view:
+    with look(forge, at, ledger, kit, plaintext) as view:
         commits = view.commits()
         check_chain(commits)
         chosen = choose(commits, commit)
@@ -185,14 +223,33 @@ def _plain(commit: "Commit") -> dict[str, object]:
     return {"digest": commit.digest, **commit.model_dump(mode="json")}
 
 
-def _outside(waiting: "Waiting") -> dict[str, object]:
+def _outside(arrival: "Arrival") -> dict[str, object]:
     from dataclasses import asdict
 
-    state = "received" if waiting.reason is None else "held"
-    return {**asdict(waiting.arrival), "state": state, "reason": waiting.reason}
+    values = asdict(arrival)
+    del values["signature"]
+    return values
 
 
-def _print_log(commits: "list[Commit]", waiting: "list[Waiting]") -> None:
+def _log_journal(forge: Path | None, at: str | None, ledger: str | None, as_json: bool) -> None:
+    import json
+    from dataclasses import asdict
+
+    from medforge.aggregator.forge import Forge
+    from medforge.errors import InvalidInput
+
+    if forge is None or at is not None:
+        raise InvalidInput("the journal is read where the forge lies; give its directory with --forge")
+    opened = Forge.open(forge, ledger)
+    try:
+        for entry in opened.ledger.journal():
+            line = f"{entry.number:6} {entry.at} {entry.actor}: {entry.what} {entry.about}"
+            typer.echo(json.dumps(asdict(entry)) if as_json else line)
+    finally:
+        opened.close()
+
+
+def _print_log(commits: "list[Commit]", outside: "list[Arrival]", empty: bool) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -202,11 +259,18 @@ def _print_log(commits: "list[Commit]", waiting: "list[Waiting]") -> None:
     for commit in commits:
         scores = ", ".join(f"{escape(task)} {score.acc:.3f}" for task, score in commit.metrics.items())
         method = f"{commit.method.method} {commit.method.level} {commit.method.coefficients}"
+        what = "" if commit.kind == "fold" else f" ({_DONE[commit.kind]})"
         table.add_row(
-            str(commit.arrival), escape(commit.contributor), escape(commit.task), commit.digest[:12], method, scores
+            f"{commit.arrival}{what}",
+            escape(commit.contributor),
+            escape(commit.task),
+            commit.digest[:12],
+            method,
+            scores,
         )
-    console.print(table if commits else "The main branch has no commit yet.")
-    for one in waiting:
-        state = "waits for its turn" if one.reason is None else f"is held: {one.reason}"
-        line = f"arrival {one.arrival.number} ({one.arrival.contributor}: {one.arrival.task}) {state}"
+    if commits or empty:
+        console.print(table if commits else "The main branch has no commit yet.")
+    for one in outside:
+        state = "waits for its turn" if one.state == "received" else f"is {one.state.value}: {one.reason}"
+        line = f"arrival {one.number} ({one.contributor}: {one.task}) {state}{' (erased)' if one.erased else ''}"
         console.print(line, markup=False, highlight=False)

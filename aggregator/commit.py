@@ -22,19 +22,23 @@ class TaskScore(BaseModel):
 
 
 class Commit(BaseModel):
-    """Record one merge round; its digest covers its parent's, so the commits of a forge form a hash chain.
+    """Record one change of the main branch; its digest covers its parent's, so a forge's commits form a hash chain.
 
-    `parent` is the digest of the commit before it (None for the first), `branch` and the keys of `coefficients` are
-    branch digests, `base` is the base module's fingerprint, `item` the forge item's digest and `item_files` the blob
-    digest of each of its files. No clock and no forge id is inside: the same arrivals under the same settings give
-    the same chain.
+    `kind` says whether `arrival` was folded, removed (withdrawn, reverted) or restored; `members` are the arrivals that
+    the main branch is made of from here on, in the order of folding. `parent` is the digest of the commit before it
+    (None for the first), `branch` and the keys of `coefficients` are branch digests, `base` is the base module's
+    fingerprint, `compute` the device and dtype of the fold, `item` the forge item's digest (None where nobody is left)
+    and `item_files` the blob digest of each of its files. No clock and no forge id is inside: the same arrivals under
+    the same settings give the same chain.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
+    kind: Literal["fold", "remove", "restore"] = "fold"
     parent: str | None
     arrival: int
+    members: tuple[int, ...]
     contributor: str
     task: str
     branch: str
@@ -44,7 +48,8 @@ class Commit(BaseModel):
     seed: int
     software: dict[str, str]
     base: str
-    item: str
+    compute: str
+    item: str | None
     item_files: dict[str, str]
 
     @cached_property

@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from sqlalchemy.exc import SQLAlchemyError
 
 from medforge.aggregator.bell import Bell
-from medforge.aggregator.ledger import Arrival, Ledger
+from medforge.aggregator.commit import Commit
+from medforge.aggregator.ledger import Ledger
+from medforge.aggregator.tables import Arrival, State
 from medforge.errors import MedForgeError
 
 _log = logging.getLogger(__name__)
@@ -27,16 +29,18 @@ _SHORTAGE_CODES = frozenset(
 class FoldWorker(threading.Thread):
     """Fold whatever waits in the ledger through one function, and go on whatever happens.
 
-    A fold that raises because the machine lacks something (disk, memory, database) is tried again after a growing
-    pause, and nothing overtakes it. A fold that raises for any other reason is held with that reason: it stays in the
-    ledger, the log and the status show it, and the next arrival is folded. `committed` is rung after each commit,
-    `on_end` is called when the thread ends, however it ends.
+    Before each fold, `settle` takes out of the main branch who was withdrawn, and puts back who is back. A fold that
+    raises because the machine lacks something (disk, memory, database) is tried again after a growing pause, and
+    nothing overtakes it; so is a settling that raises. A fold that raises for any other reason is held with that
+    reason: it stays in the ledger, the log and the status show it, and the next arrival is folded. `committed` is rung
+    after each commit, `on_end` is called when the thread ends, however it ends.
     """
 
     def __init__(
         self,
         ledger: Ledger,
         fold: Callable[[Arrival], None],
+        settle: Callable[[], Sequence[Commit]],
         arrived: Bell,
         committed: Bell,
         on_end: Callable[[], None],
@@ -45,6 +49,7 @@ class FoldWorker(threading.Thread):
         super().__init__(name="fold", daemon=True)
         self._ledger = ledger
         self._fold = fold
+        self._settle = settle
         self._arrived = arrived
         self._committed = committed
         self._on_end = on_end
@@ -66,7 +71,7 @@ class FoldWorker(threading.Thread):
                     pause = self._first_pause
                 except Exception as error:
                     if not _is_shortage(error):
-                        raise
+                        _log.exception("the main branch cannot settle; nothing is folded until it does")
                     _log.warning("cannot fold just now (%s); trying again in %g s", error, pause)
                     self._stopping.wait(pause)
                     pause = min(2 * pause, _LONGEST_PAUSE)
@@ -77,6 +82,9 @@ class FoldWorker(threading.Thread):
 
     def _step(self) -> None:
         heard = self._arrived.rings
+        for commit in self._settle():
+            _log.info("%s arrival %d in commit %s", commit.kind, commit.arrival, commit.digest)
+            self._committed.ring()
         waiting = self._ledger.unfolded(limit=1)
         if not waiting:
             self._arrived.wait(heard, _IDLE_SECONDS)
@@ -90,7 +98,7 @@ class FoldWorker(threading.Thread):
             self._hold(arrival, error)
             return
         folded = self._ledger.commit_of(arrival.number)
-        if folded is None:
+        if folded is None or arrival.number not in folded[1].members:
             self._hold(arrival, MedForgeError("its fold ended without a commit"))
             return
         _log.info(
@@ -103,7 +111,11 @@ class FoldWorker(threading.Thread):
         self._committed.ring()
 
     def _hold(self, arrival: Arrival, error: Exception) -> None:
-        if self._ledger.commit_of(arrival.number) is not None:
+        now = self._ledger.arrival(arrival.number)
+        if now is not None and now.state not in (State.RECEIVED, State.FOLDED):
+            _log.info("arrival %d is %s: %s", now.number, now.state.value, now.reason)
+            return
+        if now is not None and now.state is State.FOLDED:
             _log.error("arrival %d is folded, but what follows the fold failed", arrival.number, exc_info=error)
             self._committed.ring()
             return

@@ -1,28 +1,38 @@
-"""A forge on disk: its settings, ledger and blobs, and the way a branch becomes an arrival."""
+"""A forge on disk: its settings, key, ledger and blobs, and the way a branch becomes an arrival."""
 
 from __future__ import annotations
 
+import shutil
 import threading
+import time
 import uuid
-from dataclasses import dataclass
+from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from medforge.aggregator.admission import check_content, check_headers, check_manifest
 from medforge.aggregator.blobs import BlobStore
 from medforge.aggregator.commit import Commit
-from medforge.aggregator.ledger import Arrival, Ledger
+from medforge.aggregator.ledger import Ledger, LedgerConflict
 from medforge.aggregator.merge import MethodSettings
+from medforge.aggregator.policy import Policy, load_policy
+from medforge.aggregator.tables import Arrival
 from medforge.base_module import BaseModule
 from medforge.branch import Branch, Manifest, public_spec
 from medforge.errors import BaseMismatch, CorruptFile, InvalidInput
 from medforge.files import canonical_json, read_file, write_atomically
 from medforge.forge_item import ForgeItem
 from medforge.proto.errors import MissingBlob, OverLimit
+from medforge.proto.receipt import Receipt
+from medforge.proto.signing import load_key, new_key, save_key
 
 SETTINGS_FILE = "forge.json"
+KEY_FILE = "keys/forge.key"
 _FORGE_FACT = "forge"
 
 
@@ -39,25 +49,16 @@ class ForgeSettings(BaseModel):
     ledger: Literal["internal", "external"] = "internal"
 
 
-@dataclass(frozen=True)
-class Limits:
-    """Cap what a peer may send, in bytes: one chunk of an upload, one manifest, all files of one branch."""
-
-    chunk: int = 1 << 20
-    manifest: int = 1 << 20
-    branch: int = 1 << 30
-
-
 class Forge:
-    """Hold an open forge directory; make one with `Forge.establish` (to write) or `Forge.open` (to read)."""
+    """Hold an open forge directory; make one with `Forge.establish` (to serve) or `Forge.open` (to read and decide)."""
 
     def __init__(
-        self, directory: Path, settings: ForgeSettings, ledger: Ledger, limits: Limits, lock: FileLock | None
+        self, directory: Path, settings: ForgeSettings, ledger: Ledger, policy: Policy, lock: FileLock | None
     ) -> None:
         self.directory = directory
         self.settings = settings
         self.ledger = ledger
-        self.limits = limits
+        self.policy = policy
         self.blobs = BlobStore(directory / "blobs")
         self.cache = directory / "cache"
         self._lock = lock
@@ -70,20 +71,24 @@ class Forge:
         base: BaseModule,
         method: MethodSettings,
         ledger_url: str | None = None,
-        limits: Limits = Limits(),
+        policy: Policy | None = None,
     ) -> Forge:
         """Create a forge for a base module and a method, or reopen it for writing; until `close` no other process can.
 
-        Raises InvalidInput if another process has it open, or if it was made for another base module or method.
+        `policy` is kept in the directory from now on; the one that is there stays where none is given. Raises
+        InvalidInput if another process has it open, or if it was made for another base module or method.
         """
         directory = _usable(directory)
         lock = _lock(directory)
         try:
             settings = existing_settings(directory)
+            if policy is not None:
+                policy.save(directory)
+            kept = load_policy(directory)
             if settings is None:
-                return cls._create(directory, base, method, ledger_url, limits, lock)
+                return cls._create(directory, base, method, ledger_url, kept, lock)
             _check_same(directory, settings, base, method)
-            return cls(directory, settings, _open_ledger(directory, settings, ledger_url), limits, lock)
+            return cls(directory, settings, _open_ledger(directory, settings, ledger_url), kept, lock)
         except BaseException:
             lock.release()
             raise
@@ -96,7 +101,7 @@ class Forge:
                 f"{directory} is not a forge (it has no {SETTINGS_FILE}); `medforge serve --forge` makes one"
             )
         settings = _read_settings(directory)
-        return cls(directory, settings, _open_ledger(directory, settings, ledger_url), Limits(), None)
+        return cls(directory, settings, _open_ledger(directory, settings, ledger_url), load_policy(directory), None)
 
     @classmethod
     def _create(
@@ -105,7 +110,7 @@ class Forge:
         base: BaseModule,
         method: MethodSettings,
         ledger_url: str | None,
-        limits: Limits,
+        policy: Policy,
         lock: FileLock,
     ) -> Forge:
         ledger = Ledger(ledger_url or _internal_ledger(directory))
@@ -124,12 +129,13 @@ class Forge:
                 ledger="external" if ledger_url else "internal",
             )
             ledger.set_fact(_FORGE_FACT, settings.forge)
+            save_key(directory / KEY_FILE, new_key())
             # The settings come last: a directory that has them has a ledger that knows the forge.
             write_atomically(directory / SETTINGS_FILE, canonical_json(settings.model_dump(mode="json")))
         except BaseException:
             ledger.close()
             raise
-        return cls(directory, settings, ledger, limits, lock)
+        return cls(directory, settings, ledger, policy, lock)
 
     def close(self) -> None:
         """Close the ledger and let other processes write to the directory."""
@@ -137,35 +143,40 @@ class Forge:
         if self._lock is not None:
             self._lock.release()
 
-    def accept(self, manifest: bytes, base: BaseModule) -> Arrival:
+    @cached_property
+    def key(self) -> Ed25519PrivateKey:
+        """The key that the forge signs receipts with."""
+        return load_key(self.directory / KEY_FILE)
+
+    def accept(self, manifest: bytes, base: BaseModule, signature: bytes = b"") -> Arrival:
         """Check a branch whose files are in the blob store, and give it the next arrival number, durably.
 
         A branch that has arrived before keeps its arrival. One branch at a time is held in memory. Raises
         InvalidBranch, BaseMismatch, CorruptFile, MissingBlob (files not, or not wholly, uploaded) or OverLimit.
         """
-        if len(manifest) > self.limits.manifest:
-            raise OverLimit(
-                f"the manifest has {len(manifest)} bytes where {self.limits.manifest} are admitted; shorten it"
-            )
+        limits = self.policy.limits
+        if len(manifest) > limits.manifest:
+            raise OverLimit(f"the manifest has {len(manifest)} bytes where {limits.manifest} are admitted; shorten it")
         parsed = Manifest.parse(manifest)
         known = self.ledger.arrival_of(parsed.digest)
         if known is not None:
             return known
-        size = sum(entry.size for entry in parsed.files.values())
-        if size > self.limits.branch:
-            raise OverLimit(
-                f"the branch has {size} bytes where this forge admits {self.limits.branch}; "
-                f"use a smaller rank or fewer distilled images, or ask the forge for a higher limit"
-            )
         if parsed.base != self.settings.base:
             raise BaseMismatch(
                 f"the branch was made on base module {parsed.base[:12]} ({parsed.base_spec}), but this forge stands on "
                 f"{self.settings.base[:12]} ({public_spec(self.settings.base_spec)}); train it on the forge's base"
             )
         with self._admission:
-            self._assemble(manifest, parsed).check(base)
+            check_manifest(parsed, self.policy, self.ledger.stored_bytes(parsed.contributor))
+            self._check_uploaded(parsed)
+            files = {path: self.blobs.path(entry.digest) for path, entry in parsed.files.items()}
+            check_headers(parsed, files, base, limits)
+            branch = self._assemble(manifest, parsed)
+            branch.check(base)
+            check_content(branch, base, self.policy.admission)
             self.blobs.put(manifest)
-            return self.ledger.add_arrival(parsed.digest, parsed.contributor, parsed.task, size)
+            size = sum(entry.size for entry in parsed.files.values())
+            return self.ledger.add_arrival(parsed.digest, parsed.contributor, parsed.task, size, signature)
 
     def admit(self, branch: Branch, base: BaseModule) -> Arrival:
         """Store a branch that is already in memory and accept it, as a Flower reply or a replay does."""
@@ -173,13 +184,46 @@ class Forge:
             self.blobs.put(data)
         return self.accept(branch.manifest.to_bytes(), base)
 
+    def receipt(self, arrival: Arrival) -> Receipt:
+        """Sign the receipt of an arrival; the same arrival always gets the same receipt."""
+        return Receipt.issue(self.key, self.settings.forge, arrival.number, arrival.branch, arrival.accepted_at)
+
+    def manifest(self, arrival: int) -> Manifest:
+        """Read the manifest of an arrival; raise MissingBlob for a number that has not arrived, or was erased."""
+        return Manifest.parse(self.blobs.read(self._kept(arrival).branch))
+
     def load_branch(self, arrival: int) -> Branch:
-        """Read an arrival's branch back, every digest checked; raise MissingBlob for a number that has not arrived."""
-        entry = self.ledger.arrival(arrival)
-        if entry is None:
-            raise MissingBlob(f"arrival {arrival} is not in this forge; `medforge log` lists the arrivals")
-        manifest = self.blobs.read(entry.branch)
-        return self._assemble(manifest, Manifest.parse(manifest))
+        """Read an arrival's branch back, every digest checked; raise MissingBlob where it is not here any more."""
+        manifest = self.blobs.read(self._kept(arrival).branch)
+        parsed = Manifest.parse(manifest)
+        self._check_uploaded(parsed)
+        return self._assemble(manifest, parsed)
+
+    def erase(self, arrival: Arrival) -> None:
+        """Delete a branch's files, and every forge item that was made with them; digests stay in the ledger.
+
+        What another branch or a forge item without this one also needs is kept. All caches are emptied, since they
+        hold what the branch's plugin says. Raises LedgerConflict while the head is made with it.
+        """
+        with self._admission:
+            head = self.ledger.head()
+            if head is not None and arrival.number in head.members:
+                raise LedgerConflict(f"arrival {arrival.number} is in the main branch; withdraw it before erasing it")
+            shutil.rmtree(self.cache, ignore_errors=True)
+            needed = set(referenced(self, without=arrival.number))
+            # the manifest last, since it names the others
+            for digest in sorted(set(referenced(self)) - needed, key=lambda digest: digest == arrival.branch):
+                self.blobs.remove(digest)
+            self.ledger.mark_erased(arrival.number)
+
+    def sweep(self) -> int:
+        """Delete uploads that have not gone on for as long as the policy keeps them, and give how many.
+
+        That is unfinished files, and whole ones that no branch and no forge item needs.
+        """
+        with self._admission:
+            before = time.time() - 3600 * self.policy.limits.partial_hours
+            return self.blobs.sweep(before, set(referenced(self)))
 
     def store_item(self, item: ForgeItem) -> dict[str, str]:
         """Store a forge item's files durably as blobs and give their digests by path, for `Commit.item_files`."""
@@ -187,10 +231,22 @@ class Forge:
 
     def load_item(self, commit: Commit) -> ForgeItem:
         """Read the forge item of a commit; raise MissingBlob or CorruptFile if the blobs do not give it back."""
+        self.check_item(commit)
         item = ForgeItem.parse({path: self.blobs.read(digest) for path, digest in commit.item_files.items()})
         if item.digest != commit.item:
             raise CorruptFile(f"commit {commit.digest[:12]} has another forge item than it names; restore the blobs")
         return item
+
+    def check_item(self, commit: Commit) -> None:
+        """Raise MissingBlob for a commit that has no forge item, or no longer has it."""
+        if commit.item is None:
+            raise MissingBlob(f"after commit {commit.digest[:12]} the main branch was empty; check out another commit")
+        gone = [number for number in commit.members if self._entry(number).erased]
+        if gone:
+            raise MissingBlob(
+                f"commit {commit.digest[:12]} was made with arrival {gone[0]}, which was erased at its contributor's "
+                f"wish; check out a later commit"
+            )
 
     def find_commit(self, digest: str | None) -> Commit:
         """Find a commit by its digest, or the head where none is given; raise MissingBlob if there is none."""
@@ -201,7 +257,19 @@ class Forge:
             raise MissingBlob("this forge's main branch has no commit yet; push a branch and wait until it is folded")
         return commit
 
-    def _assemble(self, manifest: bytes, parsed: Manifest) -> Branch:
+    def _entry(self, number: int) -> Arrival:
+        entry = self.ledger.arrival(number)
+        if entry is None:
+            raise MissingBlob(f"arrival {number} is not in this forge; `medforge log` lists the arrivals")
+        return entry
+
+    def _kept(self, number: int) -> Arrival:
+        entry = self._entry(number)
+        if entry.erased:
+            raise MissingBlob(f"arrival {number} was erased at its contributor's wish; it must be pushed anew")
+        return entry
+
+    def _check_uploaded(self, parsed: Manifest) -> None:
         for path, entry in parsed.files.items():
             if not self.blobs.has(entry.digest):
                 received = self.blobs.partial_size(entry.digest)
@@ -209,7 +277,24 @@ class Forge:
                     f"{path} (blob {entry.digest}) has not been uploaded: {received} of {entry.size} bytes are here; "
                     f"upload the rest, then submit again"
                 )
+
+    def _assemble(self, manifest: bytes, parsed: Manifest) -> Branch:
         return Branch.assemble(manifest, {path: self.blobs.read(entry.digest) for path, entry in parsed.files.items()})
+
+
+def referenced(forge: Forge, without: int | None = None) -> Iterator[str]:
+    """Give the digests of all blobs that branches and forge items need, but for those made with one arrival."""
+    erased = {arrival.number for arrival in forge.ledger.arrivals() if arrival.erased}
+    for arrival in forge.ledger.arrivals():
+        if arrival.number not in erased and arrival.number != without:
+            yield arrival.branch
+            # an erasure that was interrupted may have taken the manifest already
+            if forge.blobs.has(arrival.branch):
+                manifest = Manifest.parse(forge.blobs.read(arrival.branch))
+                yield from (entry.digest for entry in manifest.files.values())
+    for _, commit in forge.ledger.commits():
+        if without not in commit.members and not erased & set(commit.members):
+            yield from commit.item_files.values()
 
 
 def _usable(directory: Path) -> Path:

@@ -1,126 +1,80 @@
-"""The durable order of things: who arrived when, what was folded, what is held."""
+"""The durable order of things: who arrived when, what was folded, what became of the rest."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    Engine,
-    ForeignKey,
-    LargeBinary,
-    String,
-    Text,
-    create_engine,
-    delete,
-    event,
-    func,
-    select,
-)
+from sqlalchemy import Engine, create_engine, event, func, inspect, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
 
 from medforge.aggregator.commit import Commit
+from medforge.aggregator.tables import (
+    Arrival,
+    ArrivalRow,
+    CommitRow,
+    Contributor,
+    ContributorRow,
+    Entry,
+    EntryRow,
+    FactRow,
+    State,
+    Table,
+)
 from medforge.errors import InvalidInput, MedForgeError
+from medforge.files import canonical_json, sha256_bytes
+
+FORGE = "forge"
+MAINTAINER = "maintainer"
+INVITED = "invited"
+_SCHEMA = "2"
+
+# What may become of an arrival other than being folded by a commit.
+_NEXT: dict[State, frozenset[State]] = {
+    State.RECEIVED: frozenset({State.HELD, State.REJECTED, State.WITHDRAWN, State.SUPERSEDED}),
+    State.HELD: frozenset({State.RECEIVED, State.REJECTED, State.WITHDRAWN, State.SUPERSEDED}),
+    State.REJECTED: frozenset({State.RECEIVED, State.FOLDED, State.WITHDRAWN}),
+    State.FOLDED: frozenset({State.REJECTED, State.WITHDRAWN}),
+    State.SUPERSEDED: frozenset({State.FOLDED, State.WITHDRAWN}),
+    State.WITHDRAWN: frozenset({State.FOLDED}),
+}
 
 
 class LedgerConflict(MedForgeError):
-    """Report a commit or a hold that does not follow from what the ledger holds."""
-
-
-@dataclass(frozen=True)
-class Arrival:
-    """Say that a branch became durable as the `number`-th (from 1, without gaps); `accepted_at` is RFC 3339 in UTC."""
-
-    number: int
-    branch: str
-    contributor: str
-    task: str
-    size: int
-    accepted_at: str
-
-
-@dataclass(frozen=True)
-class Hold:
-    """Say why an arrival is kept out of the main branch."""
-
-    arrival: int
-    reason: str
-    held_at: str
-
-
-class _Table(DeclarativeBase):
-    pass
-
-
-class _Fact(_Table):
-    __tablename__ = "facts"
-
-    name: Mapped[str] = mapped_column(String(64), primary_key=True)
-    value: Mapped[str] = mapped_column(Text)
-
-
-class _Arrival(_Table):
-    __tablename__ = "arrivals"
-
-    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    branch: Mapped[str] = mapped_column(String(64), unique=True)
-    contributor: Mapped[str] = mapped_column(Text)
-    task: Mapped[str] = mapped_column(Text)
-    size: Mapped[int] = mapped_column(BigInteger)
-    accepted_at: Mapped[str] = mapped_column(String(40))
-
-    def plain(self) -> Arrival:
-        return Arrival(self.number, self.branch, self.contributor, self.task, self.size, self.accepted_at)
-
-
-class _Commit(_Table):
-    __tablename__ = "commits"
-
-    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    digest: Mapped[str] = mapped_column(String(64), unique=True)
-    arrival: Mapped[int] = mapped_column(ForeignKey("arrivals.number"), unique=True)
-    content: Mapped[bytes] = mapped_column(LargeBinary)
-
-    def plain(self) -> Commit:
-        return Commit.parse(self.content, self.digest)
-
-
-class _Hold(_Table):
-    __tablename__ = "holds"
-
-    arrival: Mapped[int] = mapped_column(ForeignKey("arrivals.number"), primary_key=True, autoincrement=False)
-    reason: Mapped[str] = mapped_column(Text)
-    held_at: Mapped[str] = mapped_column(String(40))
-
-    def plain(self) -> Hold:
-        return Hold(self.arrival, self.reason, self.held_at)
+    """Report a commit or a change that does not follow from what the ledger holds."""
 
 
 class Ledger:
-    """Keep arrivals, commits and holds in any database that SQLAlchemy knows.
+    """Keep arrivals, commits, contributors and the journal in any database that SQLAlchemy knows.
 
-    Every change is one transaction and is durable when the call returns (SQLite: write-ahead log, synchronous=FULL).
-    One process writes; its threads may share a ledger, and other processes may read. Methods raise SQLAlchemyError
-    where the database itself fails.
+    Every change is one transaction, is entered in the journal by the same transaction, and is durable when the call
+    returns (SQLite: write-ahead log, synchronous=FULL). Threads and processes may share a ledger: writers take turns.
+    Methods raise SQLAlchemyError where the database itself fails.
     """
 
     def __init__(self, url: str) -> None:
         self._engine = _engine(url)
         self._lock = threading.RLock()
+        name = make_url(url).render_as_string()
         try:
-            _Table.metadata.create_all(self._engine)
+            earlier = inspect(self._engine).has_table(FactRow.__tablename__)
+            Table.metadata.create_all(self._engine)
+            if not earlier:
+                self.set_fact("schema", _SCHEMA)
+            found = self.fact("schema")
         except SQLAlchemyError as error:
+            raise InvalidInput(f"the ledger {name} cannot be opened ({_cause(error)}); check its address") from error
+        if found != _SCHEMA:
+            self.close()
             raise InvalidInput(
-                f"the ledger {make_url(url).render_as_string()} cannot be opened ({_cause(error)}); check its address"
-            ) from error
+                f"the ledger {name} was written by another version of medforge; use that version, or begin a new forge"
+            )
 
     def close(self) -> None:
         """Close all connections."""
@@ -128,158 +82,297 @@ class Ledger:
 
     def fact(self, name: str) -> str | None:
         """Look up a fact about the ledger as a whole."""
-        with self._session() as session:
-            row = session.get(_Fact, name)
+        with self._reading() as session:
+            row = session.get(FactRow, name)
             return row.value if row else None
 
     def set_fact(self, name: str, value: str) -> None:
         """Write a fact about the ledger as a whole."""
-        with self._session() as session:
-            session.merge(_Fact(name=name, value=value))
+        with self._writing() as session:
+            session.merge(FactRow(name=name, value=value))
 
-    def add_arrival(self, branch: str, contributor: str, task: str, size: int) -> Arrival:
+    # arrivals
+
+    def add_arrival(self, branch: str, contributor: str, task: str, size: int, signature: bytes = b"") -> Arrival:
         """Give a branch digest the next arrival number; a branch that has arrived before keeps its arrival."""
-        with self._session() as session:
-            row = session.scalar(select(_Arrival).where(_Arrival.branch == branch))
+        with self._writing() as session:
+            row = session.scalar(select(ArrivalRow).where(ArrivalRow.branch == branch))
             if row is None:
-                number = (session.scalar(select(func.max(_Arrival.number))) or 0) + 1
-                row = _Arrival(
-                    number=number, branch=branch, contributor=contributor, task=task, size=size, accepted_at=_now()
+                row = ArrivalRow(
+                    number=(session.scalar(select(func.max(ArrivalRow.number))) or 0) + 1,
+                    branch=branch,
+                    contributor=contributor,
+                    task=task,
+                    size=size,
+                    accepted_at=now(),
+                    signature=signature,
                 )
                 session.add(row)
+                session.flush()
+                about = {"arrival": row.number, "branch": branch, "task": task, "size": size}
+                _enter(session, contributor, "arrived", about)
             return row.plain()
 
     def arrival(self, number: int) -> Arrival | None:
         """Look an arrival up by its number."""
-        with self._session() as session:
-            row = session.get(_Arrival, number)
+        with self._reading() as session:
+            row = session.get(ArrivalRow, number)
             return row.plain() if row else None
 
     def arrival_of(self, branch: str) -> Arrival | None:
         """Look an arrival up by its branch digest."""
-        with self._session() as session:
-            row = session.scalar(select(_Arrival).where(_Arrival.branch == branch))
+        with self._reading() as session:
+            row = session.scalar(select(ArrivalRow).where(ArrivalRow.branch == branch))
             return row.plain() if row else None
 
-    def arrivals(self) -> list[Arrival]:
-        """List all arrivals in order."""
-        with self._session() as session:
-            return [row.plain() for row in session.scalars(select(_Arrival).order_by(_Arrival.number))]
+    def arrivals(self, *states: State) -> list[Arrival]:
+        """List the arrivals in these states (all where none is given), in order."""
+        query = select(ArrivalRow).order_by(ArrivalRow.number)
+        if states:
+            query = query.where(ArrivalRow.state.in_([state.value for state in states]))
+        with self._reading() as session:
+            return [row.plain() for row in session.scalars(query)]
 
     def unfolded(self, limit: int | None = None) -> list[Arrival]:
-        """List, in order, the arrivals that are neither folded nor held; the first is the next to fold."""
-        with self._session() as session:
+        """List, in order, the arrivals that wait to be folded; the first is the next."""
+        with self._reading() as session:
             return [row.plain() for row in session.scalars(_unfolded().limit(limit))]
 
-    def hold(self, arrival: int, reason: str) -> Hold:
-        """Keep an unfolded arrival out of the main branch; raise LedgerConflict if it is unknown or already folded."""
-        with self._session() as session:
-            if session.get(_Arrival, arrival) is None:
-                raise LedgerConflict(
-                    f"arrival {arrival} is not in the ledger, so it cannot be held; give a number from the log"
-                )
-            if session.scalar(select(_Commit.number).where(_Commit.arrival == arrival)) is not None:
-                raise LedgerConflict(
-                    f"arrival {arrival} is already in the main branch, so it cannot be held; withdraw it"
-                )
-            return session.merge(_Hold(arrival=arrival, reason=reason, held_at=_now())).plain()
+    def outside(self) -> list[Arrival]:
+        """List, in order, the arrivals that are not in the main branch."""
+        return self.arrivals(*(state for state in State if state is not State.FOLDED))
 
-    def holds(self) -> dict[int, Hold]:
+    def change(
+        self, number: int, state: State, reason: str = "", actor: str = FORGE, *, erase: bool = False
+    ) -> Arrival:
+        """Move an arrival to another state, and say who did it and why; moving it where it is changes nothing.
+
+        Taking a folded one out, or putting one back, is followed by a commit once the main branch settles. `erase`
+        also asks for its files to be deleted. Raises LedgerConflict for an unknown number or a move that makes no
+        sense.
+        """
+        with self._writing() as session:
+            row = session.get(ArrivalRow, number)
+            if row is None:
+                raise LedgerConflict(f"arrival {number} is not in the ledger; give a number from `medforge log`")
+            was = State(row.state)
+            if was is state and (row.erase or not erase):
+                return row.plain()
+            if was is not state and state not in _NEXT[was]:
+                raise LedgerConflict(
+                    f"arrival {number} is {was.value}, so it cannot become {state.value}; see `medforge log`"
+                )
+            if row.erase and state is not was:
+                raise LedgerConflict(f"arrival {number} was erased at its contributor's wish; it must be pushed anew")
+            row.state, row.reason, row.erase = state.value, reason, row.erase or erase
+            row.admitted = state is State.RECEIVED and actor == MAINTAINER
+            about = {"arrival": number, "branch": row.branch, "was": was.value, "reason": reason}
+            _enter(session, actor, state.value, about | ({"erase": True} if erase else {}))
+            return row.plain()
+
+    def hold(self, number: int, reason: str) -> Arrival:
+        """Keep an unfolded arrival out of the main branch; raises LedgerConflict if it is unknown or already folded."""
+        return self.change(number, State.HELD, reason)
+
+    def holds(self) -> dict[int, Arrival]:
         """Give the held arrivals by number."""
-        with self._session() as session:
-            return {row.arrival: row.plain() for row in session.scalars(select(_Hold).order_by(_Hold.arrival))}
+        return {arrival.number: arrival for arrival in self.arrivals(State.HELD)}
 
-    def release(self, arrival: int) -> None:
-        """Let a held arrival be folded again; releasing one that is not held changes nothing."""
-        with self._session() as session:
-            session.execute(delete(_Hold).where(_Hold.arrival == arrival))
+    def release(self, number: int) -> Arrival:
+        """Let a held arrival be examined and folded again."""
+        return self.change(number, State.RECEIVED)
 
-    def waiting(self) -> list[tuple[Arrival, Hold | None]]:
-        """List, in order, the arrivals that are not in the main branch, each with its hold if it has one."""
-        query = select(_Arrival, _Hold).outerjoin(_Hold, _Hold.arrival == _Arrival.number)
-        with self._session() as session:
-            rows = session.execute(
-                query.where(_Arrival.number.not_in(select(_Commit.arrival))).order_by(_Arrival.number)
-            )
-            return [(arrival.plain(), hold.plain() if hold else None) for arrival, hold in rows]
+    def mark_erased(self, number: int) -> None:
+        """Note that an arrival's files are gone."""
+        with self._writing() as session:
+            row = session.get_one(ArrivalRow, number)
+            if not row.erased:
+                row.erased = True
+                _enter(session, FORGE, "erased", {"arrival": number, "branch": row.branch})
+
+    def stored_bytes(self, contributor: str) -> int:
+        """Sum up the sizes of a contributor's branches whose files are kept."""
+        kept = select(func.sum(ArrivalRow.size)).where(
+            ArrivalRow.contributor == contributor, ArrivalRow.erased.is_(False)
+        )
+        with self._reading() as session:
+            return int(session.scalar(kept) or 0)
 
     def counts(self) -> tuple[int, int]:
         """Count the arrivals and the commits."""
-        with self._session() as session:
-            arrivals = session.scalar(select(func.count()).select_from(_Arrival)) or 0
-            return arrivals, session.scalar(select(func.count()).select_from(_Commit)) or 0
+        with self._reading() as session:
+            arrivals = session.scalar(select(func.count()).select_from(ArrivalRow)) or 0
+            return arrivals, session.scalar(select(func.count()).select_from(CommitRow)) or 0
+
+    # commits
 
     def add_commit(self, commit: Commit) -> int:
-        """Append a commit and give its number in the chain, from 1; appending the same commit again changes nothing.
+        """Append a commit and give its number in the chain, from 1; appending the head again changes nothing.
 
-        Raises LedgerConflict unless its arrival is the next to fold and its parent is the head, so no arrival is folded
-        twice and none is overtaken, whatever crashed or raced before.
+        Raises LedgerConflict unless its parent is the head and its members follow from the head's: a fold brings the
+        next waiting arrival, a removal takes out a member that is no longer folded, a restoration puts back one that
+        is again. So no arrival is folded twice and none is overtaken, whatever crashed or raced before.
         """
-        with self._session() as session:
-            known = session.scalar(select(_Commit).where(_Commit.arrival == commit.arrival))
-            if known is not None and known.digest == commit.digest:
-                return known.number
-            if known is not None:
-                raise LedgerConflict(
-                    f"arrival {commit.arrival} is already folded by commit {known.digest[:12]}; fold the next"
-                )
-            due = session.scalar(_unfolded().limit(1))
-            if due is None or due.number != commit.arrival or due.branch != commit.branch:
-                raise LedgerConflict(
-                    f"arrival {commit.arrival} (branch {commit.branch[:12]}) cannot be committed now; "
-                    f"{f'arrival {due.number} is next' if due else 'nothing waits'}, and arrivals are folded in order"
-                )
+        with self._writing() as session:
             head = session.scalar(_newest())
+            if head is not None and head.digest == commit.digest:
+                return int(head.number)
             if commit.parent != (head.digest if head else None):
                 raise LedgerConflict(
                     f"commit {commit.digest[:12]} does not follow the head; fold its arrival on the head again"
                 )
-            number = head.number + 1 if head else 1
-            session.add(_Commit(number=number, digest=commit.digest, arrival=commit.arrival, content=commit.content))
+            row = session.get(ArrivalRow, commit.arrival)
+            members = head.plain().members if head else ()
+            if row is None or row.branch != commit.branch:
+                raise LedgerConflict(f"commit {commit.digest[:12]} names arrival {commit.arrival}, which is another")
+            _check_follows(session, commit, members, row)
+            if commit.kind == "fold":
+                row.state, row.reason = State.FOLDED.value, ""
+                for number in set(members) - set(commit.members):
+                    old = session.get_one(ArrivalRow, number)
+                    old.state, old.reason = State.SUPERSEDED.value, f"arrival {commit.arrival} took its place"
+            number: int = head.number + 1 if head else 1
+            session.add(CommitRow(number=number, digest=commit.digest, arrival=commit.arrival, content=commit.content))
+            about = {"arrival": commit.arrival, "branch": commit.branch, "commit": commit.digest, "number": number}
+            _enter(session, FORGE, f"committed {commit.kind}", about)
             return number
 
     def commits(self, after: int = 0, limit: int | None = None) -> list[tuple[int, Commit]]:
         """List the commits whose number exceeds `after` (at most `limit`), oldest first, with their numbers."""
-        query = select(_Commit).where(_Commit.number > after).order_by(_Commit.number).limit(limit)
-        with self._session() as session:
+        query = select(CommitRow).where(CommitRow.number > after).order_by(CommitRow.number).limit(limit)
+        with self._reading() as session:
             rows = session.scalars(query)
             return [(row.number, row.plain()) for row in rows]
 
     def commit(self, digest: str) -> Commit | None:
         """Look a commit up by its digest."""
-        with self._session() as session:
-            row = session.scalar(select(_Commit).where(_Commit.digest == digest))
+        with self._reading() as session:
+            row = session.scalar(select(CommitRow).where(CommitRow.digest == digest))
             return row.plain() if row else None
 
     def commit_of(self, arrival: int) -> tuple[int, Commit] | None:
-        """Look up the commit, with its number, that folded an arrival."""
-        with self._session() as session:
-            row = session.scalar(select(_Commit).where(_Commit.arrival == arrival))
+        """Look up the newest commit, with its number, that is about an arrival."""
+        query = select(CommitRow).where(CommitRow.arrival == arrival).order_by(CommitRow.number.desc()).limit(1)
+        with self._reading() as session:
+            row = session.scalar(query)
             return (row.number, row.plain()) if row else None
 
     def head(self) -> Commit | None:
         """Give the newest commit, or None before the first."""
-        with self._session() as session:
+        with self._reading() as session:
             row = session.scalar(_newest())
             return row.plain() if row else None
 
+    # contributors
+
+    def invite(self, contributor: Contributor) -> None:
+        """Register somebody, or replace their key and certificate."""
+        with self._writing() as session:
+            session.merge(ContributorRow(**vars(contributor)))
+            about = {
+                "contributor": contributor.name,
+                "certificate": contributor.certificate,
+                "key": contributor.key.hex(),
+            }
+            _enter(session, MAINTAINER, INVITED, about)
+
+    def revoke(self, name: str, reason: str = "") -> Contributor | None:
+        """Take an invitation back; gives who it was, or None for a name that nobody invited."""
+        with self._writing() as session:
+            row = session.get(ContributorRow, name)
+            if row is None:
+                return None
+            if row.revoked_at is None:
+                row.revoked_at = now()
+                _enter(session, MAINTAINER, "revoked", {"contributor": name, "reason": reason})
+            return row.plain()
+
+    def contributor(self, name: str) -> Contributor | None:
+        """Look up who was invited under a name, also one who was revoked."""
+        with self._reading() as session:
+            row = session.get(ContributorRow, name)
+            return row.plain() if row else None
+
+    def contributors(self) -> list[Contributor]:
+        """List everybody who was invited, by name."""
+        with self._reading() as session:
+            return [row.plain() for row in session.scalars(select(ContributorRow).order_by(ContributorRow.name))]
+
+    # journal
+
+    def journal(self, after: int = 0, limit: int | None = None) -> list[Entry]:
+        """List what happened, oldest first: the entries whose number exceeds `after` (at most `limit`)."""
+        query = select(EntryRow).where(EntryRow.number > after).order_by(EntryRow.number).limit(limit)
+        with self._reading() as session:
+            return [row.plain() for row in session.scalars(query)]
+
+    def enter(self, actor: str, what: str, about: dict[str, Any]) -> None:
+        """Enter something in the journal that changes nothing else."""
+        with self._writing() as session:
+            _enter(session, actor, what, about)
+
     @contextmanager
-    def _session(self) -> Iterator[Session]:
-        # The lock keeps "read the highest number, write the next" of two threads apart on every database alike.
+    def _reading(self) -> Iterator[Session]:
+        with self._lock, Session(self._engine) as session:
+            yield session
+
+    @contextmanager
+    def _writing(self) -> Iterator[Session]:
+        """Begin a transaction that no other thread or process writes beside: "read the highest, write the next"."""
         with self._lock, Session(self._engine) as session, session.begin():
+            if self._engine.dialect.name == "sqlite":
+                session.execute(text("BEGIN IMMEDIATE"))
+            else:
+                session.scalar(select(FactRow).where(FactRow.name == "schema").with_for_update())
             yield session
 
 
+def entry_digest(previous: str, number: int, at: str, actor: str, what: str, about: str) -> str:
+    """Give the digest of a journal entry, which covers the digest of the one before ("" for the first)."""
+    return sha256_bytes(canonical_json([previous, number, at, actor, what, about]))
+
+
+def now() -> str:
+    """Give the time, RFC 3339 in UTC, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _enter(session: Session, actor: str, what: str, about: dict[str, Any]) -> None:
+    last = session.scalar(select(EntryRow).order_by(EntryRow.number.desc()).limit(1))
+    number, at, said = (last.number if last else 0) + 1, now(), canonical_json(about).decode()
+    digest = entry_digest(last.digest if last else "", number, at, actor, what, said)
+    session.add(EntryRow(number=number, at=at, actor=actor, what=what, about=said, digest=digest))
+
+
+def _check_follows(session: Session, commit: Commit, members: tuple[int, ...], row: ArrivalRow) -> None:
+    kept = tuple(number for number in members if number != commit.arrival)
+    if commit.kind == "fold":
+        due = session.scalar(_unfolded().limit(1))
+        if row.state == State.FOLDED.value:
+            raise LedgerConflict(f"arrival {commit.arrival} is already folded; fold the next")
+        if due is None or due.number != commit.arrival:
+            raise LedgerConflict(
+                f"arrival {commit.arrival} (branch {commit.branch[:12]}) cannot be committed now; "
+                f"{f'arrival {due.number} is next' if due else 'nothing waits'}, and arrivals are folded in order"
+            )
+        follows = commit.members[-1:] == (commit.arrival,) and set(commit.members[:-1]) <= set(kept)
+    elif commit.kind == "remove":
+        follows = row.state != State.FOLDED.value and commit.arrival in members and commit.members == kept
+    else:
+        follows = row.state == State.FOLDED.value and len(kept) == len(members) < len(commit.members)
+    if not follows:
+        raise LedgerConflict(
+            f"commit {commit.digest[:12]} does not follow from what has become of arrival {commit.arrival}; "
+            f"let the main branch settle again"
+        )
+
+
 def _unfolded() -> Any:
-    folded = select(_Commit.arrival)
-    held = select(_Hold.arrival)
-    return (
-        select(_Arrival).where(_Arrival.number.not_in(folded), _Arrival.number.not_in(held)).order_by(_Arrival.number)
-    )
+    return select(ArrivalRow).where(ArrivalRow.state == State.RECEIVED.value).order_by(ArrivalRow.number)
 
 
 def _newest() -> Any:
-    return select(_Commit).order_by(_Commit.number.desc()).limit(1)
+    return select(CommitRow).order_by(CommitRow.number.desc()).limit(1)
 
 
 def _engine(url: str) -> Engine:
@@ -289,7 +382,9 @@ def _engine(url: str) -> Engine:
             return create_engine(parsed, pool_pre_ping=True)
         in_memory = parsed.database in (None, "", ":memory:")
         pool: dict[str, Any] = {"poolclass": StaticPool} if in_memory else {}
-        engine = create_engine(parsed, connect_args={"check_same_thread": False, "timeout": 30}, **pool)
+        # no transaction of the driver's own: the ledger begins each of its own, so that writers take turns
+        connect = {"check_same_thread": False, "timeout": 30, "isolation_level": None}
+        engine = create_engine(parsed, connect_args=connect, **pool)
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
         raise InvalidInput(
             f"{url!r} is not a usable ledger ({error}); give an SQLAlchemy URL such as sqlite:////data/ledger.sqlite, "
@@ -302,10 +397,6 @@ def _engine(url: str) -> Engine:
 def _make_durable(connection: Any, _record: object) -> None:
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _cause(error: SQLAlchemyError) -> str:

@@ -1,17 +1,21 @@
-"""The main branch: the one door through which an arrival becomes part of the merged model."""
+"""The main branch: the one door through which an arrival becomes part of the merged model, or leaves it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
+from importlib.metadata import version
+from typing import Literal
 
 from medforge.aggregator.arrived import Arrived
 from medforge.aggregator.commit import Commit
+from medforge.aggregator.examination import Examination
 from medforge.aggregator.forge import Forge
 from medforge.aggregator.ledger import LedgerConflict
-from medforge.aggregator.merge.folding import fold_round
-from medforge.aggregator.merge.method import Head
+from medforge.aggregator.merge.folding import fold_round, refold
+from medforge.aggregator.merge.method import Folded, Head
 from medforge.aggregator.probabilities import ProbabilityCache
+from medforge.aggregator.tables import Arrival, State
 from medforge.base_module import BaseModule
-from medforge.branch import Branch, Manifest, software_versions
+from medforge.branch import Branch, software_versions
 from medforge.errors import BaseMismatch, InvalidBranch
 from medforge.forge_item import ForgeItem
 from medforge.proto.errors import MissingBlob
@@ -20,7 +24,7 @@ _BRANCHES_IN_MEMORY = 4
 
 
 class MainBranch:
-    """Fold arrivals of a forge into commits, strictly in arrival order.
+    """Fold arrivals of a forge into commits, strictly in arrival order, and take out what must leave.
 
     Deterministic: the same arrivals under the same settings give the same commits in any forge, also after a restart.
     The forge's directory may be deleted but for ledger and blobs; what is cached is computed again.
@@ -53,68 +57,154 @@ class MainBranch:
     def fold(self, arrival: int) -> Commit:
         """Fold one arrival and append its commit; an arrival that is folded already gives the commit it has.
 
-        The forge item's files are stored before the commit, so a crash in between leaves the main branch as it was.
-        Raises LedgerConflict where another arrival is next, MissingBlob for a number that has not arrived,
-        InvalidBranch for a branch that cannot be merged (the main branch stays as it was).
+        A branch takes the place of an earlier one by the same contributor for the same task: the main branch is then
+        what it would be had the earlier one never come. The forge item's files are stored before the commit, so a
+        crash in between leaves the main branch as it was.
+
+        Raises LedgerConflict where another arrival is next, MissingBlob for a number that has not arrived, Held for a
+        branch that its examination keeps out, InvalidBranch for one that cannot be merged (the main branch stays as it
+        was).
         """
+        entry = self._entry(arrival)
         known = self.forge.ledger.commit_of(arrival)
-        if known is not None:
+        if known is not None and entry.state is State.FOLDED:
             return known[1]
-        self._check_next(arrival)
-        head = self.head()
-        arrived = tuple(self._arrived(number) for number in [*(commit.arrival for commit in self.log()), arrival])
-        previous = Head(head.coefficients, partial(self.checkout, head.digest)) if head else None
-        folded = fold_round(self.base, self.settings, arrived, previous, self.probabilities)
-        arriving = arrived[-1]
-        commit = Commit(
-            parent=head.digest if head else None,
-            arrival=arrival,
-            contributor=arriving.contributor,
-            task=arriving.task,
-            branch=arriving.digest,
-            method=self.settings,
-            coefficients=folded.coefficients,
-            metrics=folded.metrics,
-            seed=self.settings.seed,
-            software=software_versions() | {"nevergrad": _nevergrad_version()},
-            base=self.base.fingerprint,
-            item=folded.item.digest,
-            item_files=self.forge.store_item(folded.item),
-        )
-        self.forge.ledger.add_commit(commit)
-        return commit
+        self.settle()
+        self._check_next(entry)
+        members = self._members()
+        kept = tuple(number for number in members if not _same_work(self._entry(number), entry))
+        arrived = self._arrived((*kept, arrival))
+        examination = Examination(self.base, self.probabilities, self.forge.policy.admission)
+        if not entry.admitted:
+            examination.arrival(arrived)
+        before = self._before(kept)
+        folded = fold_round(self.base, self.settings, arrived, before, self.probabilities)
+        if not entry.admitted:
+            head = self.head()
+            examination.merge(arrived, before, head.metrics if head else {}, folded)
+        return self._commit("fold", entry, (*kept, arrival), folded)
+
+    def settle(self) -> list[Commit]:
+        """Bring the main branch to what the ledger says: take out who was withdrawn or reverted, put back who is back.
+
+        One commit for each. The new head is, to the bit, that of a forge that saw only its members in their order.
+        Then the files that are to be erased are deleted.
+        """
+        commits = []
+        while (due := self._due()) is not None:
+            kind, entry = due
+            members = self._members()
+            if kind == "remove":
+                after = tuple(number for number in members if number != entry.number)
+            else:
+                after = tuple(sorted((*members, entry.number), key=self._first_folded))
+            arrived = self._arrived(after)
+            folded = refold(self.base, self.settings, arrived, self.probabilities) if after else None
+            commits.append(self._commit(kind, entry, after, folded))
+        self._erase()
+        return commits
 
     def fold_waiting(self) -> list[Commit]:
-        """Fold every arrival that waits, in order; one that cannot be merged is held with the reason, not dropped."""
-        commits = []
+        """Settle, then fold every arrival that waits, in order; one that cannot be merged is held with the reason."""
+        commits = self.settle()
         for waiting in iter(lambda: self.forge.ledger.unfolded(limit=1), []):
             number = waiting[0].number
             try:
                 commits.append(self.fold(number))
             except InvalidBranch as error:
-                self.forge.ledger.hold(number, str(error))
+                if self._entry(number).state is State.RECEIVED:
+                    self.forge.ledger.hold(number, str(error))
         return commits
 
-    def _check_next(self, arrival: int) -> None:
-        held = self.forge.ledger.holds().get(arrival)
-        if held is not None:
-            raise InvalidBranch(f"arrival {arrival} is held: {held.reason}; release it to fold it")
+    def _due(self) -> tuple[Literal["remove", "restore"], Arrival] | None:
+        members = self._members()
+        for number in members:
+            entry = self._entry(number)
+            if entry.state is not State.FOLDED:
+                return "remove", entry
+        for entry in self.forge.ledger.arrivals(State.FOLDED):
+            if entry.number not in members:
+                return "restore", entry
+        return None
+
+    def _erase(self) -> None:
+        for arrival in self.forge.ledger.arrivals(State.WITHDRAWN):
+            if arrival.erase and not arrival.erased:
+                self.forge.erase(arrival)
+                self._load.cache_clear()  # type: ignore[attr-defined]
+                self.probabilities = ProbabilityCache(self.base, self.forge.cache)
+
+    def _before(self, members: Sequence[int]) -> Head | None:
+        """The main branch of these members as the next round meets it."""
+        head = self.head()
+        if not members:
+            return None
+        if head is not None and head.members == tuple(members):
+            return Head(head.coefficients, partial(self.checkout, head.digest))
+        return refold(self.base, self.settings, self._arrived(members), self.probabilities).head
+
+    def _commit(
+        self,
+        kind: Literal["fold", "remove", "restore"],
+        entry: Arrival,
+        members: tuple[int, ...],
+        folded: Folded | None,
+    ) -> Commit:
+        head = self.head()
+        commit = Commit(
+            kind=kind,
+            parent=head.digest if head else None,
+            arrival=entry.number,
+            members=members,
+            contributor=entry.contributor,
+            task=entry.task,
+            branch=entry.branch,
+            method=self.settings,
+            coefficients=folded.coefficients if folded else {},
+            metrics=folded.metrics if folded else {},
+            seed=self.settings.seed,
+            software=software_versions() | {"nevergrad": version("nevergrad")},
+            base=self.base.fingerprint,
+            compute=f"{self.base.device.type} {str(self.base.dtype).removeprefix('torch.')}",
+            item=folded.item.digest if folded else None,
+            item_files=self.forge.store_item(folded.item) if folded else {},
+        )
+        self.forge.ledger.add_commit(commit)
+        return commit
+
+    def _check_next(self, entry: Arrival) -> None:
+        if entry.state is not State.RECEIVED:
+            raise InvalidBranch(
+                f"arrival {entry.number} is {entry.state.value}{': ' if entry.reason else ''}{entry.reason}; "
+                f"accept it to fold it"
+            )
         waiting = self.forge.ledger.unfolded(limit=1)
-        if waiting and waiting[0].number < arrival:
-            raise LedgerConflict(f"arrival {waiting[0].number} comes before arrival {arrival}; fold that first")
+        if waiting and waiting[0].number < entry.number:
+            raise LedgerConflict(f"arrival {waiting[0].number} comes before arrival {entry.number}; fold that first")
+        for number in self._members():
+            if number > entry.number and _same_work(self._entry(number), entry):
+                reason = f"arrival {number} by the same contributor for the same task is newer"
+                self.forge.ledger.change(entry.number, State.SUPERSEDED, reason)
+                raise InvalidBranch(f"arrival {entry.number} is superseded: {reason}; push a new branch to replace it")
 
-    def _arrived(self, number: int) -> Arrived:
-        branch = partial(self._load, number)
-        return Arrived(number, self._manifest(number), branch)
+    def _members(self) -> tuple[int, ...]:
+        head = self.head()
+        return head.members if head else ()
 
-    def _manifest(self, number: int) -> Manifest:
+    def _first_folded(self, number: int) -> int:
+        commits = self.forge.ledger.commits()
+        return next((place for place, commit in commits if number in commit.members), len(commits) + 1)
+
+    def _arrived(self, members: Sequence[int]) -> tuple[Arrived, ...]:
+        return tuple(Arrived(number, self.forge.manifest(number), partial(self._load, number)) for number in members)
+
+    def _entry(self, number: int) -> Arrival:
         entry = self.forge.ledger.arrival(number)
         if entry is None:
             raise MissingBlob(f"arrival {number} is not in this forge; `medforge log` lists the arrivals")
-        return Manifest.parse(self.forge.blobs.read(entry.branch))
+        return entry
 
 
-def _nevergrad_version() -> str:
-    from importlib.metadata import version
-
-    return version("nevergrad")
+def _same_work(one: Arrival, other: Arrival) -> bool:
+    """Say whether two branches are versions of one another."""
+    return (one.contributor, one.task) == (other.contributor, other.task)

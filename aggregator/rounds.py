@@ -12,6 +12,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result
 
+from medforge.aggregator.tables import State
 from medforge.errors import InvalidBranch, MedForgeError
 from medforge.proto.flower import manifest_from_record
 
@@ -136,7 +137,7 @@ class ArrivalRounds:
             return
         ledger = self._strategy.main.forge.ledger
         arrival = ledger.arrival_of(digest)
-        if arrival is not None and ledger.commit_of(arrival.number) is None:
+        if arrival is not None and arrival.state is State.RECEIVED:
             ledger.hold(arrival.number, str(error))
 
     def _somebody_works(self) -> bool:

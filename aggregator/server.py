@@ -15,19 +15,22 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from medforge.aggregator.authority import Authority
 from medforge.aggregator.bell import Bell
 from medforge.aggregator.fold_worker import FoldWorker
 from medforge.aggregator.forge import Forge
-from medforge.aggregator.ledger import Arrival
+from medforge.aggregator.guard import Guard
+from medforge.aggregator.housekeeper import Housekeeper
 from medforge.aggregator.listening import check_free
 from medforge.aggregator.main_branch import MainBranch
 from medforge.aggregator.service import ForgeService
 from medforge.aggregator.strategy import strategy_for
+from medforge.aggregator.tables import Arrival
 from medforge.base_module import BaseModule
 from medforge.errors import InvalidInput
 from medforge.files import write_atomically
 from medforge.proto import forge_pb2
-from medforge.proto.address import LOOPBACK, join_address, split_address
+from medforge.proto.address import is_loopback, join_address, split_address
 from medforge.proto.flower import branch_to_message
 from medforge.proto.forge_pb2_grpc import add_ForgeServicer_to_server
 
@@ -42,24 +45,31 @@ _FOLD_GRACE_SECONDS = 20.0
 
 
 class ForgeServer:
-    """Serve one forge on one address. `start` and `stop` are for the thread that owns the server."""
+    """Serve one forge on one address. `start` and `stop` are for the thread that owns the server.
 
-    def __init__(self, forge: Forge, base: BaseModule, listen: str) -> None:
+    With `tls` callers must hold a kit of this forge; by default so unless only this machine can reach the address.
+    """
+
+    def __init__(self, forge: Forge, base: BaseModule, listen: str, tls: bool | None = None) -> None:
         self.forge = forge
         self._listen = listen
+        self.tls = not is_loopback(split_address(listen)[0]) if tls is None else tls
         self._arrived, self._committed = Bell(), Bell()
         self._health = health.HealthServicer()
         self._service = ForgeService(forge, base, self._arrived, self._committed, _STREAMS)
+        main = MainBranch(forge, base)
         self._worker = FoldWorker(
-            forge.ledger, through_strategy(forge, base), self._arrived, self._committed, self._worker_ended
+            forge.ledger, through_strategy(main), main.settle, self._arrived, self._committed, self._worker_ended
         )
+        self._housekeeper = Housekeeper(forge)
         self._server = self._build()
 
     def start(self) -> str:
         """Listen, begin to fold, and give the address HOST:PORT; raise InvalidInput if the address cannot be had."""
-        address = _bind(self._server, self._listen)
+        address = _bind(self._server, self._listen, _credentials(self.forge) if self.tls else None)
         self._set_health(health_pb2.HealthCheckResponse.SERVING)
         self._worker.start()
+        self._housekeeper.start()
         self._server.start()
         return address
 
@@ -67,6 +77,7 @@ class ForgeServer:
         """Refuse new calls, let running ones and the running fold end; say whether the fold did within its grace."""
         self._health.enter_graceful_shutdown()
         self._worker.stop()
+        self._housekeeper.stop()
         self._service.close()
         calls_ended = self._server.stop(_GRACE_SECONDS).wait(_GRACE_SECONDS + _CANCEL_SECONDS)
         if not calls_ended:
@@ -76,9 +87,10 @@ class ForgeServer:
         return not self._worker.is_alive()
 
     def _build(self) -> Any:
-        limits = self.forge.limits
+        limits = self.forge.policy.limits
         server = grpc.server(
             futures.ThreadPoolExecutor(_THREADS, thread_name_prefix="rpc"),
+            interceptors=(Guard(self.forge.ledger),),
             options=(
                 # Without this a second server could share the port, and each would get half of the calls.
                 ("grpc.so_reuseport", 0),
@@ -101,31 +113,33 @@ class ForgeServer:
             self._health.set(name, state)
 
 
-def through_strategy(forge: Forge, base: BaseModule) -> Callable[[Arrival], None]:
+def through_strategy(main: MainBranch) -> Callable[[Arrival], None]:
     """Give the fold door: an arrival's stored branch becomes a Flower message, and the forge's strategy folds it."""
-    strategy = strategy_for(MainBranch(forge, base))
+    strategy = strategy_for(main)
 
     def fold(arrival: Arrival) -> None:
-        message = branch_to_message(forge.load_branch(arrival.number))
+        message = branch_to_message(main.forge.load_branch(arrival.number))
         strategy.aggregate_train(arrival.number, [message])
 
     return fold
 
 
-def serve(forge: Forge, base: BaseModule, listen: str, ready_file: Path | None = None) -> None:
-    """Serve a forge until SIGTERM or SIGINT.
+def serve(forge: Forge, base: BaseModule, listen: str, ready_file: Path | None = None, tls: bool | None = None) -> None:
+    """Serve a forge until SIGTERM or SIGINT; `tls` as for `ForgeServer`.
 
     Once serving, the address is logged and, where asked for, written to a file. A fold that outlasts its grace is
     abandoned: the ledger is as it was before the fold, and the next start folds the arrival.
     """
     if ready_file is not None:
         ready_file.unlink(missing_ok=True)
-    server = ForgeServer(forge, base, listen)
+    server = ForgeServer(forge, base, listen, tls)
     wait_for_signal = _listen_for(signal.SIGTERM, signal.SIGINT)
     # kill -USR1 writes to stderr what every thread of a server that seems to hang is doing
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     address = server.start()
-    if split_address(address)[0] not in LOOPBACK:
+    if server.tls:
+        _log.info("callers need a kit of this forge; `medforge invite` makes one, also while it is served")
+    elif not is_loopback(split_address(address)[0]):
         _log.warning(
             "%s can be reached from other machines and the connection is not encrypted; guard it, by a VPN say", address
         )
@@ -160,10 +174,19 @@ def _listen_for(*signals: signal.Signals) -> Callable[[], None]:
     return wait
 
 
-def _bind(server: Any, listen: str) -> str:
+def _credentials(forge: Forge) -> Any:
+    authority = Authority.of(forge.directory, forge.settings.forge)
+    return grpc.ssl_server_credentials(
+        [authority.issue_server()], root_certificates=authority.pem, require_client_auth=True
+    )
+
+
+def _bind(server: Any, listen: str, credentials: Any) -> str:
     check_free(listen)
     try:
-        bound: int = server.add_insecure_port(listen)
+        bound: int = (
+            server.add_insecure_port(listen) if credentials is None else server.add_secure_port(listen, credentials)
+        )
     except RuntimeError as error:
         raise InvalidInput(f"cannot listen on {listen} ({error}); choose another address with --listen") from error
     return join_address(split_address(listen)[0], bound)

@@ -13,20 +13,23 @@ from medforge import __version__
 from medforge.aggregator.answers import stream, unary
 from medforge.aggregator.bell import Bell
 from medforge.aggregator.blobs import check_digest
+from medforge.aggregator.callers import authorise_submit, authorise_withdraw, caller_of
 from medforge.aggregator.forge import Forge
-from medforge.aggregator.ledger import Arrival
+from medforge.aggregator.tables import State
 from medforge.base_module import BaseModule
-from medforge.branch import public_spec
+from medforge.branch import Manifest, public_spec
 from medforge.errors import ForgeUnavailable, InvalidInput
 from medforge.files import canonical_json
 from medforge.proto import forge_pb2 as pb
+from medforge.proto.certificates import now, spell_time
 from medforge.proto.codec import commit_to_message, receipt_to_message
-from medforge.proto.errors import OverLimit, UploadConflict
-from medforge.proto.receipt import Receipt
+from medforge.proto.errors import MissingBlob, OverLimit, UploadConflict
+from medforge.proto.signing import public_bytes
 
 _DIGESTS_AT_ONCE = 1000
 _COMMITS_AT_ONCE = 100
 _SECONDS_BETWEEN_LOOKS = 1.0
+_STATES = {state: pb.BranchState.Value(f"BRANCH_STATE_{state.name}") for state in State}
 
 
 class ForgeService:
@@ -53,7 +56,7 @@ class ForgeService:
     @unary
     def Describe(self, request: pb.DescribeRequest, context: grpc.ServicerContext) -> pb.DescribeReply:
         """Say what this forge is and what it admits."""
-        settings, limits = self._forge.settings, self._forge.limits
+        settings, limits = self._forge.settings, self._forge.policy.limits
         head = self._forge.ledger.head()
         arrivals, commits = self._forge.ledger.counts()
         return pb.DescribeReply(
@@ -64,8 +67,20 @@ class ForgeService:
             head=head.digest if head else "",
             arrivals=arrivals,
             commits=commits,
-            limits=pb.Limits(chunk_bytes=limits.chunk, manifest_bytes=limits.manifest, branch_bytes=limits.branch),
+            limits=pb.Limits(
+                chunk_bytes=limits.chunk,
+                manifest_bytes=limits.manifest,
+                branch_bytes=limits.branch,
+                contributor_bytes=limits.contributor,
+                tensors=limits.tensors,
+                rank=limits.rank,
+                images_per_class=limits.images_per_class,
+                classes=limits.classes,
+                prompt_length=limits.prompt_length,
+            ),
             software=__version__,
+            key=public_bytes(self._forge.key),
+            time=spell_time(now()),
         )
 
     @unary
@@ -76,7 +91,7 @@ class ForgeService:
                 f"{len(request.digests)} digests were asked for at once; ask for at most {_DIGESTS_AT_ONCE}"
             )
         blobs = self._forge.blobs
-        absent = [digest for digest in request.digests if not blobs.has(digest)]
+        absent = [digest for digest in request.digests if not blobs.touch(digest)]
         return pb.FindMissingReply(
             missing=[pb.MissingBlob(digest=digest, received=blobs.partial_size(digest)) for digest in absent]
         )
@@ -105,9 +120,13 @@ class ForgeService:
     @unary
     def Submit(self, request: pb.SubmitRequest, context: grpc.ServicerContext) -> pb.Receipt:
         """Accept a branch and answer once it is durable."""
-        arrival = self._forge.accept(request.manifest, self._base)
+        forge = self._forge
+        caller = caller_of(context, forge.ledger)
+        manifest = Manifest.parse(request.manifest)
+        authorise_submit(caller, manifest, request.signature, forge.ledger, forge.settings.forge)
+        arrival = forge.accept(request.manifest, self._base, request.signature)
         self._arrived.ring()
-        return receipt_to_message(self._receipt(arrival))
+        return receipt_to_message(forge.receipt(arrival))
 
     @unary
     def Status(self, request: pb.StatusRequest, context: grpc.ServicerContext) -> pb.StatusReply:
@@ -116,24 +135,50 @@ class ForgeService:
         arrival = ledger.arrival_of(check_digest(request.branch))
         if arrival is None:
             return pb.StatusReply(state=pb.BRANCH_STATE_UNKNOWN)
-        receipt = receipt_to_message(self._receipt(arrival))
-        folded = ledger.commit_of(arrival.number)
+        reply = pb.StatusReply(
+            state=_STATES[arrival.state],
+            receipt=receipt_to_message(self._forge.receipt(arrival)),
+            reason=arrival.reason,
+        )
+        folded = ledger.commit_of(arrival.number) if arrival.state is State.FOLDED else None
         if folded is not None:
-            record = commit_to_message(folded[0], folded[1].content)
-            return pb.StatusReply(state=pb.BRANCH_STATE_FOLDED, receipt=receipt, commit=record)
-        hold = ledger.holds().get(arrival.number)
-        if hold is not None:
-            return pb.StatusReply(state=pb.BRANCH_STATE_HELD, receipt=receipt, reason=hold.reason)
-        return pb.StatusReply(state=pb.BRANCH_STATE_RECEIVED, receipt=receipt)
+            reply.commit.CopyFrom(commit_to_message(folded[0], folded[1].content))
+        return reply
+
+    @unary
+    def Withdraw(self, request: pb.WithdrawRequest, context: grpc.ServicerContext) -> pb.WithdrawReply:
+        """Take a branch out of the main branch; durable before it is answered, the head follows."""
+        ledger = self._forge.ledger
+        arrival = ledger.arrival_of(check_digest(request.branch))
+        if arrival is None:
+            raise MissingBlob(f"branch {request.branch[:12]} has not arrived at this forge, so nothing is withdrawn")
+        authorise_withdraw(
+            caller_of(context, ledger),
+            arrival.contributor,
+            arrival.branch,
+            request.erase,
+            request.signature,
+            ledger,
+            self._forge.settings.forge,
+        )
+        ledger.change(
+            arrival.number,
+            State.WITHDRAWN,
+            "withdrawn by its contributor",
+            arrival.contributor,
+            erase=request.erase,
+        )
+        self._arrived.ring()
+        return pb.WithdrawReply(state=pb.BRANCH_STATE_WITHDRAWN)
 
     @stream
     def Log(self, request: pb.LogRequest, context: grpc.ServicerContext) -> Iterator[pb.LogEntry]:
-        """List the commits, then what has arrived and is not in the main branch."""
+        """List the commits, then the arrivals that are not in the main branch."""
         with self._stream_slot():
             ledger = self._forge.ledger
             for record in self._commits(request.after):
                 yield pb.LogEntry(commit=record)
-            for arrival, hold in ledger.waiting():
+            for arrival in ledger.outside():
                 yield pb.LogEntry(
                     arrival=pb.Arrival(
                         number=arrival.number,
@@ -142,8 +187,8 @@ class ForgeService:
                         task=arrival.task,
                         size=arrival.size,
                         accepted_at=arrival.accepted_at,
-                        state=pb.BRANCH_STATE_HELD if hold else pb.BRANCH_STATE_RECEIVED,
-                        reason=hold.reason if hold else "",
+                        state=_STATES[arrival.state],
+                        reason=arrival.reason,
                     )
                 )
 
@@ -171,6 +216,7 @@ class ForgeService:
             if request.WhichOneof("what") is None or request.offset:
                 raise InvalidInput("ask for a blob (with an offset where needed) or for a forge item (without one)")
             commit = self._forge.find_commit(request.item.commit or None)
+            self._forge.check_item(commit)
             for path, digest in sorted(commit.item_files.items()):
                 yield from self._send(path, digest, 0)
 
@@ -187,12 +233,12 @@ class ForgeService:
             )
         if offset == total:
             yield pb.DownloadChunk(path=path, digest=digest, total=total, offset=offset)
-        for data in self._forge.blobs.chunks(digest, offset, self._forge.limits.chunk):
+        for data in self._forge.blobs.chunks(digest, offset, self._forge.policy.limits.chunk):
             yield pb.DownloadChunk(path=path, digest=digest, total=total, offset=offset, data=data)
             offset += len(data)
 
     def _check_chunk(self, chunk: pb.UploadChunk, digest: str, total: int) -> None:
-        limits = self._forge.limits
+        limits = self._forge.policy.limits
         if total > limits.branch:
             raise OverLimit(
                 f"a blob of {total} bytes is larger than this forge admits ({limits.branch}); send a smaller branch"
@@ -210,14 +256,6 @@ class ForgeService:
                 f"the chunk of {len(chunk.data)} bytes at byte {chunk.offset} goes past the end of blob {digest} "
                 f"({total} bytes); send no more than announced"
             )
-
-    def _receipt(self, arrival: Arrival) -> Receipt:
-        return Receipt(
-            forge=self._forge.settings.forge,
-            arrival=arrival.number,
-            branch=arrival.branch,
-            accepted_at=arrival.accepted_at,
-        )
 
     @contextmanager
     def _stream_slot(self) -> Iterator[None]:

@@ -4,29 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from medforge.aggregator.commit import Commit
 from medforge.aggregator.forge import Forge
-from medforge.aggregator.ledger import Arrival
+from medforge.aggregator.tables import Arrival, State
 from medforge.errors import CorruptFile, InvalidInput
 from medforge.files import sha256_bytes
 from medforge.forge_item import ForgeItem
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.errors import MissingBlob
+from medforge.proto.kit import reach
 from medforge.proto.remote import RemoteForge
 
 _SHORTEST_PREFIX = 6
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """Name an arrival that is not in the main branch; `reason` is set where it is held."""
-
-    arrival: Arrival
-    reason: str | None
 
 
 class View(Protocol):
@@ -35,7 +27,7 @@ class View(Protocol):
     def commits(self) -> list[Commit]:
         """List the commits, oldest first."""
 
-    def waiting(self) -> list[Waiting]:
+    def outside(self) -> list[Arrival]:
         """List the arrivals that are not in the main branch, in order."""
 
     def item(self, commit: Commit) -> ForgeItem:
@@ -43,16 +35,24 @@ class View(Protocol):
 
 
 @contextmanager
-def look(directory: Path | None, at: str | None, ledger_url: str | None = None) -> Iterator[View]:
-    """Open a forge for reading, by its directory or by its address; raise InvalidInput unless exactly one is given."""
-    if directory is not None and at is None:
+def look(
+    directory: Path | None,
+    at: str | None,
+    ledger_url: str | None = None,
+    kit: Path | None = None,
+    plaintext: bool = False,
+) -> Iterator[View]:
+    """Open a forge for reading, by its directory or by its address or kit; raise InvalidInput unless one is given."""
+    remote_asked = at is not None or kit is not None
+    if directory is not None and not remote_asked:
         forge = Forge.open(directory, ledger_url)
         try:
             yield _Local(forge)
         finally:
             forge.close()
-    elif at is not None and directory is None:
-        with RemoteForge(at) as remote:
+    elif remote_asked and directory is None:
+        address, opened = reach(at, kit)
+        with RemoteForge(address, kit=opened, plaintext=plaintext) as remote:
             yield _Remote(remote)
     else:
         raise InvalidInput("say which forge: give either its directory with --forge or its address with --at")
@@ -87,6 +87,10 @@ def choose(commits: Sequence[Commit], prefix: str | None) -> Commit:
     return found[0]
 
 
+def _state(arrival: pb.Arrival) -> State:
+    return State(pb.BranchState.Name(arrival.state).removeprefix("BRANCH_STATE_").lower())
+
+
 class _Local:
     def __init__(self, forge: Forge) -> None:
         self._forge = forge
@@ -94,8 +98,8 @@ class _Local:
     def commits(self) -> list[Commit]:
         return [commit for _, commit in self._forge.ledger.commits()]
 
-    def waiting(self) -> list[Waiting]:
-        return [Waiting(arrival, hold.reason if hold else None) for arrival, hold in self._forge.ledger.waiting()]
+    def outside(self) -> list[Arrival]:
+        return self._forge.ledger.outside()
 
     def item(self, commit: Commit) -> ForgeItem:
         return self._forge.load_item(commit)
@@ -109,11 +113,10 @@ class _Remote:
     def commits(self) -> list[Commit]:
         return [Commit.parse(content, sha256_bytes(content)) for _, content in self._log[0]]
 
-    def waiting(self) -> list[Waiting]:
+    def outside(self) -> list[Arrival]:
         return [
-            Waiting(
-                Arrival(one.number, one.branch, one.contributor, one.task, one.size, one.accepted_at),
-                one.reason if one.state == pb.BRANCH_STATE_HELD else None,
+            Arrival(
+                one.number, one.branch, one.contributor, one.task, one.size, one.accepted_at, _state(one), one.reason
             )
             for one in self._log[1]
         ]

@@ -26,6 +26,7 @@ from torch.nn import functional as F
 from medforge.aggregator.forge import Forge
 from medforge.aggregator.main_branch import MainBranch
 from medforge.aggregator.merge import LISTINGS, MethodSettings
+from medforge.aggregator.policy import Admission, Policy
 from medforge.base import BaseModule, load_base
 from medforge.branch import Branch
 from medforge.client.data import open_task
@@ -59,7 +60,8 @@ def merge(base: BaseModule, branches: Sequence[Branch], mode: tuple[str, str, st
     method, level, coefficients = mode
     settings = MethodSettings.of(method=method, level=level, coefficients=coefficients)
     with tempfile.TemporaryDirectory() as directory:
-        forge = Forge.establish(Path(directory), base, settings)
+        unexamined = Policy(admission=Admission(behaviour=False))
+        forge = Forge.establish(Path(directory), base, settings, policy=unexamined)
         main = MainBranch(forge, base)
         for branch in branches:
             main.fold(forge.admit(branch, base).number)

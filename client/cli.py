@@ -1,4 +1,4 @@
-"""A centre's commands: train, distill, commit, push, status, contribute, evaluate."""
+"""A centre's commands: train, distill, commit, audit, push, status, contribute, evaluate."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from medforge.client.cli_audit import Override, Site, audit, say_audited
+from medforge.client.cli_doctor import doctor
 from medforge.errors import InvalidInput
 
 if TYPE_CHECKING:
     from medforge.client.work import Work
     from medforge.client.workspace import Workspace
+    from medforge.proto.kit import Kit
 
 Source = Annotated[
     str | None, typer.Argument(help="Images: NAME:PATH[,option=value]*, e.g. folder:PATH. Needed only the first time.")
@@ -37,13 +40,21 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")]
 Dtype = Annotated[str | None, typer.Option(help="Compute dtype of the frozen weights: fp32 (default) or bf16.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: torch's choice.")]
 Patience = Annotated[float, typer.Option(min=0, help="Minutes without any progress before a push gives up.")]
-At = Annotated[str, typer.Option("--at", help="The forge: HOST:PORT.")]
+At = Annotated[
+    str | None, typer.Option("--at", metavar="HOST:PORT", help="The forge's address. Default: the one in the kit.")
+]
+KitDirectory = Annotated[
+    Path | None, typer.Option("--kit", metavar="DIR", help="Your startup kit, which `medforge invite` made.")
+]
+Plaintext = Annotated[
+    bool, typer.Option("--plaintext", help="Call without TLS; something else, a VPN say, must guard the connection.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add a centre's commands to the application."""
-    for command in (train, distill, commit, push, status, contribute, evaluate):
+    for command in (train, distill, commit, audit, push, status, contribute, evaluate, doctor):
         app.command()(command)
 
 
@@ -97,21 +108,41 @@ def commit(workspace: Directory, device: Device = "auto") -> None:
         typer.echo(f"committed: branch {work.commit()}")
 
 
-def push(workspace: Directory, at: At, patience: Patience = 60.0, as_json: AsJson = False) -> None:
-    """Push the branch to a forge; retries, resumes, and is harmless when repeated."""
+def push(
+    workspace: Directory,
+    at: At = None,
+    kit: KitDirectory = None,
+    plaintext: Plaintext = False,
+    override: Override = None,
+    patience: Patience = 60.0,
+    as_json: AsJson = False,
+) -> None:
+    """Push the audited branch to a forge; retries, resumes, and is harmless when repeated."""
     from medforge.client.workspace import Workspace
 
     place = Workspace(workspace)
     place.settings  # noqa: B018  # the sentence for a missing workspace comes before anything else
+    address, opened = _reach(at, kit)
     with place.locked():
-        _push(place, at, patience, as_json)
+        _push(place, address, opened, plaintext, override, patience, as_json)
 
 
-def status(workspace: Directory, as_json: AsJson = False) -> None:
-    """Show what is trained, distilled, committed and pushed."""
+def status(
+    workspace: Directory,
+    at: At = None,
+    kit: KitDirectory = None,
+    plaintext: Plaintext = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show which stages are done; with --kit or --at also what the forge made of the branch."""
     from medforge.client.workspace import Workspace
 
-    state = Workspace(workspace).status()
+    place = Workspace(workspace)
+    state = place.status()
+    if at is not None or kit is not None:
+        from medforge.client.send import fate
+
+        state["forge"] = fate(place, *_reach(at, kit), plaintext)
     if as_json:
         typer.echo(json.dumps(state, indent=2))
         return
@@ -121,14 +152,22 @@ def status(workspace: Directory, as_json: AsJson = False) -> None:
         done = state[name]
         typer.echo(f"{name:12} {'no' if done is None else 'yes, validation accuracy ' + format(done['acc'], '.3f')}")
     typer.echo(f"{'committed':12} {state['committed'] or 'no'}")
+    typer.echo(f"{'audited':12} {_audit_line(state['audited'])}")
     typer.echo(f"{'pushed':12} {'no' if state['pushed'] is None else 'yes'}")
+    if "forge" in state:
+        because = f": {state['forge']['reason']}" if state["forge"]["reason"] else ""
+        typer.echo(f"{'at the forge':12} {state['forge']['state']}{because}")
 
 
 def contribute(
     workspace: Directory,
     source: Source = None,
-    at: Annotated[str | None, typer.Option("--at", help="The forge: HOST:PORT.")] = None,
-    no_push: Annotated[bool, typer.Option("--no-push", help="Stop after the commit.")] = False,
+    at: At = None,
+    kit: KitDirectory = None,
+    plaintext: Plaintext = False,
+    no_push: Annotated[bool, typer.Option("--no-push", help="Stop after the audit.")] = False,
+    site: Site = None,
+    override: Override = None,
     patience: Patience = 60.0,
     contributor: Contributor = None,
     task: TaskName = None,
@@ -142,17 +181,30 @@ def contribute(
     dtype: Dtype = None,
     threads: Threads = None,
 ) -> None:
-    """Train, distil, commit and push in one go; run it again after any interruption and it goes on."""
-    if (at is None) != no_push:
-        raise InvalidInput("Say where to push with --at HOST:PORT, or stop after the commit with --no-push.")
+    """Train, distil, commit, audit and push in one go; run it again after any interruption and it goes on."""
+    from medforge.client.audit.policy import read_policy
+    from medforge.client.workspace import Workspace
+
+    if (no_push and at is not None) or not (no_push or at or kit):
+        raise InvalidInput(
+            "Say where to push with --kit DIR or --at HOST:PORT, or stop after the commit with --no-push."
+        )
+    address, opened = _reach(at, kit) if at or kit else (None, None)
+    if opened is not None:
+        contributor = _same("contributor", contributor, opened.card.contributor)
+        base = base or (None if Workspace(workspace).exists else opened.card.base_spec)
+    policy = read_policy(site) if site else None
     given = _given(source, contributor, task, base, seed, dtype)
     work = _begin(workspace, given, recipe, method, changes, epochs, device, threads)
     with work.workspace.locked():
+        if opened is not None:
+            _check_base(work, opened)
         _say_trained(work.train())
         _say_distilled(work.distill())
         typer.echo(f"committed: branch {work.commit()}")
-        if at is not None:
-            _push(work.workspace, at, patience, as_json=False)
+        say_audited(work.workspace, work.audit(policy))
+        if address is not None and not no_push:
+            _push(work.workspace, address, opened, plaintext, override, patience, as_json=False)
 
 
 def evaluate(
@@ -233,10 +285,52 @@ def _say_distilled(best: dict[str, Any]) -> None:
     typer.echo(f"distilled: distilled data only {best['acc']:.3f} on validation (chosen at step {best['step']})")
 
 
-def _push(workspace: Workspace, at: str, minutes: float, as_json: bool) -> None:
+def _reach(at: str | None, kit: Path | None) -> tuple[str, Kit | None]:
+    from medforge.proto.kit import reach
+
+    return reach(at, kit)
+
+
+def _same(option: str, given: str | None, kits: str) -> str:
+    """Return the kit's word for an option, having checked that nothing else was given."""
+    if given not in (None, kits):
+        raise InvalidInput(f"The kit says {option} {kits!r}, not {given!r}; leave --{option} out or use another kit.")
+    return kits
+
+
+def _check_base(work: Work, kit: Kit) -> None:
+    """Find out before hours of training, rather than at the push, that the forge stands on another base module."""
+    if work.workspace.trained is None and work.base.fingerprint != kit.card.base:
+        raise InvalidInput(
+            f"The workspace works on base module {work.base.fingerprint[:12]} ({work.settings.base}), but the kit's "
+            f"forge stands on {kit.card.base[:12]} ({kit.card.base_spec}); begin another workspace with --base."
+        )
+
+
+def _audit_line(state: dict[str, Any] | None) -> str:
+    if state is None:
+        return "no"
+    if state["passed"]:
+        return "yes, passed"
+    by = state["overridden_by"]
+    return f"yes, over the limits{f', let pass by {by}' if by else ''}: {'; '.join(state['failed'])}"
+
+
+def _push(
+    workspace: Workspace,
+    at: str,
+    kit: Kit | None,
+    plaintext: bool,
+    override: str | None,
+    minutes: float,
+    as_json: bool,
+) -> None:
     from medforge.client.send import push_workspace
 
-    receipt = push_workspace(workspace, at, minutes, lambda sentence: typer.echo(sentence, err=True))
+    def say(sentence: str) -> None:
+        typer.echo(sentence, err=True)
+
+    receipt = push_workspace(workspace, at, minutes, say, kit, plaintext, override)
     if as_json:
         typer.echo(receipt.model_dump_json())
     else:

@@ -12,6 +12,7 @@ from medforge.branch import MANIFEST_FILE, Branch, Manifest
 from medforge.errors import BaseMismatch, CorruptFile, ForgeUnavailable, InvalidInput, MedForgeError
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.errors import ForgeFault, MissingBlob, OverLimit, UploadConflict
+from medforge.proto.kit import Kit
 from medforge.proto.receipt import Receipt
 from medforge.proto.remote import RemoteForge
 
@@ -61,23 +62,38 @@ def push(
     at: str,
     receipt_path: Path,
     *,
+    kit: Kit | None = None,
+    plaintext: bool = False,
     patience: Patience | None = None,
     on_bytes: BytesSent = lambda done, total: None,
     on_wait: Callable[[str], None] = lambda sentence: None,
 ) -> Receipt:
     """Push a committed branch to the forge at HOST:PORT, and write the receipt once the forge holds the branch durably.
 
+    With a kit the branch is signed for the kit's forge, and only that forge's receipt counts; `plaintext` as for
+    `RemoteForge`. Nothing of the branch is ever deleted, and no receipt is written before its signature is checked.
     Resumes where an earlier push stopped, also one of another process; pushing twice gives the same receipt. While
     the forge cannot be reached it tries again, telling `on_wait` why and for how long; `on_bytes` hears bytes
     received by the forge and bytes in all.
 
-    Raises BaseMismatch, InvalidBranch, OverLimit or InvalidInput with the forge's sentence where it refuses the branch;
+    Raises BaseMismatch, InvalidBranch, OverLimit, NotAllowed or InvalidInput where the forge refuses, in its words;
     ForgeUnavailable where patience ran out; InvalidInput or CorruptFile where the branch directory is not sound.
     """
     manifest = Branch.load(branch_directory).manifest
+    _check_name(manifest, kit)
     files = {entry.digest: branch_directory / name for name, entry in manifest.files.items()}
     progress = _Progress(total=sum(entry.size for entry in manifest.files.values()), report=on_bytes)
-    receipt = _push_patiently(manifest, branch_directory, files, at, patience or Patience(), progress, on_wait)
+    patience = patience or Patience()
+    receipt = _push_patiently(
+        manifest,
+        branch_directory,
+        files,
+        lambda: RemoteForge(at, patience.silence, kit, plaintext),
+        kit.sign_submit(manifest.digest) if kit else b"",
+        patience,
+        progress,
+        on_wait,
+    )
     try:
         receipt.save(receipt_path)
     except OSError as error:
@@ -92,7 +108,8 @@ def _push_patiently(
     manifest: Manifest,
     directory: Path,
     files: dict[str, Path],
-    at: str,
+    connect: Callable[[], RemoteForge],
+    signature: bytes,
     patience: Patience,
     progress: _Progress,
     on_wait: Callable[[str], None],
@@ -103,8 +120,8 @@ def _push_patiently(
     while True:
         before = progress.most
         try:
-            with RemoteForge(at, patience.silence) as forge:
-                return _push_once(manifest, directory, files, forge, progress)
+            with connect() as forge:
+                return _push_once(manifest, directory, files, forge, signature, progress)
         except (ForgeUnavailable, UploadConflict, *_DOUBTFUL) as error:
             tries = 1 if progress.most > before else tries + 1
             pause = min(patience.longest_pause, patience.first_pause * 2.0 ** min(tries - 1, 30))
@@ -125,7 +142,12 @@ def _give_up_if_due(error: MedForgeError, tries: int, left: float, minutes: floa
 
 
 def _push_once(
-    manifest: Manifest, directory: Path, files: dict[str, Path], forge: RemoteForge, progress: _Progress
+    manifest: Manifest,
+    directory: Path,
+    files: dict[str, Path],
+    forge: RemoteForge,
+    signature: bytes,
+    progress: _Progress,
 ) -> Receipt:
     description = forge.describe()
     _check_admitted(manifest, description, progress.total, forge.at)
@@ -136,10 +158,18 @@ def _push_once(
     for digest, offset in missing.items():
         for received in forge.upload(digest, files[digest], offset, chunk):
             progress.note(digest, received)
-    receipt = forge.submit((directory / MANIFEST_FILE).read_bytes())
+    receipt = forge.submit((directory / MANIFEST_FILE).read_bytes(), signature)
     if receipt.branch != manifest.digest or receipt.forge != description.forge:
         raise ForgeFault(f"the forge at {forge.at} gave a receipt for another branch or forge; tell whoever runs it")
     return receipt
+
+
+def _check_name(manifest: Manifest, kit: Kit | None) -> None:
+    if kit is not None and manifest.contributor != kit.card.contributor:
+        raise InvalidInput(
+            f"the branch is {manifest.contributor}'s, but the kit {kit.directory} is {kit.card.contributor}'s; "
+            f"use the kit of {manifest.contributor}, or begin a workspace with --contributor '{kit.card.contributor}'"
+        )
 
 
 def _check_admitted(manifest: Manifest, forge: pb.DescribeReply, size: int, at: str) -> None:

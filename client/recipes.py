@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from medforge import overrides
 from medforge.errors import InvalidInput
 from medforge.plugin import PluginSettings
 
@@ -240,24 +241,4 @@ def override(recipe: Recipe, changes: Sequence[str]) -> Recipe:
 
     Raises InvalidInput naming the change for an unknown setting or a value that does not fit it.
     """
-    values: dict[str, Any] = recipe.model_dump()
-    for change in changes:
-        key, _, text = (part.strip() for part in change.partition("="))
-        *path, last = key.split(".")
-        node: Any = values
-        for part in path:
-            node = node.get(part) if isinstance(node, dict) else None
-        if not text or not path or not isinstance(node, dict) or isinstance(node.get(last, {}), dict):
-            raise InvalidInput(
-                f"{change!r} changes no setting of a recipe; write it as train.NAME=VALUE or distill.NAME=VALUE, "
-                f"for example train.lr=0.01."
-            )
-        node[last] = None if text.lower() == "none" else text
-    try:
-        return Recipe.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        if first["type"] == "value_error":
-            raise InvalidInput(f"{first['msg'].removeprefix('Value error, ')}.") from error
-        where = ".".join(str(part) for part in first["loc"])
-        raise InvalidInput(f"The recipe setting {where} cannot be {first['input']!r}: {first['msg']}.") from error
+    return overrides.override(recipe, changes, "recipe", "train.NAME=VALUE or distill.NAME=VALUE, e.g. train.lr=0.01")

@@ -4,24 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from medforge.client.audit.gate import open_gate
 from medforge.client.push import Patience, push
 from medforge.client.workspace import Workspace
 from medforge.errors import InvalidInput
 from medforge.progress import Progress
+from medforge.proto import forge_pb2 as pb
+from medforge.proto.kit import Kit
 from medforge.proto.receipt import Receipt
+from medforge.proto.remote import RemoteForge
 
 
-def push_workspace(workspace: Workspace, at: str, minutes: float, say: Callable[[str], None]) -> Receipt:
+def push_workspace(
+    workspace: Workspace,
+    at: str,
+    minutes: float,
+    say: Callable[[str], None],
+    kit: Kit | None = None,
+    plaintext: bool = False,
+    override: str | None = None,
+) -> Receipt:
     """Push the committed branch to the forge at HOST:PORT and keep the receipt; repeated, it gives the same receipt.
 
+    With a kit the branch is signed and the connection is mutual TLS; `plaintext` asks for none.
     `say` hears why and for how long it waits; it gives up after `minutes` without progress. The branch stays in the
-    workspace whatever happens. Raises InvalidInput when nothing is committed, and what `client.push.push` raises.
+    workspace whatever happens. `override` names who lets it out where the site's own audit would not.
+
+    Raises InvalidInput when nothing is committed, EgressRefused where the audit keeps it, and what `client.push.push`
+    raises.
     """
     if workspace.committed is None:
         raise InvalidInput(
             f"The workspace {workspace.path} has no branch to push yet; "
             f"run: medforge commit --workspace {workspace.path}"
         )
+    open_gate(workspace, override)
     size = sum(file.stat().st_size for file in workspace.branch.rglob("*") if file.is_file())
     with Progress("pushing", size, file=workspace.progress_file) as bar:
         reached = 0
@@ -35,7 +52,30 @@ def push_workspace(workspace: Workspace, at: str, minutes: float, say: Callable[
             workspace.branch,
             at,
             workspace.receipt_file,
+            kit=kit,
+            plaintext=plaintext,
             patience=Patience(minutes=minutes),
             on_bytes=count,
             on_wait=say,
         )
+
+
+def fate(workspace: Workspace, at: str, kit: Kit | None, plaintext: bool) -> dict[str, str | int | None]:
+    """Ask a forge what has become of the committed branch: {state, reason, arrival, commit}.
+
+    Raises InvalidInput when nothing is committed, and what `RemoteForge` raises.
+    """
+    if workspace.committed is None:
+        raise InvalidInput(
+            f"The workspace {workspace.path} has no branch yet that a forge could know; "
+            f"run: medforge commit --workspace {workspace.path}"
+        )
+    with RemoteForge(at, kit=kit, plaintext=plaintext) as forge:
+        reply = forge.status(workspace.committed)
+    known = reply.state != pb.BRANCH_STATE_UNKNOWN
+    return {
+        "state": pb.BranchState.Name(reply.state).removeprefix("BRANCH_STATE_").lower(),
+        "reason": reply.reason or None,
+        "arrival": reply.receipt.arrival if known else None,
+        "commit": reply.commit.digest or None,
+    }

@@ -5,12 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from medforge.base import BaseModule, load_base
 from medforge.branch import Branch
+from medforge.client.audit.policy import SitePolicy
+from medforge.client.audit.record import AuditRecord
+from medforge.client.audit.run import audit
+from medforge.client.audit.verdict import judge
 from medforge.client.data import open_task
 from medforge.client.data.task import Task
 from medforge.client.distill.run import distill
@@ -19,6 +24,7 @@ from medforge.client.train import train
 from medforge.client.workspace import NAME, Settings, Workspace, make_settings, write_record
 from medforge.distilled import DistilledDataset
 from medforge.errors import InvalidInput
+from medforge.files import write_atomically
 from medforge.plugin import Plugin
 
 
@@ -120,6 +126,44 @@ class Work:
             )
             branch.save(workspace.branch)
         return str(workspace.committed)
+
+    def audit(self, site: SitePolicy | None = None) -> AuditRecord:
+        """Audit the committed branch unless that is done; write record and report, and return the record.
+
+        Without `site` an audit that was done stands, by whatever policy; a new one is judged by the default policy.
+        Raises InvalidInput while nothing is committed, and what `Branch.load` and `Branch.check` raise.
+        """
+        workspace = self.workspace
+        if workspace.committed is None:
+            raise InvalidInput(
+                f"The workspace {workspace.path} has nothing to audit yet; "
+                f"run: medforge commit --workspace {workspace.path}"
+            )
+        done = workspace.audited
+        if done is not None and workspace.audit_report.exists() and site in (None, done.policy):
+            return done
+        branch = Branch.load(workspace.branch)
+        branch.check(self.base)
+        evidence = audit(
+            self.base, self.task, branch.plugin, branch.distilled, self.settings.seed, workspace.progress_file
+        )
+        # matplotlib, which only this stage needs, takes a second to import
+        from medforge.client.audit.page import render
+
+        earlier = AuditRecord.load(workspace.audit_file)
+        policy = site or SitePolicy()
+        record = AuditRecord(
+            at=datetime.now(UTC),
+            task=branch.manifest.task,
+            files={name: entry.digest for name, entry in branch.manifest.files.items()},
+            policy=policy,
+            measured=evidence.measured,
+            checks=judge(evidence.measured, policy),
+            overrides=earlier.overrides if earlier else (),
+        )
+        write_atomically(workspace.audit_report, render(record, evidence, self.task).encode())
+        record.save(workspace.audit_file)
+        return record
 
 
 def open_workspace(

@@ -1,4 +1,4 @@
-"""A centre's workspace: one directory that knows what is trained, distilled, committed and pushed."""
+"""A centre's workspace: one directory that knows what is trained, distilled, committed, audited and pushed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from medforge.client.audit.record import AuditRecord
 from medforge.errors import CorruptFile, InvalidInput
 from medforge.files import canonical_json, sha256_file, write_atomically
 
@@ -52,6 +53,8 @@ class Workspace:
         self.distillation = path / "distillation"
         self.distilled_file = self.distillation / "distilled.safetensors"
         self.branch = path / "branch"
+        self.audit_file = path / "audit" / "audit.json"
+        self.audit_report = path / "audit" / "report.html"
         self.receipt_file = path / "receipt.json"
         self.progress_file = path / "progress.json"
         self.cache = path / "cache"
@@ -113,6 +116,18 @@ class Workspace:
         return sha256_file(manifest) if manifest.exists() else None
 
     @property
+    def committed_files(self) -> dict[str, str]:
+        """Return the sha256 of every file of the branch by its name; empty while there is no branch."""
+        manifest = _read_json(self.branch / "manifest.json")
+        return {} if manifest is None else {name: entry["digest"] for name, entry in manifest["files"].items()}
+
+    @property
+    def audited(self) -> AuditRecord | None:
+        """Return the audit of the branch as it is committed, or None where there is none or it judged other bytes."""
+        record = AuditRecord.load(self.audit_file)
+        return record if record is not None and record.files == self.committed_files else None
+
+    @property
     def pushed(self) -> dict[str, Any] | None:
         """Return the receipt, or None while the forge has not acknowledged the branch."""
         return _read_json(self.receipt_file)
@@ -128,6 +143,7 @@ class Workspace:
             "trained": self.trained and self.trained["best"],
             "distilled": self.distilled and self.distilled["best"],
             "committed": self.committed,
+            "audited": _audit_state(self.audited),
             "pushed": self.pushed,
             "progress": None if self.distilled else _read_json(self.progress_file),
         }
@@ -169,6 +185,18 @@ def _difference(name: str, kept: object, wanted: object) -> str:
     if name == "recipe":
         return "was begun with another recipe or other --set or --epochs options; leave them out to go on with its own"
     return f"was begun with {name} {kept!r}, not {wanted!r}; give {kept!r} again"
+
+
+def _audit_state(record: AuditRecord | None) -> dict[str, Any] | None:
+    if record is None:
+        return None
+    override = record.overridden
+    return {
+        "passed": record.passed,
+        "failed": list(record.failed),
+        "overridden_by": override and override.name,
+        "at": record.at.isoformat(),
+    }
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

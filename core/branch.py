@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from medforge.base_module import BaseModule
 from medforge.distilled import DistilledDataset, check_distilled
@@ -19,7 +19,12 @@ MANIFEST_FILE = "manifest.json"
 DISTILLED_FILE = "distilled.safetensors"
 PLUGIN_DIRECTORY = "plugin"
 BRANCH_FILES = (f"{PLUGIN_DIRECTORY}/{CONFIG_FILE}", f"{PLUGIN_DIRECTORY}/{WEIGHTS_FILE}", DISTILLED_FILE)
-_NAME = r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}$"
+NAME = r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}$"
+# texts are shown to people at terminals, so none may hold what a terminal or a log would obey
+_Line = Annotated[str, Field(pattern=r"^[^\p{Cc}\p{Zl}\p{Zp}]*$")]
+_MOST_ENTRIES = 100
+# what fits a column of a database and converts to a float exactly
+_LARGEST = 1 << 53
 
 
 class FileEntry(BaseModel):
@@ -28,7 +33,7 @@ class FileEntry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     digest: str = Field(pattern=r"^[0-9a-f]{64}$")
-    size: int = Field(ge=0)
+    size: int = Field(ge=0, le=_LARGEST)
 
 
 class Manifest(BaseModel):
@@ -37,20 +42,20 @@ class Manifest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
-    contributor: str = Field(pattern=_NAME)
-    task: str = Field(pattern=_NAME)
-    prompts: tuple[str, ...] = Field(min_length=2, max_length=1000)
+    contributor: str = Field(pattern=NAME)
+    task: str = Field(pattern=NAME)
+    prompts: tuple[_Line, ...] = Field(min_length=2, max_length=1000)
     base: str = Field(pattern=r"^[0-9a-f]{64}$")
-    base_spec: str = Field(max_length=1000)
+    base_spec: _Line = Field(max_length=1000)
     plugin: PluginSettings
-    ipc: int = Field(ge=1)
-    image_size: int = Field(ge=1)
-    training_images: int = Field(ge=1)
-    recipe: str = Field(max_length=100)
-    seed: int
-    validation: dict[str, float] = Field(default_factory=dict)
-    files: dict[str, FileEntry]
-    software: dict[str, str] = Field(default_factory=dict)
+    ipc: int = Field(ge=1, le=_LARGEST)
+    image_size: int = Field(ge=1, le=_LARGEST)
+    training_images: int = Field(ge=1, le=_LARGEST)
+    recipe: _Line = Field(max_length=100)
+    seed: int = Field(ge=-(1 << 63), lt=1 << 64)
+    validation: dict[_Line, FiniteFloat] = Field(default_factory=dict, max_length=_MOST_ENTRIES)
+    files: dict[str, FileEntry] = Field(max_length=len(BRANCH_FILES))
+    software: dict[_Line, _Line] = Field(default_factory=dict, max_length=_MOST_ENTRIES)
 
     def to_bytes(self) -> bytes:
         """Serialise canonically; the sha256 of these bytes is the branch's digest."""
@@ -62,8 +67,8 @@ class Manifest(BaseModel):
         try:
             manifest = cls.model_validate_json(data)
         except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(map(str, first["loc"])) or "the whole"
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            field = ".".join(map(str, first["loc"]))[:100] or "the whole"
             raise InvalidBranch(f"the manifest's {field} is wrong: {first['msg']}; commit the branch again") from error
         if set(manifest.files) != set(BRANCH_FILES):
             raise InvalidBranch(f"the manifest must list exactly {', '.join(BRANCH_FILES)}; commit the branch again")
@@ -151,11 +156,17 @@ class Branch:
         prefix = f"{PLUGIN_DIRECTORY}/"
         plugin = Plugin.parse({n.removeprefix(prefix): d for n, d in blobs.items() if n.startswith(prefix)})
         distilled = DistilledDataset.from_bytes(blobs[DISTILLED_FILE])
-        if plugin.settings != parsed.plugin or distilled.prompts != parsed.prompts or distilled.ipc != parsed.ipc:
+        described = (parsed.plugin, parsed.prompts, parsed.ipc, parsed.image_size)
+        if described != (plugin.settings, distilled.prompts, distilled.ipc, distilled.images.shape[-1]):
             raise InvalidBranch(
                 "the manifest does not describe its plugin and distilled dataset; commit the branch again"
             )
-        return cls(parsed, plugin, distilled)
+        branch = cls(parsed, plugin, distilled)
+        # a branch is sent on and stored from what was read, and has to keep its digest
+        odd = [name for name, data in branch.blobs().items() if data != blobs[name]]
+        if odd:
+            raise InvalidBranch(f"{odd[0]} is not in its canonical spelling; commit the branch again")
+        return branch
 
     def check(self, base: BaseModule) -> None:
         """Check that the branch was made on ``base`` and is sound; raises BaseMismatch or InvalidBranch."""

@@ -58,7 +58,13 @@ class DistilledDataset:
             raise InvalidBranch(f"{where} does not hold images, labels and prompts; distil it again")
         if tensors["images"].dtype != torch.float16 or tensors["labels"].dtype != torch.int64:
             raise InvalidBranch(f"{where} does not hold float16 images and int64 labels; distil it again")
-        return cls(tensors["images"], tensors["labels"], tuple(map(str, prompts)))
+        if not all(isinstance(prompt, str) for prompt in prompts):
+            raise InvalidBranch(
+                f"{where} holds a class prompt that is no text; mend the task's prompts and distil again"
+            )
+        distilled = cls(tensors["images"], tensors["labels"], tuple(prompts))
+        _check_labels(distilled)
+        return distilled
 
     def save(self, path: Path) -> None:
         """Write the dataset to a file."""
@@ -75,21 +81,27 @@ def check_distilled(distilled: DistilledDataset, base: BaseModule) -> None:
 
     Raises InvalidBranch with the first thing that is wrong.
     """
-    images, labels, classes = distilled.images, distilled.labels, len(distilled.prompts)
-    size = base.image_size
+    images, prompts, size = distilled.images, distilled.prompts, base.image_size
     if images.ndim != 4 or tuple(images.shape[1:]) != (3, size, size):
         raise InvalidBranch(
             f"distilled images are {tuple(images.shape)} where (n, 3, {size}, {size}) is due; distil again"
         )
-    if labels.ndim != 1 or len(labels) != len(images):
-        raise InvalidBranch(f"{len(images)} distilled images have labels of shape {tuple(labels.shape)}; distil again")
-    if classes < 2 or len(set(distilled.prompts)) != classes or not all(p.strip() for p in distilled.prompts):
+    _check_labels(distilled)
+    if len(prompts) < 2 or len(set(prompts)) != len(prompts) or not all(prompt.strip() for prompt in prompts):
         raise InvalidBranch(
             "class prompts must be two or more different texts; mend the task's prompts and commit again"
         )
-    if len(labels) == 0 or int(labels.min()) < 0 or int(labels.max()) >= classes:
-        raise InvalidBranch(f"distilled labels must lie in 0…{classes - 1}, one for each prompt; distil again")
     if distilled.ipc == 0:
         raise InvalidBranch("a class has no distilled image; distil again")
     if not images.isfinite().all():
         raise InvalidBranch("a distilled image holds a value that is not finite; distil again with a lower pixel rate")
+
+
+def _check_labels(distilled: DistilledDataset) -> None:
+    """Check what `ipc` stands on: counting a label that is out of range would allocate as many counters."""
+    images, labels, classes = distilled.images, distilled.labels, len(distilled.prompts)
+    count = len(images) if images.ndim else 0
+    if labels.ndim != 1 or len(labels) != count:
+        raise InvalidBranch(f"{count} distilled images have labels of shape {tuple(labels.shape)}; distil again")
+    if len(labels) == 0 or int(labels.min()) < 0 or int(labels.max()) >= classes:
+        raise InvalidBranch(f"distilled labels must lie in 0…{classes - 1}, one for each prompt; distil again")

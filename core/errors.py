@@ -1,8 +1,18 @@
 """Failures that a user or a peer can cause; each message is one sentence that names the remedy."""
 
+import re
+
+LONGEST_SENTENCE = 2000
+# sentences quote what peers sent; a control character could move a terminal's cursor or begin a new line of a log
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
 
 class MedForgeError(Exception):
-    """Report a mistake that somebody outside the program can mend."""
+    """Report a mistake that somebody outside the program can mend, in a sentence of one line."""
+
+    def __str__(self) -> str:
+        sentence = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", super().__str__())
+        return sentence if len(sentence) <= LONGEST_SENTENCE else f"{sentence[: LONGEST_SENTENCE - 1]}…"
 
 
 class InvalidInput(MedForgeError):

@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from medforge.errors import InvalidInput
 
@@ -26,6 +27,30 @@ def canonical_json(value: object) -> bytes:
     return text.encode()
 
 
+def parse_json(data: str | bytes, longest: int = 1 << 22) -> Any:
+    """Decode JSON that somebody else wrote.
+
+    Raises ValueError for what is not JSON, and for what `canonical_json` could not write again: a number that is not
+    finite, half a surrogate pair, a name that comes twice in an object, a text that is nested too deeply, or one longer
+    than ``longest`` (decoded values take many times the space of their text).
+    """
+    if len(data) > longest:
+        raise ValueError(f"it is longer than {longest} characters")
+    try:
+        value = json.loads(data, object_pairs_hook=_distinct)
+        canonical_json(value)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    return value
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise ValueError("a name comes twice in one object")
+    return value
+
+
 def digest_of_files(files: Mapping[str, bytes]) -> str:
     """Digest a set of named files, independent of their order."""
     return sha256_bytes(canonical_json({name: sha256_bytes(data) for name, data in files.items()}))
@@ -40,11 +65,14 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that after a crash it holds either its old content or ``data``, whole and durable."""
+def write_atomically(path: Path, data: bytes, mode: int = 0o666) -> None:
+    """Write a file so that after a crash it holds either its old content or ``data``, whole and durable.
+
+    ``mode`` are its permissions, less what the process's umask takes away.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -1,23 +1,23 @@
 """The forge item: what the main branch adds to the base module."""
 
-import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import isfinite
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from medforge.base_module import BaseModule
-from medforge.errors import BaseMismatch, CorruptFile, InvalidInput
-from medforge.files import canonical_json, digest_of_files, read_file, write_files
+from medforge.errors import BaseMismatch, CorruptFile, InvalidBranch, InvalidInput
+from medforge.files import canonical_json, digest_of_files, parse_json, read_file, write_files
 from medforge.gate import PrototypeGate
 from medforge.mixing import mix
-from medforge.plugin import CONFIG_FILE, WEIGHTS_FILE, Plugin
+from medforge.plugin import CONFIG_FILE, WEIGHTS_FILE, Plugin, check_plugin
 
 ITEM_FILE = "forge_item.json"
 GATE_FILE = "gate.safetensors"
@@ -53,13 +53,19 @@ class ForgeItem(ABC):
         """Write the item's files."""
         write_files(directory, self._files)
 
+    @abstractmethod
+    def plugins(self) -> tuple[Plugin, ...]:
+        """The plugins the item is made of."""
+
     def check(self, base: BaseModule) -> None:
-        """Raise BaseMismatch where the item was merged on another base module."""
+        """Raise BaseMismatch where the item was merged on another base module, InvalidBranch where it does not fit."""
         if self.base_fingerprint != base.fingerprint:
             raise BaseMismatch(
                 f"the forge item belongs to base module {self.base_fingerprint[:12]}, not to {base.fingerprint[:12]}; "
                 "give the forge's base with --base"
             )
+        for plugin in self.plugins():
+            check_plugin(plugin, base)
 
     @staticmethod
     def load(directory: Path) -> "ForgeItem":
@@ -73,13 +79,11 @@ class ForgeItem(ABC):
     def parse(files: Mapping[str, bytes]) -> "ForgeItem":
         """Read an item from its files; raises CorruptFile where they do not make one."""
         try:
-            card = json.loads(files[ITEM_FILE])
+            card = parse_json(files[ITEM_FILE])
             if card["kind"] == "fused":
                 return FusedPlugin(_plugin(files, "plugin"))
-            members = tuple(_member(files, entry) for entry in card["members"])
-            gate = PrototypeGate.from_bytes(files[GATE_FILE]) if card["gated"] else None
-            return Mixture(members, card["level"], gate)
-        except (KeyError, ValueError, TypeError) as error:
+            return _mixture(files, card)
+        except (KeyError, ValueError, TypeError, OverflowError) as error:
             raise CorruptFile(f"the forge item is not whole ({error!r}); check it out again") from error
 
 
@@ -93,6 +97,10 @@ class FusedPlugin(ForgeItem):
     def base_fingerprint(self) -> str:  # type: ignore[override]
         """The base module the plugin changes."""
         return self.plugin.base_fingerprint
+
+    def plugins(self) -> tuple[Plugin, ...]:
+        """The merged plugin."""
+        return (self.plugin,)
 
     def logits(self, base: BaseModule, images: Tensor, prompts: Sequence[str]) -> Tensor:
         """Class logits of the base with the merged plugin: one forward pass."""
@@ -127,6 +135,19 @@ class Mixture(ForgeItem):
     def base_fingerprint(self) -> str:  # type: ignore[override]
         """The base module the members change."""
         return self.members[0].plugin.base_fingerprint
+
+    def plugins(self) -> tuple[Plugin, ...]:
+        """The members' plugins, in their order."""
+        return tuple(member.plugin for member in self.members)
+
+    def check(self, base: BaseModule) -> None:
+        """As every item; the gate must also measure what this base module embeds."""
+        super().check(base)
+        if self.gate is not None and self.gate.prototypes.shape[1] != base.embed_dim:
+            raise InvalidBranch(
+                f"the forge item's gate measures {self.gate.prototypes.shape[1]} features where the base module has "
+                f"{base.embed_dim}; check it out again"
+            )
 
     def fold(self, base: BaseModule) -> dict[str, Tensor]:
         """Σ_k c_k ΔW_k at every site: the layer-level mixture as one weight change.
@@ -184,12 +205,33 @@ def _under(directory: str, plugin: Plugin) -> dict[str, bytes]:
     return {f"{directory}/{name}": data for name, data in plugin.files().items()}
 
 
-def _member(files: Mapping[str, bytes], entry: Mapping[str, object]) -> Member:
-    branch, coefficient = entry["branch"], entry["coefficient"]
+def _mixture(files: Mapping[str, bytes], card: Mapping[str, Any]) -> Mixture:
+    """Raises KeyError, ValueError, TypeError or OverflowError where the card and the files make no mixture."""
+    names = [_digest(entry["branch"]) for entry in card["members"]]
+    if not names or len(set(names)) != len(names):
+        raise ValueError("its members are not one or more different branches")
+    if card["level"] not in get_args(Level):
+        raise ValueError(f"it has no level {str(card['level'])[:80]!r}")
+    coefficients = [entry["coefficient"] for entry in card["members"]]
+    if not all(isinstance(value, int | float) and isfinite(value) for value in coefficients):
+        raise ValueError("a coefficient is no number")
+    members = tuple(
+        Member(name, _plugin(files, f"members/{name}"), float(coefficient))
+        for name, coefficient in zip(names, coefficients, strict=True)
+    )
+    if len({member.plugin.base_fingerprint for member in members}) != 1:
+        raise ValueError("its members belong to several base modules")
+    gate = PrototypeGate.from_bytes(files[GATE_FILE]) if card["gated"] else None
+    if gate is not None and gate.members > len(members):
+        raise ValueError(f"its gate chooses among {gate.members} of {len(members)} members")
+    return Mixture(members, card["level"], gate)
+
+
+def _digest(name: object) -> str:
     # the name becomes a path when the item is saved, and a received item may come from anybody
-    if not isinstance(branch, str) or re.fullmatch(r"[0-9a-f]{64}", branch) is None:
-        raise ValueError(f"member {branch!r} is no digest")
-    return Member(branch, _plugin(files, f"members/{branch}"), float(str(coefficient)))
+    if not isinstance(name, str) or re.fullmatch(r"[0-9a-f]{64}", name) is None:
+        raise ValueError(f"member {str(name)[:80]!r} is no digest")
+    return name
 
 
 def _plugin(files: Mapping[str, bytes], directory: str) -> Plugin:

@@ -74,7 +74,18 @@ class PrototypeGate:
         tensors, _ = parse_tensors(data, "the gate")
         if set(tensors) != {"prototypes", "owners", "metric"}:
             raise InvalidBranch("the gate does not hold prototypes, owners and metric; fetch the forge item again")
-        return cls(tensors["prototypes"], tensors["owners"], tensors["metric"])
+        gate = cls(tensors["prototypes"], tensors["owners"], tensors["metric"])
+        gate._check()
+        return gate
+
+    def _check(self) -> None:
+        count, width = self.prototypes.shape if self.prototypes.ndim == 2 else (0, 0)
+        if count == 0 or self.owners.shape != (count,) or self.metric.shape != (width, width):
+            raise InvalidBranch("the gate's prototypes, owners and metric do not fit; fetch the forge item again")
+        if (self.prototypes.dtype, self.owners.dtype, self.metric.dtype) != (torch.float32, torch.int64, torch.float32):
+            raise InvalidBranch("the gate does not hold float32 prototypes and metric; fetch the forge item again")
+        if int(self.owners.min()) < 0 or not (self.prototypes.isfinite().all() and self.metric.isfinite().all()):
+            raise InvalidBranch("the gate holds values that cannot be used; fetch the forge item again")
 
 
 def _inverse_root(residuals: Tensor, shrinkage: float) -> Tensor:

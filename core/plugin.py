@@ -1,12 +1,13 @@
 """The plugin module: a small change of the frozen base, stored as a PEFT adapter directory."""
 
-import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors.torch import save as save_safetensors
 from torch import Tensor
@@ -14,13 +15,16 @@ from torch.nn import functional as F
 
 from medforge.base_module import BaseModule
 from medforge.errors import InvalidBranch
-from medforge.files import canonical_json, digest_of_files, read_file, write_files
+from medforge.files import canonical_json, digest_of_files, parse_json, read_file, write_files
 from medforge.tensors import parse_tensors
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 PluginKind = Literal["lora", "dora"]
 _PREFIX = "base_model.model."
+_LONGEST_CONFIG = 1 << 20
+_FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+_FINGERPRINT = re.compile(r"medforge:[0-9a-f]{64}")
 
 
 class PluginSettings(BaseModel):
@@ -30,7 +34,7 @@ class PluginSettings(BaseModel):
 
     kind: PluginKind = "lora"
     rank: int = Field(default=16, ge=1, le=1024)
-    alpha: float = Field(default=16.0, gt=0)
+    alpha: float = Field(default=16.0, gt=0, allow_inf_nan=False)
     dropout: float = Field(default=0.1, ge=0, lt=1)
 
     @property
@@ -135,7 +139,7 @@ def check_plugin(plugin: Plugin, base: BaseModule) -> None:
     if plugin.sites != tuple(sorted(base.sites)):
         odd = sorted(set(plugin.sites) ^ set(base.sites))
         raise InvalidBranch(
-            f"the plugin does not adapt the base module's layers (first difference: {odd[0]}); retrain it"
+            f"the plugin does not adapt the base module's layers (first difference: {odd[0][:200]!r}); retrain it"
         )
     for site, factors in plugin.factors.items():
         rows, columns = base.site_shape(site)
@@ -182,7 +186,7 @@ def _peft_config(plugin: Plugin) -> dict[str, object]:
 
 def _parse_config(files: Mapping[str, bytes], where: str) -> tuple[PluginSettings, str]:
     try:
-        config = json.loads(files[CONFIG_FILE])
+        config = parse_json(files[CONFIG_FILE], _LONGEST_CONFIG)
         odd = [
             name
             for name, plain in (("peft_type", "LORA"), ("bias", "none"), ("use_rslora", False))
@@ -190,7 +194,8 @@ def _parse_config(files: Mapping[str, bytes], where: str) -> tuple[PluginSetting
         ] + [name for name in ("rank_pattern", "alpha_pattern") if config.get(name)]
         if odd:
             raise InvalidBranch(
-                f"{where} is no plain LoRA or DoRA adapter ({odd[0]} is {config.get(odd[0])!r}); train a lora or a dora"
+                f"{where} is no plain LoRA or DoRA adapter ({odd[0]} is {repr(config.get(odd[0]))[:200]}); "
+                "train a lora or a dora"
             )
         settings = PluginSettings(
             kind="dora" if config.get("use_dora") else "lora",
@@ -198,10 +203,12 @@ def _parse_config(files: Mapping[str, bytes], where: str) -> tuple[PluginSetting
             alpha=config["lora_alpha"],
             dropout=config.get("lora_dropout", 0),
         )
-        fingerprint = str(config.get("base_model_name_or_path") or "").removeprefix("medforge:")
+        base = config.get("base_model_name_or_path")
     except (KeyError, ValueError, AttributeError, TypeError, ValidationError) as error:
         raise InvalidBranch(f"{where} has no usable {CONFIG_FILE}; commit the branch again") from error
-    return settings, fingerprint
+    if not isinstance(base, str) or _FINGERPRINT.fullmatch(base) is None:
+        raise InvalidBranch(f"{where} does not say which base module it was trained on; train it with medforge")
+    return settings, base.removeprefix("medforge:")
 
 
 def _pair(tensors: Mapping[str, Tensor], settings: PluginSettings, where: str) -> dict[str, Factors]:
@@ -209,13 +216,15 @@ def _pair(tensors: Mapping[str, Tensor], settings: PluginSettings, where: str) -
     sites: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         site, _, factor = name.removeprefix(_PREFIX).removesuffix(".weight").rpartition(".")
-        if due.get(factor) != tensor.ndim:
-            raise InvalidBranch(f"{where} holds {name}, which is no {settings.kind} factor; commit the branch again")
+        if due.get(factor) != tensor.ndim or tensor.dtype not in _FLOATS or factor in sites.get(site, {}):
+            raise InvalidBranch(
+                f"{where} holds {name[:200]!r}, which is no {settings.kind} factor; commit the branch again"
+            )
         sites.setdefault(site, {})[factor] = tensor.float()
     incomplete = [site for site, parts in sites.items() if len(parts) != len(due)]
     if incomplete:
         raise InvalidBranch(
-            f"{where} holds only a part of its {settings.kind} factors at {incomplete[0]}; commit it again"
+            f"{where} holds only a part of its {settings.kind} factors at {incomplete[0][:200]!r}; commit it again"
         )
     return {
         site: Factors(down=parts["lora_A"], up=parts["lora_B"], magnitude=parts.get("lora_magnitude_vector"))

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 from medforge.errors import InvalidInput
 
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+def is_loopback(host: str) -> bool:
+    """Say whether a host is this very machine by any of its loopback addresses, so that no wire is involved."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def split_address(address: str) -> tuple[str, int]:

@@ -11,23 +11,37 @@ from medforge.proto.receipt import Receipt
 
 
 def receipt_to_message(receipt: Receipt) -> pb.Receipt:
-    """Put a receipt into its message."""
+    """Put a receipt into its message, which leaves out the key: who verifies must know it from elsewhere."""
     return pb.Receipt(
-        forge=receipt.forge, arrival=receipt.arrival, branch=receipt.branch, accepted_at=receipt.accepted_at
+        forge=receipt.forge,
+        arrival=receipt.arrival,
+        branch=receipt.branch,
+        accepted_at=receipt.accepted_at,
+        signature=bytes.fromhex(receipt.signature),
     )
 
 
-def receipt_from_message(message: pb.Receipt) -> Receipt:
-    """Read a receipt; raise CorruptFile if a field is missing or malformed."""
+def receipt_from_message(message: pb.Receipt, key: bytes) -> Receipt:
+    """Read a receipt and verify that the forge with this public key (32 bytes) signed it.
+
+    Raises CorruptFile if a field is missing or malformed, NotAllowed if the signature is not by that key.
+    """
     try:
-        return Receipt(
-            forge=message.forge, arrival=message.arrival, branch=message.branch, accepted_at=message.accepted_at
+        receipt = Receipt(
+            forge=message.forge,
+            arrival=message.arrival,
+            branch=message.branch,
+            accepted_at=message.accepted_at,
+            key=key.hex(),
+            signature=message.signature.hex(),
         )
     except ValidationError as error:
         field = error.errors()[0]["loc"][0]
         raise CorruptFile(
             f"the forge's receipt has no valid {field}; push again, and tell whoever runs the forge"
         ) from error
+    receipt.verify()
+    return receipt
 
 
 def commit_to_message(number: int, content: bytes) -> pb.CommitRecord:

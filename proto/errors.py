@@ -15,5 +15,13 @@ class OverLimit(MedForgeError):
     """Report a message or a branch that is larger than the forge admits."""
 
 
+class NotAllowed(MedForgeError):
+    """Report something that this caller may not do: a wrong signature, another's name, a revoked certificate."""
+
+
+class NotKnown(MedForgeError):
+    """Report a caller who did not say who it is where that is asked for."""
+
+
 class ForgeFault(ForgeUnavailable):
     """Report that the forge failed in a way that is not the caller's doing; the forge's own log says why."""

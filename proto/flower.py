@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from io import BytesIO
+from math import prod
 
+import numpy as np
 import torch
 from flwr.app import DEFAULT_TTL, Array, ArrayRecord, ConfigRecord, Message, MessageType, Metadata, RecordDict
 from flwr.app.message.message import make_message
+from numpy.lib import format as npy
 from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
@@ -21,6 +25,9 @@ DISTILLED_RECORD = "distilled"
 MANIFEST_RECORD = "manifest"
 _MANIFEST_KEY = "manifest"
 _CONFIG_KEY = "adapter_config"
+_READERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+_NUMPY = "numpy.ndarray"
+_LARGEST_SIZE = 1 << 48
 _DTYPES = {"images": torch.float16, "labels": torch.int64}
 
 
@@ -106,14 +113,31 @@ def _tensors(record: RecordDict, name: str) -> dict[str, Tensor]:
         raise InvalidBranch(f"the reply has no {name} record; send the branch again")
     tensors = {}
     for key, array in arrays.items():
-        try:
-            # copied, because an array read from bytes cannot be written
-            tensors[key] = torch.from_numpy(array.numpy().copy())
-        except (TypeError, ValueError, EOFError, OSError) as error:
-            raise InvalidBranch(f"array {key} of the reply's {name} record cannot be read; send it again") from error
+        tensors[key] = _tensor(array, f"array {key[:200]} of the reply's {name} record")
         due = _DTYPES.get(key, torch.float32)
         if tensors[key].dtype != due:
             raise InvalidBranch(
-                f"array {key} of the reply's {name} record is {tensors[key].dtype}, not {due}; send it so"
+                f"array {key[:200]} of the reply's {name} record is {tensors[key].dtype}, not {due}; send it so"
             )
     return tensors
+
+
+def _tensor(array: Array, what: str) -> Tensor:
+    """Read an array without `Array.numpy`, which allocates whatever size a header claims."""
+    stream = BytesIO(array.data)
+    try:
+        read_header = _READERS[npy.read_magic(stream)]
+        shape, fortran_order, dtype = read_header(stream)
+    except Exception as error:  # NumPy parses the header as Python and lets that parser's errors out
+        raise InvalidBranch(f"{what} cannot be read; send it again") from error
+    data = array.data[stream.tell() :]
+    if array.stype != _NUMPY or not all(0 <= size <= _LARGEST_SIZE for size in shape):
+        raise InvalidBranch(f"{what} cannot be read; send it again")
+    if prod(shape) * dtype.itemsize != len(data):
+        raise InvalidBranch(f"{what} has {len(data)} bytes where its header claims another size; send it again")
+    try:
+        # copied, because an array read from bytes cannot be written
+        values = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran_order else "C").copy(order="C")
+        return torch.from_numpy(values)
+    except (TypeError, ValueError) as error:
+        raise InvalidBranch(f"{what} cannot be read; send it again") from error

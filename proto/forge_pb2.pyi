@@ -13,27 +13,45 @@ class BranchState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     BRANCH_STATE_RECEIVED: _ClassVar[BranchState]
     BRANCH_STATE_FOLDED: _ClassVar[BranchState]
     BRANCH_STATE_HELD: _ClassVar[BranchState]
+    BRANCH_STATE_REJECTED: _ClassVar[BranchState]
+    BRANCH_STATE_WITHDRAWN: _ClassVar[BranchState]
+    BRANCH_STATE_SUPERSEDED: _ClassVar[BranchState]
 BRANCH_STATE_UNKNOWN: BranchState
 BRANCH_STATE_RECEIVED: BranchState
 BRANCH_STATE_FOLDED: BranchState
 BRANCH_STATE_HELD: BranchState
+BRANCH_STATE_REJECTED: BranchState
+BRANCH_STATE_WITHDRAWN: BranchState
+BRANCH_STATE_SUPERSEDED: BranchState
 
 class DescribeRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class Limits(_message.Message):
-    __slots__ = ("chunk_bytes", "manifest_bytes", "branch_bytes")
+    __slots__ = ("chunk_bytes", "manifest_bytes", "branch_bytes", "contributor_bytes", "tensors", "rank", "images_per_class", "classes", "prompt_length")
     CHUNK_BYTES_FIELD_NUMBER: _ClassVar[int]
     MANIFEST_BYTES_FIELD_NUMBER: _ClassVar[int]
     BRANCH_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CONTRIBUTOR_BYTES_FIELD_NUMBER: _ClassVar[int]
+    TENSORS_FIELD_NUMBER: _ClassVar[int]
+    RANK_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_PER_CLASS_FIELD_NUMBER: _ClassVar[int]
+    CLASSES_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_LENGTH_FIELD_NUMBER: _ClassVar[int]
     chunk_bytes: int
     manifest_bytes: int
     branch_bytes: int
-    def __init__(self, chunk_bytes: _Optional[int] = ..., manifest_bytes: _Optional[int] = ..., branch_bytes: _Optional[int] = ...) -> None: ...
+    contributor_bytes: int
+    tensors: int
+    rank: int
+    images_per_class: int
+    classes: int
+    prompt_length: int
+    def __init__(self, chunk_bytes: _Optional[int] = ..., manifest_bytes: _Optional[int] = ..., branch_bytes: _Optional[int] = ..., contributor_bytes: _Optional[int] = ..., tensors: _Optional[int] = ..., rank: _Optional[int] = ..., images_per_class: _Optional[int] = ..., classes: _Optional[int] = ..., prompt_length: _Optional[int] = ...) -> None: ...
 
 class DescribeReply(_message.Message):
-    __slots__ = ("forge", "base_spec", "base", "method", "head", "arrivals", "commits", "limits", "software")
+    __slots__ = ("forge", "base_spec", "base", "method", "head", "arrivals", "commits", "limits", "software", "key", "time")
     FORGE_FIELD_NUMBER: _ClassVar[int]
     BASE_SPEC_FIELD_NUMBER: _ClassVar[int]
     BASE_FIELD_NUMBER: _ClassVar[int]
@@ -43,6 +61,8 @@ class DescribeReply(_message.Message):
     COMMITS_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
     SOFTWARE_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
     forge: str
     base_spec: str
     base: str
@@ -52,7 +72,9 @@ class DescribeReply(_message.Message):
     commits: int
     limits: Limits
     software: str
-    def __init__(self, forge: _Optional[str] = ..., base_spec: _Optional[str] = ..., base: _Optional[str] = ..., method: _Optional[bytes] = ..., head: _Optional[str] = ..., arrivals: _Optional[int] = ..., commits: _Optional[int] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., software: _Optional[str] = ...) -> None: ...
+    key: bytes
+    time: str
+    def __init__(self, forge: _Optional[str] = ..., base_spec: _Optional[str] = ..., base: _Optional[str] = ..., method: _Optional[bytes] = ..., head: _Optional[str] = ..., arrivals: _Optional[int] = ..., commits: _Optional[int] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., software: _Optional[str] = ..., key: _Optional[bytes] = ..., time: _Optional[str] = ...) -> None: ...
 
 class FindMissingRequest(_message.Message):
     __slots__ = ("digests",)
@@ -97,22 +119,26 @@ class UploadProgress(_message.Message):
     def __init__(self, digest: _Optional[str] = ..., received: _Optional[int] = ..., complete: _Optional[bool] = ...) -> None: ...
 
 class SubmitRequest(_message.Message):
-    __slots__ = ("manifest",)
+    __slots__ = ("manifest", "signature")
     MANIFEST_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
     manifest: bytes
-    def __init__(self, manifest: _Optional[bytes] = ...) -> None: ...
+    signature: bytes
+    def __init__(self, manifest: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
 
 class Receipt(_message.Message):
-    __slots__ = ("forge", "arrival", "branch", "accepted_at")
+    __slots__ = ("forge", "arrival", "branch", "accepted_at", "signature")
     FORGE_FIELD_NUMBER: _ClassVar[int]
     ARRIVAL_FIELD_NUMBER: _ClassVar[int]
     BRANCH_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_AT_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
     forge: str
     arrival: int
     branch: str
     accepted_at: str
-    def __init__(self, forge: _Optional[str] = ..., arrival: _Optional[int] = ..., branch: _Optional[str] = ..., accepted_at: _Optional[str] = ...) -> None: ...
+    signature: bytes
+    def __init__(self, forge: _Optional[str] = ..., arrival: _Optional[int] = ..., branch: _Optional[str] = ..., accepted_at: _Optional[str] = ..., signature: _Optional[bytes] = ...) -> None: ...
 
 class StatusRequest(_message.Message):
     __slots__ = ("branch",)
@@ -181,6 +207,22 @@ class WatchRequest(_message.Message):
     AFTER_FIELD_NUMBER: _ClassVar[int]
     after: int
     def __init__(self, after: _Optional[int] = ...) -> None: ...
+
+class WithdrawRequest(_message.Message):
+    __slots__ = ("branch", "erase", "signature")
+    BRANCH_FIELD_NUMBER: _ClassVar[int]
+    ERASE_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    branch: str
+    erase: bool
+    signature: bytes
+    def __init__(self, branch: _Optional[str] = ..., erase: _Optional[bool] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
+class WithdrawReply(_message.Message):
+    __slots__ = ("state",)
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    state: BranchState
+    def __init__(self, state: _Optional[_Union[BranchState, str]] = ...) -> None: ...
 
 class ItemRequest(_message.Message):
     __slots__ = ("commit",)

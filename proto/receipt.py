@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from medforge.errors import CorruptFile
 from medforge.files import canonical_json, read_file, write_atomically
+from medforge.proto.errors import NotAllowed
+from medforge.proto.signing import RECEIPT, public_bytes, sign, verify
+from medforge.proto.statements import receipt_statement
 
 
 class Receipt(BaseModel):
-    """Say that a forge (a UUID) keeps a branch (its digest) as its `arrival`-th; `accepted_at` is RFC 3339 in UTC."""
+    """Say that a forge (a UUID) keeps a branch (its digest) as its `arrival`-th; `accepted_at` is RFC 3339 in UTC.
+
+    `signature` is the forge's, by the Ed25519 key whose public half is `key`; both in hex.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -19,6 +26,31 @@ class Receipt(BaseModel):
     arrival: int = Field(ge=1)
     branch: str = Field(pattern=r"^[0-9a-f]{64}$")
     accepted_at: str = Field(min_length=1)
+    key: str = Field(pattern=r"^[0-9a-f]{64}$")
+    signature: str = Field(pattern=r"^[0-9a-f]{128}$")
+
+    @classmethod
+    def issue(cls, key: Ed25519PrivateKey, forge: str, arrival: int, branch: str, accepted_at: str) -> Receipt:
+        """Sign a receipt with the forge's key; the same facts always give the same receipt."""
+        return cls(
+            forge=forge,
+            arrival=arrival,
+            branch=branch,
+            accepted_at=accepted_at,
+            key=public_bytes(key).hex(),
+            signature=sign(key, RECEIPT, receipt_statement(forge, arrival, branch, accepted_at)).hex(),
+        )
+
+    def verify(self) -> None:
+        """Raise NotAllowed unless the owner of `key` signed exactly this receipt."""
+        statement = receipt_statement(self.forge, self.arrival, self.branch, self.accepted_at)
+        try:
+            verify(bytes.fromhex(self.key), RECEIPT, statement, bytes.fromhex(self.signature))
+        except NotAllowed as error:
+            raise NotAllowed(
+                f"the receipt for arrival {self.arrival} is not signed by the forge's key {self.key[:12]}; "
+                f"keep the branch, and ask whoever runs the forge what answers at its address"
+            ) from error
 
     def to_bytes(self) -> bytes:
         """Serialise canonically."""

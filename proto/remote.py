@@ -11,18 +11,19 @@ from typing import Any
 
 import grpc
 
-from medforge.errors import CorruptFile, ForgeUnavailable
+from medforge.errors import CorruptFile, ForgeUnavailable, InvalidInput, MedForgeError
 from medforge.files import sha256_bytes
 from medforge.proto import forge_pb2 as pb
-from medforge.proto.address import LOOPBACK, split_address
+from medforge.proto.address import is_loopback, split_address
+from medforge.proto.certificates import now, server_name
 from medforge.proto.codec import commit_from_message, receipt_from_message
 from medforge.proto.forge_pb2_grpc import ForgeStub
+from medforge.proto.handshake import diagnose
+from medforge.proto.kit import Kit
 from medforge.proto.receipt import Receipt
-from medforge.proto.status import error_of
+from medforge.proto.status import error_of, spoken_by_forge
 
 _OPTIONS = (
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 5_000),
     # A channel of its own: a reconnect must not wait out the backoff of an earlier channel to the same address.
@@ -35,18 +36,28 @@ _CHECKING_SECONDS = 600.0
 class RemoteForge:
     """Call the forge at HOST:PORT. Use as a context manager.
 
+    With a kit the connection is mutual TLS: the forge proves that it is the kit's, and the caller that it was invited.
+    Without one (or with `plaintext`, beside a kit that then only signs) nothing is encrypted, which is refused unless
+    the host is this machine or `plaintext` says that it is meant.
+
     `silence` is how many seconds a call may go without any sign of the forge; no limit is set on how long an upload
-    or a download takes in all. Every method raises a MedForgeError: the forge's own where it refused,
-    ForgeUnavailable where it could not be reached or fell silent.
+    or a download takes in all. Every method raises a MedForgeError: the forge's own where it refused, InvalidInput
+    where what answers is not the kit's forge, ForgeUnavailable where it could not be reached or fell silent.
     """
 
-    def __init__(self, at: str, silence: float = 60.0) -> None:
+    def __init__(self, at: str, silence: float = 60.0, kit: Kit | None = None, plaintext: bool = False) -> None:
         host, _ = split_address(at)
         self.at = at
         self._silence = silence
+        self._kit = kit
+        self._secured = kit if not plaintext else None
+        self._answered = False
+        self._key = kit.forge_key if kit else None
         # A proxy of the site must not be asked for an address on this very machine.
-        direct = (("grpc.enable_http_proxy", 0),) if host in LOOPBACK else ()
-        self._channel = grpc.insecure_channel(at, options=(*_OPTIONS, *direct))
+        direct = (("grpc.enable_http_proxy", 0),) if is_loopback(host) else ()
+        self._channel = _channel(
+            at, (*_OPTIONS, *_keepalive(silence), *direct), self._secured, plaintext or is_loopback(host)
+        )
         self._stub: Any = ForgeStub(self._channel)  # type: ignore[no-untyped-call]
 
     def __enter__(self) -> RemoteForge:
@@ -62,10 +73,16 @@ class RemoteForge:
         self._channel.close()
 
     def describe(self) -> pb.DescribeReply:
-        """Ask what the forge is and what it admits."""
+        """Ask what the forge is and what it admits; raises InvalidInput if it is not the kit's."""
         with self._errors():
             reply: pb.DescribeReply = self._stub.Describe(pb.DescribeRequest(), timeout=self._silence)
-            return reply
+        if self._kit is not None and reply.forge != self._kit.card.forge:
+            raise InvalidInput(
+                f"what answers at {self.at} is forge {reply.forge}, not the kit's {self._kit.card.forge}; "
+                f"check the address, or use the kit of that forge"
+            )
+        self._key = self._key or reply.key
+        return reply
 
     def missing(self, digests: Iterable[str]) -> dict[str, int]:
         """Ask which blobs the forge lacks; gives how many bytes of each it has received."""
@@ -80,11 +97,22 @@ class RemoteForge:
         for progress in self._watched(call):
             yield progress.received
 
-    def submit(self, manifest: bytes) -> Receipt:
-        """Offer a branch whose blobs are uploaded; gives the receipt once the branch is durable."""
+    def submit(self, manifest: bytes, signature: bytes = b"") -> Receipt:
+        """Offer a branch whose blobs are uploaded; gives the receipt, verified, once the branch is durable.
+
+        The receipt is verified with the kit's key of the forge, or without a kit with the one that the forge tells.
+        """
+        request = pb.SubmitRequest(manifest=manifest, signature=signature)
         with self._errors():
-            timeout = max(self._silence, _CHECKING_SECONDS)
-            return receipt_from_message(self._stub.Submit(pb.SubmitRequest(manifest=manifest), timeout=timeout))
+            reply = self._stub.Submit(request, timeout=max(self._silence, _CHECKING_SECONDS))
+        return self._receipt(reply)
+
+    def withdraw(self, branch: str, erase: bool, signature: bytes = b"") -> pb.WithdrawReply:
+        """Take a branch (its digest) out of the main branch, and delete its files if `erase`."""
+        request = pb.WithdrawRequest(branch=branch, erase=erase, signature=signature)
+        with self._errors():
+            reply: pb.WithdrawReply = self._stub.Withdraw(request, timeout=max(self._silence, _CHECKING_SECONDS))
+            return reply
 
     def status(self, branch: str) -> pb.StatusReply:
         """Ask what has become of a branch."""
@@ -151,12 +179,52 @@ class RemoteForge:
         timer.start()
         return timer
 
+    def _receipt(self, message: pb.Receipt) -> Receipt:
+        if self._key is None:
+            self.describe()
+        return receipt_from_message(message, self._key or b"")
+
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
             yield
+            self._answered = True
         except grpc.RpcError as failure:
-            raise error_of(failure, self.at) from failure
+            raise self._explained(failure) from failure
+
+    def _explained(self, failure: grpc.RpcError) -> MedForgeError:
+        error = error_of(failure, self.at)
+        # gRPC says of most TLS failures only that the socket closed. A connection that has worked needs no look.
+        if self._answered or failure.code() is not grpc.StatusCode.UNAVAILABLE or spoken_by_forge(failure):
+            return error
+        return diagnose(self.at, self._secured) or error
+
+
+def _channel(at: str, options: tuple[tuple[str, object], ...], kit: Kit | None, plaintext: bool) -> Any:
+    if kit is not None:
+        kit.check_valid(now())
+        credentials = grpc.ssl_channel_credentials(kit.ca, kit.certificate_key, kit.certificate)
+        # The certificate names the forge itself, not its address of today.
+        named = ("grpc.ssl_target_name_override", server_name(kit.card.forge))
+        return grpc.secure_channel(at, credentials, options=(*options, named))
+    if not plaintext:
+        raise InvalidInput(
+            f"{at} is another machine, and without a kit nothing would be encrypted; give your kit with --kit DIR, or "
+            f"--plaintext if something else guards the connection"
+        )
+    return grpc.insecure_channel(at, options=options)
+
+
+def _keepalive(silence: float) -> tuple[tuple[str, int], ...]:
+    """Ask a silent forge whether it is there: Submit may take long, and its deadline says nothing of the connection.
+
+    A forge takes being asked more often than every 10 s for an attack.
+    """
+    return (
+        ("grpc.keepalive_time_ms", int(1000 * min(30, max(10, silence)))),
+        ("grpc.keepalive_timeout_ms", int(1000 * min(20, silence))),
+        ("grpc.http2.ping_timeout_ms", int(1000 * silence)),
+    )
 
 
 def _chunks(digest: str, path: Path, total: int, offset: int, size: int) -> Iterator[pb.UploadChunk]:

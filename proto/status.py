@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+from string import printable
+from urllib.parse import quote
+
 import grpc
 
 from medforge import errors
 from medforge.proto import errors as wire
 
 _ERROR_KEY = "medforge-error"
-_LONGEST_SENTENCE = 2000
+# gRPC spells everything but printable ASCII with three characters a byte, and admits 8 KiB of headers in all
+_LONGEST_SPELLING = 6000
 
 _CODES: dict[type[errors.MedForgeError], grpc.StatusCode] = {
     errors.BaseMismatch: grpc.StatusCode.FAILED_PRECONDITION,
@@ -18,10 +23,13 @@ _CODES: dict[type[errors.MedForgeError], grpc.StatusCode] = {
     wire.UploadConflict: grpc.StatusCode.ABORTED,
     wire.MissingBlob: grpc.StatusCode.NOT_FOUND,
     wire.OverLimit: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    wire.NotAllowed: grpc.StatusCode.PERMISSION_DENIED,
+    wire.NotKnown: grpc.StatusCode.UNAUTHENTICATED,
     wire.ForgeFault: grpc.StatusCode.INTERNAL,
     errors.ForgeUnavailable: grpc.StatusCode.UNAVAILABLE,
 }
 _KINDS = {kind.__name__: kind for kind in _CODES}
+_PLAIN = printable.replace("%", "")
 _DISCONNECTED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 
 
@@ -29,7 +37,12 @@ def abort(context: grpc.ServicerContext, error: errors.MedForgeError) -> None:
     """End a call with an error's status and sentence; does not return."""
     kind = next((kind for kind in type(error).__mro__ if kind in _CODES), errors.InvalidInput)
     context.set_trailing_metadata(((_ERROR_KEY, kind.__name__),))
-    context.abort(_CODES[kind], str(error)[:_LONGEST_SENTENCE])
+    context.abort(_CODES[kind], _fitting(str(error)))
+
+
+def spoken_by_forge(failure: grpc.RpcError) -> bool:
+    """Say whether a failed call was ended by the forge itself, rather than by what lies in between."""
+    return _ERROR_KEY in dict(failure.trailing_metadata() or ())
 
 
 def error_of(failure: grpc.RpcError, at: str) -> errors.MedForgeError:
@@ -58,3 +71,10 @@ def error_of(failure: grpc.RpcError, at: str) -> errors.MedForgeError:
             f"a message to or from {at} is larger than admitted ({details}); use the forge's own version"
         )
     return wire.ForgeFault(f"the call to {at} failed ({code.name}: {details}); see the forge's log")
+
+
+def _fitting(sentence: str) -> str:
+    """Cut a sentence to what fits the header it travels in."""
+    spellings = (len(quote(character, safe=_PLAIN)) for character in sentence)
+    fitting = sum(1 for length in accumulate(spellings) if length <= _LONGEST_SPELLING)
+    return sentence[:fitting]

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from medforge.simulation.chart_style import GRID, INK, MUTED, STYLE, colour, marker, svg
+from medforge.look.chart_style import GRID, INK, MUTED, STYLE, colour, marker, svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -22,6 +22,8 @@ def serve_command(settings: SimulationSettings, run: RunDirectory, port: int) ->
         "--method", settings.method, "--level", settings.level, "--coefficients", settings.coefficients,
         "--objective", settings.objective, "--seed", str(settings.seed),
         "--listen", f"127.0.0.1:{port}", "--ready-file", str(run.ready_file),
+        # a simulation measures what a method does with whatever arrives
+        "--set", "admission.behaviour=false",
     )  # fmt: skip
 
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medforge.files import write_atomically
+from medforge.look.chart_style import colour
+from medforge.look.page import templates
+from medforge.look.pictures import data_uri, grid
 from medforge.simulation import charts
-from medforge.simulation.chart_style import colour
 from medforge.simulation.material import SHOWN_A_CLASS, TaskMaterial
-from medforge.simulation.page import templates
-from medforge.simulation.pictures import data_uri, grid
 from medforge.simulation.result import CentreResult, Score, SimulationResult
 
 READABLE = {
@@ -190,7 +190,7 @@ def render(result: SimulationResult, materials: Sequence[TaskMaterial], out: Pat
         }
         if result.rounds[-1].routing:
             drawings["routing"] = chart(charts.routing(result.rounds[-1], names), routing_alt(result))
-    environment = templates()
+    environment = templates("medforge.simulation")
     environment.filters["number"] = number
     return environment.get_template("report.html.j2").render(
         result=result,

@@ -36,11 +36,11 @@ def make_distilled(
 
 
 def make_branch(
-    base: BaseModule, seed: int = 0, task: str = "task", contributor: str = "centre", **plugin: Any
+    base: BaseModule, seed: int = 0, task: str = "task", contributor: str = "centre", ipc: int = 2, **plugin: Any
 ) -> Branch:
     return Branch.build(
         make_plugin(base, seed, **plugin),
-        make_distilled(base, seed, prompts=(f"benign {task}", f"malignant {task}")),
+        make_distilled(base, seed, ipc, prompts=(f"benign {task}", f"malignant {task}")),
         contributor=contributor,
         task=task,
         base=base,

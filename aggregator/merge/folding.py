@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from medforge.aggregator.arrived import Arrived
 from medforge.aggregator.merge.method import Folded, Head, Round
-from medforge.aggregator.merge.registry import merge_method
+from medforge.aggregator.merge.registry import listing_of, merge_method
 from medforge.aggregator.merge.settings import MethodSettings
 from medforge.aggregator.probabilities import ProbabilityCache
 from medforge.base_module import BaseModule
+from medforge.forge_item import ForgeItem
 from medforge.seeds import derive
 
 
@@ -34,9 +35,30 @@ def fold_round(
     merge_round = Round(
         base=base,
         settings=settings,
-        seed=derive(settings.seed, "merge", arriving.number),
+        # by place, not by arrival number: a main branch that somebody left is as if they had never come
+        seed=derive(settings.seed, "merge", len(arrived)),
         arrived=tuple(arrived),
         head=head,
         probabilities=probabilities,
     )
     return merge_method(settings.method).fold(merge_round)
+
+
+def refold(
+    base: BaseModule, settings: MethodSettings, arrived: Sequence[Arrived], probabilities: ProbabilityCache
+) -> Folded:
+    """Fold a list of branches from nothing, in this order; to the bit what a forge that saw only these would have.
+
+    A mode whose result depends on no order is folded once, any other round by round.
+    """
+    if (settings.level, settings.coefficients) in listing_of(settings.method).any_order:
+        unread = Head(dict.fromkeys((one.digest for one in arrived[:-1]), 0.0), _never_read)
+        return fold_round(base, settings, arrived, unread if len(arrived) > 1 else None, probabilities)
+    folded = fold_round(base, settings, arrived[:1], None, probabilities)
+    for count in range(2, len(arrived) + 1):
+        folded = fold_round(base, settings, arrived[:count], folded.head, probabilities)
+    return folded
+
+
+def _never_read() -> ForgeItem:
+    raise AssertionError("a mode that depends on no order does not read the main branch before it")

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from medforge.look.chart_style import INK, PALETTE, STYLE, colour, marker, svg
 from medforge.simulation import charts
 from medforge.simulation.benchmark.result import OrderMethod, OrdersResult, TableResult
 from medforge.simulation.benchmark.robustness import (
@@ -25,7 +26,6 @@ from medforge.simulation.benchmark.robustness import (
 )
 from medforge.simulation.benchmark.tables import by_section
 from medforge.simulation.benchmark.words import ARROW, arrows, number, short_names
-from medforge.simulation.chart_style import INK, PALETTE, STYLE, colour, marker, svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,13 +10,13 @@ from pathlib import Path
 from markupsafe import Markup, escape
 
 from medforge.files import write_atomically
+from medforge.look.page import templates
 from medforge.simulation.benchmark.drawings import drawings
 from medforge.simulation.benchmark.result import Result
 from medforge.simulation.benchmark.tables import Sheet, sheets
 from medforge.simulation.benchmark.verdicts import findings, verdict
 from medforge.simulation.benchmark.view import duration
 from medforge.simulation.benchmark.words import listed
-from medforge.simulation.page import templates
 from medforge.simulation.report import Picture, chart
 
 REPORT_FILE = "report.html"
@@ -114,7 +114,7 @@ def muted(cell: str) -> Markup:
 
 def render(results: Sequence[Result]) -> str:
     """Render the report as one HTML page that loads nothing from elsewhere."""
-    environment = templates()
+    environment = templates("medforge.simulation")
     environment.filters["muted"] = muted
     warnings = dict.fromkeys(warning for result in results for warning in result.provenance.warnings)
     return environment.get_template("benchmark.html.j2").render(

@@ -9,6 +9,7 @@ from medforge.aggregator.main_branch import MainBranch
 from medforge.aggregator.merge import LISTINGS, MethodSettings
 from medforge.aggregator.merge.folding import fold_round
 from medforge.aggregator.merge.method import Folded
+from medforge.aggregator.policy import Admission, Policy
 from medforge.aggregator.probabilities import ProbabilityCache
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
@@ -18,6 +19,8 @@ from tests.making import make_branch
 Mode = tuple[str, str, str]
 MODES: tuple[Mode, ...] = tuple((name, *mode) for name, listing in LISTINGS.items() for mode in listing.modes)
 BUDGET = 12
+# random plugins classify nothing, which an examination would notice
+UNEXAMINED = Policy(admission=Admission(behaviour=False))
 
 
 def settings_of(method: str, level: str, coefficients: str, budget: int = BUDGET) -> MethodSettings:
@@ -31,12 +34,19 @@ def branches(base: BaseModule, count: int = 3, kind: PluginKind = "lora") -> lis
 
 
 def open_main(directory: Path, base: BaseModule, settings: MethodSettings) -> MainBranch:
-    return MainBranch(Forge.establish(directory, base, settings), base)
+    return MainBranch(Forge.establish(directory, base, settings, policy=UNEXAMINED), base)
 
 
 def fold_all(main: MainBranch, arriving: Sequence[Branch]) -> None:
     for branch in arriving:
         main.fold(main.forge.admit(branch, main.base).number)
+
+
+def smuggle(forge: Forge, branch: Branch) -> None:
+    """Make a branch an arrival that admission would refuse, as an earlier version or a looser policy may have."""
+    for data in (*branch.blobs().values(), branch.manifest.to_bytes()):
+        forge.blobs.put(data)
+    forge.ledger.add_arrival(branch.digest, branch.manifest.contributor, branch.manifest.task, 1)
 
 
 def fold_in_memory(

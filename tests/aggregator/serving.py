@@ -9,12 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from medforge.aggregator.forge import Forge, Limits
+from medforge.aggregator.forge import Forge
 from medforge.aggregator.merge import MethodSettings
+from medforge.aggregator.policy import Limits, Policy
 from medforge.aggregator.server import ForgeServer
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from medforge.proto.remote import RemoteForge
+
+from .forges import UNEXAMINED
 
 FAST = MethodSettings.of(method="mixture", level="output", coefficients="gated")
 START_SECONDS = 120.0
@@ -22,11 +25,17 @@ START_SECONDS = 120.0
 
 @contextmanager
 def serving(
-    directory: Path, base: BaseModule, limits: Limits | None = None, settings: MethodSettings = FAST
+    directory: Path,
+    base: BaseModule,
+    limits: Limits | None = None,
+    settings: MethodSettings = FAST,
+    tls: bool | None = None,
 ) -> Iterator[tuple[Forge, str]]:
     """Serve a forge from this process on a free port; gives the forge and its address."""
-    forge = Forge.establish(directory, base, settings, limits=limits or Limits())
-    server = ForgeServer(forge, base, "127.0.0.1:0")
+    forge = Forge.establish(
+        directory, base, settings, policy=Policy(limits=limits or Limits(), admission=UNEXAMINED.admission)
+    )
+    server = ForgeServer(forge, base, "127.0.0.1:0", tls)
     try:
         yield forge, server.start()
     finally:
@@ -57,7 +66,8 @@ class Served:
         self.errors = directory.parent / f"{directory.name}.stderr"
         self.ready.unlink(missing_ok=True)
         command = [sys.executable, "-m", "medforge", "serve", "--forge", str(directory), "--base", spec]
-        command += ["--listen", listen, "--ready-file", str(self.ready), "--threads", "1", *options]
+        command += ["--listen", listen, "--ready-file", str(self.ready), "--threads", "1"]
+        command += ["--set", "admission.behaviour=false", *options]
         with self.errors.open("ab") as errors:
             self.process = subprocess.Popen(command, stderr=errors, env=os.environ | {"OMP_NUM_THREADS": "1"})
 

@@ -8,12 +8,12 @@ import pytest
 from medforge.aggregator.bell import Bell
 from medforge.aggregator.fold_worker import FoldWorker
 from medforge.aggregator.forge import Forge
-from medforge.aggregator.ledger import Arrival
 from medforge.aggregator.main_branch import MainBranch
+from medforge.aggregator.tables import Arrival
 from medforge.base_module import BaseModule
 from medforge.errors import InvalidBranch
 
-from .forges import branches
+from .forges import UNEXAMINED, branches
 from .serving import FAST, wait_until_folded
 
 Fold = Callable[[Arrival], None]
@@ -21,7 +21,7 @@ Fold = Callable[[Arrival], None]
 
 @pytest.fixture
 def forge(tmp_path: Path, tiny_base: BaseModule) -> Iterator[Forge]:
-    opened = Forge.establish(tmp_path, tiny_base, FAST)
+    opened = Forge.establish(tmp_path, tiny_base, FAST, policy=UNEXAMINED)
     yield opened
     opened.close()
 
@@ -39,7 +39,9 @@ class Working:
             main.fold(arrival.number)
             self.folded.append(arrival.number)
 
-        self.worker = FoldWorker(forge.ledger, fold, self.arrived, self.committed, self.ended.set, first_pause=0.01)
+        self.worker = FoldWorker(
+            forge.ledger, fold, main.settle, self.arrived, self.committed, self.ended.set, first_pause=0.01
+        )
 
     def __enter__(self) -> "Working":
         self.worker.start()
@@ -113,7 +115,7 @@ def test_a_shortage_is_waited_out_and_nothing_overtakes(
 
 def test_a_fold_that_commits_nothing_is_held(forge: Forge, tiny_base: BaseModule) -> None:
     forge.admit(branches(tiny_base)[0], tiny_base)
-    worker = FoldWorker(forge.ledger, lambda arrival: None, Bell(), Bell(), lambda: None)
+    worker = FoldWorker(forge.ledger, lambda arrival: None, list, Bell(), Bell(), lambda: None)
     worker.start()
     _wait(lambda: bool(forge.ledger.holds()))
     worker.stop()
@@ -130,7 +132,7 @@ def test_what_fails_after_the_commit_does_not_undo_it(forge: Forge, tiny_base: B
 
     forge.admit(branches(tiny_base)[0], tiny_base)
     committed = Bell()
-    worker = FoldWorker(forge.ledger, fold_then_fail, Bell(), committed, lambda: None)
+    worker = FoldWorker(forge.ledger, fold_then_fail, list, Bell(), committed, lambda: None)
     worker.start()
     _wait(lambda: committed.rings > 0)
     worker.stop()

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from medforge.aggregator.forge import Forge, Limits
+from medforge.aggregator.forge import Forge
 from medforge.aggregator.ledger import Ledger
 from medforge.aggregator.merge import MethodSettings
+from medforge.aggregator.policy import Limits, Policy
 from medforge.base_module import BaseModule
 from medforge.branch import DISTILLED_FILE, Branch
 from medforge.distilled import DistilledDataset
@@ -187,7 +188,7 @@ def test_values_that_are_not_finite_are_refused(tmp_path: Path, tiny_base: BaseM
 def test_wrong_shapes_are_refused(tmp_path: Path, tiny_base: BaseModule) -> None:
     forge = establish(tmp_path, tiny_base)
     branch = make_branch(tiny_base)
-    with pytest.raises(InvalidBranch, match=r"distilled images are \(4, 3, 8, 8\) where \(n, 3, 32, 32\) is due"):
+    with pytest.raises(InvalidBranch, match=r"holds images as F16 \(4, 3, 8, 8\) where F16 \(4, 3, 32, 32\) is due"):
         forge.accept(store(forge, _with(branch, branch.distilled.images[:, :, :8, :8])), tiny_base)
     assert forge.ledger.arrivals() == []
 
@@ -208,7 +209,7 @@ def test_a_manifest_that_is_none_is_refused(
 
 
 def test_limits_hold_before_anything_is_read(tmp_path: Path, tiny_base: BaseModule) -> None:
-    forge = establish(tmp_path, tiny_base, limits=Limits(manifest=3000, branch=1000))
+    forge = establish(tmp_path, tiny_base, policy=Policy(limits=Limits(manifest=3000, branch=1000)))
     with pytest.raises(OverLimit, match="the manifest has 3001 bytes where 3000 are admitted"):
         forge.accept(b" " * 3001, tiny_base)
     with pytest.raises(OverLimit, match=r"the branch has \d+ bytes where this forge admits 1000"):

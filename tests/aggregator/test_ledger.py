@@ -8,6 +8,7 @@ import pytest
 from medforge.aggregator.commit import Commit, TaskScore
 from medforge.aggregator.ledger import Ledger, LedgerConflict
 from medforge.aggregator.merge import MethodSettings
+from medforge.aggregator.tables import State
 from medforge.errors import CorruptFile, InvalidInput
 from medforge.files import sha256_bytes
 
@@ -16,10 +17,11 @@ def branch(number: int) -> str:
     return sha256_bytes(f"branch {number}".encode())
 
 
-def commit(arrival: int, parent: str | None, seed: int = 0) -> Commit:
+def commit(arrival: int, parent: str | None, seed: int = 0, members: tuple[int, ...] = ()) -> Commit:
     return Commit(
         parent=parent,
         arrival=arrival,
+        members=members or tuple(range(1, arrival + 1)),
         contributor=f"centre {arrival}",
         task="lung",
         branch=branch(arrival),
@@ -29,6 +31,7 @@ def commit(arrival: int, parent: str | None, seed: int = 0) -> Commit:
         seed=seed,
         software={"medforge": "0"},
         base="b" * 64,
+        compute="cpu float32",
         item="c" * 64,
         item_files={"forge_item.json": "d" * 64},
     )
@@ -76,10 +79,10 @@ def test_unfolded_shrinks_by_commits_and_holds(ledger: Ledger) -> None:
     ledger.hold(2, "not finite")
     assert [a.number for a in ledger.unfolded()] == [3, 4]
     assert [a.number for a in ledger.unfolded(limit=1)] == [3]
-    assert [(a.number, h.reason if h else None) for a, h in ledger.waiting()] == [
-        (2, "not finite"),
-        (3, None),
-        (4, None),
+    assert [(a.number, a.state, a.reason) for a in ledger.outside()] == [
+        (2, State.HELD, "not finite"),
+        (3, State.RECEIVED, ""),
+        (4, State.RECEIVED, ""),
     ]
     ledger.release(2)
     assert [a.number for a in ledger.unfolded()] == [2, 3, 4]
@@ -112,7 +115,7 @@ def test_the_same_commit_again_changes_nothing(ledger: Ledger) -> None:
 def test_an_arrival_is_never_folded_twice(ledger: Ledger) -> None:
     arrive(ledger, 2)
     ledger.add_commit(commit(1, None))
-    with pytest.raises(LedgerConflict, match="arrival 1 is already folded by commit"):
+    with pytest.raises(LedgerConflict, match="arrival 1 is already folded; fold the next"):
         ledger.add_commit(commit(1, commit(1, None).digest, seed=1))
     assert ledger.counts() == (2, 1)
 
@@ -120,7 +123,7 @@ def test_an_arrival_is_never_folded_twice(ledger: Ledger) -> None:
 def test_nothing_overtakes_an_arrival(ledger: Ledger) -> None:
     arrive(ledger, 2)
     with pytest.raises(LedgerConflict, match="arrival 1 is next, and arrivals are folded in order"):
-        ledger.add_commit(commit(2, None))
+        ledger.add_commit(commit(2, None, members=(2,)))
     assert ledger.head() is None
 
 
@@ -147,14 +150,14 @@ def test_only_one_of_racing_commits_wins(ledger: Ledger) -> None:
 
 
 def test_a_commit_without_an_arrival_is_refused(ledger: Ledger) -> None:
-    with pytest.raises(LedgerConflict, match="nothing waits"):
+    with pytest.raises(LedgerConflict, match="names arrival 1, which is another"):
         ledger.add_commit(commit(1, None))
 
 
 def test_what_is_folded_or_unknown_cannot_be_held(ledger: Ledger) -> None:
     arrive(ledger, 1)
     ledger.add_commit(commit(1, None))
-    with pytest.raises(LedgerConflict, match="arrival 1 is already in the main branch"):
+    with pytest.raises(LedgerConflict, match="arrival 1 is folded, so it cannot become held"):
         ledger.hold(1, "late")
     with pytest.raises(LedgerConflict, match="arrival 9 is not in the ledger"):
         ledger.hold(9, "unknown")
@@ -203,6 +206,7 @@ def test_an_altered_commit_is_noticed(tmp_path: Path) -> None:
     arrive(ledger, 1)
     ledger.add_commit(commit(1, None))
     with sqlite3.connect(path) as raw:
+        raw.execute("DROP TRIGGER commits_no_update")
         raw.execute("UPDATE commits SET content = CAST(replace(content, '0.75', '0.99') AS BLOB)")
     with pytest.raises(CorruptFile, match="does not have the digest it is known by; restore it from a backup"):
         ledger.head()

@@ -15,7 +15,7 @@ from medforge.plugin import Factors, Plugin
 from medforge.proto.errors import MissingBlob
 from tests.making import make_branch
 
-from .forges import MODES, branches, fold_all, open_main, settings_of
+from .forges import MODES, UNEXAMINED, branches, fold_all, open_main, settings_of, smuggle
 
 every_mode = pytest.mark.parametrize("mode", MODES, ids="-".join)
 
@@ -129,7 +129,7 @@ def test_an_arrival_that_is_not_there_is_named(tmp_path: Path, tiny_base: BaseMo
 
 
 def test_a_forge_refuses_another_base(tmp_path: Path, tiny_base: BaseModule) -> None:
-    forge = Forge.establish(tmp_path, tiny_base, settings_of("mixture", "output", "joint"))
+    forge = Forge.establish(tmp_path, tiny_base, settings_of("mixture", "output", "joint"), policy=UNEXAMINED)
     other = load_base("medforge-tiny", "cpu")
     with pytest.raises(BaseMismatch, match="give the forge's base"):
         MainBranch(forge, other)
@@ -169,8 +169,9 @@ def test_a_branch_that_cannot_be_merged_is_held_and_the_next_one_folded(
 ) -> None:
     main = open_main(tmp_path, tiny_base, settings_of(*mode))
     first, last = branches(tiny_base, 2)
-    for branch in (first, overflowing(tiny_base), last):
-        main.forge.admit(branch, tiny_base)
+    main.forge.admit(first, tiny_base)
+    smuggle(main.forge, overflowing(tiny_base))
+    main.forge.admit(last, tiny_base)
     assert [commit.arrival for commit in main.fold_waiting()] == [1, 3]
     assert "not finite" in main.forge.ledger.holds()[2].reason
     assert set(main.log()[-1].coefficients) == {first.digest, last.digest}

@@ -23,7 +23,7 @@ from medforge.forge_item import ForgeItem
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.remote import RemoteForge
 
-from .forges import branches, fold_all
+from .forges import UNEXAMINED, branches, fold_all
 from .serving import Served, serving, upload, wait_until_folded
 
 MODE = ("--method", "mixture", "--level", "output", "--coefficients", "joint")
@@ -33,7 +33,9 @@ SETTINGS = MethodSettings.of(method="mixture", level="output", coefficients="joi
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, tiny_base: BaseModule) -> list[str]:
     """The commits of a forge to which nothing ever happened."""
-    main = MainBranch(Forge.establish(tmp_path_factory.mktemp("undisturbed"), tiny_base, SETTINGS), tiny_base)
+    main = MainBranch(
+        Forge.establish(tmp_path_factory.mktemp("undisturbed"), tiny_base, SETTINGS, policy=UNEXAMINED), tiny_base
+    )
     fold_all(main, branches(tiny_base))
     main.forge.close()
     return [commit.digest for commit in main.log()]
@@ -83,7 +85,7 @@ def test_a_server_killed_again_and_again_ends_with_the_undisturbed_head(
     forge = Forge.open(tmp_path / "forge")
     assert [commit.digest for _, commit in forge.ledger.commits()] == undisturbed
     assert [content for _, content in seen] == [commit.content for _, commit in forge.ledger.commits()]
-    assert forge.ledger.waiting() == []
+    assert forge.ledger.outside() == []
 
 
 KILLED_AT = """
@@ -93,6 +95,7 @@ from medforge.aggregator.forge import Forge
 from medforge.aggregator.ledger import Ledger
 from medforge.aggregator.main_branch import MainBranch
 from medforge.aggregator.merge import MethodSettings
+from medforge.aggregator.policy import Admission, Policy
 from medforge.base import load_base
 from medforge.branch import Branch
 
@@ -109,7 +112,8 @@ def fold_and_die(method, when):
     setattr(Ledger, method, die)
     base = load_base(spec, "cpu")
     settings = MethodSettings.of(method="mixture", level="output", coefficients="joint")
-    forge = Forge.establish(Path(directory) / f"{method}-{when}", base, settings)
+    unexamined = Policy(admission=Admission(behaviour=False))
+    forge = Forge.establish(Path(directory) / f"{method}-{when}", base, settings, policy=unexamined)
     arrival = forge.admit(Branch.load(Path(branch)), base)
     MainBranch(forge, base).fold(arrival.number)
 
@@ -194,7 +198,7 @@ def test_a_port_in_use_gets_a_sentence(tmp_path: Path, tiny_spec: str) -> None:
 
 def test_two_servers_never_share_a_port(tmp_path: Path, tiny_base: BaseModule) -> None:
     with serving(tmp_path / "one", tiny_base) as (_, at):
-        other = Forge.establish(tmp_path / "two", tiny_base, SETTINGS)
+        other = Forge.establish(tmp_path / "two", tiny_base, SETTINGS, policy=UNEXAMINED)
         with pytest.raises(InvalidInput, match="is in use; stop what listens there"):
             ForgeServer(other, tiny_base, at).start()
 
@@ -210,13 +214,13 @@ def test_two_servers_never_share_a_port(tmp_path: Path, tiny_base: BaseModule) -
 def test_an_address_that_cannot_be_had_gets_a_sentence(
     tmp_path: Path, tiny_base: BaseModule, listen: str, sentence: str
 ) -> None:
-    forge = Forge.establish(tmp_path, tiny_base, SETTINGS)
+    forge = Forge.establish(tmp_path, tiny_base, SETTINGS, policy=UNEXAMINED)
     with pytest.raises(InvalidInput, match=sentence):
         ForgeServer(forge, tiny_base, listen).start()
 
 
 def test_health_says_when_nothing_is_folded_any_more(tmp_path: Path, tiny_base: BaseModule) -> None:
-    forge = Forge.establish(tmp_path, tiny_base, SETTINGS)
+    forge = Forge.establish(tmp_path, tiny_base, SETTINGS, policy=UNEXAMINED)
     server = ForgeServer(forge, tiny_base, "127.0.0.1:0")
     with grpc.insecure_channel(server.start()) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
@@ -232,7 +236,7 @@ def test_health_says_when_nothing_is_folded_any_more(tmp_path: Path, tiny_base: 
 def folded(tmp_path_factory: pytest.TempPathFactory, tiny_base: BaseModule) -> Path:
     """A forge with a main branch of two commits and a held arrival."""
     directory = tmp_path_factory.mktemp("commands") / "forge"
-    main = MainBranch(Forge.establish(directory, tiny_base, SETTINGS), tiny_base)
+    main = MainBranch(Forge.establish(directory, tiny_base, SETTINGS, policy=UNEXAMINED), tiny_base)
     arriving = branches(tiny_base)
     fold_all(main, arriving[:2])
     held = main.forge.admit(arriving[2], tiny_base)
@@ -262,7 +266,7 @@ class TestCommands:
         assert here == there
         assert [c["arrival"] for c in here["commits"]] == [1, 2]
         assert here["commits"][1]["parent"] == here["commits"][0]["digest"]
-        assert [(w["number"], w["state"]) for w in here["waiting"]] == [(3, "held")]
+        assert [(w["number"], w["state"]) for w in here["outside"]] == [(3, "held")]
 
     def test_checkout_writes_a_model_that_loads(self, folded: Path, tiny_base: BaseModule, tmp_path: Path) -> None:
         first, head = (c["digest"] for c in json.loads(self.say("log", "--forge", folded, "--json"))["commits"])

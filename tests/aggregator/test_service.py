@@ -14,7 +14,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from medforge.aggregator.commit import Commit
-from medforge.aggregator.forge import Forge, Limits
+from medforge.aggregator.forge import Forge
+from medforge.aggregator.policy import Limits
 from medforge.aggregator.server import SERVICE
 from medforge.aggregator.view import check_chain, look
 from medforge.base_module import BaseModule

@@ -5,27 +5,37 @@ import pytest
 from medforge.errors import CorruptFile, InvalidInput
 from medforge.files import sha256_bytes
 from medforge.proto import forge_pb2 as pb
-from medforge.proto.address import join_address, split_address
+from medforge.proto.address import is_loopback, join_address, split_address
 from medforge.proto.codec import commit_from_message, commit_to_message, receipt_from_message, receipt_to_message
+from medforge.proto.errors import NotAllowed
 from medforge.proto.receipt import Receipt
+from medforge.proto.signing import new_key, public_bytes
 
-RECEIPT = Receipt(forge="some-forge", arrival=7, branch="a" * 64, accepted_at="2026-01-02T03:04:05.678Z")
+KEY = new_key()
+RECEIPT = Receipt.issue(KEY, "some-forge", 7, "a" * 64, "2026-01-02T03:04:05.678Z")
 
 
 def test_a_receipt_survives_the_wire_and_the_disk(tmp_path: Path) -> None:
     wire = pb.Receipt.FromString(receipt_to_message(RECEIPT).SerializeToString())
-    assert receipt_from_message(wire) == RECEIPT
+    assert receipt_from_message(wire, public_bytes(KEY)) == RECEIPT
     RECEIPT.save(tmp_path / "receipt.json")
     assert Receipt.load(tmp_path / "receipt.json") == RECEIPT
     assert list(tmp_path.iterdir()) == [tmp_path / "receipt.json"]
 
 
-@pytest.mark.parametrize("field", ["forge", "arrival", "branch", "accepted_at"])
+@pytest.mark.parametrize("field", ["forge", "arrival", "branch", "accepted_at", "signature"])
 def test_a_receipt_that_lacks_a_field_is_refused(field: str) -> None:
     message = receipt_to_message(RECEIPT)
     message.ClearField(field)
     with pytest.raises(CorruptFile, match=f"the forge's receipt has no valid {field}; push again"):
-        receipt_from_message(message)
+        receipt_from_message(message, public_bytes(KEY))
+
+
+def test_a_receipt_is_read_only_with_the_key_that_signed_it() -> None:
+    with pytest.raises(NotAllowed, match="is not signed by the forge's key"):
+        receipt_from_message(receipt_to_message(RECEIPT), public_bytes(new_key()))
+    with pytest.raises(CorruptFile, match="has no valid key"):
+        receipt_from_message(receipt_to_message(RECEIPT), b"")
 
 
 def test_a_file_that_is_no_receipt_gets_a_sentence(tmp_path: Path) -> None:
@@ -59,3 +69,13 @@ def test_an_address_is_split_and_joined(address: str, host: str, port: int) -> N
 def test_what_is_no_address_gets_a_sentence(address: str) -> None:
     with pytest.raises(InvalidInput, match="is not an address; write"):
         split_address(address)
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [("localhost", True), ("LOCALHOST", True), ("127.0.0.1", True), ("127.9.8.7", True), ("::1", True),
+     ("::ffff:127.0.0.1", False), ("0.0.0.0", False), ("::", False), ("10.0.0.1", False), ("localhost.evil.org", False),
+     ("127.0.0.1.evil.org", False), ("forge", False)],
+)  # fmt: skip
+def test_only_this_very_machine_is_loopback(host: str, loopback: bool) -> None:
+    assert is_loopback(host) is loopback

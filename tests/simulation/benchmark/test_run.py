@@ -18,6 +18,7 @@ from medforge.simulation.benchmark.methods import FUSION, GATED
 from medforge.simulation.benchmark.settings import BenchmarkSettings
 from medforge.simulation.benchmark.store import Store
 from medforge.simulation.centres import Centre
+from tests.aggregator.forges import UNEXAMINED
 from tests.simulation.waiting import PATIENCE, wait_for
 
 SMALL = "train=24,validation=8,test=16"
@@ -86,7 +87,7 @@ def test_a_merge_is_what_a_forge_makes_of_the_same_branches(out: Path, tiny_spec
     bench = bench_of(tiny_spec, out)
     names = bench.settings.names
     for merger in (FUSION, GATED):
-        forge = Forge.establish(tmp_path / merger.key, bench.base, merger.settings(0))
+        forge = Forge.establish(tmp_path / merger.key, bench.base, merger.settings(0), policy=UNEXAMINED)
         main = MainBranch(forge, bench.base)
         for name in names:
             main.fold(forge.admit(assemble(bench, name, 0, "lora", "dm-dsa"), bench.base).number)

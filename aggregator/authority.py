@@ -1,0 +1,165 @@
+"""A forge's own certificate authority: who may call it, and how callers know it again."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from filelock import FileLock
+
+from medforge.errors import CorruptFile
+from medforge.files import read_file, write_atomically
+from medforge.proto.certificates import key_uri, now, parse_certificate, server_name
+
+KEYS = "keys"
+KEY_FILE = "ca.key"
+CERTIFICATE_FILE = "ca.pem"
+_YEARS = timedelta(days=20 * 365)
+# A peer whose clock is a little behind must not find a new certificate to be from the future.
+_SLACK = timedelta(days=1)
+
+
+class Authority:
+    """Issue the certificates of one forge (ECDSA P-256). Its private key never leaves the forge directory."""
+
+    def __init__(self, forge: str, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> None:
+        self.forge = forge
+        self._key = key
+        self._certificate = certificate
+
+    @classmethod
+    def of(cls, directory: Path, forge: str) -> Authority:
+        """Open the authority of the forge (a UUID) in a directory, or make it; processes that do so at once agree.
+
+        Raises CorruptFile where its files are damaged or do not belong together.
+        """
+        keys = directory / KEYS
+        keys.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with FileLock(keys / "ca.lock"):
+            if not (keys / CERTIFICATE_FILE).exists():
+                _create(keys, forge)
+        key = _read_key(keys / KEY_FILE)
+        certificate = parse_certificate(
+            read_file(keys / CERTIFICATE_FILE, "the authority"), str(keys / CERTIFICATE_FILE)
+        )
+        if certificate.public_key() != key.public_key():
+            raise CorruptFile(f"{KEY_FILE} and {CERTIFICATE_FILE} in {keys} are not a pair; restore both from a backup")
+        return cls(forge, key, certificate)
+
+    @property
+    def pem(self) -> bytes:
+        """The authority's certificate: what a peer needs to verify the others."""
+        return self._certificate.public_bytes(Encoding.PEM)
+
+    def issue_server(self) -> tuple[bytes, bytes]:
+        """Issue a certificate that names this forge, good for as long as the authority; gives (key, certificate), PEM.
+
+        Its key is new and meant to stay in memory.
+        """
+        names = x509.SubjectAlternativeName([x509.DNSName(server_name(self.forge))])
+        begins, ends = now() - _SLACK, self._certificate.not_valid_after_utc
+        return self._issue(server_name(self.forge), names, ExtendedKeyUsageOID.SERVER_AUTH, begins, ends)
+
+    def issue_client(
+        self, contributor: str, signing_key: bytes, ends: datetime, begins: datetime | None = None
+    ) -> tuple[bytes, bytes]:
+        """Issue a contributor's certificate, which binds the Ed25519 signing key (32 bytes) to the name.
+
+        Gives (key, certificate) as PEM. It begins a day ago by default, for clocks that are behind.
+        """
+        names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(key_uri(signing_key))])
+        return self._issue(contributor, names, ExtendedKeyUsageOID.CLIENT_AUTH, begins or now() - _SLACK, ends)
+
+    def _issue(
+        self,
+        common_name: str,
+        names: x509.SubjectAlternativeName,
+        use: x509.ObjectIdentifier,
+        begins: datetime,
+        ends: datetime,
+    ) -> tuple[bytes, bytes]:
+        key = ec.generate_private_key(ec.SECP256R1())
+        issuer = self._certificate.public_key()
+        assert isinstance(issuer, ec.EllipticCurvePublicKey)
+        certificate = (
+            _builder(_name(common_name), self._certificate.subject, key.public_key(), begins, ends)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_usage(digital_signature=True), critical=True)
+            # An invited client must not be able to pass for the forge, nor the forge for a client.
+            .add_extension(x509.ExtendedKeyUsage([use]), critical=False)
+            .add_extension(names, critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer), critical=False)
+            .sign(self._key, SHA256())
+        )
+        return _pem(key), certificate.public_bytes(Encoding.PEM)
+
+
+def _create(keys: Path, forge: str) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = _name(f"forge {forge}")
+    certificate = (
+        _builder(name, name, key.public_key(), now() - _SLACK, now() + _YEARS)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(key_cert_sign=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, SHA256())
+    )
+    write_atomically(keys / KEY_FILE, _pem(key), mode=0o600)
+    # The certificate comes last: where it is, its key is too.
+    write_atomically(keys / CERTIFICATE_FILE, certificate.public_bytes(Encoding.PEM))
+
+
+def _name(common_name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, begins: datetime, ends: datetime
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(begins)
+        .not_valid_after(ends)
+    )
+
+
+def _usage(digital_signature: bool = False, key_cert_sign: bool = False) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=digital_signature,
+        key_cert_sign=key_cert_sign,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        crl_sign=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _read_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    try:
+        key = load_pem_private_key(read_file(path, "the authority's key"), password=None)
+    except ValueError as error:
+        raise CorruptFile(f"{path} is not a private key; restore it from a backup") from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise CorruptFile(f"{path} is not an ECDSA key; restore it from a backup")
+    return key
+
+
+def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

@@ -1,0 +1,433 @@
+"""Send poisoned branches to a main branch of honest ones: what is refused, what is held, and what the rest can do.
+
+Every attack is made from the plugin and distilled dataset of an honest centre and sent for each task, under each seed,
+to two main branches: one that has the other tasks only ("new"), and one that has an honest branch of the same task too
+("known"; the attacker's material is then that of the next seed). It passes admission and examination with a forge's
+default policy, except that a merge which would be held is scored as well. Harm is the loss of test accuracy of the
+honest tasks by the fold, in points: their mean, and the most that any of them lost. The honest row is the control: how
+often honest branches are held, and what folding them costs. Test images are only scored, nothing is chosen by them.
+
+Artefacts are those of ``medforge benchmark`` with the same options; what is missing in ``--out`` is made.
+
+Run from the repository's root: ``python -m benchmarks.poisoning --out runs/demo [--centre NAME=SOURCE …] [--seeds 0,1]
+[--methods gated,joint,sequential,fusion] [--json OUT]``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property, partial
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from medforge.adapt import extract
+from medforge.aggregator.admission import check_content, check_headers, check_manifest
+from medforge.aggregator.arrived import Arrived
+from medforge.aggregator.examination import Examination, Held, findings
+from medforge.aggregator.merge import MethodSettings
+from medforge.aggregator.merge.folding import fold_round
+from medforge.aggregator.merge.method import Folded
+from medforge.aggregator.policy import Policy
+from medforge.branch import BRANCH_FILES, Branch
+from medforge.client.data import sources
+from medforge.client.data.task import Task
+from medforge.client.distill.score import train_on_distilled
+from medforge.client.train import train
+from medforge.distilled import DistilledDataset
+from medforge.errors import MedForgeError
+from medforge.forge_item import ForgeItem
+from medforge.plugin import Factors, Plugin
+from medforge.proto.errors import OverLimit
+from medforge.seeds import generator, numpy_generator
+from medforge.simulation.benchmark.artefacts import Distil, Job, Train, assemble
+from medforge.simulation.benchmark.bench import Bench, Facts
+from medforge.simulation.benchmark.pool import in_order_of_need
+from medforge.simulation.benchmark.settings import BenchmarkSettings, parse_seeds
+from medforge.simulation.benchmark.store import Store
+from medforge.simulation.centres import demonstration_recipe, parse_centres
+from medforge.simulation.evaluation import Evaluator
+
+METHODS: dict[str, dict[str, str]] = {
+    "gated": {"coefficients": "gated"},
+    "joint": {"coefficients": "joint"},
+    "sequential": {"coefficients": "sequential"},
+    "fusion": {"method": "fusion"},
+}
+FITTING_STEPS = 80
+CHECKS = ("refused", "chance", "zero-shot", "noise", "contradiction", "merge")
+
+
+@dataclass(frozen=True)
+class TrainOnExchanged(Train):
+    """Train a plugin on a task's images, every label exchanged for the next class's."""
+
+    @property
+    def label(self) -> str:
+        """Name the job."""
+        return f"{super().label} on exchanged labels"
+
+    def facts(self, bench: Bench) -> Facts:
+        """Add that the labels are exchanged."""
+        return {**super().facts(bench), "labels": "exchanged"}
+
+    def make(self, bench: Bench, place: Path) -> Mapping[str, object]:
+        """Train and save."""
+        task = bench.task(self.task, self.seed)
+        classes = len(task.prompts)
+        parts = {
+            part: replace(split, labels=(split.labels + 1) % classes)
+            for part, split in task.splits.items()
+            if part != "test"
+        }
+        trained = train(bench.base, replace(task, **parts), bench.recipe().train, self.seed, place)
+        trained.plugin.save(place)
+        return {"digest": trained.plugin.digest, "best": trained.best._asdict()}
+
+
+@dataclass(frozen=True)
+class Material:
+    """Hold what an attacker has: a task, a seed, and what an honest centre makes of them."""
+
+    bench: Bench
+    task: str
+    seed: int
+
+    @cached_property
+    def honest(self) -> Branch:
+        """The branch that an honest centre would push."""
+        return assemble(self.bench, self.task, self.seed, "lora", "dm-dsa")
+
+    def other(self, classes: int) -> Material | None:
+        """Give the material of another task that has so many classes, None where there is none."""
+        for name in self.bench.settings.names:
+            other = replace(self, task=name)
+            if name != self.task and len(other.honest.distilled.prompts) >= classes:
+                return other
+        return None
+
+    def trained_on(self, dataset: DistilledDataset) -> Plugin:
+        """Train a plugin on distilled images alone."""
+        recipe = self.bench.recipe().distill
+        recipe = recipe.model_copy(update={"score_steps": FITTING_STEPS})
+        return extract(
+            train_on_distilled(dataset, self.bench.base, recipe, self.seed), self.bench.base, recipe.score.plugin
+        )
+
+
+Sent = tuple[Plugin, DistilledDataset] | None
+Attack = Callable[[Material], Sent]
+
+
+def honest(material: Material) -> Sent:
+    """Send what an honest centre sends."""
+    return material.honest.plugin, material.honest.distilled
+
+
+def exchanged_labels(material: Material) -> Sent:
+    """Give every distilled image the next class's label."""
+    return material.honest.plugin, _exchanged(material.honest.distilled)
+
+
+def exchanged_everywhere(material: Material) -> Sent:
+    """Exchange the labels of the distilled images, and send a plugin that was trained on exchanged labels too."""
+    return TrainOnExchanged(material.task, material.seed).plugin(material.bench), _exchanged(material.honest.distilled)
+
+
+def some_exchanged(material: Material) -> Sent:
+    """Exchange the labels of every third distilled image of each class."""
+    distilled = material.honest.distilled
+    places = torch.empty_like(distilled.labels)
+    for label in range(len(distilled.prompts)):
+        of_class = distilled.labels == label
+        places[of_class] = torch.arange(int(of_class.sum()))
+    third = places % 3 == 0
+    exchanged = torch.where(third, _exchanged(distilled).labels, distilled.labels)
+    return material.honest.plugin, replace(distilled, labels=exchanged)
+
+
+def scaled(material: Material, factor: float) -> Sent:
+    """Send a plugin whose weight change is so many times the honest one."""
+    plugin = material.honest.plugin
+    factors = {site: replace(pair, up=factor * pair.up) for site, pair in plugin.factors.items()}
+    return replace(plugin, factors=factors), material.honest.distilled
+
+
+def random_plugin(material: Material) -> Sent:
+    """Send random factors of the honest ones' norms."""
+    random = generator(material.seed, "poisoning", material.task)
+
+    def like(tensor: Tensor) -> Tensor:
+        drawn = torch.randn(tensor.shape, generator=random)
+        return drawn * tensor.norm() / drawn.norm()
+
+    plugin = material.honest.plugin
+    factors = {site: Factors(like(pair.down), like(pair.up)) for site, pair in sorted(plugin.factors.items())}
+    return replace(plugin, factors=factors), material.honest.distilled
+
+
+def of_another_task(material: Material) -> Sent:
+    """Send the plugin of another task."""
+    other = material.other(2)
+    return (other.honest.plugin, material.honest.distilled) if other else None
+
+
+def noise(material: Material) -> Sent:
+    """Send uniform noise as distilled images."""
+    return material.honest.plugin, _noise(material)
+
+
+def learned_noise(material: Material) -> Sent:
+    """Send noise, and a plugin that was trained on it."""
+    return material.trained_on(_noise(material)), _noise(material)
+
+
+def imitation(material: Material) -> Sent:
+    """Send another task's distilled images under this task's prompts, and a plugin that was trained on them."""
+    classes = len(material.honest.distilled.prompts)
+    other = material.other(classes)
+    if other is None:
+        return None
+    theirs = other.honest.distilled
+    kept = theirs.labels < classes
+    dataset = replace(material.honest.distilled, images=theirs.images[kept], labels=theirs.labels[kept])
+    return material.trained_on(dataset), dataset
+
+
+ATTACKS: dict[str, Attack] = {
+    "none (honest)": honest,
+    "labels exchanged in S": exchanged_labels,
+    "labels exchanged in S and in training": exchanged_everywhere,
+    "every third label of S exchanged": some_exchanged,
+    "plugin × 10": partial(scaled, factor=10),
+    "plugin × 100": partial(scaled, factor=100),
+    "random plugin": random_plugin,
+    "plugin of another task": of_another_task,
+    "noise as S": noise,
+    "noise as S, plugin trained on it": learned_noise,
+    "another task's S, plugin trained on it": imitation,
+}
+
+
+class Outcome(NamedTuple):
+    """Say what became of one branch: the check that stopped it ("" for none), and by how much each task fell."""
+
+    attack: str
+    method: str
+    main: str
+    stopped: str
+    harm: dict[str, float]
+
+
+class Arena:
+    """Fold branches of one seed behind honest ones, and score the honest tasks."""
+
+    def __init__(self, bench: Bench, seed: int, images: int, policy: Policy) -> None:
+        self.bench, self.seed, self.policy = bench, seed, policy
+        self.base, self.probabilities = bench.base, bench.probabilities
+        tasks = {name: _with_fewer(bench.task(name, seed), images, seed) for name in bench.settings.names}
+        self._evaluator = Evaluator(bench.base, tasks)
+        self._honest = cache(self._fold_honest)
+        self._scores = cache(self._score_honest)
+
+    def outcomes(self, attack: str, branch: Branch, methods: Sequence[str], main: str) -> Iterator[Outcome]:
+        """Send one branch to one main branch under every method."""
+        names = tuple(n for n in self.bench.settings.names if main == "known" or n != branch.manifest.task)
+        stopped = self._admit(branch) or self._examine(branch, names)
+        for method in methods:
+            # what is stopped is merged all the same, to see what it would have done, but for the slowest method
+            if stopped == "refused" or (stopped and method == "fusion"):
+                yield Outcome(attack, method, main, stopped, {})
+                continue
+            try:
+                folded, reason = self._fold(branch, names, method)
+            except MedForgeError:
+                yield Outcome(attack, method, main, stopped or "refused", {})
+                continue
+            before, after = self._scores(names, method), self._score(folded.item, names)
+            yield Outcome(attack, method, main, stopped or reason, {n: before[n] - after[n] for n in names})
+
+    def _admit(self, branch: Branch) -> str:
+        try:
+            check_manifest(branch.manifest, self.policy, 0)
+            with tempfile.TemporaryDirectory() as directory:
+                branch.save(Path(directory))
+                files = {name: Path(directory) / name for name in BRANCH_FILES}
+                check_headers(branch.manifest, files, self.base, self.policy.limits)
+            branch.check(self.base)
+            check_content(branch, self.base, self.policy.admission)
+        except (MedForgeError, OverLimit):
+            return "refused"
+        return ""
+
+    def _examine(self, branch: Branch, names: tuple[str, ...]) -> str:
+        arrived = (*self._arrived(names), Arrived.of(len(names) + 1, branch))
+        try:
+            first = next(findings(arrived, self.base, self.probabilities, self.policy.admission), None)
+        except MedForgeError:
+            return "refused"
+        return first.check if first else ""
+
+    def _fold(self, branch: Branch, names: tuple[str, ...], method: str) -> tuple[Folded, str]:
+        before = self._honest(names, method)
+        arrived = (*self._arrived(names), Arrived.of(len(names) + 1, branch))
+        folded = fold_round(self.base, self._settings(method), arrived, before.head, self.probabilities)
+        try:
+            examination = Examination(self.base, self.probabilities, self.policy.admission)
+            examination.merge(arrived, before.head, before.metrics, folded)
+        except Held:
+            return folded, "merge"
+        return folded, ""
+
+    def _arrived(self, names: tuple[str, ...]) -> tuple[Arrived, ...]:
+        honest = (Material(self.bench, name, self.seed).honest for name in names)
+        return tuple(Arrived.of(number, branch) for number, branch in enumerate(honest, start=1))
+
+    def _fold_honest(self, names: tuple[str, ...], method: str) -> Folded:
+        head = self._honest(names[:-1], method).head if len(names) > 1 else None
+        return fold_round(self.base, self._settings(method), self._arrived(names), head, self.probabilities)
+
+    def _settings(self, method: str) -> MethodSettings:
+        return MethodSettings.of(**METHODS[method], seed=self.seed)
+
+    def _score_honest(self, names: tuple[str, ...], method: str) -> dict[str, float]:
+        return self._score(self._honest(names, method).item, names)
+
+    def _score(self, item: ForgeItem, names: tuple[str, ...]) -> dict[str, float]:
+        scores = {name: self._evaluator.score_item(name, item).acc for name in names}
+        self._evaluator.forget(item)
+        return scores
+
+
+def run(options: argparse.Namespace) -> None:
+    """Make what is missing, attack, print, and write JSON where asked for."""
+    bench = _bench(options)
+    names, seeds = bench.settings.names, bench.settings.seeds
+    needed: list[Job] = []
+    for name in names:
+        for seed in range(min(seeds), max(seeds) + 2):
+            needed += [Train(name, seed), Distil(name, seed)]
+        needed += [TrainOnExchanged(name, seed + shift) for seed in seeds for shift in (0, 1)]
+    for job in in_order_of_need(needed):
+        if not job.done(bench):
+            print(f"making {job.label}", file=sys.stderr)
+            job.run(bench)
+    outcomes: list[Outcome] = []
+    for seed in seeds:
+        arena = Arena(bench, seed, options.images, Policy())
+        for main in ("new", "known"):
+            for task in names:
+                material = Material(bench, task, seed + (main == "known"))
+                for attack, make in ATTACKS.items():
+                    sent = make(material)
+                    if sent is None:
+                        continue
+                    branch = _branch(material, *sent)
+                    print(f"seed {seed}: {attack} for the {main} task {task}", file=sys.stderr)
+                    outcomes += arena.outcomes(attack, branch, options.methods.split(","), main)
+    for main in ("new", "known"):
+        Console(width=150).print(table([one for one in outcomes if one.main == main], main))
+    if options.json:
+        options.json.write_text(json.dumps([one._asdict() for one in outcomes], indent=1))
+
+
+def table(outcomes: Sequence[Outcome], main: str) -> Table:
+    """Lay out a row an attack and method: how many were sent, what stopped them, what those merged cost."""
+    drawn = Table("attack", "method", "sent", *CHECKS, "merged", "harm", "worst", "harm if all were merged", "worst")
+    drawn.title = f"an attacker's branch for a {main} task; harm in points of test accuracy"
+    for attack, method in dict.fromkeys((one.attack, one.method) for one in outcomes):
+        of = [one for one in outcomes if (one.attack, one.method) == (attack, method)]
+        merged = [one for one in of if not one.stopped]
+        counts = [str(sum(one.stopped == check for one in of) or "–") for check in CHECKS]
+        cells = [*_harm(merged), *_harm([one for one in of if one.harm])]
+        drawn.add_row(attack, method, str(len(of)), *counts, str(len(merged)), *cells)
+    return drawn
+
+
+def _harm(outcomes: Sequence[Outcome]) -> tuple[str, str]:
+    if not outcomes:
+        return "–", "–"
+    means = [sum(one.harm.values()) / len(one.harm) for one in outcomes]
+    return f"{100 * sum(means) / len(means):.1f}", f"{100 * max(max(one.harm.values()) for one in outcomes):.1f}"
+
+
+def _branch(material: Material, plugin: Plugin, distilled: DistilledDataset) -> Branch:
+    return Branch.build(
+        plugin,
+        distilled,
+        contributor="attacker",
+        task=material.task,
+        base=material.bench.base,
+        training_images=1,
+        recipe="poisoning",
+        seed=material.seed,
+        validation={},
+    )
+
+
+def _exchanged(distilled: DistilledDataset) -> DistilledDataset:
+    return replace(distilled, labels=(distilled.labels + 1) % len(distilled.prompts))
+
+
+def _noise(material: Material) -> DistilledDataset:
+    distilled, base = material.honest.distilled, material.bench.base
+    random = generator(material.seed, "poisoning", "noise", material.task)
+    pixels = (256 * torch.rand(distilled.images.shape, generator=random)).to(torch.uint8)
+    return replace(distilled, images=base.normalise(pixels).cpu().to(torch.float16))
+
+
+def _with_fewer(task: Task, images: int, seed: int) -> Task:
+    """Keep a random part of the test split, drawn by name; a task scored by slide is never cut."""
+    split = task.test
+    if len(split) <= images or task.score_by == "slide":
+        return task
+    chosen = numpy_generator(seed, "poisoning", "test images", task.name).permutation(len(split))[:images]
+    return replace(
+        task, test=replace(split, images=split.images.select(chosen), labels=split.labels[chosen], groups=None)
+    )
+
+
+def _bench(options: argparse.Namespace) -> Bench:
+    settings = BenchmarkSettings(
+        centres=parse_centres(options.centre, list(sources())),
+        seeds=parse_seeds(options.seeds),
+        base=options.base,
+        recipe=options.recipe or demonstration_recipe(options.centre, options.base) or "tiny",
+        device=options.device,
+        dtype=options.dtype,
+    )
+    return Bench(settings, Store(options.out))
+
+
+def main() -> int:
+    """Parse the command line and run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="directory of artefacts, as of `medforge benchmark`")
+    parser.add_argument("--centre", action="append", default=[], help="NAME=SOURCE; drawn tissue where none is given")
+    parser.add_argument("--seeds", default="0,1")
+    parser.add_argument("--methods", default=",".join(METHODS), help="ways to merge, of " + ", ".join(METHODS))
+    parser.add_argument("--images", type=int, default=200, help="test images a task at most")
+    parser.add_argument("--base", default="medforge-tiny")
+    parser.add_argument("--recipe")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--dtype", default="bf16")
+    parser.add_argument("--json", type=Path, help="write every outcome here")
+    try:
+        run(parser.parse_args())
+    except MedForgeError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,129 @@
+"""What an audit found, as it is kept in the workspace and bound to the bytes that it judged."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from medforge.client.audit.policy import SitePolicy
+from medforge.errors import CorruptFile
+from medforge.files import write_atomically
+
+Measure = Literal["layout", "features"]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Closeness(_Record):
+    """Say how close one distilled image comes to a real one in one measure.
+
+    `relative` is its distance to the nearest real image over the typical one between real images, `quantile` the share
+    of real images that lie as close to another real image or closer, `nearest` the position of that real image among
+    training and then validation images, and `name` its name.
+    """
+
+    distance: float
+    relative: float
+    quantile: float
+    nearest: int
+    name: str
+
+
+class Comparisons(_Record):
+    """Hold the closeness of every distilled image, in order, in one measure, and what is typical between real ones."""
+
+    typical: float
+    references: int
+    images: tuple[Closeness, ...]
+
+
+class AttackResult(_Record):
+    """Hold what one membership attack achieved: AUC with its 95 % interval, true positive rate at 1 % false ones."""
+
+    name: str
+    target: Literal["distilled", "plugin"]
+    auc: float
+    low: float
+    high: float
+    tpr: float
+
+
+class Measured(_Record):
+    """Hold all figures of an audit, before anybody judges them. `groups` counts patients or tiles where known."""
+
+    members: int
+    others: int
+    groups: int | None
+    comparisons: dict[Measure, Comparisons]
+    attacks: tuple[AttackResult, ...]
+
+
+class Check(_Record):
+    """Hold one judgement: `passed` is None where there are too few images to judge."""
+
+    name: str
+    value: float
+    limit: float
+    passed: bool | None
+    sentence: str
+
+
+class Override(_Record):
+    """Say who let which failed checks pass, and when."""
+
+    name: str
+    at: datetime
+    why: tuple[str, ...] = Field(description="the sentences of the failed checks, with their figures")
+    files: dict[str, str]
+
+
+class AuditRecord(_Record):
+    """Hold an audit: what was judged (`files`: sha256 by name in the branch), by what policy, and how it came out."""
+
+    format: Literal[1] = 1
+    at: datetime
+    task: str
+    files: dict[str, str]
+    policy: SitePolicy
+    measured: Measured
+    checks: tuple[Check, ...]
+    overrides: tuple[Override, ...] = ()
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """Return the sentences of the checks that failed."""
+        return tuple(check.sentence for check in self.checks if check.passed is False)
+
+    @property
+    def passed(self) -> bool:
+        """Say whether no check failed."""
+        return not self.failed
+
+    @property
+    def overridden(self) -> Override | None:
+        """Return the last override of exactly these failures of these bytes, if there is one."""
+        return next((o for o in reversed(self.overrides) if o.files == self.files and o.why == self.failed), None)
+
+    def override(self, name: str) -> AuditRecord:
+        """Return the record with these failures let pass by `name`, now."""
+        one = Override(name=name, at=datetime.now(UTC), why=self.failed, files=self.files)
+        return self.model_copy(update={"overrides": (*self.overrides, one)})
+
+    def save(self, path: Path) -> None:
+        """Write the record."""
+        write_atomically(path, self.model_dump_json(indent=1).encode() + b"\n")
+
+    @classmethod
+    def load(cls, path: Path) -> AuditRecord | None:
+        """Read a record, or None where there is none. Raises CorruptFile for one that cannot be read."""
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValidationError as error:
+            raise CorruptFile(f"{path} cannot be read; delete it and audit again.") from error

@@ -1,0 +1,75 @@
+"""Audit a branch against the images that it was made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from medforge.base import BaseModule
+from medforge.client.audit.gallery import Gallery, survey
+from medforge.client.audit.membership import Attack, attacks
+from medforge.client.audit.near_copies import Comparison, by_features, by_layout
+from medforge.client.audit.record import AttackResult, Closeness, Comparisons, Measure, Measured
+from medforge.client.data.task import Task
+from medforge.distilled import DistilledDataset
+from medforge.plugin import Plugin
+from medforge.progress import Progress
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Hold everything an audit saw: the gallery, the distilled images as pixels, and what was found about them."""
+
+    gallery: Gallery
+    pixels: Tensor
+    labels: Tensor
+    comparisons: dict[Measure, Comparison]
+    attacks: list[Attack]
+    measured: Measured
+
+
+def audit(
+    base: BaseModule,
+    task: Task,
+    plugin: Plugin,
+    distilled: DistilledDataset,
+    seed: int,
+    progress_file: Path | None = None,
+) -> Evidence:
+    """Compare a branch with the task's training and validation images, and attack it; the test split stays unseen.
+
+    Depends on the images, the branch and the seed alone.
+    """
+    with Progress("auditing", len(task.train) + len(task.validation), file=progress_file) as bar:
+        gallery = survey(base, task, plugin, bar)
+    pixels, embeddings = distilled.pixels(base.mean, base.std), base.embed_all(distilled.images).cpu()
+    comparisons: dict[Measure, Comparison] = {
+        "layout": by_layout(gallery, pixels, seed),
+        "features": by_features(gallery, embeddings, seed),
+    }
+    tried = attacks(gallery, pixels, embeddings)
+    names = (*task.train.images.names, *task.validation.images.names)
+    grouped = task.train.groups is not None
+    measured = Measured(
+        members=gallery.members,
+        others=gallery.others,
+        groups=len(gallery.groups.unique()) if grouped else None,
+        comparisons={measure: _kept(found, names) for measure, found in comparisons.items()},
+        attacks=tuple(
+            AttackResult(name=a.name, target=a.target, auc=a.area.value, low=a.area.low, high=a.area.high, tpr=a.rate)
+            for a in tried
+        ),
+    )
+    return Evidence(gallery, pixels, distilled.labels, comparisons, tried, measured)
+
+
+def _kept(comparison: Comparison, names: tuple[str, ...]) -> Comparisons:
+    found = comparison.found
+    columns = (found.distance, comparison.relative, comparison.quantiles, found.position)
+    images = tuple(
+        Closeness(distance=distance, relative=relative, quantile=quantile, nearest=at, name=names[at])
+        for distance, relative, quantile, at in zip(*(column.tolist() for column in columns), strict=True)
+    )
+    return Comparisons(typical=comparison.typical, references=len(comparison.reference), images=images)

@@ -1,0 +1,63 @@
+"""What both ends read in an X.509 certificate (RFC 5280)."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from medforge.errors import CorruptFile
+
+LONGEST_NAME = 64  # of a common name (RFC 5280, ub-common-name)
+_KEY_SCHEME = "medforge:ed25519:"
+
+
+def server_name(forge: str) -> str:
+    """Give the name that a forge's server certificate bears, whatever address the forge has today."""
+    return f"{forge}.medforge"
+
+
+def key_uri(public: bytes) -> str:
+    """Write an Ed25519 public key as the URI that binds it to a client certificate."""
+    return f"{_KEY_SCHEME}{public.hex()}"
+
+
+def parse_certificate(pem: bytes, what: str) -> x509.Certificate:
+    """Read the first certificate of a PEM file; raises CorruptFile, naming `what`, where it holds none."""
+    try:
+        return x509.load_pem_x509_certificate(pem)
+    except ValueError as error:
+        raise CorruptFile(f"{what} is not a certificate; ask whoever runs the forge for a new kit") from error
+
+
+def digest_of(certificate: x509.Certificate) -> str:
+    """Digest a certificate: the sha256 of its DER in hex, by which the forge knows it again."""
+    return hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
+
+
+def common_name(certificate: x509.Certificate) -> str:
+    """Give a certificate's common name, empty where it has none: the contributor in a client's."""
+    return next((str(name.value) for name in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)), "")
+
+
+def signing_key(certificate: x509.Certificate) -> bytes | None:
+    """Give the Ed25519 public key that a client certificate binds to its name, or None where it binds none."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return None
+    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    return next((bytes.fromhex(uri.removeprefix(_KEY_SCHEME)) for uri in uris if uri.startswith(_KEY_SCHEME)), None)
+
+
+def now() -> datetime:
+    """Read this machine's clock, in UTC."""
+    return datetime.now(UTC)
+
+
+def spell_time(moment: datetime) -> str:
+    """Write a time as RFC 3339 in UTC, to the second."""
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

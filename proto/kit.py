@@ -1,0 +1,170 @@
+"""The startup kit: what a contributor holds to be known to one forge, and to know it."""
+
+from __future__ import annotations
+
+import stat
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from medforge.errors import CorruptFile, InvalidInput
+from medforge.files import canonical_json, read_file, write_atomically
+from medforge.proto.certificates import common_name, parse_certificate, signing_key, spell_time
+from medforge.proto.signing import SUBMIT, WITHDRAW, load_key, public_bytes, save_key, sign
+from medforge.proto.statements import submit_statement, withdraw_statement
+
+CARD_FILE = "kit.json"
+CA_FILE = "ca.pem"
+CERTIFICATE_FILE = "client.pem"
+CERTIFICATE_KEY_FILE = "client.key"
+SIGNING_KEY_FILE = "signing.key"
+SECRET_FILES = (CERTIFICATE_KEY_FILE, SIGNING_KEY_FILE)
+_FILES = (CARD_FILE, CA_FILE, CERTIFICATE_FILE, *SECRET_FILES)
+
+
+class KitCard(BaseModel):
+    """Say whose kit it is and for which forge (a UUID): its address, its Ed25519 public key (hex), its base module."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    contributor: str = Field(min_length=1)
+    forge: str = Field(min_length=1)
+    address: str = Field(min_length=1)
+    key: str = Field(pattern=r"^[0-9a-f]{64}$")
+    base_spec: str
+    base: str = Field(pattern=r"^[0-9a-f]{64}$")
+    expires: str
+
+
+@dataclass(frozen=True)
+class Kit:
+    """Hold an opened kit: its card, the forge's CA, and the contributor's certificate and two private keys."""
+
+    directory: Path
+    card: KitCard
+    ca: bytes
+    certificate: bytes
+    certificate_key: bytes = field(repr=False)
+    signing_key: Ed25519PrivateKey = field(repr=False)
+
+    @classmethod
+    def load(cls, directory: Path) -> Kit:
+        """Read a kit; raises InvalidInput or CorruptFile where a part is missing or the parts do not match."""
+        absent = [name for name in _FILES if not (directory / name).exists()]
+        if absent:
+            raise InvalidInput(
+                f"{directory} is not a whole kit: {', '.join(absent)} {'is' if len(absent) == 1 else 'are'} not there; "
+                f"give the directory that `medforge invite` made, with every file in it"
+            )
+        kit = cls(
+            directory,
+            _read_card(directory / CARD_FILE),
+            read_file(directory / CA_FILE, "the forge's CA"),
+            read_file(directory / CERTIFICATE_FILE, "the certificate"),
+            read_file(directory / CERTIFICATE_KEY_FILE, "the certificate's key"),
+            load_key(directory / SIGNING_KEY_FILE),
+        )
+        kit._check_match()
+        return kit
+
+    def save(self) -> None:
+        """Write the kit's files, the private keys readable by their owner alone."""
+        write_atomically(self.directory / CA_FILE, self.ca)
+        write_atomically(self.directory / CERTIFICATE_FILE, self.certificate)
+        write_atomically(self.directory / CERTIFICATE_KEY_FILE, self.certificate_key, mode=0o600)
+        save_key(self.directory / SIGNING_KEY_FILE, self.signing_key)
+        write_atomically(self.directory / CARD_FILE, canonical_json(self.card.model_dump(mode="json")) + b"\n")
+
+    @property
+    def x509(self) -> x509.Certificate:
+        """The contributor's certificate."""
+        return parse_certificate(self.certificate, str(self.directory / CERTIFICATE_FILE))
+
+    @property
+    def forge_key(self) -> bytes:
+        """The forge's public key (32 bytes), which signs receipts."""
+        return bytes.fromhex(self.card.key)
+
+    def sign_submit(self, branch: str) -> bytes:
+        """Sign a branch digest for the kit's forge, whatever forge may ask."""
+        return sign(self.signing_key, SUBMIT, submit_statement(self.card.forge, branch))
+
+    def sign_withdraw(self, branch: str, erase: bool) -> bytes:
+        """Sign that a branch is to leave the kit's forge."""
+        return sign(self.signing_key, WITHDRAW, withdraw_statement(self.card.forge, branch, erase))
+
+    def check_valid(self, moment: datetime) -> None:
+        """Raise InvalidInput unless the certificate is valid at a moment."""
+        certificate = self.x509
+        begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        if moment > ends:
+            raise InvalidInput(
+                f"the certificate of {self.card.contributor} ended on {spell_time(ends)}; "
+                f"ask whoever runs the forge for a new kit (`medforge invite --renew`)"
+            )
+        if moment < begins:
+            raise InvalidInput(
+                f"the certificate of {self.card.contributor} begins on {spell_time(begins)}, but this machine's clock "
+                f"says {spell_time(moment)}; set the clock"
+            )
+
+    def readable_by_others(self) -> list[str]:
+        """List the secret files that other users of this machine can read."""
+        open_to_all = stat.S_IRGRP | stat.S_IROTH
+        return [name for name in SECRET_FILES if (self.directory / name).stat().st_mode & open_to_all]
+
+    def _check_match(self) -> None:
+        certificate = self.x509
+        ca = parse_certificate(self.ca, str(self.directory / CA_FILE))
+        try:
+            certificate.verify_directly_issued_by(ca)
+        except (ValueError, TypeError, InvalidSignature) as error:
+            raise self._mixed_up(f"{CERTIFICATE_FILE} was not issued by {CA_FILE}") from error
+        if common_name(certificate) != self.card.contributor:
+            raise self._mixed_up(f"{CERTIFICATE_FILE} belongs to {common_name(certificate)!r}")
+        if signing_key(certificate) != public_bytes(self.signing_key):
+            raise self._mixed_up(f"{SIGNING_KEY_FILE} is not the one that {CERTIFICATE_FILE} names")
+        try:
+            key = load_pem_private_key(self.certificate_key, password=None)
+        except (ValueError, TypeError) as error:
+            raise self._mixed_up(f"{CERTIFICATE_KEY_FILE} is not a private key") from error
+        if key.public_key() != certificate.public_key():
+            raise self._mixed_up(f"{CERTIFICATE_KEY_FILE} is not the key of {CERTIFICATE_FILE}")
+
+    def _mixed_up(self, what: str) -> CorruptFile:
+        return CorruptFile(
+            f"the files of the kit {self.directory} do not belong together ({what}); "
+            f"unpack the kit again, or ask whoever runs the forge for a new one"
+        )
+
+
+def reach(at: str | None, directory: Path | None) -> tuple[str, Kit | None]:
+    """Give the address to call and the opened kit, if one is given; without an address it is the kit's own.
+
+    Raises InvalidInput where neither is given, and what `Kit.load` raises.
+    """
+    kit = Kit.load(directory) if directory is not None else None
+    address = at or (kit.card.address if kit else None)
+    if address is None:
+        raise InvalidInput("say which forge: give your kit with --kit DIR, or its address with --at HOST:PORT")
+    return address, kit
+
+
+def _read_card(path: Path) -> KitCard:
+    try:
+        return KitCard.model_validate_json(read_file(path, "the kit"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "content"
+        raise CorruptFile(
+            f"{path} is not a kit's card ({where}: {first['msg']}); unpack the kit again, or ask whoever runs the "
+            f"forge for a new one"
+        ) from error

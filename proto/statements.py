@@ -1,0 +1,20 @@
+"""What a contributor signs, spelt the same by who signs and by who verifies."""
+
+from __future__ import annotations
+
+from medforge.proto.signing import Statement
+
+
+def submit_statement(forge: str, branch: str) -> Statement:
+    """Say that a branch (its digest covers contributor, task and content) is meant for one forge (a UUID)."""
+    return {"forge": forge, "branch": branch}
+
+
+def withdraw_statement(forge: str, branch: str, erase: bool) -> Statement:
+    """Say that a branch is to leave one forge, and whether its files are to be deleted too."""
+    return {"forge": forge, "branch": branch, "erase": erase}
+
+
+def receipt_statement(forge: str, arrival: int, branch: str, accepted_at: str) -> Statement:
+    """Say that a forge keeps a branch as its `arrival`-th since a time (RFC 3339)."""
+    return {"forge": forge, "arrival": arrival, "branch": branch, "accepted_at": accepted_at}

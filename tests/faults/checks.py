@@ -1,0 +1,76 @@
+"""What must hold of a forge whatever has happened to it, and the forge to which nothing ever happened."""
+
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from medforge.aggregator.forge import Forge
+from medforge.aggregator.main_branch import MainBranch
+from medforge.aggregator.merge import MethodSettings
+from medforge.aggregator.view import check_chain
+from medforge.base_module import BaseModule
+from medforge.branch import Branch
+from medforge.files import sha256_file
+from medforge.proto.receipt import Receipt
+from medforge.proto.remote import RemoteForge
+
+# The published sequential search: what each arrival gets depends on all before it, so no order and no loss goes unseen.
+SETTINGS = MethodSettings.of(method="mixture", level="output", coefficients="sequential", budget=12)
+
+
+def establish(directory: Path, base: BaseModule) -> None:
+    """Make an empty forge with small searches, for a server to open."""
+    Forge.establish(directory, base, SETTINGS).close()
+
+
+def undisturbed(directory: Path, base: BaseModule, arriving: Sequence[Branch]) -> list[str]:
+    """Fold branches in this order in a forge of their own, and give its commits."""
+    main = MainBranch(Forge.establish(directory, base, SETTINGS), base)
+    for branch in arriving:
+        main.fold(main.forge.admit(branch, base).number)
+    main.forge.close()
+    return [commit.digest for commit in main.log()]
+
+
+def wait_folded(at: str, commits: int, seconds: float = 120.0) -> None:
+    """Wait until the forge at an address has as many commits."""
+    end = time.monotonic() + seconds
+    with RemoteForge(at) as remote:
+        while (there := remote.describe().commits) < commits:
+            assert time.monotonic() < end, f"only {there} of {commits} arrivals were folded"
+            time.sleep(0.05)
+
+
+def check_kept(directory: Path, receipts: Iterable[Receipt]) -> Forge:
+    """Check a forge that nobody serves: nothing acknowledged is lost, nothing is folded twice, all digests are right.
+
+    Gives the forge, open for reading.
+    """
+    forge = Forge.open(directory)
+    arrivals = forge.ledger.arrivals()
+    assert [arrival.number for arrival in arrivals] == list(range(1, len(arrivals) + 1))
+    assert len({arrival.branch for arrival in arrivals}) == len(arrivals)
+    known = {arrival.number: (arrival.branch, arrival.accepted_at) for arrival in arrivals}
+    for receipt in receipts:
+        assert receipt.forge == forge.settings.forge
+        assert known[receipt.arrival] == (receipt.branch, receipt.accepted_at)
+    commits = [commit for _, commit in forge.ledger.commits()]
+    check_chain(commits)
+    folded = [commit.arrival for commit in commits]
+    assert folded == sorted(set(folded))
+    assert all(commit.branch == known[commit.arrival][0] for commit in commits)
+    for blob in (directory / "blobs").glob("??/*"):
+        assert sha256_file(blob) == blob.name
+    for arrival in arrivals:
+        forge.load_branch(arrival.number)
+    for commit in commits:
+        assert forge.load_item(commit).digest == commit.item
+    return forge
+
+
+def check_all_folded(directory: Path, receipts: Iterable[Receipt], chain: Sequence[str]) -> None:
+    """Check that every arrival is in the main branch, and that its commits are those of the undisturbed forge."""
+    forge = check_kept(directory, receipts)
+    assert forge.ledger.waiting() == []
+    assert [commit.digest for _, commit in forge.ledger.commits()] == list(chain)
+    forge.close()

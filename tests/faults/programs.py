@@ -1,0 +1,143 @@
+"""`medforge` commands as processes that can be killed at named points, forked from one that has imported everything."""
+
+import multiprocessing
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from medforge.cli import main
+from medforge.faults import VARIABLE
+
+# Importing takes 5 to 7 seconds, a fork some milliseconds; nothing of torch or gRPC runs before the fork.
+_IMPORTED = ("medforge.aggregator.server", "medforge.aggregator.cli", "medforge.client.cli", "medforge.client.send")
+_SAID = re.compile(r"^medforge: fault: (\w+) at '([^']+)', time \d+$", re.MULTILINE)
+START_SECONDS = 120.0
+TICK = 0.02
+
+_processes = multiprocessing.get_context("forkserver")
+_processes.set_forkserver_preload(["medforge.faults", *_IMPORTED, "medforge.base", "medforge.client.work"])
+
+
+def _run(arguments: Sequence[str], log: str, fault: str | None) -> None:
+    """Be the command `medforge ARGUMENTS`."""
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.environ |= {"OMP_NUM_THREADS": "1"} | ({VARIABLE: fault} if fault else {})
+    sys.argv = ["medforge", *arguments]
+    try:
+        main()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
+class Program:
+    """One running `medforge` command; its log is appended to."""
+
+    def __init__(self, arguments: Sequence[object], log: Path, fault: str | None = None) -> None:
+        self.log = log
+        self.fault = fault
+        self._log_start = log.stat().st_size if log.exists() else 0
+        command = [str(argument) for argument in arguments]
+        self.process = _processes.Process(target=_run, args=(command, str(log), fault), daemon=True)
+        self.process.start()
+
+    @property
+    def alive(self) -> bool:
+        return self.process.is_alive()
+
+    def said(self) -> str:
+        """What this process has written so far."""
+        if not self.log.exists():
+            return ""
+        with self.log.open("rb") as written:
+            written.seek(self._log_start)
+            return written.read().decode("utf-8", "replace")
+
+    def faults(self) -> list[tuple[str, str]]:
+        """The faults that took place in it: action and point."""
+        return _SAID.findall(self.said())
+
+    def signal(self, number: signal.Signals) -> None:
+        if self.process.pid is not None and self.alive:
+            os.kill(self.process.pid, number)
+
+    def wait(self, seconds: float = 60.0) -> int:
+        """Wait until it has ended, and give its exit code (negative: the signal that ended it)."""
+        self.process.join(seconds)
+        assert self.process.exitcode is not None, f"the process does not end:\n{self.said()}"
+        return self.process.exitcode
+
+    def kill(self) -> None:
+        """End it as a power cut would: at once, without a last word."""
+        self.signal(signal.SIGKILL)
+        self.wait()
+
+    def wait_for_fault(self, seconds: float = 60.0) -> None:
+        """Wait until the fault it was started with has happened; a process that was to be killed must have been."""
+        end = time.monotonic() + seconds
+        while not self.faults():
+            assert self.alive or self.faults(), f"it ended without reaching {self.fault}:\n{self.said()}"
+            assert time.monotonic() < end, f"{self.fault} was not reached:\n{self.said()}"
+            time.sleep(TICK)
+        if self.faults()[0][0] == "kill":
+            assert self.wait() == -signal.SIGKILL
+
+
+class Server:
+    """`medforge serve` on one forge and, from the second start on, one address."""
+
+    def __init__(self, directory: Path, spec: str, *options: str, files: Path | None = None) -> None:
+        self.directory = directory
+        beside = files or directory.parent
+        self.at = "127.0.0.1:0"
+        self.starts = 0
+        self._ready = beside / f"{directory.name}.ready"
+        self._command = ["serve", "--forge", directory, "--base", spec, "--ready-file", self._ready, "--threads", "1"]
+        self._command += options
+        self.log = beside / f"{directory.name}.log"
+        self.program: Program | None = None
+
+    def start(self, fault: str | None = None) -> Program:
+        """Start it without waiting."""
+        assert self.program is None or not self.program.alive
+        self._ready.unlink(missing_ok=True)
+        self.starts += 1
+        self.program = Program([*self._command, "--listen", self.at], self.log, fault)
+        return self.program
+
+    def up(self, fault: str | None = None) -> Program:
+        """Start it and wait until it serves."""
+        program = self.start(fault)
+        end = time.monotonic() + START_SECONDS
+        while not self.ready:
+            assert program.alive, program.said()
+            assert time.monotonic() < end, "the server did not start"
+            time.sleep(TICK)
+        return program
+
+    @property
+    def ready(self) -> bool:
+        """Say whether it serves; from then on `at` is its address."""
+        if not self._ready.exists():
+            return False
+        self.at = self._ready.read_text()
+        return True
+
+    def stop(self) -> None:
+        """Ask it to end, and see that it does so in order."""
+        assert self.program is not None
+        self.program.signal(signal.SIGTERM)
+        assert self.program.wait() == 0, self.program.said()
+
+    def __enter__(self) -> "Server":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.program is not None and self.program.alive:
+            self.program.kill()

@@ -1,0 +1,110 @@
+"""The centre's process dies at every point at which something is half done."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from medforge.client.recipes import recipe_for
+from medforge.client.workspace import Settings, Workspace
+from medforge.faults import VARIABLE
+from medforge.files import write_files
+from medforge.proto.receipt import Receipt
+from tests.aggregator.serving import Served
+from tests.client.tasks import write_folder
+from tests.client.test_cli import options
+from tests.faults.checks import check_all_folded, check_kept, wait_folded
+from tests.faults.programs import Program, Server
+
+
+def workspace(directory: Path, branch: Path, spec: str) -> Workspace:
+    """A workspace whose work is done but for the push."""
+    made = Workspace(directory)
+    recipe = recipe_for("medforge-tiny").model_dump(mode="json")
+    made.create(Settings(source="folder:nowhere", contributor="centre", base=spec, recipe=recipe))
+    write_files(made.branch, {str(f.relative_to(branch)): f.read_bytes() for f in branch.rglob("*") if f.is_file()})
+    return made
+
+
+KILLS = ("during push:1", "during push:3", "before submit", "before receipt", "before a file:1")
+
+
+@pytest.mark.parametrize("fault", KILLS)
+def test_a_push_killed_there_goes_on_when_typed_again(
+    tmp_path: Path, server: Server, folders: Sequence[Path], chain: list[str], tiny_spec: str, fault: str
+) -> None:
+    server.up()
+    receipts = []
+    for number, folder in enumerate(folders, start=1):
+        place = workspace(tmp_path / str(number), folder, tiny_spec)
+        command = ["push", "--workspace", place.path, "--at", server.at, "--json"]
+        killed = Program(command, tmp_path / "push.log", fault)
+        killed.wait_for_fault()
+        assert place.pushed is None
+        again = Program(command, tmp_path / "push.log")
+        assert again.wait() == 0, again.said()
+        receipts.append(Receipt.load(place.receipt_file))
+        assert receipts[-1] == Receipt.model_validate_json(again.said().splitlines()[-1])
+        # the branch stays at home whatever happens
+        assert place.committed == receipts[-1].branch
+    assert [receipt.arrival for receipt in receipts] == [1, 2, 3]
+    wait_folded(server.at, 3)
+    server.stop()
+    check_all_folded(server.directory, receipts, chain)
+
+
+def test_both_real_commands_are_killed_and_typed_again(
+    tmp_path: Path,
+    server: Server,
+    folders: Sequence[Path],
+    tiny_spec: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without a forked process: what a person types, the interpreter and all its imports included."""
+    place = workspace(tmp_path / "centre", folders[0], tiny_spec)
+    monkeypatch.setenv(VARIABLE, "between ledger and receipt")
+    real = Served(server.directory, tiny_spec)
+    server.at = real.wait_ready()
+    command = ["push", "--workspace", str(place.path), "--at", server.at]
+    killed = subprocess.run(
+        [sys.executable, "-m", "medforge", *command], env=os.environ | {VARIABLE: "before submit"}, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL
+    again = Program(command, tmp_path / "push.log")
+    assert real.process.wait(60) == -signal.SIGKILL
+    assert "fault: kill at 'between ledger and receipt'" in real.errors.read_text()
+    server.up()
+    assert again.wait() == 0, again.said()
+    assert "cannot be reached" in again.said()
+    wait_folded(server.at, 1)
+    server.stop()
+    check_kept(server.directory, [Receipt.load(place.receipt_file)])
+
+
+def test_training_and_distillation_killed_at_every_checkpoint_give_the_same_branch(
+    tmp_path: Path, tiny_spec: str
+) -> None:
+    source = f"folder:{write_folder(tmp_path / 'shades')}"
+
+    def contribute(name: str) -> list[object]:
+        return ["contribute", source, "--no-push", "--workspace", tmp_path / name, "--contributor", "centre",
+                "--base", tiny_spec, "--threads", 1, *options()]  # fmt: skip
+
+    whole = Program(contribute("undisturbed"), tmp_path / "log")
+    assert whole.wait() == 0, whole.said()
+    deaths = 0
+    while True:
+        # the second checkpoint of each life, so that every life gets on by at least one
+        one = Program(contribute("disturbed"), tmp_path / "log", "after checkpoint:2")
+        if one.wait() == 0:
+            break
+        assert one.faults() == [("kill", "after checkpoint")]
+        deaths += 1
+    assert deaths >= 3
+    kept = {name: Workspace(tmp_path / name).committed for name in ("undisturbed", "disturbed")}
+    assert kept["undisturbed"] is not None
+    assert kept["disturbed"] == kept["undisturbed"]

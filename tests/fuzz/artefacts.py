@@ -1,0 +1,93 @@
+"""Valid artefacts, taken apart: what mutations start from. As small as a real base module and real branches can be."""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import get_args
+
+import open_clip
+import torch
+
+from medforge.base_module import BaseModule
+from medforge.branch import BRANCH_FILES, DISTILLED_FILE, Branch
+from medforge.forge_item import ForgeItem, FusedPlugin, Level, Member, Mixture
+from medforge.gate import PrototypeGate
+from medforge.plugin import PluginKind
+from tests.fuzz.mutations import Parts
+from tests.making import make_branch
+
+_CONFIG = {
+    "embed_dim": 8,
+    "vision_cfg": {"image_size": 8, "layers": 1, "width": 16, "head_width": 16, "patch_size": 8},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 8, "heads": 1, "layers": 1},
+}
+CONFIG_PART, WEIGHTS_PART, DISTILLED_PART = BRANCH_FILES
+assert DISTILLED_PART == DISTILLED_FILE
+
+
+@cache
+def smallest_base() -> BaseModule:
+    """A real CLIP with random weights, so small that a branch on it has a few kilobytes."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        clip = open_clip.CLIP(**_CONFIG)
+    tokenizer = open_clip.get_tokenizer("ViT-B-32")
+    return BaseModule(clip, tokenizer, "smallest", _CONFIG, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), "cpu")
+
+
+@cache
+def branches() -> tuple[Branch, ...]:
+    """A branch of every kind of plugin."""
+    base = smallest_base()
+    return tuple(make_branch(base, number, kind=kind, rank=1) for number, kind in enumerate(get_args(PluginKind)))
+
+
+@cache
+def items() -> tuple[ForgeItem, ...]:
+    """A forge item of every kind."""
+    members = tuple(Member(branch.digest, branch.plugin, 0.5) for branch in branches()[:1])
+    gate = PrototypeGate.fit([torch.eye(2)], [torch.tensor([0, 1])])
+    levels: tuple[Level, ...] = get_args(Level)
+    mixtures = [Mixture(members, level) for level in levels] + [Mixture(members, "output", gate)]
+    return (FusedPlugin(branches()[0].plugin), *mixtures)
+
+
+def split(safetensors: bytes) -> Parts:
+    """Take a safetensors file apart: its header, and the data. `joined` puts the length in front of the header."""
+    length = int.from_bytes(safetensors[:8], "little")
+    return safetensors[8 : 8 + length].rstrip(b" "), safetensors[8 + length :]
+
+
+def joined(header: bytes, data: bytes) -> bytes:
+    """Put a safetensors file together, padded to eight bytes as its writers do."""
+    padded = header + b" " * (-len(header) % 8)
+    return len(padded).to_bytes(8, "little") + padded + data
+
+
+def branch_parts(branch: Branch) -> Parts:
+    """Take a branch apart: manifest, adapter config, header and data of the weights, header and data of the images."""
+    blobs = branch.blobs()
+    return (
+        branch.manifest.to_bytes(),
+        blobs[CONFIG_PART],
+        *split(blobs[WEIGHTS_PART]),
+        *split(blobs[DISTILLED_PART]),
+    )
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of a branch, as bytes."""
+
+    manifest: bytes
+    blobs: dict[str, bytes]
+
+    @classmethod
+    def of(cls, parts: Parts) -> "Files":
+        """Put a branch's parts together."""
+        manifest, config, *tensors = parts
+        blobs = {
+            CONFIG_PART: config,
+            WEIGHTS_PART: joined(tensors[0], tensors[1]),
+            DISTILLED_PART: joined(tensors[2], tensors[3]),
+        }
+        return cls(manifest, blobs)
