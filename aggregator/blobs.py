@@ -9,6 +9,7 @@ from collections.abc import Iterator, Set
 from pathlib import Path
 
 from medforge.errors import CorruptFile, InvalidInput
+from medforge.faults import reached
 from medforge.files import sha256_bytes, sha256_file, sync_directory
 from medforge.proto.errors import MissingBlob, UploadConflict
 
@@ -117,6 +118,7 @@ class BlobStore:
                     )
                 file.seek(offset + len(overlap))
                 file.write(chunk[len(overlap) :])
+            reached("during upload")
             return max(received, offset + len(chunk))
 
     def finish(self, digest: str, size: int) -> None:
@@ -144,6 +146,7 @@ class BlobStore:
                     f"the {received} bytes received as blob {digest} have the digest {actual}; "
                     f"nothing was kept, upload the blob again from byte 0"
                 )
+            reached("before blob")
             self._keep(path, digest)
 
     def touch(self, digest: str) -> bool:

@@ -25,6 +25,7 @@ from medforge.aggregator.tables import Arrival
 from medforge.base_module import BaseModule
 from medforge.branch import Branch, Manifest, public_spec
 from medforge.errors import BaseMismatch, CorruptFile, InvalidInput
+from medforge.faults import reached
 from medforge.files import canonical_json, read_file, write_atomically
 from medforge.forge_item import ForgeItem
 from medforge.proto.errors import MissingBlob, OverLimit
@@ -175,6 +176,7 @@ class Forge:
             branch.check(base)
             check_content(branch, base, self.policy.admission)
             self.blobs.put(manifest)
+            reached("between blob and ledger")
             size = sum(entry.size for entry in parsed.files.values())
             return self.ledger.add_arrival(parsed.digest, parsed.contributor, parsed.task, size, signature)
 
@@ -214,6 +216,7 @@ class Forge:
             # the manifest last, since it names the others
             for digest in sorted(set(referenced(self)) - needed, key=lambda digest: digest == arrival.branch):
                 self.blobs.remove(digest)
+                reached("during erasure")
             self.ledger.mark_erased(arrival.number)
 
     def sweep(self) -> int:

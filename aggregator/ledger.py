@@ -228,10 +228,10 @@ class Ledger:
             _check_follows(session, commit, members, row)
             if commit.kind == "fold":
                 row.state, row.reason = State.FOLDED.value, ""
-                for number in set(members) - set(commit.members):
-                    old = session.get_one(ArrivalRow, number)
+                for replaced in set(members) - set(commit.members):
+                    old = session.get_one(ArrivalRow, replaced)
                     old.state, old.reason = State.SUPERSEDED.value, f"arrival {commit.arrival} took its place"
-            number: int = head.number + 1 if head else 1
+            number = int(head.number) + 1 if head else 1
             session.add(CommitRow(number=number, digest=commit.digest, arrival=commit.arrival, content=commit.content))
             about = {"arrival": commit.arrival, "branch": commit.branch, "commit": commit.digest, "number": number}
             _enter(session, FORGE, f"committed {commit.kind}", about)

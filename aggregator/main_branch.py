@@ -17,6 +17,7 @@ from medforge.aggregator.tables import Arrival, State
 from medforge.base_module import BaseModule
 from medforge.branch import Branch, software_versions
 from medforge.errors import BaseMismatch, InvalidBranch
+from medforge.faults import reached
 from medforge.forge_item import ForgeItem
 from medforge.proto.errors import MissingBlob
 
@@ -150,6 +151,7 @@ class MainBranch:
         members: tuple[int, ...],
         folded: Folded | None,
     ) -> Commit:
+        reached("during fold")
         head = self.head()
         commit = Commit(
             kind=kind,
@@ -169,7 +171,9 @@ class MainBranch:
             item=folded.item.digest if folded else None,
             item_files=self.forge.store_item(folded.item) if folded else {},
         )
+        reached("between forge item and commit")
         self.forge.ledger.add_commit(commit)
+        reached("after commit")
         return commit
 
     def _check_next(self, entry: Arrival) -> None:

@@ -28,6 +28,7 @@ from medforge.aggregator.strategy import strategy_for
 from medforge.aggregator.tables import Arrival
 from medforge.base_module import BaseModule
 from medforge.errors import InvalidInput
+from medforge.faults import reached
 from medforge.files import write_atomically
 from medforge.proto import forge_pb2
 from medforge.proto.address import is_loopback, join_address, split_address
@@ -136,6 +137,7 @@ def serve(forge: Forge, base: BaseModule, listen: str, ready_file: Path | None =
     wait_for_signal = _listen_for(signal.SIGTERM, signal.SIGINT)
     # kill -USR1 writes to stderr what every thread of a server that seems to hang is doing
     faulthandler.register(signal.SIGUSR1, all_threads=True)
+    reached("starting")
     address = server.start()
     if server.tls:
         _log.info("callers need a kit of this forge; `medforge invite` makes one, also while it is served")

@@ -19,6 +19,7 @@ from medforge.aggregator.tables import State
 from medforge.base_module import BaseModule
 from medforge.branch import Manifest, public_spec
 from medforge.errors import ForgeUnavailable, InvalidInput
+from medforge.faults import reached
 from medforge.files import canonical_json
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.certificates import now, spell_time
@@ -125,6 +126,7 @@ class ForgeService:
         manifest = Manifest.parse(request.manifest)
         authorise_submit(caller, manifest, request.signature, forge.ledger, forge.settings.forge)
         arrival = forge.accept(request.manifest, self._base, request.signature)
+        reached("between ledger and receipt")
         self._arrived.ring()
         return receipt_to_message(forge.receipt(arrival))
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from medforge.errors import CorruptFile, InvalidInput
+from medforge.faults import reached
 from medforge.files import canonical_json, sha256_bytes, write_atomically
 from medforge.tensors import dump_tensors, parse_tensors
 
@@ -27,6 +28,7 @@ class Checkpoint:
         """Write the state, replacing the one before."""
         if self.path is not None:
             write_atomically(self.path, dump_tensors(tensors, {"run": self._run, "facts": dict(facts)}))
+            reached("after checkpoint")
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, object]] | None:
         """Return the saved tensors and facts, or None where nothing has been saved yet.

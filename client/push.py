@@ -10,6 +10,7 @@ from pathlib import Path
 
 from medforge.branch import MANIFEST_FILE, Branch, Manifest
 from medforge.errors import BaseMismatch, CorruptFile, ForgeUnavailable, InvalidInput, MedForgeError
+from medforge.faults import reached
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.errors import ForgeFault, MissingBlob, OverLimit, UploadConflict
 from medforge.proto.kit import Kit
@@ -94,6 +95,7 @@ def push(
         progress,
         on_wait,
     )
+    reached("before receipt")
     try:
         receipt.save(receipt_path)
     except OSError as error:
@@ -158,6 +160,8 @@ def _push_once(
     for digest, offset in missing.items():
         for received in forge.upload(digest, files[digest], offset, chunk):
             progress.note(digest, received)
+            reached("during push")
+    reached("before submit")
     receipt = forge.submit((directory / MANIFEST_FILE).read_bytes(), signature)
     if receipt.branch != manifest.digest or receipt.forge != description.forge:
         raise ForgeFault(f"the forge at {forge.at} gave a receipt for another branch or forge; tell whoever runs it")

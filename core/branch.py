@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 from medforge.base_module import BaseModule
 from medforge.distilled import DistilledDataset, check_distilled
 from medforge.errors import BaseMismatch, CorruptFile, InvalidBranch
-from medforge.files import canonical_json, read_file, sha256_bytes, write_files
+from medforge.files import canonical_json, parse_json, read_file, sha256_bytes, write_files
 from medforge.plugin import CONFIG_FILE, WEIGHTS_FILE, Plugin, PluginSettings, check_plugin
 
 MANIFEST_FILE = "manifest.json"
@@ -23,6 +23,7 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}$"
 # texts are shown to people at terminals, so none may hold what a terminal or a log would obey
 _Line = Annotated[str, Field(pattern=r"^[^\p{Cc}\p{Zl}\p{Zp}]*$")]
 _MOST_ENTRIES = 100
+_MOST_VALUES = 2000
 # what fits a column of a database and converts to a float exactly
 _LARGEST = 1 << 53
 
@@ -64,6 +65,12 @@ class Manifest(BaseModel):
     @classmethod
     def parse(cls, data: bytes) -> "Manifest":
         """Read a manifest; raises InvalidBranch naming the field that is wrong."""
+        try:
+            # a value that is wrong takes half a kilobyte to report, so they are counted before
+            if _values_in(parse_json(data)) > _MOST_VALUES:
+                raise InvalidBranch("the manifest holds more values than a branch has; commit the branch again")
+        except ValueError as error:
+            raise InvalidBranch(f"the manifest's the whole is wrong: {error}; commit the branch again") from error
         try:
             manifest = cls.model_validate_json(data)
         except ValidationError as error:
@@ -200,6 +207,11 @@ def software_versions() -> dict[str, str]:
     """The versions that a result depends on."""
     packages = ("medforge", "torch", "open_clip_torch", "peft", "numpy")
     return {"python": platform.python_version()} | {name: _version(name) for name in packages}
+
+
+def _values_in(value: object) -> int:
+    inside = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+    return 1 + sum(map(_values_in, inside))
 
 
 def _version(package: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from medforge.errors import InvalidInput
+from medforge.faults import reached
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -76,6 +77,7 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o666) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+    reached("before a file")
     temporary.replace(path)
     sync_directory(path.parent)
 

@@ -4,76 +4,79 @@
 # source: medforge/proto/forge.proto
 # Protobuf Python Version: 6.33.5
 """Generated protocol buffer code."""
-
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import descriptor_pool as _descriptor_pool
 from google.protobuf import runtime_version as _runtime_version
 from google.protobuf import symbol_database as _symbol_database
 from google.protobuf.internal import builder as _builder
-
 _runtime_version.ValidateProtobufRuntimeVersion(
-    _runtime_version.Domain.PUBLIC, 6, 33, 5, "", "medforge/proto/forge.proto"
+    _runtime_version.Domain.PUBLIC,
+    6,
+    33,
+    5,
+    '',
+    'medforge/proto/forge.proto'
 )
 # @@protoc_insertion_point(imports)
 
 _sym_db = _symbol_database.Default()
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(
-    b'\n\x1amedforge/proto/forge.proto\x12\x0bmedforge.v1"\x11\n\x0f\x44\x65scribeRequest"\xc7\x01\n\x06Limits\x12\x13\n\x0b\x63hunk_bytes\x18\x01 \x01(\x04\x12\x16\n\x0emanifest_bytes\x18\x02 \x01(\x04\x12\x14\n\x0c\x62ranch_bytes\x18\x03 \x01(\x04\x12\x19\n\x11\x63ontributor_bytes\x18\x04 \x01(\x04\x12\x0f\n\x07tensors\x18\x05 \x01(\x04\x12\x0c\n\x04rank\x18\x06 \x01(\x04\x12\x18\n\x10images_per_class\x18\x07 \x01(\x04\x12\x0f\n\x07\x63lasses\x18\x08 \x01(\x04\x12\x15\n\rprompt_length\x18\t \x01(\x04"\xd2\x01\n\rDescribeReply\x12\r\n\x05\x66orge\x18\x01 \x01(\t\x12\x11\n\tbase_spec\x18\x02 \x01(\t\x12\x0c\n\x04\x62\x61se\x18\x03 \x01(\t\x12\x0e\n\x06method\x18\x04 \x01(\x0c\x12\x0c\n\x04head\x18\x05 \x01(\t\x12\x10\n\x08\x61rrivals\x18\x06 \x01(\x04\x12\x0f\n\x07\x63ommits\x18\x07 \x01(\x04\x12#\n\x06limits\x18\x08 \x01(\x0b\x32\x13.medforge.v1.Limits\x12\x10\n\x08software\x18\t \x01(\t\x12\x0b\n\x03key\x18\n \x01(\x0c\x12\x0c\n\x04time\x18\x0b \x01(\t"%\n\x12\x46indMissingRequest\x12\x0f\n\x07\x64igests\x18\x01 \x03(\t"/\n\x0bMissingBlob\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x10\n\x08received\x18\x02 \x01(\x04"=\n\x10\x46indMissingReply\x12)\n\x07missing\x18\x01 \x03(\x0b\x32\x18.medforge.v1.MissingBlob"J\n\x0bUploadChunk\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\r\n\x05total\x18\x02 \x01(\x04\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c"D\n\x0eUploadProgress\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x10\n\x08received\x18\x02 \x01(\x04\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08"4\n\rSubmitRequest\x12\x10\n\x08manifest\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c"a\n\x07Receipt\x12\r\n\x05\x66orge\x18\x01 \x01(\t\x12\x0f\n\x07\x61rrival\x18\x02 \x01(\x04\x12\x0e\n\x06\x62ranch\x18\x03 \x01(\t\x12\x13\n\x0b\x61\x63\x63\x65pted_at\x18\x04 \x01(\t\x12\x11\n\tsignature\x18\x05 \x01(\x0c"\x1f\n\rStatusRequest\x12\x0e\n\x06\x62ranch\x18\x01 \x01(\t"\x98\x01\n\x0bStatusReply\x12\'\n\x05state\x18\x01 \x01(\x0e\x32\x18.medforge.v1.BranchState\x12%\n\x07receipt\x18\x02 \x01(\x0b\x32\x14.medforge.v1.Receipt\x12)\n\x06\x63ommit\x18\x03 \x01(\x0b\x32\x19.medforge.v1.CommitRecord\x12\x0e\n\x06reason\x18\x04 \x01(\t"?\n\x0c\x43ommitRecord\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x03 \x01(\x0c"\xa8\x01\n\x07\x41rrival\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0e\n\x06\x62ranch\x18\x02 \x01(\t\x12\x13\n\x0b\x63ontributor\x18\x03 \x01(\t\x12\x0c\n\x04task\x18\x04 \x01(\t\x12\x0c\n\x04size\x18\x05 \x01(\x04\x12\x13\n\x0b\x61\x63\x63\x65pted_at\x18\x06 \x01(\t\x12\'\n\x05state\x18\x07 \x01(\x0e\x32\x18.medforge.v1.BranchState\x12\x0e\n\x06reason\x18\x08 \x01(\t"\x1b\n\nLogRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x04"i\n\x08LogEntry\x12+\n\x06\x63ommit\x18\x01 \x01(\x0b\x32\x19.medforge.v1.CommitRecordH\x00\x12\'\n\x07\x61rrival\x18\x02 \x01(\x0b\x32\x14.medforge.v1.ArrivalH\x00\x42\x07\n\x05\x65ntry"\x1d\n\x0cWatchRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x04"C\n\x0fWithdrawRequest\x12\x0e\n\x06\x62ranch\x18\x01 \x01(\t\x12\r\n\x05\x65rase\x18\x02 \x01(\x08\x12\x11\n\tsignature\x18\x03 \x01(\x0c"8\n\rWithdrawReply\x12\'\n\x05state\x18\x01 \x01(\x0e\x32\x18.medforge.v1.BranchState"\x1d\n\x0bItemRequest\x12\x0e\n\x06\x63ommit\x18\x01 \x01(\t"c\n\x0f\x44ownloadRequest\x12\x0e\n\x04\x62lob\x18\x01 \x01(\tH\x00\x12(\n\x04item\x18\x02 \x01(\x0b\x32\x18.medforge.v1.ItemRequestH\x00\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x42\x06\n\x04what"Z\n\rDownloadChunk\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\r\n\x05total\x18\x03 \x01(\x04\x12\x0e\n\x06offset\x18\x04 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c*\xc6\x01\n\x0b\x42ranchState\x12\x18\n\x14\x42RANCH_STATE_UNKNOWN\x10\x00\x12\x19\n\x15\x42RANCH_STATE_RECEIVED\x10\x01\x12\x17\n\x13\x42RANCH_STATE_FOLDED\x10\x02\x12\x15\n\x11\x42RANCH_STATE_HELD\x10\x03\x12\x19\n\x15\x42RANCH_STATE_REJECTED\x10\x04\x12\x1a\n\x16\x42RANCH_STATE_WITHDRAWN\x10\x05\x12\x1b\n\x17\x42RANCH_STATE_SUPERSEDED\x10\x06\x32\xe5\x04\n\x05\x46orge\x12\x44\n\x08\x44\x65scribe\x12\x1c.medforge.v1.DescribeRequest\x1a\x1a.medforge.v1.DescribeReply\x12M\n\x0b\x46indMissing\x12\x1f.medforge.v1.FindMissingRequest\x1a\x1d.medforge.v1.FindMissingReply\x12\x43\n\x06Upload\x12\x18.medforge.v1.UploadChunk\x1a\x1b.medforge.v1.UploadProgress(\x01\x30\x01\x12:\n\x06Submit\x12\x1a.medforge.v1.SubmitRequest\x1a\x14.medforge.v1.Receipt\x12>\n\x06Status\x12\x1a.medforge.v1.StatusRequest\x1a\x18.medforge.v1.StatusReply\x12\x37\n\x03Log\x12\x17.medforge.v1.LogRequest\x1a\x15.medforge.v1.LogEntry0\x01\x12?\n\x05Watch\x12\x19.medforge.v1.WatchRequest\x1a\x19.medforge.v1.CommitRecord0\x01\x12\x44\n\x08Withdraw\x12\x1c.medforge.v1.WithdrawRequest\x1a\x1a.medforge.v1.WithdrawReply\x12\x46\n\x08\x44ownload\x12\x1c.medforge.v1.DownloadRequest\x1a\x1a.medforge.v1.DownloadChunk0\x01\x62\x06proto3'
-)
+
+
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amedforge/proto/forge.proto\x12\x0bmedforge.v1\"\x11\n\x0f\x44\x65scribeRequest\"\xc7\x01\n\x06Limits\x12\x13\n\x0b\x63hunk_bytes\x18\x01 \x01(\x04\x12\x16\n\x0emanifest_bytes\x18\x02 \x01(\x04\x12\x14\n\x0c\x62ranch_bytes\x18\x03 \x01(\x04\x12\x19\n\x11\x63ontributor_bytes\x18\x04 \x01(\x04\x12\x0f\n\x07tensors\x18\x05 \x01(\x04\x12\x0c\n\x04rank\x18\x06 \x01(\x04\x12\x18\n\x10images_per_class\x18\x07 \x01(\x04\x12\x0f\n\x07\x63lasses\x18\x08 \x01(\x04\x12\x15\n\rprompt_length\x18\t \x01(\x04\"\xd2\x01\n\rDescribeReply\x12\r\n\x05\x66orge\x18\x01 \x01(\t\x12\x11\n\tbase_spec\x18\x02 \x01(\t\x12\x0c\n\x04\x62\x61se\x18\x03 \x01(\t\x12\x0e\n\x06method\x18\x04 \x01(\x0c\x12\x0c\n\x04head\x18\x05 \x01(\t\x12\x10\n\x08\x61rrivals\x18\x06 \x01(\x04\x12\x0f\n\x07\x63ommits\x18\x07 \x01(\x04\x12#\n\x06limits\x18\x08 \x01(\x0b\x32\x13.medforge.v1.Limits\x12\x10\n\x08software\x18\t \x01(\t\x12\x0b\n\x03key\x18\n \x01(\x0c\x12\x0c\n\x04time\x18\x0b \x01(\t\"%\n\x12\x46indMissingRequest\x12\x0f\n\x07\x64igests\x18\x01 \x03(\t\"/\n\x0bMissingBlob\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x10\n\x08received\x18\x02 \x01(\x04\"=\n\x10\x46indMissingReply\x12)\n\x07missing\x18\x01 \x03(\x0b\x32\x18.medforge.v1.MissingBlob\"J\n\x0bUploadChunk\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\r\n\x05total\x18\x02 \x01(\x04\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\"D\n\x0eUploadProgress\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x10\n\x08received\x18\x02 \x01(\x04\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\"4\n\rSubmitRequest\x12\x10\n\x08manifest\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"a\n\x07Receipt\x12\r\n\x05\x66orge\x18\x01 \x01(\t\x12\x0f\n\x07\x61rrival\x18\x02 \x01(\x04\x12\x0e\n\x06\x62ranch\x18\x03 \x01(\t\x12\x13\n\x0b\x61\x63\x63\x65pted_at\x18\x04 \x01(\t\x12\x11\n\tsignature\x18\x05 \x01(\x0c\"\x1f\n\rStatusRequest\x12\x0e\n\x06\x62ranch\x18\x01 \x01(\t\"\x98\x01\n\x0bStatusReply\x12\'\n\x05state\x18\x01 \x01(\x0e\x32\x18.medforge.v1.BranchState\x12%\n\x07receipt\x18\x02 \x01(\x0b\x32\x14.medforge.v1.Receipt\x12)\n\x06\x63ommit\x18\x03 \x01(\x0b\x32\x19.medforge.v1.CommitRecord\x12\x0e\n\x06reason\x18\x04 \x01(\t\"?\n\x0c\x43ommitRecord\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x03 \x01(\x0c\"\xa8\x01\n\x07\x41rrival\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0e\n\x06\x62ranch\x18\x02 \x01(\t\x12\x13\n\x0b\x63ontributor\x18\x03 \x01(\t\x12\x0c\n\x04task\x18\x04 \x01(\t\x12\x0c\n\x04size\x18\x05 \x01(\x04\x12\x13\n\x0b\x61\x63\x63\x65pted_at\x18\x06 \x01(\t\x12\'\n\x05state\x18\x07 \x01(\x0e\x32\x18.medforge.v1.BranchState\x12\x0e\n\x06reason\x18\x08 \x01(\t\"\x1b\n\nLogRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x04\"i\n\x08LogEntry\x12+\n\x06\x63ommit\x18\x01 \x01(\x0b\x32\x19.medforge.v1.CommitRecordH\x00\x12\'\n\x07\x61rrival\x18\x02 \x01(\x0b\x32\x14.medforge.v1.ArrivalH\x00\x42\x07\n\x05\x65ntry\"\x1d\n\x0cWatchRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x04\"C\n\x0fWithdrawRequest\x12\x0e\n\x06\x62ranch\x18\x01 \x01(\t\x12\r\n\x05\x65rase\x18\x02 \x01(\x08\x12\x11\n\tsignature\x18\x03 \x01(\x0c\"8\n\rWithdrawReply\x12\'\n\x05state\x18\x01 \x01(\x0e\x32\x18.medforge.v1.BranchState\"\x1d\n\x0bItemRequest\x12\x0e\n\x06\x63ommit\x18\x01 \x01(\t\"c\n\x0f\x44ownloadRequest\x12\x0e\n\x04\x62lob\x18\x01 \x01(\tH\x00\x12(\n\x04item\x18\x02 \x01(\x0b\x32\x18.medforge.v1.ItemRequestH\x00\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x42\x06\n\x04what\"Z\n\rDownloadChunk\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\r\n\x05total\x18\x03 \x01(\x04\x12\x0e\n\x06offset\x18\x04 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c*\xc6\x01\n\x0b\x42ranchState\x12\x18\n\x14\x42RANCH_STATE_UNKNOWN\x10\x00\x12\x19\n\x15\x42RANCH_STATE_RECEIVED\x10\x01\x12\x17\n\x13\x42RANCH_STATE_FOLDED\x10\x02\x12\x15\n\x11\x42RANCH_STATE_HELD\x10\x03\x12\x19\n\x15\x42RANCH_STATE_REJECTED\x10\x04\x12\x1a\n\x16\x42RANCH_STATE_WITHDRAWN\x10\x05\x12\x1b\n\x17\x42RANCH_STATE_SUPERSEDED\x10\x06\x32\xe5\x04\n\x05\x46orge\x12\x44\n\x08\x44\x65scribe\x12\x1c.medforge.v1.DescribeRequest\x1a\x1a.medforge.v1.DescribeReply\x12M\n\x0b\x46indMissing\x12\x1f.medforge.v1.FindMissingRequest\x1a\x1d.medforge.v1.FindMissingReply\x12\x43\n\x06Upload\x12\x18.medforge.v1.UploadChunk\x1a\x1b.medforge.v1.UploadProgress(\x01\x30\x01\x12:\n\x06Submit\x12\x1a.medforge.v1.SubmitRequest\x1a\x14.medforge.v1.Receipt\x12>\n\x06Status\x12\x1a.medforge.v1.StatusRequest\x1a\x18.medforge.v1.StatusReply\x12\x37\n\x03Log\x12\x17.medforge.v1.LogRequest\x1a\x15.medforge.v1.LogEntry0\x01\x12?\n\x05Watch\x12\x19.medforge.v1.WatchRequest\x1a\x19.medforge.v1.CommitRecord0\x01\x12\x44\n\x08Withdraw\x12\x1c.medforge.v1.WithdrawRequest\x1a\x1a.medforge.v1.WithdrawReply\x12\x46\n\x08\x44ownload\x12\x1c.medforge.v1.DownloadRequest\x1a\x1a.medforge.v1.DownloadChunk0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
-_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, "medforge.proto.forge_pb2", _globals)
+_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'medforge.proto.forge_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-    DESCRIPTOR._loaded_options = None
-    _globals["_BRANCHSTATE"]._serialized_start = 1870
-    _globals["_BRANCHSTATE"]._serialized_end = 2068
-    _globals["_DESCRIBEREQUEST"]._serialized_start = 43
-    _globals["_DESCRIBEREQUEST"]._serialized_end = 60
-    _globals["_LIMITS"]._serialized_start = 63
-    _globals["_LIMITS"]._serialized_end = 262
-    _globals["_DESCRIBEREPLY"]._serialized_start = 265
-    _globals["_DESCRIBEREPLY"]._serialized_end = 475
-    _globals["_FINDMISSINGREQUEST"]._serialized_start = 477
-    _globals["_FINDMISSINGREQUEST"]._serialized_end = 514
-    _globals["_MISSINGBLOB"]._serialized_start = 516
-    _globals["_MISSINGBLOB"]._serialized_end = 563
-    _globals["_FINDMISSINGREPLY"]._serialized_start = 565
-    _globals["_FINDMISSINGREPLY"]._serialized_end = 626
-    _globals["_UPLOADCHUNK"]._serialized_start = 628
-    _globals["_UPLOADCHUNK"]._serialized_end = 702
-    _globals["_UPLOADPROGRESS"]._serialized_start = 704
-    _globals["_UPLOADPROGRESS"]._serialized_end = 772
-    _globals["_SUBMITREQUEST"]._serialized_start = 774
-    _globals["_SUBMITREQUEST"]._serialized_end = 826
-    _globals["_RECEIPT"]._serialized_start = 828
-    _globals["_RECEIPT"]._serialized_end = 925
-    _globals["_STATUSREQUEST"]._serialized_start = 927
-    _globals["_STATUSREQUEST"]._serialized_end = 958
-    _globals["_STATUSREPLY"]._serialized_start = 961
-    _globals["_STATUSREPLY"]._serialized_end = 1113
-    _globals["_COMMITRECORD"]._serialized_start = 1115
-    _globals["_COMMITRECORD"]._serialized_end = 1178
-    _globals["_ARRIVAL"]._serialized_start = 1181
-    _globals["_ARRIVAL"]._serialized_end = 1349
-    _globals["_LOGREQUEST"]._serialized_start = 1351
-    _globals["_LOGREQUEST"]._serialized_end = 1378
-    _globals["_LOGENTRY"]._serialized_start = 1380
-    _globals["_LOGENTRY"]._serialized_end = 1485
-    _globals["_WATCHREQUEST"]._serialized_start = 1487
-    _globals["_WATCHREQUEST"]._serialized_end = 1516
-    _globals["_WITHDRAWREQUEST"]._serialized_start = 1518
-    _globals["_WITHDRAWREQUEST"]._serialized_end = 1585
-    _globals["_WITHDRAWREPLY"]._serialized_start = 1587
-    _globals["_WITHDRAWREPLY"]._serialized_end = 1643
-    _globals["_ITEMREQUEST"]._serialized_start = 1645
-    _globals["_ITEMREQUEST"]._serialized_end = 1674
-    _globals["_DOWNLOADREQUEST"]._serialized_start = 1676
-    _globals["_DOWNLOADREQUEST"]._serialized_end = 1775
-    _globals["_DOWNLOADCHUNK"]._serialized_start = 1777
-    _globals["_DOWNLOADCHUNK"]._serialized_end = 1867
-    _globals["_FORGE"]._serialized_start = 2071
-    _globals["_FORGE"]._serialized_end = 2684
+  DESCRIPTOR._loaded_options = None
+  _globals['_BRANCHSTATE']._serialized_start=1870
+  _globals['_BRANCHSTATE']._serialized_end=2068
+  _globals['_DESCRIBEREQUEST']._serialized_start=43
+  _globals['_DESCRIBEREQUEST']._serialized_end=60
+  _globals['_LIMITS']._serialized_start=63
+  _globals['_LIMITS']._serialized_end=262
+  _globals['_DESCRIBEREPLY']._serialized_start=265
+  _globals['_DESCRIBEREPLY']._serialized_end=475
+  _globals['_FINDMISSINGREQUEST']._serialized_start=477
+  _globals['_FINDMISSINGREQUEST']._serialized_end=514
+  _globals['_MISSINGBLOB']._serialized_start=516
+  _globals['_MISSINGBLOB']._serialized_end=563
+  _globals['_FINDMISSINGREPLY']._serialized_start=565
+  _globals['_FINDMISSINGREPLY']._serialized_end=626
+  _globals['_UPLOADCHUNK']._serialized_start=628
+  _globals['_UPLOADCHUNK']._serialized_end=702
+  _globals['_UPLOADPROGRESS']._serialized_start=704
+  _globals['_UPLOADPROGRESS']._serialized_end=772
+  _globals['_SUBMITREQUEST']._serialized_start=774
+  _globals['_SUBMITREQUEST']._serialized_end=826
+  _globals['_RECEIPT']._serialized_start=828
+  _globals['_RECEIPT']._serialized_end=925
+  _globals['_STATUSREQUEST']._serialized_start=927
+  _globals['_STATUSREQUEST']._serialized_end=958
+  _globals['_STATUSREPLY']._serialized_start=961
+  _globals['_STATUSREPLY']._serialized_end=1113
+  _globals['_COMMITRECORD']._serialized_start=1115
+  _globals['_COMMITRECORD']._serialized_end=1178
+  _globals['_ARRIVAL']._serialized_start=1181
+  _globals['_ARRIVAL']._serialized_end=1349
+  _globals['_LOGREQUEST']._serialized_start=1351
+  _globals['_LOGREQUEST']._serialized_end=1378
+  _globals['_LOGENTRY']._serialized_start=1380
+  _globals['_LOGENTRY']._serialized_end=1485
+  _globals['_WATCHREQUEST']._serialized_start=1487
+  _globals['_WATCHREQUEST']._serialized_end=1516
+  _globals['_WITHDRAWREQUEST']._serialized_start=1518
+  _globals['_WITHDRAWREQUEST']._serialized_end=1585
+  _globals['_WITHDRAWREPLY']._serialized_start=1587
+  _globals['_WITHDRAWREPLY']._serialized_end=1643
+  _globals['_ITEMREQUEST']._serialized_start=1645
+  _globals['_ITEMREQUEST']._serialized_end=1674
+  _globals['_DOWNLOADREQUEST']._serialized_start=1676
+  _globals['_DOWNLOADREQUEST']._serialized_end=1775
+  _globals['_DOWNLOADCHUNK']._serialized_start=1777
+  _globals['_DOWNLOADCHUNK']._serialized_end=1867
+  _globals['_FORGE']._serialized_start=2071
+  _globals['_FORGE']._serialized_end=2684
 # @@protoc_insertion_point(module_scope)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from medforge.seeds import derive, generator
 SETTINGS = PluginSettings(rank=2, alpha=4, dropout=0)
 
 
+@cache
 def patterns(
     base: BaseModule, task: str, ipc: int = 8, seed: int = 0, classes: int = 2, known: bool = False
 ) -> DistilledDataset:
@@ -62,6 +64,7 @@ def branch_of(
     )
 
 
+@cache
 def honest(base: BaseModule, task: str, contributor: str = "centre", seed: int = 0, known: bool = False) -> Branch:
     dataset = patterns(base, task, seed=seed, known=known)
     return branch_of(base, trained_on(base, dataset, seed=seed), dataset, task, contributor)

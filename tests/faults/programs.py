@@ -1,10 +1,12 @@
 """`medforge` commands as processes that can be killed at named points, forked from one that has imported everything."""
 
+import contextlib
 import multiprocessing
 import os
 import re
 import signal
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,13 +15,16 @@ from medforge.cli import main
 from medforge.faults import VARIABLE
 
 # Importing takes 5 to 7 seconds, a fork some milliseconds; nothing of torch or gRPC runs before the fork.
-_IMPORTED = ("medforge.aggregator.server", "medforge.aggregator.cli", "medforge.client.cli", "medforge.client.send")
+_IMPORTED = ("medforge.aggregator.cli", "medforge.aggregator.server", "medforge.client.cli", "medforge.client.send",
+             "medforge.client.work")  # fmt: skip
 _SAID = re.compile(r"^medforge: fault: (\w+) at '([^']+)', time \d+$", re.MULTILINE)
 START_SECONDS = 120.0
 TICK = 0.02
 
 _processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(["medforge.faults", *_IMPORTED, "medforge.base", "medforge.client.work"])
+_processes.set_forkserver_preload(list(_IMPORTED))
+# multiprocessing looks after all children whenever one is started, and may do so from one thread at a time only
+_guard = threading.Lock()
 
 
 def _run(arguments: Sequence[str], log: str, fault: str | None) -> None:
@@ -44,12 +49,15 @@ class Program:
         self.fault = fault
         self._log_start = log.stat().st_size if log.exists() else 0
         command = [str(argument) for argument in arguments]
-        self.process = _processes.Process(target=_run, args=(command, str(log), fault), daemon=True)
-        self.process.start()
+        self._process = _processes.Process(target=_run, args=(command, str(log), fault), daemon=True)
+        with _guard:
+            self._process.start()
 
     @property
     def alive(self) -> bool:
-        return self.process.is_alive()
+        """Say whether it runs (or is frozen)."""
+        with _guard:
+            return self._process.is_alive()
 
     def said(self) -> str:
         """What this process has written so far."""
@@ -64,14 +72,19 @@ class Program:
         return _SAID.findall(self.said())
 
     def signal(self, number: signal.Signals) -> None:
-        if self.process.pid is not None and self.alive:
-            os.kill(self.process.pid, number)
+        """Send a signal; one that has ended is left alone."""
+        if self._process.pid is not None and self.alive:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, number)
 
     def wait(self, seconds: float = 60.0) -> int:
         """Wait until it has ended, and give its exit code (negative: the signal that ended it)."""
-        self.process.join(seconds)
-        assert self.process.exitcode is not None, f"the process does not end:\n{self.said()}"
-        return self.process.exitcode
+        end = time.monotonic() + seconds
+        while self.alive:
+            assert time.monotonic() < end, f"the process does not end:\n{self.said()}"
+            time.sleep(TICK)
+        assert self._process.exitcode is not None
+        return self._process.exitcode
 
     def kill(self) -> None:
         """End it as a power cut would: at once, without a last word."""
@@ -81,9 +94,11 @@ class Program:
     def wait_for_fault(self, seconds: float = 60.0) -> None:
         """Wait until the fault it was started with has happened; a process that was to be killed must have been."""
         end = time.monotonic() + seconds
+        alive = True
         while not self.faults():
-            assert self.alive or self.faults(), f"it ended without reaching {self.fault}:\n{self.said()}"
+            assert alive, f"it ended without reaching {self.fault}:\n{self.said()}"
             assert time.monotonic() < end, f"{self.fault} was not reached:\n{self.said()}"
+            alive = self.alive
             time.sleep(TICK)
         if self.faults()[0][0] == "kill":
             assert self.wait() == -signal.SIGKILL
@@ -114,18 +129,18 @@ class Server:
     def up(self, fault: str | None = None) -> Program:
         """Start it and wait until it serves."""
         program = self.start(fault)
-        end = time.monotonic() + START_SECONDS
-        while not self.ready:
-            assert program.alive, program.said()
-            assert time.monotonic() < end, "the server did not start"
-            time.sleep(TICK)
+        assert self.wait_ready(), program.said()
         return program
 
-    @property
-    def ready(self) -> bool:
-        """Say whether it serves; from then on `at` is its address."""
-        if not self._ready.exists():
-            return False
+    def wait_ready(self) -> bool:
+        """Wait until it serves, and from then on `at` is its address; False where it ends before that."""
+        assert self.program is not None
+        end = time.monotonic() + START_SECONDS
+        while not self._ready.exists():
+            if not self.program.alive:
+                return False
+            assert time.monotonic() < end, "the server did not start"
+            time.sleep(TICK)
         self.at = self._ready.read_text()
         return True
 

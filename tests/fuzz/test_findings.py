@@ -116,12 +116,14 @@ def test_factors_are_floats_that_come_once() -> None:
 @pytest.mark.parametrize(
     ("fields", "spelling", "sentence"),
     [
-        ({"validation": {"acc": "@"}}, "NaN", "manifest's validation.acc is wrong"),
-        ({"validation": {"acc": "@"}}, "1e999", "manifest's validation.acc is wrong"),
+        ({"validation": {"acc": "@"}}, "NaN", "not JSON compliant"),
+        ({"validation": {"acc": "@"}}, "1e999", "not JSON compliant"),
         ({"seed": "@"}, "9" * 4000, "manifest's seed is wrong"),
         ({"training_images": "@"}, "9" * 400, "manifest's training_images is wrong"),
         ({"base_spec": "@"}, '"\\u001b[2J"', "manifest's base_spec is wrong"),
         ({"\x1b[2J" * 1000: "@"}, "1", "is wrong: Extra inputs are not permitted; commit the branch again"),
+        # reporting every wrong value took half a gigabyte for a megabyte
+        ({"prompts": "@"}, f"[{'0,' * 400_000}0]", "holds more values than a branch has"),
         ({"software": "@"}, "{" + ",".join(f'"{n}":"1"' for n in range(1000)) + "}", "manifest's software is wrong"),
     ],
 )

@@ -1,0 +1,170 @@
+"""Pushing with a kit: what is signed, whose receipt counts, and that nothing is lost before it does."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from medforge.aggregator.authority import Authority
+from medforge.aggregator.forge import Forge
+from medforge.aggregator.invite import invite
+from medforge.base_module import BaseModule
+from medforge.client.cli import register
+from medforge.client.push import Patience, push
+from medforge.client.recipes import recipe_for
+from medforge.client.workspace import Workspace, make_settings
+from medforge.errors import InvalidInput
+from medforge.proto import forge_pb2 as pb
+from medforge.proto.errors import NotAllowed
+from medforge.proto.kit import Kit
+from medforge.proto.receipt import Receipt
+from medforge.proto.signing import new_key
+from tests.aggregator.serving import serving, wait_until_folded
+from tests.kits import FORGE, make_kit
+from tests.making import make_branch
+from tests.proto.test_remote_tls import Service, listening
+
+IMPATIENT = Patience(minutes=0.05, silence=20, first_pause=0.05, longest_pause=0.2)
+
+
+@pytest.fixture
+def served(tmp_path: Path, tiny_base: BaseModule) -> Iterator[tuple[Forge, str]]:
+    with serving(tmp_path / "forge", tiny_base, tls=True) as both:
+        yield both
+
+
+@pytest.fixture
+def kit(served: tuple[Forge, str], tmp_path: Path) -> Kit:
+    return invite(served[0], "Centre A", served[1], tmp_path / "kit")
+
+
+def run(*arguments: object) -> str:
+    app = typer.Typer()
+    register(app)
+    result = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def files(directory: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+def test_the_forge_keeps_the_signature_and_the_centre_the_verified_receipt(
+    served: tuple[Forge, str], kit: Kit, tmp_path: Path, tiny_base: BaseModule
+) -> None:
+    forge, at = served
+    branch = make_branch(tiny_base, contributor="Centre A")
+    branch.save(tmp_path / "branch")
+    before = files(tmp_path / "branch")
+    receipt = push(tmp_path / "branch", at, tmp_path / "receipt.json", kit=kit, patience=IMPATIENT)
+    assert Receipt.load(tmp_path / "receipt.json") == receipt
+    assert receipt.key == kit.card.key
+    assert files(tmp_path / "branch") == before
+    arrival = forge.ledger.arrival(1)
+    assert arrival is not None
+    assert arrival.signature == kit.sign_submit(branch.digest)
+
+
+def test_a_branch_of_another_name_does_not_leave_the_house(
+    served: tuple[Forge, str], kit: Kit, tmp_path: Path, tiny_base: BaseModule
+) -> None:
+    make_branch(tiny_base, contributor="Centre B").save(tmp_path / "branch")
+    with pytest.raises(InvalidInput, match="the branch is Centre B's, but the kit .* is Centre A's; use the kit of"):
+        push(tmp_path / "branch", served[1], tmp_path / "r", kit=kit, patience=IMPATIENT)
+    assert list((tmp_path / "forge" / "blobs").rglob("*.*")) == []
+
+
+def test_a_receipt_by_another_key_is_none(tmp_path: Path, tiny_base: BaseModule) -> None:
+    """Whatever sits at the address has the forge's certificate, but not the key that the kit names."""
+    branch = make_branch(tiny_base, contributor="Centre A")
+    branch.save(tmp_path / "branch")
+    before = files(tmp_path / "branch")
+    authority = Authority.of(tmp_path / "authority", FORGE)
+
+    class Impostor(Service):
+        def Describe(self, request: object, context: object) -> pb.DescribeReply:  # noqa: N802
+            return pb.DescribeReply(forge=FORGE, key=b"k" * 32, base=tiny_base.fingerprint)
+
+        def FindMissing(self, request: object, context: object) -> pb.FindMissingReply:  # noqa: N802
+            return pb.FindMissingReply()
+
+    kit = make_kit(authority, tmp_path / "kit", forge_key=new_key())
+    with (
+        listening(authority, service=Impostor()) as at,
+        pytest.raises(NotAllowed, match="is not signed by the forge's key .*; keep the branch"),
+    ):
+        push(tmp_path / "branch", at, tmp_path / "receipt.json", kit=kit, patience=IMPATIENT)
+    assert not (tmp_path / "receipt.json").exists()
+    assert files(tmp_path / "branch") == before
+
+
+def test_a_refusal_is_not_tried_again(
+    served: tuple[Forge, str], kit: Kit, tmp_path: Path, tiny_base: BaseModule
+) -> None:
+    served[0].ledger.revoke("Centre A")
+    make_branch(tiny_base, contributor="Centre A").save(tmp_path / "branch")
+    waits: list[str] = []
+    with pytest.raises(NotAllowed, match="was revoked on"):
+        push(tmp_path / "branch", served[1], tmp_path / "r", kit=kit, patience=IMPATIENT, on_wait=waits.append)
+    assert waits == []
+
+
+class TestCommands:
+    @pytest.fixture
+    def workspace(self, tmp_path: Path, tiny_base: BaseModule, tiny_spec: str) -> Workspace:
+        place = Workspace(tmp_path / "work")
+        recipe = recipe_for("tiny").model_dump(mode="json")
+        place.create(
+            make_settings({"source": "folder:x", "contributor": "Centre A", "recipe": recipe, "base": tiny_spec})
+        )
+        make_branch(tiny_base, contributor="Centre A").save(place.branch)
+        return place
+
+    def test_status_says_what_the_forge_made_of_it(
+        self, served: tuple[Forge, str], kit: Kit, workspace: Workspace
+    ) -> None:
+        forge, at = served
+        asked = ("status", "--workspace", workspace.path, "--kit", kit.directory)
+        assert json.loads(run(*asked, "--json"))["forge"] == {
+            "state": "unknown", "reason": None, "arrival": None, "commit": None,
+        }  # fmt: skip
+        push(workspace.branch, at, workspace.receipt_file, kit=kit, patience=IMPATIENT)
+        wait_until_folded(forge, 1)
+        head = forge.ledger.head()
+        assert head is not None
+        assert json.loads(run(*asked, "--json"))["forge"] == {
+            "state": "folded", "reason": None, "arrival": 1, "commit": head.digest,
+        }  # fmt: skip
+        assert "at the forge folded" in run(*asked)
+        assert "at the forge" not in run("status", "--workspace", workspace.path)
+
+    def test_the_kits_name_is_the_contributor(self, kit: Kit, workspace: Workspace, tmp_path: Path) -> None:
+        with pytest.raises(InvalidInput, match="The kit says contributor 'Centre A', not 'Centre B'; leave --contrib"):
+            run("contribute", "--workspace", workspace.path, "--kit", kit.directory, "--contributor", "Centre B")
+        other = Workspace(tmp_path / "other")
+        other.create(workspace.settings.model_copy(update={"contributor": "Centre B"}))
+        with pytest.raises(InvalidInput, match="was begun with contributor 'Centre B', not 'Centre A'"):
+            run("contribute", "--workspace", other.path, "--kit", kit.directory)
+
+    def test_another_base_module_is_told_before_any_training(
+        self, kit: Kit, workspace: Workspace, tmp_path: Path
+    ) -> None:
+        card = kit.card.model_copy(update={"base": "d" * 64})
+        moved = Kit(tmp_path / "moved", card, kit.ca, kit.certificate, kit.certificate_key, kit.signing_key)
+        moved.save()
+        with pytest.raises(
+            InvalidInput, match="but the kit's forge stands on dddddddddddd .*; begin another workspace"
+        ):
+            run("contribute", "--workspace", workspace.path, "--kit", moved.directory)
+        assert not workspace.training.exists()
+
+    @pytest.mark.parametrize(
+        "arguments", [["contribute"], ["contribute", "--no-push", "--at", "127.0.0.1:1"], ["push"]]
+    )
+    def test_where_to_must_be_said(self, workspace: Workspace, arguments: list[str]) -> None:
+        with pytest.raises(InvalidInput, match=r"[Ss]ay wh(ere to push|ich forge).* --kit DIR"):
+            run(*arguments, "--workspace", workspace.path)
