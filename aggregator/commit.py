@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
 from medforge.aggregator.merge import MethodSettings
 from medforge.errors import CorruptFile
@@ -17,8 +17,8 @@ class TaskScore(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    loss: float
-    acc: float
+    loss: FiniteFloat
+    acc: FiniteFloat
 
 
 class Commit(BaseModel):
@@ -43,7 +43,7 @@ class Commit(BaseModel):
     task: str
     branch: str
     method: MethodSettings
-    coefficients: dict[str, float]
+    coefficients: dict[str, FiniteFloat]
     metrics: dict[str, TaskScore]
     seed: int
     software: dict[str, str]
@@ -68,9 +68,14 @@ class Commit(BaseModel):
         if sha256_bytes(content) != digest:
             raise CorruptFile(f"commit {digest[:12]} does not have the digest it is known by; restore it from a backup")
         try:
-            return cls.model_validate_json(content)
+            commit = cls.model_validate_json(content)
         except ValidationError as error:
             raise CorruptFile(
                 f"commit {digest[:12]} cannot be read by this version of medforge "
                 f"({error.error_count()} fields differ); use the version that wrote it"
             ) from error
+        if commit.content != content:
+            raise CorruptFile(
+                f"commit {digest[:12]} is not in its canonical spelling; read it again, or restore it from a backup"
+            )
+        return commit

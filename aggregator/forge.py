@@ -251,6 +251,15 @@ class Forge:
                 f"wish; check out a later commit"
             )
 
+    def readable_by(self, contributor: str) -> set[str]:
+        """Give the digests of the blobs that a contributor may read: of the forge items, and of their own branches."""
+        own = [a for a in self.ledger.arrivals() if a.contributor == contributor and not a.erased]
+        digests = {digest for _, commit in self.ledger.commits() for digest in commit.item_files.values()}
+        for arrival in own:
+            digests.add(arrival.branch)
+            digests.update(entry.digest for entry in self.manifest(arrival.number).files.values())
+        return digests
+
     def find_commit(self, digest: str | None) -> Commit:
         """Find a commit by its digest, or the head where none is given; raise MissingBlob if there is none."""
         commit = self.ledger.commit(digest) if digest else self.ledger.head()

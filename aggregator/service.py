@@ -13,7 +13,7 @@ from medforge import __version__
 from medforge.aggregator.answers import stream, unary
 from medforge.aggregator.bell import Bell
 from medforge.aggregator.blobs import check_digest
-from medforge.aggregator.callers import authorise_submit, authorise_withdraw, caller_of
+from medforge.aggregator.callers import Caller, authorise_submit, authorise_withdraw, caller_of
 from medforge.aggregator.forge import Forge
 from medforge.aggregator.tables import State
 from medforge.base_module import BaseModule
@@ -24,12 +24,13 @@ from medforge.files import canonical_json
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.certificates import now, spell_time
 from medforge.proto.codec import commit_to_message, receipt_to_message
-from medforge.proto.errors import MissingBlob, OverLimit, UploadConflict
+from medforge.proto.errors import MissingBlob, NotAllowed, OverLimit, UploadConflict
 from medforge.proto.signing import public_bytes
 
 _DIGESTS_AT_ONCE = 1000
 _COMMITS_AT_ONCE = 100
 _SECONDS_BETWEEN_LOOKS = 1.0
+_LARGEST_NUMBER = (1 << 63) - 1  # that a database compares with
 _STATES = {state: pb.BranchState.Value(f"BRANCH_STATE_{state.name}") for state in State}
 
 
@@ -213,7 +214,8 @@ class ForgeService:
         """Send a blob, or the files of a commit's forge item."""
         with self._stream_slot():
             if request.WhichOneof("what") == "blob":
-                yield from self._send("", check_digest(request.blob), request.offset)
+                self._check_may_read(caller_of(context, self._forge.ledger), check_digest(request.blob))
+                yield from self._send("", request.blob, request.offset)
                 return
             if request.WhichOneof("what") is None or request.offset:
                 raise InvalidInput("ask for a blob (with an offset where needed) or for a forge item (without one)")
@@ -222,7 +224,16 @@ class ForgeService:
             for path, digest in sorted(commit.item_files.items()):
                 yield from self._send(path, digest, 0)
 
+    def _check_may_read(self, caller: Caller, digest: str) -> None:
+        """Raise NotAllowed where a blob belongs to other contributors' branches alone: what is merged is for all."""
+        if caller.name is not None and digest not in self._forge.readable_by(caller.name):
+            raise NotAllowed(
+                f"blob {digest[:12]} belongs to no forge item and to no branch of {caller.name}; "
+                f"ask for the forge item of a commit"
+            )
+
     def _commits(self, after: int) -> Iterator[pb.CommitRecord]:
+        after = min(after, _LARGEST_NUMBER)
         while page := self._forge.ledger.commits(after, _COMMITS_AT_ONCE):
             for after, commit in page:
                 yield commit_to_message(after, commit.content)

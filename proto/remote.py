@@ -17,6 +17,7 @@ from medforge.proto import forge_pb2 as pb
 from medforge.proto.address import is_loopback, split_address
 from medforge.proto.certificates import now, server_name
 from medforge.proto.codec import commit_from_message, receipt_from_message
+from medforge.proto.errors import ForgeFault, OverLimit
 from medforge.proto.forge_pb2_grpc import ForgeStub
 from medforge.proto.handshake import diagnose
 from medforge.proto.kit import Kit
@@ -31,6 +32,7 @@ _OPTIONS = (
     ("grpc.max_receive_message_length", 16 << 20),
 )
 _CHECKING_SECONDS = 600.0
+_LARGEST_ANSWER = 4 << 30
 
 
 class RemoteForge:
@@ -87,12 +89,17 @@ class RemoteForge:
     def missing(self, digests: Iterable[str]) -> dict[str, int]:
         """Ask which blobs the forge lacks; gives how many bytes of each it has received."""
         with self._errors():
-            reply = self._stub.FindMissing(pb.FindMissingRequest(digests=list(digests)), timeout=self._silence)
-            return {blob.digest: blob.received for blob in reply.missing}
+            asked = list(digests)
+            reply = self._stub.FindMissing(pb.FindMissingRequest(digests=asked), timeout=self._silence)
+            return {blob.digest: blob.received for blob in reply.missing if blob.digest in asked}
 
     def upload(self, digest: str, path: Path, offset: int, chunk: int) -> Iterator[int]:
         """Send a file from a byte offset on, in chunks; yields the size the forge has received, after each chunk."""
         total = path.stat().st_size
+        if offset > total:
+            raise ForgeFault(
+                f"the forge at {self.at} says that it has {offset} of {total} bytes; tell whoever runs the forge"
+            )
         call = self._stub.Upload(_chunks(digest, path, total, offset, chunk))
         for progress in self._watched(call):
             yield progress.received
@@ -153,10 +160,16 @@ class RemoteForge:
         """Yield a stream's messages; end it with ForgeUnavailable once it has been silent for too long."""
         fell_silent = threading.Event()
         timer = self._timer(call, fell_silent)
+        size = 0
         try:
             with self._errors():
                 for message in call:
                     timer.cancel()
+                    size += message.ByteSize()
+                    if size > _LARGEST_ANSWER:
+                        raise OverLimit(
+                            f"the forge at {self.at} does not stop sending; do not trust what answers there"
+                        )
                     yield message
                     timer = self._timer(call, fell_silent)
         except ForgeUnavailable as error:

@@ -75,7 +75,7 @@ def test_a_branch_of_another_name_does_not_leave_the_house(
     make_branch(tiny_base, contributor="Centre B").save(tmp_path / "branch")
     with pytest.raises(InvalidInput, match="the branch is Centre B's, but the kit .* is Centre A's; use the kit of"):
         push(tmp_path / "branch", served[1], tmp_path / "r", kit=kit, patience=IMPATIENT)
-    assert list((tmp_path / "forge" / "blobs").rglob("*.*")) == []
+    assert files(tmp_path / "forge" / "blobs") == {}
 
 
 def test_a_receipt_by_another_key_is_none(tmp_path: Path, tiny_base: BaseModule) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from medforge.aggregator.forge import Forge
+from medforge.aggregator.fsck import check_forge
 from medforge.aggregator.main_branch import MainBranch
 from medforge.aggregator.merge import MethodSettings
 from medforge.aggregator.view import check_chain
@@ -13,6 +14,8 @@ from medforge.branch import Branch
 from medforge.files import sha256_file
 from medforge.proto.receipt import Receipt
 from medforge.proto.remote import RemoteForge
+from medforge.proto.signing import public_bytes
+from tests.aggregator.forges import UNEXAMINED
 
 # The published sequential search: what each arrival gets depends on all before it, so no order and no loss goes unseen.
 SETTINGS = MethodSettings.of(method="mixture", level="output", coefficients="sequential", budget=12)
@@ -20,12 +23,12 @@ SETTINGS = MethodSettings.of(method="mixture", level="output", coefficients="seq
 
 def establish(directory: Path, base: BaseModule) -> None:
     """Make an empty forge with small searches, for a server to open."""
-    Forge.establish(directory, base, SETTINGS).close()
+    Forge.establish(directory, base, SETTINGS, policy=UNEXAMINED).close()
 
 
 def undisturbed(directory: Path, base: BaseModule, arriving: Sequence[Branch]) -> list[str]:
     """Fold branches in this order in a forge of their own, and give its commits."""
-    main = MainBranch(Forge.establish(directory, base, SETTINGS), base)
+    main = MainBranch(Forge.establish(directory, base, SETTINGS, policy=UNEXAMINED), base)
     for branch in arriving:
         main.fold(main.forge.admit(branch, base).number)
     main.forge.close()
@@ -47,30 +50,35 @@ def check_kept(directory: Path, receipts: Iterable[Receipt]) -> Forge:
     Gives the forge, open for reading.
     """
     forge = Forge.open(directory)
-    arrivals = forge.ledger.arrivals()
-    assert [arrival.number for arrival in arrivals] == list(range(1, len(arrivals) + 1))
-    assert len({arrival.branch for arrival in arrivals}) == len(arrivals)
-    known = {arrival.number: (arrival.branch, arrival.accepted_at) for arrival in arrivals}
+    known = {arrival.number: arrival for arrival in forge.ledger.arrivals()}
+    assert list(known) == list(range(1, len(known) + 1))
+    assert len({arrival.branch for arrival in known.values()}) == len(known)
     for receipt in receipts:
-        assert receipt.forge == forge.settings.forge
-        assert known[receipt.arrival] == (receipt.branch, receipt.accepted_at)
+        receipt.verify()
+        assert receipt.key == public_bytes(forge.key).hex()
+        arrival = known[receipt.arrival]
+        assert (receipt.forge, receipt.branch) == (forge.settings.forge, arrival.branch)
+        assert receipt.accepted_at == arrival.accepted_at
+        assert forge.load_branch(receipt.arrival).digest == receipt.branch
     commits = [commit for _, commit in forge.ledger.commits()]
     check_chain(commits)
-    folded = [commit.arrival for commit in commits]
-    assert folded == sorted(set(folded))
-    assert all(commit.branch == known[commit.arrival][0] for commit in commits)
+    folded = [commit.arrival for commit in commits if commit.kind == "fold"]
+    assert len(set(folded)) == len(folded)
+    assert all(commit.branch == known[commit.arrival].branch for commit in commits)
+    assert all(len(set(commit.members)) == len(commit.members) for commit in commits)
     for blob in (directory / "blobs").glob("??/*"):
         assert sha256_file(blob) == blob.name
-    for arrival in arrivals:
-        forge.load_branch(arrival.number)
-    for commit in commits:
-        assert forge.load_item(commit).digest == commit.item
+    if commits:
+        assert forge.load_item(commits[-1]).digest == commits[-1].item
+    # what the maintainer's own command says: chains, journal, references, signatures
+    problems = [problem for check in check_forge(forge) for problem in check.problems]
+    assert all("is to enter the main branch" in problem for problem in problems), problems
     return forge
 
 
 def check_all_folded(directory: Path, receipts: Iterable[Receipt], chain: Sequence[str]) -> None:
     """Check that every arrival is in the main branch, and that its commits are those of the undisturbed forge."""
     forge = check_kept(directory, receipts)
-    assert forge.ledger.waiting() == []
+    assert forge.ledger.outside() == []
     assert [commit.digest for _, commit in forge.ledger.commits()] == list(chain)
     forge.close()

@@ -13,6 +13,12 @@ from tests.faults.checks import establish, undisturbed
 from tests.faults.programs import Server
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--faults", type=int, default=6, help="random faults of the soak (tests/faults/test_soak.py)")
+    parser.addoption("--faults-seed", type=int, default=0, help="seed of the soak")
+    parser.addoption("--faults-report", metavar="FILE", help="where the soak writes its figures, as JSON")
+
+
 @pytest.fixture(scope="session")
 def three(tiny_base: BaseModule) -> list[Branch]:
     """Three branches of several chunks each."""

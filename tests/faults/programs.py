@@ -59,6 +59,11 @@ class Program:
         with _guard:
             return self._process.is_alive()
 
+    @property
+    def exit_code(self) -> int | None:
+        """Give the exit code (negative: the signal that ended it), None while it runs."""
+        return None if self.alive else self._process.exitcode
+
     def said(self) -> str:
         """What this process has written so far."""
         if not self.log.exists():
@@ -78,13 +83,12 @@ class Program:
                 os.kill(self._process.pid, number)
 
     def wait(self, seconds: float = 60.0) -> int:
-        """Wait until it has ended, and give its exit code (negative: the signal that ended it)."""
+        """Wait until it has ended, and give its exit code."""
         end = time.monotonic() + seconds
-        while self.alive:
+        while (code := self.exit_code) is None:
             assert time.monotonic() < end, f"the process does not end:\n{self.said()}"
             time.sleep(TICK)
-        assert self._process.exitcode is not None
-        return self._process.exitcode
+        return code
 
     def kill(self) -> None:
         """End it as a power cut would: at once, without a last word."""

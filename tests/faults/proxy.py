@@ -77,6 +77,11 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
 
+    def drain(self) -> list[Trouble]:
+        """Take what has happened, so that it is counted once."""
+        taken, self.happened = self.happened, []
+        return taken
+
     async def _end(self) -> None:
         running = asyncio.all_tasks() - {asyncio.current_task()}
         for task in running:

@@ -4,30 +4,20 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from medforge.client.recipes import recipe_for
-from medforge.client.workspace import Settings, Workspace
+from medforge.branch import Branch
+from medforge.client.workspace import Workspace
 from medforge.faults import VARIABLE
-from medforge.files import write_files
 from medforge.proto.receipt import Receipt
 from tests.aggregator.serving import Served
 from tests.client.tasks import write_folder
 from tests.client.test_cli import options
 from tests.faults.checks import check_all_folded, check_kept, wait_folded
 from tests.faults.programs import Program, Server
-
-
-def workspace(directory: Path, branch: Path, spec: str) -> Workspace:
-    """A workspace whose work is done but for the push."""
-    made = Workspace(directory)
-    recipe = recipe_for("medforge-tiny").model_dump(mode="json")
-    made.create(Settings(source="folder:nowhere", contributor="centre", base=spec, recipe=recipe))
-    write_files(made.branch, {str(f.relative_to(branch)): f.read_bytes() for f in branch.rglob("*") if f.is_file()})
-    return made
+from tests.faults.sites import workspace
 
 
 KILLS = ("during push:1", "during push:3", "before submit", "before receipt", "before a file:1")
@@ -35,12 +25,12 @@ KILLS = ("during push:1", "during push:3", "before submit", "before receipt", "b
 
 @pytest.mark.parametrize("fault", KILLS)
 def test_a_push_killed_there_goes_on_when_typed_again(
-    tmp_path: Path, server: Server, folders: Sequence[Path], chain: list[str], tiny_spec: str, fault: str
+    tmp_path: Path, server: Server, three: list[Branch], chain: list[str], tiny_spec: str, fault: str
 ) -> None:
     server.up()
     receipts = []
-    for number, folder in enumerate(folders, start=1):
-        place = workspace(tmp_path / str(number), folder, tiny_spec)
+    for number, branch in enumerate(three, start=1):
+        place = workspace(tmp_path / str(number), branch, tiny_spec)
         command = ["push", "--workspace", place.path, "--at", server.at, "--json"]
         killed = Program(command, tmp_path / "push.log", fault)
         killed.wait_for_fault()
@@ -58,14 +48,10 @@ def test_a_push_killed_there_goes_on_when_typed_again(
 
 
 def test_both_real_commands_are_killed_and_typed_again(
-    tmp_path: Path,
-    server: Server,
-    folders: Sequence[Path],
-    tiny_spec: str,
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, server: Server, three: list[Branch], tiny_spec: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a forked process: what a person types, the interpreter and all its imports included."""
-    place = workspace(tmp_path / "centre", folders[0], tiny_spec)
+    place = workspace(tmp_path / "centre", three[0], tiny_spec)
     monkeypatch.setenv(VARIABLE, "between ledger and receipt")
     real = Served(server.directory, tiny_spec)
     server.at = real.wait_ready()

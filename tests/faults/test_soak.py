@@ -1,0 +1,27 @@
+"""Many random faults at once; `pytest tests/faults/test_soak.py --faults 200 --faults-seed 0` makes it a long soak."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from medforge.base_module import BaseModule
+from tests.faults.soak import SHARES, Soak
+
+FEW = 6
+
+
+@pytest.mark.timeout(4 * 3600)
+def test_random_faults_lose_nothing_double_nothing_and_change_nothing(
+    tmp_path: Path, tiny_base: BaseModule, tiny_spec: str, request: pytest.FixtureRequest
+) -> None:
+    faults = request.config.getoption("--faults", FEW)
+    soak = Soak(tmp_path, tiny_base, tiny_spec, faults, request.config.getoption("--faults-seed", 0))
+    summary = soak.run()
+    assert summary.faults >= faults
+    assert {kind.partition(":")[0] for kind in summary.by_kind} == set(SHARES)
+    said = json.dumps(summary.plain(), indent=2)
+    print(said)
+    report = request.config.getoption("--faults-report", None)
+    if report is not None:
+        Path(report).write_text(said + "\n")
