@@ -110,14 +110,14 @@ def read_header(path: Path, what: str) -> dict[str, tuple[str, tuple[int, ...]]]
     try:
         entries = parse_json(text, LONGEST_HEADER)
         entries.pop("__metadata__", None)
-        layout = {name: (str(entry["dtype"]), tuple(map(int, entry["shape"]))) for name, entry in entries.items()}
-        spans = sorted(tuple(map(int, entry["data_offsets"])) for entry in entries.values())
+        layout = {name: (str(entry["dtype"]), _sizes(entry["shape"])) for name, entry in entries.items()}
+        spans = {name: _span(entry["data_offsets"]) for name, entry in entries.items()}
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise CorruptFile(f"{what} has no safetensors header ({error}); commit the branch again") from error
-    ends = [0, *(end for _, end in spans)]
-    if [begin for begin, _ in spans] != ends[:-1] or 8 + length + ends[-1] != path.stat().st_size:
+    ends = [0, *(end for _, end in sorted(spans.values()))]
+    if [begin for begin, _ in sorted(spans.values())] != ends[:-1] or 8 + length + ends[-1] != path.stat().st_size:
         raise CorruptFile(f"{what} does not have the bytes that its header says; commit the branch again")
-    for name, (begin, end) in ((n, entries[n]["data_offsets"]) for n in entries):
+    for name, (begin, end) in spans.items():
         dtype, shape = layout[name]
         if end - begin != prod(shape) * _BYTES.get(dtype, 0):
             raise CorruptFile(
@@ -125,6 +125,17 @@ def read_header(path: Path, what: str) -> dict[str, tuple[str, tuple[int, ...]]]
                 f"commit the branch again"
             )
     return layout
+
+
+def _sizes(value: object) -> tuple[int, ...]:
+    if not isinstance(value, list) or not all(type(size) is int and size >= 0 for size in value):
+        raise ValueError("a shape or an offset is no list of whole numbers")
+    return tuple(value)
+
+
+def _span(value: object) -> tuple[int, int]:
+    begin, end = _sizes(value)
+    return begin, end
 
 
 def _plugin_layout(manifest: Manifest, base: BaseModule) -> Layout:

@@ -28,6 +28,7 @@ def invite(
     and signing key count no longer. Raises InvalidInput for a name, an address or a directory that cannot be used.
     """
     _check(contributor, address, out)
+    _check_unlike(contributor, [one.name for one in forge.ledger.contributors()])
     signing_key = new_key()
     authority = Authority.of(forge.directory, forge.settings.forge)
     ends = ends or now() + timedelta(days=days)
@@ -66,3 +67,14 @@ def _check(contributor: str, address: str, out: Path) -> None:
         raise InvalidInput(f"contributors cannot call {address}; give the address that they reach the forge under")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InvalidInput(f"{out} is not an empty directory; give a new one with --out")
+
+
+def _check_unlike(contributor: str, others: list[str]) -> None:
+    """Names are compared letter by letter, but by people they are read."""
+    read = [other for other in others if other != contributor and _as_read(other) == _as_read(contributor)]
+    if read:
+        raise InvalidInput(f"{contributor!r} is too like {read[0]!r}, who was invited before; choose another name")
+
+
+def _as_read(name: str) -> str:
+    return re.sub(r"[ ._-]+", " ", name).strip().casefold()

@@ -38,8 +38,9 @@ class Limits(_Frozen):
 
     In bytes: one chunk of an upload, one manifest, all files of one branch, all branches of one contributor that the
     forge keeps. Of one branch: tensors of its plugin, rank, images per class, classes, characters of a prompt. Of
-    callers: uploads that are open at once, in all and by one contributor; messages per second by one caller; hours that
-    an upload which does not go on is kept.
+    callers: uploads that are open at once, in all and by one contributor; the same for downloads, logs and watches;
+    messages per second by one caller; seconds that an open call may bring nothing; hours that an upload which does not
+    go on is kept.
     """
 
     chunk: Bytes = Field(1 << 20, ge=1, le=1 << 28)
@@ -51,9 +52,12 @@ class Limits(_Frozen):
     images_per_class: int = Field(500, ge=1)
     classes: int = Field(200, ge=2)
     prompt_length: int = Field(400, ge=1)
-    open_uploads: int = Field(256, ge=1)
+    open_uploads: int = Field(64, ge=1)
     open_uploads_per_contributor: int = Field(16, ge=1)
+    open_streams: int = Field(64, ge=1)
+    open_streams_per_contributor: int = Field(16, ge=1)
     messages_per_second: float = Field(500, gt=0)
+    silent_seconds: float = Field(120, gt=0)
     partial_hours: float = Field(168, gt=0)
 
 

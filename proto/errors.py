@@ -15,6 +15,10 @@ class OverLimit(MedForgeError):
     """Report a message or a branch that is larger than the forge admits."""
 
 
+class TooFast(ForgeUnavailable):
+    """Report a caller who sends more messages per second than the forge answers; waiting mends it."""
+
+
 class NotAllowed(MedForgeError):
     """Report something that this caller may not do: a wrong signature, another's name, a revoked certificate."""
 

@@ -11,7 +11,7 @@ import grpc
 from medforge import errors
 from medforge.proto import errors as wire
 
-_ERROR_KEY = "medforge-error"
+ERROR_KEY = "medforge-error"
 # gRPC spells everything but printable ASCII with three characters a byte, and admits 8 KiB of headers in all
 _LONGEST_SPELLING = 6000
 
@@ -23,6 +23,7 @@ _CODES: dict[type[errors.MedForgeError], grpc.StatusCode] = {
     wire.UploadConflict: grpc.StatusCode.ABORTED,
     wire.MissingBlob: grpc.StatusCode.NOT_FOUND,
     wire.OverLimit: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    wire.TooFast: grpc.StatusCode.RESOURCE_EXHAUSTED,
     wire.NotAllowed: grpc.StatusCode.PERMISSION_DENIED,
     wire.NotKnown: grpc.StatusCode.UNAUTHENTICATED,
     wire.ForgeFault: grpc.StatusCode.INTERNAL,
@@ -36,13 +37,13 @@ _DISCONNECTED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 def abort(context: grpc.ServicerContext, error: errors.MedForgeError) -> None:
     """End a call with an error's status and sentence; does not return."""
     kind = next((kind for kind in type(error).__mro__ if kind in _CODES), errors.InvalidInput)
-    context.set_trailing_metadata(((_ERROR_KEY, kind.__name__),))
+    context.set_trailing_metadata(((ERROR_KEY, kind.__name__),))
     context.abort(_CODES[kind], _fitting(str(error)))
 
 
 def spoken_by_forge(failure: grpc.RpcError) -> bool:
     """Say whether a failed call was ended by the forge itself, rather than by what lies in between."""
-    return _ERROR_KEY in dict(failure.trailing_metadata() or ())
+    return ERROR_KEY in dict(failure.trailing_metadata() or ())
 
 
 def error_of(failure: grpc.RpcError, at: str) -> errors.MedForgeError:
@@ -53,7 +54,7 @@ def error_of(failure: grpc.RpcError, at: str) -> errors.MedForgeError:
     """
     code: grpc.StatusCode = failure.code()
     details = str(failure.details() or code.name)
-    kind = _KINDS.get(dict(failure.trailing_metadata() or ()).get(_ERROR_KEY, ""))
+    kind = _KINDS.get(dict(failure.trailing_metadata() or ()).get(ERROR_KEY, ""))
     if kind is not None:
         return kind(details)
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:

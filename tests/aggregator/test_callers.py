@@ -13,6 +13,7 @@ from medforge.aggregator.forge import Forge
 from medforge.aggregator.guard import Guard
 from medforge.aggregator.invite import invite
 from medforge.aggregator.ledger import Ledger
+from medforge.aggregator.server import ForgeServer
 from medforge.aggregator.tables import Contributor, State
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
@@ -29,7 +30,7 @@ from medforge.proto.statements import submit_statement
 from tests.kits import make_kit
 from tests.making import make_branch
 
-from .serving import serving, upload, wait_until_folded
+from .serving import FAST, serving, upload, wait_until_folded
 
 
 @pytest.fixture(scope="module")
@@ -296,6 +297,29 @@ def test_over_loopback_plaintext_an_invited_name_still_needs_its_signature(
             assert remote.submit(manifest, kit.sign_submit(bound.digest)).arrival == 2
 
 
+@pytest.mark.parametrize(
+    ("listen", "asked", "tls"),
+    [
+        ("127.0.0.1:0", None, False),
+        ("127.0.0.2:0", None, False),
+        ("localhost:0", None, False),
+        ("[::1]:0", None, False),
+        ("0.0.0.0:0", None, True),
+        ("[::]:0", None, True),
+        ("192.0.2.7:0", None, True),
+        ("forge.example.org:0", None, True),
+        ("127.0.0.1:0", True, True),
+        ("0.0.0.0:0", False, False),
+    ],
+)
+def test_whatever_others_can_reach_is_tls_unless_said_otherwise(
+    tmp_path: Path, tiny_base: BaseModule, listen: str, asked: bool | None, tls: bool
+) -> None:
+    forge = Forge.establish(tmp_path / "forge", tiny_base, FAST)
+    assert ForgeServer(forge, tiny_base, listen, asked).tls is tls
+    forge.close()
+
+
 class TestInvite:
     """What `medforge invite` makes, and what it refuses to make."""
 
@@ -336,6 +360,13 @@ class TestInvite:
         with pytest.raises(MedForgeError, match=sentence):
             invite(served[0], name, address.replace("FULL", "h:1"), tmp_path / "kit")
         assert served[0].ledger.contributor(name) is None
+
+    @pytest.mark.parametrize("name", ["centre a", "Centre  A", "Centre-A", "CENTRE_A."])
+    def test_a_name_that_reads_like_anothers_is_not_given(
+        self, served: tuple[Forge, str], kit: Kit, tmp_path: Path, name: str
+    ) -> None:
+        with pytest.raises(InvalidInput, match="is too like 'Centre A', who was invited before; choose another name"):
+            invite(served[0], name, "h:1", tmp_path / "other")
 
     def test_revoking_somebody_unknown_gets_a_sentence(self, served: tuple[Forge, str]) -> None:
         with pytest.raises(InvalidInput, match="nobody called 'Unknown' was invited to .*; `medforge contributors`"):

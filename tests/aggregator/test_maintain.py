@@ -2,17 +2,18 @@
 
 import json
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from medforge.aggregator.forge import Forge
 from medforge.aggregator.tables import State
 from medforge.base_module import BaseModule
+from medforge.cli import USER_MISTAKE, build_app
+from medforge.errors import MedForgeError
 from medforge.proto.remote import RemoteForge
 
 from .forges import branches
@@ -20,12 +21,13 @@ from .serving import Served, upload
 
 
 def typed(*words: object, code: int = 0) -> str:
-    """Run `medforge WORDS`; gives what it said (stderr where it failed)."""
-    done = subprocess.run(
-        [sys.executable, "-m", "medforge", *map(str, words)], capture_output=True, text=True, timeout=200, check=False
-    )
-    assert done.returncode == code, done.stderr
-    return done.stdout if code == 0 else done.stderr
+    """Run `medforge WORDS` in this process; gives what it said."""
+    result = CliRunner().invoke(build_app(), [str(word) for word in words])
+    if isinstance(result.exception, MedForgeError):
+        assert code == USER_MISTAKE, result.exception
+        return str(result.exception)
+    assert result.exit_code == code, result.output
+    return result.output if code else result.stdout
 
 
 def wait(until: Callable[[], bool], seconds: float = 60.0) -> None:
@@ -90,18 +92,18 @@ def test_a_served_forge_follows_what_is_decided(served: tuple[Path, str], tiny_b
     assert "nothing is held" in typed("log", "--at", at, "--held")
     assert "(erased)" in typed("log", "--forge", directory)
     assert "BAD" not in typed("fsck", "--forge", directory)
-    rebuilt = json.loads(typed("replay", "--forge", directory, "--threads", 1, "--json"))
+    rebuilt = json.loads(typed("replay", "--forge", directory, "--json"))
     assert {row["outcome"] for row in rebuilt["commits"]} == {"identical", "erased"}
 
 
 def test_mistakes_get_one_sentence(served: tuple[Path, str], tmp_path: Path) -> None:
     directory, at = served
-    assert "no arrival is called 77" in typed("accept", "77", "--forge", directory, code=2)
-    assert "say which forge" in typed("withdraw", "1", code=2)
-    assert "is not a blob digest" in typed("withdraw", "1", "--at", at, code=2)
-    assert "has not arrived at this forge" in typed("withdraw", "0" * 64, "--at", at, code=2)
-    assert "is not a forge" in typed("fsck", "--forge", tmp_path, code=2)
-    assert "give its directory with --forge" in typed("log", "--at", at, "--journal", code=2)
+    assert "no arrival is called 77" in typed("accept", "77", "--forge", directory, code=USER_MISTAKE)
+    assert "say which forge" in typed("withdraw", "1", code=USER_MISTAKE)
+    assert "is not a blob digest" in typed("withdraw", "1", "--at", at, code=USER_MISTAKE)
+    assert "has not arrived at this forge" in typed("withdraw", "0" * 64, "--at", at, code=USER_MISTAKE)
+    assert "is not a forge" in typed("fsck", "--forge", tmp_path, code=USER_MISTAKE)
+    assert "give its directory with --forge" in typed("log", "--at", at, "--journal", code=USER_MISTAKE)
 
 
 def test_damage_ends_fsck_with_an_exit_code(served: tuple[Path, str], tmp_path: Path) -> None:

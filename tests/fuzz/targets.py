@@ -9,6 +9,8 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 
 import grpc
 import torch
@@ -16,9 +18,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from google.protobuf.message import DecodeError
 
+from medforge.aggregator.admission import check_content, check_headers, check_manifest, read_header
 from medforge.aggregator.blobs import check_digest
 from medforge.aggregator.commit import Commit, TaskScore
 from medforge.aggregator.merge import MethodSettings
+from medforge.aggregator.policy import Admission, Policy
 from medforge.branch import Branch, Manifest
 from medforge.distilled import DistilledDataset
 from medforge.errors import LONGEST_SENTENCE, MedForgeError
@@ -38,6 +42,8 @@ from tests.fuzz import artefacts
 from tests.fuzz.mutations import Parts
 
 _KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
+# the random plugins of tests change the weights more than trained ones
+_POLICY = Policy(admission=Admission(weight_change=100.0, brightness=10.0))
 # one line that no terminal or log takes for more: no control character, line separator or half a surrogate pair
 _UNFIT = {"Cc", "Zl", "Zp", "Cs"}
 
@@ -137,6 +143,31 @@ def _admitted(manifest: bytes, blobs: dict[str, bytes]) -> None:
     assert branch_from_record(branch_to_record(branch)).blobs() == blobs
     for change in branch.plugin.deltas(artefacts.smallest_base()).values():
         assert change.dtype == torch.float32
+
+
+def _header(parts: Parts) -> None:
+    prefix, header, data = parts
+    with NamedTemporaryFile() as file:
+        Path(file.name).write_bytes((prefix or artefacts.joined(header, b"")[:8]) + _padded(header) + data)
+        layout = read_header(Path(file.name), "the plugin")
+    assert all(isinstance(size, int) for _, shape in layout.values() for size in shape)
+
+
+def _admission(parts: Parts) -> None:
+    """The checks of a forge, in its order, on files of a contributor who lies about everything but the digests."""
+    files, base = artefacts.Files.of(parts), artefacts.smallest_base()
+    content = sealed_manifest(files)
+    manifest = Manifest.parse(content)
+    check_manifest(manifest, _POLICY, 0)
+    with TemporaryDirectory() as directory:
+        paths = {name: Path(directory) / str(number) for number, name in enumerate(files.blobs)}
+        for name, path in paths.items():
+            path.write_bytes(files.blobs[name])
+        check_headers(manifest, paths, base, _POLICY.limits)
+    branch = Branch.assemble(content, files.blobs)
+    branch.check(base)
+    check_content(branch, base, _POLICY.admission)
+    assert all(change.isfinite().all() for change in branch.plugin.deltas(base).values())
 
 
 def _record(parts: Parts) -> None:
@@ -350,6 +381,8 @@ TARGETS = {
         Target("manifest", lambda: tuple(parts[:1] for parts in _branches()), _manifest),
         Target("branch", _branches, _branch),
         Target("sealed-branch", _branches, _sealed_branch),
+        Target("header", lambda: tuple((b"", *parts[2:4]) for parts in _branches()), _header),
+        Target("admission", _branches, _admission),
         Target("flower-record", _record_parts, _record),
         Target("forge-item", _item_parts, _item),
         Target("gate", _gate_parts, _gate),

@@ -5,12 +5,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from flwr.app import Array
 
+from medforge.aggregator.admission import read_header
 from medforge.branch import BRANCH_FILES, Branch, Manifest
 from medforge.distilled import DistilledDataset
 from medforge.errors import CorruptFile, InvalidBranch, MedForgeError
@@ -56,6 +58,14 @@ def tensor_file(shape: str = "[1]", dtype: str = "F32", data: bytes = bytes(4), 
 )
 def test_a_header_is_checked_before_it_is_believed(file: bytes, sentence: str) -> None:
     refused(CorruptFile, sentence, lambda: parse_tensors(file, "a file"))
+
+
+@pytest.mark.parametrize("offsets", ["[]", "[0,4,8]", '"04"', "[0.5,4.5]", "[0,[4]]", "{}"])
+def test_the_offsets_of_a_header_are_not_believed(tmp_path: Path, offsets: str) -> None:
+    file = tensor_file().replace(b"[0,4]", offsets.encode())
+    length = int.from_bytes(file[:8], "little") + len(file) - len(tensor_file())
+    (tmp_path / "file").write_bytes(length.to_bytes(8, "little") + file[8:])
+    refused(CorruptFile, "has no safetensors header", lambda: read_header(tmp_path / "file", "the plugin"))
 
 
 @pytest.mark.parametrize(
