@@ -72,6 +72,14 @@ def serve(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or another torch device.")] = "auto",
     dtype: Annotated[str, typer.Option(help="Compute dtype of the base module: fp32, bf16 or fp16.")] = "fp32",
     threads: Annotated[int | None, typer.Option(help="Threads that compute.", min=1)] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            help="Serve Prometheus metrics too; nobody is asked who they are there, so choose loopback.",
+            metavar="HOST:PORT",
+        ),
+    ] = None,
+    log_format: Annotated[str, typer.Option(help="How to log to stderr: text, or json (one object a line).")] = "text",
     ledger: LedgerOption = None,
     changes: Annotated[
         list[str] | None,
@@ -90,18 +98,17 @@ def serve(
 
     import logging
     import os
-    import sys
 
     import torch
 
     from medforge.aggregator.forge import Forge, existing_settings
+    from medforge.aggregator.logs import configure
     from medforge.aggregator.policy import change, load_policy
     from medforge.aggregator.server import serve as serve_forever
     from medforge.base import load_base
     from medforge.errors import InvalidInput
 
-    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("medforge").setLevel(logging.INFO)
+    configure(log_format)
     settings = existing_settings(forge)
     spec = base or (settings.base_spec if settings else None)
     if spec is None:
@@ -119,7 +126,7 @@ def serve(
         if retry_held:
             for arrival in opened.ledger.holds():
                 opened.ledger.release(arrival)
-        serve_forever(opened, module, listen, ready_file, tls)
+        serve_forever(opened, module, listen, ready_file, tls, metrics)
     finally:
         opened.close()
     # Everything acknowledged is on disk. An ordinary exit would first join every thread that gRPC still has, and tear

@@ -74,7 +74,8 @@ class Commit(BaseModel):
                 f"commit {digest[:12]} cannot be read by this version of medforge "
                 f"({error.error_count()} fields differ); use the version that wrote it"
             ) from error
-        if commit.content != content:
+        # not `commit.content`, which once read would go along into changed copies
+        if canonical_json(commit.model_dump(mode="json")) != content:
             raise CorruptFile(
                 f"commit {digest[:12]} is not in its canonical spelling; read it again, or restore it from a backup"
             )

@@ -105,6 +105,11 @@ def beats_chance(hits: int, images: int, classes: int, significance: float) -> b
     return bool(hits == images or bdtrc(hits - 1, images, 1 / classes) <= significance) if hits else False
 
 
+def can_beat_chance(images: int, classes: int, significance: float) -> bool:
+    """Say whether there are enough images for a faultless plugin to be better than guessing."""
+    return classes**-images <= significance
+
+
 def below_chance(hits: int, images: int, classes: int, significance: float) -> bool:
     """Say whether so few right answers are less than guessing gives (binomial, one-sided, classes of one size)."""
     return bool(bdtr(hits, images, 1 / classes) <= significance)
@@ -141,7 +146,8 @@ def findings(
     chance: its plugin does not beat chance on its own distilled images. zero-shot: the base module's answers on them
     are worse than chance. noise: in the base module's embeddings the classes lie no further apart than shuffled labels
     make them. contradiction: its plugin, or that of an earlier branch with the same prompts, is worse than chance on
-    the other's images.
+    the other's images, or neither beats chance there (honest branches of one task did, at least one way, in all of 33
+    pairs).
     """
     arriving, level = arrived[-1], admission.significance
     labels, prompts = arriving.branch().distilled.labels, arriving.manifest.prompts
@@ -175,7 +181,13 @@ def findings(
         theirs = one.branch().distilled.labels
         on_new = _hits(probabilities.probabilities(one, arriving), labels)
         on_old = _hits(probabilities.probabilities(arriving, one), theirs)
-        if below_chance(on_new, count, classes, level) or below_chance(on_old, len(theirs), classes, level):
+        both = ((on_new, count), (on_old, len(theirs)))
+        worse = any(below_chance(hits, images, classes, level) for hits, images in both)
+        strangers = all(
+            can_beat_chance(images, classes, level) and not beats_chance(hits, images, classes, level)
+            for hits, images in both
+        )
+        if worse or strangers:
             yield Finding(
                 "contradiction",
                 f"it contradicts arrival {one.number} ({one.contributor}), which has the same prompts: that plugin "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 import torch
@@ -13,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from medforge.aggregator.bell import Bell
 from medforge.aggregator.commit import Commit
 from medforge.aggregator.ledger import Ledger
+from medforge.aggregator.logs import about
 from medforge.aggregator.tables import Arrival, State
 from medforge.errors import MedForgeError
 
@@ -33,7 +35,8 @@ class FoldWorker(threading.Thread):
     raises because the machine lacks something (disk, memory, database) is tried again after a growing pause, and
     nothing overtakes it; so is a settling that raises. A fold that raises for any other reason is held with that
     reason: it stays in the ledger, the log and the status show it, and the next arrival is folded. `committed` is rung
-    after each commit, `on_end` is called when the thread ends, however it ends.
+    after each commit, `on_fold` is told how many seconds a fold took, and `on_end` is called when the thread ends,
+    however it ends.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class FoldWorker(threading.Thread):
         arrived: Bell,
         committed: Bell,
         on_end: Callable[[], None],
+        on_fold: Callable[[float], None] = lambda seconds: None,
         first_pause: float = 1.0,
     ) -> None:
         super().__init__(name="fold", daemon=True)
@@ -53,6 +57,7 @@ class FoldWorker(threading.Thread):
         self._arrived = arrived
         self._committed = committed
         self._on_end = on_end
+        self._on_fold = on_fold
         self._first_pause = first_pause
         self._stopping = threading.Event()
 
@@ -83,13 +88,15 @@ class FoldWorker(threading.Thread):
     def _step(self) -> None:
         heard = self._arrived.rings
         for commit in self._settle():
-            _log.info("%s arrival %d in commit %s", commit.kind, commit.arrival, commit.digest)
+            fields = about(commit.kind, contributor=commit.contributor, arrival=commit.arrival, commit=commit.digest)
+            _log.info("%s arrival %d in commit %s", commit.kind, commit.arrival, commit.digest, extra=fields)
             self._committed.ring()
         waiting = self._ledger.unfolded(limit=1)
         if not waiting:
             self._arrived.wait(heard, _IDLE_SECONDS)
             return
         arrival = waiting[0]
+        begun = time.monotonic()
         try:
             self._fold(arrival)
         except Exception as error:
@@ -101,19 +108,23 @@ class FoldWorker(threading.Thread):
         if folded is None or arrival.number not in folded[1].members:
             self._hold(arrival, MedForgeError("its fold ended without a commit"))
             return
+        seconds = time.monotonic() - begun
+        self._on_fold(seconds)
         _log.info(
             "folded arrival %d (%s, %s) into commit %s",
             arrival.number,
             arrival.contributor,
             arrival.task,
             folded[1].digest,
+            extra=_fields("folded", arrival, commit=folded[1].digest, seconds=round(seconds, 3)),
         )
         self._committed.ring()
 
     def _hold(self, arrival: Arrival, error: Exception) -> None:
         now = self._ledger.arrival(arrival.number)
         if now is not None and now.state not in (State.RECEIVED, State.FOLDED):
-            _log.info("arrival %d is %s: %s", now.number, now.state.value, now.reason)
+            fields = _fields(now.state.value, now, reason=now.reason)
+            _log.info("arrival %d is %s: %s", now.number, now.state.value, now.reason, extra=fields)
             return
         if now is not None and now.state is State.FOLDED:
             _log.error("arrival %d is folded, but what follows the fold failed", arrival.number, exc_info=error)
@@ -123,7 +134,14 @@ class FoldWorker(threading.Thread):
             str(error) if isinstance(error, MedForgeError) else f"its fold failed ({type(error).__name__}: {error})"
         )
         self._ledger.hold(arrival.number, reason)
-        _log.error("arrival %d (branch %s) is held: %s", arrival.number, arrival.branch, reason, exc_info=error)
+        fields = _fields("held", arrival, reason=reason)
+        _log.error(
+            "arrival %d (branch %s) is held: %s", arrival.number, arrival.branch, reason, exc_info=error, extra=fields
+        )
+
+
+def _fields(event: str, arrival: Arrival, **more: object) -> dict[str, object]:
+    return about(event, contributor=arrival.contributor, arrival=arrival.number, branch=arrival.branch, **more)
 
 
 def _is_shortage(error: BaseException) -> bool:

@@ -204,6 +204,12 @@ class Ledger:
             arrivals = session.scalar(select(func.count()).select_from(ArrivalRow)) or 0
             return arrivals, session.scalar(select(func.count()).select_from(CommitRow)) or 0
 
+    def count_states(self) -> dict[State, int]:
+        """Count the arrivals in each state that has any."""
+        query = select(ArrivalRow.state, func.count()).group_by(ArrivalRow.state)
+        with self._reading() as session:
+            return {State(state): int(count) for state, count in session.execute(query)}
+
     # commits
 
     def add_commit(self, commit: Commit) -> int:
@@ -305,6 +311,11 @@ class Ledger:
         query = select(EntryRow).where(EntryRow.number > after).order_by(EntryRow.number).limit(limit)
         with self._reading() as session:
             return [row.plain() for row in session.scalars(query)]
+
+    def journal_length(self) -> int:
+        """Count the entries of the journal."""
+        with self._reading() as session:
+            return int(session.scalar(select(func.count()).select_from(EntryRow)) or 0)
 
     def enter(self, actor: str, what: str, about: dict[str, Any]) -> None:
         """Enter something in the journal that changes nothing else."""

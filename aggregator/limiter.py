@@ -23,6 +23,9 @@ _SHORT_CALLS_PER_CALLER = 16
 # Room for callers to be told that the forge is busy, and for the health and reflection services.
 _SPARE_THREADS = 8
 _CALLERS_REMEMBERED = 4096
+# What one push asks in an instant: below this no push would ever come to its end.
+_LEAST_AT_ONCE = 10.0
+_ROUNDING = 1e-6
 _IPV6_SITE = 64
 
 
@@ -74,15 +77,15 @@ class TokenBucket:
 class Limiter:
     """Hold every caller (a contributor's name, or over plaintext an address) to the policy's limits.
 
-    Safe for any number of threads. A caller may send one second's worth of messages at once. Beyond that, messages of
-    an upload wait until they are due, so that a fast upload is slowed down and never refused. Calls do not wait, since
-    waiting would take the threads that answer others: they are let through, on credit, until the caller is another
-    second ahead, and refused from there on.
+    Safe for any number of threads. A caller may send one second's worth of messages at once (10 at least). Beyond that,
+    messages of an upload wait until they are due, so that a fast upload is slowed down and never refused. Calls do not
+    wait, since waiting would take the threads that answer others: they are let through, on credit, until the caller is
+    as far ahead again, and refused from there on.
     """
 
     def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate = limits.messages_per_second
-        self._burst = max(1.0, limits.messages_per_second)
+        self._burst = max(_LEAST_AT_ONCE, limits.messages_per_second)
         self._clock = clock
         self._lock = threading.Lock()
         self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
@@ -97,7 +100,7 @@ class Limiter:
         """Count a call against its caller's messages per second; raises TooFast for one that is far ahead of them."""
         with self._lock:
             bucket = self._bucket(caller)
-            if bucket.tokens - 1 < -self._burst:
+            if bucket.tokens - 1 < -self._burst - _ROUNDING:
                 raise TooFast(
                     f"{caller} sends more than the {self._rate:g} messages per second that this forge answers; "
                     f"wait a second and go on more slowly"

@@ -98,7 +98,7 @@ class MainBranch:
             if kind == "remove":
                 after = tuple(number for number in members if number != entry.number)
             else:
-                after = tuple(sorted((*members, entry.number), key=self._first_folded))
+                after = self._in_order((*members, entry.number))
             arrived = self._arrived(after)
             folded = refold(self.base, self.settings, arrived, self.probabilities) if after else None
             commits.append(self._commit(kind, entry, after, folded))
@@ -195,9 +195,13 @@ class MainBranch:
         head = self.head()
         return head.members if head else ()
 
-    def _first_folded(self, number: int) -> int:
-        commits = self.forge.ledger.commits()
-        return next((place for place, commit in commits if number in commit.members), len(commits) + 1)
+    def _in_order(self, members: Sequence[int]) -> tuple[int, ...]:
+        """Sort arrivals by when they were first folded."""
+        first: dict[int, int] = {}
+        for place, commit in self.forge.ledger.commits():
+            for number in commit.members:
+                first.setdefault(number, place)
+        return tuple(sorted(members, key=lambda number: first.get(number, len(first) + number)))
 
     def _arrived(self, members: Sequence[int]) -> tuple[Arrived, ...]:
         return tuple(Arrived(number, self.forge.manifest(number), partial(self._load, number)) for number in members)

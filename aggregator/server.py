@@ -21,8 +21,12 @@ from medforge.aggregator.fold_worker import FoldWorker
 from medforge.aggregator.forge import Forge
 from medforge.aggregator.guard import Guard
 from medforge.aggregator.housekeeper import Housekeeper
+from medforge.aggregator.limiter import threads
 from medforge.aggregator.listening import check_free
+from medforge.aggregator.logs import about, log_call
 from medforge.aggregator.main_branch import MainBranch
+from medforge.aggregator.metrics import MetricsServer, Tally
+from medforge.aggregator.refusals import Refusals
 from medforge.aggregator.service import ForgeService
 from medforge.aggregator.strategy import strategy_for
 from medforge.aggregator.tables import Arrival
@@ -37,8 +41,6 @@ from medforge.proto.forge_pb2_grpc import add_ForgeServicer_to_server
 
 SERVICE = forge_pb2.DESCRIPTOR.services_by_name["Forge"].full_name
 _log = logging.getLogger(__name__)
-_STREAMS = 56
-_THREADS = 64
 _ROOM_FOR_FIELDS = 1 << 16
 _GRACE_SECONDS = 5.0
 _CANCEL_SECONDS = 5.0
@@ -57,10 +59,19 @@ class ForgeServer:
         self.tls = not is_loopback(split_address(listen)[0]) if tls is None else tls
         self._arrived, self._committed = Bell(), Bell()
         self._health = health.HealthServicer()
-        self._service = ForgeService(forge, base, self._arrived, self._committed, _STREAMS)
+        self.tally = Tally()
+        self._refusals = Refusals(forge.ledger)
+        self.guard = Guard(forge.ledger, forge.policy.limits, (log_call, self.tally.note, self._refusals.note))
+        self._service = ForgeService(forge, base, self._arrived, self._committed)
         main = MainBranch(forge, base)
         self._worker = FoldWorker(
-            forge.ledger, through_strategy(main), main.settle, self._arrived, self._committed, self._worker_ended
+            forge.ledger,
+            through_strategy(main),
+            main.settle,
+            self._arrived,
+            self._committed,
+            self._worker_ended,
+            self.tally.folded,
         )
         self._housekeeper = Housekeeper(forge)
         self._server = self._build()
@@ -83,6 +94,8 @@ class ForgeServer:
         calls_ended = self._server.stop(_GRACE_SECONDS).wait(_GRACE_SECONDS + _CANCEL_SECONDS)
         if not calls_ended:
             _log.warning("a call does not end; it is abandoned, nothing that was acknowledged depends on it")
+        self.guard.close()
+        self._refusals.flush()
         if self._worker.ident is not None:
             self._worker.join(_FOLD_GRACE_SECONDS)
         return not self._worker.is_alive()
@@ -90,8 +103,8 @@ class ForgeServer:
     def _build(self) -> Any:
         limits = self.forge.policy.limits
         server = grpc.server(
-            futures.ThreadPoolExecutor(_THREADS, thread_name_prefix="rpc"),
-            interceptors=(Guard(self.forge.ledger),),
+            futures.ThreadPoolExecutor(threads(limits), thread_name_prefix="rpc"),
+            interceptors=(self.guard,),
             options=(
                 # Without this a second server could share the port, and each would get half of the calls.
                 ("grpc.so_reuseport", 0),
@@ -125,8 +138,15 @@ def through_strategy(main: MainBranch) -> Callable[[Arrival], None]:
     return fold
 
 
-def serve(forge: Forge, base: BaseModule, listen: str, ready_file: Path | None = None, tls: bool | None = None) -> None:
-    """Serve a forge until SIGTERM or SIGINT; `tls` as for `ForgeServer`.
+def serve(
+    forge: Forge,
+    base: BaseModule,
+    listen: str,
+    ready_file: Path | None = None,
+    tls: bool | None = None,
+    metrics: str | None = None,
+) -> None:
+    """Serve a forge until SIGTERM or SIGINT; `tls` as for `ForgeServer`, `metrics` HOST:PORT for Prometheus.
 
     Once serving, the address is logged and, where asked for, written to a file. A fold that outlasts its grace is
     abandoned: the ledger is as it was before the fold, and the next start folds the arrival.
@@ -138,20 +158,27 @@ def serve(forge: Forge, base: BaseModule, listen: str, ready_file: Path | None =
     # kill -USR1 writes to stderr what every thread of a server that seems to hang is doing
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     reached("starting")
+    measured = MetricsServer(forge, server.guard.limiter, server.tally, metrics) if metrics else None
     address = server.start()
+    if measured:
+        _log.info("metrics are at http://%s/metrics, for whoever can reach that address", measured.address)
     if server.tls:
         _log.info("callers need a kit of this forge; `medforge invite` makes one, also while it is served")
     elif not is_loopback(split_address(address)[0]):
         _log.warning(
             "%s can be reached from other machines and the connection is not encrypted; guard it, by a VPN say", address
         )
-    _log.info("forge %s (%s) listens on %s", forge.settings.forge, forge.directory, address)
+    where = about("listening", forge=forge.settings.forge, address=address)
+    _log.info("forge %s (%s) listens on %s", forge.settings.forge, forge.directory, address, extra=where)
     if ready_file is not None:
         write_atomically(ready_file, address.encode())
     wait_for_signal()
-    _log.info("stopping")
+    _log.info("stopping", extra=about("stopping"))
     if not server.stop():
         _log.warning("the running fold is abandoned; the next start folds its arrival")
+    if measured:
+        measured.stop()
+    _log.info("stopped", extra=about("stopped"))
 
 
 def _listen_for(*signals: signal.Signals) -> Callable[[], None]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import grpc
 
@@ -14,6 +13,7 @@ from medforge.aggregator.answers import stream, unary
 from medforge.aggregator.bell import Bell
 from medforge.aggregator.blobs import check_digest
 from medforge.aggregator.callers import Caller, authorise_submit, authorise_withdraw, caller_of
+from medforge.aggregator.calls import note
 from medforge.aggregator.forge import Forge
 from medforge.aggregator.tables import State
 from medforge.base_module import BaseModule
@@ -37,17 +37,14 @@ _STATES = {state: pb.BranchState.Value(f"BRANCH_STATE_{state.name}") for state i
 class ForgeService:
     """Answer the calls of `medforge.v1.Forge` for one forge.
 
-    `arrived` is rung after each Submit that was accepted; `committed` wakes the watchers. At most `streams` streaming
-    calls run at a time, so that short calls always find a thread.
+    `arrived` is rung after each Submit that was accepted; `committed` wakes the watchers.
     """
 
-    def __init__(self, forge: Forge, base: BaseModule, arrived: Bell, committed: Bell, streams: int) -> None:
+    def __init__(self, forge: Forge, base: BaseModule, arrived: Bell, committed: Bell) -> None:
         self._forge = forge
         self._base = base
         self._arrived = arrived
         self._committed = committed
-        self._streams = threading.BoundedSemaphore(streams)
-        self._stream_count = streams
         self._closing = threading.Event()
 
     def close(self) -> None:
@@ -101,23 +98,22 @@ class ForgeService:
     @stream
     def Upload(self, request: Iterator[pb.UploadChunk], context: grpc.ServicerContext) -> Iterator[pb.UploadProgress]:
         """Receive one blob, chunk by chunk, straight to disk."""
-        with self._stream_slot():
-            blobs, digest, total, received = self._forge.blobs, "", 0, 0
-            for chunk in request:
-                digest, total = digest or check_digest(chunk.digest), total or chunk.total
-                self._check_chunk(chunk, digest, total)
-                received = blobs.append(digest, chunk.offset, chunk.data)
-                if received >= total:
-                    blobs.finish(digest, total)
-                    yield pb.UploadProgress(digest=digest, received=total, complete=True)
-                    return
-                yield pb.UploadProgress(digest=digest, received=received)
-            if not digest:
-                raise InvalidInput("the upload brought nothing; send at least one chunk")
-            raise UploadConflict(
-                f"the upload of blob {digest} ended after {received} of {total} bytes; "
-                f"what came is kept, continue at byte {received}"
-            )
+        blobs, digest, total, received = self._forge.blobs, "", 0, 0
+        for chunk in request:
+            digest, total = digest or check_digest(chunk.digest), total or chunk.total
+            self._check_chunk(chunk, digest, total)
+            received = blobs.append(digest, chunk.offset, chunk.data)
+            if received >= total:
+                blobs.finish(digest, total)
+                yield pb.UploadProgress(digest=digest, received=total, complete=True)
+                return
+            yield pb.UploadProgress(digest=digest, received=received)
+        if not digest:
+            raise InvalidInput("the upload brought nothing; send at least one chunk")
+        raise UploadConflict(
+            f"the upload of blob {digest} ended after {received} of {total} bytes; "
+            f"what came is kept, continue at byte {received}"
+        )
 
     @unary
     def Submit(self, request: pb.SubmitRequest, context: grpc.ServicerContext) -> pb.Receipt:
@@ -125,8 +121,10 @@ class ForgeService:
         forge = self._forge
         caller = caller_of(context, forge.ledger)
         manifest = Manifest.parse(request.manifest)
+        note(contributor=manifest.contributor, branch=manifest.digest)
         authorise_submit(caller, manifest, request.signature, forge.ledger, forge.settings.forge)
         arrival = forge.accept(request.manifest, self._base, request.signature)
+        note(arrival=arrival.number)
         reached("between ledger and receipt")
         self._arrived.ring()
         return receipt_to_message(forge.receipt(arrival))
@@ -155,6 +153,7 @@ class ForgeService:
         arrival = ledger.arrival_of(check_digest(request.branch))
         if arrival is None:
             raise MissingBlob(f"branch {request.branch[:12]} has not arrived at this forge, so nothing is withdrawn")
+        note(contributor=arrival.contributor, branch=arrival.branch, arrival=arrival.number, erase=request.erase)
         authorise_withdraw(
             caller_of(context, ledger),
             arrival.contributor,
@@ -177,52 +176,49 @@ class ForgeService:
     @stream
     def Log(self, request: pb.LogRequest, context: grpc.ServicerContext) -> Iterator[pb.LogEntry]:
         """List the commits, then the arrivals that are not in the main branch."""
-        with self._stream_slot():
-            ledger = self._forge.ledger
-            for record in self._commits(request.after):
-                yield pb.LogEntry(commit=record)
-            for arrival in ledger.outside():
-                yield pb.LogEntry(
-                    arrival=pb.Arrival(
-                        number=arrival.number,
-                        branch=arrival.branch,
-                        contributor=arrival.contributor,
-                        task=arrival.task,
-                        size=arrival.size,
-                        accepted_at=arrival.accepted_at,
-                        state=_STATES[arrival.state],
-                        reason=arrival.reason,
-                    )
+        ledger = self._forge.ledger
+        for record in self._commits(request.after):
+            yield pb.LogEntry(commit=record)
+        for arrival in ledger.outside():
+            yield pb.LogEntry(
+                arrival=pb.Arrival(
+                    number=arrival.number,
+                    branch=arrival.branch,
+                    contributor=arrival.contributor,
+                    task=arrival.task,
+                    size=arrival.size,
+                    accepted_at=arrival.accepted_at,
+                    state=_STATES[arrival.state],
+                    reason=arrival.reason,
                 )
+            )
 
     @stream
     def Watch(self, request: pb.WatchRequest, context: grpc.ServicerContext) -> Iterator[pb.CommitRecord]:
         """Send the commits from a number on, and each new one as it comes."""
-        with self._stream_slot():
-            seen = request.after
-            while context.is_active() and not self._closing.is_set():
-                heard = self._committed.rings
-                for record in self._commits(seen):
-                    yield record
-                    seen = record.number
-                self._committed.wait(heard, _SECONDS_BETWEEN_LOOKS)
-            if self._closing.is_set():
-                raise ForgeUnavailable("the forge is stopping; watch again when it is back")
+        seen = request.after
+        while context.is_active() and not self._closing.is_set():
+            heard = self._committed.rings
+            for record in self._commits(seen):
+                yield record
+                seen = record.number
+            self._committed.wait(heard, _SECONDS_BETWEEN_LOOKS)
+        if context.is_active():
+            raise ForgeUnavailable("the forge is stopping; watch again when it is back")
 
     @stream
     def Download(self, request: pb.DownloadRequest, context: grpc.ServicerContext) -> Iterator[pb.DownloadChunk]:
         """Send a blob, or the files of a commit's forge item."""
-        with self._stream_slot():
-            if request.WhichOneof("what") == "blob":
-                self._check_may_read(caller_of(context, self._forge.ledger), check_digest(request.blob))
-                yield from self._send("", request.blob, request.offset)
-                return
-            if request.WhichOneof("what") is None or request.offset:
-                raise InvalidInput("ask for a blob (with an offset where needed) or for a forge item (without one)")
-            commit = self._forge.find_commit(request.item.commit or None)
-            self._forge.check_item(commit)
-            for path, digest in sorted(commit.item_files.items()):
-                yield from self._send(path, digest, 0)
+        if request.WhichOneof("what") == "blob":
+            self._check_may_read(caller_of(context, self._forge.ledger), check_digest(request.blob))
+            yield from self._send("", request.blob, request.offset)
+            return
+        if request.WhichOneof("what") is None or request.offset:
+            raise InvalidInput("ask for a blob (with an offset where needed) or for a forge item (without one)")
+        commit = self._forge.find_commit(request.item.commit or None)
+        self._forge.check_item(commit)
+        for path, digest in sorted(commit.item_files.items()):
+            yield from self._send(path, digest, 0)
 
     def _check_may_read(self, caller: Caller, digest: str) -> None:
         """Raise NotAllowed where a blob belongs to other contributors' branches alone: what is merged is for all."""
@@ -269,14 +265,3 @@ class ForgeService:
                 f"the chunk of {len(chunk.data)} bytes at byte {chunk.offset} goes past the end of blob {digest} "
                 f"({total} bytes); send no more than announced"
             )
-
-    @contextmanager
-    def _stream_slot(self) -> Iterator[None]:
-        if not self._streams.acquire(blocking=False):
-            raise ForgeUnavailable(
-                f"the forge is busy with {self._stream_count} uploads and downloads; try again shortly"
-            )
-        try:
-            yield
-        finally:
-            self._streams.release()

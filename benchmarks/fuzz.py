@@ -51,11 +51,11 @@ _STATUS = re.compile(r"^#(\d+)\s+(\w+)\s+cov: (\d+)", re.MULTILINE)
 
 
 class Outcome(NamedTuple):
-    """What a run of one target gave; coverage in edges of MedForge's bytecode, before and after."""
+    """What a run of one target gave; coverage in edges of MedForge's bytecode, of the corpus and after."""
 
     executions: int
     per_second: int
-    edges_of_seeds: int
+    edges_at_start: int
     edges: int
     crashes: tuple[Path, ...]
 
@@ -133,13 +133,13 @@ def _outcome(log: str, crashes: tuple[Path, ...]) -> Outcome:
 
 
 def _show(outcomes: dict[str, Outcome]) -> None:
-    table = Table("target", "inputs", "inputs/s", "edges of the seeds", "edges reached", "findings")
+    table = Table("target", "inputs", "inputs/s", "edges at the start", "edges reached", "findings")
     for name, outcome in outcomes.items():
         table.add_row(
             name,
             f"{outcome.executions:,}",
             f"{outcome.per_second:,}",
-            str(outcome.edges_of_seeds),
+            str(outcome.edges_at_start),
             str(outcome.edges),
             "\n".join(map(str, outcome.crashes)) or "0",
         )

@@ -6,15 +6,16 @@ import os
 import shutil
 import socket
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
 from medforge import __version__
 from medforge.errors import ForgeUnavailable, InvalidInput, MedForgeError
+from medforge.files import read_file
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.address import split_address
-from medforge.proto.certificates import now, spell_time
+from medforge.proto.certificates import now, read_time, spell_time
 from medforge.proto.errors import NotAllowed
 from medforge.proto.handshake import handshake
 from medforge.proto.kit import Kit
@@ -202,10 +203,11 @@ def check_forge(answer: pb.DescribeReply | MedForgeError | None) -> Finding:
 def check_clock(time: str | None, kit: Kit | None) -> Finding:
     """Compare this machine's clock with the forge's, or where that is silent with the day the kit was made."""
     moment = now()
-    if time:
-        apart = abs(datetime.fromisoformat(time) - moment)
+    there = read_time(time) if time else None
+    if there is not None:
+        apart = abs(there - moment)
         state: State = "ok" if apart < _CLOCK_DRIFTS else "warning" if apart < _CLOCK_IS_WRONG else "problem"
-        what = f"this machine says {spell_time(moment)}, the forge {time}"
+        what = f"this machine says {spell_time(moment)}, the forge {spell_time(there)}"
         return Finding("clock", state, what, "" if state == "ok" else "set the clock, or let NTP keep it")
     if kit is not None and moment < kit.x509.not_valid_before_utc:
         begins = spell_time(kit.x509.not_valid_before_utc)
@@ -216,7 +218,6 @@ def check_clock(time: str | None, kit: Kit | None) -> Finding:
 
 def check_base(reply: pb.DescribeReply | None, kit: Kit | None, workspace: Path | None) -> Finding:
     """See whether forge, kit and the workspace's branch stand on the same base module."""
-    from medforge.branch import MANIFEST_FILE, Manifest
     from medforge.client.workspace import Workspace
 
     if reply is None:
@@ -228,11 +229,13 @@ def check_base(reply: pb.DescribeReply | None, kit: Kit | None, workspace: Path 
             f"the kit was made for base module {kit.card.base[:12]}, the forge stands on {reply.base[:12]}",
             "ask whoever runs the forge for a new kit",
         )
-    manifest = Workspace(workspace).branch / MANIFEST_FILE if workspace else None
-    if manifest is None or not manifest.exists():
+    place = Workspace(workspace) if workspace else None
+    if place is None or place.committed is None:
         return Finding("base", "ok", f"{reply.base_spec} ({reply.base[:12]}); there is no branch yet to compare")
+    from medforge.branch import MANIFEST_FILE, Manifest
+
     try:
-        branch = Manifest.parse(manifest.read_bytes())
+        branch = Manifest.parse(read_file(place.branch / MANIFEST_FILE, "the manifest"))
     except MedForgeError as error:
         return _problem("base", error)
     if branch.base != reply.base:

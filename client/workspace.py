@@ -117,9 +117,13 @@ class Workspace:
 
     @property
     def committed_files(self) -> dict[str, str]:
-        """Return the sha256 of every file of the branch by its name; empty while there is no branch."""
-        manifest = _read_json(self.branch / "manifest.json")
-        return {} if manifest is None else {name: entry["digest"] for name, entry in manifest["files"].items()}
+        """Return the sha256 of every file of the branch by its name; empty while there is none. Raises CorruptFile."""
+        path = self.branch / "manifest.json"
+        manifest = _read_json(path)
+        try:
+            return {} if manifest is None else {name: entry["digest"] for name, entry in manifest["files"].items()}
+        except (KeyError, TypeError, AttributeError) as error:
+            raise CorruptFile(f"{path} is not a branch's manifest; delete {self.branch} and commit again.") from error
 
     @property
     def audited(self) -> AuditRecord | None:

@@ -1,8 +1,8 @@
 """Named points at which a test makes this process fail; without MEDFORGE_FAULT in the environment they do nothing.
 
 `MEDFORGE_FAULT="between blob and ledger"` ends the process by SIGKILL when it first comes there, `"…:3"` the third
-time. `"…:3=full"` raises there, that one time, what a full disk raises, and `"…=freeze"` stops the whole process until it
-gets SIGCONT. Before anything happens the process says so on stderr, so that a test knows that its fault took place.
+time. `"…:3=full"` raises there, that one time, what a full disk raises, and `"…=freeze"` stops the whole process until
+it gets SIGCONT. Before anything happens the process says so on stderr, so that a test knows that its fault took place.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import UTC, datetime
 
 from cryptography import x509
@@ -28,9 +29,12 @@ def key_uri(public: bytes) -> str:
 def parse_certificate(pem: bytes, what: str) -> x509.Certificate:
     """Read the first certificate of a PEM file; raises CorruptFile, naming `what`, where it holds none."""
     try:
-        return x509.load_pem_x509_certificate(pem)
-    except ValueError as error:
+        certificate = x509.load_pem_x509_certificate(pem)
+        # cryptography reads these two only when they are asked for
+        _ = certificate.subject, certificate.extensions
+    except (ValueError, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
         raise CorruptFile(f"{what} is not a certificate; ask whoever runs the forge for a new kit") from error
+    return certificate
 
 
 def digest_of(certificate: x509.Certificate) -> str:
@@ -50,7 +54,8 @@ def signing_key(certificate: x509.Certificate) -> bytes | None:
     except x509.ExtensionNotFound:
         return None
     uris = names.get_values_for_type(x509.UniformResourceIdentifier)
-    return next((bytes.fromhex(uri.removeprefix(_KEY_SCHEME)) for uri in uris if uri.startswith(_KEY_SCHEME)), None)
+    keys = (uri.removeprefix(_KEY_SCHEME) for uri in uris if re.fullmatch(f"{_KEY_SCHEME}[0-9a-f]{{64}}", uri))
+    return next(map(bytes.fromhex, keys), None)
 
 
 def now() -> datetime:
@@ -61,3 +66,12 @@ def now() -> datetime:
 def spell_time(moment: datetime) -> str:
     """Write a time as RFC 3339 in UTC, to the second."""
     return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def read_time(spelled: str) -> datetime | None:
+    """Read a time as RFC 3339 spells it, or None if it is none or does not say its offset."""
+    try:
+        moment = datetime.fromisoformat(spelled)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None

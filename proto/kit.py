@@ -107,8 +107,8 @@ class Kit:
         begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
         if moment > ends:
             raise InvalidInput(
-                f"the certificate of {self.card.contributor} ended on {spell_time(ends)}, and this machine's clock says "
-                f"{spell_time(moment)}; ask whoever runs the forge for a new kit (`medforge invite --renew`)"
+                f"the certificate of {self.card.contributor} ended on {spell_time(ends)}, and this machine's clock "
+                f"says {spell_time(moment)}; ask whoever runs the forge for a new kit (`medforge invite --renew`)"
             )
         if moment < begins:
             raise InvalidInput(

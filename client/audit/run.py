@@ -44,12 +44,14 @@ def audit(
     """
     with Progress("auditing", len(task.train) + len(task.validation), file=progress_file) as bar:
         gallery = survey(base, task, plugin, bar)
-    pixels, embeddings = distilled.pixels(base.mean, base.std), base.embed_all(distilled.images).cpu()
-    comparisons: dict[Measure, Comparison] = {
-        "layout": by_layout(gallery, pixels, seed),
-        "features": by_features(gallery, embeddings, seed),
-    }
-    tried = attacks(gallery, pixels, embeddings)
+        bar.advance(0, note="comparing")
+        pixels, embeddings = distilled.pixels(base.mean, base.std), base.embed_all(distilled.images).cpu()
+        comparisons: dict[Measure, Comparison] = {
+            "layout": by_layout(gallery, pixels, seed),
+            "features": by_features(gallery, embeddings, seed),
+        }
+        bar.advance(0, note="attacking")
+        tried = attacks(gallery, pixels, embeddings)
     names = (*task.train.images.names, *task.validation.images.names)
     grouped = task.train.groups is not None
     measured = Measured(

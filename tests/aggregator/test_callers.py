@@ -1,4 +1,5 @@
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from medforge.cli import build_app
 from medforge.errors import InvalidInput, MedForgeError
+from medforge.files import sha256_bytes
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.certificates import server_name
 from medforge.proto.errors import NotAllowed
@@ -202,26 +204,21 @@ def test_a_renewed_kit_ends_the_old_one(served: tuple[Forge, str], tmp_path: Pat
         remote.describe()
 
 
-def test_a_stream_that_runs_ends_with_the_revocation(tmp_path: Path, tiny_base: BaseModule) -> None:
+def test_a_stream_that_runs_ends_with_the_revocation(
+    tmp_path: Path, tiny_base: BaseModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A guard that looks at every message: what a running upload may still do ends with the next one."""
-
-    class Context:
-        def auth_context(self) -> dict[str, list[bytes]]:
-            return {"x509_pem_cert": [kit.certificate]}
-
-        def set_trailing_metadata(self, metadata: object) -> None: ...
-
-        def abort(self, code: grpc.StatusCode, sentence: str) -> None:
-            raise grpc.RpcError(code, sentence)
-
+    monkeypatch.setattr("medforge.aggregator.server.Guard", partial(Guard, recheck=0))
+    data = tmp_path / "data"
+    data.write_bytes(bytes(1000))
     with serving(tmp_path / "forge", tiny_base, tls=True) as (forge, at):
         kit = invite(forge, "Streamer", at, tmp_path / "kit")
-        guarded = Guard(forge.ledger, recheck=0)._streams(lambda request, context: iter(range(3)))
-        stream = guarded(None, Context())
-        assert next(stream) == 0
-        forge.ledger.revoke("Streamer")
-        with pytest.raises(grpc.RpcError, match="PERMISSION_DENIED.*was revoked"):
-            next(stream)
+        with RemoteForge(at, kit=kit) as remote:
+            received = remote.upload(sha256_bytes(data.read_bytes()), data, 0, 1)
+            assert next(received) == 1
+            forge.ledger.revoke("Streamer")
+            with pytest.raises(NotAllowed, match="was revoked"):
+                list(received)
 
 
 class TestSubmit:

@@ -16,6 +16,7 @@ from medforge.aggregator.examination import (
     Held,
     beats_chance,
     below_chance,
+    can_beat_chance,
     examine_arrival,
     examine_merge,
     findings,
@@ -163,6 +164,34 @@ def test_exchanged_labels_contradict_an_honest_branch(tiny_base: BaseModule) -> 
     assert checks(tiny_base, first, poisoned) == ["contradiction"]
     assert checks(tiny_base, poisoned, first) == ["contradiction"]
     assert checks(tiny_base, honest(tiny_base, "b"), poisoned) == []
+
+
+def test_two_branches_with_the_same_prompts_must_know_something_of_each_other(tiny_base: BaseModule) -> None:
+    first = honest(tiny_base, "a")
+    # other patterns under the prompts of task a
+    images = patterns(tiny_base, "b", seed=3).images
+    strange = replace(first.distilled, images=images)
+    branch = branch_of(tiny_base, trained_on(tiny_base, strange), strange, "a", "attacker")
+    cache = ProbabilityCache(tiny_base, None)
+    arrived = [Arrived.of(1, first), Arrived.of(2, branch)]
+    on_new, on_old = (
+        int((cache.probabilities(of, on).argmax(dim=1) == on.branch().distilled.labels).sum())
+        for of, on in ((arrived[0], arrived[1]), (arrived[1], arrived[0]))
+    )
+    for hits in (on_new, on_old):
+        assert not below_chance(hits, 16, 2, 0.05)
+        assert not beats_chance(hits, 16, 2, 0.05)
+    assert checks(tiny_base, branch) == []
+    assert checks(tiny_base, first, branch) == ["contradiction"]
+
+
+def test_too_few_images_contradict_nobody(tiny_base: BaseModule) -> None:
+    few = patterns(tiny_base, "a", ipc=2)
+    strange = replace(few, images=patterns(tiny_base, "b", ipc=2, seed=3).images)
+    branches = [branch_of(tiny_base, trained_on(tiny_base, one), one, "a") for one in (few, strange)]
+    assert checks(tiny_base, *branches) == []
+    assert not can_beat_chance(4, 2, 0.05)
+    assert can_beat_chance(5, 2, 0.05)
 
 
 def test_noise_is_found_though_a_plugin_was_trained_on_it(tiny_base: BaseModule) -> None:

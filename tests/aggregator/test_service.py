@@ -2,7 +2,6 @@ import errno
 import json
 import re
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -282,27 +281,6 @@ def test_a_client_that_leaves_in_mid_upload_leaves_what_came(forge: Forge, stub:
     call.cancel()
     more.set()
     assert forge.blobs.partial_size(DIGEST) == 5000
-
-
-def test_streams_have_a_cap_that_leaves_room_for_short_calls(served: tuple[Forge, str]) -> None:
-    forge, at = served
-    with grpc.insecure_channel(at) as channel, RemoteForge(at) as remote:
-        stub: Any = ForgeStub(channel)  # type: ignore[no-untyped-call]
-        ended: list[Any] = []
-        watchers = [stub.Watch(pb.WatchRequest()) for _ in range(80)]
-        for watcher in watchers:
-            watcher.add_done_callback(ended.append)
-        end = time.monotonic() + 30
-        while len(ended) < 80 - 56 and time.monotonic() < end:
-            time.sleep(0.02)
-        assert remote.describe().forge == forge.settings.forge
-        assert len(ended) == 80 - 56
-        assert {call.code() for call in ended} == {grpc.StatusCode.UNAVAILABLE}
-        assert {call.details() for call in ended} == {
-            "the forge is busy with 56 uploads and downloads; try again shortly"
-        }
-        for watcher in watchers:
-            watcher.cancel()
 
 
 def test_an_unexpected_failure_is_internal_and_gives_nothing_away(

@@ -14,15 +14,20 @@ from typer.testing import CliRunner
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from medforge.client.audit.gate import EgressRefused
+from medforge.client.audit.policy import SitePolicy
 from medforge.client.audit.record import AuditRecord
 from medforge.client.audit.run import audit
+from medforge.client.audit.verdict import judge
 from medforge.client.cli import register
+from medforge.client.data.pixels import PixelStore
+from medforge.client.data.task import Split, Task
+from medforge.client.train import train
 from medforge.client.work import Work
 from medforge.client.workspace import Workspace
 from medforge.distilled import DistilledDataset
 from medforge.errors import CorruptFile, ForgeUnavailable, InvalidInput
 from tests.aggregator.serving import serving
-from tests.client.tasks import make_task, write_folder
+from tests.client.tasks import PROMPTS, TRAIN, make_pixels, make_task, write_folder
 from tests.client.test_cli import options
 from tests.making import make_plugin
 
@@ -275,3 +280,27 @@ def test_the_test_split_is_never_looked_at(tiny_base: BaseModule) -> None:
     assert found.measured.others == len(task.validation)
     assert [image.nearest for image in found.measured.comparisons["layout"].images] == [3, 4]
     assert [image.nearest for image in found.measured.comparisons["features"].images] == [3, 4]
+
+
+def test_a_plugin_that_knows_its_images_by_heart_is_refused(
+    tiny_base: BaseModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Labels drawn by lot can only be learned image by image; the last epoch is kept, not the best on validation."""
+    lots = torch.randint(0, 2, (160,), generator=torch.Generator().manual_seed(0))
+    pixels = make_pixels(lots * 0, 32, seed=4)
+    train_split = Split(PixelStore.of_tensor(pixels[:32]), lots[:32])
+    others = Split(PixelStore.of_tensor(pixels[32:]), lots[32:])
+    task = Task("lots", PROMPTS, train_split, others, others, "procedural")
+    recipe = TRAIN.model_copy(update={"epochs": 60, "augment": "none", "lr": 0.02})
+    monkeypatch.setattr("medforge.client.train.better", lambda epoch, best: True)
+    learned = train(tiny_base, task, recipe, seed=0)
+    distilled = DistilledDataset(
+        torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0)).half(),
+        torch.tensor([0, 0, 1, 1]),
+        PROMPTS,
+    )
+    found = audit(tiny_base, task, learned.plugin, distilled, seed=0).measured
+    failed = {check.name for check in judge(found, SitePolicy()) if check.passed is False}
+    assert "plugin, attacked by loss: AUC" in failed
+    assert not any("distilled" in name for name in failed)
+    assert next(attack.auc for attack in found.attacks if attack.name == "loss") > 0.9

@@ -231,6 +231,17 @@ def test_a_clock_that_is_apart_from_the_forges(authority: Authority, tmp_path: P
     assert found["forge"].state == "ok"
 
 
+@pytest.mark.parametrize("time", ["", "yesterday", "2026-01-01T00:00:00"])
+def test_a_forge_that_tells_no_time(authority: Authority, tmp_path: Path, time: str) -> None:
+    class Vague(Service):
+        def Describe(self, request: object, context: object) -> pb.DescribeReply:  # noqa: N802
+            return pb.DescribeReply(forge=FORGE, key=b"k" * 32, time=time)
+
+    with listening(authority, service=Vague()) as at:
+        found = by_check(examine(at, make_kit(authority, tmp_path / "kit")))
+    assert found["clock"] == Finding("clock", "skipped", "the forge could not be asked for its time")
+
+
 def test_a_forge_of_another_version(authority: Authority, tmp_path: Path) -> None:
     class Later(Service):
         def Describe(self, request: object, context: object) -> pb.DescribeReply:  # noqa: N802

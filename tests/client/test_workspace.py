@@ -121,3 +121,11 @@ def test_a_file_where_the_workspace_should_be_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InvalidInput, match=r"cannot be written .*choose another --workspace"):
         open_workspace(tmp_path / "file" / "centre", {"source": "folder:x", "contributor": "c"}, None, [])
+
+
+@pytest.mark.parametrize("text", ['{"files": {"a": 1}}', "{}", '{"files": [1]}'])
+def test_a_manifest_that_is_none_is_said(workspace: Workspace, text: str) -> None:
+    workspace.branch.mkdir()
+    (workspace.branch / "manifest.json").write_text(text)
+    with pytest.raises(CorruptFile, match="is not a branch's manifest; delete .* and commit again"):
+        _ = workspace.committed_files

@@ -88,6 +88,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, tiny_spec: str) -> Path:
     return place / "centre"
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("place", [loopback, namespaces])
 def test_from_invitation_to_receipt(prepared: Path, tmp_path: Path, tiny_spec: str, place: Any) -> None:
     workspace, forge, kit = tmp_path / "work", tmp_path / "forge", tmp_path / "kit"
@@ -116,11 +117,6 @@ def test_from_invitation_to_receipt(prepared: Path, tmp_path: Path, tiny_spec: s
             assert fate(workspace, kit, network)["state"] == "folded"
             log = json.loads(medforge("log", "--kit", kit, "--json", on=network.on_site))
             assert [commit["branch"] for commit in log["commits"]] == [receipt.branch]
-            medforge("checkout", "--kit", kit, "--out", tmp_path / "merged", on=network.on_site)
-
-            medforge("revoke", "Centre A", "--forge", forge, on=network.on_forge)
-            complained = medforge("push", "--workspace", workspace, "--kit", kit, on=network.on_site, code=2)
-            assert "the invitation of Centre A was revoked on" in complained
         finally:
             server.stop()
 

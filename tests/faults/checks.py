@@ -1,13 +1,14 @@
 """What must hold of a forge whatever has happened to it, and the forge to which nothing ever happened."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from medforge.aggregator.forge import Forge
 from medforge.aggregator.fsck import check_forge
 from medforge.aggregator.main_branch import MainBranch
 from medforge.aggregator.merge import MethodSettings
+from medforge.aggregator.policy import Admission, Policy
 from medforge.aggregator.view import check_chain
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
@@ -15,24 +16,34 @@ from medforge.files import sha256_file
 from medforge.proto.receipt import Receipt
 from medforge.proto.remote import RemoteForge
 from medforge.proto.signing import public_bytes
-from tests.aggregator.forges import UNEXAMINED
 
 # The published sequential search: what each arrival gets depends on all before it, so no order and no loss goes unseen.
 SETTINGS = MethodSettings.of(method="mixture", level="output", coefficients="sequential", budget=12)
 
+# what random plugins and images are, no examination would let pass
+POLICY = Policy(admission=Admission(behaviour=False, weight_change=100, brightness=100))
+
 
 def establish(directory: Path, base: BaseModule) -> None:
     """Make an empty forge with small searches, for a server to open."""
-    Forge.establish(directory, base, SETTINGS, policy=UNEXAMINED).close()
+    Forge.establish(directory, base, SETTINGS, policy=POLICY).close()
 
 
 def undisturbed(directory: Path, base: BaseModule, arriving: Sequence[Branch]) -> list[str]:
     """Fold branches in this order in a forge of their own, and give its commits."""
-    main = MainBranch(Forge.establish(directory, base, SETTINGS, policy=UNEXAMINED), base)
+    main = MainBranch(Forge.establish(directory, base, SETTINGS, policy=POLICY), base)
     for branch in arriving:
         main.fold(main.forge.admit(branch, base).number)
     main.forge.close()
     return [commit.digest for commit in main.log()]
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
+    """Wait until something holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to that"
+        time.sleep(0.02)
 
 
 def wait_folded(at: str, commits: int, seconds: float = 120.0) -> None:

@@ -7,10 +7,9 @@ import pytest
 
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
-from tests.making import make_branch
-
 from tests.faults.checks import establish, undisturbed
 from tests.faults.programs import Server
+from tests.making import make_branch
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -67,7 +67,7 @@ class Proxy:
     def __enter__(self) -> Self:
         self._thread.start()
         server = asyncio.run_coroutine_threadsafe(asyncio.start_server(self._accept, "127.0.0.1", 0), self._loop)
-        self.at = "127.0.0.1:{}".format(server.result(10).sockets[0].getsockname()[1])
+        self.at = f"127.0.0.1:{server.result(10).sockets[0].getsockname()[1]}"
         return self
 
     def __exit__(
@@ -154,13 +154,13 @@ class Proxy:
         for address in self.replay_to or [self.target]:
             with contextlib.suppress(OSError):
                 answers, to_forge = await asyncio.open_connection(*_split(address))
-                heard = asyncio.ensure_future(answers.read())
                 for data in link.sent:
                     to_forge.write(data)
                     # the forge's windows open as it reads, and nobody here counts them
                     await asyncio.sleep(0.005)
                 self.happened.append(link.trouble)
-                await asyncio.wait([heard], timeout=link.trouble.seconds)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(answers.read(), link.trouble.seconds)
                 _reset(to_forge)
 
 

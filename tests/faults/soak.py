@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -34,14 +34,16 @@ IN_THREADS, IN_PROCESSES = 3, 2
 SHARES = {"server": 4, "connection": 4, "client": 2}
 # How long one life of the server waits for its fault before it is killed where it stands.
 LIFE_SECONDS = 12.0
+# Arrivals that may wait to be folded before the centres wait for them.
+BACKLOG = 6
 
 
 @dataclass
 class Summary:
     """What a soak did that passed every check; times in seconds.
 
-    `sent` and `needed` count bytes, of the centres that push through proxies. `head` is the digest of the last commit,
-    in the disturbed and in the undisturbed forge.
+    `sent` and `needed` count the bytes of branches that were pushed through a proxy alone. `head` is the digest of the
+    last commit, in the disturbed and in the undisturbed forge.
     """
 
     seed: int
@@ -212,23 +214,37 @@ class Soak:
                 size = sum(entry.size for entry in branch.manifest.files.values())
                 if self.tally.wants("connection"):
                     proxy.troubles.extend(_trouble(draw, size) for _ in range(draw.randint(1, 3)))
-                else:
-                    time.sleep(draw.uniform(0.2, 1))
-                twice = draw.random() < 0.2
+                self._breathe(draw, "connection")
+                twice, sent = draw.random() < 0.2, proxy.up
                 with ThreadPoolExecutor(1) as beside:
                     other = beside.submit(self._push, place, self.server.at, "again") if twice else None
                     receipt = self._push(place, proxy.at, "once")
                     assert other is None or other.result() == receipt
                 proxy.troubles.clear()
                 self.tally.receipt(receipt)
-                self.tally.add("needed", size)
                 if twice:
                     self.tally.fault("connection", "pushed twice at once")
+                else:
+                    self.tally.add("needed", size)
+                    self.tally.add("sent", proxy.up - sent)
                 if draw.random() < 0.3:
                     self._submit_again(place, receipt)
                 for trouble in proxy.drain():
                     self.tally.fault("connection", f"{trouble.kind} {'up' if trouble.upwards else 'down'}")
-            self.tally.add("sent", proxy.up)
+
+    def _breathe(self, draw: random.Random, family: str) -> None:
+        """Let the forge fold what waits, for a while, and longer where no fault of this family is wanted any more."""
+        end = time.monotonic() + (draw.uniform(0.2, 5) if self.tally.wants(family) else draw.uniform(3, 8))
+        while time.monotonic() < end and not self._over and (not self.tally.wants(family) or self._backlog() > BACKLOG):
+            time.sleep(0.2)
+
+    def _backlog(self) -> int:
+        try:
+            with RemoteForge(self.server.at, SILENCE) as remote:
+                said = remote.describe()
+                return int(said.arrivals - said.commits)
+        except ForgeUnavailable:
+            return 0
 
     def _push(self, place: Path, at: str, name: str) -> Receipt:
         def hear(sentence: str) -> None:
@@ -272,8 +288,7 @@ class Soak:
                     assert code == 0, program.said()
             self.tally.took("push", time.monotonic() - begun)
             self.tally.receipt(Receipt.load(site.receipt_file))
-            if not self.tally.wants("client"):
-                time.sleep(draw.uniform(0.2, 1))
+            self._breathe(draw, "client")
 
     # the end
 

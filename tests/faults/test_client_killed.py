@@ -19,7 +19,6 @@ from tests.faults.checks import check_all_folded, check_kept, wait_folded
 from tests.faults.programs import Program, Server
 from tests.faults.sites import workspace
 
-
 KILLS = ("during push:1", "during push:3", "before submit", "before receipt", "before a file:1")
 
 

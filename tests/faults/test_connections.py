@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import pytest
-
 from medforge.base_module import BaseModule
 from medforge.branch import MANIFEST_FILE, Branch
 from medforge.client.push import Patience, push
@@ -33,7 +31,9 @@ def troubles(size: int) -> list[Trouble]:
 
 def test_no_trouble_loses_doubles_or_alters_a_branch(tmp_path: Path, server: Server, tiny_base: BaseModule) -> None:
     server.up()
-    branches = [make_branch(tiny_base, seed, contributor="centre", task=f"task {seed:02}", ipc=12) for seed in range(16)]
+    branches = [
+        make_branch(tiny_base, seed, contributor="centre", task=f"task {seed:02}", ipc=12) for seed in range(16)
+    ]
     receipts, waits = [], 0
     with Proxy(server.at) as proxy:
 
@@ -57,7 +57,7 @@ def test_no_trouble_loses_doubles_or_alters_a_branch(tmp_path: Path, server: Ser
             bring(number)
             took = time.monotonic() - begun
             assert proxy.happened.pop() == trouble
-            # A delay slows a push, and is no reason to begin again (and gRPC itself mends what breaks at the beginning).
+            # A delay slows a push, and is no reason to begin again. What breaks at the beginning gRPC mends by itself.
             # Silence is noticed, whatever call it falls into.
             assert waits == (0 if trouble.kind == "delay" else 1), trouble
             assert took < 10 + SILENCE + 5, trouble

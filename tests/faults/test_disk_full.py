@@ -1,8 +1,7 @@
 """The disk is full, on either side, at any moment."""
 
 import signal
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,12 +14,15 @@ from medforge.errors import ForgeUnavailable, InvalidInput
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.receipt import Receipt
 from medforge.proto.remote import RemoteForge
-from tests.faults.checks import check_all_folded, check_kept, establish, wait_folded
+from tests.faults.checks import check_all_folded, check_kept, establish, wait_folded, wait_for
 from tests.faults.disk import SmallDisk, small_disk
 from tests.faults.programs import Server
 
 PATIENT = Patience(minutes=2, silence=20, first_pause=0.05, longest_pause=0.2)
 FULL = "the forge cannot use its disk just now (No space left on device); what it acknowledged is safe, try again later"
+
+FULL_AT = ("during upload:2", "before blob:2", "between blob and ledger:2", "during fold:2",
+           "between forge item and commit:2")  # fmt: skip
 
 
 @pytest.fixture
@@ -37,13 +39,6 @@ def server(disk: SmallDisk, tiny_base: BaseModule, tiny_spec: str, tmp_path: Pat
         yield served
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come to that"
-        time.sleep(0.02)
-
-
 def test_a_forge_without_room_keeps_what_it_has_and_goes_on_when_there_is_room(
     tmp_path: Path, disk: SmallDisk, server: Server, folders: Sequence[Path], chain: list[str]
 ) -> None:
@@ -54,9 +49,7 @@ def test_a_forge_without_room_keeps_what_it_has_and_goes_on_when_there_is_room(
     with ThreadPoolExecutor(1) as pool:
         # while a branch is uploaded: half of it fits
         disk.fill(leave=400_000)
-        pushed = pool.submit(
-            push, folders[1], server.at, tmp_path / "2.json", patience=PATIENT, on_wait=heard.append
-        )
+        pushed = pool.submit(push, folders[1], server.at, tmp_path / "2.json", patience=PATIENT, on_wait=heard.append)
         wait_for(lambda: len(heard) >= 3)
         assert all(sentence.startswith(FULL) for sentence in heard)
         with RemoteForge(server.at) as remote:
@@ -104,9 +97,7 @@ def test_a_fold_without_room_waits_and_is_not_held(
     check_all_folded(server.directory, receipts, chain)
 
 
-@pytest.mark.parametrize(
-    "fault", ["during upload:2", "before blob:2", "between blob and ledger:2", "during fold:2", "between forge item and commit:2"]
-)
+@pytest.mark.parametrize("fault", FULL_AT)
 def test_a_disk_that_fills_up_at_that_point_is_waited_for(
     tmp_path: Path, server: Server, folders: Sequence[Path], chain: list[str], fault: str
 ) -> None:
@@ -124,7 +115,7 @@ def test_a_centre_without_room_for_the_receipt_gets_it_later(
     server.up()
     with small_disk(tmp_path / "centre", 1) as centre:
         centre.fill()
-        with pytest.raises(InvalidInput, match=r"arrival 1, but .* cannot be written \(No space left on device\); mend"):
+        with pytest.raises(InvalidInput, match=r"arrival 1, but .* cannot be written \(No space left"):
             push(folders[0], server.at, centre.path / "receipt.json", patience=PATIENT)
         assert not (centre.path / "receipt.json").exists()
         centre.free()

@@ -6,8 +6,10 @@ can be shown: one printable line. The same targets serve Hypothesis (`test_decod
 
 import json
 import unicodedata
+from base64 import encodebytes
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryDirectory
@@ -15,10 +17,12 @@ from tempfile import NamedTemporaryFile, TemporaryDirectory
 import grpc
 import torch
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from google.protobuf.message import DecodeError
 
 from medforge.aggregator.admission import check_content, check_headers, check_manifest, read_header
+from medforge.aggregator.authority import Authority
 from medforge.aggregator.blobs import check_digest
 from medforge.aggregator.commit import Commit, TaskScore
 from medforge.aggregator.merge import MethodSettings
@@ -31,6 +35,7 @@ from medforge.forge_item import GATE_FILE, ITEM_FILE, ForgeItem
 from medforge.gate import PrototypeGate
 from medforge.plugin import CONFIG_FILE, WEIGHTS_FILE, Plugin
 from medforge.proto import forge_pb2 as pb
+from medforge.proto.certificates import common_name, digest_of, now, parse_certificate, signing_key
 from medforge.proto.codec import commit_from_message, commit_to_message, receipt_from_message, receipt_to_message
 from medforge.proto.flower import branch_from_record, branch_to_record
 from medforge.proto.receipt import Receipt
@@ -358,6 +363,22 @@ def _signature_parts() -> tuple[Parts, ...]:
     return ((public_bytes(_KEY), sign(_KEY, SUBMIT, {"forge": "f", "branch": "a" * 64}), b"a" * 64),)
 
 
+def _certificate(parts: Parts) -> None:
+    pem = b"-----BEGIN CERTIFICATE-----\n" + encodebytes(parts[0]) + b"-----END CERTIFICATE-----\n"
+    certificate = parse_certificate(pem, "what the caller presented")
+    assert isinstance(common_name(certificate), str)
+    assert signing_key(certificate) is None or len(signing_key(certificate) or b"") == 32
+    assert len(digest_of(certificate)) == 64
+
+
+def _certificate_parts() -> tuple[Parts, ...]:
+    with TemporaryDirectory() as directory:
+        authority = Authority.of(Path(directory), "0f6c0b0e-8f0d-4b62-9a5c-0a7f0e5b1c2d")
+        client = authority.issue_client("centre", public_bytes(_KEY), now() + timedelta(days=1))
+        pems = [client[1], authority.issue_server()[1], authority.pem]
+    return tuple((parse_certificate(pem, "a certificate").public_bytes(Encoding.DER),) for pem in pems)
+
+
 def _digest(parts: Parts) -> None:
     digest = check_digest(_text(parts[0]))
     assert len(digest) == 64
@@ -391,6 +412,7 @@ TARGETS = {
         Target("sealed-receipt", _receipt_parts, _sealed_receipt),
         Target("commit-message", _commit_message_parts, _commit_message),
         Target("status", _status_parts, _status),
+        Target("certificate", _certificate_parts, _certificate),
         Target("signature", _signature_parts, _signature),
         Target("digest", lambda: ((b"a" * 64,),), _digest),
     )

@@ -1,6 +1,7 @@
 """What fuzzing found, one case each: every one of these once came out as another exception, or as an unsound value."""
 
 import json
+from base64 import encodebytes
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -13,6 +14,7 @@ import torch
 from flwr.app import Array
 
 from medforge.aggregator.admission import read_header
+from medforge.aggregator.commit import Commit
 from medforge.branch import BRANCH_FILES, Branch, Manifest
 from medforge.distilled import DistilledDataset
 from medforge.errors import CorruptFile, InvalidBranch, MedForgeError
@@ -20,11 +22,12 @@ from medforge.files import canonical_json, sha256_bytes
 from medforge.forge_item import GATE_FILE, ITEM_FILE, ForgeItem, Mixture
 from medforge.gate import PrototypeGate
 from medforge.plugin import CONFIG_FILE, WEIGHTS_FILE, Plugin
+from medforge.proto.certificates import parse_certificate, signing_key
 from medforge.proto.flower import branch_from_record, branch_to_record
 from medforge.tensors import dump_tensors, parse_tensors
 from tests.fuzz.artefacts import CONFIG_PART, DISTILLED_PART, WEIGHTS_PART, branches, items, joined, smallest_base
 from tests.fuzz.bounds import bounded
-from tests.fuzz.targets import check_sentence
+from tests.fuzz.targets import TARGETS, check_sentence
 
 DEEP = "[" * 100_000
 
@@ -171,6 +174,33 @@ def test_a_manifest_says_the_image_size() -> None:
     blobs = branches()[0].blobs()
     sentence = "does not describe its plugin and distilled dataset"
     refused(InvalidBranch, sentence, lambda: Branch.assemble(sealed(blobs, image_size=224), blobs))
+
+
+def certificate(find: bytes, replace_with: bytes) -> bytes:
+    """A client's certificate with some bytes of its DER replaced by as many others."""
+    (der,) = TARGETS["certificate"].seeds[0]
+    assert der.count(find) == 1
+    body = encodebytes(der.replace(find, replace_with))
+    return b"-----BEGIN CERTIFICATE-----\n" + body + b"-----END CERTIFICATE-----\n"
+
+
+def test_a_certificate_is_not_believed() -> None:
+    odd = parse_certificate(certificate(b"medforge:ed25519:", b"medforge:ed25519:"), "a certificate")
+    assert signing_key(odd) is not None
+    key = TARGETS["signature"].seeds[0][0].hex().encode()
+    assert signing_key(parse_certificate(certificate(key, b"x" * 64), "a certificate")) is None
+    # the object identifier of the alternative names, made that of the basic constraints, which are there already
+    twice = certificate(b"\x06\x03\x55\x1d\x11", b"\x06\x03\x55\x1d\x13")
+    refused(CorruptFile, "is not a certificate", lambda: parse_certificate(twice, "a certificate"))
+    broken = certificate(b"\x86\x51medforge", b"\x00\x51medforge")
+    refused(CorruptFile, "is not a certificate", lambda: parse_certificate(broken, "a certificate"))
+
+
+@pytest.mark.parametrize("spelling", [b" ", b"NaN"])
+def test_a_commit_is_the_bytes_it_was_read_from(spelling: bytes) -> None:
+    ((content,),) = TARGETS["commit"].seeds
+    other = content + spelling if spelling == b" " else content.replace(b'"loss":0.5', b'"loss":NaN')
+    refused(CorruptFile, "commit .* (canonical|cannot be read)", lambda: Commit.parse(other, sha256_bytes(other)))
 
 
 def npy(header: str, data: bytes = b"") -> bytes:

@@ -13,13 +13,14 @@ from google.protobuf.message_factory import GetMessageClass
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from medforge.errors import MedForgeError
+from medforge.errors import InvalidBranch, MedForgeError
 from medforge.proto import forge_pb2 as pb
 from medforge.proto import remote
-from medforge.proto.errors import OverLimit
+from medforge.proto.errors import ForgeFault, OverLimit
 from medforge.proto.forge_pb2_grpc import add_ForgeServicer_to_server
 from medforge.proto.receipt import Receipt
 from medforge.proto.remote import RemoteForge
+from medforge.proto.status import abort
 from tests.fuzz.messages import messages
 from tests.fuzz.targets import check_sentence
 
@@ -38,7 +39,7 @@ class Hostile:
 
     def __init__(self) -> None:
         self.replies: list[Message] = []
-        self.ending: tuple[grpc.StatusCode, str, tuple[tuple[str, str], ...]] | None = None
+        self.ending: MedForgeError | tuple[grpc.StatusCode, str, tuple[tuple[str, str], ...]] | None = None
         for method in SERVICE.methods:
             setattr(self, method.name, self._streamed if method.server_streaming else self._single)
 
@@ -51,7 +52,9 @@ class Hostile:
         return self.replies[0]
 
     def _end(self, context: grpc.ServicerContext) -> None:
-        if self.ending is not None:
+        if isinstance(self.ending, MedForgeError):
+            abort(context, self.ending)
+        elif self.ending is not None:
             code, details, metadata = self.ending
             context.set_trailing_metadata(metadata)
             context.abort(code, details)
@@ -124,6 +127,25 @@ def test_any_answer_is_taken_or_refused_with_a_sentence(
         check_sentence(error)
     else:
         assert not isinstance(value, Receipt), "nobody can sign for the key of zeros"
+
+
+def test_only_what_was_asked_for_is_missing(hostile: tuple[Hostile, str], small_file: Path) -> None:
+    """A forge's answer names files to send, and where to begin."""
+    forge, address = hostile
+    asked, other = pb.MissingBlob(digest=DIGEST, received=2**64 - 1), pb.MissingBlob(digest="b" * 64)
+    forge.replies, forge.ending = [pb.FindMissingReply(missing=[asked, other])], None
+    with RemoteForge(address) as caller:
+        assert caller.missing([DIGEST]) == {DIGEST: 2**64 - 1}
+        with pytest.raises(ForgeFault, match="says that it has 18446744073709551615 of 7 bytes"):
+            list(caller.upload(DIGEST, small_file, 2**64 - 1, 3))
+
+
+def test_a_sentence_in_any_script_arrives(hostile: tuple[Hostile, str]) -> None:
+    """It travels in a header of bounded size, where each of these characters takes nine."""
+    forge, address = hostile
+    forge.replies, forge.ending = [], InvalidBranch("検" * 2000)
+    with RemoteForge(address) as caller, pytest.raises(InvalidBranch, match="検{500}"):
+        caller.status(DIGEST)
 
 
 def test_a_stream_without_end_is_ended(hostile: tuple[Hostile, str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -152,6 +152,12 @@ def test_a_message_that_is_none_is_refused(name: str, garbage: bytes, besieged: 
         assert remote.describe().forge == besieged.forge.settings.forge
 
 
+def test_a_number_that_no_database_knows_is_one_past_the_end(besieged: Besieged) -> None:
+    """SQLite compares with 63 bits, a message holds 64."""
+    for after in (2**63 - 1, 2**63, 2**64 - 1):
+        assert not [entry for entry in besieged.call("Log", [pb.LogRequest(after=after)]) if entry.HasField("commit")]
+
+
 def test_the_forge_has_not_grown(besieged: Besieged) -> None:
     """Kilobytes of hostile messages must not leave, or even for a moment take, hundreds of megabytes."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,0 +1,80 @@
+"""What a forge writes to stderr: one line per event, as text for people or as JSON for machines."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from typing import Any, TextIO
+
+from pythonjsonlogger.json import JsonFormatter
+
+from medforge.aggregator.calls import OK, Call
+from medforge.errors import InvalidInput
+
+FORMATS = ("text", "json")
+
+_calls = logging.getLogger("medforge.calls")
+# a peer's words must neither begin a line of the log nor move a terminal's cursor
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# calls that change the forge; all others are told only where somebody looks closely, or where they are refused
+_DECISIVE = frozenset({"Submit", "Withdraw"})
+_GONE = frozenset({OK, "CANCELLED"})
+
+
+def configure(form: str, stream: TextIO | None = None, level: int = logging.INFO) -> None:
+    """Write MedForge's log at `level`, and other libraries' warnings, to a stream (stderr by default).
+
+    Raises InvalidInput for a form other than those of `FORMATS`.
+    """
+    if form not in FORMATS:
+        raise InvalidInput(f"{form!r} is no form of log; choose one of: {', '.join(FORMATS)}")
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(_Json() if form == "json" else _Text())
+    logging.basicConfig(handlers=[handler], force=True)
+    logging.getLogger("medforge").setLevel(level)
+
+
+def about(event: str, **fields: Any) -> dict[str, Any]:
+    """Give the `extra` of a log record: what happened in one word, and to whom and what."""
+    return {"event": event} | {name: value for name, value in fields.items() if value is not None}
+
+
+def log_call(call: Call) -> None:
+    """Log a call that has ended: refusals and what changes the forge at INFO, the rest at DEBUG."""
+    refused = call.code not in _GONE
+    level = logging.INFO if refused or call.method in _DECISIVE else logging.DEBUG
+    if not _calls.isEnabledFor(level):
+        return
+    fields = {"contributor": call.caller} | call.about | {"peer": call.peer, "seconds": round(call.seconds, 4)}
+    ending = f"refused ({call.kind or call.code}): {call.sentence}" if refused else call.code
+    said = ", ".join(f"{name} {value}" for name, value in call.about.items())
+    extra = about(call.method.lower(), **fields, status=call.code, refusal=call.kind or None)
+    _calls.log(level, "%s by %s%s: %s", call.method, call.caller, f" ({said})" if said else "", ending, extra=extra)
+
+
+class _Text(logging.Formatter):
+    """Write time, level and sentence; the sentence says what a machine finds in the fields."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's own name)
+        """Keep a record on one line; a traceback may follow it."""
+        record.message = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", record.message)
+        return super().formatMessage(record)
+
+
+class _Json(JsonFormatter):
+    """Write one JSON object a line: at (RFC 3339, UTC), level, event, sentence, and the fields of the event."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "%(levelname)s %(message)s",
+            rename_fields={"levelname": "level", "message": "sentence", "exc_info": "traceback"},
+            timestamp="at",
+        )
+
+    def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
+        """Give every line an event."""
+        return super().process_log_record({"event": "note"} | log_data)
