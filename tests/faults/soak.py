@@ -33,7 +33,7 @@ IN_THREADS, IN_PROCESSES = 3, 2
 # Of ten faults, as many befall the server, the connections and the centres' processes.
 SHARES = {"server": 4, "connection": 4, "client": 2}
 # How long one life of the server waits for its fault before it is killed where it stands.
-LIFE_SECONDS = 12.0
+LIFE_SECONDS = 6.0
 # Arrivals that may wait to be folded before the centres wait for them.
 BACKLOG = 6
 
@@ -70,7 +70,8 @@ class Tally:
 
     def __init__(self, faults: int) -> None:
         parts = sum(SHARES.values())
-        self._left = {family: -(-faults * share // parts) for family, share in SHARES.items()}
+        self._wanted = {family: -(-faults * share // parts) for family, share in SHARES.items()}
+        self._left = dict(self._wanted)
         self._lock = threading.Lock()
         self.by_kind: Counter[str] = Counter()
         self.numbers: Counter[str] = Counter()
@@ -80,6 +81,11 @@ class Tally:
 
     def wants(self, family: str) -> bool:
         return self._left[family] > 0
+
+    def ahead(self, family: str) -> bool:
+        """Say whether a family has had more of its share than the server has of its own."""
+        left, server = (max(0, self._left[name]) / self._wanted[name] for name in (family, "server"))
+        return left < server
 
     @property
     def done(self) -> bool:
@@ -103,7 +109,7 @@ class Tally:
         """Make a branch that nobody has made before."""
         with self._lock:
             number = len(self.branches) + 1
-            made = make_branch(base, number, task=f"task {number:04}", contributor=f"centre {number:04}", ipc=8)
+            made = make_branch(base, number, task=f"task {number:04}", contributor=f"centre {number:04}", ipc=2)
             self.branches[made.digest] = made
         return made
 
@@ -233,9 +239,9 @@ class Soak:
                     self.tally.fault("connection", f"{trouble.kind} {'up' if trouble.upwards else 'down'}")
 
     def _breathe(self, draw: random.Random, family: str) -> None:
-        """Let the forge fold what waits, for a while, and longer where no fault of this family is wanted any more."""
-        end = time.monotonic() + (draw.uniform(0.2, 5) if self.tally.wants(family) else draw.uniform(3, 8))
-        while time.monotonic() < end and not self._over and (not self.tally.wants(family) or self._backlog() > BACKLOG):
+        """Wait a while for the forge to fold what waits, and for the server's faults to catch up with this family's."""
+        end = time.monotonic() + draw.uniform(5, 20)
+        while time.monotonic() < end and not self._over and (self.tally.ahead(family) or self._backlog() > BACKLOG):
             time.sleep(0.2)
 
     def _backlog(self) -> int:
