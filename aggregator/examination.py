@@ -107,7 +107,7 @@ def beats_chance(hits: int, images: int, classes: int, significance: float) -> b
 
 def can_beat_chance(images: int, classes: int, significance: float) -> bool:
     """Say whether there are enough images for a faultless plugin to be better than guessing."""
-    return classes**-images <= significance
+    return bool(classes**-images <= significance)
 
 
 def below_chance(hits: int, images: int, classes: int, significance: float) -> bool:

@@ -63,6 +63,13 @@ def processes() -> Iterator[list[Served]]:
             served.kill()
 
 
+def freezing(point: str, directory: Path, spec: str, monkeypatch: pytest.MonkeyPatch) -> Served:
+    """A server that stops itself at a fault point; the environment is its own, this process must not freeze."""
+    with monkeypatch.context() as environment:
+        environment.setenv("MEDFORGE_FAULT", f"{point}=freeze")
+        return Served(directory, spec)
+
+
 def until_frozen(served: Served) -> None:
     """Wait until the process has stopped itself at its fault point."""
     end = time.monotonic() + SECONDS
@@ -83,8 +90,7 @@ def test_sigterm_during_a_fold_an_upload_and_a_watch(
     tmp_path: Path, tiny_base: BaseModule, tiny_spec: str, processes: list[Served], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One process with all of them running; it takes the signal in the middle of the fold."""
-    monkeypatch.setenv("MEDFORGE_FAULT", "during fold=freeze")
-    served = Served(tmp_path / "forge", tiny_spec)
+    served = freezing("during fold", tmp_path / "forge", tiny_spec, monkeypatch)
     processes.append(served)
     at = served.wait_ready()
     with grpc.insecure_channel(at) as channel, RemoteForge(at) as remote:
@@ -122,8 +128,7 @@ def test_sigterm_during_a_fold_an_upload_and_a_watch(
 def test_sigterm_during_a_submit_gives_the_receipt_and_the_next_start_folds(
     tmp_path: Path, tiny_base: BaseModule, tiny_spec: str, processes: list[Served], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MEDFORGE_FAULT", "between ledger and receipt=freeze")
-    served = Served(tmp_path / "forge", tiny_spec)
+    served = freezing("between ledger and receipt", tmp_path / "forge", tiny_spec, monkeypatch)
     processes.append(served)
     at, branch, receipts = served.wait_ready(), make_branch(tiny_base), []
     with RemoteForge(at) as remote:

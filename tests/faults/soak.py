@@ -129,6 +129,7 @@ class Soak:
         self.tally = Tally(faults)
         self._deadline = time.monotonic() + 120 + 20 * faults
         self._failed = threading.Event()
+        self._waiting = 0
         establish(directory / "forge", base)
         self.server = Server(directory / "forge", spec)
 
@@ -240,7 +241,7 @@ class Soak:
 
     def _breathe(self, draw: random.Random, family: str) -> None:
         """Wait a while for the forge to fold what waits, and for the server's faults to catch up with this family's."""
-        end = time.monotonic() + draw.uniform(5, 20)
+        end = time.monotonic() + draw.uniform(10, 30)
         while time.monotonic() < end and not self._over and (self.tally.ahead(family) or self._backlog() > BACKLOG):
             time.sleep(0.2)
 
@@ -248,9 +249,11 @@ class Soak:
         try:
             with RemoteForge(self.server.at, SILENCE) as remote:
                 said = remote.describe()
-                return int(said.arrivals - said.commits)
+                self._waiting = int(said.arrivals - said.commits)
         except ForgeUnavailable:
-            return 0
+            # it is dead just now, and what waits still waits
+            pass
+        return self._waiting
 
     def _push(self, place: Path, at: str, name: str) -> Receipt:
         def hear(sentence: str) -> None:
@@ -327,6 +330,6 @@ class Soak:
 
 def _trouble(draw: random.Random, size: int) -> Trouble:
     # somewhat beyond the blobs lies Submit
-    after = draw.choice((draw.randint(0, size), size + draw.randint(0, 1200)))
+    after = draw.choice((draw.randint(0, size), draw.randint(0, size), size + draw.randint(0, 1000)))
     kind = draw.choice(KINDS)
     return Trouble(kind, after, upwards=kind == "replay" or draw.random() < 0.7, seconds=draw.uniform(0.01, 0.1))
