@@ -65,7 +65,7 @@ class Examination:
             return
         earlier, task = arrived[:-1], arrived[-1].task
         after = dict(folded.metrics)
-        compared = {one.task: scores[one.task] for one in earlier if one.task in scores and one.task != task}
+        compared = {one.task: scores[one.task] for one in earlier if one.task in scores}
         shared = [one for one in earlier if one.task == task]
         if shared:
             compared |= score_item(before.item(), shared, self._base)

@@ -17,6 +17,7 @@ from medforge.aggregator.calls import Call, Listener, begin
 from medforge.aggregator.ledger import Ledger
 from medforge.aggregator.limiter import SHORT, STREAMS, UPLOADS, Limiter, origin, threads
 from medforge.aggregator.policy import Limits
+from medforge.aggregator.stalls import Stalls
 from medforge.errors import ForgeUnavailable, InvalidInput
 from medforge.proto.status import abort
 
@@ -30,8 +31,9 @@ class Guard(grpc.ServerInterceptor):  # type: ignore[misc]
 
     Plaintext callers pass unnamed; their address stands for them. A stream is checked when it begins, and again before
     a message that comes `recheck` seconds or more after the last look, so that a revocation also ends what is running.
-    A call whose next message does not come within the policy's `silent_seconds` is ended, whatever it is: gRPC itself
-    would keep a thread for it for as long as the caller likes. `listeners` hear of every call once it has ended.
+    A call whose next message does not come within the policy's `silent_seconds`, or whose caller takes no reply for as
+    long, is ended, whatever it is: gRPC itself would keep a thread for it for as long as the caller likes. `listeners`
+    hear of every call once it has ended.
     """
 
     def __init__(
@@ -47,9 +49,12 @@ class Guard(grpc.ServerInterceptor):  # type: ignore[misc]
         self._listeners = listeners
         self._recheck = recheck
         self._readers = ThreadPoolExecutor(threads(limits), thread_name_prefix="read")
+        self._stalls = Stalls(limits.silent_seconds)
+        self._stalls.start()
 
     def close(self) -> None:
-        """Let the threads that read messages go."""
+        """Let the guard's own threads go."""
+        self._stalls.stop()
         self._readers.shutdown(wait=False)
 
     def intercept_service(self, continuation: Callable[[Any], Any], details: grpc.HandlerCallDetails) -> Any:
@@ -94,7 +99,8 @@ class Guard(grpc.ServerInterceptor):  # type: ignore[misc]
                         with _refusing(context):
                             caller_of(context, self._ledger)
                         checked = time.monotonic()
-                    yield reply
+                    with self._stalls.sending(context):
+                        yield reply
 
         return answer
 

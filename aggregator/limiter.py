@@ -18,8 +18,9 @@ UPLOADS = "uploads"
 STREAMS = "downloads, logs and watches"
 SHORT = "short calls"
 
-_SHORT_CALLS = 32
-_SHORT_CALLS_PER_CALLER = 16
+# Many, since one address may stand for many centres; a thread that waits costs next to nothing.
+_SHORT_CALLS = 128
+_SHORT_CALLS_PER_CALLER = 64
 # Room for callers to be told that the forge is busy, and for the health and reflection services.
 _SPARE_THREADS = 8
 _CALLERS_REMEMBERED = 4096

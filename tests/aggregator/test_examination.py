@@ -164,6 +164,9 @@ def test_exchanged_labels_contradict_an_honest_branch(tiny_base: BaseModule) -> 
     assert checks(tiny_base, first, poisoned) == ["contradiction"]
     assert checks(tiny_base, poisoned, first) == ["contradiction"]
     assert checks(tiny_base, honest(tiny_base, "b"), poisoned) == []
+    # one direction is enough: this plugin is right on the first branch's images
+    half = branch_of(tiny_base, first.plugin, dataset, "a", "attacker")
+    assert checks(tiny_base, first, half) == ["chance", "contradiction"]
 
 
 def test_two_branches_with_the_same_prompts_must_know_something_of_each_other(tiny_base: BaseModule) -> None:

@@ -386,18 +386,37 @@ class TestSilence:
                 go_on.wait(SECONDS)
                 yield from ()
 
-            calls = [bare.future(nothing()) for _ in range(100)]
+            calls = [bare.future(nothing()) for _ in range(150)]
             # the call that is let in first still has its place when the last is refused
-            until(lambda: sum(call.done() for call in calls) >= 100 - 16)
+            until(lambda: sum(call.done() for call in calls) >= 150 - 64)
             begun = time.monotonic()
             assert other.describe().forge == forge.settings.forge
             assert time.monotonic() - begun < 3
             until(lambda: all(call.done() for call in calls))
             assert {call.details() for call in calls} == {
-                "Sly has 16 short calls open at this forge, and no caller may have more; try again once one has ended",
+                "Sly has 64 short calls open at this forge, and no caller may have more; try again once one has ended",
                 "nothing came for 3 s, so the forge has ended the call of Describe; "
                 "what came before is kept, call again to go on",
             }
+
+    def test_who_takes_no_reply_is_ended_and_who_reads_slowly_is_not(
+        self, tmp_path: Path, tiny_base: BaseModule, opened: ExitStack
+    ) -> None:
+        limits = Limits(silent_seconds=0.6, open_streams=1)
+        with serving(tmp_path / "forge", tiny_base, limits) as (forge, at):
+            stub, data = stub_at(at, opened), bytes(24 << 20)
+            wanted = pb.DownloadRequest(blob=forge.blobs.put(data))
+            unread = stub.Download(wanted)
+            # its place is taken, until the forge ends it
+            until(lambda: not _lists(stub))
+            until(lambda: _lists(stub))
+            code, _ = refusal(lambda: list(unread))
+            assert code is grpc.StatusCode.CANCELLED
+            read = 0
+            for piece in stub.Download(wanted):
+                read += len(piece.data)
+                time.sleep(0.1)
+            assert read == len(data)
 
     def test_watchers_have_a_cap_that_leaves_room(
         self, tmp_path: Path, tiny_base: BaseModule, opened: ExitStack
@@ -433,6 +452,14 @@ def test_threads_that_read_are_given_back(tmp_path: Path, tiny_base: BaseModule,
         assert len(readers) <= 17
         with ThreadPoolExecutor(8) as pool:
             assert list(pool.map(lambda _: _answered(stub), range(16))) == [True] * 16
+
+
+def _lists(stub: Any) -> bool:
+    try:
+        return list(stub.Log(pb.LogRequest())) == []
+    except grpc.RpcError as error:
+        assert error.details() == "the forge is busy with 1 downloads, logs and watches; try again shortly"
+        return False
 
 
 def _answered(stub: Any) -> bool:
