@@ -75,7 +75,8 @@ class BlobStore:
         """Store bytes durably and give their digest; storing the same bytes again changes nothing."""
         digest = sha256_bytes(data)
         with self._lock(digest):
-            if not self.has(digest):
+            # touched, so that a sweep that is under way leaves it
+            if not self.touch(digest):
                 temporary = self._partial / f"{digest}.put"
                 temporary.write_bytes(data)
                 self._keep(temporary, digest)

@@ -11,7 +11,7 @@ from medforge.aggregator import cli_maintain as maintain
 
 if TYPE_CHECKING:
     from medforge.aggregator.commit import Commit
-    from medforge.aggregator.forge import ForgeSettings
+    from medforge.aggregator.forge_settings import ForgeSettings
     from medforge.aggregator.merge import MethodSettings
     from medforge.aggregator.tables import Arrival
 
@@ -101,7 +101,8 @@ def serve(
 
     import torch
 
-    from medforge.aggregator.forge import Forge, existing_settings
+    from medforge.aggregator.forge import Forge
+    from medforge.aggregator.forge_settings import existing_settings
     from medforge.aggregator.logs import configure
     from medforge.aggregator.policy import change, load_policy
     from medforge.aggregator.server import serve as serve_forever

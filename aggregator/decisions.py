@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from medforge.aggregator.commit import Commit
 from medforge.aggregator.forge import Forge
-from medforge.aggregator.ledger import MAINTAINER, LedgerConflict
+from medforge.aggregator.journal import MAINTAINER
+from medforge.aggregator.ledger import LedgerConflict
 from medforge.aggregator.tables import Arrival, State
 from medforge.aggregator.view import choose
 from medforge.errors import InvalidInput

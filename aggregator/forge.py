@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
-import time
 import uuid
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from medforge.aggregator.admission import check_content, check_headers, check_manifest
 from medforge.aggregator.blobs import BlobStore
 from medforge.aggregator.commit import Commit
-from medforge.aggregator.ledger import Ledger, LedgerConflict
+from medforge.aggregator.forge_settings import (
+    SETTINGS_FILE,
+    ForgeSettings,
+    check_same,
+    existing_settings,
+    read_settings,
+)
+from medforge.aggregator.ledger import Ledger
 from medforge.aggregator.merge import MethodSettings
 from medforge.aggregator.policy import Policy, load_policy
 from medforge.aggregator.tables import Arrival
@@ -26,28 +28,14 @@ from medforge.base_module import BaseModule
 from medforge.branch import Branch, Manifest, public_spec
 from medforge.errors import BaseMismatch, CorruptFile, InvalidInput
 from medforge.faults import reached
-from medforge.files import canonical_json, read_file, write_atomically
+from medforge.files import canonical_json, write_atomically
 from medforge.forge_item import ForgeItem
 from medforge.proto.errors import MissingBlob, OverLimit
 from medforge.proto.receipt import Receipt
 from medforge.proto.signing import load_key, new_key, save_key
 
-SETTINGS_FILE = "forge.json"
 KEY_FILE = "keys/forge.key"
 _FORGE_FACT = "forge"
-
-
-class ForgeSettings(BaseModel):
-    """Say what a forge is for good: its id, its base module (spec and fingerprint) and how it merges."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    format: Literal[1] = 1
-    forge: str
-    base_spec: str
-    base: str
-    method: MethodSettings
-    ledger: Literal["internal", "external"] = "internal"
 
 
 class Forge:
@@ -63,7 +51,8 @@ class Forge:
         self.blobs = BlobStore(directory / "blobs")
         self.cache = directory / "cache"
         self._lock = lock
-        self._admission = threading.Lock()
+        # held while a branch is taken in, and while blobs are deleted
+        self.intake = threading.Lock()
 
     @classmethod
     def establish(
@@ -88,7 +77,7 @@ class Forge:
             kept = load_policy(directory)
             if settings is None:
                 return cls._create(directory, base, method, ledger_url, kept, lock)
-            _check_same(directory, settings, base, method)
+            check_same(directory, settings, base, method)
             return cls(directory, settings, _open_ledger(directory, settings, ledger_url), kept, lock)
         except BaseException:
             lock.release()
@@ -101,7 +90,7 @@ class Forge:
             raise InvalidInput(
                 f"{directory} is not a forge (it has no {SETTINGS_FILE}); `medforge serve --forge` makes one"
             )
-        settings = _read_settings(directory)
+        settings = read_settings(directory)
         return cls(directory, settings, _open_ledger(directory, settings, ledger_url), load_policy(directory), None)
 
     @classmethod
@@ -167,7 +156,7 @@ class Forge:
                 f"the branch was made on base module {parsed.base[:12]} ({parsed.base_spec}), but this forge stands on "
                 f"{self.settings.base[:12]} ({public_spec(self.settings.base_spec)}); train it on the forge's base"
             )
-        with self._admission:
+        with self.intake:
             check_manifest(parsed, self.policy, self.ledger.stored_bytes(parsed.contributor))
             self._check_uploaded(parsed)
             files = {path: self.blobs.path(entry.digest) for path, entry in parsed.files.items()}
@@ -201,33 +190,6 @@ class Forge:
         self._check_uploaded(parsed)
         return self._assemble(manifest, parsed)
 
-    def erase(self, arrival: Arrival) -> None:
-        """Delete a branch's files, and every forge item that was made with them; digests stay in the ledger.
-
-        What another branch or a forge item without this one also needs is kept. All caches are emptied, since they
-        hold what the branch's plugin says. Raises LedgerConflict while the head is made with it.
-        """
-        with self._admission:
-            head = self.ledger.head()
-            if head is not None and arrival.number in head.members:
-                raise LedgerConflict(f"arrival {arrival.number} is in the main branch; withdraw it before erasing it")
-            shutil.rmtree(self.cache, ignore_errors=True)
-            needed = set(referenced(self, without=arrival.number))
-            # the manifest last, since it names the others
-            for digest in sorted(set(referenced(self)) - needed, key=lambda digest: digest == arrival.branch):
-                self.blobs.remove(digest)
-                reached("during erasure")
-            self.ledger.mark_erased(arrival.number)
-
-    def sweep(self) -> int:
-        """Delete uploads that have not gone on for as long as the policy keeps them, and give how many.
-
-        That is unfinished files, and whole ones that no branch and no forge item needs.
-        """
-        with self._admission:
-            before = time.time() - 3600 * self.policy.limits.partial_hours
-            return self.blobs.sweep(before, set(referenced(self)))
-
     def store_item(self, item: ForgeItem) -> dict[str, str]:
         """Store a forge item's files durably as blobs and give their digests by path, for `Commit.item_files`."""
         return {path: self.blobs.put(data) for path, data in item.files().items()}
@@ -250,15 +212,6 @@ class Forge:
                 f"commit {commit.digest[:12]} was made with arrival {gone[0]}, which was erased at its contributor's "
                 f"wish; check out a later commit"
             )
-
-    def readable_by(self, contributor: str) -> set[str]:
-        """Give the digests of the blobs that a contributor may read: of the forge items, and of their own branches."""
-        own = [a for a in self.ledger.arrivals() if a.contributor == contributor and not a.erased]
-        digests = {digest for _, commit in self.ledger.commits() for digest in commit.item_files.values()}
-        for arrival in own:
-            digests.add(arrival.branch)
-            digests.update(entry.digest for entry in self.manifest(arrival.number).files.values())
-        return digests
 
     def find_commit(self, digest: str | None) -> Commit:
         """Find a commit by its digest, or the head where none is given; raise MissingBlob if there is none."""
@@ -294,21 +247,6 @@ class Forge:
         return Branch.assemble(manifest, {path: self.blobs.read(entry.digest) for path, entry in parsed.files.items()})
 
 
-def referenced(forge: Forge, without: int | None = None) -> Iterator[str]:
-    """Give the digests of all blobs that branches and forge items need, but for those made with one arrival."""
-    erased = {arrival.number for arrival in forge.ledger.arrivals() if arrival.erased}
-    for arrival in forge.ledger.arrivals():
-        if arrival.number not in erased and arrival.number != without:
-            yield arrival.branch
-            # an erasure that was interrupted may have taken the manifest already
-            if forge.blobs.has(arrival.branch):
-                manifest = Manifest.parse(forge.blobs.read(arrival.branch))
-                yield from (entry.digest for entry in manifest.files.values())
-    for _, commit in forge.ledger.commits():
-        if without not in commit.members and not erased & set(commit.members):
-            yield from commit.item_files.values()
-
-
 def _usable(directory: Path) -> Path:
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -330,39 +268,6 @@ def _lock(directory: Path) -> FileLock:
     except OSError as error:
         raise InvalidInput(f"the forge directory {directory} cannot be written ({error.strerror}); free it") from error
     return lock
-
-
-def existing_settings(directory: Path) -> ForgeSettings | None:
-    """Read a forge directory's settings, None where no forge is; raise CorruptFile if they are damaged."""
-    return _read_settings(directory) if (directory / SETTINGS_FILE).exists() else None
-
-
-def _read_settings(directory: Path) -> ForgeSettings:
-    path = directory / SETTINGS_FILE
-    try:
-        return ForgeSettings.model_validate_json(read_file(path, "the forge settings"))
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "content"
-        raise CorruptFile(
-            f"{path} is not a forge's settings ({field}: {first['msg']}); restore it from a backup"
-        ) from error
-
-
-def _check_same(directory: Path, settings: ForgeSettings, base: BaseModule, method: MethodSettings) -> None:
-    if settings.base != base.fingerprint:
-        raise InvalidInput(
-            f"the forge {directory} stands on base module {settings.base[:12]} ({settings.base_spec}), not on "
-            f"{base.fingerprint[:12]} ({base.spec}); serve it with --base {settings.base_spec} or elsewhere"
-        )
-    if settings.method != method:
-        wanted, given = dict(settings.method), dict(method)
-        different = ", ".join(
-            f"{name}={wanted[name]!r} (not {given[name]!r})" for name in wanted if wanted[name] != given[name]
-        )
-        raise InvalidInput(
-            f"the forge {directory} was made with {different}; serve it with these settings or choose another directory"
-        )
 
 
 def _internal_ledger(directory: Path) -> str:

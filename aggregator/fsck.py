@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from medforge.aggregator.commit import Commit
-from medforge.aggregator.forge import Forge, referenced
-from medforge.aggregator.ledger import INVITED, entry_digest
+from medforge.aggregator.forge import Forge
+from medforge.aggregator.journal import INVITED, entry_digest
+from medforge.aggregator.retention import referenced
 from medforge.aggregator.tables import Arrival, State
 from medforge.branch import Manifest
 from medforge.errors import MedForgeError

@@ -8,6 +8,7 @@ import threading
 from sqlalchemy.exc import SQLAlchemyError
 
 from medforge.aggregator.forge import Forge
+from medforge.aggregator.retention import sweep
 from medforge.errors import MedForgeError
 
 _log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ class Housekeeper(threading.Thread):
         """Sweep until stopped."""
         while not self._stopping.is_set():
             try:
-                swept = self._forge.sweep()
+                swept = sweep(self._forge)
                 if swept:
                     _log.info("deleted %d uploads that nobody went on with", swept)
             except (MedForgeError, OSError, SQLAlchemyError):

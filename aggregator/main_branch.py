@@ -13,6 +13,7 @@ from medforge.aggregator.ledger import LedgerConflict
 from medforge.aggregator.merge.folding import fold_round, refold
 from medforge.aggregator.merge.method import Folded, Head
 from medforge.aggregator.probabilities import ProbabilityCache
+from medforge.aggregator.retention import erase
 from medforge.aggregator.tables import Arrival, State
 from medforge.base_module import BaseModule
 from medforge.branch import Branch, software_versions
@@ -131,7 +132,7 @@ class MainBranch:
     def _erase(self) -> None:
         for arrival in self.forge.ledger.arrivals(State.WITHDRAWN):
             if arrival.erase and not arrival.erased:
-                self.forge.erase(arrival)
+                erase(self.forge, arrival)
                 self._load.cache_clear()  # type: ignore[attr-defined]
                 self.probabilities = ProbabilityCache(self.base, self.forge.cache)
 

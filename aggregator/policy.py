@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from medforge.errors import CorruptFile
 from medforge.files import canonical_json, read_file, write_atomically
-from medforge.overrides import override
+from medforge.overrides import first_fault, override
 
 POLICY_FILE = "policy.json"
 _UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
@@ -103,10 +103,8 @@ def load_policy(directory: Path) -> Policy:
     try:
         return Policy.model_validate_json(read_file(path, "the forge's policy"))
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "content"
         raise CorruptFile(
-            f"{path} is not a forge's policy ({field}: {first['msg']}); mend it, or delete it for the defaults"
+            f"{path} is not a forge's policy ({first_fault(error)}); mend it, or delete it for the defaults"
         ) from error
 
 

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from sqlalchemy.exc import SQLAlchemyError
 
 from medforge.aggregator.calls import Call
-from medforge.aggregator.ledger import FORGE, Ledger
+from medforge.aggregator.journal import FORGE
+from medforge.aggregator.ledger import Ledger
 from medforge.proto.errors import ForgeFault, NotAllowed, NotKnown
 
 REFUSED = "refused"

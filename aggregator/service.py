@@ -15,6 +15,7 @@ from medforge.aggregator.blobs import check_digest
 from medforge.aggregator.callers import Caller, authorise_submit, authorise_withdraw, caller_of
 from medforge.aggregator.calls import note
 from medforge.aggregator.forge import Forge
+from medforge.aggregator.retention import readable_by
 from medforge.aggregator.tables import State
 from medforge.base_module import BaseModule
 from medforge.branch import Manifest, public_spec
@@ -222,7 +223,7 @@ class ForgeService:
 
     def _check_may_read(self, caller: Caller, digest: str) -> None:
         """Raise NotAllowed where a blob belongs to other contributors' branches alone: what is merged is for all."""
-        if caller.name is not None and digest not in self._forge.readable_by(caller.name):
+        if caller.name is not None and digest not in readable_by(self._forge, caller.name):
             raise NotAllowed(
                 f"blob {digest[:12]} belongs to no forge item and to no branch of {caller.name}; "
                 f"ask for the forge item of a commit"

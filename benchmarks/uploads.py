@@ -89,7 +89,8 @@ def main() -> int:
 
 def compare(place: Path, options: argparse.Namespace) -> int:
     """Compare below `place`."""
-    blobs = draw_blobs(place / "blobs", options.uploads, options.megabytes * _MB)
+    count = 1 + options.plain_uploads + options.uploads
+    blobs = draw_blobs(place / "blobs", count, options.megabytes * _MB)
     with plain_server(place) as (pid, at):
         kept = place / "plain"
         plain_one = measure(pid, blobs[:1], lambda blob: send_plain(at, blob), lambda blob: kept / blob.name)
@@ -97,7 +98,7 @@ def compare(place: Path, options: argparse.Namespace) -> int:
     with forge_server(place, options.uploads) as (pid, at):
         store = place / "forge" / "blobs"
         # one at once first: what a first call loads and keeps is no part of a round
-        send(at, draw_blobs(place / "first", 1, _MB, first=options.uploads)[0])
+        send(at, draw_blobs(place / "first", 1, _MB, first=count)[0])
         rounds = [
             measure(pid, some, lambda blob: send(at, blob), lambda blob: store / blob.name[:2] / blob.name)
             for some in (blobs[:1], blobs[1 : 1 + options.plain_uploads], blobs[1 + options.plain_uploads :])
@@ -213,7 +214,7 @@ def forge_server(place: Path, uploads: int) -> Iterator[tuple[int, str]]:
     """Run `medforge serve`, with its caps on one caller raised; gives its process id and address."""
     policy = {"open_uploads": uploads, "open_uploads_per_contributor": uploads, "messages_per_second": 1_000_000}
     words = [f"limits.{name}={value}" for name, value in policy.items()]
-    words += ["admission.behaviour=false", "admission.weight_change=100"]
+    words += ["admission.behaviour=false", "admission.weight_change=100", "admission.brightness=100"]
     command = ["-m", "medforge", "serve", "--forge", str(place / "forge"), "--base", "medforge-tiny", "--threads", "1",
                "--listen", "127.0.0.1:0", *(word for one in words for word in ("--set", one))]  # fmt: skip
     with _process(place / "forge.ready", [*command, "--ready-file", str(place / "forge.ready")]) as both:

@@ -37,3 +37,9 @@ def override(settings: Settings, changes: Sequence[str], what: str, form: str) -
             raise InvalidInput(reason) from error
         where = ".".join(str(part) for part in first["loc"])
         raise InvalidInput(f"the {what} setting {where} cannot be {first['input']!r}: {reason}") from error
+
+
+def first_fault(error: ValidationError) -> str:
+    """Say which field of a file or a peer's text is wrong first, and why: "field: reason"."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'content'}: {first['msg']}"

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from medforge.errors import CorruptFile, InvalidInput
 from medforge.files import canonical_json, read_file, write_atomically
+from medforge.overrides import first_fault
 from medforge.proto.certificates import common_name, parse_certificate, signing_key, spell_time
 from medforge.proto.signing import SUBMIT, WITHDRAW, load_key, public_bytes, save_key, sign
 from medforge.proto.statements import submit_statement, withdraw_statement
@@ -162,9 +163,7 @@ def _read_card(path: Path) -> KitCard:
     try:
         return KitCard.model_validate_json(read_file(path, "the kit"))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "content"
         raise CorruptFile(
-            f"{path} is not a kit's card ({where}: {first['msg']}); unpack the kit again, or ask whoever runs the "
+            f"{path} is not a kit's card ({first_fault(error)}); unpack the kit again, or ask whoever runs the "
             f"forge for a new one"
         ) from error

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from medforge.aggregator.fsck import check_forge
-from medforge.aggregator.ledger import MAINTAINER, Ledger
+from medforge.aggregator.journal import MAINTAINER
+from medforge.aggregator.ledger import Ledger
 from medforge.aggregator.main_branch import MainBranch
 from medforge.aggregator.replay import replay
 from medforge.aggregator.tables import Contributor

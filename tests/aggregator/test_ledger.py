@@ -223,3 +223,19 @@ def test_a_file_that_is_no_database_gets_a_sentence(tmp_path: Path) -> None:
     path.write_bytes(b"not a database at all" * 100)
     with pytest.raises(InvalidInput, match="cannot be opened .*file is not a database.*; check its address"):
         Ledger(f"sqlite:///{path}")
+
+
+def test_a_ledger_that_was_killed_while_it_was_made_is_made_whole(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+    Ledger(url).close()
+    with sqlite3.connect(tmp_path / "ledger.sqlite") as raw:
+        raw.execute("DELETE FROM facts")
+    assert Ledger(url).fact("schema") is not None
+
+
+def test_a_ledger_of_another_version_is_refused(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+    ledger = Ledger(url)
+    ledger.set_fact("schema", "1")
+    with pytest.raises(InvalidInput, match="was written by another version of medforge"):
+        Ledger(url)

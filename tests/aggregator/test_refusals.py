@@ -11,7 +11,8 @@ from sqlalchemy.exc import OperationalError
 from medforge.aggregator.calls import Call
 from medforge.aggregator.forge import Forge
 from medforge.aggregator.invite import invite
-from medforge.aggregator.ledger import FORGE, Ledger
+from medforge.aggregator.journal import FORGE
+from medforge.aggregator.ledger import Ledger
 from medforge.aggregator.refusals import OTHERS, REFUSED, REFUSED_AGAIN, Refusals
 from medforge.base_module import BaseModule
 from medforge.errors import MedForgeError

@@ -141,7 +141,7 @@ def test_evaluate_scores_a_workspace_and_a_forge_item_alike(
             "no split 'all'; choose one of train, validation, test",
         ),
         (["evaluate", "--item", "CENTRE"], "Say what to score it on"),
-        (["contribute", "--workspace", "CENTRE"], "with --kit DIR or --at HOST:PORT, or stop after the commit with --no-push"),
+        (["contribute", "--workspace", "CENTRE"], "or --at HOST:PORT, or stop after the commit with --no-push"),
         (["push", "--workspace", "nowhere", "--at", "localhost:1"], "There is no workspace in nowhere"),
         (["distill", "--workspace", "nowhere"], "There is no workspace in nowhere"),
         (["train", "--workspace", "CENTRE", "--seed", "5"], "was begun with seed 0, not 5"),
