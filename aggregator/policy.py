@@ -40,7 +40,7 @@ class Limits(_Frozen):
     forge keeps. Of one branch: tensors of its plugin, rank, images per class, classes, characters of a prompt. Of
     callers: uploads that are open at once, in all and by one contributor; the same for downloads, logs and watches;
     messages per second by one caller; seconds that an open call may bring nothing; hours that an upload which does not
-    go on is kept.
+    go on is kept. And the bytes that uploads leave free on the forge's disk, so that a full disk stops uploads only.
     """
 
     chunk: Bytes = Field(1 << 20, ge=1, le=1 << 28)
@@ -59,6 +59,7 @@ class Limits(_Frozen):
     messages_per_second: float = Field(500, gt=0)
     silent_seconds: float = Field(120, gt=0)
     partial_hours: float = Field(168, gt=0)
+    disk_reserve: Bytes = Field(256 << 20, ge=0)
 
 
 class Admission(_Frozen):

@@ -3,6 +3,7 @@
 # ruff: noqa: N802 (the calls bear the names that forge.proto gives them)
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator
 
@@ -103,6 +104,7 @@ class ForgeService:
         for chunk in request:
             digest, total = digest or check_digest(chunk.digest), total or chunk.total
             self._check_chunk(chunk, digest, total)
+            self._check_room(len(chunk.data))
             received = blobs.append(digest, chunk.offset, chunk.data)
             if received >= total:
                 blobs.finish(digest, total)
@@ -220,6 +222,13 @@ class ForgeService:
         self._forge.check_item(commit)
         for path, digest in sorted(commit.item_files.items()):
             yield from self._send(path, digest, 0)
+
+    def _check_room(self, size: int) -> None:
+        free = shutil.disk_usage(self._forge.directory).free
+        if free - size < self._forge.policy.limits.disk_reserve:
+            raise ForgeUnavailable(
+                "the forge's disk has no room for uploads just now; what it acknowledged is safe, try again later"
+            )
 
     def _check_may_read(self, caller: Caller, digest: str) -> None:
         """Raise NotAllowed where a blob belongs to other contributors' branches alone: what is merged is for all."""

@@ -18,7 +18,7 @@ from medforge.aggregator.policy import Limits
 from medforge.aggregator.server import SERVICE
 from medforge.aggregator.view import check_chain, look
 from medforge.base_module import BaseModule
-from medforge.errors import BaseMismatch, CorruptFile, InvalidBranch, InvalidInput
+from medforge.errors import BaseMismatch, CorruptFile, ForgeUnavailable, InvalidBranch, InvalidInput
 from medforge.files import sha256_bytes
 from medforge.forge_item import ForgeItem
 from medforge.proto import forge_pb2 as pb
@@ -320,3 +320,19 @@ def test_uploads_conflict_is_an_error_of_its_own(remote: RemoteForge, tmp_path: 
     file.write_bytes(DATA)
     with pytest.raises(UploadConflict, match="continues at byte 7, but 0 bytes have been received"):
         list(remote.upload(DIGEST, file, 7, 1000))
+
+
+def test_a_disk_that_is_nearly_full_takes_no_upload_and_does_everything_else(
+    tmp_path: Path, tiny_base: BaseModule
+) -> None:
+    branch = make_branch(tiny_base)
+    with serving(tmp_path / "forge", tiny_base) as (forge, at), RemoteForge(at) as remote:
+        upload(remote, branch, tmp_path / "branch")
+        remote.submit(branch.manifest.to_bytes())
+        wait_until_folded(forge, 1)
+    with serving(tmp_path / "forge", tiny_base, Limits(disk_reserve=1 << 60)) as (forge, at), RemoteForge(at) as remote:
+        with pytest.raises(ForgeUnavailable, match="no room for uploads just now; what it acknowledged is safe"):
+            upload(remote, make_branch(tiny_base, 1), tmp_path / "other")
+        remote.withdraw(branch.digest, erase=True)
+        wait_until_folded(forge, 2)
+        assert remote.status(branch.digest).state == pb.BRANCH_STATE_WITHDRAWN

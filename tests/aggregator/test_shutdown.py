@@ -225,8 +225,14 @@ def test_a_submit_in_progress_is_answered_and_later_calls_are_refused(
     forge = Forge.establish(tmp_path / "forge", tiny_base, FAST, policy=UNEXAMINED)
     server = ForgeServer(forge, tiny_base, "127.0.0.1:0")
     branch, receipts = make_branch(tiny_base), []
-    with RemoteForge(server.start()) as remote, RemoteForge(remote.at) as late:
+    with (
+        RemoteForge(server.start()) as remote,
+        RemoteForge(remote.at) as late,
+        grpc.insecure_channel(remote.at) as watching,
+    ):
         late.describe()
+        health = health_pb2_grpc.HealthStub(watching).Watch(health_pb2.HealthCheckRequest(), timeout=SECONDS)
+        assert next(health).status == health_pb2.HealthCheckResponse.SERVING
         upload(remote, branch, tmp_path / "branch")
         remote.describe()
         submitting = threading.Thread(target=lambda: receipts.append(remote.submit(branch.manifest.to_bytes())))
@@ -234,6 +240,9 @@ def test_a_submit_in_progress_is_answered_and_later_calls_are_refused(
         assert begun.wait(SECONDS)
         stopping = threading.Thread(target=server.stop)
         stopping.start()
+        # whoever balances load hears of it first, while calls that run still do
+        assert next(health).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert stopping.is_alive()
         end = time.monotonic() + 3
         refused = False
         while not refused and time.monotonic() < end:

@@ -8,7 +8,7 @@ from medforge.aggregator.forge import Forge
 from medforge.aggregator.fsck import check_forge
 from medforge.aggregator.main_branch import MainBranch
 from medforge.aggregator.merge import MethodSettings
-from medforge.aggregator.policy import Admission, Policy
+from medforge.aggregator.policy import Admission, Limits, Policy
 from medforge.aggregator.view import check_chain
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
@@ -21,7 +21,11 @@ from medforge.proto.signing import public_bytes
 SETTINGS = MethodSettings.of(method="mixture", level="output", coefficients="sequential", budget=12)
 
 # what random plugins and images are, no examination would let pass
-POLICY = Policy(admission=Admission(behaviour=False, weight_change=100, brightness=100))
+POLICY = Policy(
+    # what happens on a full disk is to be seen, so nothing is kept free
+    limits=Limits(disk_reserve=0),
+    admission=Admission(behaviour=False, weight_change=100, brightness=100),
+)
 
 
 def establish(directory: Path, base: BaseModule) -> None:
