@@ -104,7 +104,7 @@ class ForgeService:
         for chunk in request:
             digest, total = digest or check_digest(chunk.digest), total or chunk.total
             self._check_chunk(chunk, digest, total)
-            self._check_room(len(chunk.data))
+            self._check_room()
             received = blobs.append(digest, chunk.offset, chunk.data)
             if received >= total:
                 blobs.finish(digest, total)
@@ -223,9 +223,8 @@ class ForgeService:
         for path, digest in sorted(commit.item_files.items()):
             yield from self._send(path, digest, 0)
 
-    def _check_room(self, size: int) -> None:
-        free = shutil.disk_usage(self._forge.directory).free
-        if free - size < self._forge.policy.limits.disk_reserve:
+    def _check_room(self) -> None:
+        if shutil.disk_usage(self._forge.directory).free < self._forge.policy.limits.disk_reserve:
             raise ForgeUnavailable(
                 "the forge's disk has no room for uploads just now; what it acknowledged is safe, try again later"
             )

@@ -234,9 +234,11 @@ def _keepalive(silence: float) -> tuple[tuple[str, int], ...]:
     A forge takes being asked more often than every 10 s for an attack.
     """
     return (
-        ("grpc.keepalive_time_ms", int(1000 * min(30, max(10, silence)))),
+        ("grpc.keepalive_time_ms", int(1000 * min(30, max(12, silence)))),
         ("grpc.keepalive_timeout_ms", int(1000 * min(20, silence))),
         ("grpc.http2.ping_timeout_ms", int(1000 * silence)),
+        # else gRPC asks twice at most while nothing is sent, and then waits for ever
+        ("grpc.http2.max_pings_without_data", 0),
     )
 
 
