@@ -75,9 +75,11 @@ def check_content(branch: Branch, base: BaseModule, admission: Admission) -> Non
     Raises InvalidBranch with the first thing that does not.
     """
     check_weight_changes(branch.plugin, base, admission.weight_change)
-    mean, std = (torch.tensor(value).view(3, 1, 1) for value in (base.mean, base.std))
-    pixels = branch.distilled.images.float() * std + mean
-    low, high, room = float(pixels.min()), float(pixels.max()), admission.brightness
+    # by channel, so that no second copy of the images is made
+    mean, std = torch.tensor(base.mean), torch.tensor(base.std)
+    lowest, highest = (extreme(branch.distilled.images, (0, 2, 3)).float() for extreme in (torch.amin, torch.amax))
+    low, high = float((lowest * std + mean).min()), float((highest * std + mean).max())
+    room = admission.brightness
     if low < -room or high > 1 + room:
         raise InvalidBranch(
             f"distilled pixels lie in {low:.3g} … {high:.3g} where {-room:g} … {1 + room:g} are admitted "

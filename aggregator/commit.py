@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from functools import cached_property
+from math import isfinite
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError, field_validator
 
 from medforge.aggregator.merge import MethodSettings
 from medforge.errors import CorruptFile
@@ -13,12 +14,15 @@ from medforge.files import canonical_json, sha256_bytes
 
 
 class TaskScore(BaseModel):
-    """Hold what the forge item scores on one task's distilled dataset: cross-entropy (nats) and accuracy in [0, 1]."""
+    """Hold what the forge item scores on one task's distilled dataset: cross-entropy (nats) and accuracy in [0, 1].
+
+    A candidate of a search may have a loss that is not finite; a commit may not.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    loss: FiniteFloat
-    acc: FiniteFloat
+    loss: float
+    acc: float
 
 
 class Commit(BaseModel):
@@ -51,6 +55,13 @@ class Commit(BaseModel):
     compute: str
     item: str | None
     item_files: dict[str, str]
+
+    @field_validator("metrics")
+    @classmethod
+    def _finite(cls, metrics: dict[str, TaskScore]) -> dict[str, TaskScore]:
+        if not all(isfinite(value) for score in metrics.values() for value in (score.loss, score.acc)):
+            raise ValueError("every loss and accuracy must be finite")
+        return metrics
 
     @cached_property
     def content(self) -> bytes:

@@ -111,7 +111,7 @@ class RemoteForge:
         """
         request = pb.SubmitRequest(manifest=manifest, signature=signature)
         with self._errors():
-            reply = self._stub.Submit(request, timeout=max(self._silence, _CHECKING_SECONDS))
+            reply = self._patiently(self._stub.Submit.future(request, timeout=max(self._silence, _CHECKING_SECONDS)))
         return self._receipt(reply)
 
     def withdraw(self, branch: str, erase: bool, signature: bytes = b"") -> pb.WithdrawReply:
@@ -155,6 +155,17 @@ class RemoteForge:
             if sha256_bytes(bytes(data)) != digests[path]:
                 raise CorruptFile(f"{path} came from {self.at} with another digest than announced; check it out again")
         return {path: bytes(data) for path, data in files.items()}
+
+    def _patiently(self, call: Any) -> Any:
+        """Wait for an answer that may take long, for as long as the forge answers something else meanwhile."""
+        try:
+            while True:
+                try:
+                    return call.result(timeout=self._silence)
+                except grpc.FutureTimeoutError:
+                    self._stub.Describe(pb.DescribeRequest(), timeout=self._silence)
+        finally:
+            call.cancel()
 
     def _watched(self, call: Any) -> Iterator[Any]:
         """Yield a stream's messages; end it with ForgeUnavailable once it has been silent for too long."""

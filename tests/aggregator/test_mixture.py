@@ -126,7 +126,7 @@ def test_gated_coefficients_are_the_share_of_images_sent_to_each_branch(tmp_path
 
 
 def test_two_branches_of_one_task_are_both_members(tmp_path: Path, tiny_base: BaseModule) -> None:
-    arriving = [make_branch(tiny_base, seed, task="lung", contributor="centre") for seed in range(2)]
+    arriving = [make_branch(tiny_base, seed, task="lung", contributor=f"centre {seed}") for seed in range(2)]
     for mode in MIXTURES:
         main = folded(tmp_path / "-".join(mode), tiny_base, arriving, *mode)
         commit = main.log()[-1]
