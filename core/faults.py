@@ -12,11 +12,13 @@ import itertools
 import os
 import re
 import signal
+import time
 from dataclasses import dataclass
 from functools import cache
 
 from medforge.errors import InvalidInput
 
+_STOPPING_SECONDS = 0.5
 VARIABLE = "MEDFORGE_FAULT"
 
 POINTS = {
@@ -64,6 +66,8 @@ def _fail(plan: _Plan) -> None:
     if plan.action == "full":
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     os.kill(os.getpid(), signal.SIGSTOP if plan.action == "freeze" else signal.SIGKILL)
+    # the kernel may stop another thread first, and this one must not go on in between
+    time.sleep(_STOPPING_SECONDS)
 
 
 @cache

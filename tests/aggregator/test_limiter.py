@@ -402,7 +402,7 @@ class TestSilence:
     def test_who_takes_no_reply_is_ended_and_who_reads_slowly_is_not(
         self, tmp_path: Path, tiny_base: BaseModule, opened: ExitStack
     ) -> None:
-        limits = Limits(silent_seconds=0.6, open_streams=1)
+        limits = Limits(silent_seconds=2.0, open_streams=1)
         with serving(tmp_path / "forge", tiny_base, limits) as (forge, at):
             stub, data = stub_at(at, opened), bytes(24 << 20)
             wanted = pb.DownloadRequest(blob=forge.blobs.put(data))
