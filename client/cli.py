@@ -137,14 +137,15 @@ def status(
     """Show which stages are done; with --kit or --at also what the forge made of the branch."""
     from medforge.client.workspace import Workspace
 
-    place = Workspace(workspace)
-    state = place.status()
-    if at is not None or kit is not None:
+    def ask() -> dict[str, Any]:
         from medforge.client.send import fate
 
-        state["forge"] = fate(place, *_reach(at, kit), plaintext)
+        return fate(place, *_reach(at, kit), plaintext)
+
+    place = Workspace(workspace)
+    state, asked = place.status(), at is not None or kit is not None
     if as_json:
-        typer.echo(json.dumps(state, indent=2))
+        typer.echo(json.dumps(state | ({"forge": ask()} if asked else {}), indent=2))
         return
     for name in ("source", "contributor", "task", "base", "recipe", "seed", "dtype"):
         typer.echo(f"{name:12} {state[name]}")
@@ -154,9 +155,11 @@ def status(
     typer.echo(f"{'committed':12} {state['committed'] or 'no'}")
     typer.echo(f"{'audited':12} {_audit_line(state['audited'])}")
     typer.echo(f"{'pushed':12} {'no' if state['pushed'] is None else 'yes'}")
-    if "forge" in state:
-        because = f": {state['forge']['reason']}" if state["forge"]["reason"] else ""
-        typer.echo(f"{'at the forge':12} {state['forge']['state']}{because}")
+    if asked:
+        # last, so that what is known here is shown also where the forge cannot be reached
+        found = ask()
+        because = f": {found['reason']}" if found["reason"] else ""
+        typer.echo(f"{'at the forge':12} {found['state']}{because}")
 
 
 def contribute(

@@ -16,7 +16,7 @@ from medforge.client.cli import register
 from medforge.client.push import Patience, push
 from medforge.client.recipes import recipe_for
 from medforge.client.workspace import Workspace, make_settings
-from medforge.errors import InvalidInput
+from medforge.errors import ForgeUnavailable, InvalidInput
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.errors import NotAllowed
 from medforge.proto.kit import Kit
@@ -141,6 +141,14 @@ class TestCommands:
         }  # fmt: skip
         assert "at the forge folded" in run(*asked)
         assert "at the forge" not in run("status", "--workspace", workspace.path)
+
+    def test_status_says_what_is_known_here_where_no_forge_answers(self, workspace: Workspace) -> None:
+        app = typer.Typer()
+        register(app)
+        asked = ["status", "--workspace", str(workspace.path), "--at", "127.0.0.1:1"]
+        result = CliRunner().invoke(app, asked)
+        assert f"committed    {workspace.committed}" in result.stdout
+        assert isinstance(result.exception, ForgeUnavailable)
 
     def test_the_kits_name_is_the_contributor(self, kit: Kit, workspace: Workspace, tmp_path: Path) -> None:
         with pytest.raises(InvalidInput, match="The kit says contributor 'Centre A', not 'Centre B'; leave --contrib"):
