@@ -40,6 +40,4 @@ def contribute_command(settings: SimulationSettings, centre: CentreRun) -> tuple
 def push_command(centre: CentreRun, address: str) -> tuple[str, ...]:
     """Write the command line with which a centre pushes its branch."""
     # nothing leaves this machine, so what the audit says is kept and not obeyed
-    return medforge_command(
-        "push", "--workspace", str(centre.workspace), "--at", address, "--override", "simulation"
-    )
+    return medforge_command("push", "--workspace", str(centre.workspace), "--at", address, "--override", "simulation")
