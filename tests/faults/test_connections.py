@@ -59,7 +59,9 @@ def test_no_trouble_loses_doubles_or_alters_a_branch(tmp_path: Path, server: Ser
             assert proxy.happened.pop() == trouble
             # A delay slows a push, and is no reason to begin again. What breaks at the beginning gRPC mends by itself.
             # Silence is noticed, whatever call it falls into.
-            assert waits == (0 if trouble.kind == "delay" else 1), trouble
+            least = 0 if trouble.kind == "delay" or trouble.after == 0 else 1
+            most = 0 if trouble.kind == "delay" else 3
+            assert least <= waits <= most, trouble
             assert took < 10 + SILENCE + 5, trouble
     assert [receipt.arrival for receipt in receipts] == list(range(1, 17))
     wait_folded(server.at, 16)
