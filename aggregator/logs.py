@@ -46,7 +46,7 @@ def log_call(call: Call) -> None:
     level = logging.INFO if refused or call.method in _DECISIVE else logging.DEBUG
     if not _calls.isEnabledFor(level):
         return
-    fields = {"contributor": call.caller} | call.about | {"peer": call.peer, "seconds": round(call.seconds, 4)}
+    fields = {"caller": call.caller} | call.about | {"peer": call.peer, "seconds": round(call.seconds, 4)}
     ending = f"refused ({call.kind or call.code}): {call.sentence}" if refused else call.code
     said = ", ".join(f"{name} {value}" for name, value in call.about.items())
     extra = about(call.method.lower(), **fields, status=call.code, refusal=call.kind or None)

@@ -60,7 +60,7 @@ class TestFormats:
             "level": "INFO",
             "event": "submit",
             "sentence": f"Submit by Centre A (branch {'b' * 64}): refused (NotAllowed): no",
-            "contributor": "Centre A",
+            "caller": "Centre A",
             "branch": "b" * 64,
             "peer": "ipv4:192.0.2.1:5",
             "seconds": 0.0,
