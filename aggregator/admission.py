@@ -15,6 +15,7 @@ from medforge.base_module import BaseModule
 from medforge.branch import DISTILLED_FILE, PLUGIN_DIRECTORY, Branch, Manifest
 from medforge.errors import CorruptFile, InvalidBranch
 from medforge.files import parse_json
+from medforge.peft_format import stored_shapes, tensor_name
 from medforge.plugin import CONFIG_FILE, WEIGHTS_FILE, Plugin
 from medforge.proto.errors import OverLimit
 
@@ -141,14 +142,12 @@ def _span(value: object) -> tuple[int, int]:
 
 
 def _plugin_layout(manifest: Manifest, base: BaseModule) -> Layout:
-    layout: dict[str, tuple[str, tuple[int, ...]]] = {}
-    for site in base.sites:
-        rows, columns = base.site_shape(site)
-        layout[f"base_model.model.{site}.lora_A.weight"] = ("F32", (manifest.plugin.rank, columns))
-        layout[f"base_model.model.{site}.lora_B.weight"] = ("F32", (rows, manifest.plugin.rank))
-        if manifest.plugin.kind == "dora":
-            layout[f"base_model.model.{site}.lora_magnitude_vector"] = ("F32", (rows,))
-    return layout
+    settings = manifest.plugin
+    return {
+        tensor_name(settings.kind, site, part): ("F32", shape)
+        for site in base.sites
+        for part, shape in stored_shapes(settings, site, *base.site_shape(site)).items()
+    }
 
 
 def _distilled_layout(manifest: Manifest) -> Layout:

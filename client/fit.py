@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from medforge.adapt import orthogonality
 from medforge.base import BaseModule
 from medforge.client.recipes import TrainRecipe
 from medforge.errors import MedForgeError
+from medforge.findings import classification_loss
 from medforge.seeds import derive
 
 
@@ -46,17 +47,21 @@ def fit_step(
     recipe: TrainRecipe,
     lr: float,
 ) -> float:
-    """Take one step on the cross-entropy of the similarity logits; return the loss before it.
+    """Take one step on the cross-entropy of the similarity logits ; return it as it was before.
 
-    `images` [n, 3, S, S] are normalised, `labels` int64 [n]. Raises MedForgeError when the loss is no longer finite.
+    An SVD-LoRA's orthogonality penalty is added by the recipe's weight, and is no part of what is returned. `images`
+    [n, 3, S, S] are normalised, `labels` int64 [n], or [n, L] of 0 and 1. Raises MedForgeError when the loss is no
+    longer finite.
     """
     for group in optimiser.param_groups:
         group["lr"] = lr
-    loss = F.cross_entropy(base.logits(model(images), prompts), labels.to(base.device))
-    if not torch.isfinite(loss):
+    loss = classification_loss(base.logits(model(images), prompts), labels)
+    penalty = recipe.orthogonality if recipe.plugin.kind == "svd-lora" else 0.0
+    total = loss + penalty * orthogonality(model) if penalty else loss
+    if not torch.isfinite(total):
         raise MedForgeError("Training diverged (the loss is not finite); lower the rate, e.g. --set train.lr=1e-3.")
     optimiser.zero_grad(set_to_none=True)
-    loss.backward()
+    total.backward()
     if recipe.clip is not None:
         nn.utils.clip_grad_norm_([p for group in optimiser.param_groups for p in group["params"]], recipe.clip)
     optimiser.step()

@@ -31,6 +31,9 @@ class TrainRecipe(_Settings):
     schedule: Literal["constant", "cosine"] = "constant"
     warmup: float = Field(0.0, ge=0, lt=1, description="part of all steps in which the rate rises from 0 to lr")
     clip: float | None = Field(None, gt=0, description="largest norm of one step's gradient")
+    orthogonality: float = Field(
+        1.0, ge=0, description="svd-lora: weight of ‖BᵀB − I‖² + ‖AAᵀ − I‖², summed over the layers, in the loss"
+    )
     augment: Literal["none", "flip", "dihedral"] = Field(
         "flip", description="only where the task says that flips are harmless; dihedral = flips and quarter turns"
     )

@@ -1,14 +1,12 @@
 """The plugin module: a small change of the frozen base, stored as a PEFT adapter directory."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from safetensors.torch import save as save_safetensors
 from torch import Tensor
 from torch.nn import functional as F
@@ -16,51 +14,46 @@ from torch.nn import functional as F
 from medforge.base_module import BaseModule
 from medforge.errors import InvalidBranch
 from medforge.files import canonical_json, digest_of_files, parse_json, read_file, write_files
+from medforge.peft_format import PARTS, PREFIX, UnusualAdapter, make_config, read_config, stored_shapes, tensor_name
+from medforge.plugin_settings import PluginKind, PluginSettings
 from medforge.tensors import parse_tensors
+
+__all__ = ["CONFIG_FILE", "WEIGHTS_FILE", "Factors", "Plugin", "PluginKind", "PluginSettings", "check_plugin"]
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
-PluginKind = Literal["lora", "dora"]
-_PREFIX = "base_model.model."
 _LONGEST_CONFIG = 1 << 20
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
-_FINGERPRINT = re.compile(r"medforge:[0-9a-f]{64}")
-
-
-class PluginSettings(BaseModel):
-    """What kind of plugin is trained, and how large; the paper's defaults."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kind: PluginKind = "lora"
-    rank: int = Field(default=16, ge=1, le=1024)
-    alpha: float = Field(default=16.0, gt=0, allow_inf_nan=False)
-    dropout: float = Field(default=0.1, ge=0, lt=1)
-
-    @property
-    def scaling(self) -> float:
-        """The factor on B·A."""
-        return self.alpha / self.rank
+_DIMENSIONS = {"down": 2, "up": 2, "magnitude": 1, "diagonal": 2}
 
 
 @dataclass(frozen=True, eq=False)
 class Factors:
     """A low-rank pair: ``down`` is A [r, in], ``up`` is B [out, r]; float32 on the CPU.
 
-    A DoRA plugin also has ``magnitude`` m [out], the length of every row of the changed weight.
+    A DoRA plugin also has ``magnitude`` m [out], the length of every row of the changed weight; an SVD-LoRA plugin the
+    ``diagonal`` of E [r], which stands between the two factors.
     """
 
     down: Tensor
     up: Tensor
     magnitude: Tensor | None = None
+    diagonal: Tensor | None = None
+
+    @property
+    def parts(self) -> dict[str, Tensor]:
+        """The tensors that are there, by field."""
+        fields = {"down": self.down, "up": self.up, "magnitude": self.magnitude, "diagonal": self.diagonal}
+        return {name: part for name, part in fields.items() if part is not None}
 
 
 @dataclass(frozen=True, eq=False)
 class Plugin:
     """Hold one plugin, s = alpha / rank.
 
-    LoRA: ΔW = s·BA at every site (Hu et al. 2021, equation 3). DoRA: ΔW = m·(W + s·BA) / ‖W + s·BA‖ − W, row by row
-    (Liu et al. 2024, equation 5), so its weight change is only known beside the frozen weight W.
+    LoRA: ΔW = s·BA at every site (Hu et al. 2021, equation 3). SVD-LoRA: ΔW = s·BEA with E diagonal (Med-LEGO 2025).
+    DoRA: ΔW = m·(W + s·BA) / ‖W + s·BA‖ − W, row by row (Liu et al. 2024, equation 5), so its weight change is only
+    known beside the frozen weight W.
     """
 
     settings: PluginSettings
@@ -72,10 +65,18 @@ class Plugin:
         """The adapted layers, sorted."""
         return tuple(sorted(self.factors))
 
+    def low_rank(self, site: str) -> tuple[Tensor, Tensor] | None:
+        """Two factors [out, r] and [r, in], float32 on the CPU, whose product is ΔW; None for a DoRA.
+
+        A DoRA stretches the rows of the frozen weight, so its ΔW has the rank of that.
+        """
+        return None if self.factors[site].magnitude is not None else self._product(site)
+
     def delta(self, site: str, base: BaseModule) -> Tensor:
         """The weight change ΔW [out, in] at a site of the base, float32 on the base's device."""
         factors = self.factors[site]
-        change = (self.settings.scaling * factors.up @ factors.down).to(base.device)
+        up, down = self._product(site)
+        change = (up @ down).to(base.device)
         if factors.magnitude is None:
             return change
         frozen = base.weight(site).float()
@@ -86,16 +87,21 @@ class Plugin:
         """The weight change at every site, float32 on the base's device."""
         return {site: self.delta(site, base) for site in self.sites}
 
+    def _product(self, site: str) -> tuple[Tensor, Tensor]:
+        factors = self.factors[site]
+        up = self.settings.scaling * factors.up
+        return (up if factors.diagonal is None else up * factors.diagonal), factors.down
+
     @cached_property
     def _files(self) -> dict[str, bytes]:
-        tensors = {}
-        for site, factors in self.factors.items():
-            tensors[f"{_PREFIX}{site}.lora_A.weight"] = factors.down.contiguous()
-            tensors[f"{_PREFIX}{site}.lora_B.weight"] = factors.up.contiguous()
-            if factors.magnitude is not None:
-                tensors[f"{_PREFIX}{site}.lora_magnitude_vector"] = factors.magnitude.contiguous()
+        tensors = {
+            tensor_name(self.settings.kind, site, part): (tensor if part != "diagonal" else tensor.unsqueeze(1))
+            for site, factors in self.factors.items()
+            for part, tensor in factors.parts.items()
+        }
+        tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
         return {
-            CONFIG_FILE: canonical_json(_peft_config(self)),
+            CONFIG_FILE: canonical_json(make_config(self.settings, self.base_fingerprint, self.sites)),
             WEIGHTS_FILE: save_safetensors({name: tensors[name] for name in sorted(tensors)}, {"format": "pt"}),
         }
 
@@ -122,7 +128,8 @@ class Plugin:
     def parse(cls, files: Mapping[str, bytes], where: str = "the plugin") -> "Plugin":
         """Read the files of a PEFT adapter directory.
 
-        Raises InvalidBranch where they are no plain LoRA or DoRA adapter; CorruptFile where the weights are cut short.
+        Raises InvalidBranch where they are no plain LoRA, DoRA or SVD-LoRA adapter; CorruptFile where the weights are
+        cut short.
         """
         settings, fingerprint = _parse_config(files, where)
         if WEIGHTS_FILE not in files:
@@ -142,91 +149,51 @@ def check_plugin(plugin: Plugin, base: BaseModule) -> None:
             f"the plugin does not adapt the base module's layers (first difference: {odd[0][:200]!r}); retrain it"
         )
     for site, factors in plugin.factors.items():
-        rows, columns = base.site_shape(site)
-        rank = plugin.settings.rank
-        expected = ((rank, columns), (rows, rank))
-        found = (tuple(factors.down.shape), tuple(factors.up.shape))
-        if found != expected:
-            raise InvalidBranch(
-                f"the plugin's factors at {site} are {found} where {expected} is due; retrain the plugin"
-            )
-        _check_magnitude(plugin, site, rows)
-        if not all(part.isfinite().all() for part in (factors.down, factors.up, factors.magnitude) if part is not None):
+        _check_shapes(plugin, site, *base.site_shape(site))
+        if not all(part.isfinite().all() for part in factors.parts.values()):
             raise InvalidBranch(f"the plugin holds a value that is not finite at {site}; retrain it with a lower rate")
 
 
-def _check_magnitude(plugin: Plugin, site: str, rows: int) -> None:
-    magnitude = plugin.factors[site].magnitude
-    found = None if magnitude is None else tuple(magnitude.shape)
-    expected = (rows,) if plugin.settings.kind == "dora" else None
+def _check_shapes(plugin: Plugin, site: str, rows: int, columns: int) -> None:
+    found = {part: tuple(tensor.shape) for part, tensor in plugin.factors[site].parts.items()}
+    expected = stored_shapes(plugin.settings, site, rows, columns)
+    if "diagonal" in expected:
+        expected["diagonal"] = expected["diagonal"][:1]
     if found != expected:
         raise InvalidBranch(
-            f"the {plugin.settings.kind} plugin's magnitude at {site} has the shape {found} where {expected} is due; "
+            f"the {plugin.settings.kind} plugin's factors at {site} are {found} where {expected} is due; "
             "retrain the plugin"
         )
 
 
-def _peft_config(plugin: Plugin) -> dict[str, object]:
-    # written out rather than dumped from peft.LoraConfig: the digest must not change with PEFT's version
-    return {
-        "peft_type": "LORA",
-        "task_type": None,
-        "base_model_name_or_path": f"medforge:{plugin.base_fingerprint}",
-        "r": plugin.settings.rank,
-        "lora_alpha": plugin.settings.alpha,
-        "lora_dropout": plugin.settings.dropout,
-        "bias": "none",
-        "fan_in_fan_out": False,
-        "use_dora": plugin.settings.kind == "dora",
-        "use_rslora": False,
-        "inference_mode": True,
-        "target_modules": list(plugin.sites),
-    }
-
-
 def _parse_config(files: Mapping[str, bytes], where: str) -> tuple[PluginSettings, str]:
     try:
-        config = parse_json(files[CONFIG_FILE], _LONGEST_CONFIG)
-        odd = [
-            name
-            for name, plain in (("peft_type", "LORA"), ("bias", "none"), ("use_rslora", False))
-            if config.get(name, plain) != plain
-        ] + [name for name in ("rank_pattern", "alpha_pattern") if config.get(name)]
-        if odd:
-            raise InvalidBranch(
-                f"{where} is no plain LoRA or DoRA adapter ({odd[0]} is {repr(config.get(odd[0]))[:200]}); "
-                "train a lora or a dora"
-            )
-        settings = PluginSettings(
-            kind="dora" if config.get("use_dora") else "lora",
-            rank=config["r"],
-            alpha=config["lora_alpha"],
-            dropout=config.get("lora_dropout", 0),
-        )
-        base = config.get("base_model_name_or_path")
+        settings, base = read_config(parse_json(files[CONFIG_FILE], _LONGEST_CONFIG))
+    except UnusualAdapter as error:
+        raise InvalidBranch(
+            f"{where} is no plain LoRA, DoRA or SVD-LoRA adapter ({error}); train a lora, a dora or an svd-lora"
+        ) from error
     except (KeyError, ValueError, AttributeError, TypeError, ValidationError) as error:
         raise InvalidBranch(f"{where} has no usable {CONFIG_FILE}; commit the branch again") from error
-    if not isinstance(base, str) or _FINGERPRINT.fullmatch(base) is None:
+    if base is None:
         raise InvalidBranch(f"{where} does not say which base module it was trained on; train it with medforge")
-    return settings, base.removeprefix("medforge:")
+    return settings, base
 
 
 def _pair(tensors: Mapping[str, Tensor], settings: PluginSettings, where: str) -> dict[str, Factors]:
-    due = {"lora_A": 2, "lora_B": 2} | ({"lora_magnitude_vector": 1} if settings.kind == "dora" else {})
+    parts = {name.removesuffix(".weight"): part for part, name in PARTS[settings.kind].items()}
     sites: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
-        site, _, factor = name.removeprefix(_PREFIX).removesuffix(".weight").rpartition(".")
-        if due.get(factor) != tensor.ndim or tensor.dtype not in _FLOATS or factor in sites.get(site, {}):
+        site, _, last = name.removeprefix(PREFIX).removesuffix(".weight").rpartition(".")
+        part = parts.get(last, "")
+        if tensor.ndim != _DIMENSIONS.get(part) or tensor.dtype not in _FLOATS or part in sites.get(site, {}):
             raise InvalidBranch(
                 f"{where} holds {name[:200]!r}, which is no {settings.kind} factor; commit the branch again"
             )
-        sites.setdefault(site, {})[factor] = tensor.float()
-    incomplete = [site for site, parts in sites.items() if len(parts) != len(due)]
+        sites.setdefault(site, {})[part] = tensor.float().squeeze(1) if part == "diagonal" else tensor.float()
+    incomplete = [site for site, found in sites.items() if len(found) != len(parts)]
     if incomplete:
         raise InvalidBranch(
             f"{where} holds only a part of its {settings.kind} factors at {incomplete[0][:200]!r}; commit it again"
         )
-    return {
-        site: Factors(down=parts["lora_A"], up=parts["lora_B"], magnitude=parts.get("lora_magnitude_vector"))
-        for site, parts in sorted(sites.items())
-    }
+    return {site: Factors(**found) for site, found in sorted(sites.items())}

@@ -22,7 +22,8 @@ def make_plugin(
         # drawn for every kind, so that a lora and a dora of one seed share their factors
         longer = 1 + size * torch.rand(rows, generator=random)
         magnitude = longer * base.weight(site).float().norm(dim=1) if kind == "dora" else None
-        factors[site] = Factors(down, up, magnitude)
+        diagonal = torch.linspace(-0.7, 1.3, rank) if kind == "svd-lora" else None
+        factors[site] = Factors(down, up, magnitude, diagonal)
     return Plugin(PluginSettings(kind=kind, rank=rank, alpha=alpha), base.fingerprint, factors)
 
 

@@ -8,7 +8,7 @@ import peft
 import pytest
 import torch
 
-from medforge.adapt import adapt, extract
+from medforge.adapt import adapt, extract, orthogonality
 from medforge.base import load_base
 from medforge.base_module import BaseModule
 from medforge.errors import CorruptFile, InvalidBranch, InvalidInput
@@ -43,6 +43,88 @@ def test_a_doras_delta_is_the_published_formula_row_by_row(tiny_base: BaseModule
             assert torch.allclose(plugin.delta(site, tiny_base)[row], expected, atol=1e-5)
 
 
+def test_an_svd_loras_delta_has_its_diagonal_between_the_factors(tiny_base: BaseModule) -> None:
+    plugin, site = make_plugin(tiny_base, rank=3, alpha=6.0, kind="svd-lora"), tiny_base.sites[1]
+    factors = plugin.factors[site]
+    assert factors.diagonal is not None
+    assert (factors.diagonal < 0).any()
+    expected = 6.0 / 3 * factors.up @ torch.diag(factors.diagonal) @ factors.down
+    assert torch.allclose(plugin.delta(site, tiny_base), expected, atol=1e-6)
+
+
+@KINDS
+def test_low_rank_factors_multiply_to_the_delta(tiny_base: BaseModule, kind: PluginKind) -> None:
+    plugin = make_plugin(tiny_base, kind=kind)
+    for site in tiny_base.sites:
+        pair = plugin.low_rank(site)
+        if kind == "dora":
+            assert pair is None
+        else:
+            assert pair is not None
+            assert [pair[0].shape[1], pair[1].shape[0]] == [2, 2]
+            assert torch.allclose(pair[0] @ pair[1], plugin.delta(site, tiny_base), atol=1e-6)
+
+
+def ragged(base: BaseModule) -> Plugin:
+    """An SVD-LoRA of rank 3 that has rank 1 at one site, 2 at another."""
+    ranks = {base.sites[0]: 1, base.sites[2]: 2}
+    whole = make_plugin(base, rank=3, alpha=6.0, kind="svd-lora")
+    factors = {
+        site: replace(f, down=f.down[:rank], up=f.up[:, :rank], diagonal=f.diagonal[:rank])
+        for site, f in whole.factors.items()
+        if f.diagonal is not None
+        for rank in [ranks.get(site, 3)]
+    }
+    return replace(whole, settings=whole.settings.model_copy(update={"ranks": ranks}), factors=factors)
+
+
+def test_an_svd_lora_may_have_a_smaller_rank_at_some_sites(tiny_base: BaseModule, tmp_path: Path) -> None:
+    plugin = ragged(tiny_base)
+    check_plugin(plugin, tiny_base)
+    plugin.save(tmp_path)
+    again = Plugin.load(tmp_path)
+    assert (again.digest, again.settings) == (plugin.digest, plugin.settings)
+    wrong = replace(plugin, settings=plugin.settings.model_copy(update={"ranks": {tiny_base.sites[0]: 2}}))
+    with pytest.raises(InvalidBranch, match=r"factors at .* are .*\(1, 32\).* is due"):
+        check_plugin(wrong, tiny_base)
+    # PEFT prunes a whole adapter by such a pattern, and keeps its scaling
+    tower = adapt(tiny_base, PluginSettings(rank=1), seed=0).unload()
+    model = peft.PeftModel.from_pretrained(tower, tmp_path).eval()
+    with torch.no_grad():
+        assert torch.allclose(model(images()), tiny_base.embed(images(), plugin.deltas(tiny_base)), atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def test_a_ragged_plugin_can_be_trained_further(tiny_spec: str, dtype: str) -> None:
+    base = load_base(tiny_spec, device="cpu", dtype=dtype)
+    start = ragged(base)
+    model = adapt(base, start.settings, seed=0, start=start)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    assert len(trained) == 3 * len(base.sites)
+    assert {p.dtype for p in trained} == {torch.float32}
+    assert extract(model, base, start.settings).digest == start.digest
+
+
+def test_ranks_are_an_svd_loras_alone_and_smaller() -> None:
+    with pytest.raises(ValueError, match="a lora has one rank at all sites"):
+        PluginSettings(rank=4, ranks={"site": 2})
+    with pytest.raises(ValueError, match="whose rank is smaller"):
+        PluginSettings(kind="svd-lora", rank=4, ranks={"site": 4})
+    assert "ranks" not in PluginSettings().model_dump()
+
+
+def test_orthogonality_is_the_published_penalty(tiny_base: BaseModule) -> None:
+    plugin = make_plugin(tiny_base, rank=3, kind="svd-lora")
+    expected = 0.0
+    for factors in plugin.factors.values():
+        for i in range(3):
+            for j in range(3):
+                expected += float(factors.up[:, i] @ factors.up[:, j] - float(i == j)) ** 2
+                expected += float(factors.down[i] @ factors.down[j] - float(i == j)) ** 2
+    model = adapt(tiny_base, plugin.settings, seed=0, start=plugin)
+    assert float(orthogonality(model)) == pytest.approx(expected, rel=1e-4)
+
+
 @KINDS
 def test_round_trip_keeps_bytes_and_digest(tiny_base: BaseModule, tmp_path: Path, kind: PluginKind) -> None:
     plugin = make_plugin(tiny_base, kind=kind)
@@ -60,8 +142,10 @@ def test_peft_itself_loads_the_directory(tiny_base: BaseModule, tmp_path: Path, 
     plugin.save(tmp_path)
     tower = adapt(tiny_base, plugin.settings, seed=0).unload()
     model = peft.PeftModel.from_pretrained(tower, tmp_path).eval()
+    # PEFT's AdaLoRA layer scales by alpha / (rank + 1e-5)
+    exact = 1e-3 if kind == "svd-lora" else 1e-5
     with torch.no_grad():
-        assert torch.allclose(model(images()), tiny_base.embed(images(), plugin.deltas(tiny_base)), atol=1e-5)
+        assert torch.allclose(model(images()), tiny_base.embed(images(), plugin.deltas(tiny_base)), atol=exact)
 
 
 @KINDS
@@ -71,8 +155,9 @@ def test_adapt_starts_as_the_base_and_shares_its_weights(tiny_base: BaseModule, 
         assert torch.allclose(model(images()), tiny_base.embed(images()), atol=1e-6)
     frozen = {p.data_ptr() for p in tiny_base.visual.parameters()}
     trained = [p for p in model.parameters() if p.requires_grad]
-    assert all(p.data_ptr() in frozen for p in model.parameters() if not p.requires_grad)
-    assert len(trained) == (3 if kind == "dora" else 2) * len(tiny_base.sites)
+    untrained = [p for name, p in model.named_parameters() if not p.requires_grad and "ranknum" not in name]
+    assert all(p.data_ptr() in frozen for p in untrained)
+    assert len(trained) == (2 if kind == "lora" else 3) * len(tiny_base.sites)
     assert {p.dtype for p in trained} == {torch.float32}
 
 
@@ -82,7 +167,7 @@ def test_the_trained_model_is_the_base_with_the_extracted_change(tiny_spec: str,
     base = load_base(tiny_spec, device="cpu", dtype=dtype)
     settings = PluginSettings(kind=kind, rank=2, dropout=0)
     model = adapt(base, settings, seed=0)
-    optimiser = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.5)
+    optimiser = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=0.1)
     for _ in range(3):
         optimiser.zero_grad()
         model(images().to(base.dtype)).float().square().mean().backward()
@@ -128,11 +213,11 @@ def test_wrong_content_is_named(tiny_base: BaseModule) -> None:
         check_plugin(broken(plugin, site, down=torch.zeros(2, 7)), tiny_base)
     with pytest.raises(InvalidBranch, match="does not adapt the base module's layers"):
         check_plugin(replace(plugin, factors={"elsewhere": Factors(torch.zeros(2, 3), torch.zeros(3, 2))}), tiny_base)
-    with pytest.raises(InvalidBranch, match=r"lora plugin's magnitude at .* has the shape \(3,\) where None is due"):
+    with pytest.raises(InvalidBranch, match=r"lora plugin's factors at .* 'magnitude': \(3,\)} where .* is due"):
         check_plugin(broken(plugin, site, magnitude=torch.zeros(3)), tiny_base)
     dora = make_plugin(tiny_base, kind="dora")
     check_plugin(dora, tiny_base)
-    with pytest.raises(InvalidBranch, match=r"dora plugin's magnitude at .* has the shape \(3,\) where \(32,\) is due"):
+    with pytest.raises(InvalidBranch, match=r"'magnitude': \(3,\)} where .* 'magnitude': \(32,\)} is due"):
         check_plugin(broken(dora, site, magnitude=torch.zeros(3)), tiny_base)
     with pytest.raises(InvalidBranch, match="not finite"):
         check_plugin(broken(dora, site, magnitude=torch.full((32,), float("inf"))), tiny_base)
@@ -147,8 +232,13 @@ def test_wrong_files_are_named(tiny_base: BaseModule, tmp_path: Path) -> None:
     with pytest.raises(InvalidBranch, match="no usable adapter_config"):
         Plugin.parse({**files, CONFIG_FILE: b"{}"})
     for change, sentence in (
-        ({"use_rslora": True}, "no plain LoRA or DoRA adapter \\(use_rslora is True\\)"),
+        ({"use_rslora": True}, "no plain LoRA, DoRA or SVD-LoRA adapter \\(use_rslora is True\\)"),
         ({"use_dora": True}, "holds only a part of its dora factors"),
+        ({"rank_pattern": {"site": 1}}, "no plain LoRA, DoRA or SVD-LoRA adapter \\(rank_pattern is"),
+        ({"peft_type": "ADALORA"}, "no usable adapter_config"),
+        ({"peft_type": "ADALORA", "init_r": 2}, "holds only a part of its svd-lora factors"),
+        ({"peft_type": "ADALORA", "init_r": 2, "rank_pattern": {"x.lora_E": [1, 2]}}, "no usable adapter_config"),
+        ({"peft_type": "ADALORA", "init_r": 2, "rank_pattern": {"x.lora_E": [False] * 2}}, "no usable adapter_config"),
     ):
         config = json.dumps({**json.loads(files[CONFIG_FILE]), **change}).encode()
         with pytest.raises(InvalidBranch, match=sentence):

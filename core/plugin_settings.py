@@ -1,0 +1,52 @@
+"""What kind of plugin, and how large."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+
+PluginKind = Literal["lora", "dora", "svd-lora"]
+MOST_RANKS = 1024
+_Rank = Annotated[int, Field(ge=1, le=MOST_RANKS)]
+_Site = Annotated[str, Field(max_length=200)]
+
+
+class PluginSettings(BaseModel):
+    """What kind of plugin is trained, and how large; the paper's defaults.
+
+    ``ranks`` names the sites of an SVD-LoRA whose rank is smaller than ``rank``: a merge may keep fewer singular values
+    at one layer than at another. ``scaling`` is the same at all of them, as in PEFT's AdaLoRA.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: PluginKind = "lora"
+    rank: _Rank = 16
+    alpha: float = Field(default=16.0, gt=0, allow_inf_nan=False)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    ranks: Mapping[_Site, _Rank] = Field(default_factory=dict, max_length=1000)
+
+    @property
+    def scaling(self) -> float:
+        """The factor on B·A, or on B·E·A."""
+        return self.alpha / self.rank
+
+    def rank_at(self, site: str) -> int:
+        """The rank at a site."""
+        return self.ranks.get(site, self.rank)
+
+    @model_validator(mode="after")
+    def _smaller_ranks_of_an_svd_lora(self) -> Self:
+        if self.ranks and self.kind != "svd-lora":
+            raise ValueError(f"a {self.kind} has one rank at all sites; leave ranks out")
+        if any(rank >= self.rank for rank in self.ranks.values()):
+            raise ValueError("ranks lists the sites whose rank is smaller than the plugin's")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _leave_out_what_is_younger(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out a field that older branches lack, where it is empty: their digests must not change."""
+        values: dict[str, Any] = serialise(self)
+        if not self.ranks:
+            del values["ranks"]
+        return values
