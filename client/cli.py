@@ -202,6 +202,7 @@ def contribute(
     with work.workspace.locked():
         if opened is not None:
             _check_base(work, opened)
+        work.check_distillable()
         _say_trained(work.train())
         _say_distilled(work.distill())
         typer.echo(f"committed: branch {work.commit()}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from medforge.base import BaseModule, batches
 from medforge.client.data.task import Split, Task
 from medforge.errors import BaseMismatch
-from medforge.forge_item import ForgeItem
+from medforge.findings import log_odds, mix_pairs
+from medforge.forge_item import ForgeItem, Mixture
 from medforge.metrics import Metrics, score
 from medforge.plugin import Plugin
 
@@ -26,7 +27,7 @@ def score_model(model: nn.Module, base: BaseModule, task: Task, split: SplitName
     training = model.training
     model.eval()
     try:
-        return _score(base, task, split, lambda images: base.logits(model(images), task.prompts))
+        return _score(base, task, split, lambda images: base.logits(model(images), task.texts))
     finally:
         model.train(training)
 
@@ -36,22 +37,27 @@ def score_plugin(plugin: Plugin, base: BaseModule, task: Task, split: SplitName)
     if plugin.base_fingerprint != base.fingerprint:
         raise BaseMismatch("The plugin was trained on another base module; give the one it was trained on with --base.")
     deltas = plugin.deltas(base)
-    return _score(base, task, split, lambda images: base.logits(base.embed(images, deltas), task.prompts))
+    return _score(base, task, split, lambda images: base.logits(base.embed(images, deltas), task.texts))
 
 
 def score_base(base: BaseModule, task: Task, split: SplitName) -> Metrics:
     """Score the bare base with the task's prompts (zero-shot)."""
-    return _score(base, task, split, lambda images: base.logits(base.embed(images), task.prompts))
+    return _score(base, task, split, lambda images: base.logits(base.embed(images), task.texts))
 
 
 def score_item(item: ForgeItem, base: BaseModule, task: Task, split: SplitName) -> Metrics:
     """Score a merged model. Raises BaseMismatch for an item merged on another base."""
     item.check(base)
-    return _score(base, task, split, lambda images: item.logits(base, images, task.prompts))
+    if task.multi_label and isinstance(item, Mixture) and item.level == "output" and item.gate is None:
+        return _score(base, task, split, lambda images: _mixed_pairs(item, base, images, task.texts))
+    return _score(base, task, split, lambda images: item.logits(base, images, task.texts))
 
 
 def score_split(logits: Callable[[Tensor], Tensor], base: BaseModule, split: Split, by_group: bool) -> Metrics:
-    """Score `logits`, a function of normalised images, on a split; by group (slide) where `by_group`."""
+    """Score `logits`, a function of normalised images, on a split; by group (slide) where `by_group`.
+
+    It returns class logits [n, C], or log-odds [n, L] for labels [n, L].
+    """
     with torch.no_grad():
         outputs = [logits(base.normalise(split.images[part])).float().cpu() for part in batches(len(split), _BATCH)]
     return score(torch.cat(outputs), split.labels, split.groups if by_group else None)
@@ -59,4 +65,10 @@ def score_split(logits: Callable[[Tensor], Tensor], base: BaseModule, split: Spl
 
 def _score(base: BaseModule, task: Task, split: SplitName, logits: Callable[[Tensor], Tensor]) -> Metrics:
     chosen = task.splits[split]
-    return score_split(logits, base, chosen, task.scoring_groups(chosen) is not None)
+    scored = (lambda images: log_odds(logits(images))) if task.multi_label else logits
+    return score_split(scored, base, chosen, task.scoring_groups(chosen) is not None)
+
+
+def _mixed_pairs(mixture: Mixture, base: BaseModule, images: Tensor, prompts: Sequence[str]) -> Tensor:
+    members = [base.logits(base.embed_all(images, m.plugin.deltas(base)), prompts) for m in mixture.members]
+    return mix_pairs(torch.stack(members), mixture.coefficients)

@@ -1,4 +1,4 @@
-"""Plugin training at a centre: cross-entropy on similarity logits, the best epoch on validation, resumable."""
+"""Plugin training at a centre: (binary) cross-entropy on similarity logits, the best epoch on validation, resumable."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class Training:
             "seed": self.seed,
             "base": self.base.fingerprint,
             "dtype": str(self.base.dtype),
-            "prompts": list(self.task.prompts),
+            "prompts": list(self.task.texts),
             "labels": self.task.train.labels.tolist(),
         }
 
@@ -126,9 +126,7 @@ class Training:
                 images = jitter(images, self.recipe.jitter, chance)
                 lr = learning_rate(self.recipe, number * self.steps + step, self.epochs * self.steps)
                 labels = self.task.train.labels[chosen]
-                loss = fit_step(
-                    self.model, self.base, self.optimiser, images, labels, self.task.prompts, self.recipe, lr
-                )
+                loss = fit_step(self.model, self.base, self.optimiser, images, labels, self.task.texts, self.recipe, lr)
                 total, seen = total + loss * len(chosen), seen + len(chosen)
                 bar.advance(1)
         metrics = score_model(self.model, self.base, self.task, "validation")

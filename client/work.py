@@ -18,7 +18,7 @@ from medforge.client.audit.run import audit
 from medforge.client.audit.verdict import judge
 from medforge.client.data import open_task
 from medforge.client.data.task import Task
-from medforge.client.distill.run import distill
+from medforge.client.distill.run import check_distillable, distill
 from medforge.client.recipes import Recipe, override, recipe_for, with_method
 from medforge.client.train import train
 from medforge.client.workspace import NAME, Settings, Workspace, make_settings, write_record
@@ -58,6 +58,11 @@ class Work:
         if not re.match(NAME, settings.task or task.name):
             raise InvalidInput(f"The task's name {task.name!r} cannot be used; give it another name with --task NAME.")
         return task
+
+    def check_distillable(self) -> None:
+        """Find out before hours of training whether a branch can come of it. Raises InvalidInput where it cannot."""
+        if self.workspace.distilled is None:
+            check_distillable(self.task)
 
     def train(self) -> dict[str, Any]:
         """Train the plugin unless that is done; return the best epoch's record."""

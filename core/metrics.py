@@ -12,7 +12,11 @@ from medforge.errors import InvalidInput
 
 
 class Metrics(BaseModel):
-    """Accuracy, AUC (macro one-vs-rest beyond two classes; NaN where only one class is there) and cross-entropy."""
+    """Accuracy, AUC and cross-entropy.
+
+    The AUC is macro one-vs-rest beyond two classes and the mean over findings where there are several labels an image;
+    NaN where only one class is there.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -22,7 +26,10 @@ class Metrics(BaseModel):
 
 
 def score(logits: Tensor, labels: Tensor, groups: Sequence[str] | None = None) -> Metrics:
-    """Score class logits [n, C] against labels [n].
+    """Score class logits [n, C] against labels [n], or the log-odds [n, L] of L findings against labels [n, L] of 0 and 1.
+
+    With several labels an image, accuracy is the mean over images and findings at probability ½, AUC the mean over the
+    findings of which there are images with and without, and loss the mean binary cross-entropy.
 
     With ``groups`` (one slide name an image) the mean of a slide's outputs is scored, once a slide (Spanhol et al.
     2015 score patients so; the paper's BreakHis numbers are by slide).
@@ -34,9 +41,21 @@ def score(logits: Tensor, labels: Tensor, groups: Sequence[str] | None = None) -
     logits, labels = logits.detach().double().cpu(), labels.cpu()
     if groups is not None:
         logits, labels = _by_slide(logits, labels, groups)
+    if labels.ndim == 2:
+        return _score_findings(logits, labels)
     loss = F.cross_entropy(logits, labels)
     accuracy = (logits.argmax(dim=1) == labels).double().mean()
     return Metrics(acc=float(accuracy), auc=_auc(logits.softmax(dim=1), labels), loss=float(loss))
+
+
+def _score_findings(log_odds: Tensor, labels: Tensor) -> Metrics:
+    columns = zip(labels.T, log_odds.T, strict=True)
+    areas = [roc_auc_score(truth.numpy(), odds.numpy()) for truth, odds in columns if len(truth.unique()) == 2]
+    return Metrics(
+        acc=float(((log_odds > 0) == (labels == 1)).double().mean()),
+        auc=float(sum(areas) / len(areas)) if areas else float("nan"),
+        loss=float(F.binary_cross_entropy_with_logits(log_odds, labels.double())),
+    )
 
 
 def _by_slide(logits: Tensor, labels: Tensor, groups: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -44,7 +63,7 @@ def _by_slide(logits: Tensor, labels: Tensor, groups: Sequence[str]) -> tuple[Te
     index = torch.tensor([names.index(group) for group in groups])
     count = torch.bincount(index).unsqueeze(1)
     means = torch.zeros(len(names), logits.shape[1], dtype=logits.dtype).index_add_(0, index, logits) / count
-    slide_labels = torch.zeros(len(names), dtype=labels.dtype)
+    slide_labels = torch.zeros(len(names), *labels.shape[1:], dtype=labels.dtype)
     slide_labels[index] = labels
     if not torch.equal(slide_labels[index], labels):
         raise InvalidInput("images of one slide carry different labels; check the slide names")

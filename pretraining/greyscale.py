@@ -8,17 +8,10 @@ import torch
 from torch import Tensor
 
 from medforge.client.data.painter import SIDE
-from medforge.client.data.painter_fields import blur, grid, noise
+from medforge.client.data.painter_fields import blur, ellipse, grid, noise
 
 HEAD, CHEST, BLOBS = range(3)
 ATTRIBUTES = 6  # kind, size, contrast, lesion size, lesion contrast, sharpness
-
-
-def _ellipse(rows: Tensor, columns: Tensor, centre: Tensor, radii: Tensor, softness: float) -> Tensor:
-    """Draw soft ellipses, one per picture; centre and radii are [n, 2] in pixels."""
-    down = (rows - centre[:, :1, None]) / radii[:, :1, None]
-    right = (columns - centre[:, 1:, None]) / radii[:, 1:, None]
-    return ((1 - torch.hypot(down, right)) * radii.amin(1)[:, None, None] / softness + 0.5).clamp(0, 1)
 
 
 def paint_grey(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -37,28 +30,28 @@ def paint_grey(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     lesion = torch.where(uniform(0, 1) < 0.6, uniform(2, 9), torch.zeros(count, 1))
     glow = uniform(-0.3, 0.6)
     place = middle + 0.5 * size * (2 * torch.rand(count, 2, generator=generator) - 1)
-    spot = _ellipse(rows, columns, place, lesion.clamp_min(0.1) * uniform(0.7, 1.4, 2), 1.5) * (lesion > 0)[..., None]
+    spot = ellipse(rows, columns, place, lesion.clamp_min(0.1) * uniform(0.7, 1.4, 2), 1.5) * (lesion > 0)[..., None]
     contrast = uniform(0.05, 0.35)
     texture = contrast[..., None] * (0.5 * bumps[:, 2] + 0.5 * fine[:, 0])
 
     oval = torch.cat([size, size * uniform(0.75, 0.95)], 1)
-    head = _ellipse(rows, columns, middle, oval, 1.5)
-    brain = _ellipse(rows, columns, middle, oval - uniform(2, 4.5), 1.5)
+    head = ellipse(rows, columns, middle, oval, 1.5)
+    brain = ellipse(rows, columns, middle, oval - uniform(2, 4.5), 1.5)
     hollow = torch.zeros_like(head)
     for side in (-1.0, 1.0):
         offset = middle + torch.cat([uniform(-3, 3), side * uniform(2, 5)], 1)
-        hollow = torch.maximum(hollow, _ellipse(rows, columns, offset, uniform(2, 7, 2), 1.5))
+        hollow = torch.maximum(hollow, ellipse(rows, columns, offset, uniform(2, 7, 2), 1.5))
     level = uniform(0.3, 0.6)[..., None]
     scan = uniform(0.5, 1.0)[..., None] * (head - brain) + brain * (level + texture) * (1 - 0.7 * hollow)
 
     film = uniform(0.45, 0.8)[..., None] * torch.ones_like(head)
     for side in (-1.0, 1.0):
         offset = middle + torch.cat([uniform(-3, 3), side * uniform(12, 16)], 1)
-        lung = _ellipse(rows, columns, offset, torch.cat([uniform(17, 25), uniform(8, 12)], 1), 4)
+        lung = ellipse(rows, columns, offset, torch.cat([uniform(17, 25), uniform(8, 12)], 1), 4)
         film = film * (1 - uniform(0.4, 0.8)[..., None] * lung)
     ribs = torch.sin(rows * uniform(0.6, 1.1)[..., None] + 0.004 * (columns - 32) ** 2)
-    haze = uniform(0, 0.5)[..., None] * _ellipse(rows, columns, place + 4, uniform(8, 20, 2), 10)
-    film = film + 0.05 * ribs + 0.5 * texture + haze + 0.25 * _ellipse(rows, columns, middle + 8, uniform(8, 14, 2), 3)
+    haze = uniform(0, 0.5)[..., None] * ellipse(rows, columns, place + 4, uniform(8, 20, 2), 10)
+    film = film + 0.05 * ribs + 0.5 * texture + haze + 0.25 * ellipse(rows, columns, middle + 8, uniform(8, 14, 2), 3)
 
     blobs = 0.5 + uniform(0.1, 0.5)[..., None] * (bumps[:, 2] + uniform(0, 1)[..., None] * fine[:, 1])
     chosen = torch.where(kind[..., None] == HEAD, scan, torch.where(kind[..., None] == CHEST, film, blobs))

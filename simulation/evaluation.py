@@ -14,6 +14,8 @@ from torch import Tensor
 
 from medforge.base import BaseModule, batches
 from medforge.client.data.task import Task
+from medforge.errors import InvalidInput
+from medforge.findings import log_odds, mix_pairs
 from medforge.forge_item import ForgeItem, FusedPlugin, Mixture
 from medforge.gate import PrototypeGate
 from medforge.metrics import score
@@ -69,12 +71,8 @@ class Evaluator:
         elif isinstance(item, Mixture) and item.level == "output":
             for member in item.members:
                 yield from self.prepare_plugin(name, member.plugin)
-        elif isinstance(item, Mixture):
-            yield from self._fill(name, item.digest, lambda: item.fold(self.base))
-        elif isinstance(item, FusedPlugin):
-            yield from self.prepare_plugin(name, item.plugin)
         else:
-            raise TypeError(f"no way to embed images under a {type(item).__name__}")
+            yield from self._fill(name, _key(item), lambda: item.fold(self.base))
 
     def score_base(self, name: str, prompts: Sequence[str] | None = None) -> Score:
         """Score the base module alone on a task (see `score_item` for `prompts`)."""
@@ -90,16 +88,16 @@ class Evaluator:
         """Score a forge item on a task.
 
         The model chooses among `prompts`, which must hold the task's own; without them among the task's own alone.
+        Raises InvalidInput for `prompts` with a multi-label task: a finding is told from its own two prompts alone.
         """
         _exhaust(self.prepare_item(name, item))
         return self._score(name, self._item_logits(name, item, self._prompts(name, prompts)), prompts)
 
     def forget(self, item: ForgeItem) -> None:
         """Drop what is kept for an item that is one network of its own; a mixture's plugins may be asked for again."""
-        if isinstance(item, FusedPlugin) or (isinstance(item, Mixture) and item.level == "layer"):
-            key = item.plugin.digest if isinstance(item, FusedPlugin) else item.digest
+        if not isinstance(item, Mixture) or item.level == "layer":
             for name in self.tasks:
-                self._rows.pop((name, key), None)
+                self._rows.pop((name, _key(item)), None)
 
     def chosen(self, name: str, gate: PrototypeGate) -> Tensor:
         """Count for each member the images [K] of a task's test split that the gate gives to it."""
@@ -109,11 +107,13 @@ class Evaluator:
     def _item_logits(self, name: str, item: ForgeItem, prompts: Sequence[str]) -> Tensor:
         if isinstance(item, Mixture) and (item.gate is not None or item.level == "output"):
             outputs = torch.stack([self._logits(name, member.plugin.digest, prompts) for member in item.members])
+            if item.gate is None and self.tasks[name].multi_label:
+                return mix_pairs(outputs, item.coefficients)
             if item.gate is None:
                 return mix(outputs.softmax(dim=-1), item.coefficients)
             choice = self._choice(name, item.gate)
             return outputs[choice, torch.arange(len(choice))]
-        return self._logits(name, item.plugin.digest if isinstance(item, FusedPlugin) else item.digest, prompts)
+        return self._logits(name, _key(item), prompts)
 
     def _logits(self, name: str, key: str, prompts: Sequence[str]) -> Tensor:
         return self.base.logits(self._rows[name, key].values.to(self.base.device), prompts).cpu()
@@ -137,13 +137,24 @@ class Evaluator:
             yield
 
     def _prompts(self, name: str, prompts: Sequence[str] | None) -> Sequence[str]:
-        return self.tasks[name].prompts if prompts is None else prompts
+        task = self.tasks[name]
+        if prompts is not None and task.multi_label:
+            raise InvalidInput(f"{name} is a multi-label task; score it among its own prompts alone")
+        return task.texts if prompts is None else prompts
 
     def _score(self, name: str, logits: Tensor, prompts: Sequence[str] | None) -> Score:
         task = self.tasks[name]
+        if task.multi_label:
+            metrics = score(log_odds(logits), task.test.labels, task.scoring_groups(task.test))
+            return Score(acc=metrics.acc, auc=metrics.auc)
         places = torch.tensor([self._prompts(name, prompts).index(prompt) for prompt in task.prompts])
         metrics = score(logits, places[task.test.labels], task.scoring_groups(task.test))
         return Score(acc=metrics.acc, auc=metrics.auc)
+
+
+def _key(item: ForgeItem) -> str:
+    """Name an item that is one network; a plugin has one name, whether it was trained or merged."""
+    return item.plugin.digest if isinstance(item, FusedPlugin) else item.digest
 
 
 def _exhaust(work: Iterator[None]) -> None:

@@ -35,11 +35,22 @@ _SOURCES = {
         "MedFMC colon histology with its published split files",
         ("split", "images", "train", "validation", "test"),
     ),
+    "nih-cxr14": _Source(
+        "nih.open_nih", "NIH ChestX-ray14 with its published lists: 14 findings, several an image", ("labels",)
+    ),
+    "shenzhen-tb": _Source("shenzhen.open_shenzhen", "Shenzhen chest x-rays, normal or tuberculosis"),
+    "oai-knee": _Source("oai.open_oai", "OAI knee x-rays by Kellgren–Lawrence grade", ("split",)),
     "medmnist": _Source("medmnist.open_medmnist", "any 2-D MedMNIST .npz file, or its name", ("prompts", "size")),
     "folder": _Source("folder.open_folder", "a folder with train/CLASS and test/CLASS images"),
     "tissue": _Source(
         "tissue.open_tissue",
         "tissue drawn on the spot, for demonstrations: breast, lung or colon",
+        ("train", "validation", "test"),
+    ),
+    "findings": _Source(
+        "findings.open_findings",
+        "chest films drawn on the spot, for demonstrations: chest (4 findings, several an image), pneumonia or"
+        " tuberculosis",
         ("train", "validation", "test"),
     ),
 }

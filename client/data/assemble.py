@@ -18,7 +18,7 @@ from medforge.client.data.task import SplitKind, Task, make_split
 
 @dataclass(frozen=True)
 class Labelled:
-    """Images of a whole data set with the label and, where known, the group of each."""
+    """Images of a whole data set with the label (or row of 0 and 1 labels) and, where known, the group of each."""
 
     source: ImageSource
     labels: Index
@@ -27,13 +27,13 @@ class Labelled:
 
 def labelled_files(
     paths: Sequence[Path],
-    labels: Sequence[int],
+    labels: Sequence[int] | Index,
     root: Path,
     groups: Sequence[str] | None = None,
     crop: int | None = None,
 ) -> Labelled:
-    """Gather files with one label (and group) each; `root` is what their names are relative to."""
-    return Labelled(ImageFiles(paths, root, crop), np.array(labels, dtype=np.int64), groups)
+    """Gather files with one label, or row of labels, (and group) each; `root` is what their names are relative to."""
+    return Labelled(ImageFiles(paths, root, crop), np.asarray(labels, dtype=np.int64), groups)
 
 
 def make_task(
@@ -45,6 +45,7 @@ def make_task(
     split: SplitKind,
     score_by: Literal["patch", "slide"] = "patch",
     flip: bool = False,
+    negatives: Sequence[str] = (),
 ) -> Task:
     """Put one bank of pixels under three splits."""
     store = PixelStore(PixelBank(data.source, request.image_size, request.storage))
@@ -58,4 +59,5 @@ def make_task(
         split=split,
         score_by=score_by,
         flip=flip,
+        negatives=tuple(negatives),
     )

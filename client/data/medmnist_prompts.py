@@ -1,6 +1,8 @@
-"""Readable prompts for the 2-D single-label MedMNIST data sets, made from their published label names (v2)."""
+"""Readable prompts for the 2-D MedMNIST data sets, made from their published label names (v2)."""
 
 from __future__ import annotations
+
+from medforge.client.data.chest_words import FINDINGS, NORMAL, absent, present
 
 _ORGANS = (
     "bladder",
@@ -62,7 +64,7 @@ PROMPTS: dict[str, tuple[str, ...]] = {
         "cancer-associated stroma in colon histology",
         "colorectal adenocarcinoma epithelium",
     ),
-    "pneumoniamnist": ("normal chest x-ray", "chest x-ray with pneumonia"),
+    "pneumoniamnist": (NORMAL, present("pneumonia")),
     "retinamnist": (
         "retinal fundus without diabetic retinopathy",
         "retinal fundus with mild diabetic retinopathy",
@@ -81,3 +83,8 @@ PROMPTS: dict[str, tuple[str, ...]] = {
         "thick ascending limb cell of the kidney",
     ),
 }
+
+PAIRS: dict[str, tuple[tuple[str, str], ...]] = {
+    "chestmnist": tuple((present(words), absent(words)) for words in FINDINGS.values()),
+}
+"""The sets with several labels an image: for each, what is said of an image with it and of one without it."""

@@ -31,6 +31,13 @@ def grid(side: int) -> tuple[Tensor, Tensor]:
     return rows, columns
 
 
+def ellipse(rows: Tensor, columns: Tensor, centre: Tensor, radii: Tensor, softness: float) -> Tensor:
+    """Draw soft ellipses in [0, 1], one per picture; centre and radii are [n, 2] (rows, columns) in pixels."""
+    down = (rows - centre[:, :1, None]) / radii[:, :1, None]
+    right = (columns - centre[:, 1:, None]) / radii[:, 1:, None]
+    return ((1 - torch.hypot(down, right)) * radii.amin(1)[:, None, None] / softness + 0.5).clamp(0, 1)
+
+
 def lookup(field: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Read maps [n, side, side] at pixel positions [n, ...], clamped to the picture."""
     side = field.shape[-1]

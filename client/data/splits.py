@@ -33,7 +33,7 @@ class Parts:
 class Strata:
     """What must be balanced and what must stay together.
 
-    `labels` int64 [n]; `classes` names them; `groups` gives one group per image (None: every image on its own); `unit`
+    `labels` int64 [n], or [n, L] of 0 and 1; `classes` names the classes or findings; `groups` gives one group per image (None: every image on its own); `unit`
     is what people call a group: "image", "patient", "source tile".
     """
 
@@ -49,16 +49,21 @@ def hold_out(strata: Strata, among: Index, fraction: float, seed: int, *names: s
     Of each class's n groups, round(fraction·n) are held, at least one and at most n − 1, drawn at random from the
     named seed. A group with images of several classes counts for its most frequent one (the lowest label on a tie).
     Raises InvalidInput when a class has fewer than two groups.
+
+    Where labels are [n, L], a group counts for the rarest finding that any of its images has (or for none), and a
+    finding with a single group stays in the part that is kept: rare findings are shared out first, as in iterative
+    stratification (Sechidis et al. 2011), in one pass.
     """
     random = numpy_generator(seed, *names)
     groups = [str(index) for index in among] if strata.groups is None else [strata.groups[index] for index in among]
     members, inverse = np.unique(np.array(groups, dtype=np.str_), return_inverse=True)
-    counts = np.zeros((len(members), len(strata.classes)), dtype=np.int64)
-    np.add.at(counts, (inverse, strata.labels[among]), 1)
-    owners = counts.argmax(axis=1)
+    several = strata.labels.ndim == 2
+    owners = (_rarest if several else _most_frequent)(strata.labels[among], inverse, len(members), len(strata.classes))
     held = np.zeros(len(members), dtype=np.bool_)
-    for label, name in enumerate(strata.classes):
+    for label, name in enumerate([*strata.classes, "none of them"] if several else strata.classes):
         own = np.flatnonzero(owners == label)
+        if len(own) < 2 and several:
+            continue
         if len(own) < 2:
             raise InvalidInput(
                 f"class '{name}' has {len(own)} {strata.unit}{'' if len(own) == 1 else 's'}, too few to divide;"
@@ -68,6 +73,20 @@ def hold_out(strata: Strata, among: Index, fraction: float, seed: int, *names: s
         held[random.permutation(own)[:count]] = True
     mask = held[inverse]
     return among[~mask], among[mask]
+
+
+def _most_frequent(labels: Index, group: Index, groups: int, classes: int) -> Index:
+    counts = np.zeros((groups, classes), dtype=np.int64)
+    np.add.at(counts, (group, labels), 1)
+    return counts.argmax(axis=1)
+
+
+def _rarest(labels: Index, group: Index, groups: int, findings: int) -> Index:
+    """Return for each group the finding it has that the fewest groups have; `findings` where it has none."""
+    has = np.zeros((groups, findings), dtype=np.int64)
+    np.maximum.at(has, group, labels)
+    order = np.argsort(has.sum(axis=0), kind="stable")
+    return np.where(has.any(axis=1), order[has[:, order].argmax(axis=1)], findings)
 
 
 def divide(strata: Strata, seed: int, name: str) -> Parts:

@@ -19,16 +19,21 @@ SplitKind = Literal["random", "grouped", "patient", "published", "procedural"]
 
 @dataclass(frozen=True)
 class Split:
-    """Images, their labels (int64 [n], position of the class's prompt) and, where known, the group of each image."""
+    """Images, their labels and, where known, the group of each image.
+
+    Labels are int64 [n], the position of the class's prompt, or [n, L] of 0 and 1 where an image may have several of L
+    findings.
+    """
 
     images: PixelStore
     labels: Tensor
     groups: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        if self.labels.dtype != torch.int64 or self.labels.shape != (len(self.images),):
+        if self.labels.dtype != torch.int64 or self.labels.ndim > 2 or self.labels.shape[:1] != (len(self.images),):
             raise InvalidInput(
-                f"labels must be int64 [{len(self.images)}]; these are {self.labels.dtype} {list(self.labels.shape)}"
+                f"labels must be int64 [{len(self.images)}], or have one column for each finding; these are"
+                f" {self.labels.dtype} {list(self.labels.shape)}"
             )
         if self.groups is not None and len(self.groups) != len(self.images):
             raise InvalidInput(f"there are {len(self.groups)} groups for {len(self.images)} images; give one per image")
@@ -37,7 +42,7 @@ class Split:
         return len(self.images)
 
     def by_class(self, classes: int | None = None) -> tuple[Tensor, ...]:
-        """Return, for each class, the positions of its images as int64 [n_c], ascending."""
+        """Return, for each class, the positions of its images as int64 [n_c], ascending; labels must be [n]."""
         count = int(self.labels.max()) + 1 if classes is None else classes
         return tuple(torch.nonzero(self.labels == label).flatten() for label in range(count))
 
@@ -48,6 +53,9 @@ class Task:
 
     `split` says how the splits were made, `score_by` what one prediction is about, and `flip` whether training may
     mirror images left to right. Raises InvalidInput when a class is missing from a split.
+
+    With `negatives` the task is multi-label: prompt l says "with finding l", negative l "without it", and labels are
+    [n, L]. Each finding must be both present and absent in the training split; rare ones may be missing elsewhere.
     """
 
     name: str
@@ -58,14 +66,28 @@ class Task:
     split: SplitKind
     score_by: Literal["patch", "slide"] = "patch"
     flip: bool = False
+    negatives: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if len(self.prompts) < 2:
+        if self.multi_label:
+            _check_pairs(self.name, self.prompts, self.negatives)
+        elif len(self.prompts) < 2:
             raise InvalidInput(f"{self.name} has {len(self.prompts)} class; a task needs at least two")
         if self.score_by == "slide" and self.test.groups is None:
             raise InvalidInput(f"{self.name} is scored by slide but its images name no slides")
         for part, split in self.splits.items():
-            _check_labels(self.name, part, split, self.prompts)
+            check = _check_findings if self.multi_label else _check_labels
+            check(self.name, part, split, self.prompts)
+
+    @property
+    def multi_label(self) -> bool:
+        """Say whether an image may have several findings, or none."""
+        return bool(self.negatives)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Return all that a model is asked: the prompts, then the negatives of a multi-label task."""
+        return self.prompts + self.negatives
 
     @property
     def splits(self) -> dict[str, Split]:
@@ -88,7 +110,42 @@ def make_split(
     )
 
 
+def _check_pairs(name: str, prompts: tuple[str, ...], negatives: tuple[str, ...]) -> None:
+    if len(prompts) != len(negatives):
+        raise InvalidInput(
+            f"{name} has {len(prompts)} prompts and {len(negatives)} negatives; give each finding one of both"
+        )
+    for prompt, negative in zip(prompts, negatives, strict=True):
+        if prompt == negative:
+            raise InvalidInput(f"{name}: '{prompt}' stands for the finding and for its absence; word them differently")
+
+
+def _check_findings(name: str, part: str, split: Split, prompts: tuple[str, ...]) -> None:
+    if split.labels.shape[1:] != (len(prompts),):
+        raise InvalidInput(
+            f"{name} has {len(prompts)} findings but the labels of its {part} split are {list(split.labels.shape)};"
+            " give each image one label per finding"
+        )
+    if len(split) == 0:
+        raise InvalidInput(f"{name} has no image in its {part} split; add images or choose another split")
+    if not ((split.labels == 0) | (split.labels == 1)).all():
+        raise InvalidInput(f"{name}: labels of its {part} split are neither 0 (absent) nor 1 (present); mend them")
+    if part != "train":
+        return
+    for prompt, column in zip(prompts, split.labels.T, strict=True):
+        if len(column.unique()) < 2:
+            here = "every" if column[0] else "no"
+            raise InvalidInput(
+                f"{name}: {here} image of the train split is '{prompt}', so it cannot be learned; leave that finding"
+                " out or choose another split"
+            )
+
+
 def _check_labels(name: str, part: str, split: Split, prompts: tuple[str, ...]) -> None:
+    if split.labels.ndim != 1:
+        raise InvalidInput(
+            f"{name} has {split.labels.shape[1]} labels for each image of its {part} split; give it negatives"
+        )
     found = set(split.labels.tolist())
     beyond = sorted(found - set(range(len(prompts))))
     if beyond:

@@ -19,7 +19,7 @@ from medforge.client.distill.score import Candidate, better, score_distilled
 from medforge.client.distill.start import texture, white
 from medforge.client.recipes import DistillMethod, DistillRecipe
 from medforge.distilled import DistilledDataset
-from medforge.errors import CorruptFile, MedForgeError
+from medforge.errors import CorruptFile, InvalidInput, MedForgeError
 from medforge.plugin import Plugin
 from medforge.progress import Progress
 from medforge.seeds import generator
@@ -49,6 +49,16 @@ class Distilled(NamedTuple):
     best: Candidate
 
 
+def check_distillable(task: Task) -> None:
+    """Raise InvalidInput for a task that no distilled dataset can stand for, hence no branch either."""
+    if task.multi_label:
+        raise InvalidInput(
+            f"{task.name} is a multi-label task, and a distilled image has one class: it can be trained and evaluated, "
+            "but not distilled, committed or pushed; merge its plugin without distilled data "
+            "(medforge benchmark lego-domain), or make it a task with one class per image."
+        )
+
+
 def distill(
     base: BaseModule,
     task: Task,
@@ -64,9 +74,10 @@ def distill(
     never looked at. `plugin` is the centre's own, for a recipe that distils with it. With `checkpoint_dir` a killed run
     goes on from its last checkpoint and ends in the same bytes.
 
-    Raises MedForgeError when pixels stop being finite, InvalidInput for a plugin that is missing, CorruptFile or
-    InvalidInput for a checkpoint that cannot be continued.
+    Raises MedForgeError when pixels stop being finite, InvalidInput for a multi-label task or a plugin that is missing,
+    CorruptFile or InvalidInput for a checkpoint that cannot be continued.
     """
+    check_distillable(task)
     run = Distillation(base, task, recipe, seed, plugin)
     checkpoint = Checkpoint(checkpoint_dir / "checkpoint.safetensors" if checkpoint_dir else None, run.identity())
     saved = checkpoint.load()
