@@ -55,6 +55,14 @@ def serve(
     objective: Annotated[
         str | None, typer.Option(help="What a search minimises: cross-entropy, or reference (the published scripts').")
     ] = None,
+    parameters: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--parameter",
+            help="Set a parameter of the merge method, as in energy=0.99; repeat it.",
+            metavar="NAME=VALUE",
+        ),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the coefficient search.")] = None,
     listen: Annotated[str, typer.Option(help="Address to listen on; port 0 takes a free one.", metavar="HOST:PORT")] = (
         "127.0.0.1:50051"
@@ -117,7 +125,7 @@ def serve(
             f"{forge} is a new forge; say on which base module it stands with --base, such as medforge-tiny"
         )
     asked = {"method": method, "level": level, "coefficients": coefficients, "objective": objective, "seed": seed}
-    chosen = _method(settings, asked)
+    chosen = _method(settings, asked, parameters or [])
     policy = change(load_policy(forge), changes or [])
     if threads is not None:
         torch.set_num_threads(threads)
@@ -199,32 +207,29 @@ def checkout(
     )
 
 
-def methods() -> None:
-    """List the merge methods."""
-    from rich.console import Console
-    from rich.table import Column, Table
+def methods(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False) -> None:
+    """List the merge methods, also those of installed packages."""
+    from medforge.aggregator.methods_table import as_plain, print_table
 
-    from medforge.aggregator.merge import LISTINGS
+    if as_json:
+        import json
 
-    table = Table(
-        Column("method", no_wrap=True),
-        Column("level + coefficients", no_wrap=True),
-        "what it does (source)",
-        "cost of an image",
-        caption="The first level and coefficients are the default; * gives the same for every order of arrival.",
-    )
-    for name, listing in sorted(LISTINGS.items()):
-        modes = (" + ".join(mode) + (" *" if mode in listing.any_order else "") for mode in listing.modes)
-        table.add_row(name, "\n".join(modes), f"{listing.summary} ({listing.source})", listing.inference)
-    Console().print(table)
+        typer.echo(json.dumps(as_plain(), indent=2, ensure_ascii=False))
+    else:
+        print_table()
 
 
-def _method(settings: "ForgeSettings | None", given: dict[str, str | int | None]) -> "MethodSettings":
+def _method(
+    settings: "ForgeSettings | None", given: dict[str, str | int | None], parameters: list[str]
+) -> "MethodSettings":
     """Choose the merge settings: what the user gave, on top of what the forge was made with, on top of the defaults."""
     from medforge.aggregator.merge import MethodSettings
+    from medforge.aggregator.merge.settings import parse_parameters
 
     kept = settings.method.model_dump() if settings and given["method"] in (None, settings.method.method) else {}
-    return MethodSettings.of(**kept | {name: value for name, value in given.items() if value is not None})
+    chosen = kept | {name: value for name, value in given.items() if value is not None}
+    chosen["parameters"] = kept.get("parameters", {}) | parse_parameters(parameters)
+    return MethodSettings.of(**chosen)
 
 
 def _plain(commit: "Commit") -> dict[str, object]:
@@ -266,7 +271,7 @@ def _print_log(commits: "list[Commit]", outside: "list[Arrival]", empty: bool) -
     table = Table("arrival", "contributor", "task", "commit", "method", "accuracy on distilled data")
     for commit in commits:
         scores = ", ".join(f"{escape(task)} {score.acc:.3f}" for task, score in commit.metrics.items())
-        method = f"{commit.method.method} {commit.method.level} {commit.method.coefficients}"
+        method = escape(f"{commit.method.method} {commit.method.level} {commit.method.coefficients}")
         what = "" if commit.kind == "fold" else f" ({_DONE[commit.kind]})"
         table.add_row(
             f"{commit.arrival}{what}",

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError, field_validator
 
 from medforge.aggregator.merge import MethodSettings
+from medforge.aggregator.merge.settings import RECORDED
 from medforge.errors import CorruptFile
 from medforge.files import canonical_json, sha256_bytes
 
@@ -79,7 +80,7 @@ class Commit(BaseModel):
         if sha256_bytes(content) != digest:
             raise CorruptFile(f"commit {digest[:12]} does not have the digest it is known by; restore it from a backup")
         try:
-            commit = cls.model_validate_json(content)
+            commit = cls.model_validate_json(content, context=RECORDED)
         except ValidationError as error:
             raise CorruptFile(
                 f"commit {digest[:12]} cannot be read by this version of medforge "

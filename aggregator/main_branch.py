@@ -12,6 +12,7 @@ from medforge.aggregator.forge import Forge
 from medforge.aggregator.ledger import LedgerConflict
 from medforge.aggregator.merge.folding import fold_round, refold
 from medforge.aggregator.merge.method import Folded, Head
+from medforge.aggregator.merge.registry import provider
 from medforge.aggregator.probabilities import ProbabilityCache
 from medforge.aggregator.retention import erase
 from medforge.aggregator.tables import Arrival, State
@@ -166,7 +167,7 @@ class MainBranch:
             coefficients=folded.coefficients if folded else {},
             metrics=folded.metrics if folded else {},
             seed=self.settings.seed,
-            software=software_versions() | {"nevergrad": version("nevergrad")},
+            software=software_versions() | {"nevergrad": version("nevergrad")} | provider(self.settings.method),
             base=self.base.fingerprint,
             compute=f"{self.base.device.type} {str(self.base.dtype).removeprefix('torch.')}",
             item=folded.item.digest if folded else None,

@@ -22,11 +22,12 @@ from flwr.serverapp.strategy import Strategy
 
 from medforge.aggregator.commit import Commit
 from medforge.aggregator.main_branch import MainBranch
-from medforge.aggregator.merge.registry import ItemKind, listing_of
+from medforge.aggregator.merge.listing import ItemKind
+from medforge.aggregator.merge.registry import listing_of
 from medforge.aggregator.rounds import ArrivalRounds, ForgeResult
 from medforge.branch import public_spec
 from medforge.errors import InvalidBranch, InvalidInput
-from medforge.forge_item import ForgeItem, FusedPlugin, Mixture
+from medforge.forge_item import ForgeItem, FusedPlugin, Mixture, WeightChange
 from medforge.proto.flower import branch_from_record, manifest_from_record, plugin_arrays
 
 INVITATION_RECORD = "invitation"
@@ -195,7 +196,21 @@ class MixtureStrategy(MedForgeStrategy):
         return ArrayRecord(arrays)
 
 
-STRATEGIES: dict[ItemKind, type[MedForgeStrategy]] = {kind.item: kind for kind in (FusionStrategy, MixtureStrategy)}
+class WeightChangeStrategy(MedForgeStrategy):
+    """TIES, DARE, MagMax, and every other method that makes dense weights: the main branch is their change."""
+
+    item = "weights"
+
+    def arrays_of(self, item: ForgeItem) -> ArrayRecord:
+        """Give the weight change [out, in] of every site, float32, by the site's name."""
+        if not isinstance(item, WeightChange):
+            raise InvalidInput("the forge item is no weight change; use strategy_for")
+        return ArrayRecord({site: Array(change.numpy()) for site, change in item.changes.items()})
+
+
+STRATEGIES: dict[ItemKind, type[MedForgeStrategy]] = {
+    kind.item: kind for kind in (FusionStrategy, MixtureStrategy, WeightChangeStrategy)
+}
 
 
 def strategy_for(main: MainBranch, poll: float = 3.0, ttl: float = DEFAULT_TTL) -> MedForgeStrategy:

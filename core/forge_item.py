@@ -18,9 +18,11 @@ from medforge.files import canonical_json, digest_of_files, parse_json, read_fil
 from medforge.gate import PrototypeGate
 from medforge.mixing import mix
 from medforge.plugin import CONFIG_FILE, WEIGHTS_FILE, Plugin, check_plugin
+from medforge.tensors import dump_tensors, parse_tensors
 
 ITEM_FILE = "forge_item.json"
 GATE_FILE = "gate.safetensors"
+CHANGE_FILE = "weight_change.safetensors"
 Level = Literal["output", "layer"]
 
 
@@ -32,6 +34,10 @@ class ForgeItem(ABC):
     @abstractmethod
     def logits(self, base: BaseModule, images: Tensor, prompts: Sequence[str]) -> Tensor:
         """Class logits [n, C], float32, of normalised images; their softmax is the class probability."""
+
+    @abstractmethod
+    def fold(self, base: BaseModule) -> dict[str, Tensor]:
+        """The item as one weight change [out, in] a site, float32; raises InvalidInput where it is several networks."""
 
     @abstractmethod
     def _build_files(self) -> dict[str, bytes]: ...
@@ -82,6 +88,8 @@ class ForgeItem(ABC):
             card = parse_json(files[ITEM_FILE])
             if card["kind"] == "fused":
                 return FusedPlugin(_plugin(files, "plugin"))
+            if card["kind"] == "weights":
+                return _weight_change(files, card)
             return _mixture(files, card)
         except (KeyError, ValueError, TypeError, OverflowError) as error:
             raise CorruptFile(f"the forge item is not whole ({error!r}); check it out again") from error
@@ -104,10 +112,59 @@ class FusedPlugin(ForgeItem):
 
     def logits(self, base: BaseModule, images: Tensor, prompts: Sequence[str]) -> Tensor:
         """Class logits of the base with the merged plugin: one forward pass."""
-        return base.logits(base.embed_all(images, self.plugin.deltas(base)), prompts)
+        return base.logits(base.embed_all(images, self.fold(base)), prompts)
+
+    def fold(self, base: BaseModule) -> dict[str, Tensor]:
+        """The plugin's weight change."""
+        return self.plugin.deltas(base)
 
     def _build_files(self) -> dict[str, bytes]:
         return {ITEM_FILE: canonical_json({"kind": "fused"})} | _under("plugin", self.plugin)
+
+
+@dataclass(frozen=True, eq=False)
+class WeightChange(ForgeItem):
+    """One dense weight change [out, in] a site, float32 on the CPU, for merges that are no sum of plugins."""
+
+    base_fingerprint: str
+    changes: Mapping[str, Tensor]
+
+    @classmethod
+    def of(cls, base: BaseModule, changes: Mapping[str, Tensor]) -> "WeightChange":
+        """Hold the changes of a base's sites."""
+        return cls(base.fingerprint, {site: change.detach().float().cpu() for site, change in sorted(changes.items())})
+
+    def plugins(self) -> tuple[Plugin, ...]:
+        """None: what came of the plugins is dense."""
+        return ()
+
+    def check(self, base: BaseModule) -> None:
+        """As every item; also that every site has a change of its shape, and every value is finite."""
+        super().check(base)
+        if tuple(sorted(self.changes)) != tuple(sorted(base.sites)):
+            odd = sorted(set(self.changes) ^ set(base.sites))
+            raise InvalidBranch(
+                f"the forge item does not change the base module's layers (first difference: {odd[0][:200]!r}); "
+                "check it out again"
+            )
+        for site, change in self.changes.items():
+            if tuple(change.shape) != base.site_shape(site) or not change.isfinite().all():
+                raise InvalidBranch(
+                    f"the forge item's change at {site} is {tuple(change.shape)} where {base.site_shape(site)} finite "
+                    "numbers are due; check it out again"
+                )
+
+    def logits(self, base: BaseModule, images: Tensor, prompts: Sequence[str]) -> Tensor:
+        """Class logits of the changed base: one forward pass."""
+        return base.logits(base.embed_all(images, self.changes), prompts)
+
+    def fold(self, base: BaseModule) -> dict[str, Tensor]:
+        """The change itself, on the base's device."""
+        return {site: change.to(base.device) for site, change in self.changes.items()}
+
+    def _build_files(self) -> dict[str, bytes]:
+        card = {"kind": "weights", "base": self.base_fingerprint}
+        return {ITEM_FILE: canonical_json(card), CHANGE_FILE: dump_tensors(self.changes)}
 
 
 @dataclass(frozen=True)
@@ -227,10 +284,19 @@ def _mixture(files: Mapping[str, bytes], card: Mapping[str, Any]) -> Mixture:
     return Mixture(members, card["level"], gate)
 
 
+def _weight_change(files: Mapping[str, bytes], card: Mapping[str, Any]) -> WeightChange:
+    """Raises KeyError, ValueError or TypeError where the card and the files make no weight change."""
+    changes, _ = parse_tensors(files[CHANGE_FILE], "the forge item's weight change")
+    odd = [site for site, change in changes.items() if change.ndim != 2 or change.dtype != torch.float32]
+    if odd or not changes:
+        raise ValueError(f"it holds no float32 matrix at {odd[0][:80] if odd else 'any site'!r}")
+    return WeightChange(_digest(card["base"]), changes)
+
+
 def _digest(name: object) -> str:
     # the name becomes a path when the item is saved, and a received item may come from anybody
     if not isinstance(name, str) or re.fullmatch(r"[0-9a-f]{64}", name) is None:
-        raise ValueError(f"member {str(name)[:80]!r} is no digest")
+        raise ValueError(f"{str(name)[:80]!r} is no digest")
     return name
 
 

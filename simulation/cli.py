@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from medforge.simulation.benchmark.cli import benchmark
-from medforge.simulation.options import Base, Centres, Changes, Device, Dtype, RecipeName
+from medforge.simulation.options import Base, Centres, Changes, Device, Dtype, Parameters, RecipeName
 
 SOME_DID_NOT_ARRIVE = 3
 
@@ -36,6 +36,7 @@ def simulate(
     objective: Annotated[
         str | None, typer.Option(help="What a search minimises: cross-entropy (default), or the published reference.")
     ] = None,
+    parameter: Parameters = None,
     recipe: RecipeName = None,
     change: Changes = None,
     order: Annotated[str | None, typer.Option(help="Arrival order, as in a,b,c. None: the order of --centre.")] = None,
@@ -70,8 +71,16 @@ def simulate(
     override(chosen, change or [])
 
     from medforge.aggregator.merge import MethodSettings
+    from medforge.aggregator.merge.settings import parse_parameters
 
-    merge = MethodSettings.of(method=method, level=level, coefficients=coefficients, objective=objective, seed=seed)
+    merge = MethodSettings.of(
+        method=method,
+        level=level,
+        coefficients=coefficients,
+        objective=objective,
+        parameters=parse_parameters(parameter or []),
+        seed=seed,
+    )
     settings = SimulationSettings(
         centres=centres,
         schedule=planned,
@@ -81,6 +90,7 @@ def simulate(
         level=merge.level,
         coefficients=merge.coefficients,
         objective=merge.objective,
+        parameters=merge.parameters,
         recipe=chosen.name,
         changes=tuple(change or ()),
         seed=seed,

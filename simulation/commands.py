@@ -20,7 +20,7 @@ def serve_command(settings: SimulationSettings, run: RunDirectory, port: int) ->
         "serve", "--forge", str(run.forge), "--base", settings.base, "--device", settings.device,
         "--dtype", settings.dtype,
         "--method", settings.method, "--level", settings.level, "--coefficients", settings.coefficients,
-        "--objective", settings.objective, "--seed", str(settings.seed),
+        "--objective", settings.objective, *settings.parameter_words(), "--seed", str(settings.seed),
         "--listen", f"127.0.0.1:{port}", "--ready-file", str(run.ready_file),
         # a simulation measures what a method does with whatever arrives
         "--set", "admission.behaviour=false",

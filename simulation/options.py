@@ -21,5 +21,9 @@ Changes = Annotated[
     list[str] | None,
     typer.Option("--set", help="Change one setting of the recipe, as in train.epochs=5; repeat it."),
 ]
+Parameters = Annotated[
+    list[str] | None,
+    typer.Option("--parameter", help="Set a parameter of the merge method, as in energy=0.99; repeat it."),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")]
 Dtype = Annotated[str, typer.Option(help="Compute dtype: fp32 or bf16.")]

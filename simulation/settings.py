@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from medforge.errors import CorruptFile
 from medforge.simulation.arrivals import Arrival
@@ -29,6 +29,7 @@ class SimulationSettings(BaseModel):
     level: str
     coefficients: str
     objective: str = "cross-entropy"
+    parameters: dict[str, float] = Field(default_factory=dict)
     recipe: str
     changes: tuple[str, ...]
     seed: int
@@ -53,9 +54,14 @@ class SimulationSettings(BaseModel):
         words += ["--arrivals", self.arrivals] if self.arrivals else ["--order", ",".join(self.order)]
         for name in ("base", "method", "level", "coefficients", "objective", "recipe", "seed", "device", "dtype"):
             words += [f"--{name}", str(getattr(self, name))]
+        words += self.parameter_words()
         for change in self.changes:
             words += ["--set", change]
         return shlex.join([*words, "--out", str(out)])
+
+    def parameter_words(self) -> list[str]:
+        """Write the merge method's parameters as the command line takes them."""
+        return [word for name, value in self.parameters.items() for word in ("--parameter", f"{name}={value!r}")]
 
     @classmethod
     def parse(cls, data: bytes, path: Path) -> SimulationSettings:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from medforge.base_module import BaseModule
 from medforge.errors import InvalidBranch
-from medforge.plugin import Factors, Plugin
+from medforge.plugin import Factors, Plugin, PluginKind
 
 
 def combine_factors(plugins: Sequence[Plugin], weights: Sequence[float], base: BaseModule) -> Plugin:
@@ -18,34 +18,44 @@ def combine_factors(plugins: Sequence[Plugin], weights: Sequence[float], base: B
     Factors of a smaller rank are padded with zeros. √(alpha / rank) is folded into both factors of each plugin first,
     so plugins of different scaling combine by what they do; the result has the largest rank and scaling 1. A single
     plugin at weight 1, the others at 0, gives that plugin's weight change, and all at 0 give none. Cross terms
-    (B_j A_k) are part of the sum.
+    (B_j A_k) are part of the sum. The E of an SVD-LoRA is divided between its factors as scaling is, its signs go to
+    B; the result is a LoRA then.
 
     A DoRA's magnitude is combined by its difference from the frozen row's length: m = ‖W‖ + Σ w_k (m_k − ‖W‖). Scaling
     magnitudes themselves would shrink or stretch the frozen weight unless the weights sum to 1.
 
-    Raises InvalidBranch where the plugins do not adapt the same layers, or are of different kinds.
+    Raises InvalidBranch where the plugins do not adapt the same layers, or a DoRA meets another kind.
     """
+    check_alike(plugins, [{"lora", "svd-lora"}, {"dora"}])
     first = plugins[0]
-    if any(plugin.sites != first.sites for plugin in plugins):
-        raise InvalidBranch("the arriving plugin adapts other layers than the main branch does; train it on this base")
-    kinds = sorted({plugin.settings.kind for plugin in plugins})
-    if len(kinds) > 1:
-        raise InvalidBranch(
-            f"plugins of kind {' and '.join(kinds)} cannot be combined factor by factor; "
-            "train one kind, or merge by mixture"
-        )
     rank = max(plugin.settings.rank for plugin in plugins)
     factors = {site: _add([_plain(p, site, rank) for p in plugins], weights, base, site) for site in first.sites}
-    settings = first.settings.model_copy(update={"rank": rank, "alpha": float(rank)})
+    kind = "dora" if first.settings.kind == "dora" else "lora"
+    settings = first.settings.model_copy(update={"kind": kind, "rank": rank, "alpha": float(rank), "ranks": {}})
     return Plugin(settings, first.base_fingerprint, factors)
+
+
+def check_alike(plugins: Sequence[Plugin], families: Sequence[set[PluginKind]]) -> None:
+    """Raise InvalidBranch unless the plugins adapt the same layers, and one family holds the kinds of all of them."""
+    if any(plugin.sites != plugins[0].sites for plugin in plugins):
+        raise InvalidBranch("the arriving plugin adapts other layers than the main branch does; train it on this base")
+    kinds = {plugin.settings.kind for plugin in plugins}
+    if not any(kinds <= family for family in families):
+        raise InvalidBranch(
+            f"plugins of kind {' and '.join(sorted(kinds))} cannot be combined factor by factor; "
+            "train one kind, or merge by mixture or another method that adds weight changes"
+        )
 
 
 def _plain(plugin: Plugin, site: str, rank: int) -> Factors:
     """Bring a pair to scaling 1 and the given rank."""
     part, root = plugin.factors[site], sqrt(plugin.settings.scaling)
-    missing = rank - plugin.settings.rank
-    down, up = F.pad(root * part.down, (0, 0, 0, missing)), F.pad(root * part.up, (0, missing))
-    return Factors(down, up, part.magnitude)
+    down, up = root * part.down, root * part.up
+    if part.diagonal is not None:
+        roots = part.diagonal.abs().sqrt()
+        down, up = roots.unsqueeze(1) * down, up * (part.diagonal.sign() * roots)
+    missing = rank - plugin.settings.rank_at(site)
+    return Factors(F.pad(down, (0, 0, 0, missing)), F.pad(up, (0, missing)), part.magnitude)
 
 
 def _add(parts: Sequence[Factors], weights: Sequence[float], base: BaseModule, site: str) -> Factors:

@@ -1,19 +1,23 @@
 """ModelSoup: the mean of all weight changes."""
 
-from medforge.aggregator.merge.layer_mixture import weighed
-from medforge.aggregator.merge.method import Folded, MergeMethod, Round
+from collections.abc import Sequence
+
+from medforge.aggregator.merge.settings import MethodSettings
+from medforge.aggregator.merge.task_arithmetic import scaled_sum
+from medforge.aggregator.merge.training_free import Named, TrainingFree
+from medforge.base_module import BaseModule
+from medforge.forge_item import Mixture
 
 
-class ModelSoup(MergeMethod):
+class ModelSoup(TrainingFree):
     """Average weights: a layer mixture where each of N plugins weighs 1/N (Wortsman et al. 2022, uniform soup).
 
     Since all plugins stand on one base module, the mean of the changed weights is the base plus the mean of ΔW.
     """
 
-    def fold(self, merge_round: Round) -> Folded:
-        """Average everything that has arrived."""
-        order = merge_round.canonical
-        return weighed(merge_round, order, {arrived.digest: 1 / len(order) for arrived in order})
+    def merge(self, plugins: Sequence[Named], base: BaseModule, settings: MethodSettings) -> Mixture:
+        """Average the weight changes."""
+        return scaled_sum(plugins, 1 / len(plugins))
 
 
 METHOD = ModelSoup()

@@ -1,23 +1,29 @@
 """What a forge does with an arrival: the merge method and its parameters."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    FiniteFloat,
     SerializerFunctionWrapHandler,
     ValidationError,
+    ValidationInfo,
     model_serializer,
     model_validator,
 )
 
-from medforge.aggregator.merge.registry import LISTINGS, listing_of
+from medforge.aggregator.merge.built_in import LISTINGS
+from medforge.aggregator.merge.listing import Coefficients, Level, Listing
+from medforge.aggregator.merge.registry import listing_of
 from medforge.errors import InvalidInput
 
-Level = Literal["output", "layer"]
-Coefficients = Literal["sequential", "joint", "gated", "uniform"]
 Objective = Literal["cross-entropy", "reference"]
+
+
+RECORDED = {"recorded": True}
 
 
 class MethodSettings(BaseModel):
@@ -26,9 +32,12 @@ class MethodSettings(BaseModel):
     ``level`` and ``coefficients`` may be left out: the method's own default fills them in. ``budget`` counts objective
     evaluations, ``bound`` limits every searched coefficient to [-bound, bound], ``start`` is where the search begins
     (0.5; LoRAHub's is 0), ``l1`` weighs mean|w| in the objective. ``objective`` is cross-entropy (ours), or what the
-    published scripts minimise, so that both can be compared.
+    published scripts minimise, so that both can be compared. ``parameters`` are the method's own numbers, of which
+    those that are left out get its defaults.
 
-    Raises InvalidInput for a method, level, coefficients or objective that do not exist or do not go together.
+    Raises InvalidInput for a method, level, coefficients, objective or parameter that do not exist or do not go
+    together. Settings that a commit records may name a method that is not installed here (validate them with the
+    context `RECORDED`): they can be read, and not folded by.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,22 +51,46 @@ class MethodSettings(BaseModel):
     l1: float = Field(default=0.05, ge=0, le=100)
     seed: int = 0
     objective: Objective = "cross-entropy"
+    parameters: dict[str, FiniteFloat] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
-    def _choose_mode(cls, values: Any) -> Any:
+    def _choose_mode(cls, values: Any, info: ValidationInfo) -> Any:
         if not isinstance(values, dict):
             return values
         method = values.get("method", cls.model_fields["method"].default)
-        listing = listing_of(method)
+        listing = _listing(method, info)
+        if listing is None:
+            return values
         level, coefficients = values.get("level"), values.get("coefficients")
         fitting = [mode for mode in listing.modes if level in (None, mode[0]) and coefficients in (None, mode[1])]
         if not fitting:
             asked = " with ".join(f"{name} {values[name]!r}" for name in ("level", "coefficients") if values.get(name))
             known = "; ".join(f"level {a!r} with coefficients {b!r}" for a, b in listing.modes)
             raise InvalidInput(f"method {method!r} has no {asked}; choose one of: {known}")
-        chosen = {"method": method, "level": fitting[0][0], "coefficients": fitting[0][1]}
+        chosen: dict[str, Any] = {"method": method, "level": fitting[0][0], "coefficients": fitting[0][1]}
+        given = values.get("parameters", {})
+        if isinstance(given, Mapping):
+            defaults = {name: parameter.default for name, parameter in listing.parameters.items()}
+            chosen["parameters"] = {**defaults, **given}
         return {**listing.defaults, **values, **chosen}
+
+    @model_validator(mode="after")
+    def _known_parameters(self, info: ValidationInfo) -> "MethodSettings":
+        listing = _listing(self.method, info)
+        if listing is None:
+            return self
+        for name, value in self.parameters.items():
+            parameter = listing.parameters.get(name)
+            if parameter is None:
+                known = f"its parameters are {', '.join(listing.parameters)}" if listing.parameters else "it has none"
+                raise InvalidInput(f"method {self.method!r} has no parameter {name[:100]!r}; {known}")
+            if not parameter.low <= value <= parameter.high:
+                raise InvalidInput(
+                    f"parameter {name} of {self.method} is {value:g}; "
+                    f"choose a number from {parameter.low:g} to {parameter.high:g}"
+                )
+        return self
 
     @model_validator(mode="after")
     def _start_within_bounds(self) -> "MethodSettings":
@@ -66,8 +99,9 @@ class MethodSettings(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _published_objective(self) -> "MethodSettings":
-        if self.objective == "reference" and (self.level, self.coefficients) not in listing_of(self.method).reference:
+    def _published_objective(self, info: ValidationInfo) -> "MethodSettings":
+        listing = _listing(self.method, info)
+        if listing and self.objective == "reference" and (self.level, self.coefficients) not in listing.reference:
             known = ", ".join(
                 f"{name} {' '.join(mode)}" for name, of in LISTINGS.items() for mode in sorted(of.reference)
             )
@@ -83,6 +117,8 @@ class MethodSettings(BaseModel):
         values: dict[str, Any] = serialise(self)
         if values.get("objective") == "cross-entropy":
             del values["objective"]
+        if not values.get("parameters"):
+            values.pop("parameters", None)
         return values
 
     @classmethod
@@ -94,3 +130,27 @@ class MethodSettings(BaseModel):
             first = error.errors()[0]
             field = ".".join(map(str, first["loc"])) or "a field"
             raise InvalidInput(f"merge setting {field} is wrong: {first['msg']}; change it") from error
+
+
+def parse_parameters(words: Iterable[str]) -> dict[str, float]:
+    """Read parameters that a user typed as NAME=VALUE; raises InvalidInput for what is none, or comes twice."""
+    parameters: dict[str, float] = {}
+    for word in words:
+        name, _, value = word.partition("=")
+        try:
+            number = float(value)
+        except ValueError:
+            raise InvalidInput(f"parameter {word!r} is not NAME=NUMBER; write it as in energy=0.99") from None
+        if name in parameters:
+            raise InvalidInput(f"parameter {name!r} is given twice; give it once")
+        parameters[name] = number
+    return parameters
+
+
+def _listing(method: object, info: ValidationInfo) -> Listing | None:
+    try:
+        return listing_of(method)
+    except InvalidInput:
+        if info.context == RECORDED:
+            return None
+        raise

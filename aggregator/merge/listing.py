@@ -1,0 +1,66 @@
+"""What a merge method says of itself, readable without torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+ItemKind = Literal["plugin", "mixture", "weights"]
+Level = Literal["output", "layer"]
+Coefficients = Literal["sequential", "joint", "gated", "uniform"]
+Mode = tuple[str, str]
+
+ONE_PASS = "1"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """Describe a number that a method takes, from ``low`` to ``high``, both included."""
+
+    default: float
+    low: float
+    high: float
+    meaning: str
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.default <= self.high:
+            raise ValueError(f"the default {self.default} lies outside {self.low} to {self.high}")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Describe a method: where it lives, what it does, where it comes from, its modes and its parameters.
+
+    ``module`` is imported when the method is first used, and holds it as ``METHOD``. ``item`` is the kind of forge item
+    it makes: one plugin, a mixture, or dense weights. ``modes`` are (level, coefficients), the default first;
+    ``any_order`` are those whose result does not depend on the order of arrival, ``reference`` those for which the
+    published scripts have an objective. ``distilled`` says whether it searches on distilled data: a method that does
+    not needs plugins alone. ``inference`` counts the passes of one image through a main branch of N. ``defaults`` are
+    settings in which the method differs from the others.
+
+    Raises ValueError where this does not fit together.
+    """
+
+    module: str
+    item: ItemKind
+    summary: str
+    source: str
+    modes: tuple[Mode, ...]
+    distilled: bool
+    inference: str = ONE_PASS
+    any_order: frozenset[Mode] = frozenset()
+    reference: frozenset[Mode] = frozenset()
+    defaults: Mapping[str, float] = field(default_factory=dict)
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        known = [(level, coefficients) for level in get_args(Level) for coefficients in get_args(Coefficients)]
+        if not self.modes or not set(self.modes) <= set(known):
+            raise ValueError("its modes are not one or more of (level, coefficients) that forges know")
+        if not self.any_order | self.reference <= set(self.modes):
+            raise ValueError("it says something of a mode that it does not have")
+        if self.item not in get_args(ItemKind):
+            raise ValueError(f"it makes no forge item of the kind {self.item!r}")
+
+    def withdrawal(self, mode: Mode) -> str:
+        """Say how a branch is taken out under a mode, which is exact under every mode."""
+        return "exact, one fold" if mode in self.any_order else "exact, the others are folded again"

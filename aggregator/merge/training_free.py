@@ -1,0 +1,54 @@
+"""Methods that need plugins alone: no images, no search, and no memory of what came before."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from medforge.aggregator.merge.method import Folded, MergeMethod, Round
+from medforge.aggregator.merge.settings import MethodSettings
+from medforge.base_module import BaseModule
+from medforge.forge_item import ForgeItem
+from medforge.plugin import Plugin
+
+
+@dataclass(frozen=True, eq=False)
+class Named:
+    """Hold a plugin beside the digest of the branch it came with."""
+
+    branch: str
+    plugin: Plugin
+
+
+class TrainingFree(MergeMethod):
+    """Merge all plugins anew at every arrival, so the result depends on no order and a withdrawal is exact.
+
+    A running sum would be cheaper by little, and floating-point sums depend on the order of their terms. Distilled data
+    are only used to score what came out.
+    """
+
+    @abstractmethod
+    def merge(self, plugins: Sequence[Named], base: BaseModule, settings: MethodSettings) -> ForgeItem:
+        """Merge one or more plugins of this base, sorted by the digest of their branch.
+
+        The item can be folded into one weight change. Raises InvalidBranch where these plugins cannot be merged.
+        """
+
+    def coefficient(self, count: int, settings: MethodSettings) -> float:
+        """Give what a commit records as each of ``count`` plugins' coefficient."""
+        return 1 / count
+
+    def fold(self, merge_round: Round) -> Folded:
+        """Merge everything that has arrived."""
+        base, settings, order = merge_round.base, merge_round.settings, merge_round.canonical
+        item = self.merge([Named(a.digest, a.branch().plugin) for a in order], base, settings)
+        coefficient = self.coefficient(len(order), settings)
+        scores = merge_round.scorer(order).scores(item.fold(base))
+        return Folded(item, dict.fromkeys((a.digest for a in order), coefficient), scores)
+
+
+class Scaled(TrainingFree):
+    """A method whose parameter ``scale`` λ multiplies what it has merged."""
+
+    def coefficient(self, count: int, settings: MethodSettings) -> float:
+        """Give λ, which multiplies what is taken of every plugin."""
+        return settings.parameters["scale"]
