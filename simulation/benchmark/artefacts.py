@@ -13,6 +13,7 @@ from medforge.adapt import extract
 from medforge.branch import Branch
 from medforge.client.distill.run import distill
 from medforge.client.distill.score import train_on_distilled
+from medforge.client.train import Trained as Outcome
 from medforge.client.train import train
 from medforge.distilled import DistilledDataset
 from medforge.plugin import Plugin, PluginKind
@@ -59,11 +60,8 @@ class Job(ABC):
 
 
 @dataclass(frozen=True)
-class Artefact(Job):
-    """Make one artefact of a task under a seed, in a place of its own."""
-
-    task: str
-    seed: int
+class Stored(Job):
+    """Make one artefact, in a place of its own."""
 
     @abstractmethod
     def facts(self, bench: Bench) -> Facts:
@@ -104,7 +102,24 @@ class Artefact(Job):
 
 
 @dataclass(frozen=True)
-class Train(Artefact):
+class Artefact(Stored):
+    """Make one artefact of a task under a seed."""
+
+    task: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Trained(Artefact):
+    """Make a plugin for a task."""
+
+    def plugin(self, bench: Bench) -> Plugin:
+        """Read the plugin."""
+        return Plugin.load(self.place(bench))
+
+
+@dataclass(frozen=True)
+class Train(Trained):
     """Train a plugin on a task's images."""
 
     kind: PluginKind = "lora"
@@ -128,17 +143,17 @@ class Train(Artefact):
         """Train and save the plugin of the best epoch on validation."""
         task = bench.task(self.task, self.seed)
         trained = train(bench.base, task, bench.recipe(self.kind).train, self.seed, place, self.progress(bench))
-        trained.plugin.save(place)
-        return {
-            "digest": trained.plugin.digest,
-            "images": len(task.train),
-            "best": trained.best._asdict(),
-            "epochs": [epoch._asdict() for epoch in trained.history],
-        }
+        return {"images": len(task.train), **keep(trained, place)}
 
-    def plugin(self, bench: Bench) -> Plugin:
-        """Read the plugin."""
-        return Plugin.load(self.place(bench))
+
+def keep(trained: Outcome, place: Path) -> dict[str, object]:
+    """Save a trained plugin, and give what its record says of the training."""
+    trained.plugin.save(place)
+    return {
+        "digest": trained.plugin.digest,
+        "best": trained.best._asdict(),
+        "epochs": [epoch._asdict() for epoch in trained.history],
+    }
 
 
 @dataclass(frozen=True)
@@ -198,7 +213,7 @@ class Distil(Artefact):
 
 
 @dataclass(frozen=True)
-class TrainOnDistilled(Artefact):
+class TrainOnDistilled(Trained):
     """Train a fresh plugin on a task's distilled dataset alone."""
 
     method: str = "dm-dsa"
@@ -242,16 +257,12 @@ class TrainOnDistilled(Artefact):
         trained.save(place)
         return {"digest": trained.digest}
 
-    def plugin(self, bench: Bench) -> Plugin:
-        """Read the plugin."""
-        return Plugin.load(self.place(bench))
-
 
 @dataclass(frozen=True)
 class Score(Artefact):
     """Score a plugin on the test split of its own task; without one, the base module alone."""
 
-    of: Train | TrainOnDistilled | None = None
+    of: Trained | None = None
 
     sort = "score a plugin"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
 
@@ -18,6 +18,7 @@ from medforge.simulation.benchmark.result import TaskScore
 from medforge.simulation.benchmark.settings import BenchmarkSettings
 from medforge.simulation.benchmark.store import Store
 from medforge.simulation.evaluation import Evaluator
+from medforge.simulation.result import Score
 
 Facts = dict[str, object]
 
@@ -41,10 +42,18 @@ class Bench:
         return ProbabilityCache(self.base, self.store.cache / "probabilities")
 
     @cached_property
-    def union(self) -> tuple[str, ...]:
-        """The prompts of all tasks, each once."""
+    def union(self) -> tuple[str, ...] | None:
+        """The prompts of all tasks, each once; None where a task is multi-label, since findings do not compete."""
+        if self.multi_label:
+            return None
         prompts = (prompt for name in self.settings.names for prompt in self.task(name, self.settings.seeds[0]).prompts)
         return tuple(dict.fromkeys(prompts))
+
+    @cached_property
+    def multi_label(self) -> tuple[str, ...]:
+        """The names of the tasks where an image may have several findings."""
+        seed = self.settings.seeds[0]
+        return tuple(name for name in self.settings.names if self.task(name, seed).multi_label)
 
     @cached_property
     def circumstances(self) -> dict[str, str]:
@@ -95,10 +104,10 @@ class Bench:
         return lru_cache(maxsize=2 * len(self.settings.centres))(open_named)
 
     def score_item(self, item: ForgeItem, names: tuple[str, ...], seed: int) -> dict[str, TaskScore]:
-        """Score a merged model on tasks: among each task's own prompts, and among all tasks' prompts."""
+        """Score a merged model on tasks: among each task's own prompts, and among all tasks' where they compete."""
         evaluator = self._evaluator(seed)
         scores = {
-            name: TaskScore(own=evaluator.score_item(name, item), union=evaluator.score_item(name, item, self.union))
+            name: self._scores(lambda prompts, name=name: evaluator.score_item(name, item, prompts))  # type: ignore[misc]
             for name in names
         }
         # a fused model is scored once, and there are hundreds of orders
@@ -109,10 +118,11 @@ class Bench:
         """Score one plugin, or the base module alone, on a task."""
         evaluator = self._evaluator(seed)
         if plugin is None:
-            return TaskScore(own=evaluator.score_base(name), union=evaluator.score_base(name, self.union))
-        return TaskScore(
-            own=evaluator.score_plugin(name, plugin), union=evaluator.score_plugin(name, plugin, self.union)
-        )
+            return self._scores(lambda prompts: evaluator.score_base(name, prompts))
+        return self._scores(lambda prompts: evaluator.score_plugin(name, plugin, prompts))
+
+    def _scores(self, score: Callable[[Sequence[str] | None], Score]) -> TaskScore:
+        return TaskScore(own=score(None), union=score(self.union) if self.union else None)
 
     def _evaluator(self, seed: int) -> Evaluator:
         if seed not in self._evaluators:

@@ -55,7 +55,9 @@ def best_first(method: OrderMethod) -> list[Order]:
 def individual_mean(result: OrdersResult, reading: Reading = own_accuracy) -> float:
     """Average the single-task plugins' accuracy over tasks and seeds."""
     mean = result.individual.mean
-    return (mean.acc if reading is own_accuracy else mean.union_acc).mean
+    measure = mean.acc if reading is own_accuracy else mean.union_acc
+    assert measure is not None, "orders are merged of tasks whose prompts compete"
+    return measure.mean
 
 
 def order_spread(result: OrdersResult, reading: Reading = own_accuracy) -> str:
@@ -214,11 +216,13 @@ def mean_bars(result: TableResult) -> str:
         figure = Figure(figsize=(WIDE, 1.1 + 0.4 * (places[-1] + 1 if len(places) else 1)), layout="constrained")
         axes = figure.add_subplot()
         keys = []
-        for offset, name, paint, label in (
-            (-0.19, "acc", colour(0), "among the task's own prompts"),
-            (0.19, "union_acc", colour(4), "among the prompts of all tasks"),
-        ):
-            measures = [getattr(row.mean, name) for row in rows]
+        kinds = [
+            (-0.19, [row.mean.acc for row in rows], colour(0), "among the task's own prompts"),
+            (0.19, [u for row in rows if (u := row.mean.union_acc)], colour(4), "among the prompts of all tasks"),
+        ]
+        for offset, measures, paint, label in kinds:
+            if not measures:
+                continue
             bars = axes.barh(
                 places + offset, [m.mean for m in measures], height=0.36, color=paint, label=label,
                 xerr=[m.std or 0.0 for m in measures] if any(m.std for m in measures) else None,

@@ -1,4 +1,4 @@
-"""`medforge benchmark`: the paper's experiments on any centres."""
+"""`medforge benchmark`: the papers' experiments on any centres."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from typing import Annotated
 
 import typer
 
-from medforge.simulation.benchmark.settings import BenchmarkSettings, Experiment, check_changes, parse_seeds
+from medforge.plugin_settings import PluginKind
+from medforge.simulation.benchmark.settings import (
+    DOMAIN_CENTRES,
+    BenchmarkSettings,
+    Experiment,
+    check_changes,
+    check_plugin,
+    parse_seeds,
+)
 from medforge.simulation.options import Base, Centres, Changes, Device, Dtype, RecipeName
 
 WIDTH = 150
@@ -20,7 +28,8 @@ def benchmark(
         Experiment,
         typer.Argument(
             help="table1: merge methods; orders: every merge order; table3: distillation methods; table4: DoRA; "
-            "figure5: real and distilled images in the plane."
+            "figure5: real and distilled images in the plane; lego: Med-LEGO and the other merges on SVD-LoRA plugins; "
+            "lego-domain: the training-free ones within one domain; lego-transfer: new tasks from a merged plugin."
         ),
     ],
     centre: Centres = None,
@@ -34,21 +43,26 @@ def benchmark(
     most_orders: Annotated[
         int, typer.Option(min=1, help="orders: run all of them where there are no more, else that many drawn ones.")
     ] = 120,
+    plugin: Annotated[
+        PluginKind | None, typer.Option(help="lego experiments: kind of plugin. None: svd-lora.", show_default=False)
+    ] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes that compute at once. None: one a core.")] = None,
     device: Device = "auto",
     dtype: Dtype = "fp32",
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON instead of tables.")] = False,
 ) -> None:
-    """Rebuild a table or figure of the paper on your own centres, beside the paper's numbers.
+    """Rebuild a table or figure of the papers on your own centres, beside the papers' numbers.
 
     Plugins and distilled datasets are made once per task, seed, plugin kind and distillation method, and serve every
     experiment in the same directory. Give the same command again to go on with one that was stopped.
     """
     from medforge.client.data import sources
     from medforge.client.recipes import override, recipe_for
-    from medforge.simulation.centres import demonstration_recipe, parse_centres
+    from medforge.simulation.centres import DEFAULT_CENTRES, demonstration_recipe, parse_centres
 
-    centres = parse_centres(centre or [], list(sources()))
+    kind = check_plugin(experiment, plugin)
+    drawn = DOMAIN_CENTRES if experiment is Experiment.LEGO_DOMAIN else DEFAULT_CENTRES
+    centres = parse_centres(centre, list(sources())) if centre else drawn
     chosen = recipe_for(base, recipe or demonstration_recipe(centre, base))
     check_changes(change or [])
     override(chosen, change or [])
@@ -59,6 +73,7 @@ def benchmark(
         recipe=chosen.name,
         changes=tuple(change or ()),
         most_orders=most_orders,
+        plugin=kind,
         device=device,
         dtype=dtype,
     )

@@ -6,9 +6,10 @@ import csv
 import io
 from collections.abc import Iterator, Mapping
 
-from medforge.simulation.benchmark.result import FigureResult, OrdersResult, Result, Row, TaskScore
+from medforge.simulation.benchmark.result import FigureResult, OrdersResult, Result, Row, TaskScore, TransferResult
 
 SCORES = ("experiment", "method", "seed", "order", "round", "task", "split", "measure", "value")
+CURVES = ("experiment", "start", "seed", "epoch", "task", "measure", "value")
 POINTS = ("experiment", "task", "prompt", "kind", "x", "y")
 STEP = ">"
 
@@ -18,7 +19,8 @@ def csv_of(result: Result) -> str:
 
     Scores: one row a method, seed, task and measure (own_acc, own_auc, union_acc, union_auc). ``order`` (names joined
     by ">") and ``round`` (1 after the first arrival) are empty except for merge orders; ``split`` says how the task's
-    images were divided. Figures: one row a point.
+    images were divided. Figures: one row a point. Transfer: one row a start, seed, task and epoch (0 before training),
+    and the test scores of the chosen epoch.
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
@@ -27,6 +29,10 @@ def csv_of(result: Result) -> str:
         for point in result.points:
             kind = "distilled" if point.distilled else "real"
             writer.writerow((result.experiment, point.task, point.prompt, kind, repr(point.x), repr(point.y)))
+        return buffer.getvalue()
+    if isinstance(result, TransferResult):
+        writer.writerow(CURVES)
+        writer.writerows((result.experiment, *line) for line in _of_transfer(result))
         return buffer.getvalue()
     writer.writerow(SCORES)
     splits = {task.name: task.split for task in result.provenance.tasks}
@@ -56,5 +62,16 @@ def _of_orders(result: OrdersResult) -> Iterator[tuple[str, ...]]:
 def _values(scores: Mapping[str, TaskScore]) -> Iterator[tuple[str, str, str]]:
     for task, score in scores.items():
         for name, among in (("own", score.own), ("union", score.union)):
-            yield task, f"{name}_acc", repr(among.acc)
-            yield task, f"{name}_auc", repr(among.auc)
+            if among is not None:
+                yield task, f"{name}_acc", repr(among.acc)
+                yield task, f"{name}_auc", repr(among.auc)
+
+
+def _of_transfer(result: TransferResult) -> Iterator[tuple[str, ...]]:
+    for start in result.starts:
+        for task, runs in start.tasks.items():
+            for seed, run in runs.items():
+                for epoch, value in enumerate(run.validation):
+                    yield start.key, seed, str(epoch), task, "validation_acc", repr(value)
+                for name, value in (("test_acc", run.test.acc), ("test_auc", run.test.auc)):
+                    yield start.key, seed, str(run.chosen), task, name, repr(value)

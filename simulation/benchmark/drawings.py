@@ -6,9 +6,10 @@ import re
 from dataclasses import dataclass
 from statistics import fmean
 
-from medforge.simulation.benchmark import charts
+from medforge.simulation.benchmark import charts, curve_charts
+from medforge.simulation.benchmark.curves import accuracy_at, last_epoch, tasks_of
 from medforge.simulation.benchmark.plane import Plane, planes
-from medforge.simulation.benchmark.result import OrderMethod, OrdersResult, Result, TableResult
+from medforge.simulation.benchmark.result import OrderMethod, OrdersResult, Result, TableResult, TransferResult
 from medforge.simulation.benchmark.robustness import Reading, mean_forgetting, own_accuracy, union_accuracy
 from medforge.simulation.benchmark.tables import by_section
 from medforge.simulation.benchmark.words import arrows, number, orders_of
@@ -33,29 +34,38 @@ def drawings(result: Result) -> list[Drawing]:
         return [bars(result)] if result.rows else []
     if isinstance(result, OrdersResult):
         return order_drawings(result) if result.methods else []
+    if isinstance(result, TransferResult):
+        return [curves_drawing(result)]
     return [plane_drawing(result.experiment, plane) for plane in planes(result.points)]
 
 
 def pictures(result: Result) -> dict[str, bytes]:
-    """Return the files to lie beside a result's JSON and CSV: SVG charts, and for orders the README's PNG."""
+    """Return the files to lie beside a result's JSON and CSV: SVG charts, and a PNG of orders and of transfer."""
     files = {f"{drawing.name}.svg": drawing.svg.encode() for drawing in drawings(result)}
     if isinstance(result, OrdersResult) and result.methods:
         files[f"{result.experiment}.png"] = charts.readme_picture(result)
+    if isinstance(result, TransferResult):
+        files[f"{result.experiment}.png"] = curve_charts.transfer_picture(result)
     return files
 
 
 def bars(result: TableResult) -> Drawing:
     """Draw the bars of a table's means."""
     rows = [row for rows in by_section(result.rows).values() for row in rows]
-    gist = "; ".join(f"{r.label} {number(r.mean.acc.mean)}, union {number(r.mean.union_acc.mean)}" for r in rows)
+    union = any(row.mean.union_acc for row in rows)
+    gist = "; ".join(
+        f"{r.label} {number(r.mean.acc.mean)}" + (f", union {number(u.mean)}" if (u := r.mean.union_acc) else "")
+        for r in rows
+    )
     seeds = len(result.provenance.seeds)
     whiskers = f" Whiskers: standard deviation over {seeds} seeds." if seeds > 1 else ""
     return Drawing(
         name=f"{result.experiment}-means",
         svg=charts.mean_bars(result),
         title="Mean accuracy of every method",
-        caption="Mean over tasks on the test split, among each task's own prompts and among the prompts of all tasks, "
-        f"where the model must name the organ and the class at once.{whiskers}",
+        caption="Mean over tasks on the test split, among each task's own prompts"
+        + (" and among the prompts of all tasks, where the model must name the organ and the class at once" * union)
+        + f".{whiskers}",
         alt=f"Bars of mean accuracy: {gist}.",
     )
 
@@ -114,6 +124,31 @@ def map_drawing(result: OrdersResult, method: OrderMethod) -> Drawing:
         caption="",
         alt=f"Heat map of final accuracy by order and task for {method.label}: {gist}.",
         wide=False,
+    )
+
+
+def curves_drawing(result: TransferResult) -> Drawing:
+    """Draw accuracy against epochs for every task left out."""
+    tasks = tasks_of(result)
+    gist = []
+    for task in tasks:
+        ends = [
+            (s.label, accuracy_at(s, (task,), 0), accuracy_at(s, (task,), last_epoch(s, (task,))))
+            for s in result.starts
+        ]
+        gist.append(
+            f"{task}: " + ", ".join(f"{label} {number(a.mean)} to {number(b.mean)}" for label, a, b in ends if a and b)
+        )
+    seeds = len(result.provenance.seeds)
+    band = f" Lines: mean over {seeds} seeds; bands: one standard deviation." if seeds > 1 else ""
+    return Drawing(
+        name=f"{result.experiment}-curves",
+        svg=curve_charts.transfer_curves(result),
+        title="Accuracy against epochs on a task that the merge has never seen",
+        caption="Validation accuracy on the task left out, epoch 0 before any training. Solid: trained from a fresh "
+        "plugin, and from the Med-LEGO merge of the other tasks' plugins; dashed: from a fresh plugin that has the "
+        f"merge's ranks.{band}",
+        alt=f"Lines of validation accuracy from epoch 0 to the last: {'; '.join(gist)}.",
     )
 
 

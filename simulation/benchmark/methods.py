@@ -30,11 +30,23 @@ def _merger(key: str, label: str, group: Group, raw: bool = False, **options: st
 
 
 _BASELINE: Group = "baseline"
+_FREE: Group = "training-free"
 _OURS: Group = "ours and the paper's"
 _REFERENCE: Group = "reference objective"
 
 MODEL_SOUP = _merger("model-soup", "ModelSoup (mean of ΔW)", _BASELINE, method="model-soup")
 FACTOR_AVERAGE = _merger("factor-average", "LoRA averaging (mean of factors)", _BASELINE, method="factor-average")
+MED_LEGO = _merger("med-lego", "Med-LEGO", _FREE, method="med-lego")
+TRAINING_FREE = (
+    MED_LEGO,
+    _merger("model-soup", "ModelSoup (mean of ΔW)", _FREE, method="model-soup"),
+    _merger("factor-average", "LoRA averaging (mean of factors)", _FREE, method="factor-average"),
+    _merger("task-arithmetic", "Task Arithmetic", _FREE, method="task-arithmetic"),
+    _merger("ties", "TIES-Merging", _FREE, method="ties"),
+    _merger("dare", "DARE, Task Arithmetic", _FREE, method="dare"),
+    _merger("pem", "PEM composition", _FREE, method="pem"),
+    _merger("magmax", "MagMax", _FREE, method="magmax"),
+)
 LORAHUB_RAW = _merger("lorahub-raw", "LoRAHub w/o distill", _BASELINE, raw=True, method="lorahub")
 LORAHUB = _merger("lorahub", "LoRAHub w/ distill", _BASELINE, method="lorahub")
 FUSION = _merger("fusion", "MedForge-Fusion", _OURS, method="fusion")

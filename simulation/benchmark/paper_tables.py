@@ -53,10 +53,10 @@ class PaperTable(Plan):
     """Rebuild a table that is a list of rows."""
 
     title: str
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @abstractmethod
-    def plans(self) -> Sequence[RowPlan]:
+    def plans(self, settings: BenchmarkSettings) -> Sequence[RowPlan]:
         """List the table's rows."""
 
     @abstractmethod
@@ -65,15 +65,19 @@ class PaperTable(Plan):
 
     def jobs(self, settings: BenchmarkSettings) -> list[Job]:
         """List the jobs, seed by seed, so that the first seed's numbers are whole early."""
-        return [job for seed in settings.seeds for plan in self.plans() for job in plan.jobs(settings, seed)]
+        return [job for seed in settings.seeds for plan in self.plans(settings) for job in plan.jobs(settings, seed)]
+
+    def remarks(self, bench: Bench) -> tuple[str, ...]:
+        """Say what a reader should know, of the numbers too; every job is done."""
+        return self.notes
 
     def collect(self, bench: Bench, out: Path) -> TableResult:
         """Read every row."""
         return TableResult(
             experiment=self.experiment.value,
             title=self.title,
-            rows=tuple(self.beside(plan.row(bench), bench.settings) for plan in self.plans()),
-            notes=self.notes,
+            rows=tuple(self.beside(plan.row(bench), bench.settings) for plan in self.plans(bench.settings)),
+            notes=self.remarks(bench),
             provenance=provenance(bench, self.experiment, self.jobs(bench.settings), out),
         )
 
@@ -85,7 +89,7 @@ class Table1(PaperTable):
     title = "Table 1: merge methods"
     notes = (BUDGET_NOTE, OBJECTIVE_NOTE, UNION_NOTE, PAPER_NOTE)
 
-    def plans(self) -> Sequence[RowPlan]:
+    def plans(self, settings: BenchmarkSettings) -> Sequence[RowPlan]:
         """List the rows."""
         mergers: tuple[Merger, ...] = (
             MODEL_SOUP, FACTOR_AVERAGE, LORAHUB_RAW, LORAHUB, FUSION, SEQUENTIAL, JOINT, GATED, LAYER_SEQUENTIAL,
@@ -116,7 +120,7 @@ class Table3(PaperTable):
     )
     distillations = (("dc-dsa", "DC-DSA"), ("dm-dsa", "DM-DSA"), ("dm", "DM"))
 
-    def plans(self) -> list[RowPlan]:
+    def plans(self, settings: BenchmarkSettings) -> list[RowPlan]:
         """List the rows, a few for each distillation method."""
         return [
             replace(plan, key=f"{method}/{plan.key}", label=f"{name}: {plan.label}")
@@ -147,7 +151,7 @@ class Table4(PaperTable):
         PAPER_NOTE,
     )
 
-    def plans(self) -> Sequence[RowPlan]:
+    def plans(self, settings: BenchmarkSettings) -> Sequence[RowPlan]:
         """List the rows."""
         mergers = (MODEL_SOUP, FACTOR_AVERAGE, LORAHUB_RAW, LORAHUB, FUSION, SEQUENTIAL, JOINT, GATED)
         return (

@@ -8,7 +8,7 @@ from typing import Any
 
 from medforge.branch import public_spec, software_versions
 from medforge.client.recipes import DistillRecipe, TrainRecipe
-from medforge.simulation.benchmark.artefacts import Artefact, Distil, Job, Train, assemble
+from medforge.simulation.benchmark.artefacts import Distil, Job, Stored, Train, assemble
 from medforge.simulation.benchmark.bench import Bench
 from medforge.simulation.benchmark.merges import Merge
 from medforge.simulation.benchmark.pool import in_order_of_need
@@ -36,6 +36,7 @@ def provenance(
         dtype=settings.dtype,
         tasks=tuple(_facts(bench, name) for name in settings.names),
         branches=_branches(bench, everything),
+        plugins=_plugins(bench, everything),
         versions=software_versions(),
         seconds=round(sum(record["seconds"] for record in records), 1),
         warnings=tuple(_warnings(bench, records)),
@@ -44,7 +45,7 @@ def provenance(
 
 def _records(bench: Bench, jobs: Sequence[Job]) -> Iterator[dict[str, Any]]:
     for job in jobs:
-        if isinstance(job, Artefact):
+        if isinstance(job, Stored):
             yield job.record(bench)
         elif isinstance(job, Merge):
             yield from (job.record(bench, order) for order in job.orders)
@@ -83,6 +84,7 @@ def _facts(bench: Bench, name: str) -> TaskFacts:
         name=name,
         source=bench.settings.source(name),
         prompts=task.prompts,
+        multi_label=task.multi_label,
         split=task.split,
         score_by=task.score_by,
         train=len(task.train),
@@ -97,3 +99,9 @@ def _branches(bench: Bench, jobs: Sequence[Job]) -> dict[str, str]:
         f"{task}, seed {seed}, {kind}, {method}": assemble(bench, task, seed, kind, method).manifest.digest
         for task, seed, kind, method in sorted(pairs)
     }
+
+
+def _plugins(bench: Bench, jobs: Sequence[Job]) -> dict[str, str]:
+    pushed = {d.trained for d in jobs if isinstance(d, Distil)}
+    alone = [job for job in jobs if isinstance(job, Train) and job not in pushed]
+    return {f"{t.task}, seed {t.seed}, {t.kind}": t.record(bench)["digest"] for t in alone}

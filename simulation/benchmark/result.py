@@ -13,18 +13,20 @@ from medforge.errors import CorruptFile
 from medforge.files import write_atomically
 from medforge.simulation.result import Model, Score
 
-Group = Literal["upper bound", "baseline", "ours and the paper's", "reference objective", "no training"]
+Group = Literal[
+    "upper bound", "baseline", "training-free", "ours and the paper's", "reference objective", "no training"
+]
 
 
 class TaskScore(Model):
     """Hold a model's scores on one task's test split.
 
     ``own``: it chooses among the task's own prompts. ``union``: among the prompts of all tasks, so that it must name
-    the organ and the class at once.
+    the organ and the class at once; None among tasks of which one is multi-label.
     """
 
     own: Score
-    union: Score
+    union: Score | None
 
 
 class Measure(Model):
@@ -40,11 +42,11 @@ class Measure(Model):
 
 
 class Cell(Model):
-    """Hold accuracy and AUC on a task's own prompts, and accuracy on the union of all prompts."""
+    """Hold accuracy and AUC on a task's own prompts, and accuracy on the union of all prompts where there is one."""
 
     acc: Measure
     auc: Measure
-    union_acc: Measure
+    union_acc: Measure | None
 
     @classmethod
     def of(cls, scores: Sequence[TaskScore]) -> Cell:
@@ -52,23 +54,22 @@ class Cell(Model):
         return cls(
             acc=Measure.of([s.own.acc for s in scores]),
             auc=Measure.of([s.own.auc for s in scores]),
-            union_acc=Measure.of([s.union.acc for s in scores]),
+            union_acc=Measure.of([u.acc for u in unions]) if (unions := _unions(scores)) else None,
         )
 
 
 class PaperScore(Model):
-    """Hold what the paper reports: accuracy and AUC."""
+    """Hold what a paper reports: accuracy, and AUC where it does."""
 
     acc: float
-    auc: float
+    auc: float | None = None
 
 
 class Row(Model):
     """Describe one method: its scores of every seed on every task, and the paper's where there are any.
 
     ``seeds`` maps a seed (as text, for JSON) to the tasks' scores. ``paper`` maps a task whose data set is the paper's;
-    ``paper_mean`` is the paper's average over its three data sets, which are comparable with ours only where they are
-    the same.
+    ``paper_mean`` is the paper's average over its own data sets, comparable with ours only where they are the same.
     """
 
     key: str
@@ -94,6 +95,7 @@ class TaskFacts(Model):
     name: str
     source: str
     prompts: tuple[str, ...]
+    multi_label: bool = False
     split: str
     score_by: str
     train: int
@@ -105,7 +107,8 @@ class Provenance(Model):
     """Hold everything that is needed to rebuild a result.
 
     ``recipes`` writes out the training recipe of every plugin kind and the distillation recipe of every method used.
-    ``branches`` maps "task, seed, kind, distillation" to the branch's digest. ``seconds`` is the computing time of the
+    ``branches`` maps "task, seed, kind, distillation" to the branch's digest, ``plugins`` "task, seed, kind" to the
+    digest of a plugin that was merged without becoming a branch. ``seconds`` is the computing time of the
     artefacts and merges used, summed over processes, also of those that an earlier run had made.
     """
 
@@ -120,6 +123,7 @@ class Provenance(Model):
     dtype: str
     tasks: tuple[TaskFacts, ...]
     branches: dict[str, str]
+    plugins: dict[str, str] = Field(default_factory=dict)
     versions: dict[str, str]
     seconds: float
     warnings: tuple[str, ...]
@@ -136,7 +140,7 @@ class ExperimentResult(Model):
 
 
 class TableResult(ExperimentResult):
-    """Hold one table of the paper, rebuilt."""
+    """Hold one table: a method a row."""
 
     kind: Literal["table"] = "table"
     rows: tuple[Row, ...]
@@ -187,13 +191,47 @@ class FigureResult(ExperimentResult):
     points: tuple[PlanePoint, ...]
 
 
-Result = TableResult | OrdersResult | FigureResult
-_KINDS: dict[str, type[TableResult] | type[OrdersResult] | type[FigureResult]] = {
+StartKey = Literal["fresh", "merged", "shape"]
+
+
+class TransferRun(Model):
+    """Hold one training run on a left-out task.
+
+    ``validation`` is the accuracy on the validation split before training and after every epoch, ``chosen`` the epoch
+    (from 1) whose plugin was kept, judged on validation alone, and ``test`` that plugin's scores on the test split.
+    """
+
+    validation: tuple[float, ...]
+    chosen: int
+    test: Score
+
+
+class TransferStart(Model):
+    """Hold every run that began from one sort of plugin: task by task, the runs of the seeds (as text, for JSON)."""
+
+    key: StartKey
+    label: str
+    tasks: dict[str, dict[str, TransferRun]]
+
+
+class TransferResult(ExperimentResult):
+    """Hold accuracy against epochs on tasks that the merged plugin they are trained from has never seen."""
+
+    kind: Literal["transfer"] = "transfer"
+    experiment: str = "lego-transfer"
+    starts: tuple[TransferStart, ...]
+
+
+Result = TableResult | OrdersResult | FigureResult | TransferResult
+_KINDS: dict[str, type[Result]] = {
     "table1": TableResult,
     "table3": TableResult,
     "table4": TableResult,
     "orders": OrdersResult,
     "figure5": FigureResult,
+    "lego": TableResult,
+    "lego-domain": TableResult,
+    "lego-transfer": TransferResult,
 }
 
 
@@ -212,8 +250,16 @@ def load_result(path: Path) -> Result:
 
 def mean_over_tasks(scores: Mapping[str, TaskScore]) -> TaskScore:
     """Average scores over tasks, each counting the same."""
-    owns, unions = [s.own for s in scores.values()], [s.union for s in scores.values()]
-    return TaskScore(
-        own=Score(acc=fmean(s.acc for s in owns), auc=fmean(s.auc for s in owns)),
-        union=Score(acc=fmean(s.acc for s in unions), auc=fmean(s.auc for s in unions)),
-    )
+    unions = _unions(list(scores.values()))
+    return TaskScore(own=_mean([s.own for s in scores.values()]), union=_mean(unions) if unions else None)
+
+
+def _mean(scores: Sequence[Score]) -> Score:
+    return Score(acc=fmean(s.acc for s in scores), auc=fmean(s.auc for s in scores))
+
+
+def _unions(scores: Sequence[TaskScore]) -> list[Score]:
+    """List the scores among all prompts: one for each, or none."""
+    unions = [s.union for s in scores if s.union is not None]
+    assert len(unions) in (0, len(scores)), "a table has scores among all prompts for every task or for none"
+    return unions

@@ -18,6 +18,7 @@ def own_accuracy(score: TaskScore) -> float:
 
 def union_accuracy(score: TaskScore) -> float:
     """Read the accuracy among the prompts of all tasks."""
+    assert score.union is not None, "orders are merged of tasks whose prompts compete"
     return score.union.acc
 
 

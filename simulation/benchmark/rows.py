@@ -10,10 +10,12 @@ from medforge.simulation.benchmark.artefacts import Job, Score, Train, TrainOnDi
 from medforge.simulation.benchmark.bench import Bench
 from medforge.simulation.benchmark.merges import Merge
 from medforge.simulation.benchmark.methods import Merger
+from medforge.simulation.benchmark.plugin_merges import MergePlugins
 from medforge.simulation.benchmark.result import Group, Row, TaskScore
 from medforge.simulation.benchmark.settings import BenchmarkSettings
 
 DEFAULT_DISTILLATION = "dm-dsa"
+KIND_NAMES: dict[PluginKind, str] = {"lora": "LoRA", "dora": "DoRA", "svd-lora": "SVD-LoRA"}
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,23 @@ class Merged(RowPlan):
         return Merge(self.merger, seed, (settings.names,), self.kind, self.distillation)
 
 
+@dataclass(frozen=True)
+class MergedPlugins(RowPlan):
+    """Score what a training-free method makes of the plugins alone on every task."""
+
+    merger: Merger
+    kind: PluginKind
+
+    def jobs(self, settings: BenchmarkSettings, seed: int) -> tuple[MergePlugins, ...]:
+        """One merge, which has no order."""
+        return (MergePlugins(self.merger, seed, settings.names, self.kind),)
+
+    def scores(self, bench: Bench, seed: int) -> dict[str, TaskScore]:
+        """Read every task's score."""
+        (job,) = self.jobs(bench.settings, seed)
+        return job.scores(bench)
+
+
 def base_alone() -> Alone:
     """The base module without any plugin."""
     return Alone("base", "base module alone (zero-shot)", "no training", "base")
@@ -91,8 +110,7 @@ def base_alone() -> Alone:
 
 def single_task(kind: PluginKind = "lora") -> Alone:
     """Each task's own plugin."""
-    name = {"lora": "LoRA", "dora": "DoRA"}[kind]
-    return Alone("single-task", f"{name} supervised, one a task", "upper bound", "trained", kind)
+    return Alone("single-task", f"{KIND_NAMES[kind]} supervised, one a task", "upper bound", "trained", kind)
 
 
 def distilled_only(distillation: str = DEFAULT_DISTILLATION, kind: PluginKind = "lora") -> Alone:
@@ -103,3 +121,8 @@ def distilled_only(distillation: str = DEFAULT_DISTILLATION, kind: PluginKind = 
 def merged(merger: Merger, distillation: str = DEFAULT_DISTILLATION, kind: PluginKind = "lora") -> Merged:
     """One merged model."""
     return Merged(merger.key, merger.label, merger.group, merger, kind, distillation)
+
+
+def merged_plugins(merger: Merger, kind: PluginKind) -> MergedPlugins:
+    """One merged model, of plugins alone."""
+    return MergedPlugins(merger.key, merger.label, merger.group, merger, kind)

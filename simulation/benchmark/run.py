@@ -9,7 +9,7 @@ from medforge.files import write_atomically
 from medforge.simulation.benchmark.bench import Bench
 from medforge.simulation.benchmark.csv_text import csv_of
 from medforge.simulation.benchmark.drawings import pictures
-from medforge.simulation.benchmark.experiments import plan_for
+from medforge.simulation.benchmark.experiments import check_tasks, plan_for
 from medforge.simulation.benchmark.pool import run_jobs
 from medforge.simulation.benchmark.report import write_report
 from medforge.simulation.benchmark.result import Result, load_result, save_result
@@ -30,6 +30,7 @@ def run_experiment(settings: BenchmarkSettings, experiment: Experiment, out: Pat
     with store.locked():
         bench = Bench(settings, store)
         plan = plan_for(experiment)
+        check_tasks(plan, bench)
         with View(bench) as view:
             run_jobs(plan.jobs(settings), bench, jobs, view.show)
         result = plan.collect(bench, out)

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from medforge.errors import InvalidInput
+from medforge.plugin_settings import PluginKind
 from medforge.simulation.centres import Centre
 
 
@@ -21,13 +22,22 @@ class Experiment(StrEnum):
     TABLE3 = "table3"
     TABLE4 = "table4"
     FIGURE5 = "figure5"
+    LEGO = "lego"
+    LEGO_DOMAIN = "lego-domain"
+    LEGO_TRANSFER = "lego-transfer"
+
+
+LEGO = (Experiment.LEGO, Experiment.LEGO_DOMAIN, Experiment.LEGO_TRANSFER)
+LEGO_PLUGIN: PluginKind = "svd-lora"
+DOMAIN_CENTRES = tuple(Centre(name=name, source=f"findings:{name}") for name in ("pneumonia", "chest", "tuberculosis"))
 
 
 class BenchmarkSettings(BaseModel):
     """Fix what a benchmark computes: equal settings on one machine give equal numbers.
 
     ``centres`` are in merge order. ``most_orders`` bounds the orders of the experiment ``orders``: all of them where
-    there are no more, else that many drawn from the first seed.
+    there are no more, else that many drawn from the first seed. ``plugin`` is the kind that the experiments of Med-LEGO
+    merge; every other experiment sets its own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,6 +48,7 @@ class BenchmarkSettings(BaseModel):
     recipe: str = "tiny"
     changes: tuple[str, ...] = ()
     most_orders: int = 120
+    plugin: PluginKind = LEGO_PLUGIN
     device: str = "auto"
     dtype: str = "fp32"
 
@@ -60,12 +71,14 @@ class BenchmarkSettings(BaseModel):
             words += ["--set", change]
         if experiment is Experiment.ORDERS:
             words += ["--most-orders", str(self.most_orders)]
+        if experiment in LEGO:
+            words += ["--plugin", self.plugin]
         return shlex.join([*words, "--device", self.device, "--dtype", self.dtype, "--out", str(out)])
 
 
 FIXED = {
     "distill.method": "table3 compares the distillation methods",
-    "train.plugin.kind": "table4 is for DoRA plugins",
+    "train.plugin.kind": "table4 is for DoRA plugins, and the lego experiments take --plugin",
 }
 
 
@@ -75,6 +88,16 @@ def check_changes(changes: Sequence[str]) -> None:
         why = FIXED.get(change.partition("=")[0].strip())
         if why is not None:
             raise InvalidInput(f"--set {change} cannot be used here, since every experiment sets it itself ({why}).")
+
+
+def check_plugin(experiment: Experiment, plugin: PluginKind | None) -> PluginKind:
+    """Give the plugin kind of the Med-LEGO experiments. Raises InvalidInput where another experiment is given one."""
+    if plugin is not None and experiment not in LEGO:
+        raise InvalidInput(
+            f"--plugin {plugin} cannot be used with {experiment.value}, which sets the kind of plugin itself; "
+            f"it is for {', '.join(LEGO)} (table4 is for DoRA plugins)."
+        )
+    return plugin or LEGO_PLUGIN
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

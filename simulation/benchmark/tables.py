@@ -9,6 +9,15 @@ from statistics import fmean
 from rich.table import Table
 from rich.text import Text
 
+from medforge.simulation.benchmark.curves import (
+    SHARE,
+    Reached,
+    accuracy_at,
+    best,
+    over_seeds,
+    reached,
+    tasks_of,
+)
 from medforge.simulation.benchmark.plane import planes
 from medforge.simulation.benchmark.result import (
     FigureResult,
@@ -18,6 +27,8 @@ from medforge.simulation.benchmark.result import (
     Result,
     Row,
     TableResult,
+    TransferResult,
+    TransferStart,
 )
 from medforge.simulation.benchmark.robustness import (
     Reading,
@@ -71,9 +82,11 @@ class Sheet:
 def sheets(result: Result) -> tuple[Sheet, ...]:
     """Write a result's numbers as tables."""
     if isinstance(result, TableResult):
-        return own_sheet(result), union_sheet(result)
+        return (own_sheet(result), union_sheet(result)) if has_union(result) else (own_sheet(result),)
     if isinstance(result, OrdersResult):
         return order_sheet(result, own_accuracy), order_sheet(result, union_accuracy), order_task_sheet(result)
+    if isinstance(result, TransferResult):
+        return (transfer_sheet(result),)
     return (plane_sheet(result),)
 
 
@@ -116,8 +129,14 @@ def by_section(rows: Sequence[Row]) -> dict[str, list[Row]]:
     return sections
 
 
+def has_union(result: TableResult) -> bool:
+    """Say whether the models were also scored among the prompts of all tasks."""
+    return all(row.mean.union_acc for row in result.rows)
+
+
 def own_sheet(result: TableResult) -> Sheet:
     """Write ACC over AUC among each task's own prompts, the paper's beside ours where there are any."""
+    union = has_union(result)
     tasks = [task.name for task in result.provenance.tasks]
     compared = [task for task in tasks if any(task in row.paper for row in result.rows)]
     columns = [Column("method", words=True)]
@@ -129,7 +148,8 @@ def own_sheet(result: TableResult) -> Sheet:
     averaged = any(row.paper_mean for row in result.rows)
     if averaged:
         columns.append(Column("paper", "what the paper reports for this data set or average; never measured here"))
-    columns.append(Column("union\nACC", UNION))
+    if union:
+        columns.append(Column("union\nACC", UNION))
 
     def line(row: Row) -> tuple[str, ...]:
         cells = [row.label]
@@ -141,7 +161,7 @@ def own_sheet(result: TableResult) -> Sheet:
         cells.append(f"{measured(row.mean.acc)}\n{measured(row.mean.auc)}")
         if averaged:
             cells.append(published(row.paper_mean))
-        return (*cells, measured(row.mean.union_acc))
+        return (*cells, measured(row.mean.union_acc)) if union else tuple(cells)
 
     return Sheet(f"{result.title}, among each task's own prompts", tuple(columns), table_sections(result, line))
 
@@ -161,7 +181,8 @@ def union_sheet(result: TableResult) -> Sheet:
     def line(row: Row) -> tuple[str, ...]:
         mean = row.mean
         union = [measured(row.cell(task).union_acc) for task in tasks]
-        return (row.label, *union, measured(mean.union_acc), number(mean.acc.mean - mean.union_acc.mean))
+        lost = mean.acc.mean - mean.union_acc.mean if mean.union_acc else None
+        return (row.label, *union, measured(mean.union_acc), number(lost))
 
     return Sheet(f"{result.title}, among the prompts of all tasks", tuple(columns), table_sections(result, line))
 
@@ -198,7 +219,8 @@ def order_sheet(result: OrdersResult, reading: Reading) -> Sheet:
         return (*cells, paper_range(method.paper)) if compared else tuple(cells)
 
     mean = result.individual.mean
-    alone = [result.individual.label, number((mean.acc if own else mean.union_acc).mean)]
+    chosen = mean.acc if own else mean.union_acc
+    alone = [result.individual.label, number(chosen.mean if chosen else None)]
     title = f"{result.title}, final accuracy over {orders_of(result)}, among "
     return Sheet(
         title + ("each task's own prompts" if own else "the prompts of all tasks"),
@@ -244,6 +266,49 @@ def paper_range(scores: dict[str, PaperScore]) -> str:
         return NONE
     values = [score.acc for score in scores.values()]
     return f"{number(min(values))}–{number(max(values))}"
+
+
+def transfer_sheet(result: TransferResult) -> Sheet:
+    """Write how fast each start learns the task left out, and what it ends with."""
+    tasks = tasks_of(result)
+    columns = (
+        Column("starts from", words=True),
+        Column("epoch 0", "validation accuracy before training, and after 1 and 2 epochs", name="epoch 0, 1, 2"),
+        Column("epoch 1"),
+        Column("epoch 2"),
+        Column("best\nepoch", "highest validation accuracy after an epoch of training"),
+        Column(
+            f"epochs to\n{SHARE * 100:.0f} %", "until that share of the fresh plugin's best; (3 of 9): of those runs"
+        ),
+        Column("test\nACC, AUC", "on the test split, with the plugin of the epoch chosen on validation"),
+    )
+
+    def line(start: TransferStart, names: Sequence[str]) -> tuple[str, ...]:
+        early = [measured(accuracy_at(start, names, epoch)) for epoch in range(3)]
+        acc = over_seeds(start, names, lambda run: run.test.acc)
+        auc = over_seeds(start, names, lambda run: run.test.auc)
+        test = f"{measured(acc)}\n{measured(auc)}"
+        return (
+            start.label,
+            *early,
+            measured(over_seeds(start, names, best)),
+            epochs(reached(result, start, names)),
+            test,
+        )
+
+    sections = [Section(task, tuple(line(start, (task,)) for start in result.starts)) for task in tasks]
+    mean = Section("mean over tasks", tuple(line(start, tasks) for start in result.starts))
+    return Sheet(
+        f"{result.title}: each task left out", columns, (*sections, mean) if len(tasks) > 1 else tuple(sections)
+    )
+
+
+def epochs(found: Reached) -> str:
+    """Write a mean number of epochs, and how many runs came so far where not all did."""
+    if found.epochs is None:
+        return NONE
+    text = f"{found.epochs:.1f}"
+    return text if found.count == found.of else f"{text} ({found.count} of {found.of})"
 
 
 def plane_sheet(result: FigureResult) -> Sheet:

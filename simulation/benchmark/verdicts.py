@@ -6,13 +6,25 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from medforge.simulation.benchmark.charts import individual_mean, order_means
+from medforge.simulation.benchmark.curves import SHARE, accuracy_at, over_seeds, reached, start_of, tasks_of
 from medforge.simulation.benchmark.plane import planes
-from medforge.simulation.benchmark.result import FigureResult, OrderMethod, OrdersResult, Result, Row, TableResult
+from medforge.simulation.benchmark.result import (
+    FigureResult,
+    Measure,
+    OrderMethod,
+    OrdersResult,
+    Result,
+    Row,
+    TableResult,
+    TransferResult,
+    TransferStart,
+)
 from medforge.simulation.benchmark.robustness import union_accuracy
-from medforge.simulation.benchmark.tables import by_section, final_forgetting
+from medforge.simulation.benchmark.tables import by_section, epochs, final_forgetting
 from medforge.simulation.benchmark.words import against, arrows, listed, measured, number, orders_of, points
 
-MERGED = ("baseline", "ours and the paper's", "reference objective")
+FREE = "training-free"
+MERGED = ("baseline", FREE, "ours and the paper's", "reference objective")
 SINGLE_TASK = "single-task"
 MUCH = 0.10
 A_LITTLE = 0.005
@@ -24,6 +36,8 @@ def verdict(result: Result) -> str:
         return table_verdict(result)
     if isinstance(result, OrdersResult):
         return orders_verdict(result)
+    if isinstance(result, TransferResult):
+        return transfer_verdict(result)
     return figure_verdict(result)
 
 
@@ -33,6 +47,8 @@ def findings(result: Result) -> tuple[str, ...]:
         return table_findings(result)
     if isinstance(result, OrdersResult):
         return tuple(order_finding(result, method) for method in result.methods)
+    if isinstance(result, TransferResult):
+        return tuple(transfer_finding(result, task) for task in tasks_of(result))
     return ()
 
 
@@ -66,10 +82,23 @@ def table_verdict(result: TableResult) -> str:
             text += (
                 f" {len(behind)} of them {'loses' if len(behind) == 1 else 'lose'} more than {MUCH * 100:.0f} points."
             )
-    union = max(merged, key=lambda row: row.mean.union_acc.mean)
-    other = "it" if union is best else f"“{union.label}”"
-    text += f" When the model must name the organ and the class at once, {other} does best"
-    text += f", with {measured(union.mean.union_acc)}"
+    named = best
+    free = [row for row in merged if row.group == FREE]
+    if 0 < len(free) < len(merged):
+        named = max(free, key=lambda row: row.mean.acc.mean)
+        text += f" Of those that need no distilled data, “{named.label}” does best, with {measured(named.mean.acc)}."
+    return text + union_sentence(merged, named, bound)
+
+
+def union_sentence(merged: Sequence[Row], named: Row, bound: Row | None) -> str:
+    """Name the best among the prompts of all tasks, "it" where the sentence before named it; empty without a union."""
+    unions = {row.key: union.mean for row in merged if (union := row.mean.union_acc) is not None}
+    if not unions:
+        return ""
+    first = max((row for row in merged if row.key in unions), key=lambda row: unions[row.key])
+    other = "it" if first is named else f"“{first.label}”"
+    text = f" When the model must name the organ and the class at once, {other} does best"
+    text += f", with {measured(first.mean.union_acc)}"
     if bound is not None:
         text += f"; the single-task plugins reach {measured(bound.mean.union_acc)}"
     return text + "."
@@ -179,6 +208,44 @@ def order_finding(result: OrdersResult, method: OrderMethod) -> str:
             text += f"; after its own arrival a task {'loses' if lost > 0 else 'gains'} {points(lost)} on average"
     union = fmean(order_means(method, union_accuracy).values())
     return f"{text}. Among the prompts of all tasks: {number(union)}."
+
+
+def transfer_verdict(result: TransferResult) -> str:
+    """Compare the starts early, in the number of epochs, and in the end."""
+    tasks = tasks_of(result)
+    fresh, merged, shape = (start_of(result, key) for key in ("fresh", "merged", "shape"))
+
+    def first(start: TransferStart, names: Sequence[str] = tasks) -> Measure:
+        return over_seeds(start, names, lambda run: run.validation[1])
+
+    ahead = sum(first(merged, (task,)).mean > first(fresh, (task,)).mean for task in tasks)
+    gap = first(merged).mean - first(fresh).mean
+    test = {s.key: over_seeds(s, tasks, lambda run: run.test.acc) for s in (fresh, merged, shape)}
+    end = test["merged"].mean - test["fresh"].mean
+    return (
+        f"After one epoch on a new task, a plugin that starts from the Med-LEGO merge of the other tasks has a "
+        f"validation accuracy of {measured(first(merged))} against {measured(first(fresh))} from a fresh one, "
+        f"{against(gap)} it, a mean over {_tasks(len(tasks))} ({ahead} of {len(tasks)} ahead); a fresh plugin of the "
+        f"merge's ranks has {measured(first(shape))}. In the end, on the test split: {measured(test['merged'])} "
+        f"against {measured(test['fresh'])}, {against(end)} it; of the merge's ranks, {measured(test['shape'])}."
+    )
+
+
+def transfer_finding(result: TransferResult, task: str) -> str:
+    """Say of one task left out where each start begins, how long it takes, and where it ends."""
+    parts = []
+    for start in result.starts:
+        before, found = accuracy_at(start, (task,), 0), reached(result, start, (task,))
+        test = over_seeds(start, (task,), lambda run: run.test.acc)
+        parts.append(
+            f"{start.label}: {measured(before)} before training, {epochs(found)} epochs to {SHARE * 100:.0f} % of the "
+            f"fresh plugin's best, {measured(test)} on the test split"
+        )
+    return f"{task}, left out. {'; '.join(parts)}."
+
+
+def _tasks(count: int) -> str:
+    return "one task" if count == 1 else f"{count} tasks"
 
 
 def figure_verdict(result: FigureResult) -> str:

@@ -19,14 +19,18 @@ def number(value: float | None) -> str:
     return f"−{digits}" if value < 0 and digits != ".000" else digits
 
 
-def measured(measure: Measure) -> str:
-    """Write .912 ± .008, or .912 where there was one seed."""
+def measured(measure: Measure | None) -> str:
+    """Write .912 ± .008, .912 where there was one seed, or a dash for None."""
+    if measure is None:
+        return NONE
     return number(measure.mean) if measure.std is None else f"{number(measure.mean)} ± {number(measure.std)}"
 
 
 def published(score: PaperScore | None) -> str:
-    """Write the paper's accuracy over its AUC, or a dash."""
-    return NONE if score is None else f"{number(score.acc)}\n{number(score.auc)}"
+    """Write a paper's accuracy over its AUC, where it has one, or a dash."""
+    if score is None:
+        return NONE
+    return number(score.acc) if score.auc is None else f"{number(score.acc)}\n{number(score.auc)}"
 
 
 def points(difference: float) -> str:
