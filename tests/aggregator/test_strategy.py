@@ -7,7 +7,13 @@ from flwr.app import ArrayRecord, ConfigRecord, Error, Message, MetricRecord, Re
 
 from medforge.aggregator.main_branch import MainBranch
 from medforge.aggregator.merge import MethodSettings
-from medforge.aggregator.strategy import FusionStrategy, MedForgeStrategy, MixtureStrategy, strategy_for
+from medforge.aggregator.strategy import (
+    FusionStrategy,
+    MedForgeStrategy,
+    MixtureStrategy,
+    WeightChangeStrategy,
+    strategy_for,
+)
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from medforge.errors import InvalidBranch, InvalidInput
@@ -55,7 +61,13 @@ def test_the_strategy_follows_from_the_forges_method(tmp_path: Path, tiny_base: 
 
 @pytest.mark.parametrize(
     ("method", "kind"),
-    [("factor-average", FusionStrategy), ("lorahub", FusionStrategy), ("model-soup", MixtureStrategy)],
+    [
+        ("factor-average", FusionStrategy),
+        ("lorahub", FusionStrategy),
+        ("med-lego", FusionStrategy),
+        ("model-soup", MixtureStrategy),
+        ("ties", WeightChangeStrategy),
+    ],
 )
 def test_the_strategy_follows_from_the_item_that_a_method_makes(
     tmp_path: Path, tiny_base: BaseModule, method: str, kind: type[MedForgeStrategy]
@@ -66,6 +78,16 @@ def test_the_strategy_follows_from_the_item_that_a_method_makes(
         arrays, _ = made.aggregate_train(number, [branch_to_message(branch)])
     assert arrays is not None
     assert ("coefficients" in arrays) == (kind is MixtureStrategy)
+    if kind is WeightChangeStrategy:
+        item = made.main.checkout()
+        assert {site: array.numpy().tolist() for site, array in arrays.items()} == {
+            site: change.tolist() for site, change in item.fold(tiny_base).items()
+        }
+        for other in (FusionStrategy, MixtureStrategy):
+            with pytest.raises(InvalidInput, match="use strategy_for"):
+                other.arrays_of(made, item)
+        with pytest.raises(InvalidInput, match="is no weight change; use strategy_for"):
+            made.arrays_of(FusedPlugin(branches(tiny_base, 1)[0].plugin))
 
 
 @pytest.mark.parametrize("mode", MODES, ids="-".join)

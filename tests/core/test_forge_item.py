@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from medforge.base_module import BaseModule
 from medforge.errors import BaseMismatch, CorruptFile, InvalidInput
-from medforge.forge_item import ForgeItem, FusedPlugin, Level, Member, Mixture
+from medforge.forge_item import ForgeItem, FusedPlugin, Level, Member, Mixture, WeightChange
 from medforge.gate import PrototypeGate
 from medforge.mixing import mix
 from tests.making import make_distilled, make_plugin
@@ -67,6 +67,18 @@ def test_output_mixture_is_the_weighted_sum_of_probabilities(tiny_base: BaseModu
     assert torch.allclose(mixture.logits(tiny_base, images(), PROMPTS).softmax(dim=1), expected, atol=1e-5)
 
 
+def test_a_weight_change_is_what_a_plugin_of_that_change_is(tiny_base: BaseModule) -> None:
+    plugin = make_plugin(tiny_base, kind="dora")
+    item = WeightChange.of(tiny_base, plugin.deltas(tiny_base))
+    wanted = FusedPlugin(plugin)
+    assert torch.equal(item.logits(tiny_base, images(), PROMPTS), wanted.logits(tiny_base, images(), PROMPTS))
+    folded = wanted.fold(tiny_base)
+    assert all(torch.equal(change, folded[site]) for site, change in item.fold(tiny_base).items())
+    assert item.plugins() == ()
+    with pytest.raises(BaseMismatch, match="give the forge's base"):
+        item.check(type("Other", (), {"fingerprint": "f" * 64})())  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("level", ["output", "layer"])
 def test_one_plugin_at_weight_one_is_the_plugin(tiny_base: BaseModule, level: Level) -> None:
     plugin = make_plugin(tiny_base)
@@ -118,6 +130,7 @@ def test_items_survive_the_disk(tiny_base: BaseModule, tmp_path: Path) -> None:
     gate = PrototypeGate.fit([torch.zeros(1, 16), torch.ones(1, 16)], [torch.zeros(1), torch.zeros(1)])
     items: list[ForgeItem] = [
         FusedPlugin(make_plugin(tiny_base)),
+        WeightChange.of(tiny_base, make_plugin(tiny_base).deltas(tiny_base)),
         Mixture(members(tiny_base, 0.1, 1 / 3), "output"),
         Mixture(members(tiny_base, 0.1, 1 / 3), "layer"),
         Mixture(members(tiny_base, 1.0, 1.0), "output", gate),

@@ -9,7 +9,7 @@ import torch
 
 from medforge.base_module import BaseModule
 from medforge.branch import BRANCH_FILES, DISTILLED_FILE, Branch
-from medforge.forge_item import ForgeItem, FusedPlugin, Level, Member, Mixture
+from medforge.forge_item import ForgeItem, FusedPlugin, Level, Member, Mixture, WeightChange
 from medforge.gate import PrototypeGate
 from medforge.plugin import PluginKind
 from tests.fuzz.mutations import Parts
@@ -48,7 +48,8 @@ def items() -> tuple[ForgeItem, ...]:
     gate = PrototypeGate.fit([torch.eye(2)], [torch.tensor([0, 1])])
     levels: tuple[Level, ...] = get_args(Level)
     mixtures = [Mixture(members, level) for level in levels] + [Mixture(members, "output", gate)]
-    return (FusedPlugin(branches()[0].plugin), *mixtures)
+    dense = WeightChange.of(smallest_base(), branches()[0].plugin.deltas(smallest_base()))
+    return (FusedPlugin(branches()[0].plugin), dense, *mixtures)
 
 
 def split(safetensors: bytes) -> Parts:

@@ -31,7 +31,7 @@ from medforge.branch import Branch, Manifest
 from medforge.distilled import DistilledDataset
 from medforge.errors import LONGEST_SENTENCE, MedForgeError
 from medforge.files import canonical_json, sha256_bytes
-from medforge.forge_item import GATE_FILE, ITEM_FILE, ForgeItem
+from medforge.forge_item import CHANGE_FILE, GATE_FILE, ITEM_FILE, ForgeItem
 from medforge.gate import PrototypeGate
 from medforge.plugin import CONFIG_FILE, WEIGHTS_FILE, Plugin
 from medforge.proto import forge_pb2 as pb
@@ -226,7 +226,7 @@ def _item(parts: Parts) -> None:
         members = []
     directories = ["plugin", *(f"members/{member}" for member in members)]
     received = {f"{directory}/{name}": data for directory in directories for name, data in files.items()}
-    item = ForgeItem.parse({ITEM_FILE: card, GATE_FILE: gate} | received)
+    item = ForgeItem.parse({ITEM_FILE: card, GATE_FILE: gate, CHANGE_FILE: files[WEIGHTS_FILE]} | received)
     again = ForgeItem.parse(item.files())
     assert again.digest == item.digest
     assert item.base_fingerprint == again.base_fingerprint
@@ -237,8 +237,8 @@ def _item_parts() -> tuple[Parts, ...]:
     parts = []
     for item in artefacts.items():
         files = item.files()
-        config = next(data for path, data in files.items() if path.endswith(CONFIG_FILE))
-        weights = next(data for path, data in files.items() if path.endswith(WEIGHTS_FILE))
+        config = next((data for path, data in files.items() if path.endswith(CONFIG_FILE)), b"")
+        weights = next(data for path, data in files.items() if path.endswith((WEIGHTS_FILE, CHANGE_FILE)))
         parts.append((files[ITEM_FILE], files.get(GATE_FILE, b""), config, *artefacts.split(weights)))
     return tuple(parts)
 

@@ -19,7 +19,7 @@ from medforge.branch import BRANCH_FILES, Branch, Manifest
 from medforge.distilled import DistilledDataset
 from medforge.errors import CorruptFile, InvalidBranch, MedForgeError
 from medforge.files import canonical_json, sha256_bytes
-from medforge.forge_item import GATE_FILE, ITEM_FILE, ForgeItem, Mixture
+from medforge.forge_item import CHANGE_FILE, GATE_FILE, ITEM_FILE, ForgeItem, Mixture, WeightChange
 from medforge.gate import PrototypeGate
 from medforge.plugin import CONFIG_FILE, WEIGHTS_FILE, Plugin
 from medforge.proto.certificates import parse_certificate, signing_key
@@ -312,6 +312,29 @@ def test_a_forge_items_plugins_fit_the_base() -> None:
     odd = replace(plugin, factors={**plugin.factors, site: replace(factors, down=factors.down[:, :3])})
     item = replace(mixture, members=(replace(mixture.members[0], plugin=odd),))
     refused(InvalidBranch, "factors at", lambda: item.check(smallest_base()))
+
+
+def test_a_weight_change_is_not_believed() -> None:
+    files = next(item for item in items() if isinstance(item, WeightChange)).files()
+    whole = ForgeItem.parse(files)
+    assert isinstance(whole, WeightChange)
+    whole.check(smallest_base())
+    site, change = next(iter(whole.changes.items()))
+    for odd in (change.double(), change[0], change[None]):
+        data = dump_tensors({**whole.changes, site: odd})
+        refused(CorruptFile, "holds no float32 matrix at", lambda d=data: ForgeItem.parse({**files, CHANGE_FILE: d}))
+    refused(CorruptFile, "at 'any site'", lambda: ForgeItem.parse({**files, CHANGE_FILE: dump_tensors({})}))
+    refused(CorruptFile, "not whole", lambda: ForgeItem.parse({ITEM_FILE: files[ITEM_FILE]}))
+    for base in ("../elsewhere", None, [1]):
+        card = canonical_json({"kind": "weights", "base": base})
+        refused(CorruptFile, "is no digest", lambda c=card: ForgeItem.parse({**files, ITEM_FILE: c}))
+    for changed, sentence in (
+        ({site: change[:, 1:]}, "change at .* where .* are due"),
+        ({site: change / 0}, "finite numbers are due"),
+        ({"elsewhere": change}, "first difference: 'elsewhere'"),
+    ):
+        item = replace(whole, changes={**whole.changes, **changed})
+        refused(InvalidBranch, sentence, lambda i=item: i.check(smallest_base()))
 
 
 def test_a_sentence_is_one_line_of_bounded_length() -> None:

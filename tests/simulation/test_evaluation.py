@@ -6,7 +6,7 @@ import torch
 from medforge.base_module import BaseModule
 from medforge.client.data.pixels import PixelStore
 from medforge.client.data.task import Split, Task
-from medforge.forge_item import ForgeItem, FusedPlugin, Member, Mixture
+from medforge.forge_item import ForgeItem, FusedPlugin, Member, Mixture, WeightChange
 from medforge.gate import PrototypeGate
 from medforge.metrics import score
 from medforge.simulation.evaluation import BATCH, Evaluator
@@ -47,10 +47,11 @@ def items(base: BaseModule) -> dict[str, ForgeItem]:
         "layer": Mixture(members(base), "layer"),
         "gated": Mixture(members(base), "output", gate(base)),
         "fused": FusedPlugin(make_plugin(base, seed=3)),
+        "dense": WeightChange.of(base, make_plugin(base, seed=4).deltas(base)),
     }
 
 
-@pytest.mark.parametrize("kind", ["output", "layer", "gated", "fused"])
+@pytest.mark.parametrize("kind", ["output", "layer", "gated", "fused", "dense"])
 @pytest.mark.parametrize("name", ["a", "b"])
 def test_an_item_scores_as_its_own_logits_do(
     tiny_base: BaseModule, tasks: dict[str, Task], kind: str, name: str
@@ -110,7 +111,7 @@ def test_a_network_of_its_own_can_be_forgotten(tiny_base: BaseModule, tasks: dic
         evaluator.forget(item)
         seen = evaluator.forwards
         assert evaluator.score_item("a", item) == before
-        assert (evaluator.forwards > seen) == (kind in ("fused", "layer"))
+        assert (evaluator.forwards > seen) == (kind in ("fused", "layer", "dense"))
 
 
 def test_on_the_union_of_prompts_the_model_must_name_task_and_class(
