@@ -73,11 +73,18 @@ def withdraw(
         )
         return
     from medforge.aggregator import decisions
+    from medforge.aggregator.lineage import descendants
 
     with _opened(forge, ledger) as opened:
         arrival = decisions.withdraw(opened, branch, reason, erase)
+        carrying = descendants(opened, arrival)
     erased = " and will be erased" if erase else ""
     typer.echo(f"arrival {arrival.number} ({arrival.contributor}: {arrival.task}) is withdrawn{erased}; {_FOLLOWS}")
+    for other in carrying:
+        typer.echo(
+            f"arrival {other.number} ({other.contributor}: {other.task}) began its training from a main branch with it, "
+            "and carries on what it learned there; withdraw that too if this must not be"
+        )
 
 
 def revert(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Protocol
 
 from medforge.aggregator.commit import Commit
@@ -14,6 +14,7 @@ from medforge.errors import CorruptFile, InvalidInput
 from medforge.files import sha256_bytes
 from medforge.forge_item import ForgeItem
 from medforge.proto import forge_pb2 as pb
+from medforge.proto.checkout import download_item
 from medforge.proto.errors import MissingBlob
 from medforge.proto.kit import reach
 from medforge.proto.remote import RemoteForge
@@ -122,15 +123,4 @@ class _Remote:
         ]
 
     def item(self, commit: Commit) -> ForgeItem:
-        files = self._forge.item(commit.digest)
-        for path in files:
-            if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-                raise CorruptFile(
-                    f"{self._forge.at} sent a file called {path!r}, which no forge item has; do not trust it"
-                )
-        item = ForgeItem.parse(files)
-        if item.digest != commit.item:
-            raise CorruptFile(
-                f"{self._forge.at} sent another forge item than commit {commit.digest[:12]} names; check it out again"
-            )
-        return item
+        return download_item(self._forge, commit.digest, commit.item)

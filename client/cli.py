@@ -15,6 +15,7 @@ from medforge.errors import InvalidInput
 if TYPE_CHECKING:
     from medforge.client.work import Work
     from medforge.client.workspace import Workspace
+    from medforge.forge_item import ForgeItem
     from medforge.proto.kit import Kit
 
 Source = Annotated[
@@ -49,6 +50,15 @@ KitDirectory = Annotated[
 Plaintext = Annotated[
     bool, typer.Option("--plaintext", help="Call without TLS; something else, a VPN say, must guard the connection.")
 ]
+From = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="COMMIT|DIR",
+        help="Begin training from a merged model: a commit of the forge (head, or its digest) or a checked-out "
+        "directory. The plugin keeps its kind and ranks.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 
 
@@ -72,10 +82,16 @@ def train(
     device: Device = "auto",
     dtype: Dtype = None,
     threads: Threads = None,
+    start: From = None,
+    at: At = None,
+    kit: KitDirectory = None,
+    plaintext: Plaintext = False,
 ) -> None:
     """Train a plugin on the centre's images; continues where a killed run stopped."""
     given = _given(source, contributor, task, base, seed, dtype)
-    work = _begin(workspace, given, recipe, method, changes, epochs, device, threads)
+    address, opened = _reach(at, kit) if at or kit else (None, None)
+    item = _open_start(start, address, opened, plaintext, changes)
+    work = _begin(workspace, given, recipe, method, changes, epochs, device, threads, item)
     with work.workspace.locked():
         _say_trained(work.train())
 
@@ -149,6 +165,8 @@ def status(
         return
     for name in ("source", "contributor", "task", "base", "recipe", "seed", "dtype"):
         typer.echo(f"{name:12} {state[name]}")
+    if state["start"] is not None:
+        typer.echo(f"{'begun from':12} forge item {state['start']}")
     for name in ("trained", "distilled"):
         done = state[name]
         typer.echo(f"{name:12} {'no' if done is None else 'yes, validation accuracy ' + format(done['acc'], '.3f')}")
@@ -183,6 +201,7 @@ def contribute(
     device: Device = "auto",
     dtype: Dtype = None,
     threads: Threads = None,
+    start: From = None,
 ) -> None:
     """Train, distil, commit, audit and push in one go; run it again after any interruption and it goes on."""
     from medforge.client.audit.policy import read_policy
@@ -198,7 +217,8 @@ def contribute(
         base = base or (None if Workspace(workspace).exists else opened.card.base_spec)
     policy = read_policy(site) if site else None
     given = _given(source, contributor, task, base, seed, dtype)
-    work = _begin(workspace, given, recipe, method, changes, epochs, device, threads)
+    item = _open_start(start, address, opened, plaintext, changes)
+    work = _begin(workspace, given, recipe, method, changes, epochs, device, threads, item)
     with work.workspace.locked():
         if opened is not None:
             _check_base(work, opened)
@@ -255,13 +275,33 @@ def _begin(
     epochs: int | None,
     device: str,
     threads: int | None,
+    start: ForgeItem | None = None,
 ) -> Work:
     """Open the workspace, or begin it, with the options that were given."""
     from medforge.client.work import Work, open_workspace
 
     _use_threads(threads)
     set_epochs = [] if epochs is None else [f"train.epochs={epochs}", "train.max_steps=none"]
-    return Work(open_workspace(directory, given, recipe, [*(changes or []), *set_epochs], method), device)
+    given = given if start is None else given | {"start": start.digest}
+    work = Work(open_workspace(directory, given, recipe, [*(changes or []), *set_epochs], method), device)
+    if start is not None and work.workspace.trained is None:
+        with work.workspace.locked():
+            work.begin_from(start)
+    return work
+
+
+def _open_start(
+    text: str | None, at: str | None, kit: Kit | None, plaintext: bool, changes: list[str] | None
+) -> ForgeItem | None:
+    """Read the merged model that training is to begin from, if any."""
+    if text is None:
+        return None
+    sized = [change for change in changes or [] if change.startswith("train.plugin.") and "dropout" not in change]
+    if sized:
+        raise InvalidInput(f"--set {sized[0]} cannot be used with --from: the plugin keeps its kind and ranks.")
+    from medforge.client.start import open_start
+
+    return open_start(text, at, kit, plaintext)
 
 
 def _resume(directory: Path, device: str, threads: int | None) -> Work:

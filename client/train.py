@@ -64,8 +64,12 @@ def train(
     seed: int,
     checkpoint_dir: Path | None = None,
     progress_file: Path | None = None,
+    start: Plugin | None = None,
 ) -> Trained:
     """Train a plugin on the task's training images and return the best epoch's, judged on validation only.
+
+    It begins as a fresh one of the recipe's kind and size, or as `start` (a merged one, say), whose kind and size it
+    keeps.
 
     With `checkpoint_dir`, every epoch ends in a checkpoint; a run that was killed goes on from there and, as every
     random choice comes from (seed, epoch), ends in the same bytes as an undisturbed one. The plugin's parameters stay
@@ -73,13 +77,13 @@ def train(
 
     Raises MedForgeError when training diverges, CorruptFile or InvalidInput for a checkpoint that cannot be continued.
     """
-    training = Training(base, task, recipe, seed)
+    training = Training(base, task, recipe, seed, start)
     checkpoint = Checkpoint(checkpoint_dir / "checkpoint.safetensors" if checkpoint_dir else None, training.identity())
     saved = checkpoint.load()
     if saved is not None:
         training.restore(*saved)
-    total, start = training.epochs * training.steps, len(training.history) * training.steps
-    with Progress("training", total, file=progress_file, start=start) as bar:
+    total, done = training.epochs * training.steps, len(training.history) * training.steps
+    with Progress("training", total, file=progress_file, start=done) as bar:
         while len(training.history) < training.epochs:
             epoch = training.run_epoch(bar)
             checkpoint.save(*training.state())
@@ -90,9 +94,14 @@ def train(
 class Training:
     """Hold the state of one training run and move it on by an epoch."""
 
-    def __init__(self, base: BaseModule, task: Task, recipe: TrainRecipe, seed: int) -> None:
-        self.base, self.task, self.recipe, self.seed = base, task, recipe, seed
-        self.model = adapt(base, recipe.plugin, derive(seed, "train", "plugin"))
+    def __init__(
+        self, base: BaseModule, task: Task, recipe: TrainRecipe, seed: int, start: Plugin | None = None
+    ) -> None:
+        if start is not None:
+            sized = start.settings.model_copy(update={"dropout": recipe.plugin.dropout})
+            recipe = recipe.model_copy(update={"plugin": sized})
+        self.base, self.task, self.recipe, self.seed, self.start = base, task, recipe, seed, start
+        self.model = adapt(base, recipe.plugin, derive(seed, "train", "plugin"), start)
         self.parameters = trainable(self.model)
         self.optimiser = make_optimiser(list(self.parameters.values()), recipe)
         self.steps = math.ceil(len(task.train) / recipe.batch)
@@ -110,6 +119,7 @@ class Training:
             "dtype": str(self.base.dtype),
             "prompts": list(self.task.texts),
             "labels": self.task.train.labels.tolist(),
+            **({} if self.start is None else {"start": self.start.digest}),
         }
 
     def run_epoch(self, bar: Progress) -> Epoch:

@@ -25,7 +25,9 @@ from medforge.client.workspace import NAME, Settings, Workspace, make_settings, 
 from medforge.distilled import DistilledDataset
 from medforge.errors import InvalidInput
 from medforge.files import write_atomically
+from medforge.forge_item import ForgeItem
 from medforge.plugin import Plugin
+from medforge.svd_plugin import plugin_of
 
 
 @dataclass
@@ -64,12 +66,22 @@ class Work:
         if self.workspace.distilled is None:
             check_distillable(self.task)
 
+    def begin_from(self, item: ForgeItem) -> None:
+        """Keep a merged model as what training begins from. Raises InvalidInput where it is no single network."""
+        plugin_of(item, self.base).save(self.workspace.start)
+
     def train(self) -> dict[str, Any]:
         """Train the plugin unless that is done; return the best epoch's record."""
         workspace = self.workspace
         if workspace.trained is None:
             trained = train(
-                self.base, self.task, self.recipe.train, self.settings.seed, workspace.training, workspace.progress_file
+                self.base,
+                self.task,
+                self.recipe.train,
+                self.settings.seed,
+                workspace.training,
+                workspace.progress_file,
+                self._start(),
             )
             trained.plugin.save(workspace.plugin)
             record = {
@@ -128,9 +140,20 @@ class Work:
                 recipe=self.recipe.name,
                 seed=self.settings.seed,
                 validation={name: value for name, value in validation.items() if value is not None},
+                start=self.settings.start,
             )
             branch.save(workspace.branch)
         return str(workspace.committed)
+
+    def _start(self) -> Plugin | None:
+        if self.settings.start is None:
+            return None
+        if not self.workspace.start.is_dir():
+            raise InvalidInput(
+                f"The workspace {self.workspace.path} was to begin from forge item {self.settings.start[:12]}, which is "
+                "not there; give the same --from again."
+            )
+        return Plugin.load(self.workspace.start)
 
     def audit(self, site: SitePolicy | None = None) -> AuditRecord:
         """Audit the committed branch unless that is done; write record and report, and return the record.

@@ -20,7 +20,10 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}$"
 
 
 class Settings(BaseModel):
-    """Say what a workspace works on. Every field shapes the branch; device and threads do not, and are not kept."""
+    """Say what a workspace works on. Every field shapes the branch; device and threads do not, and are not kept.
+
+    `start` is the digest of the forge item that training began from; None where it began on the bare base module.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -31,6 +34,7 @@ class Settings(BaseModel):
     recipe: dict[str, Any]
     seed: int = Field(0, ge=0)
     dtype: str = "fp32"
+    start: str | None = None
 
     @property
     def method(self) -> str:
@@ -48,6 +52,7 @@ class Workspace:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.settings_file = path / "settings.json"
+        self.start = path / "start"
         self.training = path / "training"
         self.plugin = self.training / "plugin"
         self.distillation = path / "distillation"
@@ -188,6 +193,8 @@ def write_record(path: Path, record: Mapping[str, object]) -> None:
 def _difference(name: str, kept: object, wanted: object) -> str:
     if name == "recipe":
         return "was begun with another recipe or other --set or --epochs options; leave them out to go on with its own"
+    if name == "start":
+        return "was begun from another merged model, or from none; leave --from out to go on with its own"
     return f"was begun with {name} {kept!r}, not {wanted!r}; give {kept!r} again"
 
 

@@ -50,8 +50,8 @@ def orthogonality(model: nn.Module) -> Tensor:
     Differentiable, a scalar. The norm is squared and summed; PEFT's own AdaLoRA penalty takes the mean of the norms.
     """
     layers = [module for module in model.modules() if isinstance(module, SVDLinear)]
-    downs: list[Tensor] = [layer.lora_A["default"] for layer in layers]
-    ups: list[Tensor] = [layer.lora_B["default"] for layer in layers]
+    downs = [layer.lora_A.get_parameter("default") for layer in layers]
+    ups = [layer.lora_B.get_parameter("default") for layer in layers]
     grams = [down @ down.T for down in downs] + [up.T @ up for up in ups]
     return torch.stack([(gram - torch.eye(len(gram), device=gram.device)).square().sum() for gram in grams]).sum()
 

@@ -5,9 +5,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from medforge.base_module import BaseModule
 from medforge.distilled import DistilledDataset, check_distilled
@@ -38,7 +46,10 @@ class FileEntry(BaseModel):
 
 
 class Manifest(BaseModel):
-    """Say what a branch is, who made it, from what, and which bytes belong to it. Holds no clock."""
+    """Say what a branch is, who made it, from what, and which bytes belong to it. Holds no clock.
+
+    ``start`` is the digest of the forge item that training began from, where it was not the bare base module.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -57,6 +68,15 @@ class Manifest(BaseModel):
     validation: dict[_Line, FiniteFloat] = Field(default_factory=dict, max_length=_MOST_ENTRIES)
     files: dict[str, FileEntry] = Field(max_length=len(BRANCH_FILES))
     software: dict[_Line, _Line] = Field(default_factory=dict, max_length=_MOST_ENTRIES)
+    start: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+
+    @model_serializer(mode="wrap")
+    def _leave_out_what_is_younger(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out a field that older branches lack, where it says nothing: their digests must not change."""
+        values: dict[str, Any] = serialise(self)
+        if self.start is None:
+            del values["start"]
+        return values
 
     def to_bytes(self) -> bytes:
         """Serialise canonically; the sha256 of these bytes is the branch's digest."""
@@ -115,6 +135,7 @@ class Branch:
         recipe: str,
         seed: int,
         validation: Mapping[str, float],
+        start: str | None = None,
     ) -> "Branch":
         """Make a branch of what a centre trained and distilled, and check it; raises InvalidBranch."""
         files = _files_of(plugin, distilled)
@@ -134,6 +155,7 @@ class Branch:
                 validation=dict(validation),
                 files={name: FileEntry(digest=sha256_bytes(data), size=len(data)) for name, data in files.items()},
                 software=software_versions(),
+                start=start,
             )
         except ValidationError as error:
             first = error.errors()[0]

@@ -148,6 +148,9 @@ def check_plugin(plugin: Plugin, base: BaseModule) -> None:
         raise InvalidBranch(
             f"the plugin does not adapt the base module's layers (first difference: {odd[0][:200]!r}); retrain it"
         )
+    strange = sorted(set(plugin.settings.ranks) - set(base.sites))
+    if strange:
+        raise InvalidBranch(f"the plugin has a rank at {strange[0]!r}, no layer of the base module; retrain it")
     for site, factors in plugin.factors.items():
         _check_shapes(plugin, site, *base.site_shape(site))
         if not all(part.isfinite().all() for part in factors.parts.values()):

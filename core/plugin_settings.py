@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler
 PluginKind = Literal["lora", "dora", "svd-lora"]
 MOST_RANKS = 1024
 _Rank = Annotated[int, Field(ge=1, le=MOST_RANKS)]
-_Site = Annotated[str, Field(max_length=200)]
+_Site = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]{1,200}$")]
 
 
 class PluginSettings(BaseModel):

@@ -7,11 +7,10 @@ import torch
 from medforge.aggregator.merge.settings import MethodSettings
 from medforge.aggregator.merge.training_free import Named, TrainingFree
 from medforge.base_module import BaseModule
-from medforge.errors import InvalidBranch
 from medforge.forge_item import FusedPlugin
-from medforge.low_rank import Triples, rank_by_energy, svd_of, svd_of_sum
-from medforge.plugin import Factors, Plugin, PluginSettings
-from medforge.plugin_settings import MOST_RANKS
+from medforge.low_rank import Triples, svd_of, svd_of_sum
+from medforge.plugin import Plugin
+from medforge.svd_plugin import svd_plugin
 
 
 def med_lego(plugins: Sequence[Plugin], base: BaseModule, energy: float) -> Plugin:
@@ -23,22 +22,8 @@ def med_lego(plugins: Sequence[Plugin], base: BaseModule, energy: float) -> Plug
 
     Raises InvalidBranch where more singular values would stay than a plugin may have.
     """
-    kept = {site: _keep(_mean(plugins, site, base), energy) for site in plugins[0].sites}
-    ranks = {site: len(triples.values) for site, triples in kept.items()}
-    rank = max(ranks.values())
-    if rank > MOST_RANKS:
-        raise InvalidBranch(
-            f"{energy:g} of the singular values' sum takes rank {rank}, where a plugin has {MOST_RANKS} at most; "
-            "merge with a smaller energy"
-        )
-    settings = PluginSettings(
-        kind="svd-lora",
-        rank=rank,
-        alpha=float(rank),
-        dropout=plugins[0].settings.dropout,
-        ranks={site: count for site, count in ranks.items() if count < rank},
-    )
-    return Plugin(settings, base.fingerprint, {site: _factors(triples) for site, triples in kept.items()})
+    means = {site: _mean(plugins, site, base) for site in plugins[0].sites}
+    return svd_plugin(means, base.fingerprint, energy, plugins[0].settings.dropout)
 
 
 def _mean(plugins: Sequence[Plugin], site: str, base: BaseModule) -> Triples:
@@ -50,18 +35,6 @@ def _mean(plugins: Sequence[Plugin], site: str, base: BaseModule) -> Triples:
     for plugin in plugins:
         total += plugin.delta(site, base).cpu()
     return svd_of(total / len(plugins))
-
-
-def _keep(triples: Triples, energy: float) -> Triples:
-    return triples.first(rank_by_energy(triples.values, energy))
-
-
-def _factors(triples: Triples) -> Factors:
-    return Factors(
-        down=triples.right.float().contiguous(),
-        up=triples.left.float().contiguous(),
-        diagonal=triples.values.float(),
-    )
 
 
 class MedLego(TrainingFree):

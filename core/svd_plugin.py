@@ -1,0 +1,58 @@
+"""Weight changes as an SVD-LoRA: what a merge leaves, and what training can begin from."""
+
+from collections.abc import Mapping
+
+from medforge.base_module import BaseModule
+from medforge.errors import InvalidBranch
+from medforge.forge_item import ForgeItem, FusedPlugin
+from medforge.low_rank import Triples, rank_by_energy, svd_of
+from medforge.plugin import Factors, Plugin, PluginSettings
+from medforge.plugin_settings import MOST_RANKS
+
+ENERGY = 0.997
+"""The share of the singular values' sum that Med-LEGO keeps (Med-LEGO 2025)."""
+
+
+def svd_plugin(changes: Mapping[str, Triples], fingerprint: str, energy: float = ENERGY, dropout: float = 0) -> Plugin:
+    """Write weight changes, each as its singular triples, as one SVD-LoRA of scaling 1.
+
+    At every site the k ≥ 1 largest singular values e stay, k the smallest number with Σ_{j≤k} e_j ≥ energy · Σ_j e_j
+    (Med-LEGO 2025), so ranks differ from site to site. Raises InvalidBranch where more would stay than a plugin may
+    have.
+    """
+    kept = {site: triples.first(rank_by_energy(triples.values, energy)) for site, triples in changes.items()}
+    ranks = {site: len(triples.values) for site, triples in kept.items()}
+    rank = max(ranks.values())
+    if rank > MOST_RANKS:
+        raise InvalidBranch(
+            f"{energy:g} of the singular values' sum takes rank {rank}, where a plugin has {MOST_RANKS} at most; "
+            "merge with a smaller energy"
+        )
+    settings = PluginSettings(
+        kind="svd-lora",
+        rank=rank,
+        alpha=float(rank),
+        dropout=dropout,
+        ranks={site: count for site, count in ranks.items() if count < rank},
+    )
+    return Plugin(settings, fingerprint, {site: _factors(triples) for site, triples in kept.items()})
+
+
+def plugin_of(item: ForgeItem, base: BaseModule) -> Plugin:
+    """Give a merged model as one plugin: a fused one as it is, any other network by the SVD of its weight change.
+
+    Raises InvalidInput for a mixture that is several networks, InvalidBranch where the item does not fit the base.
+    """
+    item.check(base)
+    if isinstance(item, FusedPlugin):
+        return item.plugin
+    changes = {site: svd_of(change) for site, change in item.fold(base).items()}
+    return svd_plugin(changes, base.fingerprint)
+
+
+def _factors(triples: Triples) -> Factors:
+    return Factors(
+        down=triples.right.float().contiguous(),
+        up=triples.left.float().contiguous(),
+        diagonal=triples.values.float(),
+    )

@@ -1,0 +1,124 @@
+"""Training begins from a merged model: a commit of a forge, or a directory it was checked out into."""
+
+from pathlib import Path
+
+import pytest
+
+from medforge.aggregator import decisions
+from medforge.aggregator.lineage import descendants
+from medforge.aggregator.merge import MethodSettings
+from medforge.base_module import BaseModule
+from medforge.branch import Branch, Manifest
+from medforge.client.start import open_start
+from medforge.client.train import train
+from medforge.client.workspace import Workspace
+from medforge.errors import InvalidInput
+from medforge.forge_item import FusedPlugin, Member, Mixture, WeightChange
+from medforge.plugin import Plugin
+from medforge.svd_plugin import plugin_of
+from tests.aggregator.serving import serving, wait_until_folded
+from tests.client.tasks import TRAIN, make_task, write_folder
+from tests.client.test_cli import options, run
+from tests.making import make_branch, make_plugin
+
+LEGO = MethodSettings.of(method="med-lego")
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"folder:{write_folder(tmp_path_factory.mktemp('images') / 'shades')}"
+
+
+def sized(source: str, place: Path, spec: str) -> list[object]:
+    """`train` of a workspace whose plugin's size is left to what it begins from."""
+    settings = [part for part in options() if part != "--set" and not part.startswith("train.plugin")]
+    return ["train", source, "--workspace", place, "--base", spec, *(p for s in settings for p in ("--set", s))]
+
+
+def test_a_new_task_is_trained_from_a_commit_and_its_branch_is_folded(
+    tmp_path: Path, tiny_base: BaseModule, tiny_spec: str, source: str
+) -> None:
+    place = tmp_path / "centre"
+    with serving(tmp_path / "forge", tiny_base, settings=LEGO) as (forge, at):
+        for number in range(2):
+            forge.admit(make_branch(tiny_base, number, f"task {number}", kind="svd-lora"), tiny_base)
+        wait_until_folded(forge, 2)
+        head = forge.ledger.head()
+        assert head is not None
+        merged = forge.load_item(head)
+        assert isinstance(merged, FusedPlugin)
+        run(*sized(source, place, tiny_spec), "--from", "head", "--at", at)
+        assert Plugin.load(place / "start").digest == merged.plugin.digest
+        trained = Plugin.load(place / "training" / "plugin")
+        assert trained.settings.model_dump(exclude={"dropout"}) == merged.plugin.settings.model_dump(
+            exclude={"dropout"}
+        )
+        assert trained.digest != merged.plugin.digest
+        # a branch says what it began from; a run that goes on needs no --from
+        run("contribute", "--workspace", place, "--at", at, "--override", "test")
+        assert f"begun from   forge item {merged.digest}" in run("status", "--workspace", place)
+        wait_until_folded(forge, 3)
+        assert Branch.load(place / "branch").manifest.start == merged.digest
+        other = tmp_path / "other"
+        run(*sized(source, other, tiny_spec), "--from", head.digest[:8], "--at", at)
+        assert Workspace(other).settings.start == merged.digest
+        # and so a maintainer learns who carries on what is withdrawn
+        withdrawn = decisions.withdraw(forge, "1", "patients objected", erase=False)
+        assert [other.number for other in descendants(forge, withdrawn)] == [3]
+
+
+def test_what_it_begins_from_is_part_of_the_work(
+    tmp_path: Path, tiny_base: BaseModule, tiny_spec: str, source: str
+) -> None:
+    for name, seed in (("one", 0), ("two", 1)):
+        FusedPlugin(make_plugin(tiny_base, seed, kind="svd-lora")).save(tmp_path / name)
+    place = tmp_path / "centre"
+    with pytest.raises(InvalidInput, match=r"--set train.plugin.rank=8 cannot be used with --from"):
+        run("train", source, "--workspace", place, "--from", tmp_path / "one", "--set", "train.plugin.rank=8")
+    run(*sized(source, place, tiny_spec), "--from", tmp_path / "one")
+    with pytest.raises(InvalidInput, match="was begun from another merged model"):
+        run(*sized(source, place, tiny_spec), "--from", tmp_path / "two")
+
+
+def test_a_start_that_is_not_there_is_named(tmp_path: Path, tiny_base: BaseModule, tiny_spec: str, source: str) -> None:
+    with pytest.raises(InvalidInput, match=r"no such directory, and to fetch a commit the forge must be known"):
+        open_start("head", None, None, False)
+    with serving(tmp_path / "forge", tiny_base) as (forge, at):
+        with pytest.raises(InvalidInput, match="has no commit yet"):
+            open_start("head", at, None, False)
+        forge.admit(make_branch(tiny_base), tiny_base)
+        wait_until_folded(forge, 1)
+        with pytest.raises(InvalidInput, match="names no single commit of the forge"):
+            open_start("abcdef", at, None, False)
+        # a gated mixture is several networks
+        with pytest.raises(InvalidInput, match="only a layer-level mixture without a gate folds"):
+            run(*sized(source, tmp_path / "centre", tiny_spec), "--from", "head", "--at", at)
+
+
+def test_every_single_network_becomes_a_plugin(tiny_base: BaseModule) -> None:
+    dora, lora = make_plugin(tiny_base, 0, kind="dora"), make_plugin(tiny_base, 1)
+    assert plugin_of(FusedPlugin(dora), tiny_base).digest == dora.digest
+    mixture = Mixture((Member("a" * 64, dora, 0.3), Member("b" * 64, lora, 0.7)), "layer")
+    for item in (mixture, WeightChange.of(tiny_base, mixture.fold(tiny_base))):
+        plugin = plugin_of(item, tiny_base)
+        assert plugin.settings.kind == "svd-lora"
+        for site, change in mixture.fold(tiny_base).items():
+            # what 99.7 % of the singular values' sum leaves out
+            assert (plugin.delta(site, tiny_base) - change).norm() < 0.02 * change.norm()
+
+
+def test_training_begins_where_the_merged_model_is(tiny_base: BaseModule) -> None:
+    start = plugin_of(FusedPlugin(make_plugin(tiny_base, kind="svd-lora")), tiny_base)
+    still = TRAIN.model_copy(update={"lr": 1e-12, "epochs": 1, "orthogonality": 0.0})
+    trained = train(tiny_base, make_task(), still, seed=0, start=start)
+    for site in tiny_base.sites:
+        assert (trained.plugin.delta(site, tiny_base) - start.delta(site, tiny_base)).abs().max() < 1e-6
+    fresh = train(tiny_base, make_task(), still, seed=0)
+    assert fresh.plugin.digest != trained.plugin.digest
+
+
+def test_a_manifest_without_a_start_is_as_it_was(tiny_base: BaseModule) -> None:
+    manifest = make_branch(tiny_base).manifest
+    assert b'"start"' not in manifest.to_bytes()
+    begun = manifest.model_copy(update={"start": "a" * 64})
+    assert Manifest.parse(begun.to_bytes()).start == "a" * 64
