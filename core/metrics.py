@@ -26,7 +26,7 @@ class Metrics(BaseModel):
 
 
 def score(logits: Tensor, labels: Tensor, groups: Sequence[str] | None = None) -> Metrics:
-    """Score class logits [n, C] against labels [n], or the log-odds [n, L] of L findings against labels [n, L] of 0 and 1.
+    """Score class logits [n, C] against labels [n], or log-odds [n, L] of L findings against labels [n, L] of 0 and 1.
 
     With several labels an image, accuracy is the mean over images and findings at probability ½, AUC the mean over the
     findings of which there are images with and without, and loss the mean binary cross-entropy.

@@ -7,8 +7,8 @@ FINDINGS: dict[str, str] = {
     "Cardiomegaly": "cardiomegaly",
     "Effusion": "pleural effusion",
     "Infiltration": "infiltration",
-    "Mass": "a mass",
-    "Nodule": "a nodule",
+    "Mass": "mass",
+    "Nodule": "nodule",
     "Pneumonia": "pneumonia",
     "Pneumothorax": "pneumothorax",
     "Consolidation": "consolidation",
@@ -16,18 +16,21 @@ FINDINGS: dict[str, str] = {
     "Emphysema": "emphysema",
     "Fibrosis": "fibrosis",
     "Pleural_Thickening": "pleural thickening",
-    "Hernia": "a hernia",
+    "Hernia": "hernia",
 }
 """The 14 findings of NIH ChestX-ray14 (Wang et al. 2017) by their published names, in the order of ChestMNIST."""
 
 NORMAL = "normal chest x-ray"
 
 
-def present(words: str) -> str:
-    """Return the prompt of a chest x-ray that shows a finding."""
+def film_with(words: str) -> str:
+    """Return the prompt of a chest x-ray that is not normal, where there is one class an image."""
     return f"chest x-ray with {words}"
 
 
-def absent(words: str) -> str:
-    """Return the prompt of a chest x-ray that does not."""
-    return f"chest x-ray without {words}"
+def pair(words: str) -> tuple[str, str]:
+    """Return the prompts of a finding and of its absence, where there may be several an image.
+
+    The words alone, as CheXzero has them (Tiu et al. 2022): what all pairs would share only draws them together.
+    """
+    return words, f"no {words}"

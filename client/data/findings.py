@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from medforge.client.data.assemble import Labelled, make_task
-from medforge.client.data.chest_words import FINDINGS, NORMAL, absent, present
+from medforge.client.data.chest_words import FINDINGS, NORMAL, film_with, pair
 from medforge.client.data.drawn import DrawnImages, consecutive, read_sizes
 from medforge.client.data.painter import SIDE, resized
 from medforge.client.data.painter_chest import paint_films
@@ -23,7 +23,7 @@ from medforge.seeds import generator, numpy_generator
 SHARE = 0.4
 """Share of a split's films that show a finding, each finding on its own."""
 
-FAINTEST = 0.35
+FAINTEST = 0.6
 """How plainly the faintest mark is drawn; the plainest is 1."""
 
 LEAST = 4
@@ -38,14 +38,14 @@ class Films:
 
 
 FILMS: dict[str, Films] = {
-    "chest": Films(("Cardiomegaly", "Effusion", "Infiltration", "Nodule"), multi_label=True),
+    "chest": Films(("Cardiomegaly", "Effusion", "Infiltration", "Mass"), multi_label=True),
     "pneumonia": Films(("Pneumonia",)),
     "tuberculosis": Films(("Tuberculosis",)),
 }
 
 
 def open_findings(request: Request) -> Task:
-    """Open a drawn task: `findings:chest` (4 findings, several a film), `findings:pneumonia` or `findings:tuberculosis`.
+    """Open a drawn task: `findings:chest` (4 findings, several a film), `findings:pneumonia`, `findings:tuberculosis`.
 
     The two-class tasks alternate normal films and films with the finding. Options `train`, `validation` and `test` set
     the number of films of a split. Raises InvalidInput for an unknown task or too few films.
@@ -65,8 +65,9 @@ def open_findings(request: Request) -> Task:
     drawn = DrawnImages(request.place, count, key, paint_strip)
     words = [FINDINGS.get(mark, mark.lower()) for mark in films.marks]
     data = Labelled(drawn, shown if films.multi_label else shown[:, 0])
-    prompts = [present(word) for word in words] if films.multi_label else [NORMAL, present(words[0])]
-    negatives = [absent(word) for word in words] if films.multi_label else []
+    pairs = [pair(word) for word in words] if films.multi_label else []
+    prompts = [present for present, _ in pairs] or [NORMAL, film_with(words[0])]
+    negatives = [absent for _, absent in pairs]
     name = f"findings-{request.place}"
     return make_task(request, name, prompts, data, consecutive(sizes), "procedural", negatives=negatives)
 

@@ -89,8 +89,8 @@ def _pairs(request: Request, path: Path, findings: int) -> Prompts:
         halves = [[half.strip() for half in line.split("|")] for line in _lines(request, findings)]
         if any(len(pair) != 2 or not all(pair) for pair in halves):
             raise InvalidInput(
-                f"{request.options['prompts']} must say 'WITH | WITHOUT' on each line, because an image may have several"
-                " labels; for example 'chest x-ray with edema | chest x-ray without edema'"
+                f"{request.options['prompts']} must say 'WITH | WITHOUT' on each line, because an image may have"
+                " several labels; for example 'edema | no edema'"
             )
         pairs = tuple((pair[0], pair[1]) for pair in halves)
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from medforge.client.data.chest_words import FINDINGS, NORMAL, absent, present
+from medforge.client.data.chest_words import FINDINGS, NORMAL, film_with, pair
 
 _ORGANS = (
     "bladder",
@@ -64,7 +64,7 @@ PROMPTS: dict[str, tuple[str, ...]] = {
         "cancer-associated stroma in colon histology",
         "colorectal adenocarcinoma epithelium",
     ),
-    "pneumoniamnist": (NORMAL, present("pneumonia")),
+    "pneumoniamnist": (NORMAL, film_with("pneumonia")),
     "retinamnist": (
         "retinal fundus without diabetic retinopathy",
         "retinal fundus with mild diabetic retinopathy",
@@ -85,6 +85,6 @@ PROMPTS: dict[str, tuple[str, ...]] = {
 }
 
 PAIRS: dict[str, tuple[tuple[str, str], ...]] = {
-    "chestmnist": tuple((present(words), absent(words)) for words in FINDINGS.values()),
+    "chestmnist": tuple(pair(words) for words in FINDINGS.values()),
 }
 """The sets with several labels an image: for each, what is said of an image with it and of one without it."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from medforge.client.data.assemble import labelled_files, make_task
-from medforge.client.data.chest_words import FINDINGS, absent, present
+from medforge.client.data.chest_words import FINDINGS, pair
 from medforge.client.data.nih_files import TABLES, TEST_LIST, TRAIN_LIST, Entry, find_images, read_list, read_table
 from medforge.client.data.request import Request
 from medforge.client.data.splits import VALIDATION_FRACTION, Parts, Strata, divide, hold_out
@@ -42,13 +42,12 @@ def open_nih(request: Request) -> Task:
 
     columns = [[int(finding in entries[name].findings) for finding in findings] for name in names]
     labels = np.array(columns, dtype=np.int64)
-    words = [FINDINGS[finding] for finding in findings]
     patients = [entries[name].patient for name in names]
     strata = Strata(labels, findings, patients, "patient")
     parts = _published(request, listed, strata) if listed else divide(strata, request.seed, "split")
     kind: SplitKind = "published" if listed else "patient"
     data = labelled_files([found[name] for name in names], labels, root, patients)
-    prompts, negatives = [present(word) for word in words], [absent(word) for word in words]
+    prompts, negatives = zip(*(pair(FINDINGS[finding]) for finding in findings), strict=True)
     return make_task(request, request.name, prompts, data, parts, kind, negatives=negatives)
 
 

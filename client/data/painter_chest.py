@@ -14,7 +14,7 @@ from torch import Tensor
 from medforge.client.data.painter import SIDE
 from medforge.client.data.painter_fields import blur, ellipse, grid, noise
 
-MARKS = ("Cardiomegaly", "Effusion", "Infiltration", "Nodule", "Pneumonia", "Tuberculosis")
+MARKS = ("Cardiomegaly", "Effusion", "Infiltration", "Mass", "Pneumonia", "Tuberculosis")
 
 _FLUID = 0.8
 """Brightness of a lung's base under an effusion."""
@@ -66,7 +66,7 @@ def paint_films(marks: Mapping[str, Tensor], count: int, side: int, generator: t
     spine = torch.exp(-(((film.columns - film.middle[:, 1:, None]) / 3) ** 2))
     light = light + 0.04 * ribs + 0.12 * spine + 0.04 * bumps + 0.03 * fine[:, 0]
     light = _heart(film, light, shown["Cardiomegaly"])
-    for mark in (_pneumonia, _infiltration, _tuberculosis, _nodule):
+    for mark in (_pneumonia, _infiltration, _tuberculosis, _mass):
         light = light + mark(film, shown, fine[:, 1])
     light = _fluid(film, light, shown["Effusion"])
     sharp = film.uniform(0.4, 0.9)[:, 0] * min(side / SIDE, 1.6)
@@ -76,7 +76,7 @@ def paint_films(marks: Mapping[str, Tensor], count: int, side: int, generator: t
 
 
 def _heart(film: Film, light: Tensor, shown: Tensor) -> Tensor:
-    wide = film.uniform(6.5, 8.5) * (1 + 0.75 * shown[:, 0])
+    wide = film.uniform(6.5, 8) * (1 + 1.1 * shown[:, 0])
     radii = torch.cat([film.uniform(8, 10), wide], 1)
     centre = film.middle + torch.cat([film.uniform(8, 11), film.uniform(2, 4)], 1)
     heart = ellipse(film.rows, film.columns, centre, radii, 2)
@@ -116,7 +116,7 @@ def _tuberculosis(film: Film, shown: Mapping[str, Tensor], texture: Tensor) -> T
     return 0.3 * shown["Tuberculosis"] * ((patches.clamp(max=1) + ring).clamp(max=1.2) - 0.5 * inside) * lung
 
 
-def _nodule(film: Film, shown: Mapping[str, Tensor], _texture: Tensor) -> Tensor:
+def _mass(film: Film, shown: Mapping[str, Tensor], _texture: Tensor) -> Tensor:
     side, lung = film.either()
     place = film.at(side, film.uniform(-0.6, 0.3), film.uniform(-0.2, 0.5))
-    return 0.4 * shown["Nodule"] * film.spot(place, 2.4, 3.6, 1.2) * lung
+    return 0.5 * shown["Mass"] * film.spot(place, 3, 4.5, 1.5) * lung

@@ -33,8 +33,8 @@ class Parts:
 class Strata:
     """What must be balanced and what must stay together.
 
-    `labels` int64 [n], or [n, L] of 0 and 1; `classes` names the classes or findings; `groups` gives one group per image (None: every image on its own); `unit`
-    is what people call a group: "image", "patient", "source tile".
+    `labels` int64 [n], or [n, L] of 0 and 1; `classes` names the classes or findings; `groups` gives one group per
+    image (None: every image on its own); `unit` is what people call a group: "image", "patient", "source tile".
     """
 
     labels: Index

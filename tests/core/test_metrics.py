@@ -50,3 +50,30 @@ def test_faults_are_named() -> None:
         score(torch.zeros(0, 2), torch.zeros(0, dtype=torch.int64))
     with pytest.raises(InvalidInput, match="one slide carry different labels"):
         score(torch.zeros(2, 2), torch.tensor([0, 1]), ["a", "a"])
+
+
+def test_several_labels_an_image_by_hand() -> None:
+    odds = torch.tensor([[2.0, -1.0], [-1.0, 3.0], [0.5, -2.0]])
+    labels = torch.tensor([[1, 0], [1, 1], [0, 1]])
+    metrics = score(odds, labels)
+    assert metrics.acc == pytest.approx(3 / 6)
+    margins = [2.0, 1.0, -1.0, 3.0, -0.5, -2.0]  # log-odds towards the truth
+    assert metrics.loss == pytest.approx(sum(math.log(1 + math.exp(-m)) for m in margins) / 6)
+    # first finding: (2, −1) against 0.5 orders one of two pairs; second: (3, −2) against −1 one of two as well
+    assert metrics.auc == pytest.approx(0.5)
+
+
+def test_findings_that_all_images_have_do_not_count_for_the_auc() -> None:
+    odds = torch.tensor([[2.0, 0.0, 0.0], [-1.0, 1.0, 0.0], [0.5, 2.0, 1.0]])
+    labels = torch.tensor([[1, 1, 0], [0, 1, 0], [0, 1, 0]])
+    assert score(odds, labels).auc == 1.0
+    assert math.isnan(score(odds[:, 1:], labels[:, 1:]).auc)
+
+
+def test_findings_can_be_scored_by_slide() -> None:
+    odds = torch.tensor([[4.0, -1.0], [-2.0, -1.0], [-1.0, 3.0]])
+    labels = torch.tensor([[1, 0], [1, 0], [0, 1]])
+    assert score(odds, labels).acc == pytest.approx(5 / 6)
+    assert score(odds, labels, ["a", "a", "b"]).acc == 1.0
+    with pytest.raises(InvalidInput, match="one slide carry different labels"):
+        score(odds, labels, ["a", "b", "b"])
