@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from medforge.client.data.assemble import labelled_files, make_task
-from medforge.client.data.chest_words import NORMAL, present
+from medforge.client.data.chest_words import NORMAL, film_with
 from medforge.client.data.files import IMAGE_SUFFIXES, content_ids, walk
 from medforge.client.data.request import Request
 from medforge.client.data.splits import Strata, divide
 from medforge.client.data.task import Task
 from medforge.errors import InvalidInput
 
-PROMPTS = (NORMAL, present("tuberculosis"))
+PROMPTS = (NORMAL, film_with("tuberculosis"))
 NAME = re.compile(r"CHNCXR_(?P<number>\d{4})_(?P<label>[01])\.png")
 """Published names: CHNCXR_0327_1.png is image 327 and shows tuberculosis."""
 
