@@ -13,8 +13,8 @@ Pair = tuple[Tensor, Tensor]
 class Triples:
     """Singular triples of a matrix [out, in]: ``left`` U [out, k], ``values`` e [k], ``right`` V [k, in]; float64, CPU.
 
-    U has orthonormal columns, V orthonormal rows, and e falls. The entry of every column of U that is largest in
-    magnitude is positive (the first of equal ones), which settles the sign that an SVD leaves open.
+    U has orthonormal columns, V orthonormal rows, and e falls. Of every column of U, an entry that is largest in
+    magnitude is positive, which settles the sign that an SVD leaves open.
     """
 
     left: Tensor
@@ -29,28 +29,33 @@ class Triples:
 def svd_of_sum(pairs: Sequence[Pair], weights: Sequence[float]) -> Triples:
     """Decompose Σ_i w_i · up_i · down_i, of pairs up [out, r_i] and down [r_i, in], without forming the sum.
 
-    The factors are stacked, both stacks are decomposed (QR), and the SVD is taken of the small core R_up · R_downᵀ, whose
-    side is Σ r_i: what Med-LEGO (2025) defines on the sum itself, at a cost that grows with out + in and not with
+    The factors are stacked, both stacks are decomposed (QR), and the SVD is taken of the small core R_up · R_downᵀ,
+    whose side is Σ r_i: what Med-LEGO (2025) defines on the sum itself, at a cost that grows with out + in and not with
     out · in. Where the stack is as wide as the matrix, the sum is formed after all, which is cheaper then. Computes in
     float64. Triples whose value is zero but for rounding are left out; of a matrix of zeros, one stays.
     """
-    up = torch.cat([weight * up.double() for weight, (up, _) in zip(weights, pairs, strict=True)], dim=1)
-    down = torch.cat([down.double() for _, down in pairs])
-    scale = float(torch.linalg.vector_norm(up, dim=0) @ torch.linalg.vector_norm(down, dim=1))
+    ranks = torch.tensor([down.shape[0] for _, down in pairs])
+    weighted = torch.tensor(weights, dtype=torch.float64).repeat_interleave(ranks)
+    up, down = torch.cat([up for up, _ in pairs], dim=1).double(), torch.cat([down for _, down in pairs]).double()
     if up.shape[1] >= min(up.shape[0], down.shape[1]):
-        return svd_of(up @ down, scale)
+        return svd_of(up * weighted @ down, _size((up * weighted).T, down))
     q_up, r_up = torch.linalg.qr(up)
     q_down, r_down = torch.linalg.qr(down.T)
-    core = svd_of(r_up @ r_down.T, scale * max(up.shape[0], down.shape[1]) / up.shape[1])
-    return _signed(q_up @ core.left, core.values, core.right @ q_down.T)
+    r_up = r_up * weighted
+    # the columns of R are as long as those of the stack
+    left, values, right = _decompose(r_up @ r_down.T, _size(r_up.T, r_down.T) * max(up.shape[0], down.shape[1]))
+    rows = left.T @ q_up.T
+    signs = _signs(rows)
+    return Triples(rows.mul_(signs).T, values, (right * signs) @ q_down.T)
 
 
 def svd_of(matrix: Tensor, scale: float | None = None) -> Triples:
-    """Decompose a matrix [out, in] in float64; values within rounding of ``scale`` (its own norm) count as zero."""
-    left, values, right = torch.linalg.svd(matrix.double().cpu(), full_matrices=False)
-    size = float(values[0]) if scale is None else scale
-    count = max(int((values > torch.finfo(torch.float64).eps * max(matrix.shape) * size).sum()), 1)
-    return _signed(left[:, :count], values[:count], right[:count])
+    """Decompose a matrix [out, in] in float64; values within rounding of ``scale`` (its norm) count as zero."""
+    matrix = matrix.double().cpu()
+    size = float(torch.linalg.matrix_norm(matrix)) if scale is None else scale
+    left, values, right = _decompose(matrix, size * max(matrix.shape))
+    signs = _signs(left.T)
+    return Triples((left.T * signs).T, values, right * signs)
 
 
 def rank_by_energy(values: Tensor, energy: float) -> int:
@@ -62,7 +67,19 @@ def rank_by_energy(values: Tensor, energy: float) -> int:
     return int((sums < energy * sums[-1]).sum()) + 1
 
 
-def _signed(left: Tensor, values: Tensor, right: Tensor) -> Triples:
-    largest = left.abs().argmax(dim=0)
-    signs = torch.where(left[largest, torch.arange(left.shape[1])] < 0, -1.0, 1.0).double()
-    return Triples(left * signs, values, right * signs.unsqueeze(1))
+def _decompose(matrix: Tensor, size: float) -> tuple[Tensor, Tensor, Tensor]:
+    """The triples whose value is more than the rounding of numbers of this size; one where none is."""
+    left, values, right = torch.linalg.svd(matrix, full_matrices=False)
+    count = max(int((values > torch.finfo(torch.float64).eps * size).sum()), 1)
+    return left[:, :count], values[:count], right[:count]
+
+
+def _size(up: Tensor, down: Tensor) -> float:
+    """Σ_j ‖up_j‖ · ‖down_j‖ over rows: how large the terms of the sum are, however they are written, or cancel."""
+    return float(torch.linalg.vector_norm(up, dim=1) @ torch.linalg.vector_norm(down, dim=1))
+
+
+def _signs(rows: Tensor) -> Tensor:
+    """1 or −1 for every row [k, n], as its largest entry in magnitude has it; [k, 1]."""
+    least, largest = rows.aminmax(dim=1, keepdim=True)
+    return torch.where(largest < -least, -1.0, 1.0).double()
