@@ -12,6 +12,7 @@ def test_sources_are_listed_without_numerical_libraries() -> None:
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     names, loaded = result.stdout.splitlines()
     assert names.split() == [
-        "breakhis", "lc25000-lung", "lc25000-colon", "medfmc-colon", "medmnist", "folder", "tissue"
+        "breakhis", "lc25000-lung", "lc25000-colon", "medfmc-colon", "nih-cxr14", "shenzhen-tb", "oai-knee", "medmnist",
+        "folder", "tissue", "findings",
     ]  # fmt: skip
     assert loaded == "[]"

@@ -12,7 +12,7 @@ from PIL import Image
 
 from medforge.client.data import open_task
 from medforge.client.data.decode import to_pixels
-from medforge.client.data.medmnist_prompts import PROMPTS
+from medforge.client.data.medmnist_prompts import PAIRS, PROMPTS
 from medforge.errors import CorruptFile, InvalidInput
 
 COUNTS = {"train": 300, "val": 12, "test": 9}
@@ -81,12 +81,61 @@ def test_more_classes_than_published_is_an_error(tmp_path: Path) -> None:
         open_task(f"medmnist:{path}", 8)
 
 
-def test_multi_label_sets_are_refused(tmp_path: Path) -> None:
-    path = write(tmp_path / "chestmnist.npz", train_labels=np.zeros((300, 14), dtype=np.uint8))
-    with pytest.raises(InvalidInput, match="has 14 labels for each image; only single-label data sets can be used"):
-        open_task(f"medmnist:{path}", 8)
-    with pytest.raises(InvalidInput, match="chestmnist has 14 labels for each image; only single-label"):
-        open_task("medmnist:chestmnist", 8)
+def several(findings: int = 14) -> dict[str, NDArray[Any]]:
+    """Labels of several findings an image; the last is rare and only in the training part."""
+    random = np.random.default_rng(1)
+    labels = {f"{part}_labels": random.integers(0, 2, (count, findings), np.uint8) for part, count in COUNTS.items()}
+    for part in ("val", "test"):
+        labels[f"{part}_labels"][:, -1] = 0
+    return labels
+
+
+@pytest.mark.parametrize("name", ["chestmnist", "chestmnist_64"])
+def test_chestmnist_has_several_findings_an_image(tmp_path: Path, name: str) -> None:
+    labels = several()
+    task = open_task(f"medmnist:{write(tmp_path / f'{name}.npz', **labels)}", 8)
+    assert task.multi_label
+    assert task.prompts[0] == "atelectasis"
+    assert (task.prompts[13], task.negatives[13]) == ("hernia", "no hernia")
+    assert tuple(zip(task.prompts, task.negatives, strict=True)) == PAIRS["chestmnist"]
+    for part, key in (("train", "train"), ("validation", "val"), ("test", "test")):
+        np.testing.assert_array_equal(task.splits[part].labels, labels[f"{key}_labels"])
+    assert task.split == "published"
+
+
+def test_every_published_2d_set_has_prompts() -> None:
+    assert {*PROMPTS, *PAIRS} == {
+        "pathmnist", "chestmnist", "dermamnist", "octmnist", "pneumoniamnist", "retinamnist", "breastmnist",
+        "bloodmnist", "tissuemnist", "organamnist", "organcmnist", "organsmnist",
+    }  # fmt: skip
+
+
+def test_pairs_come_from_a_file_too(tmp_path: Path) -> None:
+    path = write(tmp_path / "own.npz", **several(2))
+    assert open_task(f"medmnist:{path}", 8).negatives == ("without finding 0", "without finding 1")
+    texts = tmp_path / "prompts.txt"
+    texts.write_text("red spot | no red spot\nblue spot|no blue spot\n")
+    task = open_task(f"medmnist:{path},prompts={texts}", 8)
+    assert task.texts == ("red spot", "blue spot", "no red spot", "no blue spot")
+    texts.write_text("red spot\nblue spot | no blue spot\n")
+    with pytest.raises(InvalidInput, match=r"prompts\.txt must say 'WITH \| WITHOUT' on each line"):
+        open_task(f"medmnist:{path},prompts={texts}", 8)
+
+
+@pytest.mark.parametrize(
+    ("labels", "sentence"),
+    [
+        (several(13), "has 13 labels for each image but chestmnist is published with 14; rename the file"),
+        (several() | {"val_labels": np.zeros((12, 1), dtype=np.uint8)}, "has 14, 1, 14 labels for each image of its"),
+        (several() | {"test_labels": np.full((9, 14), 2)}, r"'test_labels' must hold 0 \(absent\) or 1 \(present\)"),
+        (several() | {"train_labels": np.zeros((300, 14), dtype=np.uint8)}, "no image of the train split is 'atelec"),
+    ],
+)
+def test_columns_that_cannot_be_used_are_named(
+    tmp_path: Path, labels: dict[str, NDArray[Any]], sentence: str
+) -> None:
+    with pytest.raises(InvalidInput, match=sentence):
+        open_task(f"medmnist:{write(tmp_path / 'chestmnist.npz', **labels)}", 8)
 
 
 def test_volumes_are_refused(tmp_path: Path) -> None:

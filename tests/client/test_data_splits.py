@@ -92,3 +92,43 @@ def test_a_class_with_one_group_is_an_error() -> None:
     strata = Strata(np.array([0, 0, 1, 1, 1], dtype=np.int64), ("rare", "b"), ["p", "p", "q", "r", "s"], "patient")
     with pytest.raises(InvalidInput, match="class 'rare' has 1 patient, too few to divide; .* at least three patients"):
         divide(strata, 0, "split")
+
+
+@st.composite
+def several_labels(draw: st.DrawFn) -> Strata:
+    """Images with any of three findings in groups of one to four."""
+    rows = []
+    for group, size in enumerate(draw(st.lists(st.integers(1, 4), min_size=2, max_size=30))):
+        rows += [(draw(st.lists(st.integers(0, 1), min_size=3, max_size=3)), f"patient {group}") for _ in range(size)]
+    rows = draw(st.permutations(rows))
+    labels = np.array([label for label, _ in rows], dtype=np.int64)
+    return Strata(labels, ["a", "b", "c"], [group for _, group in rows], "patient")
+
+
+@settings(deadline=None, max_examples=60)
+@given(several_labels(), seeds)
+def test_with_several_labels_no_group_is_divided_and_the_rarest_finding_is_always_kept(
+    strata: Strata, seed: int
+) -> None:
+    everything = np.arange(len(strata.labels), dtype=np.int64)
+    kept, held = hold_out(strata, everything, 0.3, seed, "x")
+    assert sorted([*kept.tolist(), *held.tolist()]) == everything.tolist()
+    assert strata.groups is not None
+    owners = [{strata.groups[index] for index in part} for part in (kept, held)]
+    assert not owners[0] & owners[1]
+    having = [{group for group, row in zip(strata.groups, strata.labels, strict=True) if row[f]} for f in range(3)]
+    there = [groups for groups in having if groups]
+    if there:
+        assert min(there, key=len) & owners[0]
+    again = hold_out(strata, everything, 0.3, seed, "x")
+    np.testing.assert_array_equal(again[1], held)
+
+
+def test_a_rare_finding_is_shared_out_before_a_common_one() -> None:
+    labels = np.zeros((400, 2), dtype=np.int64)
+    labels[:200, 0] = 1
+    labels[:10, 1] = 1  # rare, and always with the common one
+    for seed in range(10):
+        parts = divide(Strata(labels, ("common", "rare")), seed, "split")
+        assert labels[parts.test].sum(axis=0).tolist() == [57 + 3, 3]
+        assert labels[parts.validation].sum(axis=0).tolist() == [20 + 1, 1]

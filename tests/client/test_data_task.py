@@ -1,7 +1,9 @@
 """Task and Split: what they refuse, and the request that opens them."""
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,7 +14,7 @@ from medforge.client.data.task import Split, Task
 from medforge.errors import InvalidInput
 
 
-def split(*labels: int, groups: tuple[str, ...] | None = None) -> Split:
+def split(*labels: int | list[int], groups: tuple[str, ...] | None = None) -> Split:
     pixels = torch.zeros(len(labels), 3, 4, 4, dtype=torch.uint8)
     return Split(PixelStore.of_tensor(pixels), torch.tensor(labels), groups)
 
@@ -42,6 +44,55 @@ def test_labels_and_prompts_must_match() -> None:
         Task("x", ("a",), split(0), split(0), split(0), split="random")
 
 
+FULL = ([0, 1], [1, 0], [0, 0])
+
+
+def findings(*labels: list[int], **changes: Any) -> Task:
+    """A task of two findings whose training split has these labels."""
+    parts = {"validation": split(*FULL), "test": split(*FULL)} | changes
+    return Task("x", ("mass", "edema"), split(*labels), split="random", negatives=("no mass", "no edema"), **parts)
+
+
+def test_several_labels_an_image() -> None:
+    task = findings(*FULL)
+    assert task.multi_label
+    assert task.texts == ("mass", "edema", "no mass", "no edema")
+    one = Task("x", ("a", "b"), split(0, 1), split(0, 1), split(0, 1), split="random")
+    assert not one.multi_label
+    assert one.texts == one.prompts
+
+
+def test_one_finding_is_enough() -> None:
+    parts = [split([0], [1]) for _ in range(3)]
+    assert Task("x", ("mass",), *parts, split="random", negatives=("no mass",)).multi_label
+
+
+def test_a_rare_finding_may_be_absent_from_validation_and_test_but_not_from_training() -> None:
+    assert len(findings(*FULL, validation=split([0, 0]), test=split([1, 1])).test) == 1
+    with pytest.raises(InvalidInput, match="x: no image of the train split is 'edema', so it cannot be learned; leave"):
+        findings([0, 0], [1, 0])
+    with pytest.raises(InvalidInput, match="x: every image of the train split is 'edema', so it cannot be learned"):
+        findings([0, 1], [1, 1])
+    with pytest.raises(InvalidInput, match="x has no image in its test split; add images or choose another split"):
+        findings(*FULL, test=Split(split(0, 0).images.select(np.array([], dtype=np.int64)), torch.zeros(0, 2).long()))
+
+
+def test_labels_findings_and_prompts_must_match() -> None:
+    with pytest.raises(InvalidInput, match=r"2 findings but the labels of its test split are \[2, 3\]; give each"):
+        findings(*FULL, test=split([0, 1, 0], [0, 0, 0]))
+    with pytest.raises(InvalidInput, match=r"2 findings but the labels of its validation split are \[2\]; give each"):
+        findings(*FULL, validation=split(0, 1))
+    with pytest.raises(InvalidInput, match="labels of its test split are neither 0 .* nor 1"):
+        findings(*FULL, test=split([0, 2]))
+    with pytest.raises(InvalidInput, match="x has 2 labels for each image of its train split; give it negatives"):
+        Task("x", ("a", "b"), split(*FULL), split(*FULL), split(*FULL), split="random")
+    parts = [split(*FULL) for _ in range(3)]
+    with pytest.raises(InvalidInput, match="x has 2 prompts and 1 negatives; give each finding one of both"):
+        Task("x", ("a", "b"), *parts, split="random", negatives=("no a",))
+    with pytest.raises(InvalidInput, match="x: 'b' stands for the finding and for its absence; word them differently"):
+        Task("x", ("a", "b"), *parts, split="random", negatives=("no a", "b"))
+
+
 def test_slide_score_needs_slides() -> None:
     with pytest.raises(InvalidInput, match="x is scored by slide but its images name no slides"):
         Task("x", ("a", "b"), split(0, 1), split(0, 1), split(0, 1), split="patient", score_by="slide")
@@ -49,7 +100,7 @@ def test_slide_score_needs_slides() -> None:
 
 def test_labels_and_groups_must_be_one_per_image() -> None:
     store = PixelStore.of_tensor(torch.zeros(2, 3, 4, 4, dtype=torch.uint8))
-    with pytest.raises(InvalidInput, match=r"labels must be int64 \[2\]; these are torch.int64 \[3\]"):
+    with pytest.raises(InvalidInput, match=r"labels must be int64 \[2\], or have one column for .* torch.int64 \[3\]"):
         Split(store, torch.tensor([0, 1, 0]))
     with pytest.raises(InvalidInput, match="1 groups for 2 images"):
         Split(store, torch.tensor([0, 1]), ("s",))
@@ -105,7 +156,7 @@ def test_threads_must_be_a_number(tmp_path: Path, value: str) -> None:
         open_task(f"folder:{tmp_path},threads={value}", 16)
 
 
-@pytest.mark.parametrize("name", [name for name in sources() if name not in ("tissue", "medmnist")])
+@pytest.mark.parametrize("name", [name for name in sources() if name not in ("tissue", "findings", "medmnist")])
 def test_a_missing_folder_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(InvalidInput, match=f"{name}: the folder .*/gone does not exist; check the path"):
         open_task(f"{name}:{tmp_path / 'gone'}", 16)
