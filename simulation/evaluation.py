@@ -76,13 +76,15 @@ class Evaluator:
 
     def score_base(self, name: str, prompts: Sequence[str] | None = None) -> Score:
         """Score the base module alone on a task (see `score_item` for `prompts`)."""
+        asked = self._prompts(name, prompts)
         _exhaust(self.prepare_base(name))
-        return self._score(name, self._logits(name, "base", self._prompts(name, prompts)), prompts)
+        return self._score(name, self._logits(name, "base", asked), asked)
 
     def score_plugin(self, name: str, plugin: Plugin, prompts: Sequence[str] | None = None) -> Score:
         """Score one plugin on a task (see `score_item` for `prompts`)."""
+        asked = self._prompts(name, prompts)
         _exhaust(self.prepare_plugin(name, plugin))
-        return self._score(name, self._logits(name, plugin.digest, self._prompts(name, prompts)), prompts)
+        return self._score(name, self._logits(name, plugin.digest, asked), asked)
 
     def score_item(self, name: str, item: ForgeItem, prompts: Sequence[str] | None = None) -> Score:
         """Score a forge item on a task.
@@ -90,8 +92,9 @@ class Evaluator:
         The model chooses among `prompts`, which must hold the task's own; without them among the task's own alone.
         Raises InvalidInput for `prompts` with a multi-label task: a finding is told from its own two prompts alone.
         """
+        asked = self._prompts(name, prompts)
         _exhaust(self.prepare_item(name, item))
-        return self._score(name, self._item_logits(name, item, self._prompts(name, prompts)), prompts)
+        return self._score(name, self._item_logits(name, item, asked), asked)
 
     def forget(self, item: ForgeItem) -> None:
         """Drop what is kept for an item that is one network of its own; a mixture's plugins may be asked for again."""
@@ -142,12 +145,12 @@ class Evaluator:
             raise InvalidInput(f"{name} is a multi-label task; score it among its own prompts alone")
         return task.texts if prompts is None else prompts
 
-    def _score(self, name: str, logits: Tensor, prompts: Sequence[str] | None) -> Score:
+    def _score(self, name: str, logits: Tensor, prompts: Sequence[str]) -> Score:
         task = self.tasks[name]
         if task.multi_label:
             metrics = score(log_odds(logits), task.test.labels, task.scoring_groups(task.test))
             return Score(acc=metrics.acc, auc=metrics.auc)
-        places = torch.tensor([self._prompts(name, prompts).index(prompt) for prompt in task.prompts])
+        places = torch.tensor([prompts.index(prompt) for prompt in task.prompts])
         metrics = score(logits, places[task.test.labels], task.scoring_groups(task.test))
         return Score(acc=metrics.acc, auc=metrics.auc)
 

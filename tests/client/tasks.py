@@ -58,3 +58,21 @@ def write_folder(root: Path, train: int = 24, test: int = 8) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(np.moveaxis(pixels.numpy(), 0, -1)).save(path)
     return root
+
+
+FINDINGS = ("red tissue", "blue tissue")
+
+
+def make_findings_split(count: int, seed: int, size: int = 32) -> Split:
+    """Draw images that are red, blue, both or neither."""
+    labels = torch.stack([torch.arange(count) % 2, torch.arange(count) // 2 % 2], dim=1)
+    noise = torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(seed))
+    light = 100 + 40 * noise
+    light[:, [0, 2]] += 70 * labels[:, :, None, None]
+    return Split(PixelStore.of_tensor(light.clamp(0, 255).to(torch.uint8)), labels)
+
+
+def make_findings_task(train: int = 32) -> Task:
+    """Make a multi-label task of two findings; its test split can be read."""
+    parts = [make_findings_split(count, seed) for count, seed in ((train, 1), (12, 2), (16, 3))]
+    return Task("tints", FINDINGS, *parts, split="procedural", negatives=tuple(f"no {one}" for one in FINDINGS))

@@ -53,7 +53,9 @@ def test_the_published_folders_are_the_splits(root: Path) -> None:
 
 
 @pytest.mark.parametrize("outer", ["kneeKL224", "ClsKLData/kneeKL224", "KneeXrayData/ClsKLData/kneeKL224"])
-def test_the_published_outer_folders_may_be_there(root: Path, tmp_path_factory: pytest.TempPathFactory, outer: str) -> None:
+def test_the_published_outer_folders_may_be_there(
+    root: Path, tmp_path_factory: pytest.TempPathFactory, outer: str
+) -> None:
     place = tmp_path_factory.mktemp("outer")
     shutil.copytree(root, place / outer)
     assert len(open_task(f"oai-knee:{place}", 16).train) == 60
@@ -63,7 +65,7 @@ def test_a_patient_in_two_folders_must_be_decided_about(root: Path) -> None:
     share(root)
     with pytest.raises(
         InvalidInput,
-        match=r"patient 9000001 has knees in train and in test \(1 such patients\); give split=patient .*, or split=pub",
+        match=r"patient 9000001 has knees in train and in test \(1 such patients\); give split=patient .*, or split=p",
     ):
         open_task(f"oai-knee:{root}", 16)
     published = open_task(f"oai-knee:{root},split=published", 16)

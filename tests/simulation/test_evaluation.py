@@ -6,6 +6,8 @@ import torch
 from medforge.base_module import BaseModule
 from medforge.client.data.pixels import PixelStore
 from medforge.client.data.task import Split, Task
+from medforge.client.evaluate import score_base, score_item, score_plugin
+from medforge.errors import InvalidInput
 from medforge.forge_item import ForgeItem, FusedPlugin, Member, Mixture, WeightChange
 from medforge.gate import PrototypeGate
 from medforge.metrics import score
@@ -127,3 +129,41 @@ def test_on_the_union_of_prompts_the_model_must_name_task_and_class(
         seen = evaluator.forwards
         evaluator.score_item("b", item)
         assert evaluator.forwards == seen
+
+
+@pytest.fixture(scope="module")
+def findings(tiny_base: BaseModule) -> Task:
+    """A multi-label task of three findings on the images of task "b"."""
+    split = make_task(tiny_base, "b", 3, 2).test
+    labels = torch.stack([split.labels == 0, split.labels != 1, torch.arange(COUNT) % 2 == 0], dim=1).long()
+    parts = [Split(split.images, labels) for _ in range(3)]
+    prompts = tuple(f"finding {f}" for f in range(3))
+    return Task("c", prompts, *parts, split="random", negatives=tuple(f"no {prompt}" for prompt in prompts))
+
+
+@pytest.mark.parametrize("kind", ["output", "layer", "gated", "fused"])
+def test_findings_score_as_the_centre_scores_them(tiny_base: BaseModule, findings: Task, kind: str) -> None:
+    item = items(tiny_base)[kind]
+    found, wanted = (
+        Evaluator(tiny_base, {"c": findings}).score_item("c", item),
+        score_item(item, tiny_base, findings, "test"),
+    )
+    assert found.acc == pytest.approx(wanted.acc, abs=1e-9)
+    assert found.auc == pytest.approx(wanted.auc, abs=1e-6)
+
+
+def test_findings_of_one_plugin_and_of_the_base_alone(tiny_base: BaseModule, findings: Task) -> None:
+    evaluator, plugin = Evaluator(tiny_base, {"c": findings}), make_plugin(tiny_base, seed=1)
+    for found, wanted in (
+        (evaluator.score_plugin("c", plugin), score_plugin(plugin, tiny_base, findings, "test")),
+        (evaluator.score_base("c"), score_base(tiny_base, findings, "test")),
+    ):
+        assert found.acc == pytest.approx(wanted.acc, abs=1e-9)
+        assert found.auc == pytest.approx(wanted.auc, abs=1e-6)
+
+
+def test_findings_have_no_union_of_prompts(tiny_base: BaseModule, findings: Task) -> None:
+    evaluator = Evaluator(tiny_base, {"c": findings})
+    with pytest.raises(InvalidInput, match="c is a multi-label task; score it among its own prompts alone"):
+        evaluator.score_base("c", (*findings.texts, "another task's class"))
+    assert evaluator.forwards == 0
