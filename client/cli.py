@@ -32,6 +32,7 @@ RecipeName = Annotated[
     str | None, typer.Option("--recipe", help="tiny, paper or demo. Default: tiny for medforge-tiny, else paper.")
 ]
 Method = Annotated[str | None, typer.Option(help="How images are distilled: dm-dsa (default), dm or dc-dsa.")]
+PluginOption = Annotated[str | None, typer.Option("--plugin", help="Kind of plugin: lora (default), dora or svd-lora.")]
 Changes = Annotated[
     list[str] | None, typer.Option("--set", help="Change a recipe setting, e.g. train.lr=0.01 or distill.ipc=10.")
 ]
@@ -76,6 +77,7 @@ def train(
     base: Base = None,
     recipe: RecipeName = None,
     method: Method = None,
+    plugin: PluginOption = None,
     changes: Changes = None,
     epochs: Epochs = None,
     seed: Seed = None,
@@ -90,8 +92,8 @@ def train(
     """Train a plugin on the centre's images; continues where a killed run stopped."""
     given = _given(source, contributor, task, base, seed, dtype)
     address, opened = _reach(at, kit) if at or kit else (None, None)
-    item = _open_start(start, address, opened, plaintext, changes)
-    work = _begin(workspace, given, recipe, method, changes, epochs, device, threads, item)
+    item = _open_start(start, address, opened, plaintext, plugin, changes)
+    work = _begin(workspace, given, recipe, method, plugin, changes, epochs, device, threads, item)
     with work.workspace.locked():
         _say_trained(work.train())
 
@@ -104,6 +106,7 @@ def distill(
     base: Base = None,
     recipe: RecipeName = None,
     method: Method = None,
+    plugin: PluginOption = None,
     changes: Changes = None,
     seed: Seed = None,
     device: Device = "auto",
@@ -112,7 +115,7 @@ def distill(
 ) -> None:
     """Learn the distilled dataset that stands in for the centre's images; continues where a killed run stopped."""
     given = _given(source, contributor, task, base, seed, dtype)
-    work = _begin(workspace, given, recipe, method, changes, None, device, threads)
+    work = _begin(workspace, given, recipe, method, plugin, changes, None, device, threads)
     with work.workspace.locked():
         _say_distilled(work.distill())
 
@@ -195,6 +198,7 @@ def contribute(
     base: Base = None,
     recipe: RecipeName = None,
     method: Method = None,
+    plugin: PluginOption = None,
     changes: Changes = None,
     epochs: Epochs = None,
     seed: Seed = None,
@@ -217,8 +221,8 @@ def contribute(
         base = base or (None if Workspace(workspace).exists else opened.card.base_spec)
     policy = read_policy(site) if site else None
     given = _given(source, contributor, task, base, seed, dtype)
-    item = _open_start(start, address, opened, plaintext, changes)
-    work = _begin(workspace, given, recipe, method, changes, epochs, device, threads, item)
+    item = _open_start(start, address, opened, plaintext, plugin, changes)
+    work = _begin(workspace, given, recipe, method, plugin, changes, epochs, device, threads, item)
     with work.workspace.locked():
         if opened is not None:
             _check_base(work, opened)
@@ -271,6 +275,7 @@ def _begin(
     given: dict[str, object],
     recipe: str | None,
     method: str | None,
+    plugin: str | None,
     changes: list[str] | None,
     epochs: int | None,
     device: str,
@@ -283,7 +288,7 @@ def _begin(
     _use_threads(threads)
     set_epochs = [] if epochs is None else [f"train.epochs={epochs}", "train.max_steps=none"]
     given = given if start is None else given | {"start": start.digest}
-    work = Work(open_workspace(directory, given, recipe, [*(changes or []), *set_epochs], method), device)
+    work = Work(open_workspace(directory, given, recipe, [*(changes or []), *set_epochs], method, plugin), device)
     if start is not None and work.workspace.trained is None:
         with work.workspace.locked():
             work.begin_from(start)
@@ -291,14 +296,24 @@ def _begin(
 
 
 def _open_start(
-    text: str | None, at: str | None, kit: Kit | None, plaintext: bool, changes: list[str] | None
+    text: str | None,
+    at: str | None,
+    kit: Kit | None,
+    plaintext: bool,
+    plugin: str | None,
+    changes: list[str] | None,
 ) -> ForgeItem | None:
     """Read the merged model that training is to begin from, if any."""
     if text is None:
         return None
-    sized = [change for change in changes or [] if change.startswith("train.plugin.") and "dropout" not in change]
+    sized = [] if plugin is None else [f"--plugin {plugin}"]
+    sized += [
+        f"--set {change}"
+        for change in changes or []
+        if change.startswith("train.plugin.") and not change.startswith("train.plugin.dropout")
+    ]
     if sized:
-        raise InvalidInput(f"--set {sized[0]} cannot be used with --from: the plugin keeps its kind and ranks.")
+        raise InvalidInput(f"{sized[0]} cannot be used with --from: the plugin keeps its kind and ranks.")
     from medforge.client.start import open_start
 
     return open_start(text, at, kit, plaintext)

@@ -19,7 +19,7 @@ from medforge.client.audit.verdict import judge
 from medforge.client.data import open_task
 from medforge.client.data.task import Task
 from medforge.client.distill.run import check_distillable, distill
-from medforge.client.recipes import Recipe, override, recipe_for, with_method
+from medforge.client.recipes import Recipe, override, recipe_for, with_method, with_plugin
 from medforge.client.train import train
 from medforge.client.workspace import NAME, Settings, Workspace, make_settings, write_record
 from medforge.distilled import DistilledDataset
@@ -150,8 +150,8 @@ class Work:
             return None
         if not self.workspace.start.is_dir():
             raise InvalidInput(
-                f"The workspace {self.workspace.path} was to begin from forge item {self.settings.start[:12]}, which is "
-                "not there; give the same --from again."
+                f"The workspace {self.workspace.path} was to begin from forge item {self.settings.start[:12]}, which "
+                "is not there; give the same --from again."
             )
         return Plugin.load(self.workspace.start)
 
@@ -200,19 +200,21 @@ def open_workspace(
     recipe: str | None,
     changes: Sequence[str],
     method: str | None = None,
+    plugin: str | None = None,
 ) -> Workspace:
     """Open a workspace whose settings agree with those given, or begin it with them and the defaults of the others.
 
-    The recipe is compared only when it is named or changed, else the distillation method alone when that is given.
+    The recipe is compared only when it is named or changed, else the distillation method and the plugin kind alone when
+    they are given.
     Raises InvalidInput naming what is missing or differs.
     """
     workspace = Workspace(directory)
     if workspace.exists:
         wanted = dict(given)
         if recipe is not None or changes:
-            wanted["recipe"] = _chosen(workspace.settings.base, recipe, changes, method).model_dump(mode="json")
-        elif method is not None:
-            wanted["method"] = method
+            wanted["recipe"] = _chosen(workspace.settings.base, recipe, changes, method, plugin).model_dump(mode="json")
+        else:
+            wanted |= {name: value for name, value in (("method", method), ("plugin", plugin)) if value is not None}
         workspace.require(wanted)
         return workspace
     if "source" not in given:
@@ -221,15 +223,19 @@ def open_workspace(
             f"e.g. medforge train folder:PATH --workspace {directory}"
         )
     base = str(given.get("base", "medforge-tiny"))
-    chosen = _chosen(base, recipe, changes, method)
+    chosen = _chosen(base, recipe, changes, method, plugin)
     values = {"contributor": directory.resolve().name, **given, "recipe": chosen.model_dump(mode="json")}
     workspace.create(make_settings(values))
     return workspace
 
 
-def _chosen(base: str, recipe: str | None, changes: Sequence[str], method: str | None) -> Recipe:
-    named = recipe_for(base, recipe)
-    return override(named if method is None else with_method(named, method), changes)
+def _chosen(base: str, recipe: str | None, changes: Sequence[str], method: str | None, plugin: str | None) -> Recipe:
+    chosen = recipe_for(base, recipe)
+    if method is not None:
+        chosen = with_method(chosen, method)
+    if plugin is not None:
+        chosen = with_plugin(chosen, plugin)
+    return override(chosen, changes)
 
 
 def _best(record: dict[str, Any] | None) -> dict[str, Any]:

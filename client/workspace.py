@@ -41,6 +41,11 @@ class Settings(BaseModel):
         """The recipe's distillation method."""
         return str(self.recipe["distill"]["method"])
 
+    @property
+    def plugin(self) -> str:
+        """The kind of plugin that the recipe trains."""
+        return str(self.recipe["train"]["plugin"]["kind"])
+
 
 class Workspace:
     """Name the places of a centre's work, and say which of its stages are done.

@@ -13,10 +13,13 @@ ENERGY = 0.997
 """The share of the singular values' sum that Med-LEGO keeps (Med-LEGO 2025)."""
 
 
-def svd_plugin(changes: Mapping[str, Triples], fingerprint: str, energy: float = ENERGY, dropout: float = 0) -> Plugin:
-    """Write weight changes, each as its singular triples, as one SVD-LoRA of scaling 1.
+def svd_plugin(
+    changes: Mapping[str, Triples], fingerprint: str, energy: float = ENERGY, scaling: float = 1, dropout: float = 0
+) -> Plugin:
+    """Write weight changes, each as its singular triples, as one SVD-LoRA.
 
-    At every site the k ≥ 1 largest singular values e stay, k the smallest number with Σ_{j≤k} e_j ≥ energy · Σ_j e_j
+    ``scaling`` is alpha / rank, by which E is smaller than the singular values: it says how fast E learns if training
+    goes on, and nothing of what the plugin does now. At every site the k ≥ 1 largest singular values e stay, k the smallest number with Σ_{j≤k} e_j ≥ energy · Σ_j e_j
     (Med-LEGO 2025), so ranks differ from site to site. Raises InvalidBranch where more would stay than a plugin may
     have.
     """
@@ -31,11 +34,11 @@ def svd_plugin(changes: Mapping[str, Triples], fingerprint: str, energy: float =
     settings = PluginSettings(
         kind="svd-lora",
         rank=rank,
-        alpha=float(rank),
+        alpha=scaling * rank,
         dropout=dropout,
         ranks={site: count for site, count in ranks.items() if count < rank},
     )
-    return Plugin(settings, fingerprint, {site: _factors(triples) for site, triples in kept.items()})
+    return Plugin(settings, fingerprint, {site: _factors(triples, scaling) for site, triples in kept.items()})
 
 
 def plugin_of(item: ForgeItem, base: BaseModule) -> Plugin:
@@ -50,9 +53,9 @@ def plugin_of(item: ForgeItem, base: BaseModule) -> Plugin:
     return svd_plugin(changes, base.fingerprint)
 
 
-def _factors(triples: Triples) -> Factors:
+def _factors(triples: Triples, scaling: float) -> Factors:
     return Factors(
         down=triples.right.float().contiguous(),
         up=triples.left.float().contiguous(),
-        diagonal=triples.values.float(),
+        diagonal=(triples.values / scaling).float(),
     )

@@ -38,6 +38,9 @@ def simulate(
     ] = None,
     parameter: Parameters = None,
     recipe: RecipeName = None,
+    plugin: Annotated[
+        str, typer.Option(help="Kind of plugin that the centres train: lora, dora or svd-lora.")
+    ] = "lora",
     change: Changes = None,
     order: Annotated[str | None, typer.Option(help="Arrival order, as in a,b,c. None: the order of --centre.")] = None,
     arrivals: Annotated[
@@ -59,7 +62,7 @@ def simulate(
     not arrive.
     """
     from medforge.client.data import sources
-    from medforge.client.recipes import override, recipe_for
+    from medforge.client.recipes import override, recipe_for, with_plugin
     from medforge.simulation.arrivals import schedule
     from medforge.simulation.centres import demonstration_recipe, parse_centres
     from medforge.simulation.rundir import next_free
@@ -68,7 +71,7 @@ def simulate(
     centres = parse_centres(centre or [], list(sources()))
     planned = schedule([c.name for c in centres], order, arrivals, seed)
     chosen = recipe_for(base, recipe or demonstration_recipe(centre, base))
-    override(chosen, change or [])
+    override(with_plugin(chosen, plugin), change or [])
 
     from medforge.aggregator.merge import MethodSettings
     from medforge.aggregator.merge.settings import parse_parameters
@@ -92,6 +95,7 @@ def simulate(
         objective=merge.objective,
         parameters=merge.parameters,
         recipe=chosen.name,
+        plugin=plugin,
         changes=tuple(change or ()),
         seed=seed,
         device=device,

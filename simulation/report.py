@@ -122,6 +122,7 @@ def settings_of(result: SimulationResult) -> list[tuple[str, str]]:
         ("coefficients", result.coefficients),
         ("base module", result.base),
         ("recipe", " ".join((result.recipe, *result.changes))),
+        ("plugin", result.plugin),
         ("seed", str(result.seed)),
         ("arrival order", " → ".join(result.order)),
         ("arrival times", result.arrivals or "as soon as ready, in order"),

@@ -91,6 +91,7 @@ class SimulationResult(Model):
     base: str
     base_fingerprint: str
     recipe: str
+    plugin: str = "lora"
     changes: tuple[str, ...]
     seed: int
     order: tuple[str, ...]

@@ -103,6 +103,7 @@ def collect(
         base=settings.base,
         base_fingerprint=evaluator.base.fingerprint,
         recipe=settings.recipe,
+        plugin=settings.plugin,
         changes=settings.changes,
         seed=settings.seed,
         order=settings.order,

@@ -31,6 +31,7 @@ class SimulationSettings(BaseModel):
     objective: str = "cross-entropy"
     parameters: dict[str, float] = Field(default_factory=dict)
     recipe: str
+    plugin: str = "lora"
     changes: tuple[str, ...]
     seed: int
     device: str
@@ -52,7 +53,7 @@ class SimulationSettings(BaseModel):
         for centre in self.centres:
             words += ["--centre", f"{centre.name}={centre.source}"]
         words += ["--arrivals", self.arrivals] if self.arrivals else ["--order", ",".join(self.order)]
-        for name in ("base", "method", "level", "coefficients", "objective", "recipe", "seed", "device", "dtype"):
+        for name in ("base", "method", "level", "coefficients", "objective", "recipe", "plugin", "seed", "device", "dtype"):
             words += [f"--{name}", str(getattr(self, name))]
         words += self.parameter_words()
         for change in self.changes:

@@ -18,12 +18,14 @@ def med_lego(plugins: Sequence[Plugin], base: BaseModule, energy: float) -> Plug
 
     Of the singular values e, the k largest stay, k ≥ 1 the smallest number with Σ_{j≤k} e_j ≥ energy · Σ_j e_j (99.7 %
     in the paper), so ranks differ from site to site. Computed from the factors in float64, where every plugin has a
-    low-rank ΔW; a DoRA among them has none, and the mean is then decomposed as it is. The result has scaling 1.
+    low-rank ΔW; a DoRA among them has none, and the mean is then decomposed as it is. The scaling is
+    the first plugin's, so that training can go on from the result as it went there.
 
     Raises InvalidBranch where more singular values would stay than a plugin may have.
     """
     means = {site: _mean(plugins, site, base) for site in plugins[0].sites}
-    return svd_plugin(means, base.fingerprint, energy, plugins[0].settings.dropout)
+    settings = plugins[0].settings
+    return svd_plugin(means, base.fingerprint, energy, settings.scaling, settings.dropout)
 
 
 def _mean(plugins: Sequence[Plugin], site: str, base: BaseModule) -> Triples:

@@ -11,7 +11,7 @@ from medforge.base import BaseModule, load_base
 from medforge.branch import software_versions
 from medforge.client.data import open_task
 from medforge.client.data.task import Task
-from medforge.client.recipes import Recipe, override, recipe_for, with_method
+from medforge.client.recipes import Recipe, override, recipe_for, with_method, with_plugin
 from medforge.forge_item import ForgeItem
 from medforge.plugin import Plugin, PluginKind
 from medforge.simulation.benchmark.result import TaskScore
@@ -88,9 +88,7 @@ class Bench:
         # only where it differs: a recipe may have settings of its own for its own method
         if distillation != chosen.distill.method:
             chosen = with_method(chosen, distillation)
-        plugin = chosen.train.plugin.model_copy(update={"kind": kind})
-        chosen = chosen.model_copy(update={"train": chosen.train.model_copy(update={"plugin": plugin})})
-        return override(chosen, self.settings.changes)
+        return override(with_plugin(chosen, kind), self.settings.changes)
 
     def task(self, name: str, seed: int) -> Task:
         """Open a task with the splits of a seed."""

@@ -110,6 +110,15 @@ def test_distillation_can_come_first_by_a_method_that_is_kept(source: str, tiny_
     assert Workspace(place).committed is not None
 
 
+def test_the_kind_of_plugin_is_chosen_and_kept(source: str, tiny_spec: str, tmp_path: Path) -> None:
+    place = tmp_path / "centre"
+    run("train", source, "--workspace", place, "--base", tiny_spec, "--plugin", "svd-lora", *options(train__epochs=1))
+    run("train", "--workspace", place, "--plugin", "svd-lora")
+    with pytest.raises(InvalidInput, match="was begun with plugin 'svd-lora', not 'dora'; give 'svd-lora' again"):
+        run("train", "--workspace", place, "--plugin", "dora")
+    assert Plugin.load(place / "training" / "plugin").settings.kind == "svd-lora"
+
+
 def test_status_says_what_is_done(centre: Path) -> None:
     status = json.loads(run("status", "--workspace", centre, "--json"))
     assert status["committed"] == Workspace(centre).committed

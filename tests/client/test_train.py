@@ -11,7 +11,7 @@ from medforge.base import BaseModule, load_base
 from medforge.client.augment import jitter, mirror
 from medforge.client.evaluate import score_base, score_plugin
 from medforge.client.fit import fit_step, learning_rate, make_optimiser, trainable
-from medforge.client.recipes import TINY, TrainRecipe, override, recipe_for
+from medforge.client.recipes import RECIPES, TINY, TrainRecipe, override, recipe_for, with_plugin
 from medforge.client.train import Epoch, Trained, Training, better, train
 from medforge.errors import BaseMismatch, CorruptFile, InvalidInput, MedForgeError
 from medforge.plugin import PluginKind
@@ -22,8 +22,10 @@ from tests.making import make_plugin
 
 @pytest.fixture(scope="module", params=get_args(PluginKind))
 def recipe(request: pytest.FixtureRequest) -> TrainRecipe:
-    """The test recipe, for every kind of plugin."""
-    return TRAIN.model_copy(update={"plugin": TRAIN.plugin.model_copy(update={"kind": request.param})})
+    """The test recipe, for every kind of plugin; E of an SVD-LoRA starts from zero and has few steps."""
+    alpha = 400 if request.param == "svd-lora" else TRAIN.plugin.alpha
+    plugin = TRAIN.plugin.model_copy(update={"kind": request.param, "alpha": alpha})
+    return TRAIN.model_copy(update={"plugin": plugin})
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +184,28 @@ def test_paper_recipe_has_the_papers_numbers() -> None:
     assert (recipe.train.plugin.rank, recipe.train.plugin.alpha, recipe.train.plugin.dropout) == (16, 16, 0.1)
     assert (recipe.distill.ipc, recipe.distill.steps, recipe.distill.score_steps) == (20, 5000, 1000)
     assert recipe_for("medforge-tiny") is TINY
+
+
+def test_a_plugin_kind_brings_its_own_settings() -> None:
+    assert with_plugin(TINY, "lora") == TINY
+    published = with_plugin(RECIPES["paper"], "svd-lora").train
+    assert (published.plugin.kind, published.plugin.rank, published.epochs) == ("svd-lora", 4, 100)
+    assert (published.lr, published.orthogonality) == (3e-4, 1)
+    assert with_plugin(TINY, "svd-lora").train.plugin.scaling == 10
+    assert with_plugin(TINY, "dora").train.plugin.kind == "dora"
+    with pytest.raises(InvalidInput, match="no plugin kind 'big'; choose one of: lora, dora, svd-lora"):
+        with_plugin(TINY, "big")
+
+
+def test_the_orthogonality_penalty_makes_an_svd_loras_factors_orthonormal(tiny_base: BaseModule) -> None:
+    settings = TRAIN.plugin.model_copy(update={"kind": "svd-lora", "alpha": 80})
+    longer = TRAIN.model_copy(update={"plugin": settings, "epochs": 20})
+    drifts = []
+    for weight in (1.0, 0.0):
+        trained = train(tiny_base, make_task(), longer.model_copy(update={"orthogonality": weight}), seed=7).plugin
+        grams = [factors.up.T @ factors.up for factors in trained.factors.values()]
+        drifts.append(max(float((gram - torch.eye(4)).norm()) for gram in grams))
+    assert drifts[0] < 0.5 < drifts[1]
 
 
 def test_recipe_settings_can_be_changed_and_mistakes_are_named() -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from medforge.aggregator.forge import Forge
+from medforge.forge_item import FusedPlugin
 from medforge.simulation.result import SimulationResult
 from tests.simulation.waiting import PATIENCE, wait_for
 
@@ -53,6 +55,25 @@ def undisturbed(
     )
     assert done.returncode == 0, done.stderr
     return out, done
+
+
+def test_med_lego_merges_svd_loras_from_centre_to_head(tiny_spec: str, tmp_path: Path) -> None:
+    options = ("--method", "med-lego", "--plugin", "svd-lora", "--parameter", "energy=0.9")
+    given = command(tiny_spec, tmp_path / "run", *centres("breast", "lung"), *options)
+    done = subprocess.run(given, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    result = result_of(tmp_path / "run")
+    assert (result.method, result.plugin) == ("med-lego", "svd-lora")
+    forge = Forge.open(tmp_path / "run" / "forge")
+    try:
+        _, head = forge.ledger.commits()[-1]
+        assert head.method.parameters == {"energy": 0.9}
+        assert list(head.coefficients.values()) == [0.5, 0.5]
+        item = forge.load_item(head)
+    finally:
+        forge.close()
+    assert isinstance(item, FusedPlugin)
+    assert item.plugin.settings.kind == "svd-lora"
 
 
 def test_result_holds_every_centre_and_every_round(
