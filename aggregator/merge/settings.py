@@ -36,8 +36,8 @@ class MethodSettings(BaseModel):
     those that are left out get its defaults.
 
     Raises InvalidInput for a method, level, coefficients, objective or parameter that do not exist or do not go
-    together. Settings that a commit records may name a method that is not installed here (validate them with the
-    context `RECORDED`): they can be read, and not folded by.
+    together. Settings that a commit records (validated with the context `RECORDED`) may name a method that is not
+    installed here: they can be read, and not folded by.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -148,9 +148,5 @@ def parse_parameters(words: Iterable[str]) -> dict[str, float]:
 
 
 def _listing(method: object, info: ValidationInfo) -> Listing | None:
-    try:
-        return listing_of(method)
-    except InvalidInput:
-        if info.context == RECORDED:
-            return None
-        raise
+    """None for the method of another package that a commit records: to read a log needs none of its code."""
+    return listing_of(method) if info.context != RECORDED or method in tuple(LISTINGS) else None

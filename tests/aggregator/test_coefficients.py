@@ -237,7 +237,7 @@ def test_chosen_shares_average_over_tasks() -> None:
 @pytest.mark.parametrize(
     ("given_settings", "sentence"),
     [
-        ({"method": "soup"}, "merge method 'soup' is not known; choose one of factor-average, fusion, lorahub,"),
+        ({"method": "soup"}, "merge method 'soup' is not known; choose one of dare, factor-average, fusion, lorahub,"),
         ({"method": "mixture", "level": "head"}, "no level 'head'; choose one of: level 'output' with"),
         (
             {"method": "mixture", "level": "layer", "coefficients": "gated"},
@@ -288,5 +288,5 @@ def test_settings_written_before_there_was_an_objective_are_read_and_written_as_
 def test_every_registered_method_can_be_had() -> None:
     for name in names():
         merge_method(name)
-    with pytest.raises(InvalidInput, match="choose one of factor-average, fusion, lorahub, mixture, model-soup"):
+    with pytest.raises(InvalidInput, match="choose one of dare, factor-average, fusion, lorahub, magmax, med-lego, mixture"):
         merge_method("soup")
