@@ -19,9 +19,9 @@ def svd_plugin(
     """Write weight changes, each as its singular triples, as one SVD-LoRA.
 
     ``scaling`` is alpha / rank, by which E is smaller than the singular values: it says how fast E learns if training
-    goes on, and nothing of what the plugin does now. At every site the k ≥ 1 largest singular values e stay, k the smallest number with Σ_{j≤k} e_j ≥ energy · Σ_j e_j
-    (Med-LEGO 2025), so ranks differ from site to site. Raises InvalidBranch where more would stay than a plugin may
-    have.
+    goes on, and nothing of what the plugin does now. At every site the k ≥ 1 largest singular values e stay, k the
+    smallest number with Σ_{j≤k} e_j ≥ energy · Σ_j e_j (Med-LEGO 2025), so ranks differ from site to site. Raises
+    InvalidBranch where more would stay than a plugin may have.
     """
     kept = {site: triples.first(rank_by_energy(triples.values, energy)) for site, triples in changes.items()}
     ranks = {site: len(triples.values) for site, triples in kept.items()}

@@ -33,7 +33,8 @@ def contribute_command(settings: SimulationSettings, centre: CentreRun) -> tuple
     return medforge_command(
         "contribute", centre.source, "--no-push", "--workspace", str(centre.workspace), "--contributor", centre.name,
         "--task", centre.name, "--base", settings.base, "--device", settings.device, "--dtype", settings.dtype,
-        "--recipe", settings.recipe, "--plugin", settings.plugin, *changes, "--seed", str(settings.seed), "--threads", "1",
+        "--recipe", settings.recipe, "--plugin", settings.plugin, *changes, "--seed", str(settings.seed),
+        "--threads", "1",
     )  # fmt: skip
 
 

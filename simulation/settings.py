@@ -53,7 +53,8 @@ class SimulationSettings(BaseModel):
         for centre in self.centres:
             words += ["--centre", f"{centre.name}={centre.source}"]
         words += ["--arrivals", self.arrivals] if self.arrivals else ["--order", ",".join(self.order)]
-        for name in ("base", "method", "level", "coefficients", "objective", "recipe", "plugin", "seed", "device", "dtype"):
+        named = ("base", "method", "level", "coefficients", "objective", "recipe", "plugin", "seed", "device", "dtype")
+        for name in named:
             words += [f"--{name}", str(getattr(self, name))]
         words += self.parameter_words()
         for change in self.changes:
