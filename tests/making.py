@@ -1,5 +1,6 @@
 """Make small random artefacts with real shapes."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -27,6 +28,19 @@ def make_plugin(
     return Plugin(PluginSettings(kind=kind, rank=rank, alpha=alpha), base.fingerprint, factors)
 
 
+def make_ragged(base: BaseModule) -> Plugin:
+    """An SVD-LoRA of rank 3 that has rank 1 at one site, 2 at another."""
+    ranks = {base.sites[0]: 1, base.sites[-1]: 2}
+    whole = make_plugin(base, rank=3, alpha=6.0, kind="svd-lora")
+    factors = {
+        site: replace(f, down=f.down[:rank], up=f.up[:, :rank], diagonal=f.diagonal[:rank])
+        for site, f in whole.factors.items()
+        if f.diagonal is not None
+        for rank in [ranks.get(site, 3)]
+    }
+    return replace(whole, settings=whole.settings.model_copy(update={"ranks": ranks}), factors=factors)
+
+
 def make_distilled(
     base: BaseModule, seed: int = 0, ipc: int = 2, prompts: tuple[str, ...] = ("benign tissue", "malignant tissue")
 ) -> DistilledDataset:
@@ -39,8 +53,14 @@ def make_distilled(
 def make_branch(
     base: BaseModule, seed: int = 0, task: str = "task", contributor: str = "centre", ipc: int = 2, **plugin: Any
 ) -> Branch:
+    return branch_around(base, make_plugin(base, seed, **plugin), seed, task, contributor, ipc)
+
+
+def branch_around(
+    base: BaseModule, plugin: Plugin, seed: int = 0, task: str = "task", contributor: str = "centre", ipc: int = 2
+) -> Branch:
     return Branch.build(
-        make_plugin(base, seed, **plugin),
+        plugin,
         make_distilled(base, seed, ipc, prompts=(f"benign {task}", f"malignant {task}")),
         contributor=contributor,
         task=task,

@@ -5,7 +5,7 @@ import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -29,7 +29,7 @@ from medforge.branch import BRANCH_FILES, DISTILLED_FILE, Branch, FileEntry, Man
 from medforge.errors import CorruptFile, InvalidBranch
 from medforge.plugin import PluginKind
 from medforge.proto.errors import OverLimit
-from tests.making import make_branch, make_plugin
+from tests.making import branch_around, make_branch, make_plugin, make_ragged
 
 Header = dict[str, Any]
 
@@ -99,15 +99,28 @@ def files_of(branch: Branch, directory: Path) -> dict[str, Path]:
     return {name: directory / name for name in BRANCH_FILES}
 
 
-@pytest.mark.parametrize("kind", ["lora", "dora"])
+@pytest.mark.parametrize("kind", get_args(PluginKind))
 def test_what_a_centre_builds_is_admitted(tiny_base: BaseModule, tmp_path: Path, kind: PluginKind) -> None:
     branch = make_branch(tiny_base, kind=kind)
     files = files_of(branch, tmp_path)
-    tensors = len(tiny_base.sites) * {"lora": 2, "dora": 3}[kind]
+    tensors = len(tiny_base.sites) * {"lora": 2, "dora": 3, "svd-lora": 3}[kind]
     check_headers(branch.manifest, files, tiny_base, Limits(tensors=tensors))
     with pytest.raises(OverLimit, match=f"the plugin has {tensors} tensors where this forge admits {tensors - 1}"):
         check_headers(branch.manifest, files, tiny_base, Limits(tensors=tensors - 1))
     check_content(branch, tiny_base, Admission())
+
+
+def test_ranks_that_differ_between_layers_are_admitted_as_declared(tiny_base: BaseModule, tmp_path: Path) -> None:
+    branch = branch_around(tiny_base, make_ragged(tiny_base))
+    files = files_of(branch, tmp_path)
+    check_headers(branch.manifest, files, tiny_base, Limits())
+    assert Branch.load(tmp_path).plugin.digest == branch.plugin.digest
+    plugin = branch.manifest.plugin.model_copy(update={"ranks": {}})
+    with pytest.raises(InvalidBranch, match=r"holds .*lora_A as F32 \(1, 32\) where F32 \(3, 32\) is due"):
+        check_headers(branch.manifest.model_copy(update={"plugin": plugin}), files, tiny_base, Limits())
+    odd = replace(branch.plugin, settings=plugin.model_copy(update={"ranks": {"elsewhere": 1}}))
+    with pytest.raises(InvalidBranch, match="has a rank at 'elsewhere', no layer of the base module"):
+        branch_around(tiny_base, odd)
 
 
 def rewrite(path: Path, change: Callable[[Header], Header]) -> None:
@@ -266,7 +279,7 @@ def test_a_header_is_never_long(tmp_path: Path, length: int) -> None:
         read_header(path, "the plugin")
 
 
-@given(seed=st.integers(0, 100), kind=st.sampled_from(["lora", "dora"]), size=st.floats(0.01, 1))
+@given(seed=st.integers(0, 100), kind=st.sampled_from(get_args(PluginKind)), size=st.floats(0.01, 1))
 @settings(max_examples=20, deadline=None)
 def test_the_bound_is_on_the_norm_of_the_weight_change(
     tiny_base: BaseModule, seed: int, kind: PluginKind, size: float

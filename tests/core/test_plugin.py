@@ -13,7 +13,7 @@ from medforge.base import load_base
 from medforge.base_module import BaseModule
 from medforge.errors import CorruptFile, InvalidBranch, InvalidInput
 from medforge.plugin import CONFIG_FILE, WEIGHTS_FILE, Factors, Plugin, PluginKind, PluginSettings, check_plugin
-from tests.making import make_plugin
+from tests.making import make_plugin, make_ragged
 
 KINDS = pytest.mark.parametrize("kind", get_args(PluginKind))
 
@@ -65,21 +65,8 @@ def test_low_rank_factors_multiply_to_the_delta(tiny_base: BaseModule, kind: Plu
             assert torch.allclose(pair[0] @ pair[1], plugin.delta(site, tiny_base), atol=1e-6)
 
 
-def ragged(base: BaseModule) -> Plugin:
-    """An SVD-LoRA of rank 3 that has rank 1 at one site, 2 at another."""
-    ranks = {base.sites[0]: 1, base.sites[2]: 2}
-    whole = make_plugin(base, rank=3, alpha=6.0, kind="svd-lora")
-    factors = {
-        site: replace(f, down=f.down[:rank], up=f.up[:, :rank], diagonal=f.diagonal[:rank])
-        for site, f in whole.factors.items()
-        if f.diagonal is not None
-        for rank in [ranks.get(site, 3)]
-    }
-    return replace(whole, settings=whole.settings.model_copy(update={"ranks": ranks}), factors=factors)
-
-
 def test_an_svd_lora_may_have_a_smaller_rank_at_some_sites(tiny_base: BaseModule, tmp_path: Path) -> None:
-    plugin = ragged(tiny_base)
+    plugin = make_ragged(tiny_base)
     check_plugin(plugin, tiny_base)
     plugin.save(tmp_path)
     again = Plugin.load(tmp_path)
@@ -97,7 +84,7 @@ def test_an_svd_lora_may_have_a_smaller_rank_at_some_sites(tiny_base: BaseModule
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
 def test_a_ragged_plugin_can_be_trained_further(tiny_spec: str, dtype: str) -> None:
     base = load_base(tiny_spec, device="cpu", dtype=dtype)
-    start = ragged(base)
+    start = make_ragged(base)
     model = adapt(base, start.settings, seed=0, start=start)
     trained = [p for p in model.parameters() if p.requires_grad]
     assert len(trained) == 3 * len(base.sites)

@@ -13,7 +13,7 @@ from medforge.forge_item import ForgeItem, FusedPlugin, Level, Member, Mixture, 
 from medforge.gate import PrototypeGate
 from medforge.plugin import PluginKind
 from tests.fuzz.mutations import Parts
-from tests.making import make_branch
+from tests.making import branch_around, make_branch, make_ragged
 
 _CONFIG = {
     "embed_dim": 8,
@@ -36,9 +36,13 @@ def smallest_base() -> BaseModule:
 
 @cache
 def branches() -> tuple[Branch, ...]:
-    """A branch of every kind of plugin."""
+    """A branch of every kind of plugin, and one whose layers differ in rank."""
     base = smallest_base()
-    return tuple(make_branch(base, number, kind=kind, rank=1) for number, kind in enumerate(get_args(PluginKind)))
+    kinds = enumerate(get_args(PluginKind))
+    return (
+        *(make_branch(base, number, kind=kind, rank=1) for number, kind in kinds),
+        branch_around(base, make_ragged(base)),
+    )
 
 
 @cache

@@ -102,7 +102,7 @@ def test_prompts_are_texts() -> None:
         (f'"lora_alpha":{DEEP}', "no usable adapter_config.json"),
         ('"r":1,"r":2', "no usable adapter_config.json"),
         ('"base_model_name_or_path":"\\u001b[2J"', "does not say which base module"),
-        (f'"bias":"{"x" * 5000}\\u001b[2J"', "is no plain LoRA or DoRA adapter"),
+        (f'"bias":"{"x" * 5000}\\u001b[2J"', "is no plain LoRA, DoRA or SVD-LoRA adapter"),
     ],
 )
 def test_an_adapter_config_is_not_believed(spelling: str, sentence: str) -> None:
