@@ -209,14 +209,14 @@ def checkout(
 
 def methods(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False) -> None:
     """List the merge methods, also those of installed packages."""
-    from medforge.aggregator.methods_table import as_plain, print_table
+    from medforge.aggregator.methods_table import as_plain, print_tables
 
     if as_json:
         import json
 
         typer.echo(json.dumps(as_plain(), indent=2, ensure_ascii=False))
     else:
-        print_table()
+        print_tables()
 
 
 def _method(

@@ -1,4 +1,4 @@
-"""`medforge methods`: what every merge method says of itself, as a table and as JSON."""
+"""`medforge methods`: what every merge method says of itself, as tables and as JSON."""
 
 from dataclasses import asdict
 from typing import Any
@@ -7,9 +7,9 @@ from medforge.aggregator.merge import Listing, listings
 from medforge.aggregator.merge.registry import provider
 
 _CAPTION = """\
-The first mode (level + coefficients) is the default. * gives the same for every order of arrival. Taking a branch out \
-is exact under every mode: it costs one fold under *, otherwise the others are folded again. Passes through the \
-network are counted for one image in a main branch of N."""
+A method's first mode is its default. Taking a branch out is exact under every mode: it costs one fold where the order \
+of arrival makes no difference, otherwise the others are folded again. Passes through the network are counted for one \
+image in a main branch of N."""
 
 
 def as_plain() -> list[dict[str, Any]]:
@@ -25,6 +25,7 @@ def as_plain() -> list[dict[str, Any]]:
                 "coefficients": mode[1],
                 "any_order": mode in listing.any_order,
                 "withdrawal": listing.withdrawal(mode),
+                "passes": listing.passes(mode),
                 "reference_objective": mode in listing.reference,
             }
             for mode in listing.modes
@@ -38,45 +39,53 @@ def as_plain() -> list[dict[str, Any]]:
                 "modes": modes,
                 "distilled": listing.distilled,
                 "item": listing.item,
-                "inference": listing.inference,
                 "parameters": {key: asdict(parameter) for key, parameter in listing.parameters.items()},
             }
         )
     return entries
 
 
-def print_table() -> None:
-    """Print a row a method."""
+def print_tables() -> None:
+    """Print what follows from each mode, then what each method does and takes."""
     from rich import box
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Column, Table
 
-    table = Table(
-        Column("method, modes", no_wrap=True),
-        "what it does (source), parameters",
+    properties = Table(
+        Column("method", style="bold", no_wrap=True),
+        Column("level + coefficients", no_wrap=True),
         Column("distilled data?", max_width=9),
-        Column("a branch leaves", max_width=11),
-        Column("passes", min_width=6, max_width=11),
+        Column("any order?", max_width=6),
+        Column("a branch leaves", max_width=10),
+        Column("passes an image", max_width=9),
         box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    words = Table(
+        Column("method", style="bold", no_wrap=True), "what it does (source), --parameter", box=box.SIMPLE_HEAD
     )
     for entry in as_plain():
+        name = escape(entry["name"])
         if "broken" in entry:
-            table.add_row(f"[red]{escape(entry['name'])}[/]", f"cannot be used: {escape(entry['broken'])}")
+            words.add_row(f"[red]{name}[/]", f"cannot be used: {escape(entry['broken'])}")
             continue
-        modes = [
-            f"{mode['level']} + {mode['coefficients']}{' *' if mode['any_order'] else ''}" for mode in entry["modes"]
-        ]
-        table.add_row(
-            "\n".join([f"[bold]{escape(entry['name'])}[/]", *modes]),
-            escape("\n".join([f"{entry['summary']} ({_origin(entry)})", *_parameters(entry)])),
-            "yes" if entry["distilled"] else "no",
-            _leaving(entry),
-            escape(entry["inference"]),
-        )
+        for place, mode in enumerate(entry["modes"]):
+            properties.add_row(
+                "" if place else name,
+                f"{mode['level']} + {mode['coefficients']}",
+                "yes" if entry["distilled"] else "no",
+                "yes" if mode["any_order"] else "no",
+                "one fold" if mode["any_order"] else "all again",
+                mode["passes"],
+            )
+        what = f"{entry['summary']} ({_origin(entry)})"
+        words.add_row(name, escape("\n".join([what, *_parameters(entry)])))
     console = Console()
-    console.print(table)
+    console.print(properties)
     console.print(_CAPTION, highlight=False)
+    console.print()
+    console.print(words)
 
 
 def _origin(entry: dict[str, Any]) -> str:
@@ -89,10 +98,3 @@ def _parameters(entry: dict[str, Any]) -> list[str]:
         f"{name} = {value['default']:g} ({value['low']:g} to {value['high']:g}): {value['meaning']}"
         for name, value in entry["parameters"].items()
     ]
-
-
-def _leaving(entry: dict[str, Any]) -> str:
-    free = [mode["any_order"] for mode in entry["modes"]]
-    if all(free):
-        return "one fold"
-    return "*: one fold" if any(free) else "all again"

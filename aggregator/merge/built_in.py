@@ -22,7 +22,6 @@ LISTINGS: dict[str, Listing] = {
         item="mixture",
         summary="outputs are weighted and added, plugins stay as they are",
         source="MedForge 2025; joint and gated are ours",
-        inference="output: N (gated: 2); layer: 1",
         modes=(
             ("output", "gated"),
             ("output", "joint"),

@@ -9,8 +9,6 @@ Level = Literal["output", "layer"]
 Coefficients = Literal["sequential", "joint", "gated", "uniform"]
 Mode = tuple[str, str]
 
-ONE_PASS = "1"
-
 
 @dataclass(frozen=True)
 class Parameter:
@@ -34,8 +32,7 @@ class Listing:
     it makes: one plugin, a mixture, or dense weights. ``modes`` are (level, coefficients), the default first;
     ``any_order`` are those whose result does not depend on the order of arrival, ``reference`` those for which the
     published scripts have an objective. ``distilled`` says whether it searches on distilled data: a method that does
-    not needs plugins alone. ``inference`` counts the passes of one image through a main branch of N. ``defaults`` are
-    settings in which the method differs from the others.
+    not needs plugins alone. ``defaults`` are settings in which the method differs from the others.
 
     Raises ValueError where this does not fit together.
     """
@@ -46,7 +43,6 @@ class Listing:
     source: str
     modes: tuple[Mode, ...]
     distilled: bool
-    inference: str = ONE_PASS
     any_order: frozenset[Mode] = frozenset()
     reference: frozenset[Mode] = frozenset()
     defaults: Mapping[str, float] = field(default_factory=dict)
@@ -64,3 +60,13 @@ class Listing:
     def withdrawal(self, mode: Mode) -> str:
         """Say how a branch is taken out under a mode, which is exact under every mode."""
         return "exact, one fold" if mode in self.any_order else "exact, the others are folded again"
+
+    def passes(self, mode: Mode) -> str:
+        """Count the passes of one image through a main branch of N: outputs take one each, layers one in all.
+
+        A gate takes one through the base, to choose, and one through what it chose.
+        """
+        level, coefficients = mode
+        if level == "layer":
+            return "1"
+        return "2" if coefficients == "gated" else "N"
