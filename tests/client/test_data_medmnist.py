@@ -95,8 +95,8 @@ def test_chestmnist_has_several_findings_an_image(tmp_path: Path, name: str) -> 
     labels = several()
     task = open_task(f"medmnist:{write(tmp_path / f'{name}.npz', **labels)}", 8)
     assert task.multi_label
-    assert task.prompts[0] == "atelectasis"
-    assert (task.prompts[13], task.negatives[13]) == ("hernia", "no hernia")
+    assert task.prompts[0] == "positive atelectasis"
+    assert (task.prompts[13], task.negatives[13]) == ("positive hernia", "negative hernia")
     assert tuple(zip(task.prompts, task.negatives, strict=True)) == PAIRS["chestmnist"]
     for part, key in (("train", "train"), ("validation", "val"), ("test", "test")):
         np.testing.assert_array_equal(task.splits[part].labels, labels[f"{key}_labels"])
@@ -128,12 +128,10 @@ def test_pairs_come_from_a_file_too(tmp_path: Path) -> None:
         (several(13), "has 13 labels for each image but chestmnist is published with 14; rename the file"),
         (several() | {"val_labels": np.zeros((12, 1), dtype=np.uint8)}, "has 14, 1, 14 labels for each image of its"),
         (several() | {"test_labels": np.full((9, 14), 2)}, r"'test_labels' must hold 0 \(absent\) or 1 \(present\)"),
-        (several() | {"train_labels": np.zeros((300, 14), dtype=np.uint8)}, "no image of the train split is 'atelec"),
+        (several() | {"train_labels": np.zeros((300, 14), dtype=np.uint8)}, "no image of the train split is 'positive atelec"),
     ],
 )
-def test_columns_that_cannot_be_used_are_named(
-    tmp_path: Path, labels: dict[str, NDArray[Any]], sentence: str
-) -> None:
+def test_columns_that_cannot_be_used_are_named(tmp_path: Path, labels: dict[str, NDArray[Any]], sentence: str) -> None:
     with pytest.raises(InvalidInput, match=sentence):
         open_task(f"medmnist:{write(tmp_path / 'chestmnist.npz', **labels)}", 8)
 

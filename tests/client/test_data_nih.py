@@ -76,8 +76,8 @@ def test_the_published_lists_decide(root: Path) -> None:
     task = open_task(f"nih-cxr14:{root}", 16)
     check(task)
     assert (task.split, task.score_by, task.flip, task.multi_label) == ("published", "patch", False, True)
-    assert task.prompts[:3] == ("atelectasis", "cardiomegaly", "pleural effusion")
-    assert task.negatives == tuple(f"no {prompt}" for prompt in task.prompts)
+    assert task.prompts[:3] == ("positive atelectasis", "positive cardiomegaly", "positive pleural effusion")
+    assert task.negatives == tuple(prompt.replace("positive", "negative") for prompt in task.prompts)
     assert {int(patient) for patient in task.test.groups or ()} == set(range(TRAINING + 1, PATIENTS + 1))
     assert len(set(task.validation.groups or ())) >= round(0.15 * TRAINING)
     assert task.train.images[:].float().std() > 10
@@ -115,7 +115,7 @@ def test_images_in_one_folder_and_the_newer_table(root: Path) -> None:
 
 def test_some_of_the_findings(root: Path) -> None:
     task = open_task(f"nih-cxr14:{root},labels=Mass|Effusion", 16)
-    assert task.prompts == ("pleural effusion", "mass")
+    assert task.prompts == ("positive pleural effusion", "positive mass")
     assert sum(map(len, task.splits.values())) == len(ROWS)
     together = sum(int(part.labels[:, 0].sum()) for part in task.splits.values())
     assert together == sum("Effusion" in labels.split("|") for _, labels, _ in ROWS)
@@ -205,7 +205,9 @@ def test_folders_that_do_not_fit_are_named(root: Path, write_image: Callable[...
 def test_a_finding_that_no_training_image_has_is_named(root: Path) -> None:
     table = root / "Data_Entry_2017.csv"
     table.write_text(table.read_text().replace("|Hernia", "").replace("Hernia|", "").replace("Hernia", "Mass"))
-    with pytest.raises(InvalidInput, match="no image of the train split is 'hernia', so it cannot be learned; leave"):
+    with pytest.raises(
+        InvalidInput, match="no image of the train split is 'positive hernia', so it cannot be learned; leave"
+    ):
         open_task(f"nih-cxr14:{root}", 16)
 
 

@@ -22,8 +22,10 @@ def test_a_film_of_the_chest_task_may_show_several_findings() -> None:
     task = open_task("findings:chest,train=40,validation=10,test=20", 64)
     assert task.multi_label
     assert (task.split, task.flip, task.name) == ("procedural", False, "findings-chest")
-    assert task.prompts == ("cardiomegaly", "pleural effusion", "infiltration", "mass")
-    assert task.negatives == tuple(f"no {prompt}" for prompt in task.prompts)
+    assert task.prompts == tuple(
+        f"positive {words}" for words in ("cardiomegaly", "pleural effusion", "infiltration", "mass")
+    )
+    assert task.negatives == tuple(prompt.replace("positive", "negative") for prompt in task.prompts)
     for part in task.splits.values():
         assert part.labels.shape == (len(part), 4)
         assert (part.labels.sum(dim=0) == round(SHARE * len(part))).all()
