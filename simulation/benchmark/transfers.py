@@ -98,7 +98,9 @@ class TrainAfterMerge(Trained):
         """Merge, train, and save the plugin of the best epoch on validation."""
         begin = merged_plugin(self.merge, bench)
         task = bench.task(self.task, self.seed)
-        recipe = bench.recipe(self.merge.kind).train.model_copy(update={"plugin": begin.settings})
+        recipe = bench.recipe(self.merge.kind).train
+        shape = begin.settings.model_copy(update={"dropout": recipe.plugin.dropout})
+        recipe = recipe.model_copy(update={"plugin": shape})
         start = begin if self.start == "merged" else None
         trained = train(bench.base, task, recipe, self.seed, place, self.progress(bench), start=start)
         return {"start": begin.digest if start else None, **keep(trained, place)}
