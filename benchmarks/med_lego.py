@@ -51,7 +51,7 @@ def merge(plugins: list[Plugin]) -> Plugin:
     """Merge as the method ``med-lego`` does."""
     weights = [1 / len(plugins)] * len(plugins)
     pairs = {site: [plugin.low_rank(site) for plugin in plugins] for site in plugins[0].sites}
-    triples = {site: svd_of_sum([pair for pair in of if pair is not None], weights) for site, of in pairs.items()}
+    triples = ((site, svd_of_sum([pair for pair in of if pair is not None], weights)) for site, of in pairs.items())
     return svd_plugin(triples, FINGERPRINT)
 
 

@@ -1,6 +1,6 @@
 """Weight changes as an SVD-LoRA: what a merge leaves, and what training can begin from."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 from medforge.base_module import BaseModule
 from medforge.errors import InvalidBranch
@@ -14,17 +14,24 @@ ENERGY = 0.997
 
 
 def svd_plugin(
-    changes: Mapping[str, Triples], fingerprint: str, energy: float = ENERGY, scaling: float = 1, dropout: float = 0
+    changes: Iterable[tuple[str, Triples]],
+    fingerprint: str,
+    energy: float = ENERGY,
+    scaling: float = 1,
+    dropout: float = 0,
 ) -> Plugin:
-    """Write weight changes, each as its singular triples, as one SVD-LoRA.
+    """Write weight changes, each a site and its singular triples, as one SVD-LoRA.
 
     ``scaling`` is alpha / rank, by which E is smaller than the singular values: it says how fast E learns if training
     goes on, and nothing of what the plugin does now. At every site the k ≥ 1 largest singular values e stay, k the
-    smallest number with Σ_{j≤k} e_j ≥ energy · Σ_j e_j (Med-LEGO 2025), so ranks differ from site to site. Raises
-    InvalidBranch where more would stay than a plugin may have.
+    smallest number with Σ_{j≤k} e_j ≥ energy · Σ_j e_j (Med-LEGO 2025), so ranks differ from site to site. The changes
+    are taken one after another, and what is cut off one is given up before the next. Raises InvalidBranch where more
+    would stay than a plugin may have.
     """
-    kept = {site: triples.first(rank_by_energy(triples.values, energy)) for site, triples in changes.items()}
-    ranks = {site: len(triples.values) for site, triples in kept.items()}
+    factors = {
+        site: _factors(triples.first(rank_by_energy(triples.values, energy)), scaling) for site, triples in changes
+    }
+    ranks = {site: part.up.shape[1] for site, part in factors.items()}
     rank = max(ranks.values())
     if rank > MOST_RANKS:
         raise InvalidBranch(
@@ -38,7 +45,7 @@ def svd_plugin(
         dropout=dropout,
         ranks={site: count for site, count in ranks.items() if count < rank},
     )
-    return Plugin(settings, fingerprint, {site: _factors(triples, scaling) for site, triples in kept.items()})
+    return Plugin(settings, fingerprint, factors)
 
 
 def plugin_of(item: ForgeItem, base: BaseModule) -> Plugin:
@@ -49,8 +56,7 @@ def plugin_of(item: ForgeItem, base: BaseModule) -> Plugin:
     item.check(base)
     if isinstance(item, FusedPlugin):
         return item.plugin
-    changes = {site: svd_of(change) for site, change in item.fold(base).items()}
-    return svd_plugin(changes, base.fingerprint)
+    return svd_plugin(((site, svd_of(change)) for site, change in item.fold(base).items()), base.fingerprint)
 
 
 def _factors(triples: Triples, scaling: float) -> Factors:

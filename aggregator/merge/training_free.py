@@ -3,10 +3,12 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 from medforge.aggregator.merge.method import Folded, MergeMethod, Round
 from medforge.aggregator.merge.settings import MethodSettings
 from medforge.base_module import BaseModule
+from medforge.errors import InvalidBranch
 from medforge.forge_item import ForgeItem
 from medforge.plugin import Plugin
 
@@ -38,11 +40,16 @@ class TrainingFree(MergeMethod):
         return 1 / count
 
     def fold(self, merge_round: Round) -> Folded:
-        """Merge everything that has arrived."""
+        """Merge everything that has arrived; raises InvalidBranch where the result has no finite outputs."""
         base, settings, order = merge_round.base, merge_round.settings, merge_round.canonical
         item = self.merge([Named(a.digest, a.branch().plugin) for a in order], base, settings)
         coefficient = self.coefficient(len(order), settings)
         scores = merge_round.scorer(order).scores(item.fold(base))
+        if not all(isfinite(score.loss) for score in scores.values()):
+            raise InvalidBranch(
+                f"merged by {settings.method}, the plugins that have arrived give outputs that are not finite; "
+                "train the arriving one again with a lower rate"
+            )
         return Folded(item, dict.fromkeys((a.digest for a in order), coefficient), scores)
 
 

@@ -288,5 +288,5 @@ def test_settings_written_before_there_was_an_objective_are_read_and_written_as_
 def test_every_registered_method_can_be_had() -> None:
     for name in names():
         merge_method(name)
-    with pytest.raises(InvalidInput, match="choose one of dare, factor-average, fusion, lorahub, magmax, med-lego, mixture"):
+    with pytest.raises(InvalidInput, match="choose one of dare, factor-average, fusion, lorahub, magmax, med-lego"):
         merge_method("soup")

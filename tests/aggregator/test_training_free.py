@@ -1,6 +1,7 @@
 """Every training-free method against its definition, written out entry by entry."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from medforge.aggregator.merge import MethodSettings
 from medforge.aggregator.merge.dare import dare, drop_and_rescale
 from medforge.aggregator.merge.factors import combine_factors
 from medforge.aggregator.merge.magmax import magmax
@@ -17,10 +19,13 @@ from medforge.aggregator.merge.task_arithmetic import scaled_sum
 from medforge.aggregator.merge.ties import agreeing_mean, elect, threshold_of, ties, trim
 from medforge.aggregator.merge.training_free import Named
 from medforge.base_module import BaseModule
+from medforge.branch import Branch
 from medforge.errors import InvalidBranch
-from medforge.plugin import Factors, Plugin, PluginKind
+from medforge.plugin import Factors, Plugin, PluginKind, PluginSettings
 from medforge.seeds import generator
 from tests.making import make_plugin
+
+from .forges import branches, fold_in_memory
 
 KINDS: list[tuple[PluginKind, ...]] = [
     ("lora", "lora", "lora"),
@@ -212,6 +217,46 @@ def test_med_lego_of_one_plugin_at_full_energy_is_that_plugin(tiny_base: BaseMod
         # and merging is idempotent
         again = med_lego([merged, merged], tiny_base, 1.0)
         torch.testing.assert_close(joined(again.deltas(tiny_base)), joined(plugin.deltas(tiny_base)))
+
+
+@pytest.mark.parametrize("alpha", [1e-30, 1e-6, 1e6, 1e30])
+def test_med_lego_takes_no_scaling_out_of_all_proportion(tiny_base: BaseModule, alpha: float) -> None:
+    untrained = {
+        site: replace(p, diagonal=torch.zeros(2)) for site, p in make_plugin(tiny_base, kind="svd-lora").factors.items()
+    }
+    odd = Plugin(PluginSettings(kind="svd-lora", rank=2, alpha=alpha), tiny_base.fingerprint, untrained)
+    merged = med_lego([odd, make_plugin(tiny_base, 1, rank=20)], tiny_base, 1.0)
+    assert merged.settings.scaling == 1
+    assert joined(merged.deltas(tiny_base)).isfinite().all()
+
+
+def rebuilt(branch: Branch, base: BaseModule, factors: dict[str, Factors]) -> Branch:
+    """The branch with another plugin."""
+    return Branch.build(
+        Plugin(branch.plugin.settings, base.fingerprint, factors),
+        branch.distilled,
+        contributor=branch.manifest.contributor,
+        task=branch.manifest.task,
+        base=base,
+        training_images=10,
+        recipe="test",
+        seed=0,
+        validation={},
+    )
+
+
+@pytest.mark.parametrize("method", ["factor-average", "pem"])
+def test_a_merge_without_finite_outputs_is_refused(tiny_base: BaseModule, method: str) -> None:
+    """Each alone is sound, but the products of their factors are not."""
+    arriving = []
+    for branch, size in zip(branches(tiny_base, 2), (1e25, 1e-25), strict=True):
+        factors = {site: Factors(size * p.down, p.up / size) for site, p in branch.plugin.factors.items()}
+        arriving.append(rebuilt(branch, tiny_base, factors))
+    settings = MethodSettings.of(method=method)
+    for branch in arriving:
+        assert len(fold_in_memory(tiny_base, settings, [branch])) == 1
+    with pytest.raises(InvalidBranch, match=f"merged by {method}, the plugins that have arrived give outputs that are"):
+        fold_in_memory(tiny_base, settings, arriving)
 
 
 def test_med_lego_of_untrained_plugins_changes_nothing(tiny_base: BaseModule) -> None:

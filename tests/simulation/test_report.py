@@ -1,0 +1,70 @@
+"""The report of a run, whatever the method: under a gate it says where images go, and otherwise it does not."""
+
+from pathlib import Path
+
+import pytest
+
+from medforge.simulation.report import render
+from medforge.simulation.result import CentreResult, Means, RoundResult, Score, SimulationResult
+
+SCORE = Score(acc=0.75, auc=0.8)
+ROUTING = "Where the gate sends each task"
+
+
+def result(method: str, routing: dict[str, dict[str, float]]) -> SimulationResult:
+    centre = CentreResult(
+        name="north",
+        task="lung",
+        source="tissue:lung",
+        prompts=("benign", "malignant"),
+        test_images=20,
+        arrived=True,
+        arrival=1,
+        branch="a" * 64,
+        individual=SCORE,
+        merged=SCORE,
+    )
+    only = RoundResult(
+        arrival=1,
+        centre="north",
+        branch="a" * 64,
+        commit="b" * 64,
+        item="c" * 64,
+        coefficients={"north": 1.0},
+        routing=routing,
+        metrics={"north": SCORE},
+        mean=SCORE,
+    )
+    return SimulationResult(
+        centres=(centre,),
+        rounds=(only,),
+        mean=Means(individual=SCORE, merged=SCORE),
+        zero_shot={"north": SCORE},
+        method=method,
+        level="layer",
+        coefficients="uniform",
+        base="medforge-tiny",
+        base_fingerprint="d" * 64,
+        recipe="demo",
+        changes=(),
+        seed=0,
+        order=("north",),
+        arrivals=None,
+        device="cpu",
+        dtype="fp32",
+        head="b" * 64,
+        restarts=0,
+        seconds=1.0,
+        command="medforge simulate",
+        versions={},
+        warnings=(),
+    )
+
+
+@pytest.mark.parametrize(("method", "routing"), [("med-lego", {}), ("mixture", {"north": {"north": 1.0}})])
+def test_only_a_gate_has_a_table_of_where_images_go(
+    tmp_path: Path, method: str, routing: dict[str, dict[str, float]]
+) -> None:
+    page = render(result(method, routing), [], tmp_path)
+    assert (ROUTING in page) == bool(routing)
+    assert "0.750" in page
