@@ -10,7 +10,7 @@ from typing import Any
 from medforge.plugin_settings import PluginKind, PluginSettings
 
 PREFIX = "base_model.model."
-_FINGERPRINT = re.compile(r"medforge:[0-9a-f]{64}")
+_FINGERPRINT = re.compile(r"medforge:([0-9a-f]{64})")
 _LORA = {"down": "lora_A.weight", "up": "lora_B.weight"}
 # the field of `medforge.plugin.Factors` → the end of its tensor's name
 PARTS: Mapping[PluginKind, Mapping[str, str]] = {
@@ -34,7 +34,7 @@ def stored_shapes(settings: PluginSettings, site: str, rows: int, columns: int) 
 
 def make_config(settings: PluginSettings, fingerprint: str, sites: Iterable[str]) -> dict[str, object]:
     """Write the adapter's config out, rather than have PEFT dump it: a digest must not change with PEFT's version."""
-    common = {
+    common: dict[str, object] = {
         "task_type": None,
         "base_model_name_or_path": f"medforge:{fingerprint}",
         "lora_alpha": settings.alpha,
@@ -73,9 +73,8 @@ def read_config(config: Mapping[str, Any]) -> tuple[PluginSettings, str | None]:
         dropout=config.get("lora_dropout", 0),
         ranks=_smaller_ranks(config.get("rank_pattern") or {}, config["init_r"]) if adalora else {},
     )
-    base = config.get("base_model_name_or_path")
-    named = isinstance(base, str) and _FINGERPRINT.fullmatch(base) is not None
-    return settings, base.removeprefix("medforge:") if named else None
+    named = _FINGERPRINT.fullmatch(str(config.get("base_model_name_or_path")))
+    return settings, named and named[1]
 
 
 class UnusualAdapter(Exception):

@@ -231,6 +231,7 @@ def test_the_command_lists_what_is_installed_and_what_is_broken(site: Path) -> N
             "coefficients": "uniform",
             "any_order": True,
             "withdrawal": "exact, one fold",
+            "passes": "1",
             "reference_objective": False,
         }
     ]
