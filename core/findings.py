@@ -13,7 +13,7 @@ from medforge.mixing import mix
 
 def pairs(logits: Tensor) -> Tensor:
     """Put the logits [..., 2L] of "with" and "without" side by side: [..., L, 2]."""
-    return logits.unflatten(-1, (2, -1)).transpose(-1, -2)
+    return logits.reshape(*logits.shape[:-1], 2, -1).transpose(-1, -2)
 
 
 def log_odds(logits: Tensor) -> Tensor:
@@ -32,7 +32,7 @@ def mix_pairs(outputs: Tensor, coefficients: Tensor) -> Tensor:
     prompts would weigh a plugin by what it makes of the other findings.
     """
     two = pairs(outputs).softmax(dim=-1)
-    mixed = mix(two.flatten(1, 2), coefficients).unflatten(0, two.shape[1:3])
+    mixed = mix(two.flatten(1, 2), coefficients).reshape(two.shape[1:])
     return mixed.transpose(-1, -2).flatten(-2)
 
 

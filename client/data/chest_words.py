@@ -31,7 +31,7 @@ def film_with(words: str) -> str:
 def pair(words: str) -> tuple[str, str]:
     """Return the prompts of a finding and of its absence, where there may be several an image.
 
-    Worded as the MedForge paper's "positive colon tumor" and "negative colon tumor". Longer sentences ("chest x-ray with
-    …", "chest x-ray without …") are nearly the same to a small text encoder, and so is any plugin's answer to them.
+    Worded as the MedForge paper's "positive colon tumor" and "negative colon tumor". Longer sentences ("chest x-ray
+    with …", "chest x-ray without …") are nearly the same to a small text encoder, and no plugin can tell them apart.
     """
     return f"positive {words}", f"negative {words}"

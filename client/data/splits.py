@@ -78,7 +78,8 @@ def hold_out(strata: Strata, among: Index, fraction: float, seed: int, *names: s
 def _most_frequent(labels: Index, group: Index, groups: int, classes: int) -> Index:
     counts = np.zeros((groups, classes), dtype=np.int64)
     np.add.at(counts, (group, labels), 1)
-    return counts.argmax(axis=1)
+    owners: Index = counts.argmax(axis=1)
+    return owners
 
 
 def _rarest(labels: Index, group: Index, groups: int, findings: int) -> Index:
@@ -86,7 +87,8 @@ def _rarest(labels: Index, group: Index, groups: int, findings: int) -> Index:
     has = np.zeros((groups, findings), dtype=np.int64)
     np.maximum.at(has, group, labels)
     order = np.argsort(has.sum(axis=0), kind="stable")
-    return np.where(has.any(axis=1), order[has[:, order].argmax(axis=1)], findings)
+    owners: Index = np.where(has.any(axis=1), order[has[:, order].argmax(axis=1)], findings)
+    return owners
 
 
 def divide(strata: Strata, seed: int, name: str) -> Parts:

@@ -128,7 +128,7 @@ def test_pairs_come_from_a_file_too(tmp_path: Path) -> None:
         (several(13), "has 13 labels for each image but chestmnist is published with 14; rename the file"),
         (several() | {"val_labels": np.zeros((12, 1), dtype=np.uint8)}, "has 14, 1, 14 labels for each image of its"),
         (several() | {"test_labels": np.full((9, 14), 2)}, r"'test_labels' must hold 0 \(absent\) or 1 \(present\)"),
-        (several() | {"train_labels": np.zeros((300, 14), dtype=np.uint8)}, "no image of the train split is 'positive atelec"),
+        (several() | {"train_labels": np.zeros((300, 14), dtype=np.uint8)}, "no image of the train split is 'positive"),
     ],
 )
 def test_columns_that_cannot_be_used_are_named(tmp_path: Path, labels: dict[str, NDArray[Any]], sentence: str) -> None:
