@@ -11,9 +11,13 @@ from medforge.simulation.benchmark.result import (
     PlanePoint,
     Provenance,
     Row,
+    StartKey,
     TableResult,
     TaskFacts,
     TaskScore,
+    TransferResult,
+    TransferRun,
+    TransferStart,
 )
 from medforge.simulation.result import Score
 
@@ -69,6 +73,47 @@ def table(seeds: Sequence[int] = (0, 1)) -> TableResult:
             row("mixture-gated", "Mixture, <gated>", "ours and the paper's", over_seeds(lung=0.8125, colon=0.75)),
         ),
         notes=("merged in the order of the centres",),
+        provenance=provenance(("lung", "colon"), seeds),
+    )
+
+
+def domain_table() -> TableResult:
+    """Make a table of multi-label tasks, whose prompts do not compete, with one training-free merge."""
+    whole = table()
+    rows = []
+    for row in (*whole.rows[:2], whole.rows[2].model_copy(update={"group": "training-free", "paper_mean": None})):
+        seeds = {
+            seed: {task: score.model_copy(update={"union": None}) for task, score in tasks.items()}
+            for seed, tasks in row.seeds.items()
+        }
+        rows.append(row.model_copy(update={"seeds": seeds, "paper": {}}))
+    return whole.model_copy(update={"experiment": "lego-domain", "title": "Med-LEGO, in-domain", "rows": tuple(rows)})
+
+
+def transfer(seeds: Sequence[int] = (0, 1)) -> TransferResult:
+    """Make curves of two tasks; a seed's accuracies lie .0625 above those of the seed before.
+
+    The fresh plugin climbs from .25 to .5 and .75; a merge begins at .5 and is at .75 after one epoch; a fresh one of its shape
+    climbs to .5 and stays there. The second seed has one epoch more than the first.
+    """
+    curves = {"fresh": (0.25, 0.5, 0.75), "merged": (0.5, 0.75, 0.75), "shape": (0.25, 0.5, 0.5)}
+    labels = {"fresh": "fresh SVD-LoRA", "merged": "Med-LEGO <of> the others", "shape": "fresh, of its ranks"}
+
+    def run(key: str, place: int) -> TransferRun:
+        values = tuple(value + 0.0625 * place for value in curves[key])
+        chosen = values.index(max(values[1:]), 1)
+        return TransferRun(
+            validation=values + values[-1:] * place, chosen=chosen, test=Score(acc=values[chosen], auc=0.9375)
+        )
+
+    def start(key: StartKey) -> TransferStart:
+        runs = {str(seed): run(key, place) for place, seed in enumerate(seeds)}
+        return TransferStart(key=key, label=labels[key], tasks={"lung": runs, "colon": runs})
+
+    return TransferResult(
+        title="Med-LEGO, new tasks",
+        starts=(start("fresh"), start("merged"), start("shape")),
+        notes=("each left out once",),
         provenance=provenance(("lung", "colon"), seeds),
     )
 

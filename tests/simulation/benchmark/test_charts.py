@@ -11,7 +11,7 @@ from medforge.simulation.benchmark.charts import best_first, order_label, order_
 from medforge.simulation.benchmark.drawings import drawings, pictures
 from medforge.simulation.benchmark.result import Result
 from medforge.simulation.charts import paint_cells
-from tests.simulation.benchmark.results import figure, orders_result, table
+from tests.simulation.benchmark.results import domain_table, figure, orders_result, table, transfer
 
 LONG = ("breast-cancer-histology-40x-a1", "breast-cancer-histology-40x-b2", "chest-radiographs-pneumonia-ii")
 TASKS = ("brain", "breast", "chest", "colon", "lung")
@@ -36,7 +36,10 @@ CASES: dict[str, Result] = {
     "24 orders": orders_result(orders(TASKS[:4])),
     "120 orders": orders_result(orders(TASKS), (0,)),
     "long names": orders_result(orders(LONG)),
+    "table without a union": domain_table(),
     "figure": figure(),
+    "transfer": transfer(),
+    "transfer, one seed": transfer((3,)),
     "figure without distilled images": figure(distilled=False),
 }
 
@@ -113,6 +116,22 @@ def test_the_same_result_gives_the_same_bytes() -> None:
         "orders.png", "orders-spread.svg", "orders-spread-union.svg", "orders-forgetting.svg",
         "orders-map-fusion.svg", "orders-map-mixture-gated.svg",
     }  # fmt: skip
+
+
+def test_the_curves_name_every_task_and_start() -> None:
+    (drawing,) = drawings(transfer())
+    for text in ("lung", "colon", "fresh SVD-LoRA", "Med-LEGO <of> the others", "fresh, of its ranks"):
+        assert text in texts(drawing.svg)
+    # over two seeds .0625 apart
+    assert "lung: fresh SVD-LoRA .281 to .781, Med-LEGO <of> the others .531 to .781" in drawing.alt
+    assert set(pictures(transfer())) == {"lego-transfer-curves.svg", "lego-transfer.png"}
+    assert pictures(transfer()) == pictures(transfer())
+
+
+def test_bars_without_a_union_show_the_own_prompts_alone() -> None:
+    (drawing,) = drawings(domain_table())
+    assert "among the prompts of all tasks" not in texts(drawing.svg)
+    assert "union" not in drawing.alt + drawing.caption
 
 
 def test_cells_hold_their_numbers_only_when_asked_to() -> None:

@@ -4,7 +4,7 @@ import itertools
 
 from medforge.simulation.benchmark.csv_text import csv_of
 from medforge.simulation.benchmark.result import Result
-from tests.simulation.benchmark.results import figure, orders_result, table
+from tests.simulation.benchmark.results import domain_table, figure, orders_result, table, transfer
 
 
 def read(result: Result) -> list[dict[str, str]]:
@@ -59,6 +59,30 @@ def test_no_digit_is_lost() -> None:
     exact = score.model_copy(update={"own": score.own.model_copy(update={"acc": third})})
     changed = row.model_copy(update={"seeds": {"0": {"lung": exact}}})
     assert float(read(result.model_copy(update={"rows": (changed,)}))[0]["value"]) == third
+
+
+def test_what_was_not_scored_is_not_there() -> None:
+    assert {line["measure"] for line in read(domain_table())} == {"own_acc", "own_auc"}
+
+
+def test_curves_come_back_epoch_by_epoch() -> None:
+    lines = read(transfer())
+    found = {
+        (line["start"], line["task"], line["seed"], int(line["epoch"])): float(line["value"])
+        for line in lines
+        if line["measure"] == "validation_acc"
+    }
+    expected = {
+        (start.key, task, seed, epoch): value
+        for start in transfer().starts
+        for task, runs in start.tasks.items()
+        for seed, run in runs.items()
+        for epoch, value in enumerate(run.validation)
+    }
+    assert found == expected
+    tested = {(line["start"], line["epoch"]): line["value"] for line in lines if line["measure"] == "test_acc"}
+    assert tested["fresh", "2"] == "0.8125"
+    assert tested["merged", "1"] == "0.8125"
 
 
 def test_a_figure_comes_back_point_for_point() -> None:

@@ -10,10 +10,10 @@ from medforge.simulation.benchmark.report import write_report
 from medforge.simulation.benchmark.result import OrdersResult, Result, TableResult
 from medforge.simulation.benchmark.tables import sheets
 from medforge.simulation.benchmark.verdicts import findings, verdict
-from tests.simulation.benchmark.results import figure, orders_result, table
+from tests.simulation.benchmark.results import domain_table, figure, orders_result, table, transfer
 
 ORDERS = list(itertools.permutations(("brain", "colon", "lung")))
-RESULTS: tuple[Result, ...] = (table(), orders_result(ORDERS), figure())
+RESULTS: tuple[Result, ...] = (table(), orders_result(ORDERS), figure(), domain_table(), transfer())
 
 
 class Page(HTMLParser):
@@ -65,7 +65,7 @@ def test_it_loads_nothing_from_elsewhere(source: str, page: Page) -> None:
 
 
 def test_every_picture_has_words_with_numbers(page: Page) -> None:
-    assert len(page.alts) == 1 + (3 + 2) + 1
+    assert len(page.alts) == 1 + (3 + 2) + 1 + 1 + 1
     assert all(re.search(r"\.\d{3}|\d+ real", alt) for alt in page.alts)
 
 
@@ -134,6 +134,32 @@ def test_the_tables_verdict_does_without_an_upper_bound_or_a_merge() -> None:
     assert "“MedForge-Fusion” has the highest mean accuracy" in verdict(keep(table(), "fusion"))
     assert findings(keep(table(), "fusion")) == ()
     assert verdict(keep(table(), "base")) == "No merge method was run."
+
+
+def test_the_verdict_names_the_best_that_needs_no_distilled_data() -> None:
+    base, bound, fusion, gated = table().rows
+    free = fusion.model_copy(update={"key": "ties", "label": "TIES", "group": "training-free"})
+    text = verdict(table().model_copy(update={"rows": (base, bound, free, gated)}))
+    assert "“Mixture, <gated>” comes closest" in text
+    assert "Of those that need no distilled data, “TIES” does best, with .406 ± .044." in text
+    # the sentence before named another
+    assert "class at once, “Mixture, <gated>” does best" in text
+
+
+def test_without_a_union_the_verdict_says_nothing_of_it() -> None:
+    text = verdict(domain_table())
+    assert "Of 1 ways to merge, “MedForge-Fusion” comes closest" in text
+    assert "at once" not in text
+
+
+def test_the_transfer_verdict_compares_early_and_late() -> None:
+    text = verdict(transfer())
+    assert ".781 ± .044 against .531 ± .044 from a fresh one, 25.0 points above it" in text
+    assert "a mean over 2 tasks (2 of 2 ahead); a fresh plugin of the merge's ranks has .531 ± .044" in text
+    assert "on the test split: .781 ± .044 against .781 ± .044, level with it; of the merge's ranks, .531" in text
+    lung, colon = findings(transfer())
+    assert "lung, left out. fresh SVD-LoRA: .281 ± .044 before training, 2.0 epochs to 95 %" in lung
+    assert colon.startswith("colon, left out.")
 
 
 def test_the_verdict_over_variants_ranks_them() -> None:

@@ -8,12 +8,12 @@ from medforge.errors import CorruptFile
 from medforge.simulation.benchmark.result import Cell, Result, load_result, save_result
 from medforge.simulation.benchmark.verdicts import order_free
 from medforge.simulation.result import Score
-from tests.simulation.benchmark.results import figure, order_run, orders_result, score, table
+from tests.simulation.benchmark.results import domain_table, figure, order_run, orders_result, score, table, transfer
 
 ORDERS = list(itertools.permutations(("brain", "colon", "lung")))
 
 
-@pytest.mark.parametrize("result", [table(), orders_result(ORDERS), figure()])
+@pytest.mark.parametrize("result", [table(), domain_table(), orders_result(ORDERS), figure(), transfer()])
 def test_a_result_read_back_is_what_was_written(result: Result, tmp_path: Path) -> None:
     path = tmp_path / f"{result.experiment}.json"
     save_result(result, path)

@@ -5,10 +5,10 @@ import pytest
 from rich.console import Console
 
 from medforge.simulation.benchmark.plane import planes
-from medforge.simulation.benchmark.result import Result
+from medforge.simulation.benchmark.result import PaperScore, Result
 from medforge.simulation.benchmark.tables import Sheet, draw, sheets
 from medforge.simulation.benchmark.words import against, number, points, short_names
-from tests.simulation.benchmark.results import figure, orders_result, table
+from tests.simulation.benchmark.results import domain_table, figure, orders_result, table, transfer
 
 ORDERS = list(itertools.permutations(("brain", "colon", "lung")))
 
@@ -143,6 +143,30 @@ def test_a_figures_table_counts_points() -> None:
     assert sheet.sections[0].lines == (("a", "2", "1", "100 %"), ("b", "3", "2", "50 %"))
 
 
+def test_without_a_union_there_is_no_table_and_no_column_for_it() -> None:
+    (own,) = sheets(domain_table())
+    assert not any("union" in column.head for column in own.columns)
+    assert line(own, "MedForge-Fusion")["3 mean\nACC, AUC"] == ".406 ± .044\n.438 ± .044"
+
+
+def test_a_paper_without_areas_gives_its_accuracy_alone() -> None:
+    fusion = table().rows[2].model_copy(update={"paper": {"lung": PaperScore(acc=0.849)}})
+    assert line(sheets(table().model_copy(update={"rows": (fusion,)}))[0], "MedForge-Fusion")["2 paper"] == ".849"
+
+
+def test_the_transfer_table_says_how_fast_each_start_learns() -> None:
+    (sheet,) = sheets(transfer())
+    assert [section.name for section in sheet.sections] == ["lung", "colon", "mean over tasks"]
+    fresh, merged, shape = sheet.sections[2].lines
+    assert fresh == (
+        "fresh SVD-LoRA", ".281 ± .044", ".531 ± .044", ".781 ± .044", ".781 ± .044", "2.0",
+        ".781 ± .044\n.938 ± .000",
+    )  # fmt: skip
+    assert merged[1:6] == (".531 ± .044", ".781 ± .044", ".781 ± .044", ".781 ± .044", "1.0")
+    # it never comes to 95 % of .75
+    assert shape[5] == "–"
+
+
 def test_without_distilled_images_there_is_no_share() -> None:
     (plane,) = planes(figure(distilled=False).points)
     assert plane.kinship() == {"a": None, "b": None}
@@ -151,7 +175,11 @@ def test_without_distilled_images_there_is_no_share() -> None:
 
 
 @pytest.mark.parametrize("width", [120, 140, 160])
-@pytest.mark.parametrize("result", [table(), orders_result(ORDERS), figure()], ids=["table", "orders", "figure"])
+@pytest.mark.parametrize(
+    "result",
+    [table(), domain_table(), orders_result(ORDERS), figure(), transfer()],
+    ids=["table", "no union", "orders", "figure", "transfer"],
+)
 def test_a_terminal_shows_every_number_whole(result: Result, width: int) -> None:
     text = printed(result, width)
     assert "…" not in text
