@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
+import typer
+from typer.testing import CliRunner
 
 from medforge.base import BaseModule
+from medforge.client.cli import register
 from medforge.client.data.task import Split, Task
 from medforge.client.distill.run import distill
 from medforge.client.evaluate import score_base, score_item, score_plugin
@@ -116,6 +119,16 @@ def test_a_contribution_is_refused_before_the_training(tiny_spec: str, tmp_path:
     assert (result["task"], result["images"]) == ("findings-chest", 8)
     assert 0 <= result["acc"] <= 1
     assert 0 <= result["auc"] <= 1
+
+
+def test_contribute_stops_before_it_trains(tiny_spec: str, tmp_path: Path) -> None:
+    app = typer.Typer()
+    register(app)
+    source = "findings:chest,train=16,validation=8,test=8"
+    command = ["contribute", source, "--workspace", str(tmp_path / "centre"), "--no-push", "--base", tiny_spec]
+    with pytest.raises(InvalidInput, match=SENTENCE):
+        CliRunner().invoke(app, command, catch_exceptions=False)
+    assert not (tmp_path / "centre" / "training").exists()
 
 
 def test_a_task_of_one_class_an_image_is_not_refused(tiny_spec: str, tmp_path: Path) -> None:

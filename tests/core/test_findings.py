@@ -21,9 +21,7 @@ def test_the_sigmoid_of_the_log_odds_is_the_softmax_over_the_pair() -> None:
 
 
 def test_the_loss_is_the_mean_cross_entropy_over_images_and_pairs() -> None:
-    by_hand = [
-        -LOGITS[i, [j, j + 3]].log_softmax(dim=0)[0 if LABELS[i, j] else 1] for i in range(7) for j in range(3)
-    ]
+    by_hand = [-LOGITS[i, [j, j + 3]].log_softmax(dim=0)[0 if LABELS[i, j] else 1] for i in range(7) for j in range(3)]
     torch.testing.assert_close(classification_loss(LOGITS, LABELS), torch.stack(by_hand).mean())
 
 
