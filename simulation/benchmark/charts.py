@@ -216,13 +216,12 @@ def mean_bars(result: TableResult) -> str:
         figure = Figure(figsize=(WIDE, 1.1 + 0.4 * (places[-1] + 1 if len(places) else 1)), layout="constrained")
         axes = figure.add_subplot()
         keys = []
-        kinds = [
-            (-0.19, [row.mean.acc for row in rows], colour(0), "among the task's own prompts"),
-            (0.19, [u for row in rows if (u := row.mean.union_acc)], colour(4), "among the prompts of all tasks"),
-        ]
+        unions = [union for row in rows if (union := row.mean.union_acc)]
+        above = -0.19 if unions else 0.0
+        kinds = [(above, [row.mean.acc for row in rows], colour(0), "among the task's own prompts")]
+        if unions:
+            kinds.append((0.19, unions, colour(4), "among the prompts of all tasks"))
         for offset, measures, paint, label in kinds:
-            if not measures:
-                continue
             bars = axes.barh(
                 places + offset, [m.mean for m in measures], height=0.36, color=paint, label=label,
                 xerr=[m.std or 0.0 for m in measures] if any(m.std for m in measures) else None,
@@ -236,7 +235,7 @@ def mean_bars(result: TableResult) -> str:
         if paper:
             axes.plot(
                 [x for x, _ in paper],
-                [y - 0.19 for _, y in paper],
+                [y + above for _, y in paper],
                 lw=0,
                 marker="D",
                 ms=6,
@@ -252,7 +251,8 @@ def mean_bars(result: TableResult) -> str:
         axes.set_xticks(np.arange(0, 1.01, 0.2))
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel("mean accuracy over tasks")
-        figure.legend(handles=handles, loc="outside upper left", ncols=3, fontsize=9)
+        if len(handles) > 1:
+            figure.legend(handles=handles, loc="outside upper left", ncols=3, fontsize=9)
         return svg(figure)
 
 

@@ -69,7 +69,7 @@ def paint_start(axes: Axes, start: TransferStart, task: str, index: int) -> None
     means = np.array([measure.mean for measure in measures])
     spread = np.array([measure.std or 0.0 for measure in measures])
     if spread.any():
-        axes.fill_between(epochs, means - spread, means + spread, color=colour(index), alpha=0.15, linewidth=0)
+        axes.fill_between(epochs, means - spread, means + spread, color=colour(index), alpha=0.1, linewidth=0)
     axes.plot(
         epochs, means, color=colour(index), marker=marker(index), ms=5, mec="white", mew=0.6, lw=1.9,
         ls="--" if start.key == "shape" else "-", label=start.label, zorder=3,

@@ -106,8 +106,8 @@ def free_note(kind: PluginKind) -> str:
         if values
     ]
     return (
-        f"Training-free: from the {KIND_NAMES[kind]} plugins alone, without images, distilled data or an order; at the "
-        f"published parameters, none of them tuned here: {'; '.join(parts)}."
+        f"Training-free: from the {KIND_NAMES[kind]} plugins alone, without images, distilled data or an order; at "
+        f"parameters from the literature, none of them tuned here: {'; '.join(parts)}."
     )
 
 

@@ -57,6 +57,11 @@ class Page:
         return "Real and distilled images in the plane" if self.result.kind == "figure" else "Every order, every task"
 
     @property
+    def findings_title(self) -> str:
+        """Head the list of findings."""
+        return "Every task in words" if self.result.kind == "transfer" else "Every merge method in words"
+
+    @property
     def narrow_caption(self) -> str:
         """Explain them."""
         if self.result.kind == "figure":

@@ -83,10 +83,13 @@ def table_verdict(result: TableResult) -> str:
                 f" {len(behind)} of them {'loses' if len(behind) == 1 else 'lose'} more than {MUCH * 100:.0f} points."
             )
     named = best
-    free = [row for row in merged if row.group == FREE]
-    if 0 < len(free) < len(merged):
-        named = max(free, key=lambda row: row.mean.acc.mean)
-        text += f" Of those that need no distilled data, “{named.label}” does best, with {measured(named.mean.acc)}."
+    free, searched = ([row for row in merged if (row.group == FREE) is is_free] for is_free in (True, False))
+    if free and searched:
+        named = max(searched if best in free else free, key=lambda row: row.mean.acc.mean)
+        which = (
+            "It needs no distilled data; of those that do," if best in free else "Of those that need no distilled data,"
+        )
+        text += f" {which} “{named.label}” does best, with {measured(named.mean.acc)}."
     return text + union_sentence(merged, named, bound)
 
 

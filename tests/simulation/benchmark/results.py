@@ -93,8 +93,8 @@ def domain_table() -> TableResult:
 def transfer(seeds: Sequence[int] = (0, 1)) -> TransferResult:
     """Make curves of two tasks; a seed's accuracies lie .0625 above those of the seed before.
 
-    The fresh plugin climbs from .25 to .5 and .75; a merge begins at .5 and is at .75 after one epoch; a fresh one of its shape
-    climbs to .5 and stays there. The second seed has one epoch more than the first.
+    The fresh plugin climbs from .25 to .5 and .75; a merge begins at .5 and is at .75 after one epoch; a fresh one of
+    its shape climbs to .5 and stays there. The second seed has one epoch more than the first.
     """
     curves = {"fresh": (0.25, 0.5, 0.75), "merged": (0.5, 0.75, 0.75), "shape": (0.25, 0.5, 0.5)}
     labels = {"fresh": "fresh SVD-LoRA", "merged": "Med-LEGO <of> the others", "shape": "fresh, of its ranks"}

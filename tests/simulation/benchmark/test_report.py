@@ -146,6 +146,14 @@ def test_the_verdict_names_the_best_that_needs_no_distilled_data() -> None:
     assert "class at once, “Mixture, <gated>” does best" in text
 
 
+def test_a_best_that_needs_no_distilled_data_is_set_against_those_that_do() -> None:
+    base, bound, fusion, gated = table().rows
+    free = gated.model_copy(update={"key": "med-lego", "label": "Med-LEGO", "group": "training-free"})
+    text = verdict(table().model_copy(update={"rows": (base, bound, fusion, free)}))
+    assert "“Med-LEGO” comes closest" in text
+    assert "It needs no distilled data; of those that do, “MedForge-Fusion” does best, with .406 ± .044." in text
+
+
 def test_without_a_union_the_verdict_says_nothing_of_it() -> None:
     text = verdict(domain_table())
     assert "Of 1 ways to merge, “MedForge-Fusion” comes closest" in text
