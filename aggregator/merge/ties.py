@@ -54,7 +54,7 @@ def elect(trimmed: Tensor) -> Tensor:
 def agreeing_mean(trimmed: Tensor, majority: int) -> Tensor:
     """Average the values of trimmed changes [N, …] that have the elected sign; ``majority`` is that of a sum of 0."""
     signs = elect(trimmed)
-    signs = torch.where(signs == 0, float(majority), signs)
+    signs = torch.where(signs == 0, float(majority), signs).to(trimmed)
     agrees = trimmed * signs > 0
     mean: Tensor = torch.where(agrees, trimmed, 0.0).sum(dim=0, dtype=torch.float64) / agrees.sum(dim=0).clamp_min(1)
     return mean.float()
