@@ -24,14 +24,8 @@ WIDTH = 150
 
 
 def benchmark(
-    experiment: Annotated[
-        Experiment,
-        typer.Argument(
-            help="table1: merge methods; orders: every merge order; table3: distillation methods; table4: DoRA; "
-            "figure5: real and distilled images in the plane; lego: Med-LEGO and the other merges on SVD-LoRA plugins; "
-            "lego-domain: the training-free ones within one domain; lego-transfer: new tasks from a merged plugin."
-        ),
-    ],
+    # said in the text below, since Typer shows no help of an argument
+    experiment: Annotated[Experiment, typer.Argument()],
     centre: Centres = None,
     out: Annotated[
         Path, typer.Option(help="Directory of artefacts, results and report; every experiment may share it.")
@@ -52,6 +46,12 @@ def benchmark(
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON instead of tables.")] = False,
 ) -> None:
     """Rebuild a table or figure of the papers on your own centres, beside the papers' numbers.
+
+    table1: merge methods. orders: every merge order. table3: distillation methods. table4: DoRA plugins.
+
+    figure5: real and distilled images in the plane. lego: Med-LEGO and every other merge, of SVD-LoRA plugins.
+
+    lego-domain: merges that need plugins alone, also of multi-label tasks. lego-transfer: new tasks from a merge.
 
     Plugins and distilled datasets are made once per task, seed, plugin kind and distillation method, and serve every
     experiment in the same directory. Give the same command again to go on with one that was stopped.
@@ -88,11 +88,12 @@ def benchmark(
     from rich.console import Console
 
     from medforge.simulation.benchmark.report import split_sentence
-    from medforge.simulation.benchmark.tables import draw
+    from medforge.simulation.benchmark.tables import draw, widest
 
-    # a file has no width of its own, and the tables want more than the usual 80 columns
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
-    for table in draw(result):
+    tables = draw(result)
+    # a file has no width of its own, and the tables want more than the usual 80 columns, those of many tasks much more
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else max(WIDTH, widest(tables)))
+    for table in tables:
         console.print(table)
     for note in (split_sentence(result), *result.notes, *result.provenance.warnings):
         console.print(note, style="dim", markup=False)

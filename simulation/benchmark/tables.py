@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -93,6 +94,12 @@ def sheets(result: Result) -> tuple[Sheet, ...]:
 def draw(result: Result) -> list[Table]:
     """Draw a result's tables for a terminal of 120 columns or more."""
     return [draw_sheet(sheet) for sheet in sheets(result)]
+
+
+def widest(tables: Sequence[Table]) -> int:
+    """Count the columns that the widest table needs to be shown whole."""
+    endless = Console(width=10_000)
+    return max((endless.measure(table).maximum for table in tables), default=0)
 
 
 def draw_sheet(sheet: Sheet) -> Table:

@@ -94,10 +94,13 @@ def table_verdict(result: TableResult) -> str:
 
 
 def union_sentence(merged: Sequence[Row], named: Row, bound: Row | None) -> str:
-    """Name the best among the prompts of all tasks, "it" where the sentence before named it; empty without a union."""
+    """Name the best among the prompts of all tasks, "it" where the sentence before named it; without a union, by AUC."""
     unions = {row.key: union.mean for row in merged if (union := row.mean.union_acc) is not None}
     if not unions:
-        return ""
+        # where most images lack most findings, accuracy says little
+        first = max(merged, key=lambda row: row.mean.auc.mean)
+        text = f" By mean AUC, “{first.label}” does best, with {measured(first.mean.auc)}"
+        return f"{text}; the single-task plugins reach {measured(bound.mean.auc)}." if bound else f"{text}."
     first = max((row for row in merged if row.key in unions), key=lambda row: unions[row.key])
     other = "it" if first is named else f"“{first.label}”"
     text = f" When the model must name the organ and the class at once, {other} does best"

@@ -154,9 +154,10 @@ def test_a_best_that_needs_no_distilled_data_is_set_against_those_that_do() -> N
     assert "It needs no distilled data; of those that do, “MedForge-Fusion” does best, with .406 ± .044." in text
 
 
-def test_without_a_union_the_verdict_says_nothing_of_it() -> None:
+def test_without_a_union_the_verdict_ranks_by_area_too() -> None:
     text = verdict(domain_table())
     assert "Of 1 ways to merge, “MedForge-Fusion” comes closest" in text
+    assert "By mean AUC, “MedForge-Fusion” does best, with .438 ± .044; the single-task plugins reach .875 ±" in text
     assert "at once" not in text
 
 

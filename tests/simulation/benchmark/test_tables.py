@@ -6,9 +6,9 @@ from rich.console import Console
 
 from medforge.simulation.benchmark.plane import planes
 from medforge.simulation.benchmark.result import PaperScore, Result
-from medforge.simulation.benchmark.tables import Sheet, draw, sheets
+from medforge.simulation.benchmark.tables import Sheet, draw, sheets, widest
 from medforge.simulation.benchmark.words import against, number, points, short_names
-from tests.simulation.benchmark.results import domain_table, figure, orders_result, table, transfer
+from tests.simulation.benchmark.results import domain_table, figure, orders_result, provenance, row, table, transfer
 
 ORDERS = list(itertools.permutations(("brain", "colon", "lung")))
 
@@ -189,6 +189,19 @@ def test_a_terminal_shows_every_number_whole(result: Result, width: int) -> None
         for section in sheet.sections:
             for cells in section.lines:
                 assert all(part in text for place in numeric for part in cells[place].split("\n"))
+
+
+def test_a_file_is_as_wide_as_the_tasks_need() -> None:
+    names = tuple(f"task-{place}" for place in range(9))
+    rows = tuple(
+        row(key, f"the method {key}", "training-free", {seed: dict.fromkeys(names, 0.5) for seed in (0, 1)})
+        for key in ("ties", "pem")
+    )
+    result = table().model_copy(update={"rows": rows, "provenance": provenance(names)})
+    assert "…" in printed(result, 140)
+    text = printed(result, widest(draw(result)))
+    assert "…" not in text
+    assert all(name in text for name in names)
 
 
 def test_labels_are_never_read_as_markup() -> None:
