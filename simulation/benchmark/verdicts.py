@@ -94,7 +94,7 @@ def table_verdict(result: TableResult) -> str:
 
 
 def union_sentence(merged: Sequence[Row], named: Row, bound: Row | None) -> str:
-    """Name the best among the prompts of all tasks, "it" where the sentence before named it; without a union, by AUC."""
+    """Name the best among the prompts of all tasks, "it" where the sentence before did; without a union, by AUC."""
     unions = {row.key: union.mean for row in merged if (union := row.mean.union_acc) is not None}
     if not unions:
         # where most images lack most findings, accuracy says little
