@@ -287,7 +287,10 @@ def _begin(
 
     _use_threads(threads)
     set_epochs = [] if epochs is None else [f"train.epochs={epochs}", "train.max_steps=none"]
-    given = given if start is None else given | {"start": start.digest}
+    if start is not None:
+        from medforge.svd_plugin import kind_of
+
+        given, plugin = given | {"start": start.digest}, kind_of(start)
     work = Work(open_workspace(directory, given, recipe, [*(changes or []), *set_epochs], method, plugin), device)
     if start is not None and work.workspace.trained is None:
         with work.workspace.locked():

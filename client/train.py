@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,9 +20,10 @@ from medforge.client.evaluate import score_model
 from medforge.client.fit import fit_step, learning_rate, make_optimiser, seeded, trainable
 from medforge.client.recipes import TrainRecipe
 from medforge.errors import CorruptFile
-from medforge.plugin import Plugin
+from medforge.plugin import Plugin, PluginSettings
 from medforge.progress import Progress
 from medforge.seeds import derive, generator
+from medforge.svd_plugin import rescaled
 
 
 class Epoch(NamedTuple):
@@ -68,8 +70,8 @@ def train(
 ) -> Trained:
     """Train a plugin on the task's training images and return the best epoch's, judged on validation only.
 
-    It begins as a fresh one of the recipe's kind and size, or as `start` (a merged one, say), whose kind and size it
-    keeps.
+    It begins as a fresh one of the recipe's kind and size, or as `start` (a merged one, say), whose kind and ranks it
+    keeps; an SVD-LoRA takes the recipe's scaling.
 
     With `checkpoint_dir`, every epoch ends in a checkpoint; a run that was killed goes on from there and, as every
     random choice comes from (seed, epoch), ends in the same bytes as an undisturbed one. The plugin's parameters stay
@@ -98,8 +100,8 @@ class Training:
         self, base: BaseModule, task: Task, recipe: TrainRecipe, seed: int, start: Plugin | None = None
     ) -> None:
         if start is not None:
-            sized = start.settings.model_copy(update={"dropout": recipe.plugin.dropout})
-            recipe = recipe.model_copy(update={"plugin": sized})
+            start = trained_as(start, recipe.plugin)
+            recipe = recipe.model_copy(update={"plugin": start.settings})
         self.base, self.task, self.recipe, self.seed, self.start = base, task, recipe, seed, start
         self.model = adapt(base, recipe.plugin, derive(seed, "train", "plugin"), start)
         self.parameters = trainable(self.model)
@@ -174,3 +176,10 @@ class Training:
             for name, parameter in self.parameters.items():
                 parameter.copy_(self._best_weights[name])
         return Trained(extract(self.model, self.base, self.recipe.plugin), tuple(self.history), self.best)
+
+
+def trained_as(start: Plugin, settings: PluginSettings) -> Plugin:
+    """Give what training begins from the recipe's dropout and, where both are SVD-LoRAs, its scaling; the same ΔW."""
+    if start.settings.kind == settings.kind == "svd-lora":
+        start = rescaled(start, settings.scaling)
+    return replace(start, settings=start.settings.model_copy(update={"dropout": settings.dropout}))

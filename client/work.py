@@ -211,6 +211,9 @@ def open_workspace(
     workspace = Workspace(directory)
     if workspace.exists:
         wanted = dict(given)
+        if workspace.settings.start is not None:
+            # the merged model that it was begun from decided the kind
+            plugin = workspace.settings.plugin
         if recipe is not None or changes:
             wanted["recipe"] = _chosen(workspace.settings.base, recipe, changes, method, plugin).model_dump(mode="json")
         else:

@@ -1,36 +1,28 @@
 """Weight changes as an SVD-LoRA: what a merge leaves, and what training can begin from."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from medforge.base_module import BaseModule
 from medforge.errors import InvalidBranch
 from medforge.forge_item import ForgeItem, FusedPlugin
 from medforge.low_rank import Triples, rank_by_energy, svd_of
-from medforge.plugin import Factors, Plugin, PluginSettings
+from medforge.plugin import Factors, Plugin, PluginKind, PluginSettings
 from medforge.plugin_settings import MOST_RANKS
 
 ENERGY = 0.997
 """The share of the singular values' sum that Med-LEGO keeps (Med-LEGO 2025)."""
 
 
-def svd_plugin(
-    changes: Iterable[tuple[str, Triples]],
-    fingerprint: str,
-    energy: float = ENERGY,
-    scaling: float = 1,
-    dropout: float = 0,
-) -> Plugin:
-    """Write weight changes, each a site and its singular triples, as one SVD-LoRA.
+def svd_plugin(changes: Iterable[tuple[str, Triples]], fingerprint: str, energy: float = ENERGY) -> Plugin:
+    """Write weight changes, each a site and its singular triples, as one SVD-LoRA of scaling 1.
 
-    ``scaling`` is alpha / rank, by which E is smaller than the singular values: it says how fast E learns if training
-    goes on, and nothing of what the plugin does now. At every site the k ≥ 1 largest singular values e stay, k the
+    At every site the k ≥ 1 largest singular values e stay, k the
     smallest number with Σ_{j≤k} e_j ≥ energy · Σ_j e_j (Med-LEGO 2025), so ranks differ from site to site. The changes
     are taken one after another, and what is cut off one is given up before the next. Raises InvalidBranch where more
     would stay than a plugin may have.
     """
-    factors = {
-        site: _factors(triples.first(rank_by_energy(triples.values, energy)), scaling) for site, triples in changes
-    }
+    factors = {site: _factors(triples.first(rank_by_energy(triples.values, energy))) for site, triples in changes}
     ranks = {site: part.up.shape[1] for site, part in factors.items()}
     rank = max(ranks.values())
     if rank > MOST_RANKS:
@@ -41,8 +33,8 @@ def svd_plugin(
     settings = PluginSettings(
         kind="svd-lora",
         rank=rank,
-        alpha=scaling * rank,
-        dropout=dropout,
+        alpha=float(rank),
+        dropout=0,
         ranks={site: count for site, count in ranks.items() if count < rank},
     )
     return Plugin(settings, fingerprint, factors)
@@ -59,9 +51,28 @@ def plugin_of(item: ForgeItem, base: BaseModule) -> Plugin:
     return svd_plugin(((site, svd_of(change)) for site, change in item.fold(base).items()), base.fingerprint)
 
 
-def _factors(triples: Triples, scaling: float) -> Factors:
+def kind_of(item: ForgeItem) -> PluginKind:
+    """Give the kind of plugin that `plugin_of` makes of a merged model."""
+    return item.plugin.settings.kind if isinstance(item, FusedPlugin) else "svd-lora"
+
+
+def rescaled(plugin: Plugin, scaling: float) -> Plugin:
+    """Write an SVD-LoRA with another alpha / rank, and E so much smaller: the same ΔW.
+
+    The scaling says how fast E learns when training goes on, so whoever trains chooses it.
+    """
+    settings = plugin.settings.model_copy(update={"alpha": scaling * plugin.settings.rank})
+    share = plugin.settings.scaling / scaling
+    factors = {
+        site: replace(part, diagonal=None if part.diagonal is None else share * part.diagonal)
+        for site, part in plugin.factors.items()
+    }
+    return replace(plugin, settings=settings, factors=factors)
+
+
+def _factors(triples: Triples) -> Factors:
     return Factors(
         down=triples.right.float().contiguous(),
         up=triples.left.float().contiguous(),
-        diagonal=(triples.values / scaling).float(),
+        diagonal=triples.values.float(),
     )

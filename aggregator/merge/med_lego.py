@@ -12,24 +12,18 @@ from medforge.low_rank import Triples, svd_of, svd_of_sum
 from medforge.plugin import Plugin
 from medforge.svd_plugin import svd_plugin
 
-# a contributor chooses it freely, and E must stay a number
-_FARTHEST_SCALING = 1e3
-
 
 def med_lego(plugins: Sequence[Plugin], base: BaseModule, energy: float) -> Plugin:
     """Merge plugins into one SVD-LoRA: B̂ Ê Â = SVD((1/N) Σ_k ΔW_k) at every site (Med-LEGO 2025).
 
     Of the singular values e, the k largest stay, k ≥ 1 the smallest number with Σ_{j≤k} e_j ≥ energy · Σ_j e_j (99.7 %
     in the paper), so ranks differ from site to site. Computed from the factors in float64, where every plugin has a
-    low-rank ΔW; a DoRA among them has none, and the mean is then decomposed as it is. The scaling is the first
-    plugin's, so that training can go on from the result as it went there, or 1 where that is out of all proportion.
+    low-rank ΔW; a DoRA among them has none, and the mean is then decomposed as it is. The result has scaling 1.
 
     Raises InvalidBranch where more singular values would stay than a plugin may have.
     """
     means = ((site, _mean(plugins, site, base)) for site in plugins[0].sites)
-    settings = plugins[0].settings
-    scaling = settings.scaling if 1 / _FARTHEST_SCALING <= settings.scaling <= _FARTHEST_SCALING else 1.0
-    return svd_plugin(means, base.fingerprint, energy, scaling, settings.dropout)
+    return svd_plugin(means, base.fingerprint, energy)
 
 
 def _mean(plugins: Sequence[Plugin], site: str, base: BaseModule) -> Triples:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from medforge.client.evaluate import score_base, score_plugin
-from medforge.client.train import defined, train
+from medforge.client.train import defined, train, trained_as
 from medforge.forge_item import FusedPlugin
-from medforge.plugin import Plugin
+from medforge.plugin import Plugin, PluginKind
 from medforge.simulation.benchmark.artefacts import Artefact, Job, Trained, keep
 from medforge.simulation.benchmark.bench import Bench, Facts
 from medforge.simulation.benchmark.plugin_merges import MergePlugins
@@ -57,6 +57,10 @@ class Before(Artefact):
         return {"acc": metrics.acc, "auc": defined(metrics.auc), "loss": metrics.loss}
 
 
+_MERGED: PluginKind = "svd-lora"
+"""The kind of plugin that Med-LEGO makes, whatever it merges."""
+
+
 @dataclass(frozen=True)
 class TrainAfterMerge(Trained):
     """Train on a task's images, from a merge of other tasks' plugins, or from a fresh plugin of its shape.
@@ -85,7 +89,7 @@ class TrainAfterMerge(Trained):
 
     def facts(self, bench: Bench) -> Facts:
         """Add the merge and the training recipe, whose plugin the merge replaces."""
-        recipe = bench.recipe(self.merge.kind).train.model_dump(mode="json", exclude={"plugin"})
+        recipe = bench.recipe(_MERGED).train.model_dump(mode="json")
         return {
             "artefact": "plugin after a merge",
             "start": self.start,
@@ -98,8 +102,8 @@ class TrainAfterMerge(Trained):
         """Merge, train, and save the plugin of the best epoch on validation."""
         begin = merged_plugin(self.merge, bench)
         task = bench.task(self.task, self.seed)
-        recipe = bench.recipe(self.merge.kind).train
-        shape = begin.settings.model_copy(update={"dropout": recipe.plugin.dropout})
+        recipe = bench.recipe(_MERGED).train
+        shape = trained_as(begin, recipe.plugin).settings
         recipe = recipe.model_copy(update={"plugin": shape})
         start = begin if self.start == "merged" else None
         trained = train(bench.base, task, recipe, self.seed, place, self.progress(bench), start=start)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from medforge.aggregator import decisions
 from medforge.aggregator.lineage import descendants
@@ -10,7 +11,7 @@ from medforge.aggregator.merge import MethodSettings
 from medforge.base_module import BaseModule
 from medforge.branch import Branch, Manifest
 from medforge.client.start import open_start
-from medforge.client.train import train
+from medforge.client.train import train, trained_as
 from medforge.client.workspace import Workspace
 from medforge.errors import InvalidInput
 from medforge.forge_item import FusedPlugin, Member, Mixture, WeightChange
@@ -50,9 +51,8 @@ def test_a_new_task_is_trained_from_a_commit_and_its_branch_is_folded(
         run(*sized(source, place, tiny_spec), "--from", "head", "--at", at)
         assert Plugin.load(place / "start").digest == merged.plugin.digest
         trained = Plugin.load(place / "training" / "plugin")
-        assert trained.settings.model_dump(exclude={"dropout"}) == merged.plugin.settings.model_dump(
-            exclude={"dropout"}
-        )
+        of = ("kind", "rank", "ranks")
+        assert [getattr(trained.settings, n) for n in of] == [getattr(merged.plugin.settings, n) for n in of]
         assert trained.digest != merged.plugin.digest
         # a branch says what it began from; a run that goes on needs no --from
         run("contribute", "--workspace", place, "--at", at, "--override", "test")
@@ -115,6 +115,17 @@ def test_training_begins_where_the_merged_model_is(tiny_base: BaseModule) -> Non
         assert (trained.plugin.delta(site, tiny_base) - start.delta(site, tiny_base)).abs().max() < 1e-6
     fresh = train(tiny_base, make_task(), still, seed=0)
     assert fresh.plugin.digest != trained.plugin.digest
+
+
+def test_whoever_trains_chooses_how_fast_e_learns(tiny_base: BaseModule) -> None:
+    start = make_plugin(tiny_base, alpha=4.0, kind="svd-lora")
+    settings = TRAIN.plugin.model_copy(update={"kind": "svd-lora", "rank": 4, "alpha": 40.0, "dropout": 0.25})
+    sized = trained_as(start, settings)
+    assert (sized.settings.scaling, sized.settings.rank, sized.settings.dropout) == (10, 2, 0.25)
+    for site in tiny_base.sites:
+        torch.testing.assert_close(sized.delta(site, tiny_base), start.delta(site, tiny_base))
+    dora = make_plugin(tiny_base, kind="dora")
+    assert trained_as(dora, settings).settings.scaling == dora.settings.scaling
 
 
 def test_a_manifest_without_a_start_is_as_it_was(tiny_base: BaseModule) -> None:
