@@ -82,8 +82,8 @@ def withdraw(
     typer.echo(f"arrival {arrival.number} ({arrival.contributor}: {arrival.task}) is withdrawn{erased}; {_FOLLOWS}")
     for other in carrying:
         typer.echo(
-            f"arrival {other.number} ({other.contributor}: {other.task}) began its training from a main branch with it, "
-            "and carries on what it learned there; withdraw that too if this must not be"
+            f"arrival {other.number} ({other.contributor}: {other.task}) began its training from a main branch with "
+            "it, and carries on what it learned there; withdraw that too if this must not be"
         )
 
 
