@@ -13,9 +13,9 @@ from medforge.client.cli_doctor import doctor
 from medforge.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from medforge.client.start import Start
     from medforge.client.work import Work
     from medforge.client.workspace import Workspace
-    from medforge.forge_item import ForgeItem
     from medforge.proto.kit import Kit
 
 Source = Annotated[
@@ -92,8 +92,8 @@ def train(
     """Train a plugin on the centre's images; continues where a killed run stopped."""
     given = _given(source, contributor, task, base, seed, dtype)
     address, opened = _reach(at, kit) if at or kit else (None, None)
-    item = _open_start(start, address, opened, plaintext, plugin, changes)
-    work = _begin(workspace, given, recipe, method, plugin, changes, epochs, device, threads, item)
+    begun = _keep_start(workspace, start, (address, opened, plaintext), given, plugin, changes, device)
+    work = _begin(workspace, given, recipe, method, plugin, changes, epochs, device, threads, begun)
     with work.workspace.locked():
         _say_trained(work.train())
 
@@ -221,8 +221,8 @@ def contribute(
         base = base or (None if Workspace(workspace).exists else opened.card.base_spec)
     policy = read_policy(site) if site else None
     given = _given(source, contributor, task, base, seed, dtype)
-    item = _open_start(start, address, opened, plaintext, plugin, changes)
-    work = _begin(workspace, given, recipe, method, plugin, changes, epochs, device, threads, item)
+    begun = _keep_start(workspace, start, (address, opened, plaintext), given, plugin, changes, device)
+    work = _begin(workspace, given, recipe, method, plugin, changes, epochs, device, threads, begun)
     with work.workspace.locked():
         if opened is not None:
             _check_base(work, opened)
@@ -280,7 +280,7 @@ def _begin(
     epochs: int | None,
     device: str,
     threads: int | None,
-    start: ForgeItem | None = None,
+    start: Start | None = None,
 ) -> Work:
     """Open the workspace, or begin it, with the options that were given."""
     from medforge.client.work import Work, open_workspace
@@ -288,25 +288,20 @@ def _begin(
     _use_threads(threads)
     set_epochs = [] if epochs is None else [f"train.epochs={epochs}", "train.max_steps=none"]
     if start is not None:
-        from medforge.svd_plugin import kind_of
-
-        given, plugin = given | {"start": start.digest}, kind_of(start)
-    work = Work(open_workspace(directory, given, recipe, [*(changes or []), *set_epochs], method, plugin), device)
-    if start is not None and work.workspace.trained is None:
-        with work.workspace.locked():
-            work.begin_from(start)
-    return work
+        given, plugin = given | {"start": start.item}, start.kind
+    return Work(open_workspace(directory, given, recipe, [*(changes or []), *set_epochs], method, plugin), device)
 
 
-def _open_start(
+def _keep_start(
+    workspace: Path,
     text: str | None,
-    at: str | None,
-    kit: Kit | None,
-    plaintext: bool,
+    forge: tuple[str | None, Kit | None, bool],
+    given: dict[str, object],
     plugin: str | None,
     changes: list[str] | None,
-) -> ForgeItem | None:
-    """Read the merged model that training is to begin from, if any."""
+    device: str,
+) -> Start | None:
+    """Fetch the merged model that training is to begin from, if any, and keep it in the workspace."""
     if text is None:
         return None
     sized = [] if plugin is None else [f"--plugin {plugin}"]
@@ -317,9 +312,14 @@ def _open_start(
     ]
     if sized:
         raise InvalidInput(f"{sized[0]} cannot be used with --from: the plugin keeps its kind and ranks.")
-    from medforge.client.start import open_start
+    from medforge.client.start import keep_start, open_start
+    from medforge.client.workspace import Workspace
 
-    return open_start(text, at, kit, plaintext)
+    base = str(given.get("base", "medforge-tiny"))
+    start = keep_start(Workspace(workspace), text, lambda: open_start(text, *forge), base, device)
+    if start.said:
+        typer.echo(start.said)
+    return start
 
 
 def _resume(directory: Path, device: str, threads: int | None) -> Work:

@@ -47,7 +47,7 @@ def fit_step(
     recipe: TrainRecipe,
     lr: float,
 ) -> float:
-    """Take one step on the cross-entropy of the similarity logits ; return it as it was before.
+    """Take one step on the cross-entropy of the similarity logits; return the cross-entropy before the step.
 
     An SVD-LoRA's orthogonality penalty is added by the recipe's weight, and is no part of what is returned. `images`
     [n, 3, S, S] are normalised, `labels` int64 [n], or [n, L] of 0 and 1. Raises MedForgeError when the loss is no

@@ -2,18 +2,53 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
+from medforge.base import load_base
+from medforge.client.workspace import Workspace
 from medforge.errors import CorruptFile, InvalidInput
-from medforge.files import sha256_bytes
+from medforge.files import parse_json, sha256_bytes
 from medforge.forge_item import ForgeItem
 from medforge.proto.checkout import download_item
 from medforge.proto.kit import Kit
 from medforge.proto.remote import RemoteForge
+from medforge.svd_plugin import kind_of, plugin_of, share_kept
 
 HEAD = "head"
 _SHORTEST_PREFIX = 6
+
+
+class Start(NamedTuple):
+    """Name the forge item that training begins from (its digest), the plugin kind it gives, and what to say of it."""
+
+    item: str
+    kind: str
+    said: str = ""
+
+
+def keep_start(workspace: Workspace, text: str, find: Callable[[], ForgeItem], base: str, device: str) -> Start:
+    """Keep a merged model in a workspace that is to begin from it, before there is anything else in it.
+
+    `find` reads the model that `text` names; in a workspace that has begun, "head" is the head that was. `base` is the
+    base module's spec. Raises InvalidInput where the model is several networks, BaseMismatch where it belongs to
+    another base.
+    """
+    if workspace.exists and workspace.settings.start is not None and text == HEAD:
+        return Start(workspace.settings.start, workspace.settings.plugin)
+    item = find()
+    if workspace.exists:
+        return Start(item.digest, kind_of(item))
+    module = load_base(base, device)
+    plugin = plugin_of(item, module)
+    plugin.save(workspace.start)
+    return Start(
+        item.digest,
+        plugin.settings.kind,
+        f"begins from forge item {item.digest[:12]}: {plugin.settings.kind} of rank {plugin.settings.rank}, "
+        f"{share_kept(plugin, item, module):.1%} of its weight change",
+    )
 
 
 def open_start(text: str, at: str | None, kit: Kit | None, plaintext: bool) -> ForgeItem:
@@ -43,15 +78,15 @@ def _choose(commits: list[str], text: str, at: str) -> str:
     found = [commit for commit in commits if commit.startswith(text)] if len(text) >= _SHORTEST_PREFIX else []
     if len(found) != 1:
         raise InvalidInput(
-            f"--from {text} names no single commit of the forge at {at}; give {HEAD!r}, or {_SHORTEST_PREFIX} or more "
-            "letters of a digest that `medforge log` lists"
+            f"--from {text} is no directory, and names no single commit of the forge at {at}; give {HEAD!r}, or "
+            f"{_SHORTEST_PREFIX} or more letters of a digest that `medforge log` lists"
         )
     return found[0]
 
 
 def _item_of(commit: bytes, at: str) -> str | None:
     try:
-        item = json.loads(commit)["item"]
+        item = parse_json(commit)["item"]
     except (ValueError, KeyError, TypeError) as error:
         raise CorruptFile(f"the forge at {at} sent a commit that cannot be read; do not trust it") from error
     return item if isinstance(item, str) else None

@@ -25,9 +25,7 @@ from medforge.client.workspace import NAME, Settings, Workspace, make_settings, 
 from medforge.distilled import DistilledDataset
 from medforge.errors import InvalidInput
 from medforge.files import write_atomically
-from medforge.forge_item import ForgeItem
 from medforge.plugin import Plugin
-from medforge.svd_plugin import plugin_of
 
 
 @dataclass
@@ -65,10 +63,6 @@ class Work:
         """Find out before hours of training whether a branch can come of it. Raises InvalidInput where it cannot."""
         if self.workspace.distilled is None:
             check_distillable(self.task)
-
-    def begin_from(self, item: ForgeItem) -> None:
-        """Keep a merged model as what training begins from. Raises InvalidInput where it is no single network."""
-        plugin_of(item, self.base).save(self.workspace.start)
 
     def train(self) -> dict[str, Any]:
         """Train the plugin unless that is done; return the best epoch's record."""
@@ -151,7 +145,7 @@ class Work:
         if not self.workspace.start.is_dir():
             raise InvalidInput(
                 f"The workspace {self.workspace.path} was to begin from forge item {self.settings.start[:12]}, which "
-                "is not there; give the same --from again."
+                "is not there; restore the directory start/ or begin another workspace."
             )
         return Plugin.load(self.workspace.start)
 

@@ -75,7 +75,7 @@ class Manifest(BaseModel):
         """Leave out a field that older branches lack, where it says nothing: their digests must not change."""
         values: dict[str, Any] = serialise(self)
         if self.start is None:
-            del values["start"]
+            values.pop("start", None)
         return values
 
     def to_bytes(self) -> bytes:

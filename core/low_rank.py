@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from medforge.errors import InvalidBranch
+
 Pair = tuple[Tensor, Tensor]
 
 
@@ -69,6 +71,8 @@ def rank_by_energy(values: Tensor, energy: float) -> int:
 
 def _decompose(matrix: Tensor, size: float) -> tuple[Tensor, Tensor, Tensor]:
     """The triples whose value is more than the rounding of numbers of this size; one where none is."""
+    if not matrix.isfinite().all():
+        raise InvalidBranch("a weight change is too large for numbers that a computer has; train with a smaller alpha")
     left, values, right = torch.linalg.svd(matrix, full_matrices=False)
     count = max(int((values > torch.finfo(torch.float64).eps * size).sum()), 1)
     return left[:, :count], values[:count], right[:count]

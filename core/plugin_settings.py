@@ -48,5 +48,5 @@ class PluginSettings(BaseModel):
         """Leave out a field that older branches lack, where it is empty: their digests must not change."""
         values: dict[str, Any] = serialise(self)
         if not self.ranks:
-            del values["ranks"]
+            values.pop("ranks", None)
         return values

@@ -13,6 +13,9 @@ from medforge.plugin_settings import MOST_RANKS
 ENERGY = 0.997
 """The share of the singular values' sum that Med-LEGO keeps (Med-LEGO 2025)."""
 
+START_RANKS = 256
+"""The most ranks of a plugin that stands for a dense weight change: what a forge admits by default."""
+
 
 def svd_plugin(changes: Iterable[tuple[str, Triples]], fingerprint: str, energy: float = ENERGY) -> Plugin:
     """Write weight changes, each a site and its singular triples, as one SVD-LoRA of scaling 1.
@@ -43,12 +46,23 @@ def svd_plugin(changes: Iterable[tuple[str, Triples]], fingerprint: str, energy:
 def plugin_of(item: ForgeItem, base: BaseModule) -> Plugin:
     """Give a merged model as one plugin: a fused one as it is, any other network by the SVD of its weight change.
 
-    Raises InvalidInput for a mixture that is several networks, InvalidBranch where the item does not fit the base.
+    Of that at most 256 singular values stay at a site, so a dense change of a wide layer is met in part only.
+    Raises InvalidInput for a mixture that is several networks, InvalidBranch or BaseMismatch where the item does not
+    fit the base.
     """
     item.check(base)
     if isinstance(item, FusedPlugin):
         return item.plugin
-    return svd_plugin(((site, svd_of(change)) for site, change in item.fold(base).items()), base.fingerprint)
+    changes = ((site, svd_of(change).first(START_RANKS)) for site, change in item.fold(base).items())
+    return svd_plugin(changes, base.fingerprint)
+
+
+def share_kept(plugin: Plugin, item: ForgeItem, base: BaseModule) -> float:
+    """Give 1 − ‖ΔW − ΔW′‖² / ‖ΔW‖² over all sites: how much of a merged model's weight change a plugin is."""
+    changes = item.fold(base)
+    lost = sum(float((change - plugin.delta(site, base)).square().sum()) for site, change in changes.items())
+    whole = sum(float(change.square().sum()) for change in changes.values())
+    return 1 - lost / whole if whole else 1.0
 
 
 def kind_of(item: ForgeItem) -> PluginKind:

@@ -250,7 +250,8 @@ class TrainOnDistilled(Trained):
     def make(self, bench: Bench, place: Path) -> Mapping[str, object]:
         """Train as distillation scores its candidates, and save the plugin."""
         recipe = bench.recipe(distillation=self.method).distill
-        plugin = recipe.score.plugin.model_copy(update={"kind": self.kind})
+        alpha = bench.recipe(self.kind).train.plugin.alpha
+        plugin = recipe.score.plugin.model_copy(update={"kind": self.kind, "alpha": alpha})
         recipe = recipe.model_copy(update={"score": recipe.score.model_copy(update={"plugin": plugin})})
         model = train_on_distilled(self.distilled.dataset(bench), bench.base, recipe, self.seed)
         trained = extract(model, bench.base, plugin)

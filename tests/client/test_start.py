@@ -5,18 +5,20 @@ from pathlib import Path
 import pytest
 import torch
 
+from medforge import svd_plugin
 from medforge.aggregator import decisions
 from medforge.aggregator.lineage import descendants
 from medforge.aggregator.merge import MethodSettings
+from medforge.aggregator.policy import Limits
 from medforge.base_module import BaseModule
 from medforge.branch import Branch, Manifest
-from medforge.client.start import open_start
+from medforge.client.start import _item_of, open_start
 from medforge.client.train import train, trained_as
 from medforge.client.workspace import Workspace
-from medforge.errors import InvalidInput
+from medforge.errors import BaseMismatch, CorruptFile, InvalidInput
 from medforge.forge_item import FusedPlugin, Member, Mixture, WeightChange
 from medforge.plugin import Plugin
-from medforge.svd_plugin import plugin_of
+from medforge.svd_plugin import START_RANKS, plugin_of, share_kept
 from tests.aggregator.serving import serving, wait_until_folded
 from tests.client.tasks import TRAIN, make_task, write_folder
 from tests.client.test_cli import options, run
@@ -59,6 +61,10 @@ def test_a_new_task_is_trained_from_a_commit_and_its_branch_is_folded(
         assert f"begun from   forge item {merged.digest}" in run("status", "--workspace", place)
         wait_until_folded(forge, 3)
         assert Branch.load(place / "branch").manifest.start == merged.digest
+        # the head has moved on since; the same command goes on from the one that it began with
+        run(*sized(source, place, tiny_spec), "--from", "head", "--at", at)
+        with pytest.raises(InvalidInput, match="was begun from another merged model"):
+            run(*sized(source, place, tiny_spec), "--from", forge.find_commit(None).digest, "--at", at)
         other = tmp_path / "other"
         run(*sized(source, other, tiny_spec), "--from", head.digest[:8], "--at", at)
         assert Workspace(other).settings.start == merged.digest
@@ -90,9 +96,35 @@ def test_a_start_that_is_not_there_is_named(tmp_path: Path, tiny_base: BaseModul
         wait_until_folded(forge, 1)
         with pytest.raises(InvalidInput, match="names no single commit of the forge"):
             open_start("abcdef", at, None, False)
-        # a gated mixture is several networks
+        # a gated mixture is several networks; the workspace is not begun with it
         with pytest.raises(InvalidInput, match="only a layer-level mixture without a gate folds"):
             run(*sized(source, tmp_path / "centre", tiny_spec), "--from", "head", "--at", at)
+        assert not Workspace(tmp_path / "centre").exists
+    FusedPlugin(make_plugin(tiny_base)).save(tmp_path / "fused")
+    with pytest.raises(BaseMismatch, match="the forge item belongs to base module"):
+        run("train", source, "--workspace", tmp_path / "centre", "--from", tmp_path / "fused")
+    said = run(*sized(source, tmp_path / "centre", tiny_spec), "--from", tmp_path / "fused")
+    assert "lora of rank 2, 100.0% of its weight change" in said
+
+
+def test_a_commit_that_cannot_be_read_is_the_forges_fault() -> None:
+    for commit in (b"[" * 200_000, b"{}", b"[]", b"\xff"):
+        with pytest.raises(CorruptFile, match="sent a commit that cannot be read"):
+            _item_of(commit, "forge:1")
+
+
+def test_a_dense_change_is_kept_within_what_a_forge_admits(
+    tiny_base: BaseModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    item = WeightChange.of(tiny_base, make_plugin(tiny_base, kind="dora").deltas(tiny_base))
+    whole = plugin_of(item, tiny_base)
+    monkeypatch.setattr(svd_plugin, "START_RANKS", 3)
+    cut = plugin_of(item, tiny_base)
+    assert cut.settings.rank == 3 < whole.settings.rank
+    kept = [share_kept(plugin, item, tiny_base) for plugin in (cut, whole)]
+    assert 0 < kept[0] < kept[1] <= 1
+    assert kept[1] > 0.999
+    assert Limits().rank == START_RANKS
 
 
 def test_every_single_network_becomes_a_plugin(tiny_base: BaseModule) -> None:
