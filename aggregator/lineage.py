@@ -9,15 +9,16 @@ _LIVING = (State.RECEIVED, State.FOLDED, State.HELD)
 def descendants(forge: Forge, arrival: Arrival) -> list[Arrival]:
     """List the arrivals, neither withdrawn nor rejected, whose training began from a main branch with this one in it.
 
-    Withdrawing a branch takes out what it is, not what others learned from it: a branch that began from it carries that
-    on until it is withdrawn too.
+    Or with one that did, and so on. Withdrawing a branch takes out what it is, not what others learned from it: they
+    carry that on until they are withdrawn too.
     """
-    items = {commit.item for _, commit in forge.ledger.commits() if arrival.number in commit.members} - {None}
-    return [
-        other
-        for other in forge.ledger.arrivals()
-        if other.number != arrival.number
-        and other.state in _LIVING
-        and not other.erased
-        and forge.manifest(other.number).start in items
-    ]
+    commits = [commit for _, commit in forge.ledger.commits()]
+    starts = {other: forge.manifest(other.number).start for other in forge.ledger.arrivals() if not other.erased}
+    carrying = {arrival.number}
+    while True:
+        items = {commit.item for commit in commits if carrying.intersection(commit.members)} - {None}
+        found = {other.number for other, start in starts.items() if start in items} | carrying
+        if found == carrying:
+            break
+        carrying = found
+    return [other for other in starts if other.number in carrying - {arrival.number} and other.state in _LIVING]

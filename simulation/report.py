@@ -120,6 +120,7 @@ def settings_of(result: SimulationResult) -> list[tuple[str, str]]:
         ("merge method", result.method),
         ("level", result.level or "–"),
         ("coefficients", result.coefficients),
+        *((name, f"{value:g}") for name, value in result.parameters.items()),
         ("base module", result.base),
         ("recipe", " ".join((result.recipe, *result.changes))),
         ("plugin", result.plugin),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from medforge.errors import CorruptFile
 from medforge.files import write_atomically
@@ -88,6 +88,7 @@ class SimulationResult(Model):
     method: str
     level: str | None
     coefficients: str
+    parameters: dict[str, float] = Field(default_factory=dict)
     base: str
     base_fingerprint: str
     recipe: str

@@ -100,6 +100,7 @@ def collect(
         method=settings.method,
         level=settings.level,
         coefficients=settings.coefficients,
+        parameters=settings.parameters,
         base=settings.base,
         base_fingerprint=evaluator.base.fingerprint,
         recipe=settings.recipe,

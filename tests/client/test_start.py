@@ -1,5 +1,6 @@
 """Training begins from a merged model: a commit of a forge, or a directory it was checked out into."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,14 @@ def test_a_new_task_is_trained_from_a_commit_and_its_branch_is_folded(
         # and so a maintainer learns who carries on what is withdrawn
         withdrawn = decisions.withdraw(forge, "1", "patients objected", erase=False)
         assert [other.number for other in descendants(forge, withdrawn)] == [3]
+        # also of one that began from a main branch with that one in it, but no longer with the withdrawn
+        wait_until_folded(forge, 4)
+        later = forge.find_commit(None)
+        assert later.members == (2, 3)
+        plugin = make_branch(tiny_base, 9, "task 9", kind="svd-lora")
+        manifest = plugin.manifest.model_copy(update={"start": later.item})
+        forge.admit(replace(plugin, manifest=manifest), tiny_base)
+        assert [other.number for other in descendants(forge, withdrawn)] == [3, 4]
 
 
 def test_what_it_begins_from_is_part_of_the_work(
