@@ -8,6 +8,7 @@ import typer
 
 from medforge.aggregator import cli_identity as identity
 from medforge.aggregator import cli_maintain as maintain
+from medforge.errors import printable
 
 if TYPE_CHECKING:
     from medforge.aggregator.commit import Commit
@@ -203,7 +204,9 @@ def checkout(
         chosen = choose(commits, commit)
         view.item(chosen).save(out)
     typer.echo(
-        f"commit {chosen.digest[:12]} (arrival {chosen.arrival}, {chosen.contributor}: {chosen.task}) is in {out}"
+        printable(
+            f"commit {chosen.digest[:12]} (arrival {chosen.arrival}, {chosen.contributor}: {chosen.task}) is in {out}"
+        )
     )
 
 
@@ -224,9 +227,12 @@ def _method(
 ) -> "MethodSettings":
     """Choose the merge settings: what the user gave, on top of what the forge was made with, on top of the defaults."""
     from medforge.aggregator.merge import MethodSettings
-    from medforge.aggregator.merge.settings import parse_parameters
+    from medforge.aggregator.merge.settings import completed, parse_parameters
 
-    kept = settings.method.model_dump() if settings and given["method"] in (None, settings.method.method) else {}
+    on_record = settings.method if settings and given["method"] in (None, settings.method.method) else None
+    if on_record and not parameters and all(value is None for value in given.values()):
+        return completed(on_record)
+    kept = completed(on_record).model_dump() if on_record else {}
     chosen = kept | {name: value for name, value in given.items() if value is not None}
     chosen["parameters"] = kept.get("parameters", {}) | parse_parameters(parameters)
     return MethodSettings.of(**chosen)
@@ -256,7 +262,7 @@ def _log_journal(forge: Path | None, at: str | None, ledger: str | None, as_json
     opened = Forge.open(forge, ledger)
     try:
         for entry in opened.ledger.journal():
-            line = f"{entry.number:6} {entry.at} {entry.actor}: {entry.what} {entry.about}"
+            line = printable(f"{entry.number:6} {entry.at} {entry.actor}: {entry.what} {entry.about}")
             typer.echo(json.dumps(asdict(entry)) if as_json else line)
     finally:
         opened.close()
@@ -270,13 +276,13 @@ def _print_log(commits: "list[Commit]", outside: "list[Arrival]", empty: bool) -
     console = Console()
     table = Table("arrival", "contributor", "task", "commit", "method", "accuracy on distilled data")
     for commit in commits:
-        scores = ", ".join(f"{escape(task)} {score.acc:.3f}" for task, score in commit.metrics.items())
+        scores = ", ".join(f"{escape(printable(task))} {score.acc:.3f}" for task, score in commit.metrics.items())
         method = escape(f"{commit.method.method} {commit.method.level} {commit.method.coefficients}")
         what = "" if commit.kind == "fold" else f" ({_DONE[commit.kind]})"
         table.add_row(
             f"{commit.arrival}{what}",
-            escape(commit.contributor),
-            escape(commit.task),
+            escape(printable(commit.contributor)),
+            escape(printable(commit.task)),
             commit.digest[:12],
             method,
             scores,
@@ -286,4 +292,4 @@ def _print_log(commits: "list[Commit]", outside: "list[Arrival]", empty: bool) -
     for one in outside:
         state = "waits for its turn" if one.state == "received" else f"is {one.state.value}: {one.reason}"
         line = f"arrival {one.number} ({one.contributor}: {one.task}) {state}{' (erased)' if one.erased else ''}"
-        console.print(line, markup=False, highlight=False)
+        console.print(printable(line), markup=False, highlight=False)

@@ -2,41 +2,33 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
 
-import torch
-from sqlalchemy.exc import SQLAlchemyError
-
 from medforge.aggregator.bell import Bell
 from medforge.aggregator.commit import Commit
 from medforge.aggregator.ledger import Ledger
 from medforge.aggregator.logs import about
+from medforge.aggregator.shortage import is_shortage, reason_of
 from medforge.aggregator.tables import Arrival, State
 from medforge.errors import MedForgeError
 
 _log = logging.getLogger(__name__)
 _IDLE_SECONDS = 5.0
 _LONGEST_PAUSE = 60.0
-# What the machine lacks may come back, so it says nothing about the branch.
-_SHORTAGES = (MemoryError, torch.OutOfMemoryError, SQLAlchemyError)
-_SHORTAGE_CODES = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN}
-)
 
 
 class FoldWorker(threading.Thread):
     """Fold whatever waits in the ledger through one function, and go on whatever happens.
 
-    Before each fold, `settle` takes out of the main branch who was withdrawn, and puts back who is back. A fold that
-    raises because the machine lacks something (disk, memory, database) is tried again after a growing pause, and
-    nothing overtakes it; so is a settling that raises. A fold that raises for any other reason is held with that
-    reason: it stays in the ledger, the log and the status show it, and the next arrival is folded. `committed` is rung
-    after each commit, `on_fold` is told how many seconds a fold took, and `on_end` is called when the thread ends,
-    however it ends.
+    Before each fold, `settle` takes out of the main branch who was withdrawn, and puts back who is back (or holds who
+    cannot come back). A fold that raises because the machine lacks something (disk, memory, database) is tried again
+    after a growing pause, and nothing overtakes it; so is a settling that raises. A fold that raises for any other
+    reason is held with that reason: it stays in the ledger, the log and the status show it, and the next arrival is
+    folded. `committed` is rung after each commit, `on_fold` is told how many seconds a fold took, and `on_end` is
+    called when the thread ends, however it ends.
     """
 
     def __init__(
@@ -75,7 +67,7 @@ class FoldWorker(threading.Thread):
                     self._step()
                     pause = self._first_pause
                 except Exception as error:
-                    if not _is_shortage(error):
+                    if not is_shortage(error):
                         _log.exception("the main branch cannot settle; nothing is folded until it does")
                     _log.warning("cannot fold just now (%s); trying again in %g s", error, pause)
                     self._stopping.wait(pause)
@@ -100,7 +92,7 @@ class FoldWorker(threading.Thread):
         try:
             self._fold(arrival)
         except Exception as error:
-            if _is_shortage(error):
+            if is_shortage(error):
                 raise
             self._hold(arrival, error)
             return
@@ -130,9 +122,7 @@ class FoldWorker(threading.Thread):
             _log.error("arrival %d is folded, but what follows the fold failed", arrival.number, exc_info=error)
             self._committed.ring()
             return
-        reason = (
-            str(error) if isinstance(error, MedForgeError) else f"its fold failed ({type(error).__name__}: {error})"
-        )
+        reason = reason_of(error)
         self._ledger.hold(arrival.number, reason)
         fields = _fields("held", arrival, reason=reason)
         _log.error(
@@ -142,7 +132,3 @@ class FoldWorker(threading.Thread):
 
 def _fields(event: str, arrival: Arrival, **more: object) -> dict[str, object]:
     return about(event, contributor=arrival.contributor, arrival=arrival.number, branch=arrival.branch, **more)
-
-
-def _is_shortage(error: BaseException) -> bool:
-    return isinstance(error, _SHORTAGES) or (isinstance(error, OSError) and error.errno in _SHORTAGE_CODES)

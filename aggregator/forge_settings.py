@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from medforge.aggregator.merge import MethodSettings
+from medforge.aggregator.merge.settings import RECORDED, completed
 from medforge.base_module import BaseModule
 from medforge.errors import CorruptFile, InvalidInput
 from medforge.files import read_file
@@ -35,10 +36,13 @@ def existing_settings(directory: Path) -> ForgeSettings | None:
 
 
 def read_settings(directory: Path) -> ForgeSettings:
-    """Read a forge directory's settings; raise InvalidInput where there are none, CorruptFile if they are damaged."""
+    """Read a forge directory's settings; raise InvalidInput where there are none, CorruptFile if they are damaged.
+
+    The method's package may be missing: such a forge is read and decided about, and not folded.
+    """
     path = directory / SETTINGS_FILE
     try:
-        return ForgeSettings.model_validate_json(read_file(path, "the forge settings"))
+        return ForgeSettings.model_validate_json(read_file(path, "the forge settings"), context=RECORDED)
     except ValidationError as error:
         raise CorruptFile(
             f"{path} is not a forge's settings ({first_fault(error)}); restore it from a backup"
@@ -52,8 +56,9 @@ def check_same(directory: Path, settings: ForgeSettings, base: BaseModule, metho
             f"the forge {directory} stands on base module {settings.base[:12]} ({settings.base_spec}), not on "
             f"{base.fingerprint[:12]} ({base.spec}); serve it with --base {settings.base_spec} or elsewhere"
         )
-    if settings.method != method:
-        wanted, given = dict(settings.method), dict(method)
+    kept = completed(settings.method)
+    if kept != method:
+        wanted, given = dict(kept), dict(method)
         different = ", ".join(
             f"{name}={wanted[name]!r} (not {given[name]!r})" for name in wanted if wanted[name] != given[name]
         )

@@ -25,9 +25,9 @@ from medforge.errors import MedForgeError
 # What may become of an arrival other than being folded by a commit.
 _NEXT: dict[State, frozenset[State]] = {
     State.RECEIVED: frozenset({State.HELD, State.REJECTED, State.WITHDRAWN, State.SUPERSEDED}),
-    State.HELD: frozenset({State.RECEIVED, State.REJECTED, State.WITHDRAWN, State.SUPERSEDED}),
+    State.HELD: frozenset({State.RECEIVED, State.FOLDED, State.REJECTED, State.WITHDRAWN, State.SUPERSEDED}),
     State.REJECTED: frozenset({State.RECEIVED, State.FOLDED, State.WITHDRAWN}),
-    State.FOLDED: frozenset({State.REJECTED, State.WITHDRAWN}),
+    State.FOLDED: frozenset({State.HELD, State.REJECTED, State.WITHDRAWN}),
     State.SUPERSEDED: frozenset({State.FOLDED, State.WITHDRAWN}),
     State.WITHDRAWN: frozenset({State.FOLDED}),
 }
@@ -125,6 +125,9 @@ class Ledger(Database):
 
     def hold(self, number: int, reason: str) -> Arrival:
         """Keep an unfolded arrival out of the main branch; raises LedgerConflict if it is unknown or already folded."""
+        entry = self.arrival(number)
+        if entry is not None and entry.state is State.FOLDED:
+            raise LedgerConflict(f"arrival {number} is folded, so it cannot become held; reject it to take it out")
         return self.change(number, State.HELD, reason)
 
     def holds(self) -> dict[int, Arrival]:
@@ -169,8 +172,9 @@ class Ledger(Database):
         """Append a commit and give its number in the chain, from 1; appending the head again changes nothing.
 
         Raises LedgerConflict unless its parent is the head and its members follow from the head's: a fold brings the
-        next waiting arrival, a removal takes out a member that is no longer folded, a restoration puts back one that
-        is again. So no arrival is folded twice and none is overtaken, whatever crashed or raced before.
+        next waiting arrival, a removal takes out a member that is no longer folded (and with it others that are not,
+        where the rest could not be merged with them), a restoration puts back one that is again. So no arrival is
+        folded twice and none is overtaken, whatever crashed or raced before.
         """
         with self.writing() as session:
             head = session.scalar(_newest())
@@ -289,7 +293,10 @@ def _check_follows(session: Session, commit: Commit, members: tuple[int, ...], r
             )
         follows = commit.members[-1:] == (commit.arrival,) and set(commit.members[:-1]) <= set(kept)
     elif commit.kind == "remove":
-        follows = row.state != State.FOLDED.value and commit.arrival in members and commit.members == kept
+        stayed = tuple(number for number in members if number in commit.members)
+        gone = set(members) - set(stayed)
+        out = all(session.get_one(ArrivalRow, number).state != State.FOLDED.value for number in gone)
+        follows = out and commit.arrival in gone and commit.members == stayed
     else:
         follows = row.state == State.FOLDED.value and len(kept) == len(members) < len(commit.members)
     if not follows:

@@ -1,5 +1,6 @@
 """The main branch: the one door through which an arrival becomes part of the merged model, or leaves it."""
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from importlib.metadata import version
@@ -10,11 +11,14 @@ from medforge.aggregator.commit import Commit
 from medforge.aggregator.examination import Examination
 from medforge.aggregator.forge import Forge
 from medforge.aggregator.ledger import LedgerConflict
+from medforge.aggregator.logs import about
 from medforge.aggregator.merge.folding import fold_round, refold
 from medforge.aggregator.merge.method import Folded, Head
 from medforge.aggregator.merge.registry import provider
+from medforge.aggregator.merge.settings import completed
 from medforge.aggregator.probabilities import ProbabilityCache
 from medforge.aggregator.retention import erase
+from medforge.aggregator.shortage import is_shortage, reason_of
 from medforge.aggregator.tables import Arrival, State
 from medforge.base_module import BaseModule
 from medforge.branch import Branch, software_versions
@@ -23,6 +27,7 @@ from medforge.faults import reached
 from medforge.forge_item import ForgeItem
 from medforge.proto.errors import MissingBlob
 
+_log = logging.getLogger(__name__)
 _BRANCHES_IN_MEMORY = 4
 
 
@@ -41,7 +46,7 @@ class MainBranch:
             )
         self.forge = forge
         self.base = base
-        self.settings = forge.settings.method
+        self.settings = completed(forge.settings.method)
         self.probabilities = ProbabilityCache(base, forge.cache)
         self._load: Callable[[int], Branch] = lru_cache(maxsize=_BRANCHES_IN_MEMORY)(forge.load_branch)
 
@@ -85,25 +90,22 @@ class MainBranch:
         if not entry.admitted:
             head = self.head()
             examination.merge(arrived, before, head.metrics if head else {}, folded)
-        return self._commit("fold", entry, (*kept, arrival), folded)
+        return self._append(self._commit("fold", entry, (*kept, arrival), folded))
 
     def settle(self) -> list[Commit]:
         """Bring the main branch to what the ledger says: take out who was withdrawn or reverted, put back who is back.
 
         One commit for each. The new head is, to the bit, that of a forge that saw only its members in their order.
-        Then the files that are to be erased are deleted.
+        Who cannot come back is held with the reason. Where the rest cannot be merged without one who leaves, those stay
+        whom a forge that saw only the rest would have folded, and the others are held. Then the files that are to be
+        erased are deleted.
         """
         commits = []
         while (due := self._due()) is not None:
             kind, entry = due
-            members = self._members()
-            if kind == "remove":
-                after = tuple(number for number in members if number != entry.number)
-            else:
-                after = self._in_order((*members, entry.number))
-            arrived = self._arrived(after)
-            folded = refold(self.base, self.settings, arrived, self.probabilities) if after else None
-            commits.append(self._commit(kind, entry, after, folded))
+            commit = self._remove(entry) if kind == "remove" else self._restore(entry)
+            if commit is not None:
+                commits.append(commit)
         self._erase()
         return commits
 
@@ -130,6 +132,50 @@ class MainBranch:
                 return "restore", entry
         return None
 
+    def _remove(self, entry: Arrival) -> Commit:
+        after = tuple(number for number in self._members() if number != entry.number)
+        try:
+            folded = self._refold(after)
+        except InvalidBranch:
+            after, folded = self._without(entry)
+        return self._append(self._commit("remove", entry, after, folded))
+
+    def _without(self, entry: Arrival) -> tuple[tuple[int, ...], Folded | None]:
+        """Fold the members that are to stay one by one, and hold who cannot be merged: leaving must not wait for it."""
+        after: tuple[int, ...] = ()
+        folded = None
+        for number in self._members():
+            if self._entry(number).state is not State.FOLDED:
+                continue
+            try:
+                folded = self._refold((*after, number))
+            except InvalidBranch as error:
+                self._hold(number, f"it cannot stay without arrival {entry.number}: {error}")
+            else:
+                after = (*after, number)
+        return after, folded
+
+    def _restore(self, entry: Arrival) -> Commit | None:
+        after = self._in_order((*self._members(), entry.number))
+        try:
+            commit = self._commit("restore", entry, after, self._refold(after))
+        except Exception as error:  # whatever it is, the others must not wait for it
+            if is_shortage(error):
+                raise
+            self._hold(entry.number, f"it cannot come back to the main branch: {reason_of(error)}")
+            return None
+        return self._append(commit)
+
+    def _refold(self, members: tuple[int, ...]) -> Folded | None:
+        return refold(self.base, self.settings, self._arrived(members), self.probabilities) if members else None
+
+    def _hold(self, number: int, reason: str) -> None:
+        entry = self._entry(number)
+        if entry.state is State.FOLDED:
+            self.forge.ledger.change(number, State.HELD, reason)
+            fields = about("held", contributor=entry.contributor, arrival=number, branch=entry.branch, reason=reason)
+            _log.error("arrival %d (branch %s) is held: %s", number, entry.branch, reason, extra=fields)
+
     def _erase(self) -> None:
         for arrival in self.forge.ledger.arrivals(State.WITHDRAWN):
             if arrival.erase and not arrival.erased:
@@ -155,7 +201,7 @@ class MainBranch:
     ) -> Commit:
         reached("during fold")
         head = self.head()
-        commit = Commit(
+        return Commit(
             kind=kind,
             parent=head.digest if head else None,
             arrival=entry.number,
@@ -173,6 +219,8 @@ class MainBranch:
             item=folded.item.digest if folded else None,
             item_files=self.forge.store_item(folded.item) if folded else {},
         )
+
+    def _append(self, commit: Commit) -> Commit:
         reached("between forge item and commit")
         self.forge.ledger.add_commit(commit)
         reached("after commit")

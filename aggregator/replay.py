@@ -12,6 +12,7 @@ from medforge.aggregator.commit import Commit
 from medforge.aggregator.forge import Forge
 from medforge.aggregator.merge.folding import fold_round, refold
 from medforge.aggregator.merge.method import Folded
+from medforge.aggregator.merge.settings import completed
 from medforge.aggregator.probabilities import ProbabilityCache
 from medforge.base_module import BaseModule
 from medforge.errors import BaseMismatch, CorruptFile
@@ -34,8 +35,10 @@ def replay(forge: Forge, base: BaseModule) -> Iterator[Replayed]:
     """Fold everything again, commit by commit, from the branches alone; no stored forge item and no cache is used.
 
     A commit that was made with a branch that has since been erased cannot be rebuilt, and says so. Raises BaseMismatch
-    for another base module, CorruptFile where the chain of commits is broken.
+    for another base module, CorruptFile where the chain of commits is broken, InvalidInput where the merge method
+    is not installed.
     """
+    completed(forge.settings.method)
     if base.fingerprint != forge.settings.base:
         raise BaseMismatch(
             f"the forge {forge.directory} stands on base module {forge.settings.base[:12]} "
@@ -77,8 +80,8 @@ def _rebuild(
     )
     goes_on = parent is not None and commit.kind == "fold" and commit.members[:-1] == parent.members
     if goes_on and before is not None:
-        return fold_round(base, commit.method, arrived, before.head, probabilities)
-    return refold(base, commit.method, arrived, probabilities)
+        return fold_round(base, completed(commit.method), arrived, before.head, probabilities)
+    return refold(base, completed(commit.method), arrived, probabilities)
 
 
 def _difference(commit: Commit, folded: Folded) -> str:

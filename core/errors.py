@@ -7,11 +7,16 @@ LONGEST_SENTENCE = 2000
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
+def printable(text: str) -> str:
+    """Replace what a terminal or a log would obey, so that a peer's text can be shown."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
 class MedForgeError(Exception):
     """Report a mistake that somebody outside the program can mend, in a sentence of one line."""
 
     def __str__(self) -> str:
-        sentence = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", super().__str__())
+        sentence = printable(super().__str__())
         return sentence if len(sentence) <= LONGEST_SENTENCE else f"{sentence[: LONGEST_SENTENCE - 1]}…"
 
 

@@ -8,6 +8,8 @@ ItemKind = Literal["plugin", "mixture", "weights"]
 Level = Literal["output", "layer"]
 Coefficients = Literal["sequential", "joint", "gated", "uniform"]
 Mode = tuple[str, str]
+# settings in which a method may differ from the others
+DEFAULTABLE = frozenset({"budget", "bound", "start", "l1"})
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class Listing:
     it makes: one plugin, a mixture, or dense weights. ``modes`` are (level, coefficients), the default first;
     ``any_order`` are those whose result does not depend on the order of arrival, ``reference`` those for which the
     published scripts have an objective. ``distilled`` says whether it searches on distilled data: a method that does
-    not needs plugins alone. ``defaults`` are settings in which the method differs from the others.
+    not needs plugins alone. ``defaults`` are settings of the search in which the method differs from the others, of
+    `DEFAULTABLE`.
 
     Raises ValueError where this does not fit together.
     """
@@ -56,6 +59,9 @@ class Listing:
             raise ValueError("it says something of a mode that it does not have")
         if self.item not in get_args(ItemKind):
             raise ValueError(f"it makes no forge item of the kind {self.item!r}")
+        unknown = sorted(set(self.defaults) - DEFAULTABLE)
+        if unknown:
+            raise ValueError(f"there is no setting {unknown[0]!r} to differ in; there are {sorted(DEFAULTABLE)}")
 
     def withdrawal(self, mode: Mode) -> str:
         """Say how a branch is taken out under a mode, which is exact under every mode."""

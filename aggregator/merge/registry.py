@@ -69,7 +69,7 @@ def _third_party(offer: Offered, listing: Listing) -> "MergeMethod":
 
     try:
         method = import_module(listing.module).METHOD
-    except Exception as error:  # what somebody else's module raises is not known
+    except (Exception, SystemExit) as error:  # what somebody else's module raises is not known
         raise _unusable(offer, f"{type(error).__name__}: {error}") from error
     if not isinstance(method, MergeMethod):
         raise _unusable(offer, f"METHOD of {listing.module} is no MergeMethod")

@@ -1,7 +1,7 @@
 """What a forge does with an arrival: the merge method and its parameters."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -17,13 +17,16 @@ from pydantic import (
 
 from medforge.aggregator.merge.built_in import LISTINGS
 from medforge.aggregator.merge.listing import Coefficients, Level, Listing
-from medforge.aggregator.merge.registry import listing_of
+from medforge.aggregator.merge.registry import listing_of, names
 from medforge.errors import InvalidInput
 
 Objective = Literal["cross-entropy", "reference"]
 
 
 RECORDED = {"recorded": True}
+# settings are read from commits that peers send, and shown at terminals
+_METHOD = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+_ParameterName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
 
 
 class MethodSettings(BaseModel):
@@ -36,13 +39,14 @@ class MethodSettings(BaseModel):
     those that are left out get its defaults.
 
     Raises InvalidInput for a method, level, coefficients, objective or parameter that do not exist or do not go
-    together. Settings that a commit records (validated with the context `RECORDED`) may name a method that is not
-    installed here: they can be read, and not folded by.
+    together. Settings that a commit or a forge records (validated with the context `RECORDED`) are taken as they are
+    written: their method may not be installed here, or have other parameters today. They can be read;
+    `completed` makes them settings to fold by.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    method: str = "mixture"
+    method: str = Field(default="mixture", pattern=_METHOD)
     level: Level = "output"
     coefficients: Coefficients = "gated"
     budget: int = Field(default=40, ge=4, le=100_000)
@@ -51,7 +55,7 @@ class MethodSettings(BaseModel):
     l1: float = Field(default=0.05, ge=0, le=100)
     seed: int = 0
     objective: Objective = "cross-entropy"
-    parameters: dict[str, FiniteFloat] = Field(default_factory=dict)
+    parameters: dict[_ParameterName, FiniteFloat] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -132,6 +136,26 @@ class MethodSettings(BaseModel):
             raise InvalidInput(f"merge setting {field} is wrong: {first['msg']}; change it") from error
 
 
+def completed(settings: MethodSettings) -> MethodSettings:
+    """Give settings that are on record what they lack to be folded by: the defaults of parameters that came later.
+
+    Raises InvalidInput where the method is not installed here, or has the mode no more.
+    """
+    if settings.method not in names():
+        raise InvalidInput(
+            f"merge method {settings.method!r}, by which this forge folds, is not installed here; install the package "
+            "that gives it to serve, fold or replay (to read and to withdraw needs no package)"
+        )
+    listing = listing_of(settings.method)
+    if (settings.level, settings.coefficients) not in listing.modes:
+        raise InvalidInput(
+            f"merge method {settings.method!r} has no mode {settings.level} {settings.coefficients} here, by which "
+            "this forge folds; install the version that has it"
+        )
+    defaults = {name: parameter.default for name, parameter in listing.parameters.items()}
+    return settings.model_copy(update={"parameters": {**defaults, **settings.parameters}})
+
+
 def parse_parameters(words: Iterable[str]) -> dict[str, float]:
     """Read parameters that a user typed as NAME=VALUE; raises InvalidInput for what is none, or comes twice."""
     parameters: dict[str, float] = {}
@@ -148,5 +172,5 @@ def parse_parameters(words: Iterable[str]) -> dict[str, float]:
 
 
 def _listing(method: object, info: ValidationInfo) -> Listing | None:
-    """None for the method of another package that a commit records: to read a log needs none of its code."""
-    return listing_of(method) if info.context != RECORDED or method in tuple(LISTINGS) else None
+    """None for settings that are on record: they stay what they were, whatever the method says of itself today."""
+    return None if info.context == RECORDED else listing_of(method)

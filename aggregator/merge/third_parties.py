@@ -53,6 +53,6 @@ def _load(offer: Offered) -> Listing | Broken:
         return Broken("more than one package gives a method of this name")
     try:
         listing = offer.points[0].load()
-    except Exception as error:  # what somebody else's module raises is not known
+    except (Exception, SystemExit) as error:  # what somebody else's module raises is not known
         return Broken(f"{type(error).__name__}: {error}")
     return listing if isinstance(listing, Listing) else Broken(f"{offer.points[0].value} is no Listing")

@@ -163,6 +163,26 @@ def test_what_is_folded_or_unknown_cannot_be_held(ledger: Ledger) -> None:
         ledger.hold(9, "unknown")
 
 
+def test_a_removal_takes_along_who_is_folded_no_more_and_nobody_else(ledger: Ledger) -> None:
+    arrive(ledger, 4)
+    parent = None
+    for number in range(1, 5):
+        folded = commit(number, parent)
+        ledger.add_commit(folded)
+        parent = folded.digest
+    ledger.change(2, State.WITHDRAWN)
+    ledger.change(3, State.HELD, "it cannot stay without arrival 2")
+
+    def removal(*members: int) -> Commit:
+        return commit(2, parent, members=members).model_copy(update={"kind": "remove"})
+
+    for wrong in ((1,), (4, 1), (1, 2, 4), (1, 3, 4, 5)):
+        with pytest.raises(LedgerConflict, match="does not follow from what has become of arrival 2"):
+            ledger.add_commit(removal(*wrong))
+    ledger.add_commit(removal(1, 4))
+    assert ledger.change(3, State.FOLDED).state is State.FOLDED
+
+
 def test_facts_are_kept(ledger: Ledger) -> None:
     assert ledger.fact("forge") is None
     ledger.set_fact("forge", "one")

@@ -10,13 +10,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from medforge.aggregator.commit import Commit
+from medforge.aggregator.forge import Forge
+from medforge.aggregator.main_branch import MainBranch
 from medforge.aggregator.merge import LISTINGS, Listing, MethodSettings, Parameter, listings, merge_method, names
+from medforge.aggregator.merge.listing import DEFAULTABLE
 from medforge.aggregator.merge.registry import listing_of, provider
 from medforge.aggregator.merge.third_parties import offered
 from medforge.aggregator.replay import replay
 from medforge.base_module import BaseModule
+from medforge.cli import build_app
 from medforge.errors import InvalidInput
 from medforge.forge_item import WeightChange
 
@@ -58,6 +63,7 @@ MEDIAN = Listing(
 )
 BROKEN_METHOD = Listing("medianmerge.nowhere", "weights", "", "", (("layer", "uniform"),), False)
 WRONG_METHOD = Listing("medianmerge.wrong", "weights", "", "", (("layer", "uniform"),), False)
+LEAVING_METHOD = Listing("medianmerge.leaving", "weights", "", "", (("layer", "uniform"),), False)
 NO_LISTING = 7
 """
 PROJECT = """
@@ -78,6 +84,8 @@ packages = [{packages}]
 POINTS = """
 median = "medianmerge:MEDIAN"
 broken = "medianmerge.broken:MEDIAN"
+leaving = "medianmerge.leaving:MEDIAN"
+leaving-method = "medianmerge:LEAVING_METHOD"
 broken-method = "medianmerge:BROKEN_METHOD"
 wrong-method = "medianmerge:WRONG_METHOD"
 no-listing = "medianmerge:NO_LISTING"
@@ -109,6 +117,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "medianmerge/__init__.py": LISTING,
         "medianmerge/median.py": MEDIAN,
         "medianmerge/broken.py": "import a_module_that_nobody_has\n",
+        "medianmerge/leaving.py": "raise SystemExit(3)\n",
         "medianmerge/wrong.py": "METHOD = 7\n",
     }
     install(directory / "one", site, "medforge-median", "1.2", POINTS, files)
@@ -174,6 +183,43 @@ def test_a_commit_can_be_read_where_the_package_is_not_installed(
         merge_method(read.method.method)
 
 
+def test_a_forge_whose_package_is_missing_is_read_and_decided_about_and_not_folded(
+    tmp_path: Path, tiny_base: BaseModule, request: pytest.FixtureRequest
+) -> None:
+    request.getfixturevalue("installed")
+    directory = tmp_path / "forge"
+    main = open_main(directory, tiny_base, MethodSettings.of(method="median"))
+    fold_all(main, branches(tiny_base, 2))
+    main.forge.close()
+    sys.path.remove(sys.path[0])
+    offered.cache_clear()
+
+    def typed(*words: str) -> str:
+        done = CliRunner().invoke(build_app(), [*words, "--forge", str(directory)], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    assert "median layer uniform" in " ".join(typed("log").split())
+    assert "committed fold" in typed("log", "--journal")
+    assert "BAD" not in typed("fsck")
+    assert "is withdrawn" in typed("withdraw", "1")
+    assert "arrival 1 (centre 0: task 0) is withdrawn" in " ".join(typed("log").split())
+    typed("checkout", "--out", str(tmp_path / "item"))
+    assert any((tmp_path / "item").iterdir())
+    sentence = "merge method 'median', by which this forge folds, is not installed here; install the package"
+    for command in (["serve", "--listen", "127.0.0.1:0"], ["serve", "--listen", "127.0.0.1:0", "--method", "median"]):
+        with pytest.raises(InvalidInput, match=sentence):
+            typed(*command)
+    with pytest.raises(InvalidInput, match=sentence):
+        Forge.establish(directory, tiny_base, MethodSettings.of(method="ties"))
+    forge = Forge.open(directory)
+    with pytest.raises(InvalidInput, match=sentence):
+        list(replay(forge, tiny_base))
+    with pytest.raises(InvalidInput, match=sentence):
+        MainBranch(forge, tiny_base)
+    forge.close()
+
+
 @pytest.mark.usefixtures("installed")
 @pytest.mark.parametrize(
     ("name", "sentence"),
@@ -182,6 +228,7 @@ def test_a_commit_can_be_read_where_the_package_is_not_installed(
             "broken",
             r"of medforge-median 1.2 cannot be used \(ModuleNotFoundError: No module named 'a_module_that_nobody",
         ),
+        ("leaving", r"of medforge-median 1.2 cannot be used \(SystemExit: 3\)"),
         ("no-listing", r"cannot be used \(medianmerge:NO_LISTING is no Listing\); mend or uninstall that package"),
         ("twice", r"of medforge-median 1.2 and medforge-twice 0.1 cannot be used \(more than one package gives"),
     ],
@@ -200,6 +247,7 @@ def test_a_package_that_cannot_be_used_gives_one_sentence_when_its_method_is_ask
     ("name", "sentence"),
     [
         ("broken-method", "cannot be used .ModuleNotFoundError: No module named 'medianmerge.nowhere'"),
+        ("leaving-method", "cannot be used .SystemExit: 3"),
         ("wrong-method", "METHOD of medianmerge.wrong is no MergeMethod"),
     ],
 )
@@ -261,6 +309,7 @@ def test_the_command_refuses_a_broken_method_with_a_sentence(site: Path, tmp_pat
         ({"modes": (("pixel", "uniform"),)}, "its modes are not"),
         ({"any_order": frozenset({("output", "joint")})}, "a mode that it does not have"),
         ({"item": "network"}, "no forge item of the kind 'network'"),
+        ({"defaults": {"nosuch": 1.0}}, "there is no setting 'nosuch' to differ in; there are .*'bound', 'budget'"),
     ],
 )
 def test_a_listing_must_fit_together(change: dict[str, object], sentence: str) -> None:
@@ -269,3 +318,10 @@ def test_a_listing_must_fit_together(change: dict[str, object], sentence: str) -
         Listing(**{**values, "modes": (("layer", "uniform"),), **change})  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="the default 3 lies outside 0 to 1"):
         Parameter(3, 0, 1, "")
+
+
+def test_what_methods_may_differ_in_are_settings() -> None:
+    assert set(MethodSettings.model_fields) >= DEFAULTABLE
+    for name in DEFAULTABLE:
+        listing = Listing("m", "weights", "", "", (("layer", "uniform"),), False, defaults={name: 4.0})
+        assert MethodSettings(**listing.defaults).model_dump()[name] == 4

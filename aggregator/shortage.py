@@ -1,0 +1,23 @@
+"""Failures that are the machine's and may pass, apart from those that belong to a branch."""
+
+import errno
+
+import torch
+from sqlalchemy.exc import SQLAlchemyError
+
+from medforge.errors import MedForgeError
+
+_SHORTAGES = (MemoryError, torch.OutOfMemoryError, SQLAlchemyError)
+_CODES = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN}
+)
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Say whether the machine lacked something (disk, memory, database): it may come back, so no branch is to blame."""
+    return isinstance(error, _SHORTAGES) or (isinstance(error, OSError) and error.errno in _CODES)
+
+
+def reason_of(error: Exception) -> str:
+    """Say in one sentence why a branch is held."""
+    return str(error) if isinstance(error, MedForgeError) else f"its fold failed ({type(error).__name__}: {error})"
