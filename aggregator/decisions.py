@@ -9,9 +9,8 @@ from medforge.aggregator.ledger import LedgerConflict
 from medforge.aggregator.tables import Arrival, State
 from medforge.aggregator.view import choose
 from medforge.errors import InvalidInput
+from medforge.files import SHORTEST_PREFIX
 from medforge.proto.errors import MissingBlob
-
-_SHORTEST_PREFIX = 6
 
 
 def find_arrival(forge: Forge, name: str) -> Arrival:
@@ -20,11 +19,11 @@ def find_arrival(forge: Forge, name: str) -> Arrival:
     Raises InvalidInput for a name that is too short, MissingBlob for none or several.
     """
     arrivals = forge.ledger.arrivals()
-    if name.isascii() and name.isdigit() and len(name) < _SHORTEST_PREFIX:
+    if name.isascii() and name.isdigit() and len(name) < SHORTEST_PREFIX:
         found = [arrival for arrival in arrivals if arrival.number == int(name)]
-    elif len(name) < _SHORTEST_PREFIX:
+    elif len(name) < SHORTEST_PREFIX:
         raise InvalidInput(
-            f"{name!r} is too short for a branch; give an arrival's number or {_SHORTEST_PREFIX} letters of its digest"
+            f"{name!r} is too short for a branch; give an arrival's number or {SHORTEST_PREFIX} letters of its digest"
         )
     else:
         found = [arrival for arrival in arrivals if arrival.branch.startswith(name)]

@@ -11,15 +11,13 @@ from medforge.aggregator.commit import Commit
 from medforge.aggregator.forge import Forge
 from medforge.aggregator.tables import Arrival, State
 from medforge.errors import CorruptFile, InvalidInput
-from medforge.files import sha256_bytes
+from medforge.files import SHORTEST_PREFIX, sha256_bytes
 from medforge.forge_item import ForgeItem
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.checkout import download_item
 from medforge.proto.errors import MissingBlob
 from medforge.proto.kit import reach
 from medforge.proto.remote import RemoteForge
-
-_SHORTEST_PREFIX = 6
 
 
 class View(Protocol):
@@ -77,9 +75,9 @@ def choose(commits: Sequence[Commit], prefix: str | None) -> Commit:
         raise MissingBlob("this forge's main branch has no commit yet; push a branch and wait until it is folded")
     if prefix is None:
         return commits[-1]
-    if len(prefix) < _SHORTEST_PREFIX:
+    if len(prefix) < SHORTEST_PREFIX:
         raise InvalidInput(
-            f"{prefix!r} is too short for a commit; give at least {_SHORTEST_PREFIX} letters of its digest"
+            f"{prefix!r} is too short for a commit; give at least {SHORTEST_PREFIX} letters of its digest"
         )
     found = [commit for commit in commits if commit.digest.startswith(prefix)]
     if len(found) != 1:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from medforge.base import load_base
 from medforge.client.workspace import Workspace
 from medforge.errors import CorruptFile, InvalidInput
-from medforge.files import parse_json, sha256_bytes
+from medforge.files import SHORTEST_PREFIX, parse_json, sha256_bytes
 from medforge.forge_item import ForgeItem
 from medforge.proto.checkout import download_item
 from medforge.proto.kit import Kit
@@ -17,7 +17,6 @@ from medforge.proto.remote import RemoteForge
 from medforge.svd_plugin import kind_of, plugin_of, share_kept
 
 HEAD = "head"
-_SHORTEST_PREFIX = 6
 
 
 class Start(NamedTuple):
@@ -75,11 +74,11 @@ def _choose(commits: list[str], text: str, at: str) -> str:
         raise InvalidInput(f"the main branch of the forge at {at} has no commit yet; leave --from out, or wait for one")
     if text == HEAD:
         return commits[-1]
-    found = [commit for commit in commits if commit.startswith(text)] if len(text) >= _SHORTEST_PREFIX else []
+    found = [commit for commit in commits if commit.startswith(text)] if len(text) >= SHORTEST_PREFIX else []
     if len(found) != 1:
         raise InvalidInput(
             f"--from {text} is no directory, and names no single commit of the forge at {at}; give {HEAD!r}, or "
-            f"{_SHORTEST_PREFIX} or more letters of a digest that `medforge log` lists"
+            f"{SHORTEST_PREFIX} or more letters of a digest that `medforge log` lists"
         )
     return found[0]
 

@@ -5,19 +5,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
     FiniteFloat,
-    SerializerFunctionWrapHandler,
     ValidationError,
-    model_serializer,
 )
 
 from medforge.base_module import BaseModule
+from medforge.digested import Digested
 from medforge.distilled import DistilledDataset, check_distilled
 from medforge.errors import BaseMismatch, CorruptFile, InvalidBranch
 from medforge.files import canonical_json, parse_json, read_file, sha256_bytes, write_files
@@ -45,13 +44,14 @@ class FileEntry(BaseModel):
     size: int = Field(ge=0, le=_LARGEST)
 
 
-class Manifest(BaseModel):
+class Manifest(Digested):
     """Say what a branch is, who made it, from what, and which bytes belong to it. Holds no clock.
 
     ``start`` is the digest of the forge item that training began from, where it was not the bare base module.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    younger = frozenset({"start"})
 
     format: Literal[1] = 1
     contributor: str = Field(pattern=NAME)
@@ -69,14 +69,6 @@ class Manifest(BaseModel):
     files: dict[str, FileEntry] = Field(max_length=len(BRANCH_FILES))
     software: dict[_Line, _Line] = Field(default_factory=dict, max_length=_MOST_ENTRIES)
     start: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
-
-    @model_serializer(mode="wrap")
-    def _leave_out_what_is_younger(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out a field that older branches lack, where it says nothing: their digests must not change."""
-        values: dict[str, Any] = serialise(self)
-        if self.start is None:
-            values.pop("start", None)
-        return values
 
     def to_bytes(self) -> bytes:
         """Serialise canonically; the sha256 of these bytes is the branch's digest."""

@@ -10,6 +10,9 @@ from typing import Any
 from medforge.errors import InvalidInput
 from medforge.faults import reached
 
+SHORTEST_PREFIX = 6
+"""The fewest letters of a digest that may stand for it."""
+
 
 def sha256_bytes(data: bytes) -> str:
     """Digest bytes; 64 lower-case hex characters."""

@@ -1,9 +1,11 @@
 """What kind of plugin, and how large."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import ConfigDict, Field, model_validator
+
+from medforge.digested import Digested
 
 PluginKind = Literal["lora", "dora", "svd-lora"]
 MOST_RANKS = 1024
@@ -11,7 +13,7 @@ _Rank = Annotated[int, Field(ge=1, le=MOST_RANKS)]
 _Site = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]{1,200}$")]
 
 
-class PluginSettings(BaseModel):
+class PluginSettings(Digested):
     """What kind of plugin is trained, and how large; the paper's defaults.
 
     ``ranks`` names the sites of an SVD-LoRA whose rank is smaller than ``rank``: a merge may keep fewer singular values
@@ -19,6 +21,7 @@ class PluginSettings(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    younger = frozenset({"ranks"})
 
     kind: PluginKind = "lora"
     rank: _Rank = 16
@@ -42,11 +45,3 @@ class PluginSettings(BaseModel):
         if any(rank >= self.rank for rank in self.ranks.values()):
             raise ValueError("ranks lists the sites whose rank is smaller than the plugin's")
         return self
-
-    @model_serializer(mode="wrap")
-    def _leave_out_what_is_younger(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out a field that older branches lack, where it is empty: their digests must not change."""
-        values: dict[str, Any] = serialise(self)
-        if not self.ranks:
-            values.pop("ranks", None)
-        return values

@@ -1,11 +1,25 @@
 """The merge methods that MedForge brings."""
 
-from medforge.aggregator.merge.listing import Listing, Parameter
+from medforge.aggregator.merge.listing import ItemKind, Listing, Parameter
 
 _HERE = "medforge.aggregator.merge"
 _UNIFORM = ("layer", "uniform")
-_ANY_ORDER = frozenset({_UNIFORM})
 _SCALE = "what the merged weight change is multiplied by"
+
+
+def _from_plugins(module: str, item: ItemKind, summary: str, source: str, **parameters: Parameter) -> Listing:
+    """Describe a method that needs plugins alone, and gives the same for every order of them."""
+    return Listing(
+        module=f"{_HERE}.{module}",
+        item=item,
+        summary=summary,
+        source=source,
+        modes=(_UNIFORM,),
+        distilled=False,
+        any_order=frozenset({_UNIFORM}),
+        parameters=parameters,
+    )
+
 
 LISTINGS: dict[str, Listing] = {
     "fusion": Listing(
@@ -44,89 +58,59 @@ LISTINGS: dict[str, Listing] = {
         reference=frozenset({("layer", "joint")}),
         defaults={"start": 0.0},
     ),
-    "med-lego": Listing(
-        module=f"{_HERE}.med_lego",
-        item="plugin",
-        summary="the largest singular values of the mean weight change, one SVD-LoRA plugin remains",
-        source="Med-LEGO 2025",
-        modes=(_UNIFORM,),
-        distilled=False,
-        any_order=_ANY_ORDER,
-        parameters={
-            "energy": Parameter(0.997, 0.01, 1.0, "share of the sum of singular values that is kept in every layer")
-        },
+    "med-lego": _from_plugins(
+        "med_lego",
+        "plugin",
+        "the largest singular values of the mean weight change, one SVD-LoRA plugin remains",
+        "Med-LEGO 2025",
+        energy=Parameter(0.997, 0.01, 1.0, "share of the sum of singular values that is kept in every layer"),
     ),
-    "factor-average": Listing(
-        module=f"{_HERE}.factor_average",
-        item="plugin",
-        summary="the mean of all factors, one plugin remains",
-        source="LoRA averaging",
-        modes=(_UNIFORM,),
-        distilled=False,
-        any_order=_ANY_ORDER,
+    "factor-average": _from_plugins(
+        "factor_average",
+        "plugin",
+        "the mean of all factors, one plugin remains",
+        "LoRA averaging",
     ),
-    "model-soup": Listing(
-        module=f"{_HERE}.model_soup",
-        item="mixture",
-        summary="the mean of all weight changes",
-        source="Wortsman et al. 2022, uniform soup",
-        modes=(_UNIFORM,),
-        distilled=False,
-        any_order=_ANY_ORDER,
+    "model-soup": _from_plugins(
+        "model_soup",
+        "mixture",
+        "the mean of all weight changes",
+        "Wortsman et al. 2022, uniform soup",
     ),
-    "task-arithmetic": Listing(
-        module=f"{_HERE}.task_arithmetic",
-        item="mixture",
-        summary="the sum of all weight changes, scaled",
-        source="Ilharco et al. 2023",
-        modes=(_UNIFORM,),
-        distilled=False,
-        any_order=_ANY_ORDER,
-        parameters={"scale": Parameter(0.3, -10.0, 10.0, _SCALE)},
+    "task-arithmetic": _from_plugins(
+        "task_arithmetic",
+        "mixture",
+        "the sum of all weight changes, scaled",
+        "Ilharco et al. 2023",
+        scale=Parameter(0.3, -10.0, 10.0, _SCALE),
     ),
-    "ties": Listing(
-        module=f"{_HERE}.ties",
-        item="weights",
-        summary="weight changes are trimmed, a sign is elected for every entry, and what agrees with it is averaged",
-        source="Yadav et al. 2023",
-        modes=(_UNIFORM,),
-        distilled=False,
-        any_order=_ANY_ORDER,
-        parameters={
-            "density": Parameter(0.2, 0.0001, 1.0, "share of every plugin's entries that is kept, the largest"),
-            "scale": Parameter(1.0, -10.0, 10.0, _SCALE),
-        },
+    "ties": _from_plugins(
+        "ties",
+        "weights",
+        "weight changes are trimmed, a sign is elected for every entry, and what agrees with it is averaged",
+        "Yadav et al. 2023",
+        density=Parameter(0.2, 0.0001, 1.0, "share of every plugin's entries that is kept, the largest"),
+        scale=Parameter(1.0, -10.0, 10.0, _SCALE),
     ),
-    "dare": Listing(
-        module=f"{_HERE}.dare",
-        item="weights",
-        summary="entries are dropped at random and the rest made up for it, then all are summed and scaled",
-        source="Yu et al. 2024, with task arithmetic",
-        modes=(_UNIFORM,),
-        distilled=False,
-        any_order=_ANY_ORDER,
-        parameters={
-            "drop": Parameter(0.5, 0.0, 0.999, "probability with which an entry is dropped"),
-            "scale": Parameter(0.3, -10.0, 10.0, _SCALE),
-        },
+    "dare": _from_plugins(
+        "dare",
+        "weights",
+        "entries are dropped at random and the rest made up for it, then all are summed and scaled",
+        "Yu et al. 2024, with task arithmetic",
+        drop=Parameter(0.5, 0.0, 0.999, "probability with which an entry is dropped"),
+        scale=Parameter(0.3, -10.0, 10.0, _SCALE),
     ),
-    "pem": Listing(
-        module=f"{_HERE}.pem",
-        item="plugin",
-        summary="the mean of every factor on its own, one plugin of the same kind remains",
-        source="Zhang et al. 2023, parameter-efficient modules",
-        modes=(_UNIFORM,),
-        distilled=False,
-        any_order=_ANY_ORDER,
+    "pem": _from_plugins(
+        "pem",
+        "plugin",
+        "the mean of every factor on its own, one plugin of the same kind remains",
+        "Zhang et al. 2023, parameter-efficient modules",
     ),
-    "magmax": Listing(
-        module=f"{_HERE}.magmax",
-        item="weights",
-        summary="of every entry, the weight change of largest magnitude, scaled",
-        source="Marczak et al. 2024",
-        modes=(_UNIFORM,),
-        distilled=False,
-        any_order=_ANY_ORDER,
-        parameters={"scale": Parameter(0.5, -10.0, 10.0, _SCALE)},
+    "magmax": _from_plugins(
+        "magmax",
+        "weights",
+        "of every entry, the weight change of largest magnitude, scaled",
+        "Marczak et al. 2024",
+        scale=Parameter(0.5, -10.0, 10.0, _SCALE),
     ),
 }

@@ -4,20 +4,18 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
     ConfigDict,
     Field,
     FiniteFloat,
-    SerializerFunctionWrapHandler,
     ValidationError,
     ValidationInfo,
-    model_serializer,
     model_validator,
 )
 
 from medforge.aggregator.merge.built_in import LISTINGS
 from medforge.aggregator.merge.listing import Coefficients, Level, Listing
 from medforge.aggregator.merge.registry import listing_of, names
+from medforge.digested import Digested
 from medforge.errors import InvalidInput
 
 Objective = Literal["cross-entropy", "reference"]
@@ -29,7 +27,7 @@ _METHOD = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 _ParameterName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
 
 
-class MethodSettings(BaseModel):
+class MethodSettings(Digested):
     """Choose a merge method and set its coefficient search; the numbers' defaults are the paper's.
 
     ``level`` and ``coefficients`` may be left out: the method's own default fills them in. ``budget`` counts objective
@@ -45,6 +43,7 @@ class MethodSettings(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    younger = frozenset({"objective", "parameters"})
 
     method: str = Field(default="mixture", pattern=_METHOD)
     level: Level = "output"
@@ -114,16 +113,6 @@ class MethodSettings(BaseModel):
                 f"leave objective 'reference' out, or choose one of: {known}"
             )
         return self
-
-    @model_serializer(mode="wrap")
-    def _leave_out_what_is_younger(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out a field that older forges lack, at its default: the digests of their commits must not change."""
-        values: dict[str, Any] = serialise(self)
-        if values.get("objective") == "cross-entropy":
-            del values["objective"]
-        if not values.get("parameters"):
-            values.pop("parameters", None)
-        return values
 
     @classmethod
     def of(cls, **values: Any) -> "MethodSettings":
