@@ -68,3 +68,11 @@ def test_only_a_gate_has_a_table_of_where_images_go(
     page = render(result(method, routing), [], tmp_path)
     assert (ROUTING in page) == bool(routing)
     assert "0.750" in page
+
+
+def test_a_method_that_searches_on_nothing_is_not_said_to(tmp_path: Path) -> None:
+    uniform = result("med-lego", {})
+    for coefficients, searched in (("uniform", False), ("joint", True), ("sequential", True)):
+        page = render(uniform.model_copy(update={"coefficients": coefficients}), [], tmp_path)
+        assert ("found on the distilled datasets alone" in page) == searched
+        assert ("searched on no data" in page) != searched
