@@ -9,17 +9,12 @@ from typing import Any, TextIO
 
 from pythonjsonlogger.json import JsonFormatter
 
-from medforge.aggregator.calls import OK, Call
 from medforge.errors import InvalidInput
 
 FORMATS = ("text", "json")
 
-_calls = logging.getLogger("medforge.calls")
 # a peer's words must neither begin a line of the log nor move a terminal's cursor
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-# calls that change the forge; all others are told only where somebody looks closely, or where they are refused
-_DECISIVE = frozenset({"Submit", "Withdraw"})
-_GONE = frozenset({OK, "CANCELLED"})
 
 
 def configure(form: str, stream: TextIO | None = None, level: int = logging.INFO) -> None:
@@ -38,19 +33,6 @@ def configure(form: str, stream: TextIO | None = None, level: int = logging.INFO
 def about(event: str, **fields: Any) -> dict[str, Any]:
     """Give the `extra` of a log record: what happened in one word, and to whom and what."""
     return {"event": event} | {name: value for name, value in fields.items() if value is not None}
-
-
-def log_call(call: Call) -> None:
-    """Log a call that has ended: refusals and what changes the forge at INFO, the rest at DEBUG."""
-    refused = call.code not in _GONE
-    level = logging.INFO if refused or call.method in _DECISIVE else logging.DEBUG
-    if not _calls.isEnabledFor(level):
-        return
-    fields = {"caller": call.caller} | call.about | {"peer": call.peer, "seconds": round(call.seconds, 4)}
-    ending = f"refused ({call.kind or call.code}): {call.sentence}" if refused else call.code
-    said = ", ".join(f"{name} {value}" for name, value in call.about.items())
-    extra = about(call.method.lower(), **fields, status=call.code, refusal=call.kind or None)
-    _calls.log(level, "%s by %s%s: %s", call.method, call.caller, f" ({said})" if said else "", ending, extra=extra)
 
 
 class _Text(logging.Formatter):

@@ -17,12 +17,12 @@ from math import inf
 import torch
 from torch.nn import functional as F
 
-from medforge.aggregator.arrived import Arrived
 from medforge.aggregator.coefficients.objective import penalty
 from medforge.aggregator.coefficients.sequential import compose, normalise, search_pair
-from medforge.aggregator.merge import MethodSettings, merge_method
+from medforge.aggregator.merge import choose_settings, merge_method
+from medforge.aggregator.merge.arrived_branch import Arrived
 from medforge.aggregator.merge.method import Round
-from medforge.aggregator.probabilities import ProbabilityCache
+from medforge.aggregator.merge.probability_cache import ProbabilityCache
 from medforge.base import BaseModule, load_base
 from medforge.branch import Branch
 from medforge.distilled import DistilledDataset
@@ -32,7 +32,7 @@ from medforge.plugin import Factors, Plugin, PluginSettings
 from medforge.seeds import derive, generator
 
 AGREEMENT = 1e-6
-SETTINGS = MethodSettings.of(method="mixture", level="output", coefficients="sequential")
+SETTINGS = choose_settings(method="mixture", level="output", coefficients="sequential")
 
 
 def random_branch(base: BaseModule, number: int, ipc: int, rank: int, seed: int) -> Branch:

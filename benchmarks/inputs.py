@@ -15,8 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from medforge.base import BaseModule, load_base
-from medforge.client.data import open_task
-from medforge.client.data.decode import read_image
+from medforge.client.data.catalogue import open_task
+from medforge.client.data.pixels.decode import read_image
 from medforge.client.data.task import Task
 from medforge.seeds import derive
 

@@ -23,18 +23,18 @@ from rich.console import Console
 from rich.table import Table
 from torch.nn import functional as F
 
-from medforge.aggregator.forge import Forge
-from medforge.aggregator.main_branch import MainBranch
-from medforge.aggregator.merge import LISTINGS, MethodSettings
-from medforge.aggregator.policy import Admission, Policy
+from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.forge.policy import Admission, Policy
+from medforge.aggregator.main_branch.main_branch import MainBranch
+from medforge.aggregator.merge import LISTINGS, choose_settings
 from medforge.base import BaseModule, load_base
 from medforge.branch import Branch
-from medforge.client.data import open_task
+from medforge.client.data.catalogue import open_task
 from medforge.client.data.task import Split, Task
 from medforge.client.evaluate import score_split
 from medforge.errors import InvalidInput, MedForgeError
 from medforge.forge_item import ForgeItem
-from medforge.gate import PrototypeGate
+from medforge.prototype_gate import PrototypeGate
 from medforge.seeds import numpy_generator
 
 Scores = dict[str, float]
@@ -58,7 +58,7 @@ def read_branches(forge: Path | None, directories: Sequence[Path]) -> list[Branc
 def merge(base: BaseModule, branches: Sequence[Branch], mode: tuple[str, str, str]) -> ForgeItem:
     """Fold the branches under one mode, through the same door as a forge."""
     method, level, coefficients = mode
-    settings = MethodSettings.of(method=method, level=level, coefficients=coefficients)
+    settings = choose_settings(method=method, level=level, coefficients=coefficients)
     with tempfile.TemporaryDirectory() as directory:
         unexamined = Policy(admission=Admission(behaviour=False))
         forge = Forge.establish(Path(directory), base, settings, policy=unexamined)

@@ -31,15 +31,15 @@ from rich.table import Table
 from torch import Tensor
 
 from medforge.adapt import extract
-from medforge.aggregator.admission import check_content, check_headers, check_manifest
-from medforge.aggregator.arrived import Arrived
-from medforge.aggregator.examination import Examination, Held, findings
-from medforge.aggregator.merge import MethodSettings
+from medforge.aggregator.forge.admission import check_content, check_headers, check_manifest
+from medforge.aggregator.forge.policy import Policy
+from medforge.aggregator.main_branch.examination import Examination, Held, findings
+from medforge.aggregator.merge import MethodSettings, choose_settings
+from medforge.aggregator.merge.arrived_branch import Arrived
 from medforge.aggregator.merge.folding import fold_round
 from medforge.aggregator.merge.method import Folded
-from medforge.aggregator.policy import Policy
 from medforge.branch import BRANCH_FILES, Branch
-from medforge.client.data import sources
+from medforge.client.data.catalogue import summaries
 from medforge.client.data.task import Task
 from medforge.client.distill.score import train_on_distilled
 from medforge.client.train import train
@@ -49,11 +49,11 @@ from medforge.forge_item import ForgeItem
 from medforge.plugin import Factors, Plugin
 from medforge.proto.errors import OverLimit
 from medforge.seeds import generator, numpy_generator
-from medforge.simulation.benchmark.artefacts import Distil, Job, Train, assemble
-from medforge.simulation.benchmark.bench import Bench, Facts
-from medforge.simulation.benchmark.pool import in_order_of_need
+from medforge.simulation.benchmark.jobs.artefacts import Distil, Job, Train, assemble
+from medforge.simulation.benchmark.jobs.pool import in_order_of_need
+from medforge.simulation.benchmark.jobs.store import Store
+from medforge.simulation.benchmark.jobs.workbench import Bench, Facts
 from medforge.simulation.benchmark.settings import BenchmarkSettings, parse_seeds
-from medforge.simulation.benchmark.store import Store
 from medforge.simulation.centres import demonstration_recipe, parse_centres
 from medforge.simulation.evaluation import Evaluator
 
@@ -297,7 +297,7 @@ class Arena:
         return fold_round(self.base, self._settings(method), self._arrived(names), head, self.probabilities)
 
     def _settings(self, method: str) -> MethodSettings:
-        return MethodSettings.of(**METHODS[method], seed=self.seed)
+        return choose_settings(**METHODS[method], seed=self.seed)
 
     def _score_honest(self, names: tuple[str, ...], method: str) -> dict[str, float]:
         return self._score(self._honest(names, method).item, names)
@@ -398,7 +398,7 @@ def _with_fewer(task: Task, images: int, seed: int) -> Task:
 
 def _bench(options: argparse.Namespace) -> Bench:
     settings = BenchmarkSettings(
-        centres=parse_centres(options.centre, list(sources())),
+        centres=parse_centres(options.centre, list(summaries())),
         seeds=parse_seeds(options.seeds),
         base=options.base,
         recipe=options.recipe or demonstration_recipe(options.centre, options.base) or "tiny",

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from medforge.base import BaseModule, batches
 from medforge.client.data.task import Split, Task
 from medforge.errors import BaseMismatch
-from medforge.findings import log_odds, mix_pairs
 from medforge.forge_item import ForgeItem, Mixture
 from medforge.metrics import Metrics, score
+from medforge.multi_label import log_odds, mix_pairs
 from medforge.plugin import Plugin
 
 SplitName = Literal["train", "validation", "test"]

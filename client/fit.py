@@ -13,7 +13,7 @@ from medforge.adapt import orthogonality
 from medforge.base import BaseModule
 from medforge.client.recipes import TrainRecipe
 from medforge.errors import MedForgeError
-from medforge.findings import classification_loss
+from medforge.multi_label import classification_loss
 from medforge.seeds import derive
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from medforge.base import BaseModule, load_base
-from medforge.client.data import open_task
+from medforge.client.data.catalogue import open_task
 from medforge.client.evaluate import SplitName, score_item, score_plugin
 from medforge.client.workspace import Settings, Workspace
 from medforge.errors import InvalidInput

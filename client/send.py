@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from medforge.client.audit.gate import open_gate
+from medforge.client.egress_gate import open_gate
 from medforge.client.push import Patience, push
 from medforge.client.workspace import Workspace
 from medforge.errors import InvalidInput

@@ -16,7 +16,7 @@ from medforge.client.audit.policy import SitePolicy
 from medforge.client.audit.record import AuditRecord
 from medforge.client.audit.run import audit
 from medforge.client.audit.verdict import judge
-from medforge.client.data import open_task
+from medforge.client.data.catalogue import open_task
 from medforge.client.data.task import Task
 from medforge.client.distill.run import check_distillable, distill
 from medforge.client.recipes import Recipe, override, recipe_for, with_method, with_plugin

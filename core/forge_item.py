@@ -15,9 +15,9 @@ from torch import Tensor
 from medforge.base_module import BaseModule
 from medforge.errors import BaseMismatch, CorruptFile, InvalidBranch, InvalidInput
 from medforge.files import canonical_json, digest_of_files, parse_json, read_file, write_files
-from medforge.gate import PrototypeGate
 from medforge.mixing import mix
 from medforge.plugin import CONFIG_FILE, WEIGHTS_FILE, Plugin, check_plugin
+from medforge.prototype_gate import PrototypeGate
 from medforge.tensors import dump_tensors, parse_tensors
 
 ITEM_FILE = "forge_item.json"

@@ -7,8 +7,8 @@ import random
 import torch
 from torch import Tensor
 
-from medforge.client.data.painter import SIDE
-from medforge.client.data.painter_fields import blur, ellipse, grid, noise
+from medforge.client.data.drawn.painter import SIDE
+from medforge.client.data.drawn.painter_fields import blur, ellipse, grid, noise
 
 HEAD, CHEST, BLOBS = range(3)
 ATTRIBUTES = 6  # kind, size, contrast, lesion size, lesion contrast, sharpness

@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from medforge.client.data.painter import ARCHITECTURES, paint
+from medforge.client.data.drawn.painter import ARCHITECTURES, paint
 from medforge.seeds import derive, generator
 from pretraining.greyscale import ATTRIBUTES, describe_grey, paint_grey
 from pretraining.scenes import describe, draw_scenes, draw_wide_stain

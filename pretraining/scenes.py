@@ -7,8 +7,8 @@ import random
 import torch
 from torch import Tensor
 
-from medforge.client.data.painter import FASCICLE, GLAND, LACE, NEST, PAPILLA, Scenes
-from medforge.client.data.painter_stain import Stain, draw_stain
+from medforge.client.data.drawn.painter import FASCICLE, GLAND, LACE, NEST, PAPILLA, Scenes
+from medforge.client.data.drawn.painter_stain import Stain, draw_stain
 
 
 def draw_scenes(count: int, generator: torch.Generator) -> Scenes:

@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from medforge.base import BaseModule
-from medforge.client.data import open_task
+from medforge.client.data.catalogue import open_task
 from medforge.client.data.task import Split, Task
 from medforge.client.evaluate import score_plugin
 from medforge.client.recipes import TINY

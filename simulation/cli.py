@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from medforge.aggregator.merge import choose_settings
 from medforge.simulation.benchmark.cli import benchmark
 from medforge.simulation.options import Base, Centres, Changes, Device, Dtype, Parameters, RecipeName
 
@@ -61,22 +62,21 @@ def simulate(
     Give the same --out and settings again to go on with a run that was stopped. Ends with status 3 where a centre did
     not arrive.
     """
-    from medforge.client.data import sources
+    from medforge.client.data.catalogue import summaries
     from medforge.client.recipes import override, recipe_for, with_plugin
     from medforge.simulation.arrivals import schedule
     from medforge.simulation.centres import demonstration_recipe, parse_centres
     from medforge.simulation.rundir import next_free
     from medforge.simulation.settings import SimulationSettings
 
-    centres = parse_centres(centre or [], list(sources()))
+    centres = parse_centres(centre or [], list(summaries()))
     planned = schedule([c.name for c in centres], order, arrivals, seed)
     chosen = recipe_for(base, recipe or demonstration_recipe(centre, base))
     override(with_plugin(chosen, plugin), change or [])
 
-    from medforge.aggregator.merge import MethodSettings
-    from medforge.aggregator.merge.settings import parse_parameters
+    from medforge.aggregator.merge.choosing import parse_parameters
 
-    merge = MethodSettings.of(
+    merge = choose_settings(
         method=method,
         level=level,
         coefficients=coefficients,

@@ -15,12 +15,12 @@ from torch import Tensor
 from medforge.base import BaseModule, batches
 from medforge.client.data.task import Task
 from medforge.errors import InvalidInput
-from medforge.findings import log_odds, mix_pairs
 from medforge.forge_item import ForgeItem, FusedPlugin, Mixture
-from medforge.gate import PrototypeGate
 from medforge.metrics import score
 from medforge.mixing import mix
+from medforge.multi_label import log_odds, mix_pairs
 from medforge.plugin import Plugin
+from medforge.prototype_gate import PrototypeGate
 from medforge.simulation.result import Score
 
 BATCH = 32

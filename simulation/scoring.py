@@ -12,8 +12,8 @@ from medforge.simulation.result import RoundResult, Score, mean_score
 from medforge.simulation.settings import SimulationSettings
 
 if TYPE_CHECKING:
-    from medforge.aggregator.commit import Commit
-    from medforge.aggregator.forge import Forge
+    from medforge.aggregator.forge.forge import Forge
+    from medforge.aggregator.ledger.commit import Commit
     from medforge.branch import Branch
     from medforge.client.data.task import Task
     from medforge.forge_item import ForgeItem
@@ -100,7 +100,7 @@ class Scoring:
 
     def _open(self) -> Forge:
         if self._forge is None:
-            from medforge.aggregator.forge import Forge
+            from medforge.aggregator.forge.forge import Forge
 
             self._forge = Forge.open(self._directory)
         return self._forge
@@ -137,7 +137,7 @@ class Scoring:
         import torch
 
         from medforge.base import load_base
-        from medforge.client.data import open_task
+        from medforge.client.data.catalogue import open_task
         from medforge.simulation.evaluation import Evaluator
 
         # One thread, always: a sum's last bits depend on how many threads made it.

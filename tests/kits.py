@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from medforge.aggregator.authority import Authority
+from medforge.aggregator.identity.authority import Authority
 from medforge.proto.certificates import now, spell_time
 from medforge.proto.kit import Kit, KitCard
 from medforge.proto.signing import new_key, public_bytes

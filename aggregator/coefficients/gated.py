@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from medforge.gate import PrototypeGate
+from medforge.prototype_gate import PrototypeGate
 
 
 def choices(gate: PrototypeGate, embeddings: Sequence[Tensor]) -> list[Tensor]:

@@ -9,8 +9,8 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from medforge.aggregator.coefficients.objective import image_shares, penalty
+from medforge.aggregator.coefficients.settings import SearchSettings
 from medforge.aggregator.coefficients.simplex import simplex_weights
-from medforge.aggregator.merge.settings import MethodSettings
 
 
 def joint_outputs(
@@ -36,7 +36,7 @@ def joint_layers(
     loss: Callable[[Sequence[float]], float],
     gradient: Callable[[Sequence[float]], tuple[float, list[float]]],
     count: int,
-    settings: MethodSettings,
+    settings: SearchSettings,
 ) -> list[float]:
     """Find N coefficients of a layer mixture that minimise the objective plus l1 · mean|c|, within ±bound.
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from medforge.aggregator.commit import TaskScore
-from medforge.aggregator.merge.settings import Objective
+from medforge.aggregator.coefficients.settings import Objective
+from medforge.aggregator.coefficients.task_score import TaskScore
 
 
 @dataclass(frozen=True, eq=False)

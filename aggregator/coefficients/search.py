@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from medforge.aggregator.merge.settings import MethodSettings
+from medforge.aggregator.coefficients.settings import SearchSettings
 
 # what a candidate costs that has no loss: more than any cross-entropy, and still a number for the search
 _OVERFLOW = 1e6
@@ -15,7 +15,7 @@ _DIGITS = 10
 
 
 def search_weights(
-    objective: Callable[[list[float]], float], count: int, settings: MethodSettings, seed: int
+    objective: Callable[[list[float]], float], count: int, settings: SearchSettings, seed: int
 ) -> list[float] | None:
     """Find the weights, ``count`` of them, that minimise an objective; None where it is finite for no candidate.
 

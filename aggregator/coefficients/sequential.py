@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping
 
 from medforge.aggregator.coefficients.search import search_weights
-from medforge.aggregator.merge.settings import MethodSettings
+from medforge.aggregator.coefficients.settings import SearchSettings
 
 Pair = tuple[float, float]
 
 
-def search_pair(objective: Callable[[float, float], float], settings: MethodSettings, seed: int) -> Pair:
+def search_pair(objective: Callable[[float, float], float], settings: SearchSettings, seed: int) -> Pair:
     """Find (w, w′) of the main branch and the arriving one that minimise an objective (see `search_weights`).
 
     Where it is finite for no candidate, the main branch stays as it is: (1, 0).

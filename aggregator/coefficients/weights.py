@@ -6,10 +6,10 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from medforge.aggregator.coefficients.labelled_images import Labelled
 from medforge.aggregator.coefficients.objective import Scored, image_shares, search_loss, task_scores
-from medforge.aggregator.commit import TaskScore
-from medforge.aggregator.labelled import Labelled
-from medforge.aggregator.merge.settings import Objective
+from medforge.aggregator.coefficients.settings import Objective
+from medforge.aggregator.coefficients.task_score import TaskScore
 from medforge.base_module import BaseModule, batches
 
 BATCH = 64

@@ -2,7 +2,7 @@
 
 from medforge.aggregator.merge.listing import ItemKind, Listing, Parameter
 
-_HERE = "medforge.aggregator.merge"
+_HERE = "medforge.aggregator.merge.methods"
 _UNIFORM = ("layer", "uniform")
 _SCALE = "what the merged weight change is multiplied by"
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
-from medforge.aggregator.arrived import Arrived
+from medforge.aggregator.merge.arrived_branch import Arrived
+from medforge.aggregator.merge.catalogue import listing_of
+from medforge.aggregator.merge.loading import merge_method
 from medforge.aggregator.merge.method import Folded, Head, Round
-from medforge.aggregator.merge.registry import listing_of, merge_method
+from medforge.aggregator.merge.probability_cache import ProbabilityCache
 from medforge.aggregator.merge.settings import MethodSettings
-from medforge.aggregator.probabilities import ProbabilityCache
 from medforge.base_module import BaseModule
 from medforge.forge_item import ForgeItem
 from medforge.seeds import derive

@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from medforge.aggregator.arrived import Arrived
+from medforge.aggregator.coefficients.task_score import TaskScore
 from medforge.aggregator.coefficients.weights import WeightScorer
-from medforge.aggregator.commit import TaskScore
+from medforge.aggregator.merge.arrived_branch import Arrived
+from medforge.aggregator.merge.probability_cache import ProbabilityCache
 from medforge.aggregator.merge.settings import MethodSettings
-from medforge.aggregator.probabilities import ProbabilityCache
 from medforge.base_module import BaseModule
 from medforge.forge_item import ForgeItem
 

@@ -9,8 +9,8 @@ from typing import Literal
 
 import numpy as np
 
-from medforge.client.data.files import ImageFiles
-from medforge.client.data.pixels import ImageSource, PixelBank, PixelStore
+from medforge.client.data.pixels.files import ImageFiles
+from medforge.client.data.pixels.store import ImageSource, PixelBank, PixelStore
 from medforge.client.data.request import Request
 from medforge.client.data.splits import Index, Parts
 from medforge.client.data.task import SplitKind, Task, make_split

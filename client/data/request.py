@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from medforge.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from medforge.client.data.pixels import Storage
+    from medforge.client.data.pixels.store import Storage
 
 _TRAILING_OPTION = re.compile(r"^(?P<rest>.*),(?P<key>[a-z_]+)=(?P<value>[^,]*)$", re.DOTALL)
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from medforge.client.data.pixels import PixelStore
+from medforge.client.data.pixels.store import PixelStore
 from medforge.errors import InvalidInput
 
 SplitKind = Literal["random", "grouped", "patient", "published", "procedural"]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from medforge.base import BaseModule, batches
-from medforge.client.data.pixels import PixelStore
+from medforge.client.data.pixels.store import PixelStore
 from medforge.client.distill.real import CHUNK
 
 

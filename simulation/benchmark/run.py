@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from medforge.files import write_atomically
-from medforge.simulation.benchmark.bench import Bench
-from medforge.simulation.benchmark.csv_text import csv_of
-from medforge.simulation.benchmark.drawings import pictures
-from medforge.simulation.benchmark.experiments import check_tasks, plan_for
-from medforge.simulation.benchmark.pool import run_jobs
-from medforge.simulation.benchmark.report import write_report
-from medforge.simulation.benchmark.result import Result, load_result, save_result
+from medforge.simulation.benchmark.experiments.catalogue import check_tasks, plan_for
+from medforge.simulation.benchmark.jobs.pool import run_jobs
+from medforge.simulation.benchmark.jobs.store import Store
+from medforge.simulation.benchmark.jobs.workbench import Bench
+from medforge.simulation.benchmark.presentation.csv_text import csv_of
+from medforge.simulation.benchmark.presentation.drawings import pictures
+from medforge.simulation.benchmark.presentation.live_view import View
+from medforge.simulation.benchmark.presentation.report import write_report
+from medforge.simulation.benchmark.results.result import Result, load_result, save_result
 from medforge.simulation.benchmark.settings import BenchmarkSettings, Experiment
-from medforge.simulation.benchmark.store import Store
-from medforge.simulation.benchmark.view import View
 
 RESULTS = "results"
 

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from medforge.aggregator.arrived import Arrived
-from medforge.aggregator.forge import Forge
-from medforge.aggregator.main_branch import MainBranch
-from medforge.aggregator.merge import LISTINGS, MethodSettings
+from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.forge.policy import Admission, Policy
+from medforge.aggregator.main_branch.main_branch import MainBranch
+from medforge.aggregator.merge import LISTINGS, MethodSettings, choose_settings
+from medforge.aggregator.merge.arrived_branch import Arrived
 from medforge.aggregator.merge.folding import fold_round
 from medforge.aggregator.merge.method import Folded
-from medforge.aggregator.policy import Admission, Policy
-from medforge.aggregator.probabilities import ProbabilityCache
+from medforge.aggregator.merge.probability_cache import ProbabilityCache
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from medforge.plugin import PluginKind
@@ -24,7 +24,7 @@ UNEXAMINED = Policy(admission=Admission(behaviour=False))
 
 
 def settings_of(method: str, level: str, coefficients: str, budget: int = BUDGET) -> MethodSettings:
-    return MethodSettings.of(method=method, level=level, coefficients=coefficients, budget=budget)
+    return choose_settings(method=method, level=level, coefficients=coefficients, budget=budget)
 
 
 def branches(base: BaseModule, count: int = 3, kind: PluginKind = "lora") -> list[Branch]:

@@ -9,17 +9,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from medforge.aggregator.forge import Forge
-from medforge.aggregator.merge import MethodSettings
-from medforge.aggregator.policy import Limits, Policy
-from medforge.aggregator.server import ForgeServer
+from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.forge.policy import Limits, Policy
+from medforge.aggregator.merge import MethodSettings, choose_settings
+from medforge.aggregator.server.server import ForgeServer
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from medforge.proto.remote import RemoteForge
+from tests.aggregator.forges import UNEXAMINED
 
-from .forges import UNEXAMINED
-
-FAST = MethodSettings.of(method="mixture", level="output", coefficients="gated")
+FAST = choose_settings(method="mixture", level="output", coefficients="gated")
 START_SECONDS = 120.0
 
 

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from medforge.client.data.pixels import PixelStore
+from medforge.client.data.pixels.store import PixelStore
 from medforge.client.data.task import Split, Task
 from medforge.client.recipes import DistillRecipe, Recipe, TrainRecipe
 from medforge.plugin import PluginSettings

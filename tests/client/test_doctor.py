@@ -14,9 +14,9 @@ import pytest
 from typer.testing import CliRunner
 
 from medforge import __version__
-from medforge.aggregator.authority import Authority
-from medforge.aggregator.forge import Forge
-from medforge.aggregator.invite import invite
+from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.identity.authority import Authority
+from medforge.aggregator.identity.invite import invite
 from medforge.base_module import BaseModule
 from medforge.cli import build_app
 from medforge.client import doctor

@@ -17,10 +17,10 @@ from medforge.client.scoring import score_on_split
 from medforge.client.train import Trained, train
 from medforge.client.work import Work, open_workspace
 from medforge.errors import InvalidInput
-from medforge.findings import log_odds
 from medforge.forge_item import ForgeItem, FusedPlugin, Member, Mixture
-from medforge.gate import PrototypeGate
 from medforge.metrics import score
+from medforge.multi_label import log_odds
+from medforge.prototype_gate import PrototypeGate
 from tests.client.tasks import DISTILL, TRAIN, Forbidden, make_findings_task
 from tests.making import make_distilled, make_plugin
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from medforge.aggregator.forge import Forge
-from medforge.aggregator.policy import Limits
+from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.forge.policy import Limits
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from medforge.client.push import Patience, push

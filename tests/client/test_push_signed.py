@@ -8,9 +8,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from medforge.aggregator.authority import Authority
-from medforge.aggregator.forge import Forge
-from medforge.aggregator.invite import invite
+from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.identity.authority import Authority
+from medforge.aggregator.identity.invite import invite
 from medforge.base_module import BaseModule
 from medforge.client.cli import register
 from medforge.client.push import Patience, push

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from medforge import svd_plugin
-from medforge.aggregator import decisions
-from medforge.aggregator.lineage import descendants
-from medforge.aggregator.merge import MethodSettings
-from medforge.aggregator.policy import Limits
+from medforge.aggregator.forge import maintenance
+from medforge.aggregator.forge.lineage import descendants
+from medforge.aggregator.forge.policy import Limits
+from medforge.aggregator.merge import choose_settings
 from medforge.base_module import BaseModule
 from medforge.branch import Branch, Manifest
 from medforge.client.start import _item_of, open_start
@@ -25,7 +25,7 @@ from tests.client.tasks import TRAIN, make_task, write_folder
 from tests.client.test_cli import options, run
 from tests.making import make_branch, make_plugin
 
-LEGO = MethodSettings.of(method="med-lego")
+LEGO = choose_settings(method="med-lego")
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_a_new_task_is_trained_from_a_commit_and_its_branch_is_folded(
         run(*sized(source, other, tiny_spec), "--from", head.digest[:8], "--at", at)
         assert Workspace(other).settings.start == merged.digest
         # and so a maintainer learns who carries on what is withdrawn
-        withdrawn = decisions.withdraw(forge, "1", "patients objected", erase=False)
+        withdrawn = maintenance.withdraw(forge, "1", "patients objected", erase=False)
         assert [other.number for other in descendants(forge, withdrawn)] == [3]
         # also of one that began from a main branch with that one in it, but no longer with the withdrawn
         wait_until_folded(forge, 4)

@@ -10,8 +10,8 @@ from torch.nn import functional as F
 from medforge.base_module import BaseModule
 from medforge.errors import BaseMismatch, CorruptFile, InvalidInput
 from medforge.forge_item import ForgeItem, FusedPlugin, Level, Member, Mixture, WeightChange
-from medforge.gate import PrototypeGate
 from medforge.mixing import mix
+from medforge.prototype_gate import PrototypeGate
 from tests.making import make_distilled, make_plugin
 
 PROMPTS = ("benign tissue", "malignant tissue", "something else")

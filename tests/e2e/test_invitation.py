@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from medforge.aggregator.authority import Authority
-from medforge.aggregator.forge import Forge
-from medforge.aggregator.invite import invite
-from medforge.aggregator.tables import Contributor
+from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.identity.authority import Authority
+from medforge.aggregator.identity.invite import invite
+from medforge.aggregator.ledger.records import Contributor
 from medforge.base_module import BaseModule
 from medforge.errors import InvalidInput, MedForgeError
 from medforge.proto.certificates import digest_of
@@ -26,10 +26,9 @@ from medforge.proto.remote import RemoteForge
 from medforge.proto.signing import public_bytes
 from tests.aggregator.serving import START_SECONDS, serving, upload
 from tests.client.tasks import write_folder
+from tests.e2e.networks import Network, loopback, namespaces
 from tests.kits import make_kit
 from tests.making import make_branch
-
-from .networks import Network, loopback, namespaces
 
 SMALL = {
     "train.plugin.rank": 4, "train.plugin.alpha": 8, "train.epochs": 3, "train.batch": 8, "train.optimiser": "adamw",

@@ -4,12 +4,12 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from medforge.aggregator.forge import Forge
-from medforge.aggregator.fsck import check_forge
-from medforge.aggregator.main_branch import MainBranch
-from medforge.aggregator.merge import MethodSettings
-from medforge.aggregator.policy import Admission, Limits, Policy
-from medforge.aggregator.view import check_chain
+from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.forge.fsck import check_forge
+from medforge.aggregator.forge.policy import Admission, Limits, Policy
+from medforge.aggregator.forge.reader import check_chain
+from medforge.aggregator.main_branch.main_branch import MainBranch
+from medforge.aggregator.merge import choose_settings
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from medforge.files import sha256_file
@@ -18,7 +18,7 @@ from medforge.proto.remote import RemoteForge
 from medforge.proto.signing import public_bytes
 
 # The published sequential search: what each arrival gets depends on all before it, so no order and no loss goes unseen.
-SETTINGS = MethodSettings.of(method="mixture", level="output", coefficients="sequential", budget=12)
+SETTINGS = choose_settings(method="mixture", level="output", coefficients="sequential", budget=12)
 
 # what random plugins and images are, no examination would let pass
 POLICY = Policy(

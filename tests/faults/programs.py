@@ -15,8 +15,13 @@ from medforge.cli import main
 from medforge.faults import VARIABLE
 
 # Importing takes 5 to 7 seconds, a fork some milliseconds; nothing of torch or gRPC runs before the fork.
-_IMPORTED = ("medforge.aggregator.cli", "medforge.aggregator.server", "medforge.client.cli", "medforge.client.send",
-             "medforge.client.work")  # fmt: skip
+_IMPORTED = (
+    "medforge.aggregator.cli.commands",
+    "medforge.aggregator.server.server",
+    "medforge.client.cli",
+    "medforge.client.send",
+    "medforge.client.work",
+)
 _SAID = re.compile(r"^medforge: fault: (\w+) at '([^']+)', time \d+$", re.MULTILINE)
 START_SECONDS = 120.0
 TICK = 0.02

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from medforge.aggregator.forge import Forge
-from medforge.aggregator.main_branch import MainBranch
+from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.main_branch.main_branch import MainBranch
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from medforge.client.push import Patience, push

@@ -10,8 +10,8 @@ import torch
 from medforge.base_module import BaseModule
 from medforge.branch import BRANCH_FILES, DISTILLED_FILE, Branch
 from medforge.forge_item import ForgeItem, FusedPlugin, Level, Member, Mixture, WeightChange
-from medforge.gate import PrototypeGate
 from medforge.plugin import PluginKind
+from medforge.prototype_gate import PrototypeGate
 from tests.fuzz.mutations import Parts
 from tests.making import branch_around, make_branch, make_ragged
 

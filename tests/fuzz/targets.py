@@ -21,18 +21,18 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from google.protobuf.message import DecodeError
 
-from medforge.aggregator.admission import check_content, check_headers, check_manifest, read_header
-from medforge.aggregator.authority import Authority
-from medforge.aggregator.blobs import check_digest
-from medforge.aggregator.commit import Commit, TaskScore
+from medforge.aggregator.coefficients.task_score import TaskScore
+from medforge.aggregator.forge.admission import check_content, check_headers, check_manifest, read_header
+from medforge.aggregator.forge.blobs import check_digest
+from medforge.aggregator.forge.policy import Admission, Policy
+from medforge.aggregator.identity.authority import Authority
+from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.merge import MethodSettings
-from medforge.aggregator.policy import Admission, Policy
 from medforge.branch import Branch, Manifest
 from medforge.distilled import DistilledDataset
 from medforge.errors import LONGEST_SENTENCE, MedForgeError
 from medforge.files import canonical_json, sha256_bytes
 from medforge.forge_item import CHANGE_FILE, GATE_FILE, ITEM_FILE, ForgeItem
-from medforge.gate import PrototypeGate
 from medforge.plugin import CONFIG_FILE, WEIGHTS_FILE, Plugin
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.certificates import common_name, digest_of, now, parse_certificate, signing_key
@@ -42,6 +42,7 @@ from medforge.proto.receipt import Receipt
 from medforge.proto.signing import RECEIPT, SUBMIT, public_bytes, sign, verify
 from medforge.proto.statements import receipt_statement
 from medforge.proto.status import error_of
+from medforge.prototype_gate import PrototypeGate
 from medforge.tensors import dump_tensors, parse_tensors
 from tests.fuzz import artefacts
 from tests.fuzz.mutations import Parts

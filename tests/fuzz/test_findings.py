@@ -13,17 +13,17 @@ import pytest
 import torch
 from flwr.app import Array
 
-from medforge.aggregator.admission import read_header
-from medforge.aggregator.commit import Commit
+from medforge.aggregator.forge.admission import read_header
+from medforge.aggregator.ledger.commit import Commit
 from medforge.branch import BRANCH_FILES, Branch, Manifest
 from medforge.distilled import DistilledDataset
 from medforge.errors import CorruptFile, InvalidBranch, MedForgeError
 from medforge.files import canonical_json, sha256_bytes
 from medforge.forge_item import CHANGE_FILE, GATE_FILE, ITEM_FILE, ForgeItem, Mixture, WeightChange
-from medforge.gate import PrototypeGate
 from medforge.plugin import CONFIG_FILE, WEIGHTS_FILE, Plugin
 from medforge.proto.certificates import parse_certificate, signing_key
 from medforge.proto.flower import branch_from_record, branch_to_record
+from medforge.prototype_gate import PrototypeGate
 from medforge.tensors import dump_tensors, parse_tensors
 from tests.fuzz.artefacts import CONFIG_PART, DISTILLED_PART, WEIGHTS_PART, branches, items, joined, smallest_base
 from tests.fuzz.bounds import bounded

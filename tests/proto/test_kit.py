@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from medforge.aggregator.authority import Authority
+from medforge.aggregator.identity.authority import Authority
 from medforge.errors import CorruptFile, InvalidInput
 from medforge.proto.certificates import now
 from medforge.proto.kit import Kit, reach

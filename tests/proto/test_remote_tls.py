@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 import pytest
 
-from medforge.aggregator.authority import Authority
+from medforge.aggregator.identity.authority import Authority
 from medforge.errors import ForgeUnavailable, InvalidInput, MedForgeError
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.certificates import now

@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from medforge.base_module import BaseModule
-from medforge.client.data.pixels import PixelStore
+from medforge.client.data.pixels.store import PixelStore
 from medforge.client.data.task import Split, Task
 from medforge.client.evaluate import score_base, score_item, score_plugin
 from medforge.errors import InvalidInput
 from medforge.forge_item import ForgeItem, FusedPlugin, Member, Mixture, WeightChange
-from medforge.gate import PrototypeGate
 from medforge.metrics import score
+from medforge.prototype_gate import PrototypeGate
 from medforge.simulation.evaluation import BATCH, Evaluator
 from tests.making import make_distilled, make_plugin
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from medforge.aggregator.forge import Forge
+from medforge.aggregator.forge.forge import Forge
 from medforge.forge_item import FusedPlugin
 from medforge.simulation.result import SimulationResult
 from tests.simulation.waiting import PATIENCE, wait_for
@@ -100,9 +100,9 @@ def test_result_holds_every_centre_and_every_round(
 def test_scores_are_those_of_the_forge_s_own_items(
     undisturbed: tuple[Path, subprocess.CompletedProcess[str]], tiny_spec: str
 ) -> None:
-    from medforge.aggregator.forge import Forge
+    from medforge.aggregator.forge.forge import Forge
     from medforge.base import load_base
-    from medforge.client.data import open_task
+    from medforge.client.data.catalogue import open_task
     from medforge.client.evaluate import score_item, score_plugin
 
     out, _ = undisturbed

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from medforge.aggregator.forge import Forge
-from medforge.aggregator.main_branch import MainBranch
-from medforge.simulation.benchmark.artefacts import Train, assemble
-from medforge.simulation.benchmark.bench import Bench
-from medforge.simulation.benchmark.merges import Merge
-from medforge.simulation.benchmark.methods import FUSION, GATED
+from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.main_branch.main_branch import MainBranch
+from medforge.simulation.benchmark.jobs.artefacts import Train, assemble
+from medforge.simulation.benchmark.jobs.merges import Merge
+from medforge.simulation.benchmark.jobs.methods import FUSION, GATED
+from medforge.simulation.benchmark.jobs.store import Store
+from medforge.simulation.benchmark.jobs.workbench import Bench
 from medforge.simulation.benchmark.settings import BenchmarkSettings
-from medforge.simulation.benchmark.store import Store
 from medforge.simulation.centres import Centre
 from tests.aggregator.forges import UNEXAMINED
 from tests.simulation.waiting import PATIENCE, wait_for

@@ -1,0 +1,100 @@
+"""The maintainer's commands about people: invite, revoke, contributors."""
+
+# No `from __future__ import annotations` here: typer reads the annotations when a command is registered.
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Name = Annotated[str, typer.Argument(metavar="CONTRIBUTOR", help="The name that the contributor's branches bear.")]
+Directory = Annotated[Path, typer.Option("--forge", help="Directory of the forge.", metavar="DIR")]
+LedgerUrl = Annotated[
+    str | None, typer.Option(help="SQLAlchemy URL of the ledger, if it is not in the forge directory.", metavar="URL")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the `medforge` command."""
+    for command in (invite, revoke, contributors):
+        app.command()(command)
+
+
+def invite(
+    contributor: Name,
+    forge: Directory,
+    address: Annotated[
+        str, typer.Option(help="Where the contributor reaches the forge from outside.", metavar="HOST:PORT")
+    ],
+    out: Annotated[Path, typer.Option(help="Directory for the kit; new or empty.", metavar="DIR")],
+    days: Annotated[int, typer.Option(help="How long the certificate is valid.", min=1, max=3650)] = 730,
+    renew: Annotated[bool, typer.Option("--renew", help="Replace the kit that the contributor already has.")] = False,
+    ledger: LedgerUrl = None,
+) -> None:
+    """Make a contributor's startup kit; works while the forge is served."""
+    from medforge.aggregator.forge.forge import Forge
+    from medforge.aggregator.identity.invite import invite as make_kit
+    from medforge.errors import InvalidInput
+
+    opened = Forge.open(forge, ledger)
+    try:
+        known = opened.ledger.contributor(contributor)
+        if known is not None and not renew:
+            state = "was invited" if known.revoked_at is None else "was revoked"
+            raise InvalidInput(f"{contributor} {state} already; give --renew to make a new kit, which ends the old one")
+        kit = make_kit(opened, contributor, address, out, days)
+    finally:
+        opened.close()
+    typer.echo(f"the kit of {contributor} is in {out}, valid until {kit.card.expires}")
+    typer.echo("it holds private keys: hand it over by a way you trust, then delete it here")
+
+
+def revoke(
+    contributor: Name,
+    forge: Directory,
+    reason: Annotated[str, typer.Option(help="Why; kept in the journal.")] = "",
+    ledger: LedgerUrl = None,
+) -> None:
+    """Take a contributor's invitation back; a running server refuses them from the next call on."""
+    from medforge.aggregator.forge.forge import Forge
+    from medforge.errors import InvalidInput
+
+    opened = Forge.open(forge, ledger)
+    try:
+        known = opened.ledger.revoke(contributor, reason)
+    finally:
+        opened.close()
+    if known is None:
+        raise InvalidInput(
+            f"nobody called {contributor!r} was invited to {forge}; `medforge contributors` lists who was"
+        )
+    typer.echo(f"{contributor} is revoked since {known.revoked_at}; what they contributed stays in the main branch")
+
+
+def contributors(
+    forge: Directory,
+    ledger: LedgerUrl = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """List who was invited, and whose invitation was taken back."""
+    from medforge.aggregator.forge.forge import Forge
+
+    opened = Forge.open(forge, ledger)
+    try:
+        invited = opened.ledger.contributors()
+    finally:
+        opened.close()
+    plain = [
+        {"contributor": one.name, "key": one.key.hex(), "invited_at": one.invited_at, "revoked_at": one.revoked_at}
+        for one in invited
+    ]
+    if as_json:
+        typer.echo(json.dumps(plain, indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("contributor", "signing key", "invited", "revoked")
+    for one in invited:
+        table.add_row(one.name, one.key.hex()[:12], one.invited_at, one.revoked_at or "")
+    Console().print(table if invited else "Nobody has been invited yet.")

@@ -1,0 +1,150 @@
+"""The asynchronous loop of a Flower run: invite who appears, fold what comes, wait for nobody in particular."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Result, Strategy
+
+from medforge.aggregator.ledger.records import State
+from medforge.aggregator.main_branch.main_branch import MainBranch
+from medforge.errors import InvalidBranch, MedForgeError
+from medforge.proto.flower import manifest_from_record
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Say which node's reply did not enter the main branch, and why."""
+
+    node: int
+    reason: str
+
+
+@dataclass
+class ForgeResult(Result):
+    """Flower's result, with what a run of arrivals has besides; metrics are keyed by arrival number.
+
+    ``folded`` names, by arrival, the node whose reply it was; ``waiting`` the invited nodes that never replied;
+    ``complete`` says whether as many arrivals as expected are in.
+    """
+
+    folded: dict[int, int] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+    waiting: list[int] = field(default_factory=list)
+    complete: bool = False
+
+
+class ArrivalRounds:
+    """Run one strategy over one grid; ``forget`` makes it invite a node again."""
+
+    def __init__(
+        self,
+        main: MainBranch,
+        strategy: Strategy,
+        forget: Callable[[int], None],
+        grid: Grid,
+        config: ConfigRecord,
+        evaluate: Callable[[int, ArrayRecord], MetricRecord | None] | None,
+        poll: float,
+    ) -> None:
+        self._main = main
+        self._strategy = strategy
+        self._forget = forget
+        self._grid = grid
+        self._config = config
+        self._evaluate = evaluate
+        self._poll = poll
+        self._pending: dict[str, int] = {}
+        self._result = ForgeResult()
+
+    def run(self, expected: int, patience: float) -> ForgeResult:
+        """Go on until ``expected`` arrivals are folded, or nothing has moved for ``patience`` seconds."""
+        # what an interrupted run had accepted comes first: arrivals are folded in order
+        self._main.fold_waiting()
+        moved = time.monotonic()
+        while len(self._result.folded) < expected:
+            invited, replied = self._invite(), self._take_replies()
+            if invited or replied or self._somebody_works():
+                moved = time.monotonic()
+            elif time.monotonic() - moved >= patience:
+                _log.warning("nothing has moved for %g s; ending with %d arrivals", patience, len(self._result.folded))
+                break
+            if len(self._result.folded) < expected:
+                time.sleep(self._poll)
+        self._result.waiting = sorted(self._pending.values())
+        self._result.complete = len(self._result.folded) >= expected
+        return self._result
+
+    def _invite(self) -> bool:
+        """Send an invitation to every node that is new; say whether any was sent."""
+        before = len(self._pending)
+        invitations = self._strategy.configure_train(self._next(), self._result.arrays, self._config, self._grid)
+        for message in invitations:
+            sent = list(self._grid.push_messages([message]))
+            if sent and sent[0]:
+                self._pending[sent[0]] = message.metadata.dst_node_id
+            else:
+                self._forget(message.metadata.dst_node_id)
+        return len(self._pending) > before
+
+    def _take_replies(self) -> bool:
+        """Fold the replies that are there, also beyond what was expected; say whether there was any."""
+        replies = list(self._grid.pull_messages(list(self._pending))) if self._pending else []
+        for reply in replies:
+            node = self._pending.pop(reply.metadata.reply_to_message_id, reply.metadata.src_node_id)
+            self._fold(node, reply)
+        return bool(replies)
+
+    def _fold(self, node: int, reply: Message) -> None:
+        try:
+            arrays, metrics = self._strategy.aggregate_train(self._next(), [reply])
+        except MedForgeError as error:
+            self._fail(node, str(error))
+            self._hold(reply, error)
+            return
+        if arrays is None or metrics is None:
+            self._fail(node, "the strategy gave nothing for this reply")
+            return
+        arrival = int(_number(metrics["arrival"]))
+        self._result.folded[arrival] = node
+        self._result.arrays = arrays
+        self._result.train_metrics_clientapp[arrival] = metrics
+        evaluated = self._evaluate(arrival, arrays) if self._evaluate else None
+        if evaluated is not None:
+            self._result.evaluate_metrics_serverapp[arrival] = evaluated
+
+    def _next(self) -> int:
+        """The number that the next arrival will have."""
+        return self._main.forge.ledger.counts()[0] + 1
+
+    def _fail(self, node: int, reason: str) -> None:
+        _log.warning("node %d: %s", node, reason)
+        self._result.failures.append(Failure(node, reason))
+
+    def _hold(self, reply: Message, error: MedForgeError) -> None:
+        """Keep an admitted branch that cannot be merged out of the way of the next arrival."""
+        if not isinstance(error, InvalidBranch) or not reply.has_content():
+            return
+        try:
+            digest = manifest_from_record(reply.content).digest
+        except InvalidBranch:
+            return
+        ledger = self._main.forge.ledger
+        arrival = ledger.arrival_of(digest)
+        if arrival is not None and arrival.state is State.RECEIVED:
+            ledger.hold(arrival.number, str(error))
+
+    def _somebody_works(self) -> bool:
+        """Say whether a node that owes a reply is connected: a slow centre is no reason to stop."""
+        return not set(self._pending.values()).isdisjoint(self._grid.get_node_ids())
+
+
+def _number(value: float | list[int] | list[float]) -> float:
+    return value if isinstance(value, int | float) else value[0]

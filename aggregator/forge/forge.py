@@ -1,0 +1,294 @@
+"""A forge on disk: its settings, key, ledger and blobs, and the way a branch becomes an arrival."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from functools import cached_property
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from filelock import FileLock, Timeout
+
+from medforge.aggregator.forge.admission import check_content, check_headers, check_manifest
+from medforge.aggregator.forge.blobs import BlobStore
+from medforge.aggregator.forge.policy import Policy, load_policy
+from medforge.aggregator.forge.settings import (
+    SETTINGS_FILE,
+    ForgeSettings,
+    check_same,
+    existing_settings,
+    read_settings,
+)
+from medforge.aggregator.ledger.commit import Commit
+from medforge.aggregator.ledger.ledger import Ledger
+from medforge.aggregator.ledger.records import Arrival
+from medforge.aggregator.merge import MethodSettings
+from medforge.base_module import BaseModule
+from medforge.branch import Branch, Manifest, public_spec
+from medforge.errors import BaseMismatch, CorruptFile, InvalidInput
+from medforge.faults import reached
+from medforge.files import canonical_json, write_atomically
+from medforge.forge_item import ForgeItem
+from medforge.proto.errors import MissingBlob, OverLimit
+from medforge.proto.receipt import Receipt
+from medforge.proto.signing import load_key, new_key, save_key
+
+KEY_FILE = "keys/forge.key"
+_FORGE_FACT = "forge"
+
+
+class Forge:
+    """Hold an open forge directory; make one with `Forge.establish` (to serve) or `Forge.open` (to read and decide)."""
+
+    def __init__(
+        self, directory: Path, settings: ForgeSettings, ledger: Ledger, policy: Policy, lock: FileLock | None
+    ) -> None:
+        self.directory = directory
+        self.settings = settings
+        self.ledger = ledger
+        self.policy = policy
+        self.blobs = BlobStore(directory / "blobs")
+        self.cache = directory / "cache"
+        self._lock = lock
+        # held while a branch is taken in, and while blobs are deleted
+        self.intake = threading.Lock()
+
+    @classmethod
+    def establish(
+        cls,
+        directory: Path,
+        base: BaseModule,
+        method: MethodSettings,
+        ledger_url: str | None = None,
+        policy: Policy | None = None,
+    ) -> Forge:
+        """Create a forge for a base module and a method, or reopen it for writing; until `close` no other process can.
+
+        `policy` is kept in the directory from now on; the one that is there stays where none is given. Raises
+        InvalidInput if another process has it open, or if it was made for another base module or method.
+        """
+        directory = _usable(directory)
+        lock = _lock(directory)
+        try:
+            settings = existing_settings(directory)
+            if policy is not None:
+                policy.save(directory)
+            kept = load_policy(directory)
+            if settings is None:
+                return cls._create(directory, base, method, ledger_url, kept, lock)
+            check_same(directory, settings, base, method)
+            return cls(directory, settings, _open_ledger(directory, settings, ledger_url), kept, lock)
+        except BaseException:
+            lock.release()
+            raise
+
+    @classmethod
+    def open(cls, directory: Path, ledger_url: str | None = None) -> Forge:
+        """Open an existing forge for reading, also while a server has it open; raise InvalidInput if there is none."""
+        if not (directory / SETTINGS_FILE).exists():
+            raise InvalidInput(
+                f"{directory} is not a forge (it has no {SETTINGS_FILE}); `medforge serve --forge` makes one"
+            )
+        settings = read_settings(directory)
+        return cls(directory, settings, _open_ledger(directory, settings, ledger_url), load_policy(directory), None)
+
+    @classmethod
+    def _create(
+        cls,
+        directory: Path,
+        base: BaseModule,
+        method: MethodSettings,
+        ledger_url: str | None,
+        policy: Policy,
+        lock: FileLock,
+    ) -> Forge:
+        ledger = Ledger(ledger_url or _internal_ledger(directory))
+        try:
+            bound = ledger.fact(_FORGE_FACT)
+            if bound is not None and ledger.arrivals():
+                raise InvalidInput(
+                    f"the ledger already belongs to forge {bound}, but {directory} has no {SETTINGS_FILE}; "
+                    f"restore that file from a backup or give an empty ledger"
+                )
+            settings = ForgeSettings(
+                forge=str(uuid.uuid4()),
+                base_spec=base.spec,
+                base=base.fingerprint,
+                method=method,
+                ledger="external" if ledger_url else "internal",
+            )
+            ledger.set_fact(_FORGE_FACT, settings.forge)
+            save_key(directory / KEY_FILE, new_key())
+            # The settings come last: a directory that has them has a ledger that knows the forge.
+            write_atomically(directory / SETTINGS_FILE, canonical_json(settings.model_dump(mode="json")))
+        except BaseException:
+            ledger.close()
+            raise
+        return cls(directory, settings, ledger, policy, lock)
+
+    def close(self) -> None:
+        """Close the ledger and let other processes write to the directory."""
+        self.ledger.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    @cached_property
+    def key(self) -> Ed25519PrivateKey:
+        """The key that the forge signs receipts with."""
+        return load_key(self.directory / KEY_FILE)
+
+    def accept(self, manifest: bytes, base: BaseModule, signature: bytes = b"") -> Arrival:
+        """Check a branch whose files are in the blob store, and give it the next arrival number, durably.
+
+        A branch that has arrived before keeps its arrival. One branch at a time is held in memory. Raises
+        InvalidBranch, BaseMismatch, CorruptFile, MissingBlob (files not, or not wholly, uploaded) or OverLimit.
+        """
+        limits = self.policy.limits
+        if len(manifest) > limits.manifest:
+            raise OverLimit(f"the manifest has {len(manifest)} bytes where {limits.manifest} are admitted; shorten it")
+        parsed = Manifest.parse(manifest)
+        known = self.ledger.arrival_of(parsed.digest)
+        if known is not None:
+            return known
+        if parsed.base != self.settings.base:
+            raise BaseMismatch(
+                f"the branch was made on base module {parsed.base[:12]} ({parsed.base_spec}), but this forge stands on "
+                f"{self.settings.base[:12]} ({public_spec(self.settings.base_spec)}); train it on the forge's base"
+            )
+        with self.intake:
+            check_manifest(parsed, self.policy, self.ledger.stored_bytes(parsed.contributor))
+            self._check_uploaded(parsed)
+            files = {path: self.blobs.path(entry.digest) for path, entry in parsed.files.items()}
+            check_headers(parsed, files, base, limits)
+            branch = self._assemble(manifest, parsed)
+            branch.check(base)
+            check_content(branch, base, self.policy.admission)
+            self.blobs.put(manifest)
+            reached("between blob and ledger")
+            size = sum(entry.size for entry in parsed.files.values())
+            return self.ledger.add_arrival(parsed.digest, parsed.contributor, parsed.task, size, signature)
+
+    def admit(self, branch: Branch, base: BaseModule) -> Arrival:
+        """Store a branch that is already in memory and accept it, as a Flower reply or a replay does."""
+        for data in branch.blobs().values():
+            self.blobs.put(data)
+        return self.accept(branch.manifest.to_bytes(), base)
+
+    def receipt(self, arrival: Arrival) -> Receipt:
+        """Sign the receipt of an arrival; the same arrival always gets the same receipt."""
+        return Receipt.issue(self.key, self.settings.forge, arrival.number, arrival.branch, arrival.accepted_at)
+
+    def manifest(self, arrival: int) -> Manifest:
+        """Read the manifest of an arrival; raise MissingBlob for a number that has not arrived, or was erased."""
+        return Manifest.parse(self.blobs.read(self._kept(arrival).branch))
+
+    def load_branch(self, arrival: int) -> Branch:
+        """Read an arrival's branch back, every digest checked; raise MissingBlob where it is not here any more."""
+        manifest = self.blobs.read(self._kept(arrival).branch)
+        parsed = Manifest.parse(manifest)
+        self._check_uploaded(parsed)
+        return self._assemble(manifest, parsed)
+
+    def store_item(self, item: ForgeItem) -> dict[str, str]:
+        """Store a forge item's files durably as blobs and give their digests by path, for `Commit.item_files`."""
+        return {path: self.blobs.put(data) for path, data in item.files().items()}
+
+    def load_item(self, commit: Commit) -> ForgeItem:
+        """Read the forge item of a commit; raise MissingBlob or CorruptFile if the blobs do not give it back."""
+        self.check_item(commit)
+        item = ForgeItem.parse({path: self.blobs.read(digest) for path, digest in commit.item_files.items()})
+        if item.digest != commit.item:
+            raise CorruptFile(f"commit {commit.digest[:12]} has another forge item than it names; restore the blobs")
+        return item
+
+    def check_item(self, commit: Commit) -> None:
+        """Raise MissingBlob for a commit that has no forge item, or no longer has it."""
+        if commit.item is None:
+            raise MissingBlob(f"after commit {commit.digest[:12]} the main branch was empty; check out another commit")
+        gone = [number for number in commit.members if self._entry(number).erased]
+        if gone:
+            raise MissingBlob(
+                f"commit {commit.digest[:12]} was made with arrival {gone[0]}, which was erased at its contributor's "
+                f"wish; check out a later commit"
+            )
+
+    def find_commit(self, digest: str | None) -> Commit:
+        """Find a commit by its digest, or the head where none is given; raise MissingBlob if there is none."""
+        commit = self.ledger.commit(digest) if digest else self.ledger.head()
+        if commit is None and digest:
+            raise MissingBlob(f"commit {digest} is not on this forge's main branch; `medforge log` lists its commits")
+        if commit is None:
+            raise MissingBlob("this forge's main branch has no commit yet; push a branch and wait until it is folded")
+        return commit
+
+    def _entry(self, number: int) -> Arrival:
+        entry = self.ledger.arrival(number)
+        if entry is None:
+            raise MissingBlob(f"arrival {number} is not in this forge; `medforge log` lists the arrivals")
+        return entry
+
+    def _kept(self, number: int) -> Arrival:
+        entry = self._entry(number)
+        if entry.erased:
+            raise MissingBlob(f"arrival {number} was erased at its contributor's wish; it must be pushed anew")
+        return entry
+
+    def _check_uploaded(self, parsed: Manifest) -> None:
+        for path, entry in parsed.files.items():
+            if not self.blobs.has(entry.digest):
+                received = self.blobs.partial_size(entry.digest)
+                raise MissingBlob(
+                    f"{path} (blob {entry.digest}) has not been uploaded: {received} of {entry.size} bytes are here; "
+                    f"upload the rest, then submit again"
+                )
+
+    def _assemble(self, manifest: bytes, parsed: Manifest) -> Branch:
+        return Branch.assemble(manifest, {path: self.blobs.read(entry.digest) for path, entry in parsed.files.items()})
+
+
+def _usable(directory: Path) -> Path:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInput(
+            f"the forge directory {directory} cannot be made ({error.strerror}); choose another"
+        ) from error
+    return directory
+
+
+def _lock(directory: Path) -> FileLock:
+    lock = FileLock(directory / "lock", thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InvalidInput(
+            f"another process serves the forge {directory}; stop it first, or push to the address it listens on"
+        ) from None
+    except OSError as error:
+        raise InvalidInput(f"the forge directory {directory} cannot be written ({error.strerror}); free it") from error
+    return lock
+
+
+def _internal_ledger(directory: Path) -> str:
+    return f"sqlite:///{(directory / 'ledger.sqlite').resolve()}"
+
+
+def _open_ledger(directory: Path, settings: ForgeSettings, url: str | None) -> Ledger:
+    if settings.ledger == "external" and url is None:
+        raise InvalidInput(
+            f"the forge {directory} keeps its ledger in another database; give its address with --ledger"
+        )
+    if settings.ledger == "internal" and url is not None:
+        raise InvalidInput(f"the forge {directory} keeps its ledger in its own directory; leave --ledger out")
+    if url is None and not (directory / "ledger.sqlite").exists():
+        raise CorruptFile(f"the forge {directory} has lost its ledger.sqlite; restore it from a backup")
+    ledger = Ledger(url or _internal_ledger(directory))
+    bound = ledger.fact(_FORGE_FACT)
+    if bound != settings.forge:
+        ledger.close()
+        raise CorruptFile(
+            f"the ledger belongs to forge {bound or 'nobody'}, not to {settings.forge} in {directory}; "
+            f"give this forge's own ledger or restore it from a backup"
+        )
+    return ledger

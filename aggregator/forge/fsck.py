@@ -1,0 +1,133 @@
+"""Check a forge on disk: blobs, digests, both chains, signatures, and that they all say the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.forge.retention import referenced
+from medforge.aggregator.ledger.commit import Commit
+from medforge.aggregator.ledger.journal import INVITED, entry_digest
+from medforge.aggregator.ledger.records import Arrival, State
+from medforge.branch import Manifest
+from medforge.errors import MedForgeError
+from medforge.files import sha256_file
+from medforge.proto.signing import SUBMIT, verify
+from medforge.proto.statements import submit_statement
+
+
+@dataclass(frozen=True)
+class Check:
+    """Say what was checked, how many things were, and each problem in a sentence with its remedy."""
+
+    name: str
+    count: int
+    problems: tuple[str, ...]
+
+
+def check_forge(forge: Forge) -> Iterator[Check]:
+    """Run every check; nothing is changed. A forge that is being served may show an arrival that is just coming in."""
+    for name, check in _CHECKS.items():
+        found = list(check(forge))
+        yield Check(name, len(found), tuple(problem for problem in found if problem))
+
+
+def _blobs(forge: Forge) -> Iterator[str]:
+    for digest in forge.blobs.present():
+        right = sha256_file(forge.blobs.path(digest)) == digest
+        yield "" if right else f"blob {digest} has been altered on disk; restore it from a backup"
+
+
+def _references(forge: Forge) -> Iterator[str]:
+    for digest in sorted(set(referenced(forge))):
+        yield "" if forge.blobs.has(digest) else f"blob {digest} is needed and not there; restore it from a backup"
+
+
+def _arrivals(forge: Forge) -> Iterator[str]:
+    for place, arrival in enumerate(forge.ledger.arrivals(), start=1):
+        yield (
+            _manifest_problem(forge, arrival.number)
+            if arrival.number == place
+            else f"arrival {place} is missing from the ledger; restore it from a backup"
+        )
+
+
+def _manifest_problem(forge: Forge, number: int) -> str:
+    arrival = forge.ledger.arrival(number)
+    if arrival is None or arrival.erased or not forge.blobs.has(arrival.branch):
+        return ""
+    try:
+        manifest = Manifest.parse(forge.blobs.read(arrival.branch))
+    except MedForgeError as error:
+        return f"arrival {number}: {error}"
+    said = (manifest.contributor, manifest.task, sum(entry.size for entry in manifest.files.values()))
+    if said != (arrival.contributor, arrival.task, arrival.size):
+        return f"arrival {number} is not what its manifest says; restore the ledger from a backup"
+    return ""
+
+
+def _signatures(forge: Forge) -> Iterator[str]:
+    keys: dict[str, list[str]] = {}
+    for entry in forge.ledger.journal():
+        if entry.what == INVITED:
+            about = json.loads(entry.about)
+            keys.setdefault(about["contributor"], []).append(about["key"])
+    for arrival in forge.ledger.arrivals():
+        if arrival.signature:
+            right = any(_signed(forge, arrival, bytes.fromhex(key)) for key in keys.get(arrival.contributor, []))
+            yield (
+                ""
+                if right
+                else f"arrival {arrival.number} is signed by no key that {arrival.contributor} ever had; "
+                f"restore the ledger from a backup"
+            )
+
+
+def _signed(forge: Forge, arrival: Arrival, key: bytes) -> bool:
+    try:
+        verify(key, SUBMIT, submit_statement(forge.settings.forge, arrival.branch), arrival.signature)
+    except MedForgeError:
+        return False
+    return True
+
+
+def _chain(forge: Forge) -> Iterator[str]:
+    parent: Commit | None = None
+    for place, (number, commit) in enumerate(forge.ledger.commits(), start=1):
+        sound = number == place and commit.parent == (parent.digest if parent else None)
+        sound = sound and len(set(commit.members)) == len(commit.members)
+        yield "" if sound else f"commit {commit.digest[:12]} does not follow the one before; restore the ledger"
+        parent = commit
+
+
+def _journal(forge: Forge) -> Iterator[str]:
+    previous = ""
+    for place, entry in enumerate(forge.ledger.journal(), start=1):
+        due = entry_digest(previous, place, entry.at, entry.actor, entry.what, entry.about)
+        yield "" if due == entry.digest else f"entry {place} of the journal was altered; restore the ledger"
+        previous = entry.digest
+
+
+def _head(forge: Forge) -> Iterator[str]:
+    head = forge.ledger.head()
+    members = set(head.members) if head else set()
+    folded = {arrival.number for arrival in forge.ledger.arrivals(State.FOLDED)}
+    for number in sorted(members | folded):
+        yield (
+            ""
+            if number in members & folded
+            else f"arrival {number} is to {'leave' if number in members else 'enter'} the main branch; serve the forge"
+        )
+
+
+_CHECKS: dict[str, Callable[[Forge], Iterator[str]]] = {
+    "blobs have the digests they are named by": _blobs,
+    "everything that branches and forge items need is there": _references,
+    "arrivals are numbered without gaps, and are what their manifests say": _arrivals,
+    "submissions are signed by their contributors": _signatures,
+    "the chain of commits is whole": _chain,
+    "the chain of the journal is whole": _journal,
+    "the head is made of exactly what is folded": _head,
+}

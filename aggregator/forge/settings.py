@@ -1,0 +1,67 @@
+"""What a forge is for good, kept in its directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from medforge.aggregator.merge import MethodSettings
+from medforge.aggregator.merge.choosing import completed
+from medforge.base_module import BaseModule
+from medforge.errors import CorruptFile, InvalidInput
+from medforge.files import read_file
+from medforge.overrides import first_fault
+
+SETTINGS_FILE = "forge.json"
+
+
+class ForgeSettings(BaseModel):
+    """Say what a forge is for good: its id, its base module (spec and fingerprint) and how it merges."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    forge: str
+    base_spec: str
+    base: str
+    method: MethodSettings
+    ledger: Literal["internal", "external"] = "internal"
+
+
+def existing_settings(directory: Path) -> ForgeSettings | None:
+    """Read a forge directory's settings, None where no forge is; raise CorruptFile if they are damaged."""
+    return read_settings(directory) if (directory / SETTINGS_FILE).exists() else None
+
+
+def read_settings(directory: Path) -> ForgeSettings:
+    """Read a forge directory's settings; raise InvalidInput where there are none, CorruptFile if they are damaged.
+
+    The method's package may be missing: such a forge is read and decided about, and not folded.
+    """
+    path = directory / SETTINGS_FILE
+    try:
+        return ForgeSettings.model_validate_json(read_file(path, "the forge settings"))
+    except ValidationError as error:
+        raise CorruptFile(
+            f"{path} is not a forge's settings ({first_fault(error)}); restore it from a backup"
+        ) from error
+
+
+def check_same(directory: Path, settings: ForgeSettings, base: BaseModule, method: MethodSettings) -> None:
+    """Raise InvalidInput unless a forge that is opened again is opened for what it was made for."""
+    if settings.base != base.fingerprint:
+        raise InvalidInput(
+            f"the forge {directory} stands on base module {settings.base[:12]} ({settings.base_spec}), not on "
+            f"{base.fingerprint[:12]} ({base.spec}); serve it with --base {settings.base_spec} or elsewhere"
+        )
+    kept = completed(settings.method)
+    if kept != method:
+        wanted, given = dict(kept), dict(method)
+        different = ", ".join(
+            f"{name}={wanted[name]!r} (not {given[name]!r})" for name in wanted if wanted[name] != given[name]
+        )
+        raise InvalidInput(
+            f"the forge {directory} was made with {different}; serve it with these settings or choose another directory"
+        )

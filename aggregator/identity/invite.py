@@ -1,0 +1,80 @@
+"""Invite a contributor to a forge: make their startup kit and register them."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.identity.authority import Authority
+from medforge.aggregator.identity.kit_readme import readme
+from medforge.aggregator.ledger.records import Contributor
+from medforge.branch import NAME, public_spec
+from medforge.errors import InvalidInput
+from medforge.files import write_atomically
+from medforge.proto.address import split_address
+from medforge.proto.certificates import LONGEST_NAME, digest_of, now, spell_time
+from medforge.proto.kit import Kit, KitCard
+from medforge.proto.signing import new_key, public_bytes
+
+
+def invite(
+    forge: Forge, contributor: str, address: str, out: Path, days: int = 730, ends: datetime | None = None
+) -> Kit:
+    """Make the kit of a contributor in a new or empty directory, register them, and give the kit.
+
+    The certificate is good for `days`, or until `ends`. Whoever had the name before has it no more: their certificate
+    and signing key count no longer. Raises InvalidInput for a name, an address or a directory that cannot be used.
+    """
+    _check(contributor, address, out)
+    _check_unlike(contributor, [one.name for one in forge.ledger.contributors()])
+    signing_key = new_key()
+    authority = Authority.of(forge.directory, forge.settings.forge)
+    ends = ends or now() + timedelta(days=days)
+    certificate_key, certificate = authority.issue_client(contributor, public_bytes(signing_key), ends)
+    card = KitCard(
+        contributor=contributor,
+        forge=forge.settings.forge,
+        address=address,
+        key=public_bytes(forge.key).hex(),
+        base_spec=public_spec(forge.settings.base_spec),
+        base=forge.settings.base,
+        expires=spell_time(ends),
+    )
+    kit = Kit(out, card, authority.pem, certificate, certificate_key, signing_key)
+    try:
+        out.mkdir(mode=0o700, parents=True, exist_ok=True)
+        kit.save()
+        write_atomically(out / "README.md", readme(card).encode())
+    except OSError as error:
+        raise InvalidInput(f"the kit cannot be written to {out} ({error.strerror}); choose another --out") from error
+    # Registered last: a kit that was not wholly written must not have taken the place of an earlier one.
+    forge.ledger.invite(
+        Contributor(contributor, public_bytes(signing_key), digest_of(kit.x509), invited_at=spell_time(now()))
+    )
+    return kit
+
+
+def _check(contributor: str, address: str, out: Path) -> None:
+    if not re.fullmatch(NAME, contributor) or len(contributor) > LONGEST_NAME:
+        raise InvalidInput(
+            f"{contributor!r} cannot be a contributor's name; begin with a letter or digit and use at most "
+            f"{LONGEST_NAME} letters, digits, spaces, '.', '_' and '-'"
+        )
+    host, port = split_address(address)
+    if port == 0 or host in ("0.0.0.0", "::"):
+        raise InvalidInput(f"contributors cannot call {address}; give the address that they reach the forge under")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InvalidInput(f"{out} is not an empty directory; give a new one with --out")
+
+
+def _check_unlike(contributor: str, others: list[str]) -> None:
+    """Names are compared letter by letter, but by people they are read."""
+    read = [other for other in others if other != contributor and _as_read(other) == _as_read(contributor)]
+    if read:
+        raise InvalidInput(f"{contributor!r} is too like {read[0]!r}, who was invited before; choose another name")
+
+
+def _as_read(name: str) -> str:
+    return re.sub(r"[ ._-]+", " ", name).strip().casefold()

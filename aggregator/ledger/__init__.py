@@ -1,0 +1,1 @@
+"""The ledger: arrivals, commits, contributors and the journal, in a database."""

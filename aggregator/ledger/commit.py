@@ -1,0 +1,82 @@
+"""One round of the main branch: what was folded, how, and what came out."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from math import isfinite
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError, field_validator
+
+from medforge.aggregator.coefficients.task_score import TaskScore
+from medforge.aggregator.merge import MethodSettings
+from medforge.errors import CorruptFile
+from medforge.files import canonical_json, sha256_bytes
+
+
+class Commit(BaseModel):
+    """Record one change of the main branch; its digest covers its parent's, so a forge's commits form a hash chain.
+
+    `kind` says whether `arrival` was folded, removed (withdrawn, reverted) or restored; `members` are the arrivals that
+    the main branch is made of from here on, in the order of folding. `parent` is the digest of the commit before it
+    (None for the first), `branch` and the keys of `coefficients` are branch digests, `base` is the base module's
+    fingerprint, `compute` the device and dtype of the fold, `item` the forge item's digest (None where nobody is left)
+    and `item_files` the blob digest of each of its files. No clock and no forge id is inside: the same arrivals under
+    the same settings give the same chain.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[2] = 2
+    kind: Literal["fold", "remove", "restore"] = "fold"
+    parent: str | None
+    arrival: int
+    members: tuple[int, ...]
+    contributor: str
+    task: str
+    branch: str
+    method: MethodSettings
+    coefficients: dict[str, FiniteFloat]
+    metrics: dict[str, TaskScore]
+    seed: int
+    software: dict[str, str]
+    base: str
+    compute: str
+    item: str | None
+    item_files: dict[str, str]
+
+    @field_validator("metrics")
+    @classmethod
+    def _finite(cls, metrics: dict[str, TaskScore]) -> dict[str, TaskScore]:
+        if not all(isfinite(value) for score in metrics.values() for value in (score.loss, score.acc)):
+            raise ValueError("every loss and accuracy must be finite")
+        return metrics
+
+    @cached_property
+    def content(self) -> bytes:
+        """Give the canonical JSON of the commit: the bytes that are stored, sent and digested."""
+        return canonical_json(self.model_dump(mode="json"))
+
+    @cached_property
+    def digest(self) -> str:
+        """Give the SHA-256 of `content` in hex."""
+        return sha256_bytes(self.content)
+
+    @classmethod
+    def parse(cls, content: bytes, digest: str) -> Commit:
+        """Read a commit back from its bytes; raise CorruptFile unless they are a commit with this digest."""
+        if sha256_bytes(content) != digest:
+            raise CorruptFile(f"commit {digest[:12]} does not have the digest it is known by; restore it from a backup")
+        try:
+            commit = cls.model_validate_json(content)
+        except ValidationError as error:
+            raise CorruptFile(
+                f"commit {digest[:12]} cannot be read by this version of medforge "
+                f"({error.error_count()} fields differ); use the version that wrote it"
+            ) from error
+        # not `commit.content`, which once read would go along into changed copies
+        if canonical_json(commit.model_dump(mode="json")) != content:
+            raise CorruptFile(
+                f"commit {digest[:12]} is not in its canonical spelling; read it again, or restore it from a backup"
+            )
+        return commit

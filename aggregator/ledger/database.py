@@ -1,0 +1,109 @@
+"""The database under the ledger: any that SQLAlchemy knows, durable, with writers that take turns."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event, func, inspect, select, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import StaticPool
+
+from medforge.aggregator.ledger.rows import FactRow, Table
+from medforge.errors import InvalidInput
+
+_SCHEMA = "2"
+
+
+class Database:
+    """Hold the tables behind an SQLAlchemy URL.
+
+    Every change is one transaction and is durable when it ends (SQLite: write-ahead log, synchronous=FULL). Threads and
+    processes may share a database. Raises InvalidInput for a URL that cannot be used, or tables of another version.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._engine = _engine(url)
+        self._lock = threading.RLock()
+        name = make_url(url).render_as_string()
+        try:
+            earlier = inspect(self._engine).has_table(FactRow.__tablename__)
+            Table.metadata.create_all(self._engine)
+            # one that was killed while it was made has tables and no fact
+            if not earlier or not self._facts():
+                self.set_fact("schema", _SCHEMA)
+            found = self.fact("schema")
+        except SQLAlchemyError as error:
+            raise InvalidInput(f"the ledger {name} cannot be opened ({_cause(error)}); check its address") from error
+        if found != _SCHEMA:
+            self.close()
+            raise InvalidInput(
+                f"the ledger {name} was written by another version of medforge; use that version, or begin a new forge"
+            )
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    def fact(self, name: str) -> str | None:
+        """Look up a fact about the ledger as a whole."""
+        with self.reading() as session:
+            row = session.get(FactRow, name)
+            return row.value if row else None
+
+    def set_fact(self, name: str, value: str) -> None:
+        """Write a fact about the ledger as a whole."""
+        with self.writing() as session:
+            session.merge(FactRow(name=name, value=value))
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """Open a session that only reads."""
+        with self._lock, Session(self._engine) as session:
+            yield session
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """Begin a transaction that no other thread or process writes beside: "read the highest, write the next"."""
+        with self._lock, Session(self._engine) as session, session.begin():
+            if self._engine.dialect.name == "sqlite":
+                session.execute(text("BEGIN IMMEDIATE"))
+            else:
+                session.scalar(select(FactRow).where(FactRow.name == "schema").with_for_update())
+            yield session
+
+    def _facts(self) -> int:
+        with self.reading() as session:
+            return session.scalar(select(func.count()).select_from(FactRow)) or 0
+
+
+def _engine(url: str) -> Engine:
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() != "sqlite":
+            return create_engine(parsed, pool_pre_ping=True)
+        in_memory = parsed.database in (None, "", ":memory:")
+        pool: dict[str, Any] = {"poolclass": StaticPool} if in_memory else {}
+        # no transaction of the driver's own: the ledger begins each of its own, so that writers take turns
+        connect = {"check_same_thread": False, "timeout": 30, "isolation_level": None}
+        engine = create_engine(parsed, connect_args=connect, **pool)
+    except (ArgumentError, NoSuchModuleError, ImportError) as error:
+        raise InvalidInput(
+            f"{url!r} is not a usable ledger ({error}); give an SQLAlchemy URL such as sqlite:////data/ledger.sqlite, "
+            f"and install its driver"
+        ) from error
+    event.listen(engine, "connect", _make_durable)
+    return engine
+
+
+def _make_durable(connection: Any, _record: object) -> None:
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _cause(error: SQLAlchemyError) -> str:
+    return str(getattr(error, "orig", None) or error).splitlines()[0]

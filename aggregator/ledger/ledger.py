@@ -1,0 +1,306 @@
+"""The durable order of things: who arrived when, what was folded, what became of the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from medforge.aggregator.ledger.commit import Commit
+from medforge.aggregator.ledger.database import Database
+from medforge.aggregator.ledger.journal import FORGE, INVITED, MAINTAINER, enter, now
+from medforge.aggregator.ledger.records import Arrival, Contributor, Entry, State
+from medforge.aggregator.ledger.rows import ArrivalRow, CommitRow, ContributorRow, EntryRow
+from medforge.errors import MedForgeError
+
+# What may become of an arrival other than being folded by a commit.
+_NEXT: dict[State, frozenset[State]] = {
+    State.RECEIVED: frozenset({State.HELD, State.REJECTED, State.WITHDRAWN, State.SUPERSEDED}),
+    State.HELD: frozenset({State.RECEIVED, State.FOLDED, State.REJECTED, State.WITHDRAWN, State.SUPERSEDED}),
+    State.REJECTED: frozenset({State.RECEIVED, State.FOLDED, State.WITHDRAWN}),
+    State.FOLDED: frozenset({State.HELD, State.REJECTED, State.WITHDRAWN}),
+    State.SUPERSEDED: frozenset({State.FOLDED, State.WITHDRAWN}),
+    State.WITHDRAWN: frozenset({State.FOLDED}),
+}
+
+
+class LedgerConflict(MedForgeError):
+    """Report a commit or a change that does not follow from what the ledger holds."""
+
+
+class Ledger(Database):
+    """Keep arrivals, commits, contributors and the journal in any database that SQLAlchemy knows.
+
+    Every change is one transaction, is entered in the journal by the same transaction, and is durable when the call
+    returns. Methods raise SQLAlchemyError where the database itself fails.
+    """
+
+    # arrivals
+
+    def add_arrival(self, branch: str, contributor: str, task: str, size: int, signature: bytes = b"") -> Arrival:
+        """Give a branch digest the next arrival number; a branch that has arrived before keeps its arrival."""
+        with self.writing() as session:
+            row = session.scalar(select(ArrivalRow).where(ArrivalRow.branch == branch))
+            if row is None:
+                row = ArrivalRow(
+                    number=(session.scalar(select(func.max(ArrivalRow.number))) or 0) + 1,
+                    branch=branch,
+                    contributor=contributor,
+                    task=task,
+                    size=size,
+                    accepted_at=now(),
+                    signature=signature,
+                )
+                session.add(row)
+                session.flush()
+                about = {"arrival": row.number, "branch": branch, "task": task, "size": size}
+                enter(session, contributor, "arrived", about)
+            return row.plain()
+
+    def arrival(self, number: int) -> Arrival | None:
+        """Look an arrival up by its number."""
+        with self.reading() as session:
+            row = session.get(ArrivalRow, number)
+            return row.plain() if row else None
+
+    def arrival_of(self, branch: str) -> Arrival | None:
+        """Look an arrival up by its branch digest."""
+        with self.reading() as session:
+            row = session.scalar(select(ArrivalRow).where(ArrivalRow.branch == branch))
+            return row.plain() if row else None
+
+    def arrivals(self, *states: State) -> list[Arrival]:
+        """List the arrivals in these states (all where none is given), in order."""
+        query = select(ArrivalRow).order_by(ArrivalRow.number)
+        if states:
+            query = query.where(ArrivalRow.state.in_([state.value for state in states]))
+        with self.reading() as session:
+            return [row.plain() for row in session.scalars(query)]
+
+    def unfolded(self, limit: int | None = None) -> list[Arrival]:
+        """List, in order, the arrivals that wait to be folded; the first is the next."""
+        with self.reading() as session:
+            return [row.plain() for row in session.scalars(_unfolded().limit(limit))]
+
+    def outside(self) -> list[Arrival]:
+        """List, in order, the arrivals that are not in the main branch."""
+        return self.arrivals(*(state for state in State if state is not State.FOLDED))
+
+    def change(
+        self, number: int, state: State, reason: str = "", actor: str = FORGE, *, erase: bool = False
+    ) -> Arrival:
+        """Move an arrival to another state, and say who did it and why; moving it where it is changes nothing.
+
+        Taking a folded one out, or putting one back, is followed by a commit once the main branch settles. `erase`
+        also asks for its files to be deleted. Raises LedgerConflict for an unknown number or a move that makes no
+        sense.
+        """
+        with self.writing() as session:
+            row = session.get(ArrivalRow, number)
+            if row is None:
+                raise LedgerConflict(f"arrival {number} is not in the ledger; give a number from `medforge log`")
+            was = State(row.state)
+            if was is state and (row.erase or not erase):
+                return row.plain()
+            if was is not state and state not in _NEXT[was]:
+                raise LedgerConflict(
+                    f"arrival {number} is {was.value}, so it cannot become {state.value}; see `medforge log`"
+                )
+            if row.erase and state is not was:
+                raise LedgerConflict(f"arrival {number} was erased at its contributor's wish; it must be pushed anew")
+            row.state, row.reason, row.erase = state.value, reason, row.erase or erase
+            row.admitted = state is State.RECEIVED and actor == MAINTAINER
+            about = {"arrival": number, "branch": row.branch, "was": was.value, "reason": reason}
+            enter(session, actor, state.value, about | ({"erase": True} if erase else {}))
+            return row.plain()
+
+    def hold(self, number: int, reason: str) -> Arrival:
+        """Keep an unfolded arrival out of the main branch; raises LedgerConflict if it is unknown or already folded."""
+        entry = self.arrival(number)
+        if entry is not None and entry.state is State.FOLDED:
+            raise LedgerConflict(f"arrival {number} is folded, so it cannot become held; reject it to take it out")
+        return self.change(number, State.HELD, reason)
+
+    def holds(self) -> dict[int, Arrival]:
+        """Give the held arrivals by number."""
+        return {arrival.number: arrival for arrival in self.arrivals(State.HELD)}
+
+    def release(self, number: int) -> Arrival:
+        """Let a held arrival be examined and folded again."""
+        return self.change(number, State.RECEIVED)
+
+    def mark_erased(self, number: int) -> None:
+        """Note that an arrival's files are gone."""
+        with self.writing() as session:
+            row = session.get_one(ArrivalRow, number)
+            if not row.erased:
+                row.erased = True
+                enter(session, FORGE, "erased", {"arrival": number, "branch": row.branch})
+
+    def stored_bytes(self, contributor: str) -> int:
+        """Sum up the sizes of a contributor's branches whose files are kept."""
+        kept = select(func.sum(ArrivalRow.size)).where(
+            ArrivalRow.contributor == contributor, ArrivalRow.erased.is_(False)
+        )
+        with self.reading() as session:
+            return int(session.scalar(kept) or 0)
+
+    def counts(self) -> tuple[int, int]:
+        """Count the arrivals and the commits."""
+        with self.reading() as session:
+            arrivals = session.scalar(select(func.count()).select_from(ArrivalRow)) or 0
+            return arrivals, session.scalar(select(func.count()).select_from(CommitRow)) or 0
+
+    def count_states(self) -> dict[State, int]:
+        """Count the arrivals in each state that has any."""
+        query = select(ArrivalRow.state, func.count()).group_by(ArrivalRow.state)
+        with self.reading() as session:
+            return {State(state): int(count) for state, count in session.execute(query)}
+
+    # commits
+
+    def add_commit(self, commit: Commit) -> int:
+        """Append a commit and give its number in the chain, from 1; appending the head again changes nothing.
+
+        Raises LedgerConflict unless its parent is the head and its members follow from the head's: a fold brings the
+        next waiting arrival, a removal takes out a member that is no longer folded (and with it others that are not,
+        where the rest could not be merged with them), a restoration puts back one that is again. So no arrival is
+        folded twice and none is overtaken, whatever crashed or raced before.
+        """
+        with self.writing() as session:
+            head = session.scalar(_newest())
+            if head is not None and head.digest == commit.digest:
+                return int(head.number)
+            if commit.parent != (head.digest if head else None):
+                raise LedgerConflict(
+                    f"commit {commit.digest[:12]} does not follow the head; fold its arrival on the head again"
+                )
+            row = session.get(ArrivalRow, commit.arrival)
+            members = head.plain().members if head else ()
+            if row is None or row.branch != commit.branch:
+                raise LedgerConflict(f"commit {commit.digest[:12]} names arrival {commit.arrival}, which is another")
+            _check_follows(session, commit, members, row)
+            if commit.kind == "fold":
+                row.state, row.reason = State.FOLDED.value, ""
+                for replaced in set(members) - set(commit.members):
+                    old = session.get_one(ArrivalRow, replaced)
+                    old.state, old.reason = State.SUPERSEDED.value, f"arrival {commit.arrival} took its place"
+            number = int(head.number) + 1 if head else 1
+            session.add(CommitRow(number=number, digest=commit.digest, arrival=commit.arrival, content=commit.content))
+            about = {"arrival": commit.arrival, "branch": commit.branch, "commit": commit.digest, "number": number}
+            enter(session, FORGE, f"committed {commit.kind}", about)
+            return number
+
+    def commits(self, after: int = 0, limit: int | None = None) -> list[tuple[int, Commit]]:
+        """List the commits whose number exceeds `after` (at most `limit`), oldest first, with their numbers."""
+        query = select(CommitRow).where(CommitRow.number > after).order_by(CommitRow.number).limit(limit)
+        with self.reading() as session:
+            rows = session.scalars(query)
+            return [(row.number, row.plain()) for row in rows]
+
+    def commit(self, digest: str) -> Commit | None:
+        """Look a commit up by its digest."""
+        with self.reading() as session:
+            row = session.scalar(select(CommitRow).where(CommitRow.digest == digest))
+            return row.plain() if row else None
+
+    def commit_of(self, arrival: int) -> tuple[int, Commit] | None:
+        """Look up the newest commit, with its number, that is about an arrival."""
+        query = select(CommitRow).where(CommitRow.arrival == arrival).order_by(CommitRow.number.desc()).limit(1)
+        with self.reading() as session:
+            row = session.scalar(query)
+            return (row.number, row.plain()) if row else None
+
+    def head(self) -> Commit | None:
+        """Give the newest commit, or None before the first."""
+        with self.reading() as session:
+            row = session.scalar(_newest())
+            return row.plain() if row else None
+
+    # contributors
+
+    def invite(self, contributor: Contributor) -> None:
+        """Register somebody, or replace their key and certificate."""
+        with self.writing() as session:
+            session.merge(ContributorRow(**vars(contributor)))
+            about = {
+                "contributor": contributor.name,
+                "certificate": contributor.certificate,
+                "key": contributor.key.hex(),
+            }
+            enter(session, MAINTAINER, INVITED, about)
+
+    def revoke(self, name: str, reason: str = "") -> Contributor | None:
+        """Take an invitation back; gives who it was, or None for a name that nobody invited."""
+        with self.writing() as session:
+            row = session.get(ContributorRow, name)
+            if row is None:
+                return None
+            if row.revoked_at is None:
+                row.revoked_at = now()
+                enter(session, MAINTAINER, "revoked", {"contributor": name, "reason": reason})
+            return row.plain()
+
+    def contributor(self, name: str) -> Contributor | None:
+        """Look up who was invited under a name, also one who was revoked."""
+        with self.reading() as session:
+            row = session.get(ContributorRow, name)
+            return row.plain() if row else None
+
+    def contributors(self) -> list[Contributor]:
+        """List everybody who was invited, by name."""
+        with self.reading() as session:
+            return [row.plain() for row in session.scalars(select(ContributorRow).order_by(ContributorRow.name))]
+
+    # journal
+
+    def journal(self, after: int = 0, limit: int | None = None) -> list[Entry]:
+        """List what happened, oldest first: the entries whose number exceeds `after` (at most `limit`)."""
+        query = select(EntryRow).where(EntryRow.number > after).order_by(EntryRow.number).limit(limit)
+        with self.reading() as session:
+            return [row.plain() for row in session.scalars(query)]
+
+    def journal_length(self) -> int:
+        """Count the entries of the journal."""
+        with self.reading() as session:
+            return int(session.scalar(select(func.count()).select_from(EntryRow)) or 0)
+
+    def enter(self, actor: str, what: str, about: dict[str, Any]) -> None:
+        """Enter something in the journal that changes nothing else."""
+        with self.writing() as session:
+            enter(session, actor, what, about)
+
+
+def _check_follows(session: Session, commit: Commit, members: tuple[int, ...], row: ArrivalRow) -> None:
+    kept = tuple(number for number in members if number != commit.arrival)
+    if commit.kind == "fold":
+        due = session.scalar(_unfolded().limit(1))
+        if row.state == State.FOLDED.value:
+            raise LedgerConflict(f"arrival {commit.arrival} is already folded; fold the next")
+        if due is None or due.number != commit.arrival:
+            raise LedgerConflict(
+                f"arrival {commit.arrival} (branch {commit.branch[:12]}) cannot be committed now; "
+                f"{f'arrival {due.number} is next' if due else 'nothing waits'}, and arrivals are folded in order"
+            )
+        follows = commit.members[-1:] == (commit.arrival,) and set(commit.members[:-1]) <= set(kept)
+    elif commit.kind == "remove":
+        stayed = tuple(number for number in members if number in commit.members)
+        gone = set(members) - set(stayed)
+        out = all(session.get_one(ArrivalRow, number).state != State.FOLDED.value for number in gone)
+        follows = out and commit.arrival in gone and commit.members == stayed
+    else:
+        follows = row.state == State.FOLDED.value and len(kept) == len(members) < len(commit.members)
+    if not follows:
+        raise LedgerConflict(
+            f"commit {commit.digest[:12]} does not follow from what has become of arrival {commit.arrival}; "
+            f"let the main branch settle again"
+        )
+
+
+def _unfolded() -> Any:
+    return select(ArrivalRow).where(ArrivalRow.state == State.RECEIVED.value).order_by(ArrivalRow.number)
+
+
+def _newest() -> Any:
+    return select(CommitRow).order_by(CommitRow.number.desc()).limit(1)

@@ -1,0 +1,67 @@
+"""What the ledger says, in plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """Say where an arrival stands. The main branch is made of exactly those that are folded, once it has settled."""
+
+    RECEIVED = "received"
+    FOLDED = "folded"
+    HELD = "held"
+    REJECTED = "rejected"
+    WITHDRAWN = "withdrawn"
+    SUPERSEDED = "superseded"
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """Say that a branch became durable as the `number`-th (from 1, without gaps); `accepted_at` is RFC 3339 in UTC.
+
+    `reason` says why it is held, rejected, withdrawn or superseded. `admitted` is set once the maintainer has accepted
+    it whatever its examination says. `erase` asks for its files to be deleted, `erased` says that they are.
+    `signature` is the contributor's, empty where none was given.
+    """
+
+    number: int
+    branch: str
+    contributor: str
+    task: str
+    size: int
+    accepted_at: str
+    state: State = State.RECEIVED
+    reason: str = ""
+    admitted: bool = False
+    erase: bool = False
+    erased: bool = False
+    signature: bytes = b""
+
+
+@dataclass(frozen=True)
+class Contributor:
+    """Name somebody who was invited.
+
+    `key` are the 32 bytes of the Ed25519 public key, `certificate` is the SHA-256 (hex) of the client certificate's
+    DER; times are RFC 3339 in UTC, `revoked_at` None while the invitation holds.
+    """
+
+    name: str
+    key: bytes
+    certificate: str
+    invited_at: str
+    revoked_at: str | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Record one event: when, who, what, about what (canonical JSON). `digest` covers it and the entry before."""
+
+    number: int
+    at: str
+    actor: str
+    what: str
+    about: str
+    digest: str

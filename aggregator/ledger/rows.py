@@ -1,0 +1,120 @@
+"""The ledger's tables."""
+
+from __future__ import annotations
+
+from sqlalchemy import DDL, BigInteger, Boolean, ForeignKey, LargeBinary, String, Text, event
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from medforge.aggregator.ledger.commit import Commit
+from medforge.aggregator.ledger.records import Arrival, Contributor, Entry, State
+
+
+class Table(DeclarativeBase):
+    """Hold the schema."""
+
+
+class FactRow(Table):
+    """Keep a fact about the ledger as a whole."""
+
+    __tablename__ = "facts"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    value: Mapped[str] = mapped_column(Text)
+
+
+class ArrivalRow(Table):
+    """Keep an arrival."""
+
+    __tablename__ = "arrivals"
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    branch: Mapped[str] = mapped_column(String(64), unique=True)
+    contributor: Mapped[str] = mapped_column(Text)
+    task: Mapped[str] = mapped_column(Text)
+    size: Mapped[int] = mapped_column(BigInteger)
+    accepted_at: Mapped[str] = mapped_column(String(40))
+    state: Mapped[str] = mapped_column(String(16), default=State.RECEIVED.value)
+    reason: Mapped[str] = mapped_column(Text, default="")
+    admitted: Mapped[bool] = mapped_column(Boolean, default=False)
+    erase: Mapped[bool] = mapped_column(Boolean, default=False)
+    erased: Mapped[bool] = mapped_column(Boolean, default=False)
+    signature: Mapped[bytes] = mapped_column(LargeBinary, default=b"")
+
+    def plain(self) -> Arrival:
+        """Give the arrival."""
+        return Arrival(
+            self.number,
+            self.branch,
+            self.contributor,
+            self.task,
+            self.size,
+            self.accepted_at,
+            State(self.state),
+            self.reason,
+            self.admitted,
+            self.erase,
+            self.erased,
+            self.signature,
+        )
+
+
+class CommitRow(Table):
+    """Keep a commit of the main branch."""
+
+    __tablename__ = "commits"
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+    arrival: Mapped[int] = mapped_column(ForeignKey("arrivals.number"), index=True)
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+
+    def plain(self) -> Commit:
+        """Give the commit, its digest checked."""
+        return Commit.parse(self.content, self.digest)
+
+
+class ContributorRow(Table):
+    """Keep who was invited."""
+
+    __tablename__ = "contributors"
+
+    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    key: Mapped[bytes] = mapped_column(LargeBinary)
+    certificate: Mapped[str] = mapped_column(String(64))
+    invited_at: Mapped[str] = mapped_column(String(40))
+    revoked_at: Mapped[str | None] = mapped_column(String(40))
+
+    def plain(self) -> Contributor:
+        """Give the contributor."""
+        return Contributor(self.name, self.key, self.certificate, self.invited_at, self.revoked_at)
+
+
+class EntryRow(Table):
+    """Keep one event."""
+
+    __tablename__ = "journal"
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    at: Mapped[str] = mapped_column(String(40))
+    actor: Mapped[str] = mapped_column(Text)
+    what: Mapped[str] = mapped_column(String(40))
+    about: Mapped[str] = mapped_column(Text)
+    digest: Mapped[str] = mapped_column(String(64))
+
+    def plain(self) -> Entry:
+        """Give the entry."""
+        return Entry(self.number, self.at, self.actor, self.what, self.about, self.digest)
+
+
+def _append_only(table: str) -> None:
+    """Let SQLite itself refuse that a row is changed or removed; elsewhere the hash chain shows it."""
+    for verb in ("UPDATE", "DELETE"):
+        trigger = DDL(  # type: ignore[no-untyped-call]
+            f"CREATE TRIGGER IF NOT EXISTS {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
+            f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
+        )
+        event.listen(Table.metadata.tables[table], "after_create", trigger.execute_if(dialect="sqlite"))
+
+
+_append_only("commits")
+_append_only("journal")

@@ -1,0 +1,134 @@
+"""The thread that folds: one arrival after another, strictly by arrival number."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from medforge.aggregator.ledger.commit import Commit
+from medforge.aggregator.ledger.ledger import Ledger
+from medforge.aggregator.ledger.records import Arrival, State
+from medforge.aggregator.logs import about
+from medforge.aggregator.main_branch.transient import is_shortage, reason_of
+from medforge.aggregator.main_branch.wakeup import Bell
+from medforge.errors import MedForgeError
+
+_log = logging.getLogger(__name__)
+_IDLE_SECONDS = 5.0
+_LONGEST_PAUSE = 60.0
+
+
+class FoldWorker(threading.Thread):
+    """Fold whatever waits in the ledger through one function, and go on whatever happens.
+
+    Before each fold, `settle` takes out of the main branch who was withdrawn, and puts back who is back (or holds who
+    cannot come back). A fold that raises because the machine lacks something (disk, memory, database) is tried again
+    after a growing pause, and nothing overtakes it; so is a settling that raises. A fold that raises for any other
+    reason is held with that reason: it stays in the ledger, the log and the status show it, and the next arrival is
+    folded. `committed` is rung after each commit, `on_fold` is told how many seconds a fold took, and `on_end` is
+    called when the thread ends, however it ends.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        fold: Callable[[Arrival], None],
+        settle: Callable[[], Sequence[Commit]],
+        arrived: Bell,
+        committed: Bell,
+        on_end: Callable[[], None],
+        on_fold: Callable[[float], None] = lambda seconds: None,
+        first_pause: float = 1.0,
+    ) -> None:
+        super().__init__(name="fold", daemon=True)
+        self._ledger = ledger
+        self._fold = fold
+        self._settle = settle
+        self._arrived = arrived
+        self._committed = committed
+        self._on_end = on_end
+        self._on_fold = on_fold
+        self._first_pause = first_pause
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """Ask the thread to end after the fold it is in."""
+        self._stopping.set()
+        self._arrived.ring()
+
+    def run(self) -> None:
+        """Fold until stopped."""
+        pause = self._first_pause
+        try:
+            while not self._stopping.is_set():
+                try:
+                    self._step()
+                    pause = self._first_pause
+                except Exception as error:
+                    if not is_shortage(error):
+                        _log.exception("the main branch cannot settle; nothing is folded until it does")
+                    _log.warning("cannot fold just now (%s); trying again in %g s", error, pause)
+                    self._stopping.wait(pause)
+                    pause = min(2 * pause, _LONGEST_PAUSE)
+        except Exception:
+            _log.exception("the fold worker ended; branches are still received, restart the forge to fold them")
+        finally:
+            self._on_end()
+
+    def _step(self) -> None:
+        heard = self._arrived.rings
+        for commit in self._settle():
+            fields = about(commit.kind, contributor=commit.contributor, arrival=commit.arrival, commit=commit.digest)
+            _log.info("%s arrival %d in commit %s", commit.kind, commit.arrival, commit.digest, extra=fields)
+            self._committed.ring()
+        waiting = self._ledger.unfolded(limit=1)
+        if not waiting:
+            self._arrived.wait(heard, _IDLE_SECONDS)
+            return
+        arrival = waiting[0]
+        begun = time.monotonic()
+        try:
+            self._fold(arrival)
+        except Exception as error:
+            if is_shortage(error):
+                raise
+            self._hold(arrival, error)
+            return
+        folded = self._ledger.commit_of(arrival.number)
+        if folded is None or arrival.number not in folded[1].members:
+            self._hold(arrival, MedForgeError("its fold ended without a commit"))
+            return
+        seconds = time.monotonic() - begun
+        self._on_fold(seconds)
+        _log.info(
+            "folded arrival %d (%s, %s) into commit %s",
+            arrival.number,
+            arrival.contributor,
+            arrival.task,
+            folded[1].digest,
+            extra=_fields("folded", arrival, commit=folded[1].digest, seconds=round(seconds, 3)),
+        )
+        self._committed.ring()
+
+    def _hold(self, arrival: Arrival, error: Exception) -> None:
+        now = self._ledger.arrival(arrival.number)
+        if now is not None and now.state not in (State.RECEIVED, State.FOLDED):
+            fields = _fields(now.state.value, now, reason=now.reason)
+            _log.info("arrival %d is %s: %s", now.number, now.state.value, now.reason, extra=fields)
+            return
+        if now is not None and now.state is State.FOLDED:
+            _log.error("arrival %d is folded, but what follows the fold failed", arrival.number, exc_info=error)
+            self._committed.ring()
+            return
+        reason = reason_of(error)
+        self._ledger.hold(arrival.number, reason)
+        fields = _fields("held", arrival, reason=reason)
+        _log.error(
+            "arrival %d (branch %s) is held: %s", arrival.number, arrival.branch, reason, exc_info=error, extra=fields
+        )
+
+
+def _fields(event: str, arrival: Arrival, **more: object) -> dict[str, object]:
+    return about(event, contributor=arrival.contributor, arrival=arrival.number, branch=arrival.branch, **more)

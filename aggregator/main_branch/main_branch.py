@@ -1,0 +1,268 @@
+"""The main branch: the one door through which an arrival becomes part of the merged model, or leaves it."""
+
+import logging
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from importlib.metadata import version
+from typing import Literal
+
+from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.forge.retention import erase
+from medforge.aggregator.ledger.commit import Commit
+from medforge.aggregator.ledger.ledger import LedgerConflict
+from medforge.aggregator.ledger.records import Arrival, State
+from medforge.aggregator.logs import about
+from medforge.aggregator.main_branch.examination import Examination
+from medforge.aggregator.main_branch.transient import is_shortage, reason_of
+from medforge.aggregator.merge.arrived_branch import Arrived
+from medforge.aggregator.merge.catalogue import provider
+from medforge.aggregator.merge.choosing import completed
+from medforge.aggregator.merge.folding import fold_round, refold
+from medforge.aggregator.merge.method import Folded, Head
+from medforge.aggregator.merge.probability_cache import ProbabilityCache
+from medforge.base_module import BaseModule
+from medforge.branch import Branch, software_versions
+from medforge.errors import BaseMismatch, InvalidBranch
+from medforge.faults import reached
+from medforge.forge_item import ForgeItem
+from medforge.proto.errors import MissingBlob
+
+_log = logging.getLogger(__name__)
+_BRANCHES_IN_MEMORY = 4
+
+
+class MainBranch:
+    """Fold arrivals of a forge into commits, strictly in arrival order, and take out what must leave.
+
+    Deterministic: the same arrivals under the same settings give the same commits in any forge, also after a restart.
+    The forge's directory may be deleted but for ledger and blobs; what is cached is computed again.
+    """
+
+    def __init__(self, forge: Forge, base: BaseModule) -> None:
+        if forge.settings.base != base.fingerprint:
+            raise BaseMismatch(
+                f"the forge {forge.directory} stands on base module {forge.settings.base[:12]} "
+                f"({forge.settings.base_spec}), not on {base.fingerprint[:12]} ({base.spec}); give the forge's base"
+            )
+        self.forge = forge
+        self.base = base
+        self.settings = completed(forge.settings.method)
+        self.probabilities = ProbabilityCache(base, forge.cache)
+        self._load: Callable[[int], Branch] = lru_cache(maxsize=_BRANCHES_IN_MEMORY)(forge.load_branch)
+
+    def head(self) -> Commit | None:
+        """The newest commit, or None before the first."""
+        return self.forge.ledger.head()
+
+    def log(self) -> list[Commit]:
+        """All commits, oldest first."""
+        return [commit for _, commit in self.forge.ledger.commits()]
+
+    def checkout(self, commit: str | None = None) -> ForgeItem:
+        """Read the forge item of a commit (by digest; the head where none is given); raises MissingBlob for none."""
+        return self.forge.load_item(self.forge.find_commit(commit))
+
+    def fold(self, arrival: int) -> Commit:
+        """Fold one arrival and append its commit; an arrival that is folded already gives the commit it has.
+
+        A branch takes the place of an earlier one by the same contributor for the same task: the main branch is then
+        what it would be had the earlier one never come. The forge item's files are stored before the commit, so a
+        crash in between leaves the main branch as it was.
+
+        Raises LedgerConflict where another arrival is next, MissingBlob for a number that has not arrived, Held for a
+        branch that its examination keeps out, InvalidBranch for one that cannot be merged (the main branch stays as it
+        was).
+        """
+        entry = self._entry(arrival)
+        known = self.forge.ledger.commit_of(arrival)
+        if known is not None and entry.state is State.FOLDED:
+            return known[1]
+        self.settle()
+        self._check_next(entry)
+        members = self._members()
+        kept = tuple(number for number in members if not _same_work(self._entry(number), entry))
+        arrived = self._arrived((*kept, arrival))
+        examination = Examination(self.base, self.probabilities, self.forge.policy.admission)
+        if not entry.admitted:
+            examination.arrival(arrived)
+        before = self._before(kept)
+        folded = fold_round(self.base, self.settings, arrived, before, self.probabilities)
+        if not entry.admitted:
+            head = self.head()
+            examination.merge(arrived, before, head.metrics if head else {}, folded)
+        return self._append(self._commit("fold", entry, (*kept, arrival), folded))
+
+    def settle(self) -> list[Commit]:
+        """Bring the main branch to what the ledger says: take out who was withdrawn or reverted, put back who is back.
+
+        One commit for each. The new head is, to the bit, that of a forge that saw only its members in their order.
+        Who cannot come back is held with the reason. Where the rest cannot be merged without one who leaves, those stay
+        whom a forge that saw only the rest would have folded, and the others are held. Then the files that are to be
+        erased are deleted.
+        """
+        commits = []
+        while (due := self._due()) is not None:
+            kind, entry = due
+            commit = self._remove(entry) if kind == "remove" else self._restore(entry)
+            if commit is not None:
+                commits.append(commit)
+        self._erase()
+        return commits
+
+    def fold_waiting(self) -> list[Commit]:
+        """Settle, then fold every arrival that waits, in order; one that cannot be merged is held with the reason."""
+        commits = self.settle()
+        for waiting in iter(lambda: self.forge.ledger.unfolded(limit=1), []):
+            number = waiting[0].number
+            try:
+                commits.append(self.fold(number))
+            except InvalidBranch as error:
+                if self._entry(number).state is State.RECEIVED:
+                    self.forge.ledger.hold(number, str(error))
+        return commits
+
+    def _due(self) -> tuple[Literal["remove", "restore"], Arrival] | None:
+        members = self._members()
+        for number in members:
+            entry = self._entry(number)
+            if entry.state is not State.FOLDED:
+                return "remove", entry
+        for entry in self.forge.ledger.arrivals(State.FOLDED):
+            if entry.number not in members:
+                return "restore", entry
+        return None
+
+    def _remove(self, entry: Arrival) -> Commit:
+        after = tuple(number for number in self._members() if number != entry.number)
+        try:
+            folded = self._refold(after)
+        except InvalidBranch:
+            after, folded = self._without(entry)
+        return self._append(self._commit("remove", entry, after, folded))
+
+    def _without(self, entry: Arrival) -> tuple[tuple[int, ...], Folded | None]:
+        """Fold the members that are to stay one by one, and hold who cannot be merged: leaving must not wait for it."""
+        after: tuple[int, ...] = ()
+        folded = None
+        for number in self._members():
+            if self._entry(number).state is not State.FOLDED:
+                continue
+            try:
+                folded = self._refold((*after, number))
+            except InvalidBranch as error:
+                self._hold(number, f"it cannot stay without arrival {entry.number}: {error}")
+            else:
+                after = (*after, number)
+        return after, folded
+
+    def _restore(self, entry: Arrival) -> Commit | None:
+        after = self._in_order((*self._members(), entry.number))
+        try:
+            commit = self._commit("restore", entry, after, self._refold(after))
+        except Exception as error:  # whatever it is, the others must not wait for it
+            if is_shortage(error):
+                raise
+            self._hold(entry.number, f"it cannot come back to the main branch: {reason_of(error)}")
+            return None
+        return self._append(commit)
+
+    def _refold(self, members: tuple[int, ...]) -> Folded | None:
+        return refold(self.base, self.settings, self._arrived(members), self.probabilities) if members else None
+
+    def _hold(self, number: int, reason: str) -> None:
+        entry = self._entry(number)
+        if entry.state is State.FOLDED:
+            self.forge.ledger.change(number, State.HELD, reason)
+            fields = about("held", contributor=entry.contributor, arrival=number, branch=entry.branch, reason=reason)
+            _log.error("arrival %d (branch %s) is held: %s", number, entry.branch, reason, extra=fields)
+
+    def _erase(self) -> None:
+        for arrival in self.forge.ledger.arrivals(State.WITHDRAWN):
+            if arrival.erase and not arrival.erased:
+                erase(self.forge, arrival)
+                self._load.cache_clear()  # type: ignore[attr-defined]
+                self.probabilities = ProbabilityCache(self.base, self.forge.cache)
+
+    def _before(self, members: Sequence[int]) -> Head | None:
+        """The main branch of these members as the next round meets it."""
+        head = self.head()
+        if not members:
+            return None
+        if head is not None and head.members == tuple(members):
+            return Head(head.coefficients, partial(self.checkout, head.digest))
+        return refold(self.base, self.settings, self._arrived(members), self.probabilities).head
+
+    def _commit(
+        self,
+        kind: Literal["fold", "remove", "restore"],
+        entry: Arrival,
+        members: tuple[int, ...],
+        folded: Folded | None,
+    ) -> Commit:
+        reached("during fold")
+        head = self.head()
+        return Commit(
+            kind=kind,
+            parent=head.digest if head else None,
+            arrival=entry.number,
+            members=members,
+            contributor=entry.contributor,
+            task=entry.task,
+            branch=entry.branch,
+            method=self.settings,
+            coefficients=folded.coefficients if folded else {},
+            metrics=folded.metrics if folded else {},
+            seed=self.settings.seed,
+            software=software_versions() | {"nevergrad": version("nevergrad")} | provider(self.settings.method),
+            base=self.base.fingerprint,
+            compute=f"{self.base.device.type} {str(self.base.dtype).removeprefix('torch.')}",
+            item=folded.item.digest if folded else None,
+            item_files=self.forge.store_item(folded.item) if folded else {},
+        )
+
+    def _append(self, commit: Commit) -> Commit:
+        reached("between forge item and commit")
+        self.forge.ledger.add_commit(commit)
+        reached("after commit")
+        return commit
+
+    def _check_next(self, entry: Arrival) -> None:
+        if entry.state is not State.RECEIVED:
+            raise InvalidBranch(
+                f"arrival {entry.number} is {entry.state.value}{': ' if entry.reason else ''}{entry.reason}; "
+                f"accept it to fold it"
+            )
+        waiting = self.forge.ledger.unfolded(limit=1)
+        if waiting and waiting[0].number < entry.number:
+            raise LedgerConflict(f"arrival {waiting[0].number} comes before arrival {entry.number}; fold that first")
+        for number in self._members():
+            if number > entry.number and _same_work(self._entry(number), entry):
+                reason = f"arrival {number} by the same contributor for the same task is newer"
+                self.forge.ledger.change(entry.number, State.SUPERSEDED, reason)
+                raise InvalidBranch(f"arrival {entry.number} is superseded: {reason}; push a new branch to replace it")
+
+    def _members(self) -> tuple[int, ...]:
+        head = self.head()
+        return head.members if head else ()
+
+    def _in_order(self, members: Sequence[int]) -> tuple[int, ...]:
+        """Sort arrivals by when they were first folded."""
+        first: dict[int, int] = {}
+        for place, commit in self.forge.ledger.commits():
+            for number in commit.members:
+                first.setdefault(number, place)
+        return tuple(sorted(members, key=lambda number: first.get(number, len(first) + number)))
+
+    def _arrived(self, members: Sequence[int]) -> tuple[Arrived, ...]:
+        return tuple(Arrived(number, self.forge.manifest(number), partial(self._load, number)) for number in members)
+
+    def _entry(self, number: int) -> Arrival:
+        entry = self.forge.ledger.arrival(number)
+        if entry is None:
+            raise MissingBlob(f"arrival {number} is not in this forge; `medforge log` lists the arrivals")
+        return entry
+
+
+def _same_work(one: Arrival, other: Arrival) -> bool:
+    """Say whether two branches are versions of one another."""
+    return (one.contributor, one.task) == (other.contributor, other.task)

@@ -1,0 +1,110 @@
+"""Settings that fit a method of the catalogue: made from what a user typed, or completed from what is on record."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from medforge.aggregator.merge.built_in import LISTINGS
+from medforge.aggregator.merge.catalogue import listing_of, names
+from medforge.aggregator.merge.listing import Listing, Mode
+from medforge.aggregator.merge.settings import MethodSettings
+from medforge.errors import InvalidInput
+
+
+def choose_settings(**values: Any) -> MethodSettings:
+    """Return settings made from what a user typed, None where nothing.
+
+    The method's own defaults fill in what is left out: its first mode that fits, its search settings, its parameters.
+    Raises InvalidInput naming the field that is wrong, and for a method, level, coefficients, objective or parameter
+    that do not exist or do not go together.
+    """
+    given = {name: value for name, value in values.items() if value is not None}
+    listing = listing_of(given.get("method", MethodSettings.model_fields["method"].default))
+    level, coefficients = _mode(listing, given)
+    defaults = {name: parameter.default for name, parameter in listing.parameters.items()}
+    parameters = given.get("parameters", {})
+    try:
+        settings = MethodSettings.model_validate(
+            {
+                **listing.defaults,
+                **given,
+                "level": level,
+                "coefficients": coefficients,
+                "parameters": {**defaults, **parameters} if isinstance(parameters, Mapping) else parameters,
+            }
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "a field"
+        raise InvalidInput(f"merge setting {field} is wrong: {first['msg']}; change it") from error
+    _check_parameters(settings, listing)
+    _check_objective(settings, listing)
+    return settings
+
+
+def completed(settings: MethodSettings) -> MethodSettings:
+    """Return recorded settings with what they lack to be folded by: the defaults of parameters that came later.
+
+    Raises InvalidInput where the method is not installed here, or has the mode no more.
+    """
+    if settings.method not in names():
+        raise InvalidInput(
+            f"merge method {settings.method!r}, by which this forge folds, is not installed here; install the package "
+            "that gives it to serve, fold or replay (to read and to withdraw needs no package)"
+        )
+    listing = listing_of(settings.method)
+    if (settings.level, settings.coefficients) not in listing.modes:
+        raise InvalidInput(
+            f"merge method {settings.method!r} has no mode {settings.level} {settings.coefficients} here, by which "
+            "this forge folds; install the version that has it"
+        )
+    defaults = {name: parameter.default for name, parameter in listing.parameters.items()}
+    return settings.model_copy(update={"parameters": {**defaults, **settings.parameters}})
+
+
+def parse_parameters(words: Iterable[str]) -> dict[str, float]:
+    """Return parameters that a user typed as NAME=VALUE; raises InvalidInput for what is none, or comes twice."""
+    parameters: dict[str, float] = {}
+    for word in words:
+        name, _, value = word.partition("=")
+        try:
+            number = float(value)
+        except ValueError:
+            raise InvalidInput(f"parameter {word!r} is not NAME=NUMBER; write it as in energy=0.99") from None
+        if name in parameters:
+            raise InvalidInput(f"parameter {name!r} is given twice; give it once")
+        parameters[name] = number
+    return parameters
+
+
+def _mode(listing: Listing, given: Mapping[str, Any]) -> Mode:
+    level, coefficients = given.get("level"), given.get("coefficients")
+    fitting = [mode for mode in listing.modes if level in (None, mode[0]) and coefficients in (None, mode[1])]
+    if not fitting:
+        asked = " with ".join(f"{name} {given[name]!r}" for name in ("level", "coefficients") if given.get(name))
+        known = "; ".join(f"level {a!r} with coefficients {b!r}" for a, b in listing.modes)
+        raise InvalidInput(f"method {given.get('method', 'mixture')!r} has no {asked}; choose one of: {known}")
+    return fitting[0]
+
+
+def _check_parameters(settings: MethodSettings, listing: Listing) -> None:
+    for name, value in settings.parameters.items():
+        parameter = listing.parameters.get(name)
+        if parameter is None:
+            known = f"its parameters are {', '.join(listing.parameters)}" if listing.parameters else "it has none"
+            raise InvalidInput(f"method {settings.method!r} has no parameter {name[:100]!r}; {known}")
+        if not parameter.low <= value <= parameter.high:
+            raise InvalidInput(
+                f"parameter {name} of {settings.method} is {value:g}; "
+                f"choose a number from {parameter.low:g} to {parameter.high:g}"
+            )
+
+
+def _check_objective(settings: MethodSettings, listing: Listing) -> None:
+    if settings.objective == "reference" and (settings.level, settings.coefficients) not in listing.reference:
+        known = ", ".join(f"{name} {' '.join(mode)}" for name, of in LISTINGS.items() for mode in sorted(of.reference))
+        raise InvalidInput(
+            f"the published scripts have no objective for {settings.method} {settings.level} "
+            f"{settings.coefficients}; leave objective 'reference' out, or choose one of: {known}"
+        )

@@ -1,0 +1,28 @@
+"""Merge methods as objects: a method's module is loaded when it is first used."""
+
+from importlib import import_module
+
+from medforge.aggregator.merge.built_in import LISTINGS
+from medforge.aggregator.merge.catalogue import listing_of, unusable
+from medforge.aggregator.merge.entry_points import Offered, offered
+from medforge.aggregator.merge.listing import Listing
+from medforge.aggregator.merge.method import MergeMethod
+
+
+def merge_method(name: str) -> MergeMethod:
+    """Give the method registered under a name; raises InvalidInput where `listing_of` does, or it cannot be loaded."""
+    listing = listing_of(name)
+    if name in LISTINGS:
+        built_in: MergeMethod = import_module(listing.module).METHOD
+        return built_in
+    return _third_party(offered()[name], listing)
+
+
+def _third_party(offer: Offered, listing: Listing) -> MergeMethod:
+    try:
+        method = import_module(listing.module).METHOD
+    except (Exception, SystemExit) as error:  # what somebody else's module raises is not known
+        raise unusable(offer, f"{type(error).__name__}: {error}") from error
+    if not isinstance(method, MergeMethod):
+        raise unusable(offer, f"METHOD of {listing.module} is no MergeMethod")
+    return method

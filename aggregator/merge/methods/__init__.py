@@ -1,0 +1,1 @@
+"""The merge methods that MedForge brings, one file each."""

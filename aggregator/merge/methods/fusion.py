@@ -1,0 +1,44 @@
+"""MedForge-Fusion: factors are weighted and added, one plugin remains."""
+
+from medforge.aggregator.coefficients.objective import penalty
+from medforge.aggregator.coefficients.sequential import compose, search_pair
+from medforge.aggregator.merge.method import Folded, MergeMethod, Round
+from medforge.aggregator.merge.methods.factors import combine_factors
+from medforge.base_module import BaseModule
+from medforge.forge_item import FusedPlugin
+from medforge.plugin import Plugin
+
+
+def fuse(main: Plugin, arriving: Plugin, w: float, w_arriving: float, base: BaseModule) -> Plugin:
+    """Fuse two plugins: θ = (w·B + w′·B′)(w·A + w′·A′) at every site (MedForge 2025, Fusion); see `combine_factors`."""
+    return combine_factors([main, arriving], [w, w_arriving], base)
+
+
+class Fusion(MergeMethod):
+    """Search (w, w′) on the distilled data of everything that has arrived, and fuse."""
+
+    def fold(self, merge_round: Round) -> Folded:
+        """Fuse the arriving plugin into the main one; the first arrival becomes the main plugin as it is.
+
+        The commit's coefficients are the products c_k = w′_k · Π_{j>k} w_j, by which plugin k's factors weigh in the
+        result.
+        """
+        base, settings = merge_round.base, merge_round.settings
+        scorer = merge_round.scorer(merge_round.arrived)
+        arriving = merge_round.arriving.branch().plugin
+        if merge_round.first:
+            plugin, pair = arriving, (0.0, 1.0)
+        else:
+            main = merge_round.main(FusedPlugin).plugin
+
+            def objective(w: float, w_arriving: float) -> float:
+                fused = fuse(main, arriving, w, w_arriving, base).deltas(base)
+                return scorer.loss(fused, settings.objective) + penalty((w, w_arriving), settings.l1)
+
+            pair = search_pair(objective, settings, merge_round.seed)
+            plugin = fuse(main, arriving, *pair, base)
+        coefficients = compose(merge_round.coefficients, merge_round.arriving.digest, pair)
+        return Folded(FusedPlugin(plugin), coefficients, scorer.scores(plugin.deltas(base)))
+
+
+METHOD = Fusion()

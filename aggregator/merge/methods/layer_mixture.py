@@ -1,0 +1,61 @@
+"""The mixture inside every adapted layer: weight changes are weighted and added, one forward pass remains."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from medforge.aggregator.coefficients.joint import joint_layers
+from medforge.aggregator.coefficients.objective import mean_loss, penalty
+from medforge.aggregator.coefficients.sequential import Pair, compose, search_pair
+from medforge.aggregator.coefficients.weights import weigh
+from medforge.aggregator.merge.arrived_branch import Arrived
+from medforge.aggregator.merge.method import Folded, Round
+from medforge.forge_item import Mixture
+
+
+def sequential(merge_round: Round) -> Folded:
+    """Search (w, w′) by running the network with w·ΔW of the main branch + w′·ΔW of the arriving one.
+
+    The penalty is on the pair; under the published scripts' objective, on all composed coefficients.
+    """
+    base, settings, arriving = merge_round.base, merge_round.settings, merge_round.arriving
+
+    def composed(pair: Pair) -> dict[str, float]:
+        return compose(merge_round.coefficients, arriving.digest, pair)
+
+    if merge_round.first:
+        return weighed(merge_round, merge_round.arrived, composed((0.0, 1.0)))
+    scorer = merge_round.scorer(merge_round.arrived)
+    main, change = merge_round.main(Mixture).fold(base), arriving.branch().plugin.deltas(base)
+
+    def objective(w: float, w_arriving: float) -> float:
+        pair = (w, w_arriving)
+        penalised = pair if settings.objective == "cross-entropy" else tuple(composed(pair).values())
+        deltas = {site: w * main[site] + w_arriving * change[site] for site in main}
+        return scorer.loss(deltas, settings.objective) + penalty(penalised, settings.l1)
+
+    pair = search_pair(objective, settings, merge_round.seed)
+    return weighed(merge_round, merge_round.arrived, composed(pair))
+
+
+def joint(merge_round: Round) -> Folded:
+    """Refit all coefficients together (see `joint_layers`)."""
+    base, order = merge_round.base, merge_round.canonical
+    if merge_round.first:
+        return weighed(merge_round, order, {merge_round.arriving.digest: 1.0})
+    scorer = merge_round.scorer(order)
+    plugins = [a.branch().plugin for a in order]
+    stacks = {site: torch.stack([plugin.delta(site, base) for plugin in plugins]) for site in plugins[0].sites}
+    found = joint_layers(
+        lambda values: mean_loss(scorer.scores(weigh(stacks, torch.tensor(values)))),
+        lambda values: scorer.gradient(stacks, values),
+        len(order),
+        merge_round.settings,
+    )
+    return weighed(merge_round, order, dict(zip((a.digest for a in order), found, strict=True)))
+
+
+def weighed(merge_round: Round, order: Sequence[Arrived], coefficients: Mapping[str, float]) -> Folded:
+    """Make and score the layer mixture of plugins, in the given order, by their coefficients."""
+    item = Mixture(tuple(a.member(coefficients[a.digest]) for a in order), "layer")
+    return Folded(item, dict(coefficients), merge_round.scorer(order).scores(item.fold(merge_round.base)))

@@ -1,0 +1,90 @@
+"""Who calls a forge, and what they may say in whose name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import grpc
+
+from medforge.aggregator.ledger.ledger import Ledger
+from medforge.aggregator.ledger.records import Contributor
+from medforge.branch import Manifest
+from medforge.proto.certificates import common_name, digest_of, parse_certificate
+from medforge.proto.errors import NotAllowed, NotKnown
+from medforge.proto.signing import SUBMIT, WITHDRAW, Statement, verify
+from medforge.proto.statements import submit_statement, withdraw_statement
+
+_ASK = "ask whoever runs the forge for a new kit"
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Name the contributor whose certificate a call came under; None for a call over plaintext."""
+
+    name: str | None
+
+    @property
+    def label(self) -> str:
+        """A name for logs and metrics."""
+        return self.name or "plaintext"
+
+
+def caller_of(context: grpc.ServicerContext, ledger: Ledger) -> Caller:
+    """Say who makes a call; raises NotAllowed for a certificate that this forge does not honour (any more).
+
+    TLS has checked that the forge's own authority issued the certificate, that it has not ended, and that the caller
+    holds its key; the ledger knows whether it still counts.
+    """
+    authenticated = context.auth_context()
+    presented = authenticated.get("x509_pem_cert")
+    if presented is None:
+        if b"ssl" in authenticated.get("transport_security_type", ()):
+            raise NotKnown("the call came without a certificate; use the kit that `medforge invite` made")
+        return Caller(None)
+    certificate = parse_certificate(presented[0], "what the caller presented")
+    name = common_name(certificate)
+    invited = ledger.contributor(name)
+    if invited is None:
+        raise NotAllowed(f"this forge knows no contributor {name!r}; {_ASK}")
+    _check_not_revoked(invited)
+    if invited.certificate != digest_of(certificate):
+        raise NotAllowed(f"the certificate of {name} has been replaced by a newer one; use the newest kit")
+    return Caller(name)
+
+
+def authorise_submit(caller: Caller, manifest: Manifest, signature: bytes, ledger: Ledger, forge: str) -> None:
+    """Raise NotAllowed unless a caller may submit a branch to this forge (a UUID) in its contributor's name."""
+    _authorise(caller, manifest.contributor, SUBMIT, submit_statement(forge, manifest.digest), signature, ledger)
+
+
+def authorise_withdraw(
+    caller: Caller, contributor: str, branch: str, erase: bool, signature: bytes, ledger: Ledger, forge: str
+) -> None:
+    """Raise NotAllowed unless a caller may withdraw a contributor's branch (its digest) from this forge (a UUID)."""
+    _authorise(caller, contributor, WITHDRAW, withdraw_statement(forge, branch, erase), signature, ledger)
+
+
+def _authorise(
+    caller: Caller, contributor: str, purpose: str, statement: Statement, signature: bytes, ledger: Ledger
+) -> None:
+    if caller.name not in (None, contributor):
+        raise NotAllowed(
+            f"the branch is {contributor}'s, but the call came under the certificate of {caller.name}; "
+            f"use the kit of {contributor}"
+        )
+    invited = ledger.contributor(contributor)
+    if invited is None:
+        # Only over plaintext, where the network is trusted: a name that nobody was given, anybody may use.
+        return
+    _check_not_revoked(invited)
+    if not signature:
+        raise NotAllowed(
+            f"{contributor} was invited to this forge, so what comes under that name must be signed; "
+            f"give the kit of {contributor} with --kit DIR"
+        )
+    verify(invited.key, purpose, statement, signature)
+
+
+def _check_not_revoked(invited: Contributor) -> None:
+    if invited.revoked_at is not None:
+        raise NotAllowed(f"the invitation of {invited.name} was revoked on {invited.revoked_at}; {_ASK}")

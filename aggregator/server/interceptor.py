@@ -1,0 +1,166 @@
+"""What every call to a forge passes before, while and after it is answered."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import grpc
+
+from medforge.aggregator.forge.policy import Limits
+from medforge.aggregator.ledger.ledger import Ledger
+from medforge.aggregator.server.authorisation import caller_of
+from medforge.aggregator.server.call_record import Call, Listener, begin
+from medforge.aggregator.server.failures import failure_of
+from medforge.aggregator.server.rate_limit import SHORT, STREAMS, UPLOADS, Limiter, origin, threads
+from medforge.aggregator.server.slow_readers import Stalls
+from medforge.errors import ForgeUnavailable, InvalidInput
+from medforge.proto.status import abort
+
+_log = logging.getLogger(__name__)
+_RECHECK_SECONDS = 5.0
+_LONGEST_NAP = 0.5
+
+
+class Guard(grpc.ServerInterceptor):  # type: ignore[misc]
+    """Let only those call whose certificate the ledger honours, hold all to the limits, and tell who listens.
+
+    Plaintext callers pass unnamed; their address stands for them. A stream is checked when it begins, and again before
+    a message that comes `recheck` seconds or more after the last look, so that a revocation also ends what is running.
+    A call whose next message does not come within the policy's `silent_seconds`, or whose caller takes no reply for as
+    long, is ended, whatever it is: gRPC itself would keep a thread for it for as long as the caller likes. `listeners`
+    hear of every call once it has ended.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        limits: Limits,
+        listeners: Sequence[Listener] = (),
+        recheck: float = _RECHECK_SECONDS,
+    ) -> None:
+        self.limiter = Limiter(limits)
+        self._ledger = ledger
+        self._silence = limits.silent_seconds
+        self._listeners = listeners
+        self._recheck = recheck
+        self._readers = ThreadPoolExecutor(threads(limits), thread_name_prefix="read")
+        self._stalls = Stalls(limits.silent_seconds)
+        self._stalls.start()
+
+    def close(self) -> None:
+        """Let the guard's own threads go."""
+        self._stalls.stop()
+        self._readers.shutdown(wait=False)
+
+    def intercept_service(self, continuation: Callable[[Any], Any], details: grpc.HandlerCallDetails) -> Any:
+        """Put the guard around a method's handler; None stays None, for a method that is not there.
+
+        To gRPC every method then has a stream of requests, so that the guard itself waits for them.
+        """
+        handler = continuation(details)
+        if handler is None:
+            return None
+        method = details.method.rpartition("/")[2]
+        behaviour = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+        if handler.response_streaming:
+            return grpc.stream_stream_rpc_method_handler(
+                self._streams(behaviour, method, handler.request_streaming),
+                handler.request_deserializer,
+                handler.response_serializer,
+            )
+        return grpc.stream_unary_rpc_method_handler(
+            self._answers(behaviour, method), handler.request_deserializer, handler.response_serializer
+        )
+
+    def _answers(self, behaviour: Callable[..., Any], method: str) -> Callable[..., Any]:
+        def answer(requests: Iterator[Any], context: grpc.ServicerContext) -> Any:
+            with self._call(method, SHORT, context) as call:
+                with _refusing(context):
+                    request = self._only(requests, call)
+                return behaviour(request, context)
+
+        return answer
+
+    def _streams(self, behaviour: Callable[..., Any], method: str, many: bool) -> Callable[..., Iterator[Any]]:
+        kind = UPLOADS if many else STREAMS
+
+        def answer(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
+            with self._call(method, kind, context) as call:
+                with _refusing(context):
+                    asked = self._messages(requests, call, context) if many else self._only(requests, call)
+                checked = time.monotonic()
+                for reply in behaviour(asked, context):
+                    if time.monotonic() - checked >= self._recheck:
+                        with _refusing(context):
+                            caller_of(context, self._ledger)
+                        checked = time.monotonic()
+                    with self._stalls.sending(context):
+                        yield reply
+
+        return answer
+
+    @contextmanager
+    def _call(self, method: str, kind: str, context: grpc.ServicerContext) -> Iterator[Call]:
+        """Admit a call, hold its place among the open ones, and tell the listeners how it ended."""
+        call = Call(method, context.peer())
+        call.caller = origin(call.peer)
+        try:
+            with ExitStack() as held:
+                with _refusing(context):
+                    call.caller = caller_of(context, self._ledger).name or call.caller
+                    self.limiter.count_call(call.caller)
+                    held.enter_context(self.limiter.open(kind, call.caller))
+                begin(call)
+                yield call
+        finally:
+            call.end(context)
+            for listener in self._listeners:
+                try:
+                    listener(call)
+                except Exception:
+                    _log.exception("what became of a call to %s cannot be noted", method)
+
+    def _messages(self, requests: Iterator[Any], call: Call, context: grpc.ServicerContext) -> Iterator[Any]:
+        while (message := self._next(requests, call)) is not None:
+            due = time.monotonic() + self.limiter.count_message(call.caller)
+            while (left := due - time.monotonic()) > 0 and context.is_active():
+                time.sleep(min(left, _LONGEST_NAP))
+            yield message
+
+    def _only(self, requests: Iterator[Any], call: Call) -> Any:
+        request = self._next(requests, call)
+        if request is None:
+            raise InvalidInput(f"the call of {call.method} brought no message; send one")
+        return request
+
+    def _next(self, requests: Iterator[Any], call: Call) -> Any:
+        try:
+            message = self._readers.submit(next, requests, None).result(self._silence)
+        except TimeoutError:
+            raise ForgeUnavailable(
+                f"nothing came for {self._silence:g} s, so the forge has ended the call of {call.method}; "
+                f"what came before is kept, call again to go on"
+            ) from None
+        if message is not None:
+            call.received += message.ByteSize()
+        return message
+
+
+@contextmanager
+def _refusing(context: grpc.ServicerContext) -> Iterator[None]:
+    """Turn what goes wrong into the status that the caller is told."""
+    try:
+        yield
+    except grpc.RpcError:
+        # the caller has left
+        raise
+    except Exception as error:
+        failure = failure_of(error, "a caller's check")
+    else:
+        return
+    abort(context, failure)

@@ -1,0 +1,131 @@
+"""What a monitoring system reads from a forge: its metrics, in Prometheus' format, over HTTP."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.registry import Collector
+from sqlalchemy.exc import SQLAlchemyError
+
+from medforge import __version__
+from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.ledger.records import State
+from medforge.aggregator.server.call_record import Call
+from medforge.aggregator.server.rate_limit import Limiter
+from medforge.errors import InvalidInput, MedForgeError
+from medforge.proto.address import join_address, split_address
+
+_FOLD_SECONDS = (0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000)
+
+
+class Tally:
+    """Count what no ledger keeps, since the start of the process: calls, bytes, refusals, seconds of folds."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._calls = Counter("medforge_calls", "Calls that ended", ["call", "code"], registry=self.registry)
+        self._received = Counter(
+            "medforge_received_bytes", "Bytes of requests, of calls that ended", ["call"], registry=self.registry
+        )
+        self._refusals = Counter(
+            "medforge_refusals", "Calls that were refused, by the error", ["call", "kind"], registry=self.registry
+        )
+        self._folds = Histogram(
+            "medforge_fold_seconds", "Seconds of a fold", buckets=_FOLD_SECONDS, registry=self.registry
+        )
+
+    def note(self, call: Call) -> None:
+        """Count a call that has ended."""
+        self._calls.labels(call.method, call.code).inc()
+        self._received.labels(call.method).inc(call.received)
+        if call.kind:
+            self._refusals.labels(call.method, call.kind).inc()
+
+    def folded(self, seconds: float) -> None:
+        """Count a fold."""
+        self._folds.observe(seconds)
+
+
+class LedgerCollector(Collector):
+    """Read from a forge's ledger what it says at the time of a scrape, so that a restart loses none of it."""
+
+    def __init__(
+        self, forge: Forge, limiter: Limiter, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self._forge = forge
+        self._limiter = limiter
+        self._clock = clock
+
+    def collect(self) -> Iterator[Metric]:
+        """Give the metrics; without those of the ledger while it cannot be read."""
+        settings = self._forge.settings
+        yield InfoMetricFamily(
+            "medforge_build",
+            "What serves",
+            {
+                "version": __version__,
+                "forge": settings.forge,
+                "base": settings.base[:12],
+                "method": "-".join((settings.method.method, settings.method.level, settings.method.coefficients)),
+            },
+        )
+        open_calls = GaugeMetricFamily("medforge_open_calls", "Calls that are open", labels=["kind"])
+        for kind, count in self._limiter.opened().items():
+            open_calls.add_metric([kind], count)
+        yield open_calls
+        try:
+            found = list(self._from_ledger())
+        except (SQLAlchemyError, MedForgeError):
+            found = []
+        yield GaugeMetricFamily("medforge_ledger_up", "Whether the ledger can be read", 1 if found else 0)
+        yield from found
+
+    def _from_ledger(self) -> Iterator[Metric]:
+        ledger = self._forge.ledger
+        states = ledger.count_states()
+        arrivals = GaugeMetricFamily("medforge_arrivals", "Arrivals, by where they stand", labels=["state"])
+        for state in State:
+            arrivals.add_metric([state.value], states.get(state, 0))
+        yield arrivals
+        yield CounterMetricFamily("medforge_commits", "Commits of the main branch", ledger.counts()[1])
+        yield CounterMetricFamily("medforge_journal_entries", "Entries of the journal", ledger.journal_length())
+        waiting = ledger.unfolded(limit=1)
+        age = (self._clock() - datetime.fromisoformat(waiting[0].accepted_at)).total_seconds() if waiting else 0.0
+        yield GaugeMetricFamily(
+            "medforge_oldest_waiting_seconds", "Age of the oldest arrival that waits to be folded", max(0.0, age)
+        )
+        accuracy = GaugeMetricFamily(
+            "medforge_head_accuracy", "Accuracy of the head on a task's distilled data, 0 to 1", labels=["task"]
+        )
+        head = ledger.head()
+        for task, score in sorted(head.metrics.items()) if head else ():
+            accuracy.add_metric([task], score.acc)
+        yield accuracy
+
+
+class MetricsServer:
+    """Serve metrics at http://HOST:PORT/metrics. There is no access control: listen on loopback, or guard the port."""
+
+    def __init__(self, forge: Forge, limiter: Limiter, tally: Tally, listen: str) -> None:
+        """Listen; raises InvalidInput for an address that cannot be had."""
+        host, port = split_address(listen)
+        tally.registry.register(LedgerCollector(forge, limiter))
+        try:
+            self._server, self._thread = start_http_server(port, host, tally.registry)
+        except OSError as error:
+            raise InvalidInput(
+                f"metrics cannot be served on {listen} ({error.strerror}); choose another address with --metrics"
+            ) from error
+        self.address = join_address(host, self._server.server_port)
+
+    def stop(self) -> None:
+        """Stop listening."""
+        # shutdown() waits for the serving loop, which looks twice a second
+        stopping = threading.Thread(target=self._server.shutdown, daemon=True)
+        stopping.start()
+        stopping.join(2.0)
+        self._server.server_close()

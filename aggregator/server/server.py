@@ -1,0 +1,225 @@
+"""A forge that listens: gRPC service, health, reflection and the fold worker in one process."""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import signal
+import socket
+from collections.abc import Callable
+from concurrent import futures
+from pathlib import Path
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from medforge.aggregator.flower.strategy import strategy_for
+from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.identity.authority import Authority
+from medforge.aggregator.ledger.records import Arrival
+from medforge.aggregator.logs import about
+from medforge.aggregator.main_branch.fold_worker import FoldWorker
+from medforge.aggregator.main_branch.main_branch import MainBranch
+from medforge.aggregator.main_branch.wakeup import Bell
+from medforge.aggregator.server.call_log import log_call
+from medforge.aggregator.server.housekeeper import Housekeeper
+from medforge.aggregator.server.interceptor import Guard
+from medforge.aggregator.server.port_check import check_free
+from medforge.aggregator.server.prometheus import MetricsServer, Tally
+from medforge.aggregator.server.rate_limit import threads
+from medforge.aggregator.server.refusal_journal import Refusals
+from medforge.aggregator.server.service import ForgeService
+from medforge.base_module import BaseModule
+from medforge.errors import InvalidInput
+from medforge.faults import reached
+from medforge.files import write_atomically
+from medforge.proto import forge_pb2
+from medforge.proto.address import is_loopback, join_address, split_address
+from medforge.proto.flower import branch_to_message
+from medforge.proto.forge_pb2_grpc import add_ForgeServicer_to_server
+
+SERVICE = forge_pb2.DESCRIPTOR.services_by_name["Forge"].full_name
+_log = logging.getLogger(__name__)
+_ROOM_FOR_FIELDS = 1 << 16
+_GRACE_SECONDS = 5.0
+_CANCEL_SECONDS = 5.0
+_FOLD_GRACE_SECONDS = 20.0
+
+
+class ForgeServer:
+    """Serve one forge on one address. `start` and `stop` are for the thread that owns the server.
+
+    With `tls` callers must hold a kit of this forge; by default so unless only this machine can reach the address.
+    """
+
+    def __init__(self, forge: Forge, base: BaseModule, listen: str, tls: bool | None = None) -> None:
+        self.forge = forge
+        self._listen = listen
+        self.tls = not is_loopback(split_address(listen)[0]) if tls is None else tls
+        self._arrived, self._committed = Bell(), Bell()
+        self._health = health.HealthServicer()
+        self.tally = Tally()
+        self._refusals = Refusals(forge.ledger)
+        self.guard = Guard(forge.ledger, forge.policy.limits, (log_call, self.tally.note, self._refusals.note))
+        self._service = ForgeService(forge, base, self._arrived, self._committed)
+        main = MainBranch(forge, base)
+        self._worker = FoldWorker(
+            forge.ledger,
+            through_strategy(main),
+            main.settle,
+            self._arrived,
+            self._committed,
+            self._worker_ended,
+            self.tally.folded,
+        )
+        self._housekeeper = Housekeeper(forge)
+        self._server = self._build()
+
+    def start(self) -> str:
+        """Listen, begin to fold, and give the address HOST:PORT; raise InvalidInput if the address cannot be had."""
+        address = _bind(self._server, self._listen, _credentials(self.forge) if self.tls else None)
+        self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        self._worker.start()
+        self._housekeeper.start()
+        self._server.start()
+        return address
+
+    def stop(self) -> bool:
+        """Refuse new calls, let running ones and the running fold end; say whether the fold did within its grace."""
+        self._health.enter_graceful_shutdown()
+        self._worker.stop()
+        self._housekeeper.stop()
+        self._service.close()
+        calls_ended = self._server.stop(_GRACE_SECONDS).wait(_GRACE_SECONDS + _CANCEL_SECONDS)
+        if not calls_ended:
+            _log.warning("a call does not end; it is abandoned, nothing that was acknowledged depends on it")
+        self.guard.close()
+        self._refusals.flush()
+        if self._worker.ident is not None:
+            self._worker.join(_FOLD_GRACE_SECONDS)
+        return not self._worker.is_alive()
+
+    def _build(self) -> Any:
+        limits = self.forge.policy.limits
+        server = grpc.server(
+            futures.ThreadPoolExecutor(threads(limits), thread_name_prefix="rpc"),
+            interceptors=(self.guard,),
+            options=(
+                # Without this a second server could share the port, and each would get half of the calls.
+                ("grpc.so_reuseport", 0),
+                # Else every upload's window grows to megabytes; this one still lets 20 MB/s through at 50 ms.
+                ("grpc.http2.bdp_probe", 0),
+                ("grpc.http2.lookahead_bytes", 1 << 20),
+                ("grpc.max_receive_message_length", max(limits.chunk, limits.manifest) + _ROOM_FOR_FIELDS),
+                ("grpc.keepalive_time_ms", 60_000),
+                ("grpc.keepalive_timeout_ms", 20_000),
+                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+            ),
+        )
+        add_ForgeServicer_to_server(self._service, server)  # type: ignore[no-untyped-call]
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+        return server
+
+    def _worker_ended(self) -> None:
+        self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+
+    def _set_health(self, state: int) -> None:
+        for name in ("", SERVICE):
+            self._health.set(name, state)
+
+
+def through_strategy(main: MainBranch) -> Callable[[Arrival], None]:
+    """Give the fold door: an arrival's stored branch becomes a Flower message, and the forge's strategy folds it."""
+    strategy = strategy_for(main)
+
+    def fold(arrival: Arrival) -> None:
+        message = branch_to_message(main.forge.load_branch(arrival.number))
+        strategy.aggregate_train(arrival.number, [message])
+
+    return fold
+
+
+def serve(
+    forge: Forge,
+    base: BaseModule,
+    listen: str,
+    ready_file: Path | None = None,
+    tls: bool | None = None,
+    metrics: str | None = None,
+) -> None:
+    """Serve a forge until SIGTERM or SIGINT; `tls` as for `ForgeServer`, `metrics` HOST:PORT for Prometheus.
+
+    Once serving, the address is logged and, where asked for, written to a file. A fold that outlasts its grace is
+    abandoned: the ledger is as it was before the fold, and the next start folds the arrival.
+    """
+    if ready_file is not None:
+        ready_file.unlink(missing_ok=True)
+    server = ForgeServer(forge, base, listen, tls)
+    wait_for_signal = _listen_for(signal.SIGTERM, signal.SIGINT)
+    # kill -USR1 writes to stderr what every thread of a server that seems to hang is doing
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    reached("starting")
+    measured = MetricsServer(forge, server.guard.limiter, server.tally, metrics) if metrics else None
+    address = server.start()
+    if measured:
+        _log.info("metrics are at http://%s/metrics, for whoever can reach that address", measured.address)
+    if server.tls:
+        _log.info("callers need a kit of this forge; `medforge invite` makes one, also while it is served")
+    elif not is_loopback(split_address(address)[0]):
+        _log.warning(
+            "%s can be reached from other machines and the connection is not encrypted; guard it, by a VPN say", address
+        )
+    where = about("listening", forge=forge.settings.forge, address=address)
+    _log.info("forge %s (%s) listens on %s", forge.settings.forge, forge.directory, address, extra=where)
+    if ready_file is not None:
+        write_atomically(ready_file, address.encode())
+    wait_for_signal()
+    _log.info("stopping", extra=about("stopping"))
+    if not server.stop():
+        _log.warning("the running fold is abandoned; the next start folds its arrival")
+    if measured:
+        measured.stop()
+    _log.info("stopped", extra=about("stopped"))
+
+
+def _listen_for(*signals: signal.Signals) -> Callable[[], None]:
+    """Take over signals from now on; gives a function that returns once one of them has come.
+
+    The interpreter writes a byte into a socket whichever thread the kernel hands the signal to, and whatever the main
+    thread is about to wait for: a lock would miss both.
+    """
+    hear, speak = socket.socketpair()
+    speak.setblocking(False)
+    # the byte says it all, but without a handler of Python's there would be none
+    for name in signals:
+        signal.signal(name, lambda _signal, _frame: None)
+    signal.set_wakeup_fd(speak.fileno(), warn_on_full_buffer=False)
+
+    def wait() -> None:
+        hear.recv(1)
+        signal.set_wakeup_fd(-1)
+        speak.close()
+        hear.close()
+
+    return wait
+
+
+def _credentials(forge: Forge) -> Any:
+    authority = Authority.of(forge.directory, forge.settings.forge)
+    return grpc.ssl_server_credentials(
+        [authority.issue_server()], root_certificates=authority.pem, require_client_auth=True
+    )
+
+
+def _bind(server: Any, listen: str, credentials: Any) -> str:
+    check_free(listen)
+    try:
+        bound: int = (
+            server.add_insecure_port(listen) if credentials is None else server.add_secure_port(listen, credentials)
+        )
+    except RuntimeError as error:
+        raise InvalidInput(f"cannot listen on {listen} ({error}); choose another address with --listen") from error
+    return join_address(split_address(listen)[0], bound)

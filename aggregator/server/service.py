@@ -1,0 +1,276 @@
+"""The gRPC service of a forge: each call in terms of the forge's ledger and blobs."""
+
+# ruff: noqa: N802 (the calls bear the names that forge.proto gives them)
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Iterator
+
+import grpc
+
+from medforge import __version__
+from medforge.aggregator.forge.blobs import check_digest
+from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.forge.retention import readable_by
+from medforge.aggregator.ledger.records import State
+from medforge.aggregator.main_branch.wakeup import Bell
+from medforge.aggregator.server.authorisation import Caller, authorise_submit, authorise_withdraw, caller_of
+from medforge.aggregator.server.call_record import note
+from medforge.aggregator.server.failures import stream, unary
+from medforge.base_module import BaseModule
+from medforge.branch import Manifest, public_spec
+from medforge.errors import ForgeUnavailable, InvalidInput
+from medforge.faults import reached
+from medforge.files import canonical_json
+from medforge.proto import forge_pb2 as pb
+from medforge.proto.certificates import now, spell_time
+from medforge.proto.codec import commit_to_message, receipt_to_message
+from medforge.proto.errors import MissingBlob, NotAllowed, OverLimit, UploadConflict
+from medforge.proto.signing import public_bytes
+
+_DIGESTS_AT_ONCE = 1000
+_COMMITS_AT_ONCE = 100
+_SECONDS_BETWEEN_LOOKS = 1.0
+_LARGEST_NUMBER = (1 << 63) - 1  # that a database compares with
+_STATES = {state: pb.BranchState.Value(f"BRANCH_STATE_{state.name}") for state in State}
+
+
+class ForgeService:
+    """Answer the calls of `medforge.v1.Forge` for one forge.
+
+    `arrived` is rung after each Submit that was accepted; `committed` wakes the watchers.
+    """
+
+    def __init__(self, forge: Forge, base: BaseModule, arrived: Bell, committed: Bell) -> None:
+        self._forge = forge
+        self._base = base
+        self._arrived = arrived
+        self._committed = committed
+        self._closing = threading.Event()
+
+    def close(self) -> None:
+        """End the streams of watchers."""
+        self._closing.set()
+        self._committed.ring()
+
+    @unary
+    def Describe(self, request: pb.DescribeRequest, context: grpc.ServicerContext) -> pb.DescribeReply:
+        """Say what this forge is and what it admits."""
+        settings, limits = self._forge.settings, self._forge.policy.limits
+        head = self._forge.ledger.head()
+        arrivals, commits = self._forge.ledger.counts()
+        return pb.DescribeReply(
+            forge=settings.forge,
+            base_spec=public_spec(settings.base_spec),
+            base=settings.base,
+            method=canonical_json(settings.method.model_dump(mode="json")),
+            head=head.digest if head else "",
+            arrivals=arrivals,
+            commits=commits,
+            limits=pb.Limits(
+                chunk_bytes=limits.chunk,
+                manifest_bytes=limits.manifest,
+                branch_bytes=limits.branch,
+                contributor_bytes=limits.contributor,
+                tensors=limits.tensors,
+                rank=limits.rank,
+                images_per_class=limits.images_per_class,
+                classes=limits.classes,
+                prompt_length=limits.prompt_length,
+            ),
+            software=__version__,
+            key=public_bytes(self._forge.key),
+            time=spell_time(now()),
+        )
+
+    @unary
+    def FindMissing(self, request: pb.FindMissingRequest, context: grpc.ServicerContext) -> pb.FindMissingReply:
+        """Say which blobs are not here, and how much of each is."""
+        if len(request.digests) > _DIGESTS_AT_ONCE:
+            raise OverLimit(
+                f"{len(request.digests)} digests were asked for at once; ask for at most {_DIGESTS_AT_ONCE}"
+            )
+        blobs = self._forge.blobs
+        absent = [digest for digest in request.digests if not blobs.touch(digest)]
+        return pb.FindMissingReply(
+            missing=[pb.MissingBlob(digest=digest, received=blobs.partial_size(digest)) for digest in absent]
+        )
+
+    @stream
+    def Upload(self, request: Iterator[pb.UploadChunk], context: grpc.ServicerContext) -> Iterator[pb.UploadProgress]:
+        """Receive one blob, chunk by chunk, straight to disk."""
+        blobs, digest, total, received = self._forge.blobs, "", 0, 0
+        for chunk in request:
+            digest, total = digest or check_digest(chunk.digest), total or chunk.total
+            self._check_chunk(chunk, digest, total)
+            self._check_room()
+            received = blobs.append(digest, chunk.offset, chunk.data)
+            if received >= total:
+                blobs.finish(digest, total)
+                yield pb.UploadProgress(digest=digest, received=total, complete=True)
+                return
+            yield pb.UploadProgress(digest=digest, received=received)
+        if not digest:
+            raise InvalidInput("the upload brought nothing; send at least one chunk")
+        raise UploadConflict(
+            f"the upload of blob {digest} ended after {received} of {total} bytes; "
+            f"what came is kept, continue at byte {received}"
+        )
+
+    @unary
+    def Submit(self, request: pb.SubmitRequest, context: grpc.ServicerContext) -> pb.Receipt:
+        """Accept a branch and answer once it is durable."""
+        forge = self._forge
+        caller = caller_of(context, forge.ledger)
+        manifest = Manifest.parse(request.manifest)
+        note(contributor=manifest.contributor, branch=manifest.digest)
+        authorise_submit(caller, manifest, request.signature, forge.ledger, forge.settings.forge)
+        arrival = forge.accept(request.manifest, self._base, request.signature)
+        note(arrival=arrival.number)
+        reached("between ledger and receipt")
+        self._arrived.ring()
+        return receipt_to_message(forge.receipt(arrival))
+
+    @unary
+    def Status(self, request: pb.StatusRequest, context: grpc.ServicerContext) -> pb.StatusReply:
+        """Say what has become of a branch."""
+        ledger = self._forge.ledger
+        arrival = ledger.arrival_of(check_digest(request.branch))
+        if arrival is None:
+            return pb.StatusReply(state=pb.BRANCH_STATE_UNKNOWN)
+        reply = pb.StatusReply(
+            state=_STATES[arrival.state],
+            receipt=receipt_to_message(self._forge.receipt(arrival)),
+            reason=arrival.reason,
+        )
+        folded = ledger.commit_of(arrival.number) if arrival.state is State.FOLDED else None
+        if folded is not None:
+            reply.commit.CopyFrom(commit_to_message(folded[0], folded[1].content))
+        return reply
+
+    @unary
+    def Withdraw(self, request: pb.WithdrawRequest, context: grpc.ServicerContext) -> pb.WithdrawReply:
+        """Take a branch out of the main branch; durable before it is answered, the head follows."""
+        ledger = self._forge.ledger
+        arrival = ledger.arrival_of(check_digest(request.branch))
+        if arrival is None:
+            raise MissingBlob(f"branch {request.branch[:12]} has not arrived at this forge, so nothing is withdrawn")
+        note(contributor=arrival.contributor, branch=arrival.branch, arrival=arrival.number, erase=request.erase)
+        authorise_withdraw(
+            caller_of(context, ledger),
+            arrival.contributor,
+            arrival.branch,
+            request.erase,
+            request.signature,
+            ledger,
+            self._forge.settings.forge,
+        )
+        ledger.change(
+            arrival.number,
+            State.WITHDRAWN,
+            "withdrawn by its contributor",
+            arrival.contributor,
+            erase=request.erase,
+        )
+        self._arrived.ring()
+        return pb.WithdrawReply(state=pb.BRANCH_STATE_WITHDRAWN)
+
+    @stream
+    def Log(self, request: pb.LogRequest, context: grpc.ServicerContext) -> Iterator[pb.LogEntry]:
+        """List the commits, then the arrivals that are not in the main branch."""
+        ledger = self._forge.ledger
+        for record in self._commits(request.after):
+            yield pb.LogEntry(commit=record)
+        for arrival in ledger.outside():
+            yield pb.LogEntry(
+                arrival=pb.Arrival(
+                    number=arrival.number,
+                    branch=arrival.branch,
+                    contributor=arrival.contributor,
+                    task=arrival.task,
+                    size=arrival.size,
+                    accepted_at=arrival.accepted_at,
+                    state=_STATES[arrival.state],
+                    reason=arrival.reason,
+                )
+            )
+
+    @stream
+    def Watch(self, request: pb.WatchRequest, context: grpc.ServicerContext) -> Iterator[pb.CommitRecord]:
+        """Send the commits from a number on, and each new one as it comes."""
+        seen = request.after
+        while context.is_active() and not self._closing.is_set():
+            heard = self._committed.rings
+            for record in self._commits(seen):
+                yield record
+                seen = record.number
+            self._committed.wait(heard, _SECONDS_BETWEEN_LOOKS)
+        if context.is_active():
+            raise ForgeUnavailable("the forge is stopping; watch again when it is back")
+
+    @stream
+    def Download(self, request: pb.DownloadRequest, context: grpc.ServicerContext) -> Iterator[pb.DownloadChunk]:
+        """Send a blob, or the files of a commit's forge item."""
+        if request.WhichOneof("what") == "blob":
+            self._check_may_read(caller_of(context, self._forge.ledger), check_digest(request.blob))
+            yield from self._send("", request.blob, request.offset)
+            return
+        if request.WhichOneof("what") is None or request.offset:
+            raise InvalidInput("ask for a blob (with an offset where needed) or for a forge item (without one)")
+        commit = self._forge.find_commit(request.item.commit or None)
+        self._forge.check_item(commit)
+        for path, digest in sorted(commit.item_files.items()):
+            yield from self._send(path, digest, 0)
+
+    def _check_room(self) -> None:
+        if shutil.disk_usage(self._forge.directory).free < self._forge.policy.limits.disk_reserve:
+            raise ForgeUnavailable(
+                "the forge's disk has no room for uploads just now; what it acknowledged is safe, try again later"
+            )
+
+    def _check_may_read(self, caller: Caller, digest: str) -> None:
+        """Raise NotAllowed where a blob belongs to other contributors' branches alone: what is merged is for all."""
+        if caller.name is not None and digest not in readable_by(self._forge, caller.name):
+            raise NotAllowed(
+                f"blob {digest[:12]} belongs to no forge item and to no branch of {caller.name}; "
+                f"ask for the forge item of a commit"
+            )
+
+    def _commits(self, after: int) -> Iterator[pb.CommitRecord]:
+        after = min(after, _LARGEST_NUMBER)
+        while page := self._forge.ledger.commits(after, _COMMITS_AT_ONCE):
+            for after, commit in page:
+                yield commit_to_message(after, commit.content)
+
+    def _send(self, path: str, digest: str, offset: int) -> Iterator[pb.DownloadChunk]:
+        total = self._forge.blobs.size(digest)
+        if offset > total:
+            raise InvalidInput(
+                f"byte {offset} lies past the end of blob {digest} ({total} bytes); ask from an earlier byte"
+            )
+        if offset == total:
+            yield pb.DownloadChunk(path=path, digest=digest, total=total, offset=offset)
+        for data in self._forge.blobs.chunks(digest, offset, self._forge.policy.limits.chunk):
+            yield pb.DownloadChunk(path=path, digest=digest, total=total, offset=offset, data=data)
+            offset += len(data)
+
+    def _check_chunk(self, chunk: pb.UploadChunk, digest: str, total: int) -> None:
+        limits = self._forge.policy.limits
+        if total > limits.branch:
+            raise OverLimit(
+                f"a blob of {total} bytes is larger than this forge admits ({limits.branch}); send a smaller branch"
+            )
+        if len(chunk.data) > limits.chunk:
+            raise OverLimit(
+                f"a chunk of {len(chunk.data)} bytes is larger than this forge admits ({limits.chunk}); send less"
+            )
+        if chunk.digest != digest or chunk.total != total:
+            raise InvalidInput(
+                f"one upload brings one blob, but another digest or size came after blob {digest}; open another"
+            )
+        if chunk.offset + len(chunk.data) > total:
+            raise InvalidInput(
+                f"the chunk of {len(chunk.data)} bytes at byte {chunk.offset} goes past the end of blob {digest} "
+                f"({total} bytes); send no more than announced"
+            )

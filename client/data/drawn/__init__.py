@@ -1,0 +1,1 @@
+"""Images drawn on the spot, for demonstrations and tests: tissue and chest films."""

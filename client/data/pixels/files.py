@@ -1,0 +1,104 @@
+"""Image files on disk: finding them without skipping any in silence, and decoding them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import PIL
+from numpy.typing import NDArray
+
+from medforge.client.data.pixels.decode import read_image
+from medforge.errors import InvalidInput
+from medforge.files import canonical_json, sha256_bytes, sha256_file
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
+
+LITTER = frozenset({".ds_store", "thumbs.db", "desktop.ini", ".gitkeep", ".directory", "__macosx", "@eadir"})
+"""Names (in lower case) that file managers leave behind; these, and `._*` twins, are the only ones ignored."""
+
+
+def is_litter(name: str) -> bool:
+    """Say whether a file or folder of this name was left by a file manager and holds no data."""
+    return name.lower() in LITTER or name.startswith("._")
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    """Yield every file below `folder`, links followed, in sorted order, without litter.
+
+    Raises InvalidInput for a broken link, for links that lead back into themselves, or for an unreadable folder.
+    """
+    yield from _walk(folder, ())
+
+
+def _walk(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
+    real = folder.resolve()
+    if real in above:
+        raise InvalidInput(f"the link {folder} leads back to a folder that contains it; remove the link")
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        raise InvalidInput(f"cannot read the folder {folder}: {error.strerror}; check its permissions") from error
+    for path in paths:
+        if is_litter(path.name):
+            continue
+        if path.is_dir():
+            yield from _walk(path, (*above, real))
+        elif path.is_file():
+            yield path
+        else:
+            raise InvalidInput(f"{path} is a broken link or no regular file; mend or remove it")
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Return the image files below a class's folder, sorted; raises InvalidInput if there is none, or another file."""
+    paths = list(walk(folder))
+    for path in paths:
+        if path.suffix.lower() not in IMAGE_SUFFIXES:
+            raise InvalidInput(f"{path} is not an image ({', '.join(sorted(IMAGE_SUFFIXES))}); move or remove it")
+    if not paths:
+        raise InvalidInput(f"the class folder {folder} is empty; add images to it or remove it")
+    return paths
+
+
+def content_ids(paths: Sequence[Path]) -> list[str]:
+    """Return one text per file, the same for two files exactly when their bytes are the same.
+
+    Only files that share their size with another one are read.
+    """
+    sizes = [path.stat().st_size for path in paths]
+    alike: dict[int, int] = defaultdict(int)
+    for size in sizes:
+        alike[size] += 1
+    return [sha256_file(path) if alike[size] > 1 else f"size {size}" for path, size in zip(paths, sizes, strict=True)]
+
+
+class ImageFiles:
+    """An ImageSource of files; `crop` cuts a centred square of so many pixels before the resize."""
+
+    def __init__(self, paths: Sequence[Path], root: Path, crop: int | None = None) -> None:
+        self.paths = tuple(paths)
+        self.names = tuple(path.relative_to(root).as_posix() for path in paths)
+        self.crop = crop
+
+    def key(self) -> str:
+        """Digest names, sizes, modification times, the crop and the decoder's version."""
+        stats = [path.stat() for path in self.paths]
+        entries = [[name, stat.st_size, stat.st_mtime_ns] for name, stat in zip(self.names, stats, strict=True)]
+        return sha256_bytes(canonical_json({"files": entries, "crop": self.crop, "pillow": PIL.__version__}))
+
+    def fill(
+        self, wanted: NDArray[np.int64], room: NDArray[np.uint8], workers: ThreadPoolExecutor
+    ) -> NDArray[np.int64]:
+        """Decode the wanted files in parallel (Pillow releases the interpreter lock while it decodes)."""
+        size = room.shape[-1]
+
+        def decode(index: int) -> None:
+            room[index] = read_image(self.paths[index], size, self.crop)
+
+        for _ in workers.map(decode, wanted.tolist()):
+            pass
+        return wanted

@@ -1,0 +1,194 @@
+"""Decoded images of one data set: in memory within a stated budget, in a memory-mapped cache file beyond it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from medforge.client.data.pixels.backing import FileRoom, MemoryRoom, Room
+from medforge.errors import InvalidInput
+
+DEFAULT_BUDGET = 2 << 30
+CHUNK = 256
+"""Images decoded between two progress reports, and read at once from an array file."""
+
+Indices = Tensor | Sequence[int] | slice | NDArray[np.int64]
+
+
+def default_threads() -> int:
+    """Count the CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Say where decoded pixels may live.
+
+    `cache` is the folder of cache files (None: an unnamed temporary file), `budget` the bytes of memory that one data
+    set may take, `threads` the most threads that decode at once.
+    """
+
+    cache: Path | None = None
+    budget: int = DEFAULT_BUDGET
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        if self.budget < 0:
+            raise InvalidInput(f"the memory budget is {self.budget} bytes; give 0 or more")
+        if self.threads < 0:
+            raise InvalidInput(f"the option threads={self.threads} is negative; give 1 or more")
+
+    @property
+    def workers(self) -> int:
+        """Return the number of decoding threads."""
+        return self.threads or default_threads()
+
+
+class ImageSource(Protocol):
+    """Images that can be decoded and resized, each known by its position."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Return one stable name per image."""
+        ...
+
+    def key(self) -> str:
+        """Return text that changes whenever the pixels of any image may have changed."""
+        ...
+
+    def fill(
+        self, wanted: NDArray[np.int64], room: NDArray[np.uint8], workers: ThreadPoolExecutor
+    ) -> NDArray[np.int64]:
+        """Write at least the `wanted` (ascending) images into `room` uint8 [n, 3, S, S]; return those written."""
+        ...
+
+
+class PixelBank:
+    """Every image of one data set, each decoded at most once and only when first asked for.
+
+    uint8 [n, 3, S, S]: held in memory when n·3·S·S bytes fit `storage.budget`, else in a memory-mapped cache file. A
+    complete cache file is used again by the next run as long as the source's key and S are the same; memory is not
+    kept between runs, because what fits the budget is decoded again within seconds.
+    """
+
+    def __init__(self, source: ImageSource, image_size: int, storage: Storage) -> None:
+        if image_size < 1:
+            raise InvalidInput(f"the image size is {image_size} pixels; give 1 or more")
+        self.source = source
+        self.names = tuple(source.names)
+        self.image_size = image_size
+        self.storage = storage
+        self.shape = (len(self.names), 3, image_size, image_size)
+        self.in_memory = int(np.prod(self.shape, dtype=np.int64)) <= storage.budget
+        self._room: Room | None = None
+        self._done = np.zeros(len(self.names), dtype=np.bool_)
+        self._lock = threading.Lock()
+
+    def take(self, indices: NDArray[np.int64]) -> Tensor:
+        """Return copies of the images at `indices` as uint8 [k, 3, S, S], decoding those not yet decoded."""
+        with self._lock:
+            pixels = self._ensure(indices)
+            return torch.from_numpy(np.asarray(pixels[indices]))
+
+    def prepare(self, indices: NDArray[np.int64], report: Callable[[int, int], None] | None = None) -> None:
+        """Decode the images at `indices` by chunks, calling `report(done, total)` after each."""
+        for start in range(0, len(indices), CHUNK):
+            with self._lock:
+                self._ensure(indices[start : start + CHUNK])
+            if report is not None:
+                report(min(start + CHUNK, len(indices)), len(indices))
+
+    def _ensure(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        if self._room is None:
+            self._room = MemoryRoom(self.shape) if self.in_memory else self._open_file()
+            self._done[:] = self._room.complete
+        missing = np.unique(indices[~self._done[indices]])
+        if len(missing):
+            with ThreadPoolExecutor(self.storage.workers, "decode") as workers:
+                self._done[self.source.fill(missing, self._room.pixels, workers)] = True
+            if self._done.all():
+                self._room.finish()
+        return self._room.pixels
+
+    def _open_file(self) -> FileRoom:
+        return FileRoom(self.shape, self.storage.cache, self.source.key())
+
+
+class PixelStore:
+    """A fixed selection of a bank's images, indexed 0 … n−1; splits of one data set share one bank."""
+
+    def __init__(self, bank: PixelBank, indices: NDArray[np.int64] | None = None) -> None:
+        self.bank = bank
+        self.indices = np.arange(len(bank.names), dtype=np.int64) if indices is None else indices.astype(np.int64)
+
+    @classmethod
+    def of_tensor(cls, pixels: Tensor, names: Sequence[str] | None = None) -> PixelStore:
+        """Hold already decoded images, uint8 [n, 3, S, S]."""
+        return cls(PixelBank(_Decoded(pixels, names), pixels.shape[-1], Storage(budget=pixels.numel())))
+
+    def select(self, indices: NDArray[np.int64]) -> PixelStore:
+        """Return the store of the images at `indices` of this one; pixels are shared, not copied."""
+        return PixelStore(self.bank, self.indices[indices])
+
+    @property
+    def image_size(self) -> int:
+        """Return S, the side in pixels."""
+        return self.bank.image_size
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return one name per image: its path within the data set, or member and row of an array file."""
+        return tuple(self.bank.names[index] for index in self.indices)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, indices: Indices) -> Tensor:
+        """Return images as a new uint8 tensor [k, 3, S, S], in the order asked for; a boolean mask selects.
+
+        Raises InvalidInput, naming the file, when an image cannot be decoded; IndexError beyond the end.
+        """
+        if isinstance(indices, slice):
+            return self.bank.take(self.indices[indices])
+        positions = np.asarray(indices.cpu() if isinstance(indices, Tensor) else indices).reshape(-1)
+        return self.bank.take(self.indices[positions if positions.size else positions.astype(np.int64)])
+
+    def prepare(self, report: Callable[[int, int], None] | None = None) -> None:
+        """Decode every image of this store now, so that an unreadable one is found before work starts on the others."""
+        self.bank.prepare(self.indices, report)
+
+
+class _Decoded:
+    """Images that somebody else already decoded."""
+
+    def __init__(self, pixels: Tensor, names: Sequence[str] | None) -> None:
+        if (
+            pixels.dtype != torch.uint8
+            or pixels.ndim != 4
+            or pixels.shape[1] != 3
+            or pixels.shape[2] != pixels.shape[3]
+        ):
+            raise InvalidInput(
+                f"decoded images must be uint8 [n, 3, S, S]; these are {pixels.dtype} {list(pixels.shape)}"
+            )
+        self.pixels = pixels.numpy()
+        self.names = tuple(names) if names is not None else tuple(str(index) for index in range(len(pixels)))
+
+    def key(self) -> str:
+        return "decoded"
+
+    def fill(
+        self, wanted: NDArray[np.int64], room: NDArray[np.uint8], workers: ThreadPoolExecutor
+    ) -> NDArray[np.int64]:
+        room[wanted] = self.pixels[wanted]
+        return wanted

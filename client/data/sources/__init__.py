@@ -1,0 +1,1 @@
+"""The data sets that MedForge reads, one file each."""

@@ -1,0 +1,61 @@
+"""BreakHis: breast tumour histology (Spanhol et al. 2016), split by patient and scored by slide."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from medforge.client.data.assemble import labelled_files, make_task
+from medforge.client.data.pixels.files import IMAGE_SUFFIXES, walk
+from medforge.client.data.request import Request
+from medforge.client.data.splits import Strata, divide
+from medforge.client.data.task import Task
+from medforge.errors import InvalidInput
+
+PROMPTS = ("benign breast tissues", "malignant breast tumors")
+MAGNIFICATIONS = ("40X", "100X", "200X", "400X")
+CROP = 460
+"""Side of the centre crop, of images 700 pixels wide and 460 high."""
+
+NAME = re.compile(
+    r"SOB_(?P<label>[BM])_(?P<kind>[A-Z]+)-(?P<slide>\d{2}-(?P<number>\d+)[A-Z]*)-(?P<zoom>40|100|200|400)-\d+\.png"
+)
+"""Published names: SOB_M_DC-14-2980-40-009.png is malignant, ductal carcinoma, slide 14-2980, 40×, image 009."""
+
+
+def open_breakhis(request: Request) -> Task:
+    """Open every image of one magnification (default 40X) below a folder.
+
+    Groups are slide ids. A patient is a slide id without its letters: 14-22549AB, 14-22549CD and 14-22549G are slides
+    of one patient. 70 % of each class's patients train (15 % of those validate), the others test (paper, section 4.1).
+    """
+    zoom = request.choice("magnification", MAGNIFICATIONS, "40X")
+    root = request.folder()
+    paths, labels, slides, patients = [], [], [], []
+    for path in walk(root):
+        match = _parse(path)
+        if match is None or f"{match['zoom']}X" != zoom:
+            continue
+        paths.append(path)
+        labels.append("BM".index(match["label"]))
+        slides.append(match["slide"])
+        patients.append(match["slide"].rstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ"))
+    if not paths:
+        raise InvalidInput(
+            f"breakhis: {root} holds no {zoom} image; name the folder BreaKHis_v1 or another magnification"
+        )
+    data = labelled_files(paths, labels, root, slides, CROP)
+    strata = Strata(np.array(labels, dtype=np.int64), PROMPTS, patients, "patient")
+    parts = divide(strata, request.seed, "split")
+    return make_task(request, request.name, PROMPTS, data, parts, "patient", score_by="slide")
+
+
+def _parse(path: Path) -> re.Match[str] | None:
+    match = NAME.fullmatch(path.name)
+    if match is None and path.suffix.lower() in IMAGE_SUFFIXES:
+        raise InvalidInput(
+            f"{path} is not named like a BreakHis image (SOB_M_DC-14-2980-40-009.png); move or rename it"
+        )
+    return match

@@ -1,0 +1,132 @@
+"""A folder of images: `train/CLASS/…`, `test/CLASS/…` and, if there, `val/CLASS/…`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from medforge.client.data.assemble import labelled_files, make_task
+from medforge.client.data.pixels.files import content_ids, is_litter, list_images
+from medforge.client.data.request import Request
+from medforge.client.data.splits import VALIDATION_FRACTION, Parts, Strata, hold_out
+from medforge.client.data.task import Task
+from medforge.errors import InvalidInput
+
+VALIDATION_NAMES = ("val", "validation", "valid")
+PROMPTS_FILE = "prompts.txt"
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The files of one split and their labels."""
+
+    paths: list[Path]
+    labels: list[int]
+
+
+def open_folder(request: Request) -> Task:
+    """Open an ImageFolder, links followed.
+
+    Classes are the sorted folder names of `train/`; the other splits must have the same. Validation is `val/`,
+    `validation/` or `valid/`, else 15 % of each class of `train/`, equal files kept together. Prompts are the folder
+    names with underscores as spaces, or come from `prompts.txt`. Raises InvalidInput for an empty class, a file that
+    is no image, or an image whose bytes are in two splits.
+    """
+    root = request.folder()
+    own = _validation_folder(root)
+    classes = _classes(root / "train")
+    if len(classes) < 2:
+        raise InvalidInput(f"{root / 'train'} has {len(classes)} class folders; a task needs at least two")
+    found = {"train": _read(root / "train", classes), "test": _read(root / "test", classes)}
+    if own is not None:
+        found["validation"] = _read(own, classes)
+    paths = [path for part in found.values() for path in part.paths]
+    labels = [label for part in found.values() for label in part.labels]
+    where = np.array([name for name, part in found.items() for _ in part.paths])
+    ids = content_ids(paths)
+    _refuse_shared(paths, ids, where.tolist())
+
+    prompts = read_prompts(root / PROMPTS_FILE, classes)
+    train, test = np.flatnonzero(where == "train"), np.flatnonzero(where == "test")
+    if own is not None:
+        parts = Parts(train, np.flatnonzero(where == "validation"), test)
+    else:
+        strata = Strata(np.array(labels, dtype=np.int64), classes, ids, "image")
+        kept, held = hold_out(strata, train, VALIDATION_FRACTION, request.seed, "split", "validation")
+        parts = Parts(kept, held, test)
+    name = root.resolve().name
+    return make_task(request, name, prompts, labelled_files(paths, labels, root), parts, "published")
+
+
+def read_prompts(file: Path, classes: tuple[str, ...]) -> tuple[str, ...]:
+    """Return one prompt per class.
+
+    Without the file: the class names with underscores as spaces. With it: `CLASS: prompt` on each line, or one prompt
+    on each line in the order of the classes. Raises InvalidInput when they do not match the classes.
+    """
+    if not file.exists():
+        return tuple(name.replace("_", " ").strip() for name in classes)
+    try:
+        lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{file} cannot be read as UTF-8 text ({error}); save it again as plain text") from error
+    named = {key.strip(): prompt.strip() for key, colon, prompt in (line.partition(":") for line in lines) if colon}
+    if len(lines) == len(classes) == len(named) and set(named) == set(classes) and all(named.values()):
+        return tuple(named[name] for name in classes)
+    if len(lines) == len(classes) and not set(named) & set(classes):
+        return tuple(lines)
+    raise InvalidInput(
+        f"{file} must give one prompt for each of {', '.join(classes)}: write 'CLASS: prompt' on one line per class"
+    )
+
+
+def _validation_folder(root: Path) -> Path | None:
+    known = ("train", "test", *VALIDATION_NAMES)
+    for path in sorted(root.iterdir()):
+        if path.is_dir() and path.name not in known and not is_litter(path.name):
+            raise InvalidInput(f"{path} is none of {', '.join(known)}; move that folder elsewhere or rename it")
+    for part in ("train", "test"):
+        if not (root / part).is_dir():
+            raise InvalidInput(f"the folder {root / part} does not exist; put its class folders there")
+    present = [root / name for name in VALIDATION_NAMES if (root / name).is_dir()]
+    if len(present) > 1:
+        raise InvalidInput(f"{present[0]} and {present[1]} are both there; keep one validation folder")
+    return present[0] if present else None
+
+
+def _classes(folder: Path) -> tuple[str, ...]:
+    names = []
+    for path in sorted(folder.iterdir()):
+        if is_litter(path.name):
+            continue
+        if not path.exists():
+            raise InvalidInput(f"{path} is a broken link; mend or remove it")
+        if not path.is_dir():
+            raise InvalidInput(f"{path} is not in a class folder; move or remove it")
+        names.append(path.name)
+    return tuple(names)
+
+
+def _read(folder: Path, classes: tuple[str, ...]) -> _Part:
+    present = _classes(folder)
+    for name in present:
+        if name not in classes:
+            raise InvalidInput(f"the class folder {folder / name} has no match in train; add it there or remove it")
+    part = _Part([], [])
+    for label, name in enumerate(classes):
+        if name not in present:
+            raise InvalidInput(f"the class folder {folder / name} is missing; each class of train needs one")
+        images = list_images(folder / name)
+        part.paths.extend(images)
+        part.labels.extend([label] * len(images))
+    return part
+
+
+def _refuse_shared(paths: list[Path], ids: list[str], where: list[str]) -> None:
+    seen: dict[str, tuple[Path, str]] = {}
+    for path, identity, part in zip(paths, ids, where, strict=True):
+        other, other_part = seen.setdefault(identity, (path, part))
+        if other_part != part:
+            raise InvalidInput(f"{other} and {path} are the same image in two splits; remove one of them")

@@ -1,0 +1,107 @@
+"""LC25000: lung and colon histology (Borkowski et al. 2019), about 20 augmented copies of each source tile."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from medforge.client.data.assemble import labelled_files, make_task
+from medforge.client.data.pixels.files import list_images
+from medforge.client.data.request import Request
+from medforge.client.data.splits import Strata, divide
+from medforge.client.data.task import SplitKind, Task
+from medforge.errors import InvalidInput
+
+LUNG = {
+    "lung_scc": "lung squamous cell carcinomas",
+    "lung_aca": "lung adenocarcinomas",
+    "lung_n": "benign lung tissues",
+}
+COLON = {"colon_aca": "colon adenocarcinomas", "colon_n": "benign colon tissues"}
+GROUPS_FILE = "groups.csv"
+
+
+def open_lung(request: Request) -> Task:
+    """Open the three lung classes; see `_open`."""
+    return _open(request, "lung", LUNG)
+
+
+def open_colon(request: Request) -> Task:
+    """Open the two colon classes; see `_open`."""
+    return _open(request, "colon", COLON)
+
+
+def _open(request: Request, organ: str, classes: dict[str, str]) -> Task:
+    """Open one organ's images, 70/30, validation out of the 70 %.
+
+    `split=random` divides images, as the paper does: near-copies of a tile then fall on both sides. `split=grouped`
+    keeps all copies of a source tile together, and is the default where a groups file is known.
+    """
+    folder = _organ_folder(request.folder(), organ, classes)
+    paths, labels = [], []
+    for label, name in enumerate(classes):
+        found = list_images(folder / name)
+        paths += found
+        labels += [label] * len(found)
+    known = _groups_file(request, folder)
+    split = request.choice("split", ("grouped", "random"), "grouped" if known else "random")
+    groups = None
+    if split == "grouped":
+        if known is None:
+            raise InvalidInput(f"{request.name}: split=grouped needs a {GROUPS_FILE}; give groups=FILE or split=random")
+        groups = _read_groups(known, paths, folder)
+    strata = Strata(
+        np.array(labels, dtype=np.int64), tuple(classes.values()), groups, "source tile" if groups else "image"
+    )
+    data = labelled_files(paths, labels, folder, groups)
+    kind: SplitKind = "grouped" if groups else "random"
+    return make_task(request, request.name, tuple(classes.values()), data, divide(strata, request.seed, "split"), kind)
+
+
+def _organ_folder(path: Path, organ: str, classes: dict[str, str]) -> Path:
+    """Find the folder of the class folders: `path` itself, or the published folders above it."""
+    inner = f"{organ}_image_sets"
+    for candidate in (path, path / inner, path / "lung_colon_image_set" / inner):
+        present = [name for name in classes if (candidate / name).is_dir()]
+        if len(present) == len(classes):
+            return candidate
+        if present:
+            missing = next(name for name in classes if name not in present)
+            raise InvalidInput(f"lc25000-{organ}: the class folder {candidate / missing} is missing; restore it")
+    raise InvalidInput(
+        f"lc25000-{organ}: {path} holds no folder {inner} with {', '.join(classes)};"
+        " name the folder lung_colon_image_set"
+    )
+
+
+def _groups_file(request: Request, folder: Path) -> Path | None:
+    if "groups" in request.options:
+        named = Path(request.options["groups"]).expanduser()
+        if not named.is_file():
+            raise InvalidInput(f"{request.name}: the groups file {named} does not exist; check option groups")
+        return named
+    places = (request.path, request.path.parent, folder.parent, folder.parent.parent)
+    return next((place / GROUPS_FILE for place in places if (place / GROUPS_FILE).is_file()), None)
+
+
+def _read_groups(file: Path, paths: list[Path], folder: Path) -> list[str]:
+    """Return each image's source tile; the file's columns are `path` (organ_image_sets/class/file) and `group`."""
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream)
+            if not {"path", "group"} <= set(reader.fieldnames or ()):
+                raise InvalidInput(f"{file} must have the columns path and group; mend its first line")
+            table = {row["path"]: row["group"] for row in reader}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InvalidInput(f"{file} cannot be read as a table ({error}); mend it or give split=random") from error
+    keys = [f"{_published_name(path)}_image_sets/{path.relative_to(folder).as_posix()}" for path in paths]
+    for key in keys:
+        if not table.get(key):
+            raise InvalidInput(f"{file} names no group for {key}; add it or give split=random")
+    return [table[key] for key in keys]
+
+
+def _published_name(path: Path) -> str:
+    return path.parent.name.split("_")[0]

@@ -1,0 +1,146 @@
+"""MedMNIST (Yang et al. 2023): any 2-D `.npz` file with its keys and published split."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from medforge.client.data.assemble import Labelled, make_task
+from medforge.client.data.request import Request
+from medforge.client.data.sources.medmnist_prompts import PAIRS, PROMPTS
+from medforge.client.data.sources.npz import NpzFile, NpzImages
+from medforge.client.data.splits import Index, Parts
+from medforge.client.data.task import Task
+from medforge.errors import InvalidInput
+
+PARTS = ("train", "val", "test")
+KEYS = tuple(f"{part}_{what}" for part in PARTS for what in ("images", "labels"))
+SIZES = ("28", "64", "128", "224")
+_NAME = re.compile(r"(?P<set>[a-z]+mnist)(_\d+)?")
+
+
+def open_medmnist(request: Request) -> Task:
+    """Open a `.npz` file by its path, or a data set by its name through the `medmnist` package.
+
+    Option `size` (28, 64, 128, 224) chooses the published size when fetched by name. Prompts come from the file's
+    name, or from option `prompts`: a text file with one prompt a line; a file of another name gets `class 0` ….
+
+    A file with several columns of labels is a multi-label task; a line of its prompts file says `WITH | WITHOUT`.
+    """
+    path = request.path if request.path.is_file() else _fetch(request)
+    file = NpzFile(path)
+    file.require(KEYS)
+    source = NpzImages(file, [f"{part}_images" for part in PARTS])
+    labels = [_labels(file, part, source.headers[f"{part}_images"].shape[0]) for part in PARTS]
+    _check_columns(file, labels)
+    sizes = np.cumsum([0, *map(len, labels)])
+    parts = Parts(*(np.arange(sizes[index], sizes[index + 1], dtype=np.int64) for index in range(3)))
+    every = np.concatenate(labels)
+    several = every.ndim == 2
+    choose = _pairs if several else _prompts
+    prompts, negatives = choose(request, path, every.shape[1] if several else int(every.max()) + 1)
+    return make_task(request, path.stem, prompts, Labelled(source, every), parts, "published", negatives=negatives)
+
+
+def _labels(file: NpzFile, part: str, images: int) -> Index:
+    """Return the labels of one part as int64 [n], or [n, L] of 0 and 1 where there are several an image."""
+    name = f"{part}_labels"
+    array = file.array(name)
+    several = array.ndim == 2 and array.shape[1] > 1
+    labels = array if several else array.reshape(-1)
+    if len(labels) == 0 or len(labels) != images:
+        raise InvalidInput(f"{file.path}: '{name}' has {len(labels)} labels for {images} images; fetch the file again")
+    if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0:
+        raise InvalidInput(f"{file.path}: '{name}' must hold class numbers from 0 on; save it again as such")
+    if several and labels.max() > 1:
+        raise InvalidInput(f"{file.path}: '{name}' must hold 0 (absent) or 1 (present) in each column; save it again")
+    return labels.astype(np.int64)
+
+
+def _check_columns(file: NpzFile, labels: list[Index]) -> None:
+    shapes = [part.shape[1:] for part in labels]
+    if len(set(shapes)) > 1:
+        columns = ", ".join(str(shape[0] if shape else 1) for shape in shapes)
+        raise InvalidInput(f"{file.path} has {columns} labels for each image of its parts; fetch the file again")
+
+
+Prompts = tuple[tuple[str, ...], tuple[str, ...]]
+"""Prompts, and negatives where an image may have several labels."""
+
+
+def _prompts(request: Request, path: Path, classes: int) -> Prompts:
+    if "prompts" in request.options:
+        return _lines(request, classes), ()
+    known = PROMPTS.get(_set(path))
+    if known is None:
+        return tuple(f"class {label}" for label in range(classes)), ()
+    if len(known) < classes:
+        raise InvalidInput(
+            f"{path} has {classes} classes but {path.stem} is published with {len(known)};"
+            " rename the file or give prompts=FILE"
+        )
+    return known, ()
+
+
+def _pairs(request: Request, path: Path, findings: int) -> Prompts:
+    if "prompts" in request.options:
+        halves = [[half.strip() for half in line.split("|")] for line in _lines(request, findings)]
+        if any(len(pair) != 2 or not all(pair) for pair in halves):
+            raise InvalidInput(
+                f"{request.options['prompts']} must say 'WITH | WITHOUT' on each line, because an image may have"
+                " several labels; for example 'edema | no edema'"
+            )
+        pairs = tuple((pair[0], pair[1]) for pair in halves)
+    else:
+        nameless = tuple((f"with finding {label}", f"without finding {label}") for label in range(findings))
+        pairs = PAIRS.get(_set(path), nameless)
+        if len(pairs) != findings:
+            raise InvalidInput(
+                f"{path} has {findings} labels for each image but {path.stem} is published with {len(pairs)};"
+                " rename the file or give prompts=FILE"
+            )
+    return tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
+
+
+def _lines(request: Request, classes: int) -> tuple[str, ...]:
+    file = Path(request.options["prompts"]).expanduser()
+    try:
+        lines = tuple(line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"medmnist: the prompts file {file} cannot be read ({error}); check the option") from error
+    if len(lines) != classes:
+        raise InvalidInput(f"{file} has {len(lines)} prompts for {classes} classes; write one prompt on each line")
+    return lines
+
+
+def _set(path: Path) -> str:
+    match = _NAME.fullmatch(path.stem.lower())
+    return match["set"] if match else ""
+
+
+def _fetch(request: Request) -> Path:
+    """Have the `medmnist` package download a data set; return its file."""
+    name = request.place
+    names = sorted((*PROMPTS, *PAIRS))
+    if name not in names:
+        raise InvalidInput(
+            f"medmnist: there is no file {request.path}; give a .npz file or one of the names {', '.join(names)}"
+        )
+    size = int(request.choice("size", SIZES, "28"))
+    try:
+        import medmnist as package
+    except ImportError as error:
+        raise InvalidInput(
+            f"medmnist: fetching {name} by its name needs the package medmnist; install it (pip install medmnist)"
+            " or give the path of the .npz file"
+        ) from error
+    try:
+        data = getattr(package, package.INFO[name]["python_class"])(split="val", download=True, size=size)
+    except (RuntimeError, OSError, ValueError) as error:
+        raise InvalidInput(
+            f"medmnist: {name} could not be downloaded; check the network, or fetch the .npz file by hand and"
+            " give its path"
+        ) from error
+    return Path(data.root) / f"{name}{'' if size == 28 else f'_{size}'}.npz"

@@ -1,0 +1,99 @@
+"""The published files of NIH ChestX-ray14: the table of labels, the split lists and the image folders."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from medforge.client.data.pixels.files import IMAGE_SUFFIXES, walk
+from medforge.client.data.sources.chest_words import FINDINGS
+from medforge.errors import InvalidInput
+
+TABLES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
+"""The table of labels, the newer one first."""
+
+TRAIN_LIST = "train_val_list.txt"
+TEST_LIST = "test_list.txt"
+NONE = "No Finding"
+_COLUMNS = ("Image Index", "Finding Labels", "Patient ID")
+_FOLDER = re.compile(r"images(_\d+)?")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the table: the findings of an image and whose it is."""
+
+    findings: frozenset[str]
+    patient: str
+
+
+def read_table(file: Path) -> dict[str, Entry]:
+    """Return the entry of each image name; raises InvalidInput, naming file and line, where it is not as published."""
+    entries: dict[str, Entry] = {}
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream)
+            missing = [column for column in _COLUMNS if column not in (reader.fieldnames or ())]
+            if missing:
+                raise InvalidInput(f"{file} has no column '{missing[0]}'; it must have {', '.join(_COLUMNS)}")
+            for row in reader:
+                name, labels, patient = ((row[column] or "").strip() for column in _COLUMNS)
+                where = f"{file}, line {reader.line_num}"
+                if not name or not patient:
+                    raise InvalidInput(f"{where} lacks '{_COLUMNS[2] if name else _COLUMNS[0]}'; mend that line")
+                if name in entries:
+                    raise InvalidInput(f"{where}: {name} was there before; keep one line for each image")
+                entries[name] = Entry(_findings(labels, where), patient)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InvalidInput(f"{file} cannot be read as a table ({error}); restore it") from error
+    if not entries:
+        raise InvalidInput(f"{file} lists no image; restore it")
+    return entries
+
+
+def _findings(labels: str, where: str) -> frozenset[str]:
+    """Read labels joined by '|', or 'No Finding' alone."""
+    if labels == NONE:
+        return frozenset()
+    for label in labels.split("|"):
+        if label not in FINDINGS:
+            known = "stands alone" if label == NONE else f"is none of {', '.join(FINDINGS)} and {NONE}"
+            raise InvalidInput(f"{where}: the label '{label}' {known}; mend that line")
+    return frozenset(labels.split("|"))
+
+
+def read_list(file: Path, entries: Mapping[str, Entry]) -> list[str]:
+    """Return the image names of a split list, one a line; each must be in the table, and once in the list."""
+    try:
+        names = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{file} cannot be read as text ({error}); restore it") from error
+    seen: set[str] = set()
+    for name in names:
+        if name not in entries:
+            raise InvalidInput(f"{file}: {name} is not in the table of labels; take it out of the list")
+        if name in seen:
+            raise InvalidInput(f"{file}: {name} is there twice; list it once")
+        seen.add(name)
+    return names
+
+
+def find_images(root: Path) -> dict[str, Path]:
+    """Return the place of every image below `images/` and `images_001/` …, by name, without opening any.
+
+    Raises InvalidInput where there is no such folder, for a file that is no image, and for a name in two places.
+    """
+    folders = [path for path in sorted(root.iterdir()) if path.is_dir() and _FOLDER.fullmatch(path.name)]
+    if not folders:
+        raise InvalidInput(f"{root} holds no folder images or images_001; unpack the archives of images there")
+    found: dict[str, Path] = {}
+    for path in (path for folder in folders for path in walk(folder)):
+        if path.suffix.lower() not in IMAGE_SUFFIXES:
+            raise InvalidInput(f"{path} is not an image; move or remove it")
+        if path.name in found:
+            raise InvalidInput(f"{found[path.name]} and {path} have the same name; remove one of them")
+        found[path.name] = path
+    return found

@@ -1,0 +1,34 @@
+"""The experiments: the jobs that each needs, and the result that their records make."""
+
+from __future__ import annotations
+
+from medforge.errors import InvalidInput
+from medforge.simulation.benchmark.experiments.plan import Plan
+from medforge.simulation.benchmark.jobs.workbench import Bench
+from medforge.simulation.benchmark.settings import Experiment
+
+
+def plan_for(experiment: Experiment) -> Plan:
+    """Give the plan of an experiment."""
+    from medforge.simulation.benchmark.experiments.figure5 import Figure5
+    from medforge.simulation.benchmark.experiments.med_lego_tables import Lego, LegoDomain
+    from medforge.simulation.benchmark.experiments.med_lego_transfer import LegoTransfer
+    from medforge.simulation.benchmark.experiments.medforge_tables import Table1, Table3, Table4
+    from medforge.simulation.benchmark.experiments.order_robustness import OrderRobustness
+
+    plans: tuple[Plan, ...] = (
+        Table1(), OrderRobustness(), Table3(), Table4(), Figure5(), Lego(), LegoDomain(), LegoTransfer(),
+    )  # fmt: skip
+    return next(plan for plan in plans if plan.experiment is experiment)
+
+
+def check_tasks(plan: Plan, bench: Bench) -> None:
+    """Refuse tasks that an experiment cannot be run on. Raises InvalidInput."""
+    name, names = plan.experiment.value, bench.settings.names
+    if len(names) < plan.fewest:
+        raise InvalidInput(f"{name} merges the plugins of all tasks but one; give at least {plan.fewest} --centre.")
+    if plan.distils and bench.multi_label:
+        raise InvalidInput(
+            f"An image of {bench.multi_label[0]} may have several findings, so it cannot be distilled, which {name} "
+            "needs; use lego-domain or lego-transfer, or another task."
+        )

@@ -1,0 +1,1 @@
+"""The work of a benchmark: artefacts, merges and scores, each computed once and kept."""

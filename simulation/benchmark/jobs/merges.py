@@ -1,0 +1,172 @@
+"""The job that merges branches in given orders and scores every main branch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medforge.aggregator.coefficients.labelled_images import Labelled
+from medforge.aggregator.coefficients.weights import WeightScorer
+from medforge.aggregator.merge.arrived_branch import Arrived
+from medforge.aggregator.merge.folding import fold_round
+from medforge.aggregator.merge.method import Folded
+from medforge.aggregator.merge.methods.lorahub import lorahub
+from medforge.forge_item import ForgeItem, FusedPlugin
+from medforge.plugin import PluginKind
+from medforge.seeds import derive, numpy_generator
+from medforge.simulation.benchmark.jobs.artefacts import Distil, Job, Train, assemble
+from medforge.simulation.benchmark.jobs.methods import Merger
+from medforge.simulation.benchmark.jobs.orders import Order
+from medforge.simulation.benchmark.jobs.workbench import Bench, Facts
+from medforge.simulation.benchmark.results.result import TaskScore
+
+RAW_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Merge(Job):
+    """Fold the branches of one seed in some orders, by one method, and score the result on the tasks that arrived.
+
+    Every ``order`` may be the beginning of another: what was folded for the one is the start of the other. A merge that
+    is stored is not computed again.
+    """
+
+    merger: Merger
+    seed: int
+    orders: tuple[Order, ...]
+    kind: PluginKind = "lora"
+    distillation: str = "dm-dsa"
+
+    @property
+    def label(self) -> str:
+        """Name the job."""
+        kinds = f"{self.kind}, {self.distillation}"
+        return f"seed {self.seed}: {self.merger.label} ({kinds}), {_plural(len(self.orders), 'merge')}"
+
+    @property
+    def sort(self) -> str:
+        """Every method takes a time of its own."""
+        return f"merge {self.merger.key}"
+
+    def units(self, bench: Bench) -> int:
+        """One for each order that is not stored."""
+        return sum(bench.store.record(self.place(bench, order)) is None for order in self.orders)
+
+    @property
+    def needs(self) -> tuple[Job, ...]:
+        """Plugin and distilled dataset of every task."""
+        tasks = sorted({task for order in self.orders for task in order})
+        return tuple(job for task in tasks for job in self._arrival(task))
+
+    def place(self, bench: Bench, order: Order) -> Path:
+        """Give the directory of one merged model's scores."""
+        return bench.store.place(
+            f"seed {self.seed} {self.merger.key} {self.kind} {self.distillation} {' '.join(order)}",
+            self._facts(bench, order),
+        )
+
+    def done(self, bench: Bench) -> bool:
+        """Say whether every order is scored."""
+        return all(bench.store.record(self.place(bench, order)) is not None for order in self.orders)
+
+    def run(self, bench: Bench) -> None:
+        """Fold and score what is missing."""
+        folding = Folding(bench, self)
+        for order in self.orders:
+            place = self.place(bench, order)
+            if bench.store.record(place) is not None:
+                continue
+            began = time.monotonic()
+            item, coefficients = folding.item(order)
+            scores = bench.score_item(item, tuple(sorted(order)), self.seed)
+            record: dict[str, object] = {
+                "facts": self._facts(bench, order),
+                "item": item.digest,
+                "coefficients": coefficients,
+                "scores": {task: score.model_dump(mode="json") for task, score in scores.items()},
+                "seconds": round(time.monotonic() - began, 2),
+                "made_with": bench.circumstances,
+            }
+            bench.store.finish(place, record)
+
+    def record(self, bench: Bench, order: Order) -> dict[str, Any]:
+        """Read what is stored of one order."""
+        record = bench.store.record(self.place(bench, order))
+        assert record is not None, f"{self.label} is read before it is made"
+        return record
+
+    def scores(self, bench: Bench, order: Order) -> dict[str, TaskScore]:
+        """Read the scores of one order, task by task."""
+        stored = self.record(bench, order)["scores"]
+        return {task: TaskScore.model_validate(score) for task, score in stored.items()}
+
+    def _arrival(self, task: str) -> tuple[Train, Distil]:
+        return Train(task, self.seed, self.kind), Distil(task, self.seed, self.distillation, self.kind)
+
+    def _facts(self, bench: Bench, order: Order) -> Facts:
+        return {
+            "artefact": "merge",
+            "method": self.merger.settings(self.seed).model_dump(mode="json"),
+            "raw": self.merger.raw,
+            "arrivals": [[job.facts(bench) for job in self._arrival(task)] for task in order],
+            "union": bench.union_facts,
+        }
+
+
+class Folding:
+    """Fold orders for one job, each beginning once."""
+
+    def __init__(self, bench: Bench, job: Merge) -> None:
+        self._bench, self._job = bench, job
+        self._settings = job.merger.settings(job.seed)
+        tasks = sorted({task for order in job.orders for task in order})
+        self._branches = {task: assemble(bench, task, job.seed, job.kind, job.distillation) for task in tasks}
+        self._folded: dict[Order, Folded] = {}
+
+    def item(self, order: Order) -> tuple[ForgeItem, dict[str, float]]:
+        """Give the merged model of an order, and every task's coefficient."""
+        if self._job.merger.raw:
+            return self._search_on_raw_images(order)
+        folded = self._fold(order)
+        names = {self._branches[task].digest: task for task in order}
+        return folded.item, {names[digest]: value for digest, value in folded.coefficients.items()}
+
+    def _fold(self, order: Order) -> Folded:
+        if order not in self._folded:
+            head = self._fold(order[:-1]).head if len(order) > 1 else None
+            arrived = [Arrived.of(number, self._branches[task]) for number, task in enumerate(order, start=1)]
+            self._folded[order] = fold_round(self._bench.base, self._settings, arrived, head, self._bench.probabilities)
+        return self._folded[order]
+
+    def _search_on_raw_images(self, order: Order) -> tuple[ForgeItem, dict[str, float]]:
+        """LoRAHub as it was published: searched on a random tenth of the raw training images, which no forge has."""
+        base, tasks = self._bench.base, sorted(order)
+        scorer = WeightScorer(base, [lambda task=task: self._raw(task) for task in tasks])  # type: ignore[misc]
+        plugins = [self._branches[task].plugin for task in tasks]
+        plugin, weights = lorahub(plugins, scorer, self._settings, derive(self._job.seed, "benchmark", "lorahub"), base)
+        return FusedPlugin(plugin), dict(zip(tasks, weights, strict=True))
+
+    def _raw(self, task: str) -> Labelled:
+        opened = self._bench.task(task, self._job.seed)
+        count = max(1, round(RAW_SHARE * len(opened.train)))
+        chosen = numpy_generator(self._job.seed, "benchmark", "raw images", task).permutation(len(opened.train))[:count]
+        images = self._bench.base.normalise(opened.train.images[chosen])
+        return Labelled(task, images, opened.train.labels[chosen], opened.prompts)
+
+
+def beginnings(orders: Sequence[Order]) -> tuple[Order, ...]:
+    """List every beginning of the orders, each once, the short ones of an order before the long ones."""
+    return tuple(dict.fromkeys(order[:length] for order in orders for length in range(1, len(order) + 1)))
+
+
+def by_first(orders: Sequence[Order]) -> Iterator[tuple[Order, ...]]:
+    """Group orders by who comes first: groups that share no beginning."""
+    for first in dict.fromkeys(order[0] for order in orders):
+        yield tuple(order for order in orders if order[0] == first)
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

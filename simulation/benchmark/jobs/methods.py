@@ -1,0 +1,72 @@
+"""The merge methods that the experiments compare, by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from medforge.aggregator.merge import MethodSettings, choose_settings
+from medforge.simulation.benchmark.results.result import Group
+
+
+@dataclass(frozen=True)
+class Merger:
+    """Name one way to merge. ``options`` are `MethodSettings`; ``raw`` searches on raw training images instead of S."""
+
+    key: str
+    label: str
+    group: Group
+    options: tuple[tuple[str, str], ...]
+    raw: bool = False
+
+    def settings(self, seed: int) -> MethodSettings:
+        """The merge settings under a seed."""
+        options: dict[str, Any] = dict(self.options)
+        return choose_settings(**options, seed=seed)
+
+
+def _merger(key: str, label: str, group: Group, raw: bool = False, **options: str) -> Merger:
+    return Merger(key, label, group, tuple(sorted(options.items())), raw)
+
+
+_BASELINE: Group = "baseline"
+_FREE: Group = "training-free"
+_OURS: Group = "ours and the paper's"
+_REFERENCE: Group = "reference objective"
+
+MODEL_SOUP = _merger("model-soup", "ModelSoup (mean of ΔW)", _BASELINE, method="model-soup")
+FACTOR_AVERAGE = _merger("factor-average", "LoRA averaging (mean of factors)", _BASELINE, method="factor-average")
+MED_LEGO = _merger("med-lego", "Med-LEGO", _FREE, method="med-lego")
+TRAINING_FREE = (
+    MED_LEGO,
+    _merger("model-soup", "ModelSoup (mean of ΔW)", _FREE, method="model-soup"),
+    _merger("factor-average", "LoRA averaging (mean of factors)", _FREE, method="factor-average"),
+    _merger("task-arithmetic", "Task Arithmetic", _FREE, method="task-arithmetic"),
+    _merger("ties", "TIES-Merging", _FREE, method="ties"),
+    _merger("dare", "DARE, Task Arithmetic", _FREE, method="dare"),
+    _merger("pem", "PEM composition", _FREE, method="pem"),
+    _merger("magmax", "MagMax", _FREE, method="magmax"),
+)
+LORAHUB_RAW = _merger("lorahub-raw", "LoRAHub w/o distill", _BASELINE, raw=True, method="lorahub")
+LORAHUB = _merger("lorahub", "LoRAHub w/ distill", _BASELINE, method="lorahub")
+FUSION = _merger("fusion", "MedForge-Fusion", _OURS, method="fusion")
+SEQUENTIAL = _merger(
+    "mixture-sequential", "MedForge-Mixture, sequential", _OURS,
+    method="mixture", level="output", coefficients="sequential",
+)  # fmt: skip
+JOINT = _merger("mixture-joint", "Mixture, joint", _OURS, method="mixture", level="output", coefficients="joint")
+GATED = _merger("mixture-gated", "Mixture, gated", _OURS, method="mixture", level="output", coefficients="gated")
+LAYER_SEQUENTIAL = _merger(
+    "mixture-layer-sequential", "Mixture in the layers, sequential", _OURS,
+    method="mixture", level="layer", coefficients="sequential",
+)  # fmt: skip
+LAYER_JOINT = _merger(
+    "mixture-layer-joint", "Mixture in the layers, joint", _OURS, method="mixture", level="layer", coefficients="joint"
+)
+FUSION_REFERENCE = _merger(
+    "fusion-reference", "Fusion, reference objective", _REFERENCE, method="fusion", objective="reference"
+)
+SEQUENTIAL_REFERENCE = _merger(
+    "mixture-sequential-reference", "Mixture, sequential, reference objective", _REFERENCE,
+    method="mixture", level="output", coefficients="sequential", objective="reference",
+)  # fmt: skip

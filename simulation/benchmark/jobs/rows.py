@@ -1,0 +1,128 @@
+"""Rows of the tables: which jobs a row needs, and how their scores become the row."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from medforge.plugin import PluginKind
+from medforge.simulation.benchmark.jobs.artefacts import Job, Score, Train, TrainOnDistilled
+from medforge.simulation.benchmark.jobs.merges import Merge
+from medforge.simulation.benchmark.jobs.methods import Merger
+from medforge.simulation.benchmark.jobs.plugin_merges import MergePlugins
+from medforge.simulation.benchmark.jobs.workbench import Bench
+from medforge.simulation.benchmark.results.result import Group, Row, TaskScore
+from medforge.simulation.benchmark.settings import BenchmarkSettings
+
+DEFAULT_DISTILLATION = "dm-dsa"
+KIND_NAMES: dict[PluginKind, str] = {"lora": "LoRA", "dora": "DoRA", "svd-lora": "SVD-LoRA"}
+
+
+@dataclass(frozen=True)
+class RowPlan(ABC):
+    """Plan one row: what it is called, what it needs, and each seed's scores once that is done."""
+
+    key: str
+    label: str
+    group: Group
+
+    @abstractmethod
+    def jobs(self, settings: BenchmarkSettings, seed: int) -> tuple[Job, ...]:
+        """List the jobs of one seed."""
+
+    @abstractmethod
+    def scores(self, bench: Bench, seed: int) -> dict[str, TaskScore]:
+        """Read one seed's scores, task by task."""
+
+    def row(self, bench: Bench) -> Row:
+        """Put the row together."""
+        seeds = {str(seed): self.scores(bench, seed) for seed in bench.settings.seeds}
+        return Row(key=self.key, label=self.label, group=self.group, seeds=seeds)
+
+
+@dataclass(frozen=True)
+class Alone(RowPlan):
+    """Score one model for each task: its own plugin, one trained on distilled data only, or the base module."""
+
+    what: str
+    kind: PluginKind = "lora"
+    distillation: str = DEFAULT_DISTILLATION
+
+    def jobs(self, settings: BenchmarkSettings, seed: int) -> tuple[Job, ...]:
+        """One score for each task."""
+        return tuple(self._score(name, seed) for name in settings.names)
+
+    def scores(self, bench: Bench, seed: int) -> dict[str, TaskScore]:
+        """Read every task's score."""
+        return {name: self._score(name, seed).scores(bench) for name in bench.settings.names}
+
+    def _score(self, name: str, seed: int) -> Score:
+        models = {
+            "base": None,
+            "trained": Train(name, seed, self.kind),
+            "distilled": TrainOnDistilled(name, seed, self.distillation, self.kind),
+        }
+        return Score(name, seed, models[self.what])
+
+
+@dataclass(frozen=True)
+class Merged(RowPlan):
+    """Score one merged model on every task."""
+
+    merger: Merger
+    kind: PluginKind = "lora"
+    distillation: str = DEFAULT_DISTILLATION
+
+    def jobs(self, settings: BenchmarkSettings, seed: int) -> tuple[Job, ...]:
+        """One merge, in the order of the centres."""
+        return (self._merge(settings, seed),)
+
+    def scores(self, bench: Bench, seed: int) -> dict[str, TaskScore]:
+        """Read every task's score."""
+        scores = self._merge(bench.settings, seed).scores(bench, bench.settings.names)
+        return {name: scores[name] for name in bench.settings.names}
+
+    def _merge(self, settings: BenchmarkSettings, seed: int) -> Merge:
+        return Merge(self.merger, seed, (settings.names,), self.kind, self.distillation)
+
+
+@dataclass(frozen=True)
+class MergedPlugins(RowPlan):
+    """Score what a training-free method makes of the plugins alone on every task."""
+
+    merger: Merger
+    kind: PluginKind
+
+    def jobs(self, settings: BenchmarkSettings, seed: int) -> tuple[MergePlugins, ...]:
+        """One merge, which has no order."""
+        return (MergePlugins(self.merger, seed, settings.names, self.kind),)
+
+    def scores(self, bench: Bench, seed: int) -> dict[str, TaskScore]:
+        """Read every task's score."""
+        (job,) = self.jobs(bench.settings, seed)
+        return job.scores(bench)
+
+
+def base_alone() -> Alone:
+    """The base module without any plugin."""
+    return Alone("base", "base module alone (zero-shot)", "no training", "base")
+
+
+def single_task(kind: PluginKind = "lora") -> Alone:
+    """Each task's own plugin."""
+    return Alone("single-task", f"{KIND_NAMES[kind]} supervised, one a task", "upper bound", "trained", kind)
+
+
+def distilled_only(distillation: str = DEFAULT_DISTILLATION, kind: PluginKind = "lora") -> Alone:
+    """A fresh plugin for each task, trained on its distilled data alone."""
+    return Alone("distilled-only", "distilled data only", "upper bound", "distilled", kind, distillation)
+
+
+def merged(merger: Merger, distillation: str = DEFAULT_DISTILLATION, kind: PluginKind = "lora") -> Merged:
+    """One merged model."""
+    return Merged(merger.key, merger.label, merger.group, merger, kind, distillation)
+
+
+def merged_plugins(merger: Merger, kind: PluginKind) -> MergedPlugins:
+    """One merged model, of plugins alone."""
+    return MergedPlugins(merger.key, merger.label, merger.group, merger, kind)

@@ -1,0 +1,1 @@
+"""How results are shown: tables, charts, CSV, verdicts and the report."""

@@ -1,0 +1,137 @@
+"""The self-contained HTML report of a benchmark: one page with a section for every experiment."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from markupsafe import Markup, escape
+
+from medforge.files import write_atomically
+from medforge.look.page import templates
+from medforge.simulation.benchmark.presentation.drawings import drawings
+from medforge.simulation.benchmark.presentation.live_view import duration
+from medforge.simulation.benchmark.presentation.numbers_in_words import listed
+from medforge.simulation.benchmark.presentation.tables import Sheet, sheets
+from medforge.simulation.benchmark.presentation.verdicts import findings, verdict
+from medforge.simulation.benchmark.results.result import Result
+from medforge.simulation.report import Picture, chart
+
+REPORT_FILE = "report.html"
+READABLE_SPLIT = {
+    "random": "split at random by image",
+    "grouped": "split by source: images of one source never lie on both sides",
+    "patient": "split by patient",
+    "published": "split as published",
+    "procedural": "drawn anew for each split",
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Hold one chart with its heading and explanation."""
+
+    title: str
+    caption: str
+    picture: Picture
+
+
+@dataclass(frozen=True)
+class Page:
+    """Hold everything that one experiment's section shows."""
+
+    result: Result
+    verdict: str
+    findings: tuple[str, ...]
+    wide: tuple[Figure, ...]
+    narrow: tuple[Figure, ...]
+    sheets: tuple[Sheet, ...]
+    split: str
+    settings: tuple[tuple[str, str], ...]
+
+    @property
+    def narrow_title(self) -> str:
+        """Head the small charts that stand side by side."""
+        return "Real and distilled images in the plane" if self.result.kind == "figure" else "Every order, every task"
+
+    @property
+    def findings_title(self) -> str:
+        """Head the list of findings."""
+        return "Every task in words" if self.result.kind == "transfer" else "Every merge method in words"
+
+    @property
+    def narrow_caption(self) -> str:
+        """Explain them."""
+        if self.result.kind == "figure":
+            return (
+                "t-SNE layouts of the base module's embeddings, one for each task: real images small and pale, "
+                "distilled images large and outlined."
+            )
+        return (
+            "Final accuracy of each task (column) after each order of arrivals (row, the best mean at the top), a mean "
+            "over seeds. All maps share one colour scale: the darker, the better."
+        )
+
+
+def page_of(result: Result) -> Page:
+    """Gather what one experiment's section shows."""
+    shown = [(d.wide, Figure(d.title, d.caption, chart(d.svg, d.alt))) for d in drawings(result)]
+    return Page(
+        result=result,
+        verdict=verdict(result),
+        findings=findings(result),
+        wide=tuple(figure for wide, figure in shown if wide),
+        narrow=tuple(figure for wide, figure in shown if not wide),
+        sheets=sheets(result),
+        split=split_sentence(result),
+        settings=settings_of(result),
+    )
+
+
+def split_sentence(result: Result) -> str:
+    """Say how the tasks' images were divided, tasks of one way together."""
+    ways: dict[str, list[str]] = {}
+    for task in result.provenance.tasks:
+        ways.setdefault(task.split, []).append(task.name)
+    parts = [f"{listed(names)} {READABLE_SPLIT.get(split, f'split: {split}')}" for split, names in ways.items()]
+    return f"Splits: {'; '.join(parts)}." if parts else ""
+
+
+def settings_of(result: Result) -> tuple[tuple[str, str], ...]:
+    """List the settings as label and value."""
+    made = result.provenance
+    return (
+        ("base module", made.base),
+        ("recipe", " ".join((made.recipe, *made.changes))),
+        ("seeds", ", ".join(map(str, made.seeds))),
+        ("device and dtype", f"{made.device}, {made.dtype}"),
+        ("computing time", f"{duration(made.seconds)}, summed over processes, work of earlier runs included"),
+    )
+
+
+def muted(cell: str) -> Markup:
+    """Set deviations in the quiet colour and keep a cell's lines apart."""
+    text = re.sub(r" ± (\S+)", r' <span class="std">± \1</span>', str(escape(cell)))
+    return Markup(text.replace("\n", "<br>"))
+
+
+def render(results: Sequence[Result]) -> str:
+    """Render the report as one HTML page that loads nothing from elsewhere."""
+    environment = templates("medforge.simulation")
+    environment.filters["muted"] = muted
+    warnings = dict.fromkeys(warning for result in results for warning in result.provenance.warnings)
+    return environment.get_template("benchmark.html.j2").render(
+        pages=[page_of(result) for result in results],
+        bases=listed(list(dict.fromkeys(result.provenance.base for result in results))),
+        tasks=listed(list(dict.fromkeys(task.name for result in results for task in result.provenance.tasks))),
+        warnings=tuple(warnings),
+    )
+
+
+def write_report(directory: Path, results: Sequence[Result]) -> Path:
+    """Write `report.html` into the directory and return its path."""
+    path = directory / REPORT_FILE
+    write_atomically(path, render(results).encode())
+    return path

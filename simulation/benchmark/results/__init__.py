@@ -1,0 +1,1 @@
+"""The numbers of a benchmark, and the statistics over them."""

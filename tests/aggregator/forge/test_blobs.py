@@ -1,0 +1,171 @@
+import hashlib
+import os
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medforge.aggregator.forge.blobs import BlobStore
+from medforge.errors import CorruptFile, InvalidInput
+from medforge.files import sha256_bytes
+from medforge.proto.errors import MissingBlob, UploadConflict
+
+DATA = bytes(range(256)) * 40
+DIGEST = sha256_bytes(DATA)
+
+
+def files(store: BlobStore) -> list[str]:
+    return sorted(path.name for path in store.directory.rglob("*") if path.is_file())
+
+
+def test_put_stores_once_and_reads_back(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path)
+    assert store.put(DATA) == store.put(DATA) == DIGEST
+    assert store.read(DIGEST) == DATA
+    assert store.size(DIGEST) == len(DATA)
+    assert files(store) == [DIGEST]
+
+
+def test_an_upload_resumes_in_another_process_life(tmp_path: Path) -> None:
+    assert BlobStore(tmp_path).append(DIGEST, 0, DATA[:1000]) == 1000
+    store = BlobStore(tmp_path)
+    assert store.partial_size(DIGEST) == 1000
+    assert not store.has(DIGEST)
+    assert store.append(DIGEST, 1000, DATA[1000:]) == len(DATA)
+    store.finish(DIGEST, len(DATA))
+    assert store.read(DIGEST) == DATA
+    assert files(store) == [DIGEST]
+
+
+def test_an_offset_past_the_end_says_where_to_go_on(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path)
+    store.append(DIGEST, 0, DATA[:10])
+    with pytest.raises(UploadConflict, match="continues at byte 20, but 10 bytes have been received; .*byte 10"):
+        store.append(DIGEST, 20, DATA[20:])
+    assert store.partial_size(DIGEST) == 10
+
+
+def test_an_unfinished_upload_is_kept(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path)
+    store.append(DIGEST, 0, DATA[:10])
+    with pytest.raises(UploadConflict, match=f"ended after 10 of {len(DATA)} bytes; what came is kept"):
+        store.finish(DIGEST, len(DATA))
+    assert store.partial_size(DIGEST) == 10
+
+
+def test_wrong_bytes_are_dropped_and_named(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path)
+    store.append(DIGEST, 0, b"x" * len(DATA))
+    with pytest.raises(CorruptFile, match=f"received as blob {DIGEST} have the digest .* nothing was kept"):
+        store.finish(DIGEST, len(DATA))
+    assert store.partial_size(DIGEST) == 0
+    assert files(store) == []
+
+
+def test_an_overlap_with_other_bytes_starts_again(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path)
+    store.append(DIGEST, 0, b"x" * 100)
+    with pytest.raises(UploadConflict, match="two uploads of blob .* differ after byte 50; neither was kept"):
+        store.append(DIGEST, 50, DATA[50:200])
+    assert store.partial_size(DIGEST) == 0
+
+
+def test_a_blob_on_disk_that_rots_is_noticed(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path)
+    store.put(DATA)
+    store.path(DIGEST).write_bytes(DATA[:-1] + b"!")
+    with pytest.raises(CorruptFile, match="no longer has the digest it is named by"):
+        store.read(DIGEST)
+
+
+def test_an_absent_blob_gets_a_sentence(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path)
+    for call in (store.read, store.size, lambda digest: list(store.chunks(digest, 0, 10))):
+        with pytest.raises(MissingBlob, match="is not in this forge; upload it first"):
+            call(DIGEST)
+
+
+@pytest.mark.parametrize("digest", ["", "abc", "../../etc/passwd", "A" * 64, "g" * 64, DIGEST + "\n"])
+def test_a_digest_can_never_be_a_path(tmp_path: Path, digest: str) -> None:
+    store = BlobStore(tmp_path)
+    with pytest.raises(InvalidInput, match="is not a blob digest; give the SHA-256"):
+        store.has(digest)
+    with pytest.raises(InvalidInput, match="is not a blob digest"):
+        store.append(digest, 0, b"x")
+    with pytest.raises(InvalidInput, match="is not a blob digest"):
+        store.partial_size(digest)
+
+
+def test_the_empty_blob_can_be_uploaded(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path)
+    digest = sha256_bytes(b"")
+    store.append(digest, 0, b"")
+    store.finish(digest, 0)
+    assert store.read(digest) == b""
+
+
+def test_concurrent_uploads_of_one_blob_help_each_other(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path)
+
+    def upload(size: int) -> None:
+        offset = store.partial_size(DIGEST)
+        while offset < len(DATA):
+            store.append(DIGEST, offset, DATA[offset : offset + size])
+            offset += size
+        store.finish(DIGEST, len(DATA))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(upload, [7, 64, 100, 999, 1000, 1024, 4096, 10240]))
+    assert store.read(DIGEST) == DATA
+    assert files(store) == [DIGEST]
+
+
+@given(cuts=st.lists(st.integers(0, len(DATA)), max_size=6), overlap=st.integers(0, 300), start=st.integers(0, 200))
+def test_any_cut_and_overlap_gives_the_same_blob(
+    tmp_path_factory: pytest.TempPathFactory, cuts: list[int], overlap: int, start: int
+) -> None:
+    store = BlobStore(tmp_path_factory.mktemp("blobs"))
+    offsets = [0, *sorted(cuts), len(DATA)]
+    for begin, end in pairwise(offsets):
+        again = max(0, begin - overlap)
+        assert store.append(DIGEST, again, DATA[again:end]) == end
+    store.finish(DIGEST, len(DATA))
+    assert b"".join(store.chunks(DIGEST, start, 333)) == DATA[start:]
+
+
+def test_a_present_blob_is_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every file and directory that a blob's presence rests on is fsynced before the blob is present."""
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def record(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", record)
+    store = BlobStore(tmp_path / "blobs")
+    store.append(DIGEST, 0, DATA)
+    store.finish(DIGEST, len(DATA))
+    assert synced == ["blobs", DIGEST, DIGEST[:2]]
+
+
+def test_memory_does_not_grow_with_the_blob(tmp_path: Path) -> None:
+    store, piece, count = BlobStore(tmp_path), bytes(range(256)) * 256, 512
+    whole = hashlib.sha256()
+    for _ in range(count):
+        whole.update(piece)
+    digest, size = whole.hexdigest(), count * len(piece)
+    tracemalloc.start()
+    try:
+        for number in range(count):
+            store.append(digest, number * len(piece), piece)
+        store.finish(digest, size)
+        assert sum(len(part) for part in store.chunks(digest, 0, 1 << 16)) == size == 32 << 20
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1 << 20

@@ -1,0 +1,137 @@
+"""What can go wrong on a forge's disk, each noticed by fsck, replay, or both."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from medforge.aggregator.forge.fsck import check_forge
+from medforge.aggregator.ledger.journal import MAINTAINER
+from medforge.aggregator.ledger.ledger import Ledger
+from medforge.aggregator.ledger.records import Contributor
+from medforge.aggregator.main_branch.main_branch import MainBranch
+from medforge.aggregator.main_branch.replay import replay
+from medforge.base_module import BaseModule
+from medforge.proto.signing import SUBMIT, new_key, public_bytes, sign
+from medforge.proto.statements import submit_statement
+from tests.aggregator.forges import branches, fold_all, open_main, settings_of
+
+
+@pytest.fixture
+def main(tmp_path: Path, tiny_base: BaseModule) -> MainBranch:
+    made = open_main(tmp_path / "forge", tiny_base, settings_of("fusion", "layer", "sequential"))
+    fold_all(made, branches(tiny_base, 3))
+    return made
+
+
+def problems(main: MainBranch) -> list[str]:
+    return [problem for check in check_forge(main.forge) for problem in check.problems]
+
+
+def alter(main: MainBranch, *statements: str) -> None:
+    """Do what only somebody with the file itself can do."""
+    with sqlite3.connect(main.forge.directory / "ledger.sqlite") as raw:
+        for table, verb in (("commits", "update"), ("commits", "delete"), ("journal", "update"), ("journal", "delete")):
+            raw.execute(f"DROP TRIGGER IF EXISTS {table}_no_{verb}")
+        for statement in statements:
+            raw.execute(statement)
+
+
+def test_a_sound_forge_has_no_problem_and_replays(main: MainBranch, tiny_base: BaseModule) -> None:
+    checks = list(check_forge(main.forge))
+    assert [check.problems for check in checks] == [()] * 7
+    counted = {check.name: check.count for check in checks}
+    assert counted["the chain of commits is whole"] == 3
+    assert counted["the chain of the journal is whole"] == 6
+    assert counted["blobs have the digests they are named by"] > 10
+    assert [one.outcome for one in replay(main.forge, tiny_base)] == ["identical"] * 3
+
+
+def test_an_altered_blob_is_found(main: MainBranch) -> None:
+    head = main.head()
+    assert head is not None
+    path = main.forge.blobs.path(next(iter(head.item_files.values())))
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    assert problems(main) == [f"blob {path.name} has been altered on disk; restore it from a backup"]
+
+
+def test_a_lost_blob_is_found(main: MainBranch) -> None:
+    digest = next(iter(main.forge.manifest(2).files.values())).digest
+    main.forge.blobs.path(digest).unlink()
+    assert problems(main) == [f"blob {digest} is needed and not there; restore it from a backup"]
+
+
+def test_a_forge_item_that_is_not_what_the_branches_give_is_found(main: MainBranch, tiny_base: BaseModule) -> None:
+    """Somebody swaps the merged model for another sound one, and forges the whole chain after it."""
+    commits = main.log()
+    swapped = commits[1].model_copy(update={"item": commits[0].item, "item_files": commits[0].item_files})
+    last = commits[2].model_copy(update={"parent": swapped.digest})
+    with sqlite3.connect(main.forge.directory / "ledger.sqlite") as raw:
+        raw.execute("DROP TRIGGER commits_no_update")
+        for number, commit in ((2, swapped), (3, last)):
+            raw.execute(
+                "UPDATE commits SET digest = ?, content = ? WHERE number = ?", (commit.digest, commit.content, number)
+            )
+    assert problems(main) == []
+    found = list(replay(main.forge, tiny_base))
+    assert [one.outcome for one in found] == ["identical", "different", "identical"]
+    assert "differ" in found[1].detail
+
+
+def test_a_commit_that_was_taken_out_is_found(main: MainBranch) -> None:
+    alter(main, "DELETE FROM commits WHERE number = 2")
+    assert any("does not follow the one before" in problem for problem in problems(main))
+
+
+def test_an_altered_journal_is_found(main: MainBranch) -> None:
+    alter(main, "UPDATE journal SET actor = 'somebody else' WHERE number = 2")
+    assert problems(main) == ["entry 2 of the journal was altered; restore the ledger"]
+
+
+def test_an_arrival_that_was_rewritten_is_found(main: MainBranch) -> None:
+    alter(main, "UPDATE arrivals SET contributor = 'somebody else' WHERE number = 2")
+    assert problems(main) == ["arrival 2 is not what its manifest says; restore the ledger from a backup"]
+
+
+def test_a_state_that_the_head_does_not_show_is_found(main: MainBranch) -> None:
+    alter(main, "UPDATE arrivals SET state = 'held' WHERE number = 2")
+    assert problems(main) == ["arrival 2 is to leave the main branch; serve the forge"]
+
+
+def test_a_signature_that_no_invited_key_made_is_found(main: MainBranch, tiny_base: BaseModule) -> None:
+    ledger, digest = main.forge.ledger, main.log()[1].branch
+    old, renewed = new_key(), new_key()
+    for key in (old, renewed):
+        ledger.invite(Contributor("centre 1", public_bytes(key), "0" * 64, "2026-01-01T00:00:00.000Z"))
+    signature = sign(old, SUBMIT, submit_statement(main.forge.settings.forge, digest))
+    alter(main, f"UPDATE arrivals SET signature = x'{signature.hex()}' WHERE number = 2")
+    assert problems(main) == []
+    alter(main, f"UPDATE arrivals SET signature = x'{bytes(64).hex()}' WHERE number = 2")
+    assert problems(main) == ["arrival 2 is signed by no key that centre 1 ever had; restore the ledger from a backup"]
+
+
+def test_sqlite_itself_refuses_to_change_what_was_written(main: MainBranch) -> None:
+    with sqlite3.connect(main.forge.directory / "ledger.sqlite") as raw:
+        for table in ("commits", "journal"):
+            for statement in (f"DELETE FROM {table}", f"UPDATE {table} SET number = number + 100"):
+                with pytest.raises(sqlite3.IntegrityError, match=f"{table} is append-only"):
+                    raw.execute(statement)
+
+
+def test_the_journal_says_what_happened(main: MainBranch) -> None:
+    main.forge.ledger.change(2, main.forge.ledger.arrivals()[1].state.__class__.REJECTED, "why", MAINTAINER)
+    main.settle()
+    said = [(entry.actor, entry.what) for entry in main.forge.ledger.journal()]
+    assert said == [
+        *(entry for n in range(3) for entry in ((f"centre {n}", "arrived"), ("forge", "committed fold"))),
+        ("maintainer", "rejected"),
+        ("forge", "committed remove"),
+    ]
+
+
+def test_two_processes_write_one_journal_in_turn(main: MainBranch) -> None:
+    other = Ledger(f"sqlite:///{main.forge.directory / 'ledger.sqlite'}")
+    for number in range(20):
+        (other if number % 2 else main.forge.ledger).enter("somebody", "said", {"number": number})
+    assert problems(main) == []
+    assert len(other.journal()) == 26

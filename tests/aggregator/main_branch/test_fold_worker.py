@@ -1,0 +1,158 @@
+import errno
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.ledger.records import Arrival
+from medforge.aggregator.main_branch.fold_worker import FoldWorker
+from medforge.aggregator.main_branch.main_branch import MainBranch
+from medforge.aggregator.main_branch.wakeup import Bell
+from medforge.base_module import BaseModule
+from medforge.errors import InvalidBranch
+from tests.aggregator.forges import UNEXAMINED, branches
+from tests.aggregator.serving import FAST, wait_until_folded
+
+Fold = Callable[[Arrival], None]
+
+
+@pytest.fixture
+def forge(tmp_path: Path, tiny_base: BaseModule) -> Iterator[Forge]:
+    opened = Forge.establish(tmp_path, tiny_base, FAST, policy=UNEXAMINED)
+    yield opened
+    opened.close()
+
+
+class Working:
+    """A fold worker on a real forge; `before` runs ahead of every fold, and may raise."""
+
+    def __init__(self, forge: Forge, base: BaseModule, before: Fold = lambda arrival: None) -> None:
+        main = MainBranch(forge, base)
+        self.folded: list[int] = []
+        self.arrived, self.committed, self.ended = Bell(), Bell(), threading.Event()
+
+        def fold(arrival: Arrival) -> None:
+            before(arrival)
+            main.fold(arrival.number)
+            self.folded.append(arrival.number)
+
+        self.worker = FoldWorker(
+            forge.ledger, fold, main.settle, self.arrived, self.committed, self.ended.set, first_pause=0.01
+        )
+
+    def __enter__(self) -> "Working":
+        self.worker.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.worker.stop()
+        self.worker.join(30)
+        assert not self.worker.is_alive()
+
+
+def test_it_folds_what_waited_and_what_comes_in_order(forge: Forge, tiny_base: BaseModule) -> None:
+    first, second, third = branches(tiny_base)
+    forge.admit(first, tiny_base)
+    with Working(forge, tiny_base) as working:
+        for branch in (second, third):
+            forge.admit(branch, tiny_base)
+            working.arrived.ring()
+        wait_until_folded(forge, 3)
+    assert working.folded == [1, 2, 3]
+    assert [c.branch for _, c in forge.ledger.commits()] == [first.digest, second.digest, third.digest]
+    assert working.ended.is_set()
+
+
+def test_a_fold_that_raises_is_held_with_its_reason_and_the_next_goes_on(forge: Forge, tiny_base: BaseModule) -> None:
+    def refuse_second(arrival: Arrival) -> None:
+        if arrival.number == 2:
+            raise InvalidBranch("its plugin overflows; train it again with a lower rate")
+
+    for branch in branches(tiny_base):
+        forge.admit(branch, tiny_base)
+    with Working(forge, tiny_base, refuse_second) as working:
+        wait_until_folded(forge, 2)
+    assert working.folded == [1, 3]
+    assert {n: h.reason for n, h in forge.ledger.holds().items()} == {
+        2: "its plugin overflows; train it again with a lower rate"
+    }
+    assert forge.load_branch(2).digest == branches(tiny_base)[1].digest
+
+
+def test_a_bug_in_a_fold_is_held_too(forge: Forge, tiny_base: BaseModule) -> None:
+    def fail(arrival: Arrival) -> None:
+        raise ZeroDivisionError("division by zero")
+
+    forge.admit(branches(tiny_base)[0], tiny_base)
+    with Working(forge, tiny_base, fail):
+        _wait(lambda: bool(forge.ledger.holds()))
+    assert forge.ledger.holds()[1].reason == "its fold failed (ZeroDivisionError: division by zero)"
+
+
+@pytest.mark.parametrize("shortage", [OSError(errno.ENOSPC, "No space left on device"), MemoryError()])
+def test_a_shortage_is_waited_out_and_nothing_overtakes(
+    forge: Forge, tiny_base: BaseModule, shortage: Exception
+) -> None:
+    left = 3
+
+    def lack(arrival: Arrival) -> None:
+        nonlocal left
+        if arrival.number == 1 and left:
+            left -= 1
+            raise shortage
+
+    for branch in branches(tiny_base, 2):
+        forge.admit(branch, tiny_base)
+    with Working(forge, tiny_base, lack) as working:
+        wait_until_folded(forge, 2)
+    assert working.folded == [1, 2]
+    assert left == 0
+    assert forge.ledger.holds() == {}
+
+
+def test_a_fold_that_commits_nothing_is_held(forge: Forge, tiny_base: BaseModule) -> None:
+    forge.admit(branches(tiny_base)[0], tiny_base)
+    worker = FoldWorker(forge.ledger, lambda arrival: None, list, Bell(), Bell(), lambda: None)
+    worker.start()
+    _wait(lambda: bool(forge.ledger.holds()))
+    worker.stop()
+    worker.join(30)
+    assert forge.ledger.holds()[1].reason == "its fold ended without a commit"
+
+
+def test_what_fails_after_the_commit_does_not_undo_it(forge: Forge, tiny_base: BaseModule) -> None:
+    main = MainBranch(forge, tiny_base)
+
+    def fold_then_fail(arrival: Arrival) -> None:
+        main.fold(arrival.number)
+        raise ValueError("too late")
+
+    forge.admit(branches(tiny_base)[0], tiny_base)
+    committed = Bell()
+    worker = FoldWorker(forge.ledger, fold_then_fail, list, Bell(), committed, lambda: None)
+    worker.start()
+    _wait(lambda: committed.rings > 0)
+    worker.stop()
+    worker.join(30)
+    assert forge.ledger.holds() == {}
+    assert forge.ledger.counts() == (1, 1)
+
+
+def test_a_released_arrival_is_folded(forge: Forge, tiny_base: BaseModule) -> None:
+    forge.admit(branches(tiny_base)[0], tiny_base)
+    forge.ledger.hold(1, "a bug that has been mended")
+    with Working(forge, tiny_base) as working:
+        forge.ledger.release(1)
+        working.arrived.ring()
+        wait_until_folded(forge, 1)
+
+
+def _wait(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    pause = threading.Event()
+    for _ in range(int(seconds / 0.02)):
+        if condition():
+            return
+        pause.wait(0.02)
+    raise AssertionError("it did not happen in time")
