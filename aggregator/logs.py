@@ -31,7 +31,7 @@ def configure(form: str, stream: TextIO | None = None, level: int = logging.INFO
 
 
 def about(event: str, **fields: Any) -> dict[str, Any]:
-    """Give the `extra` of a log record: what happened in one word, and to whom and what."""
+    """Return the `extra` of a log record: what happened in one word, and to whom and what."""
     return {"event": event} | {name: value for name, value in fields.items() if value is not None}
 
 
@@ -58,5 +58,5 @@ class _Json(JsonFormatter):
         )
 
     def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
-        """Give every line an event."""
+        """Return every line an event."""
         return super().process_log_record({"event": "note"} | log_data)

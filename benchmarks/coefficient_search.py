@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from medforge.aggregator.coefficients.objective import penalty
 from medforge.aggregator.coefficients.sequential import compose, normalise, search_pair
 from medforge.aggregator.merge import choose_settings, merge_method
-from medforge.aggregator.merge.arrived_branch import Arrived
+from medforge.aggregator.merge.arrived_branch import ArrivedBranch
 from medforge.aggregator.merge.method import Round
 from medforge.aggregator.merge.probability_cache import ProbabilityCache
 from medforge.base import BaseModule, load_base
@@ -69,7 +69,7 @@ def random_branch(base: BaseModule, number: int, ipc: int, rank: int, seed: int)
 def cached_search(base: BaseModule, branches: Sequence[Branch], seed: int) -> tuple[list[dict[str, float]], int]:
     """Fold the branches as a forge does; gives the coefficients after every round, and the image forwards it took."""
     cache = ProbabilityCache(base, None)
-    arrived = tuple(Arrived(n, b.manifest, partial(itself, b)) for n, b in enumerate(branches, start=1))
+    arrived = tuple(ArrivedBranch(n, b.manifest, partial(itself, b)) for n, b in enumerate(branches, start=1))
     rounds: list[dict[str, float]] = []
     for number in range(1, len(branches) + 1):
         merge_round = Round(
@@ -86,7 +86,7 @@ def cached_search(base: BaseModule, branches: Sequence[Branch], seed: int) -> tu
 
 
 def itself(branch: Branch) -> Branch:
-    """Give a branch that is in memory already."""
+    """Return a branch that is in memory already."""
     return branch
 
 
@@ -115,11 +115,11 @@ class PlainLoop:
         self.forwards = 0
 
     def coefficients(self, pair: tuple[float, float]) -> dict[str, float]:
-        """Give the coefficient of every plugin."""
+        """Return the coefficient of every plugin."""
         return compose(self.previous, self.arrived[-1].digest, pair)
 
     def objective(self, w: float, w_arriving: float) -> float:
-        """Give the mean cross-entropy over the datasets, and the penalty."""
+        """Return the mean cross-entropy over the datasets, and the penalty."""
         pair = normalise((w, w_arriving))
         if pair is None:
             return inf

@@ -53,7 +53,7 @@ def open_base(spec: str, device: str, dtype: str) -> BaseModule:
 
 @contextmanager
 def image_folder(given: Path | None, per_class: int, seed: int) -> Iterator[Path]:
-    """Give the folder of images that was named, or a temporary one of drawn tissue, as JPEG files of 256 × 256."""
+    """Return the folder of images that was named, or a temporary one of drawn tissue, as JPEG files of 256 × 256."""
     if given is not None:
         yield given
         return

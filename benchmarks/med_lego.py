@@ -71,7 +71,7 @@ def merge_dense(plugins: list[Plugin], dtype: torch.dtype) -> dict[str, tuple[Te
 
 
 def timed(work: Callable[[], Result], repeats: int) -> tuple[float, Result]:
-    """Give the median CPU seconds of some runs, and what the last gave."""
+    """Return the median CPU seconds of some runs, and what the last gave."""
     seconds = []
     for _ in range(repeats):
         started = time.process_time()
@@ -81,7 +81,7 @@ def timed(work: Callable[[], Result], repeats: int) -> tuple[float, Result]:
 
 
 def difference(found: Plugin, wanted: Mapping[str, tuple[Tensor, Tensor, Tensor]]) -> float:
-    """Give the largest ‖found − wanted‖ / ‖wanted‖ over the sites, infinite where a rank differs."""
+    """Return the largest ‖found − wanted‖ / ‖wanted‖ over the sites, infinite where a rank differs."""
     worst = 0.0
     for site, (left, values, right) in wanted.items():
         part = found.factors[site]
@@ -146,7 +146,7 @@ def mean_rank(plugin: Plugin) -> float:
 def distance(
     found: Mapping[str, tuple[Tensor, Tensor, Tensor]], wanted: Mapping[str, tuple[Tensor, Tensor, Tensor]]
 ) -> float:
-    """Give the largest ‖found − wanted‖ / ‖wanted‖ over the sites."""
+    """Return the largest ‖found − wanted‖ / ‖wanted‖ over the sites."""
     dense = {
         site: [left.double() * values.double() @ right.double() for left, values, right in (found[site], wanted[site])]
         for site in wanted

@@ -71,7 +71,7 @@ def merge(base: BaseModule, branches: Sequence[Branch], mode: tuple[str, str, st
 
 
 def validation_of(task: Task, limit: int) -> Split:
-    """Give the validation split, or a fixed random part of it; a task scored by slide is never cut."""
+    """Return the validation split, or a fixed random part of it; a task scored by slide is never cut."""
     split = task.validation
     if len(split) <= limit or task.score_by == "slide":
         return split

@@ -33,11 +33,11 @@ from torch import Tensor
 from medforge.adapt import extract
 from medforge.aggregator.forge.admission import check_content, check_headers, check_manifest
 from medforge.aggregator.forge.policy import Policy
-from medforge.aggregator.main_branch.examination import Examination, Held, findings
+from medforge.aggregator.main_branch.examination import BranchHeld, Examination, objections
 from medforge.aggregator.merge import MethodSettings, choose_settings
-from medforge.aggregator.merge.arrived_branch import Arrived
+from medforge.aggregator.merge.arrived_branch import ArrivedBranch
 from medforge.aggregator.merge.folding import fold_round
-from medforge.aggregator.merge.method import Folded
+from medforge.aggregator.merge.method import FoldResult
 from medforge.branch import BRANCH_FILES, Branch
 from medforge.client.data.catalogue import summaries
 from medforge.client.data.task import Task
@@ -108,7 +108,7 @@ class Material:
         return assemble(self.bench, self.task, self.seed, "lora", "dm-dsa")
 
     def other(self, classes: int) -> Material | None:
-        """Give the material of another task that has so many classes, None where there is none."""
+        """Return the material of another task that has so many classes, None where there is none."""
         for name in self.bench.settings.names:
             other = replace(self, task=name)
             if name != self.task and len(other.honest.distilled.prompts) >= classes:
@@ -134,7 +134,7 @@ def honest(material: Material) -> Sent:
 
 
 def exchanged_labels(material: Material) -> Sent:
-    """Give every distilled image the next class's label."""
+    """Return every distilled image the next class's label."""
     return material.honest.plugin, _exchanged(material.honest.distilled)
 
 
@@ -270,29 +270,29 @@ class Arena:
         return ""
 
     def _examine(self, branch: Branch, names: tuple[str, ...]) -> str:
-        arrived = (*self._arrived(names), Arrived.of(len(names) + 1, branch))
+        arrived = (*self._arrived(names), ArrivedBranch.of(len(names) + 1, branch))
         try:
-            first = next(findings(arrived, self.base, self.probabilities, self.policy.admission), None)
+            first = next(objections(arrived, self.base, self.probabilities, self.policy.admission), None)
         except MedForgeError:
             return "refused"
         return first.check if first else ""
 
-    def _fold(self, branch: Branch, names: tuple[str, ...], method: str) -> tuple[Folded, str]:
+    def _fold(self, branch: Branch, names: tuple[str, ...], method: str) -> tuple[FoldResult, str]:
         before = self._honest(names, method)
-        arrived = (*self._arrived(names), Arrived.of(len(names) + 1, branch))
+        arrived = (*self._arrived(names), ArrivedBranch.of(len(names) + 1, branch))
         folded = fold_round(self.base, self._settings(method), arrived, before.head, self.probabilities)
         try:
             examination = Examination(self.base, self.probabilities, self.policy.admission)
             examination.merge(arrived, before.head, before.metrics, folded)
-        except Held:
+        except BranchHeld:
             return folded, "merge"
         return folded, ""
 
-    def _arrived(self, names: tuple[str, ...]) -> tuple[Arrived, ...]:
+    def _arrived(self, names: tuple[str, ...]) -> tuple[ArrivedBranch, ...]:
         honest = (Material(self.bench, name, self.seed).honest for name in names)
-        return tuple(Arrived.of(number, branch) for number, branch in enumerate(honest, start=1))
+        return tuple(ArrivedBranch.of(number, branch) for number, branch in enumerate(honest, start=1))
 
-    def _fold_honest(self, names: tuple[str, ...], method: str) -> Folded:
+    def _fold_honest(self, names: tuple[str, ...], method: str) -> FoldResult:
         head = self._honest(names[:-1], method).head if len(names) > 1 else None
         return fold_round(self.base, self._settings(method), self._arrived(names), head, self.probabilities)
 

@@ -71,7 +71,7 @@ class Loop:
         return Trained(speed, losses, torch.cat(moved))
 
     def images(self, chosen: Tensor) -> Tensor:
-        """Give a batch of normalised images."""
+        """Return a batch of normalised images."""
         return self.base.normalise(self.task.train.images[chosen])
 
     def step(

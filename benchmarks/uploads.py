@@ -55,16 +55,16 @@ class Round:
 
     @property
     def speed(self) -> float:
-        """Give MB/s."""
+        """Return MB/s."""
         return self.brought / _MB / self.seconds
 
     @property
     def grown(self) -> int:
-        """Give the bytes that the round took at most."""
+        """Return the bytes that the round took at most."""
         return self.peak - self.before
 
     def line(self, name: str) -> str:
-        """Give a line of the table."""
+        """Return a line of the table."""
         return (
             f"{name:34} {self.count:4d} at once {self.before / _MB:8.0f} MB before {self.grown / _MB:+8.1f} MB at most "
             f"{self.speed:8.1f} MB/s  digests {'right' if self.right else 'WRONG'}"

@@ -157,9 +157,9 @@ def status(
     from medforge.client.workspace import Workspace
 
     def ask() -> dict[str, Any]:
-        from medforge.client.send import fate
+        from medforge.client.send import branch_status
 
-        return fate(place, *_reach(at, kit), plaintext)
+        return branch_status(place, *_reach(at, kit), plaintext)
 
     place = Workspace(workspace)
     state, asked = place.status(), at is not None or kit is not None

@@ -31,7 +31,7 @@ _UNREAD = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "all_proxy")
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """Say what a check found, and how to mend it where it is a problem or a warning."""
 
     check: str
@@ -46,7 +46,7 @@ def examine(
     plaintext: bool = False,
     workspace: Path | None = None,
     disk_gib: float = 1.0,
-) -> list[Finding]:
+) -> list[Diagnosis]:
     """Check the way to the forge at HOST:PORT, and what the centre itself needs; raises nothing for what it checks."""
     found = [check_kit(kit), check_name(at), check_proxy(at), check_tcp(at)]
     reached = found[-1].state == "ok"
@@ -64,20 +64,20 @@ def examine(
     ]
 
 
-def check_kit(kit: Kit | None) -> Finding:
+def check_kit(kit: Kit | None) -> Diagnosis:
     """See whether the kit's secrets are secret; that its parts belong together has been seen when it was opened."""
     if kit is None:
         return _skipped("kit", "no kit was given")
     loose = kit.readable_by_others()
     if loose:
         files = " ".join(str(kit.directory / name) for name in loose)
-        return Finding(
+        return Diagnosis(
             "kit", "warning", f"other users of this machine can read {' and '.join(loose)}", f"chmod 600 {files}"
         )
-    return Finding("kit", "ok", f"{kit.card.contributor}, for forge {kit.card.forge}")
+    return Diagnosis("kit", "ok", f"{kit.card.contributor}, for forge {kit.card.forge}")
 
 
-def check_name(at: str) -> Finding:
+def check_name(at: str) -> Diagnosis:
     """Resolve the forge's host name."""
     host, port = split_address(at)
     if _is_literal(host):
@@ -87,16 +87,16 @@ def check_name(at: str) -> Finding:
     try:
         places = {str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
     except OSError as error:
-        return Finding(
+        return Diagnosis(
             "DNS",
             "problem",
             f"no address is known for {host} ({error.strerror})",
             "check the spelling; have the name added to the DNS that this machine asks",
         )
-    return Finding("DNS", "ok", f"{host} is {', '.join(sorted(places))}")
+    return Diagnosis("DNS", "ok", f"{host} is {', '.join(sorted(places))}")
 
 
-def check_proxy(at: str) -> Finding:
+def check_proxy(at: str) -> Diagnosis:
     """See whether gRPC goes through a proxy, and whether that one lets it."""
     host, _ = split_address(at)
     try:
@@ -107,51 +107,51 @@ def check_proxy(at: str) -> Finding:
     if proxy is None:
         unread = [name for name in _UNREAD if os.environ.get(name)]
         if unread and not any(name in os.environ for name in ("no_proxy", "no_grpc_proxy")):
-            return Finding(
+            return Diagnosis(
                 "proxy",
                 "warning",
                 f"{unread[0]} is set, but gRPC does not read it and connects directly",
                 "if this site needs the proxy, set https_proxy (in lower case) to http://HOST:PORT",
             )
-        return Finding("proxy", "ok", f"none; {at} is called directly")
+        return Diagnosis("proxy", "ok", f"none; {at} is called directly")
     try:
         connect(at, _SECONDS).close()
     except ForgeUnavailable as error:
         return _problem("proxy", error)
     except OSError as error:
-        return Finding(
+        return Diagnosis(
             "proxy",
             "problem",
             f"the proxy {proxy.address} ({proxy.variable}) cannot be reached ({error.strerror or error})",
             f"correct {proxy.variable}, or name {host} in no_proxy",
         )
-    return Finding("proxy", "ok", f"{at} is called through {proxy.address} ({proxy.variable})")
+    return Diagnosis("proxy", "ok", f"{at} is called through {proxy.address} ({proxy.variable})")
 
 
-def check_tcp(at: str) -> Finding:
+def check_tcp(at: str) -> Diagnosis:
     """Open a connection to the forge's port."""
     host, port = split_address(at)
     try:
         connect(at, _SECONDS).close()
     except ConnectionRefusedError:
-        return Finding(
+        return Diagnosis(
             "TCP", "problem", f"nothing listens on port {port} of {host}", "check the port; ask whether the forge is up"
         )
     except TimeoutError:
-        return Finding(
+        return Diagnosis(
             "TCP",
             "problem",
             f"{at} does not answer within {_SECONDS:g} s",
             f"have outgoing TCP to port {port} of {host} opened in the firewall",
         )
     except OSError as error:
-        return Finding("TCP", "problem", f"no connection to {at} ({error.strerror or error})", "check the network")
+        return Diagnosis("TCP", "problem", f"no connection to {at} ({error.strerror or error})", "check the network")
     except ForgeUnavailable as error:
         return _problem("TCP", error)
-    return Finding("TCP", "ok", f"port {port} of {host} is open")
+    return Diagnosis("TCP", "ok", f"port {port} of {host} is open")
 
 
-def check_tls(at: str, kit: Kit | None, plaintext: bool) -> Finding:
+def check_tls(at: str, kit: Kit | None, plaintext: bool) -> Diagnosis:
     """Meet the forge over TLS, each proving itself to the other."""
     if kit is None or plaintext:
         return _skipped("TLS", "without a kit, or with --plaintext, the connection is not encrypted")
@@ -159,10 +159,10 @@ def check_tls(at: str, kit: Kit | None, plaintext: bool) -> Finding:
         peer = handshake(at, kit, _SECONDS)
     except MedForgeError as error:
         return _problem("TLS", error)
-    return Finding("TLS", "ok", f"{peer.version}; the forge's certificate names the kit's forge")
+    return Diagnosis("TLS", "ok", f"{peer.version}; the forge's certificate names the kit's forge")
 
 
-def check_certificate(kit: Kit | None, refusal: NotAllowed | None = None) -> Finding:
+def check_certificate(kit: Kit | None, refusal: NotAllowed | None = None) -> Diagnosis:
     """See whether the kit's certificate is valid, for how long, and whether the forge still honours it."""
     if kit is None:
         return _skipped("certificate", "no kit was given")
@@ -175,32 +175,32 @@ def check_certificate(kit: Kit | None, refusal: NotAllowed | None = None) -> Fin
         return _problem("certificate", refusal)
     ends = kit.x509.not_valid_after_utc
     if ends - moment < _SOON:
-        return Finding(
+        return Diagnosis(
             "certificate",
             "warning",
             f"it ends in {(ends - moment).days} days, on {spell_time(ends)}",
             "ask whoever runs the forge for a new kit (`medforge invite --renew`) before then",
         )
-    return Finding("certificate", "ok", f"valid until {spell_time(ends)}")
+    return Diagnosis("certificate", "ok", f"valid until {spell_time(ends)}")
 
 
-def check_forge(answer: pb.DescribeReply | MedForgeError | None) -> Finding:
+def check_forge(answer: pb.DescribeReply | MedForgeError | None) -> Diagnosis:
     """See whether what answers is a forge, the kit's forge, and of this version."""
     if answer is None:
         return _skipped("forge", "there is no connection")
     if isinstance(answer, MedForgeError):
         return _problem("forge", answer)
     if _series(answer.software) != _series(__version__):
-        return Finding(
+        return Diagnosis(
             "forge",
             "problem",
             f"the forge runs medforge {answer.software}, this is {__version__}",
             f"install medforge {answer.software} here, or ask whoever runs the forge to bring theirs up to date",
         )
-    return Finding("forge", "ok", f"{answer.forge}, medforge {answer.software}, {answer.commits} commits")
+    return Diagnosis("forge", "ok", f"{answer.forge}, medforge {answer.software}, {answer.commits} commits")
 
 
-def check_clock(time: str | None, kit: Kit | None) -> Finding:
+def check_clock(time: str | None, kit: Kit | None) -> Diagnosis:
     """Compare this machine's clock with the forge's, or where that is silent with the day the kit was made."""
     moment = now()
     there = read_time(time) if time else None
@@ -208,22 +208,22 @@ def check_clock(time: str | None, kit: Kit | None) -> Finding:
         apart = abs(there - moment)
         state: State = "ok" if apart < _CLOCK_DRIFTS else "warning" if apart < _CLOCK_IS_WRONG else "problem"
         what = f"this machine says {spell_time(moment)}, the forge {spell_time(there)}"
-        return Finding("clock", state, what, "" if state == "ok" else "set the clock, or let NTP keep it")
+        return Diagnosis("clock", state, what, "" if state == "ok" else "set the clock, or let NTP keep it")
     if kit is not None and moment < kit.x509.not_valid_before_utc:
         begins = spell_time(kit.x509.not_valid_before_utc)
         what = f"this machine says {spell_time(moment)}, but the kit is valid from {begins} on"
-        return Finding("clock", "problem", what, "set the clock, or let NTP keep it")
+        return Diagnosis("clock", "problem", what, "set the clock, or let NTP keep it")
     return _skipped("clock", "the forge could not be asked for its time")
 
 
-def check_base(reply: pb.DescribeReply | None, kit: Kit | None, workspace: Path | None) -> Finding:
+def check_base(reply: pb.DescribeReply | None, kit: Kit | None, workspace: Path | None) -> Diagnosis:
     """See whether forge, kit and the workspace's branch stand on the same base module."""
     from medforge.client.workspace import Workspace
 
     if reply is None:
         return _skipped("base", "the forge could not be asked for its base module")
     if kit is not None and kit.card.base != reply.base:
-        return Finding(
+        return Diagnosis(
             "base",
             "problem",
             f"the kit was made for base module {kit.card.base[:12]}, the forge stands on {reply.base[:12]}",
@@ -231,7 +231,7 @@ def check_base(reply: pb.DescribeReply | None, kit: Kit | None, workspace: Path 
         )
     place = Workspace(workspace) if workspace else None
     if place is None or place.committed is None:
-        return Finding("base", "ok", f"{reply.base_spec} ({reply.base[:12]}); there is no branch yet to compare")
+        return Diagnosis("base", "ok", f"{reply.base_spec} ({reply.base[:12]}); there is no branch yet to compare")
     from medforge.branch import MANIFEST_FILE, Manifest
 
     try:
@@ -239,17 +239,17 @@ def check_base(reply: pb.DescribeReply | None, kit: Kit | None, workspace: Path 
     except MedForgeError as error:
         return _problem("base", error)
     if branch.base != reply.base:
-        return Finding(
+        return Diagnosis(
             "base",
             "problem",
             f"the branch stands on {branch.base_spec} ({branch.base[:12]}), the forge on {reply.base_spec} "
             f"({reply.base[:12]})",
             f"begin a new workspace with --base {reply.base_spec}",
         )
-    return Finding("base", "ok", f"{reply.base_spec} ({reply.base[:12]}), the branch's too")
+    return Diagnosis("base", "ok", f"{reply.base_spec} ({reply.base[:12]}), the branch's too")
 
 
-def check_workspace(kit: Kit | None, workspace: Path | None) -> Finding:
+def check_workspace(kit: Kit | None, workspace: Path | None) -> Diagnosis:
     """See whether the workspace's contributor is the kit's."""
     from medforge.client.workspace import Workspace
 
@@ -260,24 +260,24 @@ def check_workspace(kit: Kit | None, workspace: Path | None) -> Finding:
     except MedForgeError as error:
         return _problem("workspace", error)
     if contributor != kit.card.contributor:
-        return Finding(
+        return Diagnosis(
             "workspace",
             "problem",
             f"the workspace works for {contributor!r}, the kit is {kit.card.contributor!r}'s",
             f"begin a new workspace with --contributor '{kit.card.contributor}', or use the other kit",
         )
-    return Finding("workspace", "ok", f"{workspace} works for {contributor}")
+    return Diagnosis("workspace", "ok", f"{workspace} works for {contributor}")
 
 
-def check_disk(place: Path, gib: float) -> Finding:
+def check_disk(place: Path, gib: float) -> Diagnosis:
     """See whether the workspace's disk has room."""
     while not place.exists() and place != place.parent:
         place = place.parent
     free = shutil.disk_usage(place).free
     what = f"{free / _GIB:.1f} GiB are free at {place.resolve()}"
     if free < gib * _GIB:
-        return Finding("disk", "problem", f"{what}, {gib:g} are needed", "free some, or use a workspace elsewhere")
-    return Finding("disk", "ok", what)
+        return Diagnosis("disk", "problem", f"{what}, {gib:g} are needed", "free some, or use a workspace elsewhere")
+    return Diagnosis("disk", "ok", what)
 
 
 def _ask(at: str, kit: Kit | None, plaintext: bool) -> pb.DescribeReply | MedForgeError:
@@ -288,14 +288,14 @@ def _ask(at: str, kit: Kit | None, plaintext: bool) -> pb.DescribeReply | MedFor
         return error
 
 
-def _problem(check: str, error: MedForgeError) -> Finding:
+def _problem(check: str, error: MedForgeError) -> Diagnosis:
     """Read an error as a finding: its sentences name the problem, then after the last semicolon the remedy."""
     what, _, fix = str(error).rpartition("; ")
-    return Finding(check, "problem", what or fix, fix)
+    return Diagnosis(check, "problem", what or fix, fix)
 
 
-def _skipped(check: str, why: str) -> Finding:
-    return Finding(check, "skipped", why)
+def _skipped(check: str, why: str) -> Diagnosis:
+    return Diagnosis(check, "skipped", why)
 
 
 def _is_literal(host: str) -> bool:

@@ -268,9 +268,11 @@ def recipe_for(base_spec: str, name: str | None = None) -> Recipe:
     return RECIPES[chosen]
 
 
-def override(recipe: Recipe, changes: Sequence[str]) -> Recipe:
+def change_recipe(recipe: Recipe, changes: Sequence[str]) -> Recipe:
     """Return `recipe` with `changes` such as "train.lr=0.1" or "distill.ranges.rotate=0" applied.
 
     Raises InvalidInput naming the change for an unknown setting or a value that does not fit it.
     """
-    return overrides.override(recipe, changes, "recipe", "train.NAME=VALUE or distill.NAME=VALUE, e.g. train.lr=0.01")
+    return overrides.apply_changes(
+        recipe, changes, "recipe", "train.NAME=VALUE or distill.NAME=VALUE, e.g. train.lr=0.01"
+    )

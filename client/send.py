@@ -60,7 +60,7 @@ def push_workspace(
         )
 
 
-def fate(workspace: Workspace, at: str, kit: Kit | None, plaintext: bool) -> dict[str, str | int | None]:
+def branch_status(workspace: Workspace, at: str, kit: Kit | None, plaintext: bool) -> dict[str, str | int | None]:
     """Ask a forge what has become of the committed branch: {state, reason, arrival, commit}.
 
     Raises InvalidInput when nothing is committed, and what `RemoteForge` raises.

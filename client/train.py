@@ -41,7 +41,7 @@ def defined(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-class Trained(NamedTuple):
+class TrainingResult(NamedTuple):
     """Hold the plugin of the best epoch, every epoch's record, and the best one's."""
 
     plugin: Plugin
@@ -67,7 +67,7 @@ def train(
     checkpoint_dir: Path | None = None,
     progress_file: Path | None = None,
     start: Plugin | None = None,
-) -> Trained:
+) -> TrainingResult:
     """Train a plugin on the task's training images and return the best epoch's, judged on validation only.
 
     It begins as a fresh one of the recipe's kind and size, or as `start` (a merged one, say), whose kind and ranks it
@@ -169,17 +169,17 @@ class Training:
         except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
             raise CorruptFile("The training checkpoint lacks a part of its state; delete it to train anew.") from error
 
-    def result(self) -> Trained:
+    def result(self) -> TrainingResult:
         """Return the best epoch's plugin."""
         assert self.best is not None
         with torch.no_grad():
             for name, parameter in self.parameters.items():
                 parameter.copy_(self._best_weights[name])
-        return Trained(extract(self.model, self.base, self.recipe.plugin), tuple(self.history), self.best)
+        return TrainingResult(extract(self.model, self.base, self.recipe.plugin), tuple(self.history), self.best)
 
 
 def trained_as(start: Plugin, settings: PluginSettings) -> Plugin:
-    """Give what training begins from the recipe's dropout and, where both are SVD-LoRAs, its scaling; the same ΔW."""
+    """Return what training begins from the recipe's dropout and, where both are SVD-LoRAs, its scaling; the same ΔW."""
     if start.settings.kind == settings.kind == "svd-lora":
         start = rescaled(start, settings.scaling)
     return replace(start, settings=start.settings.model_copy(update={"dropout": settings.dropout}))

@@ -19,7 +19,7 @@ from medforge.client.audit.verdict import judge
 from medforge.client.data.catalogue import open_task
 from medforge.client.data.task import Task
 from medforge.client.distill.run import check_distillable, distill
-from medforge.client.recipes import Recipe, override, recipe_for, with_method, with_plugin
+from medforge.client.recipes import Recipe, change_recipe, recipe_for, with_method, with_plugin
 from medforge.client.train import train
 from medforge.client.workspace import NAME, Settings, Workspace, make_settings, write_record
 from medforge.distilled import DistilledDataset
@@ -232,7 +232,7 @@ def _chosen(base: str, recipe: str | None, changes: Sequence[str], method: str |
         chosen = with_method(chosen, method)
     if plugin is not None:
         chosen = with_plugin(chosen, plugin)
-    return override(chosen, changes)
+    return change_recipe(chosen, changes)
 
 
 def _best(record: dict[str, Any] | None) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def extract(model: PeftModel, base: BaseModule, settings: PluginSettings) -> Plu
 
 
 def orthogonality(model: nn.Module) -> Tensor:
-    """Give Σ over sites of ‖BᵀB − I‖²_F + ‖AAᵀ − I‖²_F of an SVD-LoRA that ``adapt`` made (Med-LEGO 2025, R(B, A)).
+    """Return Σ over sites of ‖BᵀB − I‖²_F + ‖AAᵀ − I‖²_F of an SVD-LoRA that ``adapt`` made (Med-LEGO 2025, R(B, A)).
 
     Differentiable, a scalar. The norm is squared and summed; PEFT's own AdaLoRA penalty takes the mean of the norms.
     """
@@ -70,7 +70,7 @@ def _config(base: BaseModule, settings: PluginSettings) -> LoraConfig:
 
 
 def _size(model: PeftModel, config: AdaLoraConfig, base: BaseModule, settings: PluginSettings) -> None:
-    """Give every site its own rank, and all of them the scaling alpha / rank."""
+    """Return every site its own rank, and all of them the scaling alpha / rank."""
     for site in base.sites:
         layer = model.get_base_model().get_submodule(site)
         assert isinstance(layer, SVDLinear)

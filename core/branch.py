@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from medforge.base_module import BaseModule
-from medforge.digested import Digested
+from medforge.digested import DigestedModel
 from medforge.distilled import DistilledDataset, check_distilled
 from medforge.errors import BaseMismatch, CorruptFile, InvalidBranch
 from medforge.files import canonical_json, parse_json, read_file, sha256_bytes, write_files
@@ -44,7 +44,7 @@ class FileEntry(BaseModel):
     size: int = Field(ge=0, le=_LARGEST)
 
 
-class Manifest(Digested):
+class Manifest(DigestedModel):
     """Say what a branch is, who made it, from what, and which bytes belong to it. Holds no clock.
 
     ``start`` is the digest of the forge item that training began from, where it was not the bare base module.

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, SerializerFunctionWrapHandler, model_serializer
 
 
-class Digested(BaseModel):
+class DigestedModel(BaseModel):
     """Leave a field that older files lack out of the JSON where it has its default: their digests must not change.
 
     ``younger`` names these fields.

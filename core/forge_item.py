@@ -36,7 +36,7 @@ class ForgeItem(ABC):
         """Class logits [n, C], float32, of normalised images; their softmax is the class probability."""
 
     @abstractmethod
-    def fold(self, base: BaseModule) -> dict[str, Tensor]:
+    def weight_change(self, base: BaseModule) -> dict[str, Tensor]:
         """The item as one weight change [out, in] a site, float32; raises InvalidInput where it is several networks."""
 
     @abstractmethod
@@ -112,9 +112,9 @@ class FusedPlugin(ForgeItem):
 
     def logits(self, base: BaseModule, images: Tensor, prompts: Sequence[str]) -> Tensor:
         """Class logits of the base with the merged plugin: one forward pass."""
-        return base.logits(base.embed_all(images, self.fold(base)), prompts)
+        return base.logits(base.embed_all(images, self.weight_change(base)), prompts)
 
-    def fold(self, base: BaseModule) -> dict[str, Tensor]:
+    def weight_change(self, base: BaseModule) -> dict[str, Tensor]:
         """The plugin's weight change."""
         return self.plugin.deltas(base)
 
@@ -158,7 +158,7 @@ class WeightChange(ForgeItem):
         """Class logits of the changed base: one forward pass."""
         return base.logits(base.embed_all(images, self.changes), prompts)
 
-    def fold(self, base: BaseModule) -> dict[str, Tensor]:
+    def weight_change(self, base: BaseModule) -> dict[str, Tensor]:
         """The change itself, on the base's device."""
         return {site: change.to(base.device) for site, change in self.changes.items()}
 
@@ -206,7 +206,7 @@ class Mixture(ForgeItem):
                 f"{base.embed_dim}; check it out again"
             )
 
-    def fold(self, base: BaseModule) -> dict[str, Tensor]:
+    def weight_change(self, base: BaseModule) -> dict[str, Tensor]:
         """Σ_k c_k ΔW_k at every site: the layer-level mixture as one weight change.
 
         Raises InvalidInput for a mixture that cannot be folded: one of outputs, or a gated one.
@@ -226,7 +226,7 @@ class Mixture(ForgeItem):
         if self.gate is not None:
             return self._gated_logits(base, images, prompts, self.gate)
         if self.level == "layer":
-            return base.logits(base.embed_all(images, self.fold(base)), prompts)
+            return base.logits(base.embed_all(images, self.weight_change(base)), prompts)
         outputs = [base.logits(base.embed_all(images, m.plugin.deltas(base)), prompts) for m in self.members]
         return mix(torch.stack(outputs).softmax(dim=-1), self.coefficients)
 

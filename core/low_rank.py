@@ -61,7 +61,7 @@ def svd_of(matrix: Tensor, scale: float | None = None) -> Triples:
 
 
 def rank_by_energy(values: Tensor, energy: float) -> int:
-    """Give the smallest k ≥ 1 with Σ_{j≤k} e_j ≥ energy · Σ_j e_j, of falling values e [n] and energy in (0, 1].
+    """Return the smallest k ≥ 1 with Σ_{j≤k} e_j ≥ energy · Σ_j e_j, of falling values e [n] and energy in (0, 1].
 
     Source: Med-LEGO (2025), whose energy is the sum of singular values, not of their squares.
     """

@@ -10,7 +10,7 @@ from medforge.errors import InvalidInput
 Settings = TypeVar("Settings", bound=BaseModel)
 
 
-def override(settings: Settings, changes: Sequence[str], what: str, form: str) -> Settings:
+def apply_changes(settings: Settings, changes: Sequence[str], what: str, form: str) -> Settings:
     """Return ``settings`` with ``changes`` such as "group.name=value" applied; "none" stands for None.
 
     ``what`` names the settings in a mistake's sentence, ``form`` says how a change is written. Only settings inside a

@@ -26,7 +26,7 @@ def tensor_name(kind: PluginKind, site: str, part: str) -> str:
 
 
 def stored_shapes(settings: PluginSettings, site: str, rows: int, columns: int) -> dict[str, tuple[int, ...]]:
-    """Give the shape of every part that a plugin stores at a site of a frozen weight [rows, columns]."""
+    """Return the shape of every part that a plugin stores at a site of a frozen weight [rows, columns]."""
     rank = settings.rank_at(site)
     shapes = {"down": (rank, columns), "up": (rows, rank), "magnitude": (rows,), "diagonal": (rank, 1)}
     return {part: shapes[part] for part in PARTS[settings.kind]}

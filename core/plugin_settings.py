@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from medforge.digested import Digested
+from medforge.digested import DigestedModel
 
 PluginKind = Literal["lora", "dora", "svd-lora"]
 MOST_RANKS = 1024
@@ -13,7 +13,7 @@ _Rank = Annotated[int, Field(ge=1, le=MOST_RANKS)]
 _Site = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]{1,200}$")]
 
 
-class PluginSettings(Digested):
+class PluginSettings(DigestedModel):
     """What kind of plugin is trained, and how large; the paper's defaults.
 
     ``ranks`` names the sites of an SVD-LoRA whose rank is smaller than ``rank``: a merge may keep fewer singular values

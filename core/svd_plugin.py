@@ -44,7 +44,7 @@ def svd_plugin(changes: Iterable[tuple[str, Triples]], fingerprint: str, energy:
 
 
 def plugin_of(item: ForgeItem, base: BaseModule) -> Plugin:
-    """Give a merged model as one plugin: a fused one as it is, any other network by the SVD of its weight change.
+    """Return a merged model as one plugin: a fused one as it is, any other network by the SVD of its weight change.
 
     Of that at most 256 singular values stay at a site, so a dense change of a wide layer is met in part only.
     Raises InvalidInput for a mixture that is several networks, InvalidBranch or BaseMismatch where the item does not
@@ -53,20 +53,20 @@ def plugin_of(item: ForgeItem, base: BaseModule) -> Plugin:
     item.check(base)
     if isinstance(item, FusedPlugin):
         return item.plugin
-    changes = ((site, svd_of(change).first(START_RANKS)) for site, change in item.fold(base).items())
+    changes = ((site, svd_of(change).first(START_RANKS)) for site, change in item.weight_change(base).items())
     return svd_plugin(changes, base.fingerprint)
 
 
 def share_kept(plugin: Plugin, item: ForgeItem, base: BaseModule) -> float:
-    """Give 1 − ‖ΔW − ΔW′‖² / ‖ΔW‖² over all sites: how much of a merged model's weight change a plugin is."""
-    changes = item.fold(base)
+    """Return 1 − ‖ΔW − ΔW′‖² / ‖ΔW‖² over all sites: how much of a merged model's weight change a plugin is."""
+    changes = item.weight_change(base)
     lost = sum(float((change - plugin.delta(site, base)).square().sum()) for site, change in changes.items())
     whole = sum(float(change.square().sum()) for change in changes.values())
     return 1 - lost / whole if whole else 1.0
 
 
 def kind_of(item: ForgeItem) -> PluginKind:
-    """Give the kind of plugin that `plugin_of` makes of a merged model."""
+    """Return the kind of plugin that `plugin_of` makes of a merged model."""
     return item.plugin.settings.kind if isinstance(item, FusedPlugin) else "svd-lora"
 
 

@@ -17,7 +17,7 @@ _KEY_SCHEME = "medforge:ed25519:"
 
 
 def server_name(forge: str) -> str:
-    """Give the name that a forge's server certificate bears, whatever address the forge has today."""
+    """Return the name that a forge's server certificate bears, whatever address the forge has today."""
     return f"{forge}.medforge"
 
 
@@ -43,12 +43,12 @@ def digest_of(certificate: x509.Certificate) -> str:
 
 
 def common_name(certificate: x509.Certificate) -> str:
-    """Give a certificate's common name, empty where it has none: the contributor in a client's."""
+    """Return a certificate's common name, empty where it has none: the contributor in a client's."""
     return next((str(name.value) for name in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)), "")
 
 
 def signing_key(certificate: x509.Certificate) -> bytes | None:
-    """Give the Ed25519 public key that a client certificate binds to its name, or None where it binds none."""
+    """Return the Ed25519 public key that a client certificate binds to its name, or None where it binds none."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:

@@ -98,7 +98,7 @@ def branch_to_message(branch: Branch) -> Message:
 
 
 def plugin_arrays(plugin: Plugin) -> ArrayRecord:
-    """Give a plugin's tensors, named as in its PEFT adapter file."""
+    """Return a plugin's tensors, named as in its PEFT adapter file."""
     tensors, _ = parse_tensors(plugin.files()[WEIGHTS_FILE], "the plugin")
     return _arrays(tensors)
 

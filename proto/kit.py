@@ -148,7 +148,7 @@ class Kit:
 
 
 def reach(at: str | None, directory: Path | None) -> tuple[str, Kit | None]:
-    """Give the address to call and the opened kit, if one is given; without an address it is the kit's own.
+    """Return the address to call and the opened kit, if one is given; without an address it is the kit's own.
 
     Raises InvalidInput where neither is given, and what `Kit.load` raises.
     """

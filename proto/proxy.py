@@ -33,7 +33,7 @@ class Proxy:
 
 
 def proxy_for(host: str, environment: Mapping[str, str] = os.environ) -> Proxy | None:
-    """Give the proxy that gRPC connects to a host through, or None: no (usable) one is set, or the host is excepted."""
+    """Return the proxy that gRPC reaches a host through; None where no usable one is set, or the host is excepted."""
     asked = _asked_for(host, environment)
     return asked if asked is not None and asked.url.scheme == "http" and asked.url.hostname else None
 

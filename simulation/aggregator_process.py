@@ -27,7 +27,7 @@ class Aggregator:
 
     @property
     def pid(self) -> int | None:
-        """Give the process id while one runs."""
+        """Return the process id while one runs."""
         return self._child.pid if self._child and self._child.poll() is None else None
 
     def start(self) -> None:

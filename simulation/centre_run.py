@@ -46,5 +46,5 @@ class CentreRun:
 
     @property
     def receipt(self) -> Path:
-        """Give the file that proves the arrival."""
+        """Return the file that proves the arrival."""
         return self.workspace / "receipt.json"

@@ -63,7 +63,7 @@ def simulate(
     not arrive.
     """
     from medforge.client.data.catalogue import summaries
-    from medforge.client.recipes import override, recipe_for, with_plugin
+    from medforge.client.recipes import change_recipe, recipe_for, with_plugin
     from medforge.simulation.arrivals import schedule
     from medforge.simulation.centres import demonstration_recipe, parse_centres
     from medforge.simulation.rundir import next_free
@@ -72,7 +72,7 @@ def simulate(
     centres = parse_centres(centre or [], list(summaries()))
     planned = schedule([c.name for c in centres], order, arrivals, seed)
     chosen = recipe_for(base, recipe or demonstration_recipe(centre, base))
-    override(with_plugin(chosen, plugin), change or [])
+    change_recipe(with_plugin(chosen, plugin), change or [])
 
     from medforge.aggregator.merge.choosing import parse_parameters
 
@@ -102,12 +102,12 @@ def simulate(
         dtype=dtype,
     )
 
-    from medforge.simulation.live import View
+    from medforge.simulation.live import LiveTable
     from medforge.simulation.run import report_path
     from medforge.simulation.run import simulate as run
 
     where = out if out is not None else next_free(Path("runs"))
-    result = run(settings, where, jobs or default_jobs(centre, len(centres)), View())
+    result = run(settings, where, jobs or default_jobs(centre, len(centres)), LiveTable())
     if json:
         typer.echo(result.model_dump_json(indent=2))
     else:

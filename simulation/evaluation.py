@@ -72,7 +72,7 @@ class Evaluator:
             for member in item.members:
                 yield from self.prepare_plugin(name, member.plugin)
         else:
-            yield from self._fill(name, _key(item), lambda: item.fold(self.base))
+            yield from self._fill(name, _key(item), lambda: item.weight_change(self.base))
 
     def score_base(self, name: str, prompts: Sequence[str] | None = None) -> Score:
         """Score the base module alone on a task (see `score_item` for `prompts`)."""

@@ -25,7 +25,7 @@ COLOURS = {
 }
 
 
-class View(Screen):
+class LiveTable(Screen):
     """Show a run: its centres as a table, its events and scores as lines."""
 
     def __init__(self, console: Console | None = None) -> None:

@@ -12,7 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from medforge.simulation.centre_run import CentreRun
-from medforge.simulation.live import View
+from medforge.simulation.live import LiveTable
 from medforge.simulation.processes import Supervisor
 from medforge.simulation.result import CentreResult, Means, Score, SimulationResult, mean_score
 from medforge.simulation.rundir import RESULT_FILE, RunDirectory
@@ -29,7 +29,7 @@ DEMONSTRATION = (
 )
 
 
-def simulate(settings: SimulationSettings, out: Path, jobs: int, view: View) -> SimulationResult:
+def simulate(settings: SimulationSettings, out: Path, jobs: int, view: LiveTable) -> SimulationResult:
     """Run centres and aggregator as processes, score every main branch, write `result.json` and `report.html`.
 
     A directory with a finished run of the same settings is not run again: its result is returned. Raises InvalidInput

@@ -62,20 +62,20 @@ class RunDirectory:
 
     @property
     def forge(self) -> Path:
-        """Give the directory of the forge."""
+        """Return the directory of the forge."""
         return self.path / "forge"
 
     @property
     def ready_file(self) -> Path:
-        """Give the file in which the aggregator says where it listens."""
+        """Return the file in which the aggregator says where it listens."""
         return self.path / "aggregator.ready"
 
     def workspace(self, name: str) -> Path:
-        """Give the workspace of a centre."""
+        """Return the workspace of a centre."""
         return self.path / "centres" / name
 
     def log(self, name: str) -> Path:
-        """Give the log file of a process."""
+        """Return the log file of a process."""
         return self.path / "logs" / f"{name}.log"
 
 

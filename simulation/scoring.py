@@ -51,7 +51,7 @@ class Scoring:
 
     @property
     def evaluator(self) -> Evaluator:
-        """Give the evaluator, once there is one."""
+        """Return the evaluator, once there is one."""
         assert self._evaluator is not None
         return self._evaluator
 
@@ -173,7 +173,7 @@ class Scoring:
     def _weights(
         self, commit: Commit, item: ForgeItem, evaluator: Evaluator
     ) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
-        """Give the coefficients by centre and, under a gate, where each task's images go."""
+        """Return the coefficients by centre and, under a gate, where each task's images go."""
         from medforge.forge_item import Mixture
 
         names = {entry.branch: entry.contributor for entry in self._open().ledger.arrivals()}

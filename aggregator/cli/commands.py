@@ -159,12 +159,12 @@ def log(
     """List the commits of a main branch, then the arrivals that are not in it."""
     import json
 
-    from medforge.aggregator.forge.reader import check_chain, look
+    from medforge.aggregator.forge.reader import check_chain, open_reader
 
     if journal:
         _log_journal(forge, at, ledger, as_json)
         return
-    with look(forge, at, ledger, kit, plaintext) as view:
+    with open_reader(forge, at, ledger, kit, plaintext) as view:
         commits, outside = view.commits(), view.outside()
     check_chain(commits)
     if held:
@@ -192,15 +192,15 @@ def checkout(
     ] = None,
 ) -> None:
     """Write the merged model (forge item) of a commit into a directory."""
-    from medforge.aggregator.forge.reader import check_chain, choose, look
+    from medforge.aggregator.forge.reader import check_chain, choose_commit, open_reader
     from medforge.errors import InvalidInput
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InvalidInput(f"{out} is not an empty directory; give a new one with --out")
-    with look(forge, at, ledger, kit, plaintext) as view:
+    with open_reader(forge, at, ledger, kit, plaintext) as view:
         commits = view.commits()
         check_chain(commits)
-        chosen = choose(commits, commit)
+        chosen = choose_commit(commits, commit)
         view.item(chosen).save(out)
     typer.echo(
         printable(

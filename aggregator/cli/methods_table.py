@@ -13,7 +13,7 @@ image in a main branch of N."""
 
 
 def as_plain() -> list[dict[str, Any]]:
-    """Give every method as JSON values; a method of a package that cannot be used has its reason under ``broken``."""
+    """Return every method as JSON values; a method of a package that cannot be used has its reason under ``broken``."""
     entries: list[dict[str, Any]] = []
     for name, listing in listings().items():
         if not isinstance(listing, Listing):

@@ -10,7 +10,7 @@ from medforge.prototype_gate import PrototypeGate
 
 
 def choices(gate: PrototypeGate, embeddings: Sequence[Tensor]) -> list[Tensor]:
-    """Give the index of the chosen member for every image of every dataset."""
+    """Return the index of the chosen member for every image of every dataset."""
     return [gate.choose(rows) for rows in embeddings]
 
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True, eq=False)
-class Labelled:
+class LabelledImages:
     """Hold images [n, 3, S, S] (any float, in the base's normalised space), labels [n] (int64) and class prompts."""
 
     task: str

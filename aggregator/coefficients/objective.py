@@ -12,7 +12,7 @@ from medforge.aggregator.coefficients.task_score import TaskScore
 
 
 @dataclass(frozen=True, eq=False)
-class Scored:
+class ScoredImages:
     """Hold a model's log-probabilities [n, C] on one labelled dataset of a task, beside its labels [n]."""
 
     task: str
@@ -28,9 +28,9 @@ class Scored:
         """1 where the most probable class is the label, else 0; float64 [n]."""
         return (self.log_probabilities.argmax(1) == self.labels.to(self.log_probabilities.device)).double()
 
-    def softmaxed_again(self) -> "Scored":
+    def softmaxed_again(self) -> "ScoredImages":
         """Take the class probabilities for logits, as the published scripts do: log softmax(p) in place of log p."""
-        return Scored(self.task, self.log_probabilities.exp().log_softmax(dim=1), self.labels)
+        return ScoredImages(self.task, self.log_probabilities.exp().log_softmax(dim=1), self.labels)
 
 
 def image_shares(tasks: Sequence[str], sizes: Sequence[int]) -> list[float]:
@@ -44,7 +44,7 @@ def image_shares(tasks: Sequence[str], sizes: Sequence[int]) -> list[float]:
     return [1 / (len(totals) * totals[task]) for task in tasks]
 
 
-def task_scores(parts: Iterable[Scored]) -> dict[str, TaskScore]:
+def task_scores(parts: Iterable[ScoredImages]) -> dict[str, TaskScore]:
     """Score every task: mean cross-entropy (nats) and accuracy over all images of its datasets."""
     losses: dict[str, list[Tensor]] = defaultdict(list)
     hits: dict[str, list[Tensor]] = defaultdict(list)
@@ -62,8 +62,8 @@ def mean_loss(scores: Mapping[str, TaskScore]) -> float:
     return sum(score.loss for score in scores.values()) / len(scores)
 
 
-def search_loss(parts: Iterable[Scored], objective: Objective) -> float:
-    """Give what a search over weight changes minimises, without its penalty: the mean over tasks of a cross-entropy.
+def search_loss(parts: Iterable[ScoredImages], objective: Objective) -> float:
+    """Return what a search over weight changes minimises, without its penalty: the mean over tasks of a cross-entropy.
 
     ``"cross-entropy"`` is that of the class probabilities. ``"reference"`` applies cross-entropy to what is softmaxed
     already, as the scripts published with MedForge (2025) do; a 2-class task's value then lies in [.313, 1.313].
@@ -73,5 +73,5 @@ def search_loss(parts: Iterable[Scored], objective: Objective) -> float:
 
 
 def penalty(weights: Sequence[float], l1: float) -> float:
-    """Give l1 · mean|w|, the regularisation of LoRAHub (Huang et al. 2023) and MedForge."""
+    """Return l1 · mean|w|, the regularisation of LoRAHub (Huang et al. 2023) and MedForge."""
     return l1 * sum(map(abs, weights)) / len(weights)

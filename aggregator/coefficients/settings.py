@@ -4,12 +4,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from medforge.digested import Digested
+from medforge.digested import DigestedModel
 
 Objective = Literal["cross-entropy", "reference"]
 
 
-class SearchSettings(Digested):
+class SearchSettings(DigestedModel):
     """Set a coefficient search; the defaults are the paper's.
 
     ``budget`` counts objective evaluations, ``bound`` limits every searched coefficient to [-bound, bound], ``start``

@@ -6,8 +6,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from medforge.aggregator.coefficients.labelled_images import Labelled
-from medforge.aggregator.coefficients.objective import Scored, image_shares, search_loss, task_scores
+from medforge.aggregator.coefficients.labelled_images import LabelledImages
+from medforge.aggregator.coefficients.objective import ScoredImages, image_shares, search_loss, task_scores
 from medforge.aggregator.coefficients.settings import Objective
 from medforge.aggregator.coefficients.task_score import TaskScore
 from medforge.base_module import BaseModule, batches
@@ -22,7 +22,7 @@ class WeightScorer:
     ``sources`` read one dataset each, whenever it is needed; one is held at a time.
     """
 
-    def __init__(self, base: BaseModule, sources: Sequence[Callable[[], Labelled]]) -> None:
+    def __init__(self, base: BaseModule, sources: Sequence[Callable[[], LabelledImages]]) -> None:
         self._base = base
         self._sources = sources
 
@@ -31,11 +31,11 @@ class WeightScorer:
         return task_scores(self._scored(deltas))
 
     def loss(self, deltas: Deltas, objective: Objective) -> float:
-        """Give what a search minimises, without its penalty: one forward pass over all images."""
+        """Return what a search minimises, without its penalty: one forward pass over all images."""
         return search_loss(self._scored(deltas), objective)
 
     def gradient(self, stacks: Deltas, coefficients: Sequence[float]) -> tuple[float, list[float]]:
-        """Give the mean loss over tasks of Σ_k c_k ΔW_k, and its derivative by every c_k.
+        """Return the mean loss over tasks of Σ_k c_k ΔW_k, and its derivative by every c_k.
 
         ``stacks`` holds the K weight changes [K, out, in] of every site. Gradients are added up batch by batch, so that
         the graph of one batch is held at a time.
@@ -48,7 +48,7 @@ class WeightScorer:
                 c = torch.tensor(coefficients, dtype=torch.float32, device=base.device, requires_grad=True)
                 deltas = weigh(stacks, c)
                 logits = base.logits(base.embed(dataset.images[part], deltas), dataset.prompts)
-                scored = Scored("", logits.double().log_softmax(dim=1), dataset.labels[part])
+                scored = ScoredImages("", logits.double().log_softmax(dim=1), dataset.labels[part])
                 loss = share * scored.losses().sum()
                 (slope,) = torch.autograd.grad(loss, c)
                 total += float(loss.detach())
@@ -60,11 +60,11 @@ class WeightScorer:
         sizes = [(dataset.task, len(dataset)) for dataset in (read() for read in self._sources)]
         return image_shares([task for task, _ in sizes], [size for _, size in sizes])
 
-    def _scored(self, deltas: Deltas) -> Iterator[Scored]:
+    def _scored(self, deltas: Deltas) -> Iterator[ScoredImages]:
         for read in self._sources:
             dataset = read()
             logits = self._base.logits(self._base.embed_all(dataset.images, deltas, BATCH), dataset.prompts)
-            yield Scored(dataset.task, logits.double().log_softmax(dim=1), dataset.labels)
+            yield ScoredImages(dataset.task, logits.double().log_softmax(dim=1), dataset.labels)
 
 
 def weigh(stacks: Deltas, coefficients: Tensor) -> dict[str, Tensor]:

@@ -58,7 +58,7 @@ class MedForgeStrategy(Strategy):
 
     @abstractmethod
     def arrays_of(self, item: ForgeItem) -> ArrayRecord:
-        """Give what the main branch adds to the base module as arrays."""
+        """Return what the main branch adds to the base module as arrays."""
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -172,7 +172,7 @@ class FusionStrategy(MedForgeStrategy):
     item = "plugin"
 
     def arrays_of(self, item: ForgeItem) -> ArrayRecord:
-        """Give the fused plugin's tensors, named as in a PEFT adapter file."""
+        """Return the fused plugin's tensors, named as in a PEFT adapter file."""
         if not isinstance(item, FusedPlugin):
             raise InvalidInput("the forge item is not a fused plugin; use strategy_for")
         return plugin_arrays(item.plugin)
@@ -187,7 +187,7 @@ class MixtureStrategy(MedForgeStrategy):
     item = "mixture"
 
     def arrays_of(self, item: ForgeItem) -> ArrayRecord:
-        """Give the coefficients [K] in member order, and a gate's prototypes [P, d], owners [P] and metric [d, d]."""
+        """Return the coefficients [K] in member order, and a gate's prototypes [P, d], owners [P] and metric [d, d]."""
         if not isinstance(item, Mixture):
             raise InvalidInput("the forge item is not a mixture; use strategy_for")
         arrays = {"coefficients": Array(item.coefficients.numpy())}
@@ -204,7 +204,7 @@ class WeightChangeStrategy(MedForgeStrategy):
     item = "weights"
 
     def arrays_of(self, item: ForgeItem) -> ArrayRecord:
-        """Give the weight change [out, in] of every site, float32, by the site's name."""
+        """Return the weight change [out, in] of every site, float32, by the site's name."""
         if not isinstance(item, WeightChange):
             raise InvalidInput("the forge item is no weight change; use strategy_for")
         return ArrayRecord({site: Array(change.numpy()) for site, change in item.changes.items()})
@@ -216,7 +216,7 @@ STRATEGIES: dict[ItemKind, type[MedForgeStrategy]] = {
 
 
 def strategy_for(main: MainBranch, poll: float = 3.0, ttl: float = DEFAULT_TTL) -> MedForgeStrategy:
-    """Give the strategy for the kind of forge item that the forge's method makes."""
+    """Return the strategy for the kind of forge item that the forge's method makes."""
     return STRATEGIES[listing_of(main.settings.method).item](main, poll, ttl)
 
 

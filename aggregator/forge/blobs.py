@@ -38,7 +38,7 @@ class BlobStore:
         self._locks = [threading.Lock() for _ in range(_LOCKS)]
 
     def path(self, digest: str) -> Path:
-        """Give where the blob lies, or would lie."""
+        """Return where the blob lies, or would lie."""
         check_digest(digest)
         return self.directory / digest[:2] / digest
 
@@ -47,7 +47,7 @@ class BlobStore:
         return self.path(digest).is_file()
 
     def size(self, digest: str) -> int:
-        """Give the size of a present blob in bytes; raise MissingBlob if it is absent."""
+        """Return the size of a present blob in bytes; raise MissingBlob if it is absent."""
         try:
             return self.path(digest).stat().st_size
         except FileNotFoundError:
@@ -83,7 +83,7 @@ class BlobStore:
         return digest
 
     def partial_size(self, digest: str) -> int:
-        """Give how many bytes of the blob have been received: its size once it is present, 0 where nothing has come."""
+        """Return how many bytes of the blob have come: its size once it is present, 0 where nothing has."""
         for path in (self.path(digest), self._partial / digest):
             try:
                 return path.stat().st_size
@@ -165,7 +165,7 @@ class BlobStore:
             (self._partial / digest).unlink(missing_ok=True)
 
     def present(self) -> Iterator[str]:
-        """Give the digests of all present blobs."""
+        """Return the digests of all present blobs."""
         for path in sorted(self.directory.glob("[0-9a-f][0-9a-f]/*")):
             if _DIGEST.fullmatch(path.name):
                 yield path.name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from medforge.aggregator.forge.forge import Forge
-from medforge.aggregator.forge.reader import choose
+from medforge.aggregator.forge.reader import choose_commit
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.journal import MAINTAINER
 from medforge.aggregator.ledger.ledger import LedgerConflict
@@ -60,7 +60,7 @@ def revert(forge: Forge, prefix: str, reason: str) -> list[Arrival]:
     Raises LedgerConflict where somebody who would come back was erased, or nothing is left to undo.
     """
     commits = [commit for _, commit in forge.ledger.commits()]
-    commit = choose(commits, prefix)
+    commit = choose_commit(commits, prefix)
     before = _members_before(commits, commit)
     head = set(commits[-1].members)
     leave = sorted((set(commit.members) - before) & head)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from medforge.errors import CorruptFile
 from medforge.files import canonical_json, read_file, write_atomically
-from medforge.overrides import first_fault, override
+from medforge.overrides import apply_changes, first_fault
 
 POLICY_FILE = "policy.json"
 _UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
@@ -111,4 +111,6 @@ def load_policy(directory: Path) -> Policy:
 
 def change(policy: Policy, changes: Sequence[str]) -> Policy:
     """Return ``policy`` with ``changes`` such as "limits.branch=2GiB" applied; raises InvalidInput for a wrong one."""
-    return override(policy, changes, "policy", "limits.NAME=VALUE or admission.NAME=VALUE, e.g. limits.branch=2GiB")
+    return apply_changes(
+        policy, changes, "policy", "limits.NAME=VALUE or admission.NAME=VALUE, e.g. limits.branch=2GiB"
+    )

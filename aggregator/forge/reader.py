@@ -20,7 +20,7 @@ from medforge.proto.kit import reach
 from medforge.proto.remote import RemoteForge
 
 
-class View(Protocol):
+class ForgeReader(Protocol):
     """Read a forge's main branch."""
 
     def commits(self) -> list[Commit]:
@@ -34,13 +34,13 @@ class View(Protocol):
 
 
 @contextmanager
-def look(
+def open_reader(
     directory: Path | None,
     at: str | None,
     ledger_url: str | None = None,
     kit: Path | None = None,
     plaintext: bool = False,
-) -> Iterator[View]:
+) -> Iterator[ForgeReader]:
     """Open a forge for reading, by its directory or by its address or kit; raise InvalidInput unless one is given."""
     remote_asked = at is not None or kit is not None
     if directory is not None and not remote_asked:
@@ -69,7 +69,7 @@ def check_chain(commits: Sequence[Commit]) -> None:
         parent = commit.digest
 
 
-def choose(commits: Sequence[Commit], prefix: str | None) -> Commit:
+def choose_commit(commits: Sequence[Commit], prefix: str | None) -> Commit:
     """Choose a commit by its digest or the first letters of it, or the newest; raise MissingBlob or InvalidInput."""
     if not commits:
         raise MissingBlob("this forge's main branch has no commit yet; push a branch and wait until it is folded")

@@ -14,7 +14,7 @@ from medforge.faults import reached
 
 
 def referenced(forge: Forge, without: int | None = None) -> Iterator[str]:
-    """Give the digests of all blobs that branches and forge items need, but for those made with one arrival."""
+    """Return the digests of all blobs that branches and forge items need, but for those made with one arrival."""
     arrivals = forge.ledger.arrivals()
     erased = {arrival.number for arrival in arrivals if arrival.erased}
     for arrival in arrivals:
@@ -26,7 +26,7 @@ def referenced(forge: Forge, without: int | None = None) -> Iterator[str]:
 
 
 def readable_by(forge: Forge, contributor: str) -> set[str]:
-    """Give the digests of the blobs that a contributor may read: of the forge items, and of their own branches."""
+    """Return the digests of the blobs that a contributor may read: of the forge items, and of their own branches."""
     digests = {digest for _, commit in forge.ledger.commits() for digest in commit.item_files.values()}
     for arrival in forge.ledger.arrivals():
         if arrival.contributor == contributor and not arrival.erased:

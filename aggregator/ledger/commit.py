@@ -54,12 +54,12 @@ class Commit(BaseModel):
 
     @cached_property
     def content(self) -> bytes:
-        """Give the canonical JSON of the commit: the bytes that are stored, sent and digested."""
+        """Return the canonical JSON of the commit: the bytes that are stored, sent and digested."""
         return canonical_json(self.model_dump(mode="json"))
 
     @cached_property
     def digest(self) -> str:
-        """Give the SHA-256 of `content` in hex."""
+        """Return the SHA-256 of `content` in hex."""
         return sha256_bytes(self.content)
 
     @classmethod

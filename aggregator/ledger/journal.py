@@ -17,12 +17,12 @@ INVITED = "invited"
 
 
 def entry_digest(previous: str, number: int, at: str, actor: str, what: str, about: str) -> str:
-    """Give the digest of a journal entry, which covers the digest of the one before ("" for the first)."""
+    """Return the digest of a journal entry, which covers the digest of the one before ("" for the first)."""
     return sha256_bytes(canonical_json([previous, number, at, actor, what, about]))
 
 
 def now() -> str:
-    """Give the time, RFC 3339 in UTC, to the millisecond."""
+    """Return the time, RFC 3339 in UTC, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

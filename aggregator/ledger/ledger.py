@@ -39,7 +39,7 @@ class Ledger(Database):
     # arrivals
 
     def add_arrival(self, branch: str, contributor: str, task: str, size: int, signature: bytes = b"") -> Arrival:
-        """Give a branch digest the next arrival number; a branch that has arrived before keeps its arrival."""
+        """Return a branch digest the next arrival number; a branch that has arrived before keeps its arrival."""
         with self.writing() as session:
             row = session.scalar(select(ArrivalRow).where(ArrivalRow.branch == branch))
             if row is None:
@@ -123,7 +123,7 @@ class Ledger(Database):
         return self.change(number, State.HELD, reason)
 
     def holds(self) -> dict[int, Arrival]:
-        """Give the held arrivals by number."""
+        """Return the held arrivals by number."""
         return {arrival.number: arrival for arrival in self.arrivals(State.HELD)}
 
     def release(self, number: int) -> Arrival:
@@ -213,7 +213,7 @@ class Ledger(Database):
             return (row.number, row.plain()) if row else None
 
     def head(self) -> Commit | None:
-        """Give the newest commit, or None before the first."""
+        """Return the newest commit, or None before the first."""
         with self.reading() as session:
             row = session.scalar(_newest())
             return row.plain() if row else None

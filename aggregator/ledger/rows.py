@@ -41,7 +41,7 @@ class ArrivalRow(Table):
     signature: Mapped[bytes] = mapped_column(LargeBinary, default=b"")
 
     def plain(self) -> Arrival:
-        """Give the arrival."""
+        """Return the arrival."""
         return Arrival(
             self.number,
             self.branch,
@@ -69,7 +69,7 @@ class CommitRow(Table):
     content: Mapped[bytes] = mapped_column(LargeBinary)
 
     def plain(self) -> Commit:
-        """Give the commit, its digest checked."""
+        """Return the commit, its digest checked."""
         return Commit.parse(self.content, self.digest)
 
 
@@ -85,7 +85,7 @@ class ContributorRow(Table):
     revoked_at: Mapped[str | None] = mapped_column(String(40))
 
     def plain(self) -> Contributor:
-        """Give the contributor."""
+        """Return the contributor."""
         return Contributor(self.name, self.key, self.certificate, self.invited_at, self.revoked_at)
 
 
@@ -102,7 +102,7 @@ class EntryRow(Table):
     digest: Mapped[str] = mapped_column(String(64))
 
     def plain(self) -> Entry:
-        """Give the entry."""
+        """Return the entry."""
         return Entry(self.number, self.at, self.actor, self.what, self.about, self.digest)
 
 

@@ -13,11 +13,11 @@ from scipy.special import bdtr, bdtrc
 from torch import Tensor
 from torch.nn import functional as F
 
-from medforge.aggregator.coefficients.objective import Scored, task_scores
+from medforge.aggregator.coefficients.objective import ScoredImages, task_scores
 from medforge.aggregator.coefficients.task_score import TaskScore
 from medforge.aggregator.forge.policy import Admission
-from medforge.aggregator.merge.arrived_branch import Arrived
-from medforge.aggregator.merge.method import Folded, Head
+from medforge.aggregator.merge.arrived_branch import ArrivedBranch
+from medforge.aggregator.merge.method import FoldResult, Head
 from medforge.aggregator.merge.probability_cache import ProbabilityCache
 from medforge.base_module import BaseModule
 from medforge.errors import InvalidBranch
@@ -29,11 +29,11 @@ _MOST_IMAGES = 1000
 _REMEDY = "check labels and prompts and push a new version, or ask the forge's maintainer to accept this one"
 
 
-class Held(InvalidBranch):
+class BranchHeld(InvalidBranch):
     """Report a branch that is sound but behaves suspiciously: it is kept out until the maintainer decides."""
 
 
-class Finding(NamedTuple):
+class Objection(NamedTuple):
     """Hold what speaks against an arrival: which check says so, and its sentence."""
 
     check: Literal["chance", "zero-shot", "noise", "contradiction"]
@@ -48,12 +48,12 @@ class Examination:
         self._probabilities = probabilities
         self._admission = admission
 
-    def arrival(self, arrived: Sequence[Arrived]) -> None:
+    def arrival(self, arrived: Sequence[ArrivedBranch]) -> None:
         """Examine the last of ``arrived`` before it is folded; raises Held (see `examine_arrival`)."""
         _hold_if(examine_arrival(arrived, self._base, self._probabilities, self._admission))
 
     def merge(
-        self, arrived: Sequence[Arrived], before: Head | None, scores: Mapping[str, TaskScore], folded: Folded
+        self, arrived: Sequence[ArrivedBranch], before: Head | None, scores: Mapping[str, TaskScore], folded: FoldResult
     ) -> None:
         """Examine what folding the last of ``arrived`` did to the tasks before it; raises Held (see `examine_merge`).
 
@@ -74,12 +74,12 @@ class Examination:
 
 
 def examine_arrival(
-    arrived: Sequence[Arrived], base: BaseModule, probabilities: ProbabilityCache, admission: Admission
+    arrived: Sequence[ArrivedBranch], base: BaseModule, probabilities: ProbabilityCache, admission: Admission
 ) -> str | None:
-    """Say why the last of ``arrived`` should be held, None where nothing speaks against it (see `findings`)."""
+    """Say why the last of ``arrived`` should be held, None where nothing speaks against it (see `objections`)."""
     if not admission.behaviour:
         return None
-    first = next(findings(arrived, base, probabilities, admission), None)
+    first = next(objections(arrived, base, probabilities, admission), None)
     return first.reason if first else None
 
 
@@ -116,7 +116,7 @@ def below_chance(hits: int, images: int, classes: int, significance: float) -> b
 
 
 def separation(features: Tensor, labels: Tensor, seed: int) -> float:
-    """Give the share of label shuffles under which the classes' means lie at least as far apart; in (0, 1].
+    """Return the share of label shuffles under which the classes' means lie at least as far apart; in (0, 1].
 
     A permutation test of the between-class scatter Σ_c n_c‖m_c‖² of ``features`` [n, d] (Anderson 2001, PERMANOVA, on
     Euclidean distances): labels that say nothing about the features give a uniform value. At most 1000 images, drawn by
@@ -133,14 +133,14 @@ def separation(features: Tensor, labels: Tensor, seed: int) -> float:
     return (1 + as_far) / (1 + _SHUFFLES)
 
 
-def score_item(item: ForgeItem, on: Sequence[Arrived], base: BaseModule) -> dict[str, TaskScore]:
+def score_item(item: ForgeItem, on: Sequence[ArrivedBranch], base: BaseModule) -> dict[str, TaskScore]:
     """Score a merged model on the distilled images of arrived branches, by task."""
     return task_scores(_scored(item, on, base))
 
 
-def findings(
-    arrived: Sequence[Arrived], base: BaseModule, probabilities: ProbabilityCache, admission: Admission
-) -> Iterator[Finding]:
+def objections(
+    arrived: Sequence[ArrivedBranch], base: BaseModule, probabilities: ProbabilityCache, admission: Admission
+) -> Iterator[Objection]:
     """Find what speaks against the last of ``arrived``, the cheapest check first.
 
     chance: its plugin does not beat chance on its own distilled images. zero-shot: the base module's answers on them
@@ -154,7 +154,7 @@ def findings(
     count, classes = len(labels), len(prompts)
     own = _hits(probabilities.probabilities(arriving, arriving), labels)
     if not beats_chance(own, count, classes, level):
-        yield Finding(
+        yield Objection(
             "chance",
             f"the plugin classifies {own} of its own {count} distilled images, which does not beat chance "
             f"(1 in {classes}, significance {level:g}); {_REMEDY}",
@@ -162,7 +162,7 @@ def findings(
     embeddings = probabilities.embeddings(arriving)
     zero_shot = _hits(base.logits(embeddings.to(base.device), prompts).cpu(), labels)
     if below_chance(zero_shot, count, classes, level):
-        yield Finding(
+        yield Objection(
             "zero-shot",
             f"the base module classifies {zero_shot} of the {count} distilled images, which is worse than chance "
             f"(1 in {classes}, significance {level:g}), as if labels were exchanged; {_REMEDY}",
@@ -170,7 +170,7 @@ def findings(
     if _can_show(labels, admission.noise):
         share = separation(F.normalize(embeddings, dim=1), labels, seed=0)
         if share > admission.noise:
-            yield Finding(
+            yield Objection(
                 "noise",
                 f"to the base module the distilled classes look like noise: {share:.0%} of random labelings tell them "
                 f"apart as well, where {admission.noise:.0%} are admitted; {_REMEDY}",
@@ -188,7 +188,7 @@ def findings(
             for hits, images in both
         )
         if worse or strangers:
-            yield Finding(
+            yield Objection(
                 "contradiction",
                 f"it contradicts arrival {one.number} ({one.contributor}), which has the same prompts: that plugin "
                 f"classifies {on_new} of these {count} distilled images, this one {on_old} of those {len(theirs)}; "
@@ -213,13 +213,13 @@ def _can_show(labels: Tensor, level: float) -> bool:
     return prod(map(factorial, sizes)) * factorial(len(sizes)) <= level * factorial(sum(sizes))
 
 
-def _scored(item: ForgeItem, on: Sequence[Arrived], base: BaseModule) -> Iterator[Scored]:
+def _scored(item: ForgeItem, on: Sequence[ArrivedBranch], base: BaseModule) -> Iterator[ScoredImages]:
     for one in on:
         distilled = one.branch().distilled
         outputs = item.logits(base, distilled.images, distilled.prompts).cpu()
-        yield Scored(one.task, outputs.double().log_softmax(dim=1), distilled.labels)
+        yield ScoredImages(one.task, outputs.double().log_softmax(dim=1), distilled.labels)
 
 
 def _hold_if(reason: str | None) -> None:
     if reason is not None:
-        raise Held(reason)
+        raise BranchHeld(reason)

@@ -11,8 +11,8 @@ from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.ledger import Ledger
 from medforge.aggregator.ledger.records import Arrival, State
 from medforge.aggregator.logs import about
-from medforge.aggregator.main_branch.transient import is_shortage, reason_of
-from medforge.aggregator.main_branch.wakeup import Bell
+from medforge.aggregator.main_branch.transient import is_transient, reason_of
+from medforge.aggregator.main_branch.wakeup import Wakeup
 from medforge.errors import MedForgeError
 
 _log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ class FoldWorker(threading.Thread):
     cannot come back). A fold that raises because the machine lacks something (disk, memory, database) is tried again
     after a growing pause, and nothing overtakes it; so is a settling that raises. A fold that raises for any other
     reason is held with that reason: it stays in the ledger, the log and the status show it, and the next arrival is
-    folded. `committed` is rung after each commit, `on_fold` is told how many seconds a fold took, and `on_end` is
+    folded. `committed` is notified after each commit, `on_fold` is told how many seconds a fold took, and `on_end` is
     called when the thread ends, however it ends.
     """
 
@@ -36,8 +36,8 @@ class FoldWorker(threading.Thread):
         ledger: Ledger,
         fold: Callable[[Arrival], None],
         settle: Callable[[], Sequence[Commit]],
-        arrived: Bell,
-        committed: Bell,
+        arrived: Wakeup,
+        committed: Wakeup,
         on_end: Callable[[], None],
         on_fold: Callable[[float], None] = lambda seconds: None,
         first_pause: float = 1.0,
@@ -56,7 +56,7 @@ class FoldWorker(threading.Thread):
     def stop(self) -> None:
         """Ask the thread to end after the fold it is in."""
         self._stopping.set()
-        self._arrived.ring()
+        self._arrived.notify()
 
     def run(self) -> None:
         """Fold until stopped."""
@@ -67,7 +67,7 @@ class FoldWorker(threading.Thread):
                     self._step()
                     pause = self._first_pause
                 except Exception as error:
-                    if not is_shortage(error):
+                    if not is_transient(error):
                         _log.exception("the main branch cannot settle; nothing is folded until it does")
                     _log.warning("cannot fold just now (%s); trying again in %g s", error, pause)
                     self._stopping.wait(pause)
@@ -78,21 +78,21 @@ class FoldWorker(threading.Thread):
             self._on_end()
 
     def _step(self) -> None:
-        heard = self._arrived.rings
+        seen = self._arrived.count
         for commit in self._settle():
             fields = about(commit.kind, contributor=commit.contributor, arrival=commit.arrival, commit=commit.digest)
             _log.info("%s arrival %d in commit %s", commit.kind, commit.arrival, commit.digest, extra=fields)
-            self._committed.ring()
+            self._committed.notify()
         waiting = self._ledger.unfolded(limit=1)
         if not waiting:
-            self._arrived.wait(heard, _IDLE_SECONDS)
+            self._arrived.wait(seen, _IDLE_SECONDS)
             return
         arrival = waiting[0]
         begun = time.monotonic()
         try:
             self._fold(arrival)
         except Exception as error:
-            if is_shortage(error):
+            if is_transient(error):
                 raise
             self._hold(arrival, error)
             return
@@ -110,7 +110,7 @@ class FoldWorker(threading.Thread):
             folded[1].digest,
             extra=_fields("folded", arrival, commit=folded[1].digest, seconds=round(seconds, 3)),
         )
-        self._committed.ring()
+        self._committed.notify()
 
     def _hold(self, arrival: Arrival, error: Exception) -> None:
         now = self._ledger.arrival(arrival.number)
@@ -120,7 +120,7 @@ class FoldWorker(threading.Thread):
             return
         if now is not None and now.state is State.FOLDED:
             _log.error("arrival %d is folded, but what follows the fold failed", arrival.number, exc_info=error)
-            self._committed.ring()
+            self._committed.notify()
             return
         reason = reason_of(error)
         self._ledger.hold(arrival.number, reason)

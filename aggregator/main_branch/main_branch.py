@@ -13,12 +13,12 @@ from medforge.aggregator.ledger.ledger import LedgerConflict
 from medforge.aggregator.ledger.records import Arrival, State
 from medforge.aggregator.logs import about
 from medforge.aggregator.main_branch.examination import Examination
-from medforge.aggregator.main_branch.transient import is_shortage, reason_of
-from medforge.aggregator.merge.arrived_branch import Arrived
+from medforge.aggregator.main_branch.transient import is_transient, reason_of
+from medforge.aggregator.merge.arrived_branch import ArrivedBranch
 from medforge.aggregator.merge.catalogue import provider
 from medforge.aggregator.merge.choosing import completed
 from medforge.aggregator.merge.folding import fold_round, refold
-from medforge.aggregator.merge.method import Folded, Head
+from medforge.aggregator.merge.method import FoldResult, Head
 from medforge.aggregator.merge.probability_cache import ProbabilityCache
 from medforge.base_module import BaseModule
 from medforge.branch import Branch, software_versions
@@ -140,7 +140,7 @@ class MainBranch:
             after, folded = self._without(entry)
         return self._append(self._commit("remove", entry, after, folded))
 
-    def _without(self, entry: Arrival) -> tuple[tuple[int, ...], Folded | None]:
+    def _without(self, entry: Arrival) -> tuple[tuple[int, ...], FoldResult | None]:
         """Fold the members that are to stay one by one, and hold who cannot be merged: leaving must not wait for it."""
         after: tuple[int, ...] = ()
         folded = None
@@ -160,13 +160,13 @@ class MainBranch:
         try:
             commit = self._commit("restore", entry, after, self._refold(after))
         except Exception as error:  # whatever it is, the others must not wait for it
-            if is_shortage(error):
+            if is_transient(error):
                 raise
             self._hold(entry.number, f"it cannot come back to the main branch: {reason_of(error)}")
             return None
         return self._append(commit)
 
-    def _refold(self, members: tuple[int, ...]) -> Folded | None:
+    def _refold(self, members: tuple[int, ...]) -> FoldResult | None:
         return refold(self.base, self.settings, self._arrived(members), self.probabilities) if members else None
 
     def _hold(self, number: int, reason: str) -> None:
@@ -197,7 +197,7 @@ class MainBranch:
         kind: Literal["fold", "remove", "restore"],
         entry: Arrival,
         members: tuple[int, ...],
-        folded: Folded | None,
+        folded: FoldResult | None,
     ) -> Commit:
         reached("during fold")
         head = self.head()
@@ -253,8 +253,10 @@ class MainBranch:
                 first.setdefault(number, place)
         return tuple(sorted(members, key=lambda number: first.get(number, len(first) + number)))
 
-    def _arrived(self, members: Sequence[int]) -> tuple[Arrived, ...]:
-        return tuple(Arrived(number, self.forge.manifest(number), partial(self._load, number)) for number in members)
+    def _arrived(self, members: Sequence[int]) -> tuple[ArrivedBranch, ...]:
+        return tuple(
+            ArrivedBranch(number, self.forge.manifest(number), partial(self._load, number)) for number in members
+        )
 
     def _entry(self, number: int) -> Arrival:
         entry = self.forge.ledger.arrival(number)

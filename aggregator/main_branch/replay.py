@@ -9,10 +9,10 @@ from typing import Literal
 
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.ledger.commit import Commit
-from medforge.aggregator.merge.arrived_branch import Arrived
+from medforge.aggregator.merge.arrived_branch import ArrivedBranch
 from medforge.aggregator.merge.choosing import completed
 from medforge.aggregator.merge.folding import fold_round, refold
-from medforge.aggregator.merge.method import Folded
+from medforge.aggregator.merge.method import FoldResult
 from medforge.aggregator.merge.probability_cache import ProbabilityCache
 from medforge.base_module import BaseModule
 from medforge.errors import BaseMismatch, CorruptFile
@@ -22,7 +22,7 @@ Outcome = Literal["identical", "different", "erased", "empty"]
 
 
 @dataclass(frozen=True)
-class Replayed:
+class ReplayResult:
     """Say what rebuilding a commit gave; `detail` names what differs, or who was erased."""
 
     number: int
@@ -31,7 +31,7 @@ class Replayed:
     detail: str = ""
 
 
-def replay(forge: Forge, base: BaseModule) -> Iterator[Replayed]:
+def replay(forge: Forge, base: BaseModule) -> Iterator[ReplayResult]:
     """Fold everything again, commit by commit, from the branches alone; no stored forge item and no cache is used.
 
     A commit that was made with a branch that has since been erased cannot be rebuilt, and says so. Raises BaseMismatch
@@ -47,7 +47,7 @@ def replay(forge: Forge, base: BaseModule) -> Iterator[Replayed]:
     probabilities = ProbabilityCache(base, None)
     erased = {arrival.number for arrival in forge.ledger.arrivals() if arrival.erased}
     parent: Commit | None = None
-    before: Folded | None = None
+    before: FoldResult | None = None
     for number, commit in forge.ledger.commits():
         if commit.parent != (parent.digest if parent else None):
             raise CorruptFile(
@@ -56,14 +56,14 @@ def replay(forge: Forge, base: BaseModule) -> Iterator[Replayed]:
         gone = sorted(erased & set(commit.members))
         if gone:
             before = None
-            yield Replayed(number, commit, "erased", f"arrival {gone[0]} was erased at its contributor's wish")
+            yield ReplayResult(number, commit, "erased", f"arrival {gone[0]} was erased at its contributor's wish")
         elif not commit.members:
             before = None
-            yield Replayed(number, commit, "empty" if commit.item is None else "different")
+            yield ReplayResult(number, commit, "empty" if commit.item is None else "different")
         else:
             before = _rebuild(forge, base, commit, parent, before, probabilities)
             detail = _difference(commit, before)
-            yield Replayed(number, commit, "different" if detail else "identical", detail)
+            yield ReplayResult(number, commit, "different" if detail else "identical", detail)
         parent = commit
 
 
@@ -72,11 +72,11 @@ def _rebuild(
     base: BaseModule,
     commit: Commit,
     parent: Commit | None,
-    before: Folded | None,
+    before: FoldResult | None,
     probabilities: ProbabilityCache,
-) -> Folded:
+) -> FoldResult:
     arrived = tuple(
-        Arrived(number, forge.manifest(number), partial(forge.load_branch, number)) for number in commit.members
+        ArrivedBranch(number, forge.manifest(number), partial(forge.load_branch, number)) for number in commit.members
     )
     goes_on = parent is not None and commit.kind == "fold" and commit.members[:-1] == parent.members
     if goes_on and before is not None:
@@ -84,7 +84,7 @@ def _rebuild(
     return refold(base, completed(commit.method), arrived, probabilities)
 
 
-def _difference(commit: Commit, folded: Folded) -> str:
+def _difference(commit: Commit, folded: FoldResult) -> str:
     files = {path: sha256_bytes(data) for path, data in folded.item.files().items()}
     if folded.coefficients != commit.coefficients:
         return "its coefficients differ"

@@ -13,7 +13,7 @@ _CODES = frozenset(
 )
 
 
-def is_shortage(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Say whether the machine lacked something (disk, memory, database): it may come back, so no branch is to blame."""
     return isinstance(error, _SHORTAGES) or (isinstance(error, OSError) and error.errno in _CODES)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
-from medforge.aggregator.coefficients.labelled_images import Labelled
+from medforge.aggregator.coefficients.labelled_images import LabelledImages
 from medforge.branch import DISTILLED_FILE, PLUGIN_DIRECTORY, Branch, Manifest
 from medforge.files import canonical_json, sha256_bytes
 from medforge.forge_item import Member
@@ -12,7 +12,7 @@ from medforge.plugin import CONFIG_FILE, WEIGHTS_FILE
 
 
 @dataclass(frozen=True, eq=False)
-class Arrived:
+class ArrivedBranch:
     """Name an arrived branch without holding its tensors; ``branch`` reads them."""
 
     number: int
@@ -50,10 +50,10 @@ class Arrived:
         """The distilled dataset's digest, as `DistilledDataset.digest` computes it, from the manifest alone."""
         return self.manifest.files[DISTILLED_FILE].digest
 
-    def labelled(self) -> Labelled:
+    def labelled(self) -> LabelledImages:
         """Read the branch's distilled dataset."""
         distilled = self.branch().distilled
-        return Labelled(self.task, distilled.images, distilled.labels, distilled.prompts)
+        return LabelledImages(self.task, distilled.images, distilled.labels, distilled.prompts)
 
     def member(self, coefficient: float) -> Member:
         """Read the branch's plugin as a member of a mixture."""

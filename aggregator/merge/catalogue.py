@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from medforge.aggregator.merge.built_in import LISTINGS
-from medforge.aggregator.merge.entry_points import GROUP, Broken, Offered, offered
+from medforge.aggregator.merge.entry_points import GROUP, BrokenOffer, Offer, offered
 from medforge.aggregator.merge.listing import Listing
 from medforge.errors import InvalidInput
 
@@ -14,19 +14,19 @@ def names() -> tuple[str, ...]:
     return tuple(sorted({*LISTINGS, *offered()}))
 
 
-def listings() -> Mapping[str, Listing | Broken]:
+def listings() -> Mapping[str, Listing | BrokenOffer]:
     """Every method by name, sorted, with what it says of itself, or why it cannot be used."""
-    found: dict[str, Listing | Broken] = {**LISTINGS}
+    found: dict[str, Listing | BrokenOffer] = {**LISTINGS}
     for name, offer in offered().items():
         if name in LISTINGS:
-            found[f"{name} of {offer.origin}"] = Broken("a method that is built in has this name")
+            found[f"{name} of {offer.origin}"] = BrokenOffer("a method that is built in has this name")
         else:
             found[name] = offer.load()
     return MappingProxyType(dict(sorted(found.items())))
 
 
 def listing_of(name: object) -> Listing:
-    """Give the description of a method.
+    """Return the description of a method.
 
     Raises InvalidInput with the list for a name that nobody registered, and with the reason where the package that
     registers it cannot be used.
@@ -40,7 +40,7 @@ def listing_of(name: object) -> Listing:
             "or install the package that gives it"
         )
     found = offer.load()
-    if isinstance(found, Broken):
+    if isinstance(found, BrokenOffer):
         raise unusable(offer, found.reason)
     return found
 
@@ -50,7 +50,7 @@ def provider(name: str) -> dict[str, str]:
     return {} if name in LISTINGS else dict(offered()[name].packages)
 
 
-def unusable(offer: Offered, reason: str) -> InvalidInput:
+def unusable(offer: Offer, reason: str) -> InvalidInput:
     """Return the error for a method whose package cannot be used."""
     return InvalidInput(
         f"merge method {offer.name!r} of {offer.origin} cannot be used ({reason}); mend or uninstall that package "

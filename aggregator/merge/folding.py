@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from medforge.aggregator.merge.arrived_branch import Arrived
+from medforge.aggregator.merge.arrived_branch import ArrivedBranch
 from medforge.aggregator.merge.catalogue import listing_of
 from medforge.aggregator.merge.loading import merge_method
-from medforge.aggregator.merge.method import Folded, Head, Round
+from medforge.aggregator.merge.method import FoldResult, Head, Round
 from medforge.aggregator.merge.probability_cache import ProbabilityCache
 from medforge.aggregator.merge.settings import MethodSettings
 from medforge.base_module import BaseModule
@@ -16,15 +16,14 @@ from medforge.seeds import derive
 def fold_round(
     base: BaseModule,
     settings: MethodSettings,
-    arrived: Sequence[Arrived],
+    arrived: Sequence[ArrivedBranch],
     head: Head | None,
     probabilities: ProbabilityCache,
-) -> Folded:
+) -> FoldResult:
     """Fold the last of ``arrived`` into the main branch that the others, in this order, have made.
 
-    ``head`` is that main branch, None where only one has arrived. What comes out is ``Folded``, whose ``head`` the next
-    round takes. Depends on nothing but its arguments; ``probabilities`` (for this base) only saves time, and may serve
-    any number of orders.
+    ``head`` is that main branch, None where only one has arrived; the next round takes the result's ``head``. Depends on
+    nothing but its arguments; ``probabilities`` (for this base) only saves time, and may serve any number of orders.
 
     Raises InvalidBranch for an arriving branch that cannot be merged.
     """
@@ -46,8 +45,8 @@ def fold_round(
 
 
 def refold(
-    base: BaseModule, settings: MethodSettings, arrived: Sequence[Arrived], probabilities: ProbabilityCache
-) -> Folded:
+    base: BaseModule, settings: MethodSettings, arrived: Sequence[ArrivedBranch], probabilities: ProbabilityCache
+) -> FoldResult:
     """Fold a list of branches from nothing, in this order; to the bit what a forge that saw only these would have.
 
     A mode whose result depends on no order is folded once, any other round by round.

@@ -4,13 +4,13 @@ from importlib import import_module
 
 from medforge.aggregator.merge.built_in import LISTINGS
 from medforge.aggregator.merge.catalogue import listing_of, unusable
-from medforge.aggregator.merge.entry_points import Offered, offered
+from medforge.aggregator.merge.entry_points import Offer, offered
 from medforge.aggregator.merge.listing import Listing
 from medforge.aggregator.merge.method import MergeMethod
 
 
 def merge_method(name: str) -> MergeMethod:
-    """Give the method registered under a name; raises InvalidInput where `listing_of` does, or it cannot be loaded."""
+    """Return the method of a name; raises InvalidInput where `listing_of` does, or where it cannot be loaded."""
     listing = listing_of(name)
     if name in LISTINGS:
         built_in: MergeMethod = import_module(listing.module).METHOD
@@ -18,7 +18,7 @@ def merge_method(name: str) -> MergeMethod:
     return _third_party(offered()[name], listing)
 
 
-def _third_party(offer: Offered, listing: Listing) -> MergeMethod:
+def _third_party(offer: Offer, listing: Listing) -> MergeMethod:
     try:
         method = import_module(listing.module).METHOD
     except (Exception, SystemExit) as error:  # what somebody else's module raises is not known

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from medforge.aggregator.coefficients.task_score import TaskScore
 from medforge.aggregator.coefficients.weights import WeightScorer
-from medforge.aggregator.merge.arrived_branch import Arrived
+from medforge.aggregator.merge.arrived_branch import ArrivedBranch
 from medforge.aggregator.merge.probability_cache import ProbabilityCache
 from medforge.aggregator.merge.settings import MethodSettings
 from medforge.base_module import BaseModule
@@ -35,12 +35,12 @@ class Round:
     base: BaseModule
     settings: MethodSettings
     seed: int
-    arrived: tuple[Arrived, ...]
+    arrived: tuple[ArrivedBranch, ...]
     head: Head | None
     probabilities: ProbabilityCache
 
     @property
-    def arriving(self) -> Arrived:
+    def arriving(self) -> ArrivedBranch:
         """The branch to fold."""
         return self.arrived[-1]
 
@@ -50,7 +50,7 @@ class Round:
         return self.head is None
 
     @property
-    def canonical(self) -> tuple[Arrived, ...]:
+    def canonical(self) -> tuple[ArrivedBranch, ...]:
         """Everything that has arrived, sorted by digest: the same for every arrival order."""
         return tuple(sorted(self.arrived, key=lambda arrived: arrived.digest))
 
@@ -59,7 +59,7 @@ class Round:
         """The coefficients before this round, by branch digest; none in the first."""
         return self.head.coefficients if self.head else {}
 
-    def scorer(self, order: Sequence[Arrived]) -> WeightScorer:
+    def scorer(self, order: Sequence[ArrivedBranch]) -> WeightScorer:
         """Score weight changes on the distilled data of arrived branches, in the given order."""
         return WeightScorer(self.base, [arrived.labelled for arrived in order])
 
@@ -71,7 +71,7 @@ class Round:
 
 
 @dataclass(frozen=True, eq=False)
-class Folded:
+class FoldResult:
     """Hold the new forge item, every branch's coefficient (by digest), and the score per task on distilled data."""
 
     item: ForgeItem
@@ -88,5 +88,5 @@ class MergeMethod(ABC):
     """Fold an arriving branch into the main branch; stateless and deterministic."""
 
     @abstractmethod
-    def fold(self, merge_round: Round) -> Folded:
+    def fold(self, merge_round: Round) -> FoldResult:
         """Run one merge round; raises InvalidBranch where the arriving branch cannot be merged."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from medforge.aggregator.merge.arrived_branch import Arrived
+from medforge.aggregator.merge.arrived_branch import ArrivedBranch
 from medforge.base_module import BaseModule
 from medforge.errors import CorruptFile, InvalidBranch
 from medforge.files import canonical_json, sha256_bytes, write_atomically
@@ -29,18 +29,18 @@ class ProbabilityCache:
         self._directory = directory
         self._held: dict[str, Tensor] = {}
 
-    def probabilities(self, of: Arrived, on: Arrived) -> Tensor:
+    def probabilities(self, of: ArrivedBranch, on: ArrivedBranch) -> Tensor:
         """Class probabilities [n, C] (float32, CPU) that the plugin of one branch gives to another's distilled images.
 
         Raises InvalidBranch where the plugin's outputs are not finite.
         """
         return self._entry("probabilities", of.plugin_digest, on.distilled_digest, lambda: self._ask(of, on))
 
-    def embeddings(self, on: Arrived) -> Tensor:
+    def embeddings(self, on: ArrivedBranch) -> Tensor:
         """Unnormalised base embeddings [n, d], float32 on the CPU, of a branch's distilled images."""
         return self._entry("embeddings", "", on.distilled_digest, lambda: self._embed(on))
 
-    def _ask(self, of: Arrived, on: Arrived) -> Tensor:
+    def _ask(self, of: ArrivedBranch, on: ArrivedBranch) -> Tensor:
         base, distilled = self._base, on.branch().distilled
         self.image_forwards += len(distilled)
         embeddings = base.embed_all(distilled.images, of.branch().plugin.deltas(base))
@@ -52,7 +52,7 @@ class ProbabilityCache:
             )
         return probabilities
 
-    def _embed(self, on: Arrived) -> Tensor:
+    def _embed(self, on: ArrivedBranch) -> Tensor:
         images = on.branch().distilled.images
         self.image_forwards += len(images)
         self.base_forwards += len(images)

@@ -3,7 +3,7 @@
 import logging
 
 from medforge.aggregator.logs import about
-from medforge.aggregator.server.call_record import OK, Call
+from medforge.aggregator.server.call_record import OK, CallRecord
 
 _calls = logging.getLogger("medforge.calls")
 # calls that change the forge; all others are told only where somebody looks closely, or where they are refused
@@ -11,7 +11,7 @@ _DECISIVE = frozenset({"Submit", "Withdraw"})
 _GONE = frozenset({OK, "CANCELLED"})
 
 
-def log_call(call: Call) -> None:
+def log_call(call: CallRecord) -> None:
     """Log a call that has ended: refusals and what changes the forge at INFO, the rest at DEBUG."""
     refused = call.code not in _GONE
     level = logging.INFO if refused or call.method in _DECISIVE else logging.DEBUG

@@ -13,11 +13,11 @@ import grpc
 from medforge.proto.status import ERROR_KEY
 
 OK = "OK"
-_current: ContextVar[Call | None] = ContextVar("call", default=None)
+_current: ContextVar[CallRecord | None] = ContextVar("call", default=None)
 
 
 @dataclass
-class Call:
+class CallRecord:
     """Hold one call; what comes after `caller` is known only once it has ended.
 
     `caller` is the contributor of the certificate or the address of a plaintext caller, `about` what the handler said
@@ -48,10 +48,10 @@ class Call:
         self.sentence = (context.details() or b"").decode(errors="replace")
 
 
-Listener = Callable[[Call], None]
+Listener = Callable[[CallRecord], None]
 
 
-def begin(call: Call) -> None:
+def begin(call: CallRecord) -> None:
     """Make a call the one that this thread answers."""
     _current.set(call)
 

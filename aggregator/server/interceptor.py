@@ -14,10 +14,10 @@ import grpc
 from medforge.aggregator.forge.policy import Limits
 from medforge.aggregator.ledger.ledger import Ledger
 from medforge.aggregator.server.authorisation import caller_of
-from medforge.aggregator.server.call_record import Call, Listener, begin
+from medforge.aggregator.server.call_record import CallRecord, Listener, begin
 from medforge.aggregator.server.failures import failure_of
 from medforge.aggregator.server.rate_limit import SHORT, STREAMS, UPLOADS, Limiter, origin, threads
-from medforge.aggregator.server.slow_readers import Stalls
+from medforge.aggregator.server.slow_readers import SlowReaders
 from medforge.errors import ForgeUnavailable, InvalidInput
 from medforge.proto.status import abort
 
@@ -26,7 +26,7 @@ _RECHECK_SECONDS = 5.0
 _LONGEST_NAP = 0.5
 
 
-class Guard(grpc.ServerInterceptor):  # type: ignore[misc]
+class ForgeInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
     """Let only those call whose certificate the ledger honours, hold all to the limits, and tell who listens.
 
     Plaintext callers pass unnamed; their address stands for them. A stream is checked when it begins, and again before
@@ -49,7 +49,7 @@ class Guard(grpc.ServerInterceptor):  # type: ignore[misc]
         self._listeners = listeners
         self._recheck = recheck
         self._readers = ThreadPoolExecutor(threads(limits), thread_name_prefix="read")
-        self._stalls = Stalls(limits.silent_seconds)
+        self._stalls = SlowReaders(limits.silent_seconds)
         self._stalls.start()
 
     def close(self) -> None:
@@ -105,9 +105,9 @@ class Guard(grpc.ServerInterceptor):  # type: ignore[misc]
         return answer
 
     @contextmanager
-    def _call(self, method: str, kind: str, context: grpc.ServicerContext) -> Iterator[Call]:
+    def _call(self, method: str, kind: str, context: grpc.ServicerContext) -> Iterator[CallRecord]:
         """Admit a call, hold its place among the open ones, and tell the listeners how it ended."""
-        call = Call(method, context.peer())
+        call = CallRecord(method, context.peer())
         call.caller = origin(call.peer)
         try:
             with ExitStack() as held:
@@ -125,20 +125,20 @@ class Guard(grpc.ServerInterceptor):  # type: ignore[misc]
                 except Exception:
                     _log.exception("what became of a call to %s cannot be noted", method)
 
-    def _messages(self, requests: Iterator[Any], call: Call, context: grpc.ServicerContext) -> Iterator[Any]:
+    def _messages(self, requests: Iterator[Any], call: CallRecord, context: grpc.ServicerContext) -> Iterator[Any]:
         while (message := self._next(requests, call)) is not None:
             due = time.monotonic() + self.limiter.count_message(call.caller)
             while (left := due - time.monotonic()) > 0 and context.is_active():
                 time.sleep(min(left, _LONGEST_NAP))
             yield message
 
-    def _only(self, requests: Iterator[Any], call: Call) -> Any:
+    def _only(self, requests: Iterator[Any], call: CallRecord) -> Any:
         request = self._next(requests, call)
         if request is None:
             raise InvalidInput(f"the call of {call.method} brought no message; send one")
         return request
 
-    def _next(self, requests: Iterator[Any], call: Call) -> Any:
+    def _next(self, requests: Iterator[Any], call: CallRecord) -> Any:
         try:
             message = self._readers.submit(next, requests, None).result(self._silence)
         except TimeoutError:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from medforge import __version__
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.ledger.records import State
-from medforge.aggregator.server.call_record import Call
+from medforge.aggregator.server.call_record import CallRecord
 from medforge.aggregator.server.rate_limit import Limiter
 from medforge.errors import InvalidInput, MedForgeError
 from medforge.proto.address import join_address, split_address
@@ -38,7 +38,7 @@ class Tally:
             "medforge_fold_seconds", "Seconds of a fold", buckets=_FOLD_SECONDS, registry=self.registry
         )
 
-    def note(self, call: Call) -> None:
+    def note(self, call: CallRecord) -> None:
         """Count a call that has ended."""
         self._calls.labels(call.method, call.code).inc()
         self._received.labels(call.method).inc(call.received)
@@ -61,7 +61,7 @@ class LedgerCollector(Collector):
         self._clock = clock
 
     def collect(self) -> Iterator[Metric]:
-        """Give the metrics; without those of the ledger while it cannot be read."""
+        """Return the metrics; without those of the ledger while it cannot be read."""
         settings = self._forge.settings
         yield InfoMetricFamily(
             "medforge_build",

@@ -31,7 +31,7 @@ _IPV6_SITE = 64
 
 
 def threads(limits: Limits) -> int:
-    """Give how many threads answer every call that `limits` let be open at once, so that none waits for another."""
+    """Return how many threads answer every call that `limits` let be open at once, so that none waits for another."""
     return limits.open_uploads + limits.open_streams + _SHORT_CALLS + _SPARE_THREADS
 
 
@@ -49,7 +49,7 @@ def origin(peer: str) -> str:
 
 
 class TokenBucket:
-    """Give `rate` tokens per second, `burst` of them at once; who takes more owes them until they have come.
+    """Return `rate` tokens per second, `burst` of them at once; who takes more owes them until they have come.
 
     The token bucket of RFC 2697 with one rate, and with debt. Not safe for several threads at once.
     """

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from medforge.aggregator.ledger.journal import FORGE
 from medforge.aggregator.ledger.ledger import Ledger
-from medforge.aggregator.server.call_record import Call
+from medforge.aggregator.server.call_record import CallRecord
 from medforge.proto.errors import ForgeFault, NotAllowed, NotKnown
 
 REFUSED = "refused"
@@ -56,7 +56,7 @@ class Refusals:
         self._seen: set[_Key] = set()
         self._again: Counter[_Key] = Counter()
 
-    def note(self, call: Call) -> None:
+    def note(self, call: CallRecord) -> None:
         """Enter a call that was refused for good, or count it; all others are passed over."""
         if not _counts(call):
             return
@@ -98,5 +98,5 @@ class Refusals:
         self._began = self._clock()
 
 
-def _counts(call: Call) -> bool:
+def _counts(call: CallRecord) -> bool:
     return call.kind in _UNENTITLED or (call.method in _DECISIVE and call.kind not in _PASSING)

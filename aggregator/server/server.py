@@ -22,10 +22,10 @@ from medforge.aggregator.ledger.records import Arrival
 from medforge.aggregator.logs import about
 from medforge.aggregator.main_branch.fold_worker import FoldWorker
 from medforge.aggregator.main_branch.main_branch import MainBranch
-from medforge.aggregator.main_branch.wakeup import Bell
+from medforge.aggregator.main_branch.wakeup import Wakeup
 from medforge.aggregator.server.call_log import log_call
 from medforge.aggregator.server.housekeeper import Housekeeper
-from medforge.aggregator.server.interceptor import Guard
+from medforge.aggregator.server.interceptor import ForgeInterceptor
 from medforge.aggregator.server.port_check import check_free
 from medforge.aggregator.server.prometheus import MetricsServer, Tally
 from medforge.aggregator.server.rate_limit import threads
@@ -58,11 +58,13 @@ class ForgeServer:
         self.forge = forge
         self._listen = listen
         self.tls = not is_loopback(split_address(listen)[0]) if tls is None else tls
-        self._arrived, self._committed = Bell(), Bell()
+        self._arrived, self._committed = Wakeup(), Wakeup()
         self._health = health.HealthServicer()
         self.tally = Tally()
         self._refusals = Refusals(forge.ledger)
-        self.guard = Guard(forge.ledger, forge.policy.limits, (log_call, self.tally.note, self._refusals.note))
+        self.guard = ForgeInterceptor(
+            forge.ledger, forge.policy.limits, (log_call, self.tally.note, self._refusals.note)
+        )
         self._service = ForgeService(forge, base, self._arrived, self._committed)
         main = MainBranch(forge, base)
         self._worker = FoldWorker(
@@ -132,7 +134,7 @@ class ForgeServer:
 
 
 def through_strategy(main: MainBranch) -> Callable[[Arrival], None]:
-    """Give the fold door: an arrival's stored branch becomes a Flower message, and the forge's strategy folds it."""
+    """Return the fold door: an arrival's stored branch becomes a Flower message, and the forge's strategy folds it."""
     strategy = strategy_for(main)
 
     def fold(arrival: Arrival) -> None:

@@ -14,7 +14,7 @@ from medforge.aggregator.forge.blobs import check_digest
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.retention import readable_by
 from medforge.aggregator.ledger.records import State
-from medforge.aggregator.main_branch.wakeup import Bell
+from medforge.aggregator.main_branch.wakeup import Wakeup
 from medforge.aggregator.server.authorisation import Caller, authorise_submit, authorise_withdraw, caller_of
 from medforge.aggregator.server.call_record import note
 from medforge.aggregator.server.failures import stream, unary
@@ -39,10 +39,10 @@ _STATES = {state: pb.BranchState.Value(f"BRANCH_STATE_{state.name}") for state i
 class ForgeService:
     """Answer the calls of `medforge.v1.Forge` for one forge.
 
-    `arrived` is rung after each Submit that was accepted; `committed` wakes the watchers.
+    `arrived` is notified after each Submit that was accepted; `committed` wakes the watchers.
     """
 
-    def __init__(self, forge: Forge, base: BaseModule, arrived: Bell, committed: Bell) -> None:
+    def __init__(self, forge: Forge, base: BaseModule, arrived: Wakeup, committed: Wakeup) -> None:
         self._forge = forge
         self._base = base
         self._arrived = arrived
@@ -52,7 +52,7 @@ class ForgeService:
     def close(self) -> None:
         """End the streams of watchers."""
         self._closing.set()
-        self._committed.ring()
+        self._committed.notify()
 
     @unary
     def Describe(self, request: pb.DescribeRequest, context: grpc.ServicerContext) -> pb.DescribeReply:
@@ -129,7 +129,7 @@ class ForgeService:
         arrival = forge.accept(request.manifest, self._base, request.signature)
         note(arrival=arrival.number)
         reached("between ledger and receipt")
-        self._arrived.ring()
+        self._arrived.notify()
         return receipt_to_message(forge.receipt(arrival))
 
     @unary
@@ -173,7 +173,7 @@ class ForgeService:
             arrival.contributor,
             erase=request.erase,
         )
-        self._arrived.ring()
+        self._arrived.notify()
         return pb.WithdrawReply(state=pb.BRANCH_STATE_WITHDRAWN)
 
     @stream
@@ -201,11 +201,11 @@ class ForgeService:
         """Send the commits from a number on, and each new one as it comes."""
         seen = request.after
         while context.is_active() and not self._closing.is_set():
-            heard = self._committed.rings
+            seen = self._committed.count
             for record in self._commits(seen):
                 yield record
                 seen = record.number
-            self._committed.wait(heard, _SECONDS_BETWEEN_LOOKS)
+            self._committed.wait(seen, _SECONDS_BETWEEN_LOOKS)
         if context.is_active():
             raise ForgeUnavailable("the forge is stopping; watch again when it is back")
 

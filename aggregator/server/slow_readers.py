@@ -14,7 +14,7 @@ _log = logging.getLogger(__name__)
 _LONGEST_LOOK = 1.0
 
 
-class Stalls(threading.Thread):
+class SlowReaders(threading.Thread):
     """Cancel every call that has waited for `seconds` to hand over one reply; its caller reads nothing."""
 
     def __init__(self, seconds: float) -> None:

@@ -53,7 +53,7 @@ class AttackResult(_Record):
     tpr: float
 
 
-class Measured(_Record):
+class Measurements(_Record):
     """Hold all figures of an audit, before anybody judges them. `groups` counts patients or tiles where known."""
 
     members: int
@@ -90,7 +90,7 @@ class AuditRecord(_Record):
     task: str
     files: dict[str, str]
     policy: SitePolicy
-    measured: Measured
+    measured: Measurements
     checks: tuple[Check, ...]
     overrides: tuple[Override, ...] = ()
 

@@ -11,7 +11,7 @@ from medforge.base import BaseModule
 from medforge.client.audit.gallery import Gallery, survey
 from medforge.client.audit.membership import Attack, attacks
 from medforge.client.audit.near_copies import Comparison, by_features, by_layout
-from medforge.client.audit.record import AttackResult, Closeness, Comparisons, Measure, Measured
+from medforge.client.audit.record import AttackResult, Closeness, Comparisons, Measure, Measurements
 from medforge.client.data.task import Task
 from medforge.distilled import DistilledDataset
 from medforge.plugin import Plugin
@@ -27,7 +27,7 @@ class Evidence:
     labels: Tensor
     comparisons: dict[Measure, Comparison]
     attacks: list[Attack]
-    measured: Measured
+    measured: Measurements
 
 
 def audit(
@@ -54,7 +54,7 @@ def audit(
         tried = attacks(gallery, pixels, embeddings)
     names = (*task.train.images.names, *task.validation.images.names)
     grouped = task.train.groups is not None
-    measured = Measured(
+    measured = Measurements(
         members=gallery.members,
         others=gallery.others,
         groups=len(gallery.groups.unique()) if grouped else None,

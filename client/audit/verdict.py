@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from medforge.client.audit.near_copies import IDENTICAL
 from medforge.client.audit.policy import SitePolicy
-from medforge.client.audit.record import AttackResult, Check, Comparisons, Measure, Measured
+from medforge.client.audit.record import AttackResult, Check, Comparisons, Measure, Measurements
 
 FEWEST_OTHERS = 100
 """With fewer non-members a false positive rate of 1 % cannot be told from 0."""
 
 
-def near_copies(measured: Measured, policy: SitePolicy) -> tuple[int, ...]:
+def near_copies(measured: Measurements, policy: SitePolicy) -> tuple[int, ...]:
     """Return the positions of the distilled images that are near copies of a real one, by layout or by features."""
     limits: dict[Measure, float] = {"layout": policy.layout_distance, "features": policy.feature_distance}
     close = [
@@ -28,7 +28,7 @@ def bound(comparisons: Comparisons, share: float) -> float:
     return max(IDENTICAL, share * comparisons.typical)
 
 
-def judge(measured: Measured, policy: SitePolicy) -> tuple[Check, ...]:
+def judge(measured: Measurements, policy: SitePolicy) -> tuple[Check, ...]:
     """Judge every figure; the order is that of the report."""
     checks = [_copies(measured, policy)]
     for attack in measured.attacks:
@@ -41,7 +41,7 @@ def judge(measured: Measured, policy: SitePolicy) -> tuple[Check, ...]:
     return tuple(checks)
 
 
-def _copies(measured: Measured, policy: SitePolicy) -> Check:
+def _copies(measured: Measurements, policy: SitePolicy) -> Check:
     count, total = len(near_copies(measured, policy)), len(measured.comparisons["layout"].images)
     verb = "is a near copy" if count == 1 else "are near copies"
     return Check(

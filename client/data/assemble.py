@@ -17,7 +17,7 @@ from medforge.client.data.task import SplitKind, Task, make_split
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledFiles:
     """Images of a whole data set with the label (or row of 0 and 1 labels) and, where known, the group of each."""
 
     source: ImageSource
@@ -31,16 +31,16 @@ def labelled_files(
     root: Path,
     groups: Sequence[str] | None = None,
     crop: int | None = None,
-) -> Labelled:
+) -> LabelledFiles:
     """Gather files with one label, or row of labels, (and group) each; `root` is what their names are relative to."""
-    return Labelled(ImageFiles(paths, root, crop), np.asarray(labels, dtype=np.int64), groups)
+    return LabelledFiles(ImageFiles(paths, root, crop), np.asarray(labels, dtype=np.int64), groups)
 
 
 def make_task(
     request: Request,
     name: str,
     prompts: Sequence[str],
-    data: Labelled,
+    data: LabelledFiles,
     parts: Parts,
     split: SplitKind,
     score_by: Literal["patch", "slide"] = "patch",

@@ -73,7 +73,7 @@ class OwnPlugin:
         return self._every > 0 and step % self._every == self._every - 1
 
     def deltas(self, used: bool) -> Mapping[str, Tensor]:
-        """Give its weight changes where it is used, else none."""
+        """Return its weight changes where it is used, else none."""
         return self._deltas if used else {}
 
     def under(self, step: int, deltas: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -41,7 +41,7 @@ METHODS: dict[DistillMethod, Callable[[BaseModule, Task, DistillRecipe, int, Plu
 }
 
 
-class Distilled(NamedTuple):
+class DistillationResult(NamedTuple):
     """Hold the chosen distilled dataset, every candidate's score on validation, and the chosen one's."""
 
     dataset: DistilledDataset
@@ -67,7 +67,7 @@ def distill(
     checkpoint_dir: Path | None = None,
     progress_file: Path | None = None,
     plugin: Plugin | None = None,
-) -> Distilled:
+) -> DistillationResult:
     """Learn `recipe.ipc` images per class from the task's training images and return the best candidate.
 
     Candidates are scored by training a fresh plugin on them alone and testing it on validation; the test split is
@@ -183,12 +183,12 @@ class Distillation:
                 "The distillation checkpoint lacks a part of its state; delete it to distil anew."
             ) from error
 
-    def result(self) -> Distilled:
+    def result(self) -> DistillationResult:
         """Return the best candidate."""
         assert self.best is not None
         assert self.best_images is not None
         dataset = DistilledDataset(self.best_images, self.labels, self.task.prompts)
-        return Distilled(dataset, tuple(self.candidates), self.best)
+        return DistillationResult(dataset, tuple(self.candidates), self.best)
 
 
 def _start(base: BaseModule, task: Task, recipe: DistillRecipe, seed: int) -> Tensor:

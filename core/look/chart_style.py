@@ -51,12 +51,12 @@ STYLE: dict[Any, Any] = {
 
 
 def colour(index: int) -> str:
-    """Give the colour of the centre (or class) at this place."""
+    """Return the colour of the centre (or class) at this place."""
     return PALETTE[index % len(PALETTE)]
 
 
 def marker(index: int) -> str:
-    """Give the marker of the centre (or class) at this place."""
+    """Return the marker of the centre (or class) at this place."""
     return MARKERS[index % len(MARKERS)]
 
 

@@ -57,7 +57,7 @@ def benchmark(
     experiment in the same directory. Give the same command again to go on with one that was stopped.
     """
     from medforge.client.data.catalogue import summaries
-    from medforge.client.recipes import override, recipe_for
+    from medforge.client.recipes import change_recipe, recipe_for
     from medforge.simulation.centres import DEFAULT_CENTRES, demonstration_recipe, parse_centres
 
     kind = check_plugin(experiment, plugin)
@@ -67,7 +67,7 @@ def benchmark(
     short = None if experiment is Experiment.LEGO_DOMAIN else demonstration_recipe(centre, base)
     chosen = recipe_for(base, recipe or short)
     check_changes(change or [])
-    override(chosen, change or [])
+    change_recipe(chosen, change or [])
     settings = BenchmarkSettings(
         centres=centres,
         seeds=parse_seeds(seeds),

@@ -12,7 +12,7 @@ from medforge.simulation.benchmark.jobs.store import Store
 from medforge.simulation.benchmark.jobs.workbench import Bench
 from medforge.simulation.benchmark.presentation.csv_text import csv_of
 from medforge.simulation.benchmark.presentation.drawings import pictures
-from medforge.simulation.benchmark.presentation.live_view import View
+from medforge.simulation.benchmark.presentation.live_view import LiveView
 from medforge.simulation.benchmark.presentation.report import write_report
 from medforge.simulation.benchmark.results.result import Result, load_result, save_result
 from medforge.simulation.benchmark.settings import BenchmarkSettings, Experiment
@@ -31,7 +31,7 @@ def run_experiment(settings: BenchmarkSettings, experiment: Experiment, out: Pat
         bench = Bench(settings, store)
         plan = plan_for(experiment)
         check_tasks(plan, bench)
-        with View(bench) as view:
+        with LiveView(bench) as view:
             run_jobs(plan.jobs(settings), bench, jobs, view.show)
         result = plan.collect(bench, out)
         directory = out / RESULTS

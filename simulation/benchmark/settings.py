@@ -91,7 +91,7 @@ def check_changes(changes: Sequence[str]) -> None:
 
 
 def check_plugin(experiment: Experiment, plugin: PluginKind | None) -> PluginKind:
-    """Give the plugin kind of the Med-LEGO experiments. Raises InvalidInput where another experiment is given one."""
+    """Return the plugin kind of the Med-LEGO experiments. Raises InvalidInput where another experiment is given one."""
     if plugin is not None and experiment not in LEGO:
         raise InvalidInput(
             f"--plugin {plugin} cannot be used with {experiment.value}, which sets the kind of plugin itself; "

@@ -7,9 +7,9 @@ from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.policy import Admission, Policy
 from medforge.aggregator.main_branch.main_branch import MainBranch
 from medforge.aggregator.merge import LISTINGS, MethodSettings, choose_settings
-from medforge.aggregator.merge.arrived_branch import Arrived
+from medforge.aggregator.merge.arrived_branch import ArrivedBranch
 from medforge.aggregator.merge.folding import fold_round
-from medforge.aggregator.merge.method import Folded
+from medforge.aggregator.merge.method import FoldResult
 from medforge.aggregator.merge.probability_cache import ProbabilityCache
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
@@ -51,10 +51,10 @@ def smuggle(forge: Forge, branch: Branch) -> None:
 
 def fold_in_memory(
     base: BaseModule, settings: MethodSettings, arriving: Sequence[Branch], cache: ProbabilityCache | None = None
-) -> list[Folded]:
+) -> list[FoldResult]:
     """What every round gives, one after another."""
-    arrived = [Arrived.of(number, branch) for number, branch in enumerate(arriving, start=1)]
-    rounds: list[Folded] = []
+    arrived = [ArrivedBranch.of(number, branch) for number, branch in enumerate(arriving, start=1)]
+    rounds: list[FoldResult] = []
     for count in range(1, len(arrived) + 1):
         head = rounds[-1].head if rounds else None
         rounds.append(fold_round(base, settings, arrived[:count], head, cache or ProbabilityCache(base, None)))

@@ -20,7 +20,7 @@ from medforge.aggregator.identity.invite import invite
 from medforge.base_module import BaseModule
 from medforge.cli import build_app
 from medforge.client import doctor
-from medforge.client.doctor import Finding, examine
+from medforge.client.doctor import Diagnosis, examine
 from medforge.client.recipes import Recipe
 from medforge.client.workspace import Workspace, make_settings
 from medforge.proto import forge_pb2 as pb
@@ -74,7 +74,7 @@ def _recipe() -> dict[str, object]:
     return recipe.model_dump(mode="json")
 
 
-def by_check(found: list[Finding]) -> dict[str, Finding]:
+def by_check(found: list[Diagnosis]) -> dict[str, Diagnosis]:
     assert [one.check for one in found] == CHECKS
     for one in found:
         assert one.what
@@ -111,7 +111,7 @@ def test_all_is_well_with_a_good_kit(
 def test_without_a_kit_what_needs_one_is_skipped_with_the_reason(tmp_path: Path, tiny_base: BaseModule) -> None:
     with serving(tmp_path / "forge", tiny_base) as (forge, at):
         found = by_check(examine(at, disk_gib=0))
-    assert found["kit"] == Finding("kit", "skipped", "no kit was given")
+    assert found["kit"] == Diagnosis("kit", "skipped", "no kit was given")
     assert found["TLS"].state == found["certificate"].state == found["workspace"].state == "skipped"
     assert found["forge"].what == f"{forge.settings.forge}, medforge {__version__}, 0 commits"
     assert found["clock"].state == found["base"].state == "ok"
@@ -128,7 +128,7 @@ def test_a_name_that_nobody_knows(kit: Kit) -> None:
     assert found["DNS"].state == "problem"
     assert "no address is known for no-such-host.invalid" in found["DNS"].what
     assert found["TCP"].state == "problem"
-    assert found["TLS"] == Finding("TLS", "skipped", "there is no connection")
+    assert found["TLS"] == Diagnosis("TLS", "skipped", "there is no connection")
     assert found["forge"].state == found["clock"].state == found["base"].state == "skipped"
 
 
@@ -239,7 +239,7 @@ def test_a_forge_that_tells_no_time(authority: Authority, tmp_path: Path, time: 
 
     with listening(authority, service=Vague()) as at:
         found = by_check(examine(at, make_kit(authority, tmp_path / "kit")))
-    assert found["clock"] == Finding("clock", "skipped", "the forge could not be asked for its time")
+    assert found["clock"] == Diagnosis("clock", "skipped", "the forge could not be asked for its time")
 
 
 def test_a_forge_of_another_version(authority: Authority, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from medforge.client.distill.run import distill
 from medforge.client.evaluate import score_base, score_item, score_plugin
 from medforge.client.recipes import Recipe
 from medforge.client.scoring import score_on_split
-from medforge.client.train import Trained, train
+from medforge.client.train import TrainingResult, train
 from medforge.client.work import Work, open_workspace
 from medforge.errors import InvalidInput
 from medforge.forge_item import ForgeItem, FusedPlugin, Member, Mixture
@@ -32,14 +32,14 @@ SENTENCE = (
 
 
 @pytest.fixture(scope="module")
-def trained(tiny_base: BaseModule) -> Trained:
+def trained(tiny_base: BaseModule) -> TrainingResult:
     task = make_findings_task()
     unseen = Split(Forbidden(task.test.images.bank), task.test.labels)
     guarded = Task(task.name, task.prompts, task.train, task.validation, unseen, task.split, negatives=task.negatives)
     return train(tiny_base, guarded, RECIPE.train, seed=7)
 
 
-def test_a_plugin_learns_findings_that_come_together(tiny_base: BaseModule, trained: Trained) -> None:
+def test_a_plugin_learns_findings_that_come_together(tiny_base: BaseModule, trained: TrainingResult) -> None:
     metrics = score_plugin(trained.plugin, tiny_base, make_findings_task(), "test")
     assert metrics.acc >= 0.85
     assert metrics.auc >= 0.9
@@ -48,7 +48,7 @@ def test_a_plugin_learns_findings_that_come_together(tiny_base: BaseModule, trai
 
 
 def test_equal_seeds_train_equal_bytes_and_a_killed_run_goes_on(
-    tiny_base: BaseModule, trained: Trained, tmp_path: Path
+    tiny_base: BaseModule, trained: TrainingResult, tmp_path: Path
 ) -> None:
     task, short = make_findings_task(), RECIPE.train.model_copy(update={"epochs": 1})
     assert train(tiny_base, task, RECIPE.train, seed=7).plugin.files() == trained.plugin.files()

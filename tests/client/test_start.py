@@ -140,10 +140,10 @@ def test_every_single_network_becomes_a_plugin(tiny_base: BaseModule) -> None:
     dora, lora = make_plugin(tiny_base, 0, kind="dora"), make_plugin(tiny_base, 1)
     assert plugin_of(FusedPlugin(dora), tiny_base).digest == dora.digest
     mixture = Mixture((Member("a" * 64, dora, 0.3), Member("b" * 64, lora, 0.7)), "layer")
-    for item in (mixture, WeightChange.of(tiny_base, mixture.fold(tiny_base))):
+    for item in (mixture, WeightChange.of(tiny_base, mixture.weight_change(tiny_base))):
         plugin = plugin_of(item, tiny_base)
         assert plugin.settings.kind == "svd-lora"
-        for site, change in mixture.fold(tiny_base).items():
+        for site, change in mixture.weight_change(tiny_base).items():
             # what 99.7 % of the singular values' sum leaves out
             assert (plugin.delta(site, tiny_base) - change).norm() < 0.02 * change.norm()
 

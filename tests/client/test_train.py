@@ -11,8 +11,8 @@ from medforge.base import BaseModule, load_base
 from medforge.client.augment import jitter, mirror
 from medforge.client.evaluate import score_base, score_plugin
 from medforge.client.fit import fit_step, learning_rate, make_optimiser, trainable
-from medforge.client.recipes import RECIPES, TINY, TrainRecipe, override, recipe_for, with_plugin
-from medforge.client.train import Epoch, Trained, Training, better, train
+from medforge.client.recipes import RECIPES, TINY, TrainRecipe, change_recipe, recipe_for, with_plugin
+from medforge.client.train import Epoch, Training, TrainingResult, better, train
 from medforge.errors import BaseMismatch, CorruptFile, InvalidInput, MedForgeError
 from medforge.plugin import PluginKind
 from medforge.progress import Progress
@@ -29,22 +29,22 @@ def recipe(request: pytest.FixtureRequest) -> TrainRecipe:
 
 
 @pytest.fixture(scope="module")
-def trained(tiny_base: BaseModule, recipe: TrainRecipe) -> Trained:
+def trained(tiny_base: BaseModule, recipe: TrainRecipe) -> TrainingResult:
     return train(tiny_base, make_task(), recipe, seed=7)
 
 
-def files(result: Trained) -> dict[str, bytes]:
+def files(result: TrainingResult) -> dict[str, bytes]:
     return result.plugin.files()
 
 
-def test_a_plugin_learns_its_task(tiny_base: BaseModule, trained: Trained, recipe: TrainRecipe) -> None:
+def test_a_plugin_learns_its_task(tiny_base: BaseModule, trained: TrainingResult, recipe: TrainRecipe) -> None:
     assert trained.plugin.settings.kind == recipe.plugin.kind
     assert trained.best.acc >= 0.9
     assert trained.best.acc > score_base(tiny_base, make_task(), "validation").acc or trained.best.acc == 1
     assert trained.history[-1].train_loss < trained.history[0].train_loss
 
 
-def test_the_best_epoch_on_validation_is_returned(tiny_base: BaseModule, trained: Trained) -> None:
+def test_the_best_epoch_on_validation_is_returned(tiny_base: BaseModule, trained: TrainingResult) -> None:
     metrics = score_plugin(trained.plugin, tiny_base, make_task(), "validation")
     assert metrics.acc == pytest.approx(trained.best.acc)
     assert metrics.loss == pytest.approx(trained.best.loss, rel=1e-3)
@@ -70,7 +70,7 @@ def test_frozen_weights_stay_and_get_no_gradient(tiny_base: BaseModule) -> None:
 
 
 def test_equal_seeds_train_equal_bytes_and_others_do_not(
-    tiny_base: BaseModule, trained: Trained, recipe: TrainRecipe
+    tiny_base: BaseModule, trained: TrainingResult, recipe: TrainRecipe
 ) -> None:
     torch.manual_seed(99)  # the caller's own random state must not matter
     state = torch.get_rng_state()
@@ -80,7 +80,7 @@ def test_equal_seeds_train_equal_bytes_and_others_do_not(
 
 
 def test_training_goes_on_from_a_checkpoint_to_the_same_bytes(
-    tiny_base: BaseModule, trained: Trained, recipe: TrainRecipe, tmp_path: Path
+    tiny_base: BaseModule, trained: TrainingResult, recipe: TrainRecipe, tmp_path: Path
 ) -> None:
     from medforge.client.checkpoint import Checkpoint
 
@@ -209,14 +209,16 @@ def test_the_orthogonality_penalty_makes_an_svd_loras_factors_orthonormal(tiny_b
 
 
 def test_recipe_settings_can_be_changed_and_mistakes_are_named() -> None:
-    changed = override(TINY, ["train.lr=0.5", "train.max_steps=none", "distill.ranges.rotate=0", "train.plugin.rank=2"])
+    changed = change_recipe(
+        TINY, ["train.lr=0.5", "train.max_steps=none", "distill.ranges.rotate=0", "train.plugin.rank=2"]
+    )
     assert (changed.train.lr, changed.train.max_steps) == (0.5, None)
     assert (changed.distill.ranges.rotate, changed.train.plugin.rank) == (0, 2)
     for wrong in ("train.lr", "lr=1", "name=x", "train=1", "train.nothing=1", "train.plugin.rank.x=1"):
         with pytest.raises(InvalidInput, match=r"train\.(NAME=VALUE|nothing)"):
-            override(TINY, [wrong])
+            change_recipe(TINY, [wrong])
     with pytest.raises(InvalidInput, match=r"setting train\.lr cannot be '-1': Input should be greater than 0"):
-        override(TINY, ["train.lr=-1"])
+        change_recipe(TINY, ["train.lr=-1"])
     with pytest.raises(InvalidInput, match="no recipe 'huge'; choose one of: demo, paper, tiny"):
         recipe_for("medforge-tiny", "huge")
 

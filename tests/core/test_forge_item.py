@@ -72,8 +72,8 @@ def test_a_weight_change_is_what_a_plugin_of_that_change_is(tiny_base: BaseModul
     item = WeightChange.of(tiny_base, plugin.deltas(tiny_base))
     wanted = FusedPlugin(plugin)
     assert torch.equal(item.logits(tiny_base, images(), PROMPTS), wanted.logits(tiny_base, images(), PROMPTS))
-    folded = wanted.fold(tiny_base)
-    assert all(torch.equal(change, folded[site]) for site, change in item.fold(tiny_base).items())
+    folded = wanted.weight_change(tiny_base)
+    assert all(torch.equal(change, folded[site]) for site, change in item.weight_change(tiny_base).items())
     assert item.plugins() == ()
     with pytest.raises(BaseMismatch, match="give the forge's base"):
         item.check(type("Other", (), {"fingerprint": "f" * 64})())  # type: ignore[arg-type]
@@ -158,7 +158,7 @@ def test_faults_are_named(tiny_base: BaseModule, tmp_path: Path) -> None:
     with pytest.raises(CorruptFile, match="is no digest"):
         ForgeItem.parse({**item.files(), "forge_item.json": json.dumps(card).encode()})
     with pytest.raises(InvalidInput, match="only a layer-level mixture"):
-        item.fold(tiny_base)
+        item.weight_change(tiny_base)
     with pytest.raises(BaseMismatch, match="give the forge's base"):
         item.check(type("Other", (), {"fingerprint": "f" * 64})())  # type: ignore[arg-type]
 

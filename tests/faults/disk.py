@@ -23,7 +23,7 @@ class SmallDisk:
             os.posix_fallocate(file.fileno(), 0, self._held() + max(0, there.f_bavail * there.f_frsize - leave))
 
     def free(self) -> None:
-        """Give all space back."""
+        """Return all space back."""
         self._ballast.unlink(missing_ok=True)
 
     def _held(self) -> int:

@@ -66,7 +66,7 @@ class Program:
 
     @property
     def exit_code(self) -> int | None:
-        """Give the exit code (negative: the signal that ended it), None while it runs."""
+        """Return the exit code (negative: the signal that ended it), None while it runs."""
         return None if self.alive else self._process.exitcode
 
     def said(self) -> str:

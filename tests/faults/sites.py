@@ -5,7 +5,7 @@ from pathlib import Path
 
 from medforge.branch import Branch
 from medforge.client.audit.policy import SitePolicy
-from medforge.client.audit.record import AuditRecord, Measured
+from medforge.client.audit.record import AuditRecord, Measurements
 from medforge.client.recipes import recipe_for
 from medforge.client.workspace import Settings, Workspace
 from medforge.files import sha256_file
@@ -23,7 +23,7 @@ def workspace(directory: Path, branch: Branch, spec: str) -> Workspace:
         task=manifest.task,
         files={name: sha256_file(made.branch / name) for name in manifest.files},
         policy=SitePolicy(),
-        measured=Measured(members=0, others=0, groups=None, comparisons={}, attacks=()),
+        measured=Measurements(members=0, others=0, groups=None, comparisons={}, attacks=()),
         checks=(),
     ).save(made.audit_file)
     return made

@@ -166,7 +166,7 @@ class Soak:
     # the server
 
     def _keep_server(self) -> None:
-        """Give the server one life after another, each with a fault of its own; the last has none."""
+        """Return the server one life after another, each with a fault of its own; the last has none."""
         draw = self._random("server")
         self._kill(0.5)
         while not self._over and self.tally.wants("server"):

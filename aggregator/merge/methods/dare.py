@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from medforge.aggregator.merge.methods.training_free import Named, Scaled
+from medforge.aggregator.merge.methods.training_free import NamedPlugin, Scaled
 from medforge.aggregator.merge.settings import MethodSettings
 from medforge.base_module import BaseModule
 from medforge.forge_item import WeightChange
@@ -18,7 +18,7 @@ def drop_and_rescale(change: Tensor, drop: float, random: torch.Generator) -> Te
     return torch.where(keep.to(change.device), change / (1 - drop), 0.0)
 
 
-def dare(plugins: Sequence[Named], base: BaseModule, drop: float, scale: float, seed: int) -> dict[str, Tensor]:
+def dare(plugins: Sequence[NamedPlugin], base: BaseModule, drop: float, scale: float, seed: int) -> dict[str, Tensor]:
     """Drop and rescale every weight change, and give scale · Σ_k of them: DARE with task arithmetic.
 
     What is dropped of a plugin follows from the seed and its branch's digest: it is the same whoever else arrives, and
@@ -37,7 +37,7 @@ def dare(plugins: Sequence[Named], base: BaseModule, drop: float, scale: float, 
 class Dare(Scaled):
     """Thin out every weight change before they are added; ``drop`` is .5 and ``scale`` .3 unless said otherwise."""
 
-    def merge(self, plugins: Sequence[Named], base: BaseModule, settings: MethodSettings) -> WeightChange:
+    def merge(self, plugins: Sequence[NamedPlugin], base: BaseModule, settings: MethodSettings) -> WeightChange:
         """Drop, rescale and add."""
         values = settings.parameters
         return WeightChange.of(base, dare(plugins, base, values["drop"], values["scale"], settings.seed))

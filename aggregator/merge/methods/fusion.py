@@ -2,7 +2,7 @@
 
 from medforge.aggregator.coefficients.objective import penalty
 from medforge.aggregator.coefficients.sequential import compose, search_pair
-from medforge.aggregator.merge.method import Folded, MergeMethod, Round
+from medforge.aggregator.merge.method import FoldResult, MergeMethod, Round
 from medforge.aggregator.merge.methods.factors import combine_factors
 from medforge.base_module import BaseModule
 from medforge.forge_item import FusedPlugin
@@ -17,7 +17,7 @@ def fuse(main: Plugin, arriving: Plugin, w: float, w_arriving: float, base: Base
 class Fusion(MergeMethod):
     """Search (w, w′) on the distilled data of everything that has arrived, and fuse."""
 
-    def fold(self, merge_round: Round) -> Folded:
+    def fold(self, merge_round: Round) -> FoldResult:
         """Fuse the arriving plugin into the main one; the first arrival becomes the main plugin as it is.
 
         The commit's coefficients are the products c_k = w′_k · Π_{j>k} w_j, by which plugin k's factors weigh in the
@@ -38,7 +38,7 @@ class Fusion(MergeMethod):
             pair = search_pair(objective, settings, merge_round.seed)
             plugin = fuse(main, arriving, *pair, base)
         coefficients = compose(merge_round.coefficients, merge_round.arriving.digest, pair)
-        return Folded(FusedPlugin(plugin), coefficients, scorer.scores(plugin.deltas(base)))
+        return FoldResult(FusedPlugin(plugin), coefficients, scorer.scores(plugin.deltas(base)))
 
 
 METHOD = Fusion()

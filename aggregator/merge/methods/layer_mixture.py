@@ -8,12 +8,12 @@ from medforge.aggregator.coefficients.joint import joint_layers
 from medforge.aggregator.coefficients.objective import mean_loss, penalty
 from medforge.aggregator.coefficients.sequential import Pair, compose, search_pair
 from medforge.aggregator.coefficients.weights import weigh
-from medforge.aggregator.merge.arrived_branch import Arrived
-from medforge.aggregator.merge.method import Folded, Round
+from medforge.aggregator.merge.arrived_branch import ArrivedBranch
+from medforge.aggregator.merge.method import FoldResult, Round
 from medforge.forge_item import Mixture
 
 
-def sequential(merge_round: Round) -> Folded:
+def sequential(merge_round: Round) -> FoldResult:
     """Search (w, w′) by running the network with w·ΔW of the main branch + w′·ΔW of the arriving one.
 
     The penalty is on the pair; under the published scripts' objective, on all composed coefficients.
@@ -26,7 +26,7 @@ def sequential(merge_round: Round) -> Folded:
     if merge_round.first:
         return weighed(merge_round, merge_round.arrived, composed((0.0, 1.0)))
     scorer = merge_round.scorer(merge_round.arrived)
-    main, change = merge_round.main(Mixture).fold(base), arriving.branch().plugin.deltas(base)
+    main, change = merge_round.main(Mixture).weight_change(base), arriving.branch().plugin.deltas(base)
 
     def objective(w: float, w_arriving: float) -> float:
         pair = (w, w_arriving)
@@ -38,7 +38,7 @@ def sequential(merge_round: Round) -> Folded:
     return weighed(merge_round, merge_round.arrived, composed(pair))
 
 
-def joint(merge_round: Round) -> Folded:
+def joint(merge_round: Round) -> FoldResult:
     """Refit all coefficients together (see `joint_layers`)."""
     base, order = merge_round.base, merge_round.canonical
     if merge_round.first:
@@ -55,7 +55,7 @@ def joint(merge_round: Round) -> Folded:
     return weighed(merge_round, order, dict(zip((a.digest for a in order), found, strict=True)))
 
 
-def weighed(merge_round: Round, order: Sequence[Arrived], coefficients: Mapping[str, float]) -> Folded:
+def weighed(merge_round: Round, order: Sequence[ArrivedBranch], coefficients: Mapping[str, float]) -> FoldResult:
     """Make and score the layer mixture of plugins, in the given order, by their coefficients."""
     item = Mixture(tuple(a.member(coefficients[a.digest]) for a in order), "layer")
-    return Folded(item, dict(coefficients), merge_round.scorer(order).scores(item.fold(merge_round.base)))
+    return FoldResult(item, dict(coefficients), merge_round.scorer(order).scores(item.weight_change(merge_round.base)))

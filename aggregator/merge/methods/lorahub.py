@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from medforge.aggregator.coefficients.objective import penalty
 from medforge.aggregator.coefficients.search import search_weights
 from medforge.aggregator.coefficients.weights import WeightScorer
-from medforge.aggregator.merge.method import Folded, MergeMethod, Round
+from medforge.aggregator.merge.method import FoldResult, MergeMethod, Round
 from medforge.aggregator.merge.methods.factors import combine_factors
 from medforge.aggregator.merge.settings import MethodSettings
 from medforge.base_module import BaseModule
@@ -39,7 +39,7 @@ def lorahub(
 class LoRAHub(MergeMethod):
     """Search the weights of everything that has arrived again at every arrival, on all distilled data."""
 
-    def fold(self, merge_round: Round) -> Folded:
+    def fold(self, merge_round: Round) -> FoldResult:
         """Compose everything that has arrived; the first arrival becomes the main plugin as it is."""
         base, settings, order = merge_round.base, merge_round.settings, merge_round.canonical
         scorer = merge_round.scorer(order)
@@ -50,7 +50,7 @@ class LoRAHub(MergeMethod):
             seed = derive(settings.seed, "lorahub")
             plugin, weights = lorahub([a.branch().plugin for a in order], scorer, settings, seed, base)
         coefficients = {a.digest: weight for a, weight in zip(order, weights, strict=True)}
-        return Folded(FusedPlugin(plugin), coefficients, scorer.scores(plugin.deltas(base)))
+        return FoldResult(FusedPlugin(plugin), coefficients, scorer.scores(plugin.deltas(base)))
 
 
 METHOD = LoRAHub()

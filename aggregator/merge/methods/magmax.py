@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from medforge.aggregator.merge.methods.training_free import Named, Scaled
+from medforge.aggregator.merge.methods.training_free import NamedPlugin, Scaled
 from medforge.aggregator.merge.settings import MethodSettings
 from medforge.base_module import BaseModule
 from medforge.forge_item import WeightChange
@@ -30,7 +30,7 @@ def magmax(plugins: Sequence[Plugin], base: BaseModule, scale: float) -> dict[st
 class MagMax(Scaled):
     """Choose by magnitude; later means later in the order of the branches' digests, so that no arrival order counts."""
 
-    def merge(self, plugins: Sequence[Named], base: BaseModule, settings: MethodSettings) -> WeightChange:
+    def merge(self, plugins: Sequence[NamedPlugin], base: BaseModule, settings: MethodSettings) -> WeightChange:
         """Choose every entry."""
         return WeightChange.of(base, magmax([named.plugin for named in plugins], base, settings.parameters["scale"]))
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from medforge.aggregator.merge.methods.training_free import Named, TrainingFree
+from medforge.aggregator.merge.methods.training_free import NamedPlugin, TrainingFree
 from medforge.aggregator.merge.settings import MethodSettings
 from medforge.base_module import BaseModule
 from medforge.forge_item import FusedPlugin
@@ -40,7 +40,7 @@ def _mean(plugins: Sequence[Plugin], site: str, base: BaseModule) -> Triples:
 class MedLego(TrainingFree):
     """Keep the largest singular values of the mean weight change."""
 
-    def merge(self, plugins: Sequence[Named], base: BaseModule, settings: MethodSettings) -> FusedPlugin:
+    def merge(self, plugins: Sequence[NamedPlugin], base: BaseModule, settings: MethodSettings) -> FusedPlugin:
         """Decompose the mean, and keep ``energy`` of it; also of a single plugin."""
         return FusedPlugin(med_lego([named.plugin for named in plugins], base, settings.parameters["energy"]))
 

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 
-from medforge.aggregator.merge.method import Folded, MergeMethod, Round
+from medforge.aggregator.merge.method import FoldResult, MergeMethod, Round
 from medforge.aggregator.merge.methods import layer_mixture, output_mixture
 
 
 class MixtureMethod(MergeMethod):
     """Weigh every arrived plugin, at the level and by the coefficients that the settings name."""
 
-    def fold(self, merge_round: Round) -> Folded:
+    def fold(self, merge_round: Round) -> FoldResult:
         """Run one merge round.
 
         Coefficients are composed products (sequential), refitted weights (joint), or the mean over tasks of the share
@@ -19,7 +19,7 @@ class MixtureMethod(MergeMethod):
         return _FOLDS[settings.level, settings.coefficients](merge_round)
 
 
-_FOLDS: dict[tuple[str, str], Callable[[Round], Folded]] = {
+_FOLDS: dict[tuple[str, str], Callable[[Round], FoldResult]] = {
     ("output", "sequential"): output_mixture.sequential,
     ("output", "joint"): output_mixture.joint,
     ("output", "gated"): output_mixture.gated,

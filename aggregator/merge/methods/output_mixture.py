@@ -8,10 +8,10 @@ from torch import Tensor
 
 from medforge.aggregator.coefficients.gated import choices, chosen_shares
 from medforge.aggregator.coefficients.joint import joint_outputs
-from medforge.aggregator.coefficients.objective import Scored, mean_loss, penalty, task_scores
+from medforge.aggregator.coefficients.objective import ScoredImages, mean_loss, penalty, task_scores
 from medforge.aggregator.coefficients.sequential import Pair, compose, normalise, search_pair
-from medforge.aggregator.merge.arrived_branch import Arrived
-from medforge.aggregator.merge.method import Folded, Round
+from medforge.aggregator.merge.arrived_branch import ArrivedBranch
+from medforge.aggregator.merge.method import FoldResult, Round
 from medforge.forge_item import Mixture
 from medforge.mixing import mix
 from medforge.prototype_gate import PrototypeGate
@@ -20,7 +20,7 @@ from medforge.prototype_gate import PrototypeGate
 Pairs = Sequence[tuple[str, Tensor, Tensor]]
 
 
-def sequential(merge_round: Round) -> Folded:
+def sequential(merge_round: Round) -> FoldResult:
     """Search (w, w′) on cached probabilities, under our objective or the published scripts'."""
     arrived, previous = merge_round.arrived, merge_round.coefficients
     digest = merge_round.arriving.digest
@@ -37,7 +37,7 @@ def sequential(merge_round: Round) -> Folded:
     return _weighed(merge_round, arrived, compose(previous, digest, search(merge_round, pairs)))
 
 
-def joint(merge_round: Round) -> Folded:
+def joint(merge_round: Round) -> FoldResult:
     """Refit all coefficients together (see `joint_outputs`)."""
     order = merge_round.canonical
     weights = joint_outputs(
@@ -48,7 +48,7 @@ def joint(merge_round: Round) -> Folded:
     return _weighed(merge_round, order, dict(zip((a.digest for a in order), weights, strict=True)))
 
 
-def gated(merge_round: Round) -> Folded:
+def gated(merge_round: Round) -> FoldResult:
     """Fit the gate to the distilled images of everything that has arrived."""
     order = merge_round.canonical
     labels = [on.branch().distilled.labels for on in order]
@@ -57,11 +57,11 @@ def gated(merge_round: Round) -> Folded:
     chosen = choices(gate, embeddings)
     shares = chosen_shares(chosen, [on.task for on in order], len(order))
     scored = [
-        Scored(on.task, _routed(merge_round, order, on, choice), label)
+        ScoredImages(on.task, _routed(merge_round, order, on, choice), label)
         for on, choice, label in zip(order, chosen, labels, strict=True)
     ]
     coefficients = dict(zip((a.digest for a in order), shares, strict=True))
-    return Folded(_mixture(order, coefficients, gate), coefficients, task_scores(scored))
+    return FoldResult(_mixture(order, coefficients, gate), coefficients, task_scores(scored))
 
 
 def _search_normalised(merge_round: Round, pairs: Pairs) -> Pair:
@@ -77,7 +77,7 @@ def _search_normalised(merge_round: Round, pairs: Pairs) -> Pair:
         if weights is None:
             return inf
         both = torch.tensor(weights, dtype=torch.float64)
-        scores = task_scores(Scored(task, mix(stack, both), labels) for task, stack, labels in pairs)
+        scores = task_scores(ScoredImages(task, mix(stack, both), labels) for task, stack, labels in pairs)
         return mean_loss(scores) + penalty(weights, merge_round.settings.l1)
 
     return normalise(search_pair(objective, merge_round.settings, merge_round.seed)) or (1.0, 0.0)
@@ -94,7 +94,7 @@ def _search_reference(merge_round: Round, pairs: Pairs) -> Pair:
         composed = compose(merge_round.coefficients, digest, (w, w_arriving))
         both = torch.tensor((w, w_arriving), dtype=torch.float64)
         scores = task_scores(
-            Scored(task, torch.einsum("k,knc->nc", both, stack).log_softmax(dim=1), labels)
+            ScoredImages(task, torch.einsum("k,knc->nc", both, stack).log_softmax(dim=1), labels)
             for task, stack, labels in pairs
         )
         return mean_loss(scores) + penalty(tuple(composed.values()), merge_round.settings.l1)
@@ -102,24 +102,25 @@ def _search_reference(merge_round: Round, pairs: Pairs) -> Pair:
     return search_pair(objective, merge_round.settings, merge_round.seed)
 
 
-def _weighed(merge_round: Round, order: Sequence[Arrived], coefficients: dict[str, float]) -> Folded:
+def _weighed(merge_round: Round, order: Sequence[ArrivedBranch], coefficients: dict[str, float]) -> FoldResult:
     weights = _vector(coefficients, order)
     scored = [
-        Scored(on.task, mix(_stacked(merge_round, order, on), weights), on.branch().distilled.labels) for on in order
+        ScoredImages(on.task, mix(_stacked(merge_round, order, on), weights), on.branch().distilled.labels)
+        for on in order
     ]
-    return Folded(_mixture(order, coefficients, None), coefficients, task_scores(scored))
+    return FoldResult(_mixture(order, coefficients, None), coefficients, task_scores(scored))
 
 
-def _mixture(order: Sequence[Arrived], coefficients: Mapping[str, float], gate: PrototypeGate | None) -> Mixture:
+def _mixture(order: Sequence[ArrivedBranch], coefficients: Mapping[str, float], gate: PrototypeGate | None) -> Mixture:
     return Mixture(tuple(a.member(coefficients[a.digest]) for a in order), "output", gate)
 
 
-def _stacked(merge_round: Round, order: Sequence[Arrived], on: Arrived) -> Tensor:
+def _stacked(merge_round: Round, order: Sequence[ArrivedBranch], on: ArrivedBranch) -> Tensor:
     """What every plugin says about one dataset; float64 [K, n, C]."""
     return torch.stack([merge_round.probabilities.probabilities(of, on) for of in order]).double()
 
 
-def _routed(merge_round: Round, order: Sequence[Arrived], on: Arrived, choice: Tensor) -> Tensor:
+def _routed(merge_round: Round, order: Sequence[ArrivedBranch], on: ArrivedBranch, choice: Tensor) -> Tensor:
     """Log-probabilities [n, C] where each image is answered by its chosen member; the others are never asked."""
     answers = torch.empty(len(choice), len(on.manifest.prompts), dtype=torch.float64)
     for index in sorted(set(choice.tolist())):
@@ -128,5 +129,5 @@ def _routed(merge_round: Round, order: Sequence[Arrived], on: Arrived, choice: T
     return mix(answers.unsqueeze(0), torch.ones(1, dtype=torch.float64))
 
 
-def _vector(coefficients: Mapping[str, float], order: Sequence[Arrived]) -> Tensor:
+def _vector(coefficients: Mapping[str, float], order: Sequence[ArrivedBranch]) -> Tensor:
     return torch.tensor([coefficients[a.digest] for a in order], dtype=torch.float64)

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from medforge.aggregator.merge.methods.factors import check_alike, combine_factors
-from medforge.aggregator.merge.methods.training_free import Named, TrainingFree
+from medforge.aggregator.merge.methods.training_free import NamedPlugin, TrainingFree
 from medforge.aggregator.merge.settings import MethodSettings
 from medforge.base_module import BaseModule
 from medforge.forge_item import FusedPlugin
@@ -54,7 +54,7 @@ def _mean(parts: Sequence[tuple[Tensor, Tensor, Tensor]]) -> Factors:
 class Pem(TrainingFree):
     """Add modules part by part."""
 
-    def merge(self, plugins: Sequence[Named], base: BaseModule, settings: MethodSettings) -> FusedPlugin:
+    def merge(self, plugins: Sequence[NamedPlugin], base: BaseModule, settings: MethodSettings) -> FusedPlugin:
         """Average every part; a single plugin stays as it is."""
         parts = [named.plugin for named in plugins]
         return FusedPlugin(parts[0] if len(parts) == 1 else pem(parts, base))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from medforge.aggregator.merge.methods.training_free import Named, Scaled
+from medforge.aggregator.merge.methods.training_free import NamedPlugin, Scaled
 from medforge.aggregator.merge.settings import MethodSettings
 from medforge.base_module import BaseModule
 from medforge.forge_item import WeightChange
@@ -35,7 +35,7 @@ def ties(plugins: Sequence[Plugin], base: BaseModule, density: float, scale: flo
 
 
 def threshold_of(magnitudes: Tensor, density: float) -> Tensor:
-    """Give the smallest of the round(density · n) largest of n magnitudes (at least one)."""
+    """Return the smallest of the round(density · n) largest of n magnitudes (at least one)."""
     count = magnitudes.numel()
     kept = min(max(round(density * count), 1), count)
     return magnitudes.flatten().kthvalue(count - kept + 1).values
@@ -47,7 +47,7 @@ def trim(change: Tensor, least: Tensor) -> Tensor:
 
 
 def elect(trimmed: Tensor) -> Tensor:
-    """Give the sign, −1, 0 or 1, of the sum of trimmed changes [N, …]."""
+    """Return the sign, −1, 0 or 1, of the sum of trimmed changes [N, …]."""
     return trimmed.sum(dim=0, dtype=torch.float64).sign()
 
 
@@ -67,7 +67,7 @@ def _threshold(plugin: Plugin, base: BaseModule, density: float) -> Tensor:
 class Ties(Scaled):
     """Resolve what plugins disagree about before they are averaged."""
 
-    def merge(self, plugins: Sequence[Named], base: BaseModule, settings: MethodSettings) -> WeightChange:
+    def merge(self, plugins: Sequence[NamedPlugin], base: BaseModule, settings: MethodSettings) -> WeightChange:
         """Trim, elect and average, also a single plugin, which is trimmed."""
         values = settings.parameters
         changes = ties([named.plugin for named in plugins], base, values["density"], values["scale"])

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 
-from medforge.aggregator.merge.method import Folded, MergeMethod, Round
+from medforge.aggregator.merge.method import FoldResult, MergeMethod, Round
 from medforge.aggregator.merge.settings import MethodSettings
 from medforge.base_module import BaseModule
 from medforge.errors import InvalidBranch
@@ -14,7 +14,7 @@ from medforge.plugin import Plugin
 
 
 @dataclass(frozen=True, eq=False)
-class Named:
+class NamedPlugin:
     """Hold a plugin beside the digest of the branch it came with."""
 
     branch: str
@@ -29,33 +29,33 @@ class TrainingFree(MergeMethod):
     """
 
     @abstractmethod
-    def merge(self, plugins: Sequence[Named], base: BaseModule, settings: MethodSettings) -> ForgeItem:
+    def merge(self, plugins: Sequence[NamedPlugin], base: BaseModule, settings: MethodSettings) -> ForgeItem:
         """Merge one or more plugins of this base, sorted by the digest of their branch.
 
         The item can be folded into one weight change. Raises InvalidBranch where these plugins cannot be merged.
         """
 
     def coefficient(self, count: int, settings: MethodSettings) -> float:
-        """Give what a commit records as each of ``count`` plugins' coefficient."""
+        """Return what a commit records as each of ``count`` plugins' coefficient."""
         return 1 / count
 
-    def fold(self, merge_round: Round) -> Folded:
+    def fold(self, merge_round: Round) -> FoldResult:
         """Merge everything that has arrived; raises InvalidBranch where the result has no finite outputs."""
         base, settings, order = merge_round.base, merge_round.settings, merge_round.canonical
-        item = self.merge([Named(a.digest, a.branch().plugin) for a in order], base, settings)
+        item = self.merge([NamedPlugin(a.digest, a.branch().plugin) for a in order], base, settings)
         coefficient = self.coefficient(len(order), settings)
-        scores = merge_round.scorer(order).scores(item.fold(base))
+        scores = merge_round.scorer(order).scores(item.weight_change(base))
         if not all(isfinite(score.loss) for score in scores.values()):
             raise InvalidBranch(
                 f"merged by {settings.method}, the plugins that have arrived give outputs that are not finite; "
                 "train the arriving one again with a lower rate"
             )
-        return Folded(item, dict.fromkeys((a.digest for a in order), coefficient), scores)
+        return FoldResult(item, dict.fromkeys((a.digest for a in order), coefficient), scores)
 
 
 class Scaled(TrainingFree):
     """A method whose parameter ``scale`` λ multiplies what it has merged."""
 
     def coefficient(self, count: int, settings: MethodSettings) -> float:
-        """Give λ, which multiplies what is taken of every plugin."""
+        """Return λ, which multiplies what is taken of every plugin."""
         return settings.parameters["scale"]

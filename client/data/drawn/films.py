@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from medforge.client.data.assemble import Labelled, make_task
+from medforge.client.data.assemble import LabelledFiles, make_task
 from medforge.client.data.drawn.dataset import DrawnImages, consecutive, read_sizes
 from medforge.client.data.drawn.painter import SIDE, resized
 from medforge.client.data.drawn.painter_chest import paint_films
@@ -64,7 +64,7 @@ def open_findings(request: Request) -> Task:
     key = f"findings 1 {request.place} {request.seed} {list(sizes.values())}"
     drawn = DrawnImages(request.place, count, key, paint_strip)
     words = [FINDINGS.get(mark, mark.lower()) for mark in films.marks]
-    data = Labelled(drawn, shown if films.multi_label else shown[:, 0])
+    data = LabelledFiles(drawn, shown if films.multi_label else shown[:, 0])
     pairs = [pair(word) for word in words] if films.multi_label else []
     prompts = [present for present, _ in pairs] or [NORMAL, film_with(words[0])]
     negatives = [absent for _, absent in pairs]

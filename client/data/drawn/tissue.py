@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from medforge.client.data.assemble import Labelled, make_task
+from medforge.client.data.assemble import LabelledFiles, make_task
 from medforge.client.data.drawn.dataset import DrawnImages, consecutive, read_sizes
 from medforge.client.data.drawn.organs import ORGANS, draw_class
 from medforge.client.data.drawn.painter import SIDE, paint, resized
@@ -38,7 +38,7 @@ def open_tissue(request: Request) -> Task:
         return _paint(request, strip, torch.from_numpy(labels[positions]))
 
     drawn = DrawnImages(request.place, count, f"tissue 2 {request.place} {request.seed} {count}", paint_strip)
-    data = Labelled(drawn, labels)
+    data = LabelledFiles(drawn, labels)
     return make_task(request, f"tissue-{request.place}", prompts, data, consecutive(sizes), "procedural", flip=True)
 
 

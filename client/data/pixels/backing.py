@@ -22,7 +22,7 @@ LAYOUT = 1
 """Version of the cache file's content; raise it whenever the same key would give other pixels."""
 
 
-class Room(Protocol):
+class Backing(Protocol):
     """Writable pixels uint8 [n, 3, S, S]; `complete` says whether all of them were there from the start."""
 
     pixels: NDArray[np.uint8]
@@ -33,7 +33,7 @@ class Room(Protocol):
         ...
 
 
-class MemoryRoom:
+class MemoryBacking:
     """Pixels in memory."""
 
     def __init__(self, shape: Shape) -> None:
@@ -44,7 +44,7 @@ class MemoryRoom:
         """Do nothing: memory is not kept."""
 
 
-class FileRoom:
+class FileBacking:
     """Pixels in `<digest of key and shape>.pixels` under `cache`, or in an unnamed temporary file without one.
 
     The file gets that name only once every image is in it and it is flushed, so a file of that name is whole. Raises

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from medforge.client.data.pixels.backing import FileRoom, MemoryRoom, Room
+from medforge.client.data.pixels.backing import Backing, FileBacking, MemoryBacking
 from medforge.errors import InvalidInput
 
 DEFAULT_BUDGET = 2 << 30
@@ -90,7 +90,7 @@ class PixelBank:
         self.storage = storage
         self.shape = (len(self.names), 3, image_size, image_size)
         self.in_memory = int(np.prod(self.shape, dtype=np.int64)) <= storage.budget
-        self._room: Room | None = None
+        self._room: Backing | None = None
         self._done = np.zeros(len(self.names), dtype=np.bool_)
         self._lock = threading.Lock()
 
@@ -110,7 +110,7 @@ class PixelBank:
 
     def _ensure(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         if self._room is None:
-            self._room = MemoryRoom(self.shape) if self.in_memory else self._open_file()
+            self._room = MemoryBacking(self.shape) if self.in_memory else self._open_file()
             self._done[:] = self._room.complete
         missing = np.unique(indices[~self._done[indices]])
         if len(missing):
@@ -120,8 +120,8 @@ class PixelBank:
                 self._room.finish()
         return self._room.pixels
 
-    def _open_file(self) -> FileRoom:
-        return FileRoom(self.shape, self.storage.cache, self.source.key())
+    def _open_file(self) -> FileBacking:
+        return FileBacking(self.shape, self.storage.cache, self.source.key())
 
 
 class PixelStore:

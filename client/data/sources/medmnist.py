@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from medforge.client.data.assemble import Labelled, make_task
+from medforge.client.data.assemble import LabelledFiles, make_task
 from medforge.client.data.request import Request
 from medforge.client.data.sources.medmnist_prompts import PAIRS, PROMPTS
 from medforge.client.data.sources.npz import NpzFile, NpzImages
@@ -41,7 +41,7 @@ def open_medmnist(request: Request) -> Task:
     several = every.ndim == 2
     choose = _pairs if several else _prompts
     prompts, negatives = choose(request, path, every.shape[1] if several else int(every.max()) + 1)
-    return make_task(request, path.stem, prompts, Labelled(source, every), parts, "published", negatives=negatives)
+    return make_task(request, path.stem, prompts, LabelledFiles(source, every), parts, "published", negatives=negatives)
 
 
 def _labels(file: NpzFile, part: str, images: int) -> Index:

@@ -9,7 +9,7 @@ from medforge.simulation.benchmark.settings import Experiment
 
 
 def plan_for(experiment: Experiment) -> Plan:
-    """Give the plan of an experiment."""
+    """Return the plan of an experiment."""
     from medforge.simulation.benchmark.experiments.figure5 import Figure5
     from medforge.simulation.benchmark.experiments.med_lego_tables import Lego, LegoDomain
     from medforge.simulation.benchmark.experiments.med_lego_transfer import LegoTransfer

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from medforge.simulation.benchmark.experiments.plan import Plan
 from medforge.simulation.benchmark.experiments.provenance import provenance
-from medforge.simulation.benchmark.jobs.artefacts import Job, Score, Train, Trained
+from medforge.simulation.benchmark.jobs.artefacts import Job, Score, Train, TrainedArtefact
 from medforge.simulation.benchmark.jobs.methods import MED_LEGO
 from medforge.simulation.benchmark.jobs.plugin_merges import MergePlugins
 from medforge.simulation.benchmark.jobs.rows import KIND_NAMES
@@ -76,7 +76,7 @@ def _before(settings: BenchmarkSettings, name: str, seed: int, start: StartKey) 
     return Before(name, seed, _merge(settings, name, seed) if start == "merged" else None)
 
 
-def _trained(settings: BenchmarkSettings, name: str, seed: int, start: StartKey) -> Trained:
+def _trained(settings: BenchmarkSettings, name: str, seed: int, start: StartKey) -> TrainedArtefact:
     if start == "fresh":
         return Train(name, seed, settings.plugin)
     return TrainAfterMerge(name, seed, _merge(settings, name, seed), start)

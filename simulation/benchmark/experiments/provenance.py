@@ -8,7 +8,7 @@ from typing import Any
 
 from medforge.branch import public_spec, software_versions
 from medforge.client.recipes import DistillRecipe, TrainRecipe
-from medforge.simulation.benchmark.jobs.artefacts import Distil, Job, Stored, Train, assemble
+from medforge.simulation.benchmark.jobs.artefacts import Distil, Job, StoredArtefact, Train, assemble
 from medforge.simulation.benchmark.jobs.merges import Merge
 from medforge.simulation.benchmark.jobs.pool import in_order_of_need
 from medforge.simulation.benchmark.jobs.workbench import Bench
@@ -45,7 +45,7 @@ def provenance(
 
 def _records(bench: Bench, jobs: Sequence[Job]) -> Iterator[dict[str, Any]]:
     for job in jobs:
-        if isinstance(job, Stored):
+        if isinstance(job, StoredArtefact):
             yield job.record(bench)
         elif isinstance(job, Merge):
             yield from (job.record(bench, order) for order in job.orders)

@@ -27,5 +27,5 @@ def data_set(source: str) -> str | None:
 
 
 def cross_domain(key: str) -> dict[str, PaperScore]:
-    """Give a method's accuracy on each of the seven sets; empty for a method that the paper has not."""
+    """Return a method's accuracy on each of the seven sets; empty for a method that the paper has not."""
     return {name: PaperScore(acc=value) for name, value in zip(_SETS, _ACCURACY.get(key, ()), strict=False)}

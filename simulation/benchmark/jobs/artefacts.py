@@ -13,7 +13,7 @@ from medforge.adapt import extract
 from medforge.branch import Branch
 from medforge.client.distill.run import distill
 from medforge.client.distill.score import train_on_distilled
-from medforge.client.train import Trained as Outcome
+from medforge.client.train import TrainingResult as Outcome
 from medforge.client.train import train
 from medforge.distilled import DistilledDataset
 from medforge.plugin import Plugin, PluginKind
@@ -55,12 +55,12 @@ class Job(ABC):
         """Compute and store the results."""
 
     def progress(self, bench: Bench) -> Path | None:
-        """Give the file that says how far the job is, if it writes one."""
+        """Return the file that says how far the job is, if it writes one."""
         return None
 
 
 @dataclass(frozen=True)
-class Stored(Job):
+class StoredArtefact(Job):
     """Make one artefact, in a place of its own."""
 
     @abstractmethod
@@ -68,11 +68,11 @@ class Stored(Job):
         """Say everything that the artefact depends on."""
 
     def place(self, bench: Bench) -> Path:
-        """Give the artefact's directory."""
+        """Return the artefact's directory."""
         return bench.store.place(self.label, self.facts(bench))
 
     def progress(self, bench: Bench) -> Path:
-        """Give the file in which training and distillation say how far they are."""
+        """Return the file in which training and distillation say how far they are."""
         return self.place(bench) / PROGRESS_FILE
 
     def done(self, bench: Bench) -> bool:
@@ -102,7 +102,7 @@ class Stored(Job):
 
 
 @dataclass(frozen=True)
-class Artefact(Stored):
+class Artefact(StoredArtefact):
     """Make one artefact of a task under a seed."""
 
     task: str
@@ -110,7 +110,7 @@ class Artefact(Stored):
 
 
 @dataclass(frozen=True)
-class Trained(Artefact):
+class TrainedArtefact(Artefact):
     """Make a plugin for a task."""
 
     def plugin(self, bench: Bench) -> Plugin:
@@ -119,7 +119,7 @@ class Trained(Artefact):
 
 
 @dataclass(frozen=True)
-class Train(Trained):
+class Train(TrainedArtefact):
     """Train a plugin on a task's images."""
 
     kind: PluginKind = "lora"
@@ -213,7 +213,7 @@ class Distil(Artefact):
 
 
 @dataclass(frozen=True)
-class TrainOnDistilled(Trained):
+class TrainOnDistilled(TrainedArtefact):
     """Train a fresh plugin on a task's distilled dataset alone."""
 
     method: str = "dm-dsa"
@@ -263,7 +263,7 @@ class TrainOnDistilled(Trained):
 class Score(Artefact):
     """Score a plugin on the test split of its own task; without one, the base module alone."""
 
-    of: Trained | None = None
+    of: TrainedArtefact | None = None
 
     sort = "score a plugin"
 

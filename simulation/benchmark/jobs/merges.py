@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medforge.aggregator.coefficients.labelled_images import Labelled
+from medforge.aggregator.coefficients.labelled_images import LabelledImages
 from medforge.aggregator.coefficients.weights import WeightScorer
-from medforge.aggregator.merge.arrived_branch import Arrived
+from medforge.aggregator.merge.arrived_branch import ArrivedBranch
 from medforge.aggregator.merge.folding import fold_round
-from medforge.aggregator.merge.method import Folded
+from medforge.aggregator.merge.method import FoldResult
 from medforge.aggregator.merge.methods.lorahub import lorahub
 from medforge.forge_item import ForgeItem, FusedPlugin
 from medforge.plugin import PluginKind
@@ -62,7 +62,7 @@ class Merge(Job):
         return tuple(job for task in tasks for job in self._arrival(task))
 
     def place(self, bench: Bench, order: Order) -> Path:
-        """Give the directory of one merged model's scores."""
+        """Return the directory of one merged model's scores."""
         return bench.store.place(
             f"seed {self.seed} {self.merger.key} {self.kind} {self.distillation} {' '.join(order)}",
             self._facts(bench, order),
@@ -124,20 +124,20 @@ class Folding:
         self._settings = job.merger.settings(job.seed)
         tasks = sorted({task for order in job.orders for task in order})
         self._branches = {task: assemble(bench, task, job.seed, job.kind, job.distillation) for task in tasks}
-        self._folded: dict[Order, Folded] = {}
+        self._folded: dict[Order, FoldResult] = {}
 
     def item(self, order: Order) -> tuple[ForgeItem, dict[str, float]]:
-        """Give the merged model of an order, and every task's coefficient."""
+        """Return the merged model of an order, and every task's coefficient."""
         if self._job.merger.raw:
             return self._search_on_raw_images(order)
         folded = self._fold(order)
         names = {self._branches[task].digest: task for task in order}
         return folded.item, {names[digest]: value for digest, value in folded.coefficients.items()}
 
-    def _fold(self, order: Order) -> Folded:
+    def _fold(self, order: Order) -> FoldResult:
         if order not in self._folded:
             head = self._fold(order[:-1]).head if len(order) > 1 else None
-            arrived = [Arrived.of(number, self._branches[task]) for number, task in enumerate(order, start=1)]
+            arrived = [ArrivedBranch.of(number, self._branches[task]) for number, task in enumerate(order, start=1)]
             self._folded[order] = fold_round(self._bench.base, self._settings, arrived, head, self._bench.probabilities)
         return self._folded[order]
 
@@ -149,12 +149,12 @@ class Folding:
         plugin, weights = lorahub(plugins, scorer, self._settings, derive(self._job.seed, "benchmark", "lorahub"), base)
         return FusedPlugin(plugin), dict(zip(tasks, weights, strict=True))
 
-    def _raw(self, task: str) -> Labelled:
+    def _raw(self, task: str) -> LabelledImages:
         opened = self._bench.task(task, self._job.seed)
         count = max(1, round(RAW_SHARE * len(opened.train)))
         chosen = numpy_generator(self._job.seed, "benchmark", "raw images", task).permutation(len(opened.train))[:count]
         images = self._bench.base.normalise(opened.train.images[chosen])
-        return Labelled(task, images, opened.train.labels[chosen], opened.prompts)
+        return LabelledImages(task, images, opened.train.labels[chosen], opened.prompts)
 
 
 def beginnings(orders: Sequence[Order]) -> tuple[Order, ...]:

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medforge.aggregator.merge.loading import merge_method
-from medforge.aggregator.merge.methods.training_free import Named, TrainingFree
+from medforge.aggregator.merge.methods.training_free import NamedPlugin, TrainingFree
 from medforge.forge_item import ForgeItem, FusedPlugin
 from medforge.plugin import Plugin, PluginKind
-from medforge.simulation.benchmark.jobs.artefacts import Stored, Train
+from medforge.simulation.benchmark.jobs.artefacts import StoredArtefact, Train
 from medforge.simulation.benchmark.jobs.methods import Merger
 from medforge.simulation.benchmark.jobs.workbench import Bench, Facts
 from medforge.simulation.benchmark.results.result import TaskScore
 
 
 @dataclass(frozen=True)
-class MergePlugins(Stored):
+class MergePlugins(StoredArtefact):
     """Merge the plugins of tasks under one seed, and score the result on each of them.
 
     A plugin's own digest stands where a forge has the digest of its branch.
@@ -75,7 +75,9 @@ class MergePlugins(Stored):
         settings = self.merger.settings(self.seed)
         method = merge_method(settings.method)
         assert isinstance(method, TrainingFree), f"{self.merger.key} needs more than plugins"
-        named = sorted((Named((p := job.plugin(bench)).digest, p) for job in self.trained), key=lambda one: one.branch)
+        named = sorted(
+            (NamedPlugin((p := job.plugin(bench)).digest, p) for job in self.trained), key=lambda one: one.branch
+        )
         return method.merge(named, bench.base, settings)
 
     def scores(self, bench: Bench) -> dict[str, TaskScore]:

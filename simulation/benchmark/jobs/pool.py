@@ -19,12 +19,12 @@ from medforge.simulation.benchmark.jobs.workbench import Bench
 from medforge.simulation.benchmark.settings import BenchmarkSettings
 
 LOOK_SECONDS = 0.5
-Show = Callable[["Standing"], None]
+Show = Callable[["PoolProgress"], None]
 
 _bench: Bench | None = None
 
 
-class Standing:
+class PoolProgress:
     """Hold which jobs are done, running and waiting, and how long each sort of work takes."""
 
     def __init__(self, units: Mapping[Job, int], workers: int) -> None:
@@ -89,7 +89,7 @@ def run_jobs(wanted: Iterable[Job], bench: Bench, workers: int, show: Show) -> i
     jobs = [job for job in in_order_of_need(wanted) if not job.done(bench)]
     if not jobs:
         return 0
-    standing = Standing({job: job.units(bench) for job in jobs}, workers)
+    standing = PoolProgress({job: job.units(bench) for job in jobs}, workers)
     pool = ProcessPoolExecutor(
         workers,
         mp_context=multiprocessing.get_context("spawn"),
@@ -132,7 +132,7 @@ def in_order_of_need(wanted: Iterable[Job]) -> list[Job]:
     return list(ordered)
 
 
-def ready(standing: Standing) -> list[Job]:
+def ready(standing: PoolProgress) -> list[Job]:
     """List the waiting jobs of which nothing needed is waiting or running."""
     ahead = {*standing.waiting, *standing.running}
     return [job for job in standing.waiting if not ahead.intersection(job.needs)]

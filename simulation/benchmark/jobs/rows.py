@@ -41,7 +41,7 @@ class RowPlan(ABC):
 
 
 @dataclass(frozen=True)
-class Alone(RowPlan):
+class SingleModelRow(RowPlan):
     """Score one model for each task: its own plugin, one trained on distilled data only, or the base module."""
 
     what: str
@@ -66,7 +66,7 @@ class Alone(RowPlan):
 
 
 @dataclass(frozen=True)
-class Merged(RowPlan):
+class MergedRow(RowPlan):
     """Score one merged model on every task."""
 
     merger: Merger
@@ -87,7 +87,7 @@ class Merged(RowPlan):
 
 
 @dataclass(frozen=True)
-class MergedPlugins(RowPlan):
+class MergedPluginsRow(RowPlan):
     """Score what a training-free method makes of the plugins alone on every task."""
 
     merger: Merger
@@ -103,26 +103,26 @@ class MergedPlugins(RowPlan):
         return job.scores(bench)
 
 
-def base_alone() -> Alone:
+def base_alone() -> SingleModelRow:
     """The base module without any plugin."""
-    return Alone("base", "base module alone (zero-shot)", "no training", "base")
+    return SingleModelRow("base", "base module alone (zero-shot)", "no training", "base")
 
 
-def single_task(kind: PluginKind = "lora") -> Alone:
+def single_task(kind: PluginKind = "lora") -> SingleModelRow:
     """Each task's own plugin."""
-    return Alone("single-task", f"{KIND_NAMES[kind]} supervised, one a task", "upper bound", "trained", kind)
+    return SingleModelRow("single-task", f"{KIND_NAMES[kind]} supervised, one a task", "upper bound", "trained", kind)
 
 
-def distilled_only(distillation: str = DEFAULT_DISTILLATION, kind: PluginKind = "lora") -> Alone:
+def distilled_only(distillation: str = DEFAULT_DISTILLATION, kind: PluginKind = "lora") -> SingleModelRow:
     """A fresh plugin for each task, trained on its distilled data alone."""
-    return Alone("distilled-only", "distilled data only", "upper bound", "distilled", kind, distillation)
+    return SingleModelRow("distilled-only", "distilled data only", "upper bound", "distilled", kind, distillation)
 
 
-def merged(merger: Merger, distillation: str = DEFAULT_DISTILLATION, kind: PluginKind = "lora") -> Merged:
+def merged(merger: Merger, distillation: str = DEFAULT_DISTILLATION, kind: PluginKind = "lora") -> MergedRow:
     """One merged model."""
-    return Merged(merger.key, merger.label, merger.group, merger, kind, distillation)
+    return MergedRow(merger.key, merger.label, merger.group, merger, kind, distillation)
 
 
-def merged_plugins(merger: Merger, kind: PluginKind) -> MergedPlugins:
+def merged_plugins(merger: Merger, kind: PluginKind) -> MergedPluginsRow:
     """One merged model, of plugins alone."""
-    return MergedPlugins(merger.key, merger.label, merger.group, merger, kind)
+    return MergedPluginsRow(merger.key, merger.label, merger.group, merger, kind)

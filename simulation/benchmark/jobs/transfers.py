@@ -11,7 +11,7 @@ from medforge.client.evaluate import score_base, score_plugin
 from medforge.client.train import defined, train, trained_as
 from medforge.forge_item import FusedPlugin
 from medforge.plugin import Plugin, PluginKind
-from medforge.simulation.benchmark.jobs.artefacts import Artefact, Job, Trained, keep
+from medforge.simulation.benchmark.jobs.artefacts import Artefact, Job, TrainedArtefact, keep
 from medforge.simulation.benchmark.jobs.plugin_merges import MergePlugins
 from medforge.simulation.benchmark.jobs.workbench import Bench, Facts
 
@@ -62,7 +62,7 @@ _MERGED: PluginKind = "svd-lora"
 
 
 @dataclass(frozen=True)
-class TrainAfterMerge(Trained):
+class TrainAfterMerge(TrainedArtefact):
     """Train on a task's images, from a merge of other tasks' plugins, or from a fresh plugin of its shape.
 
     The shape is the control: what a fresh plugin of the same ranks reaches is not owed to what was merged.

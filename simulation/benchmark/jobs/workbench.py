@@ -11,7 +11,7 @@ from medforge.base import BaseModule, load_base
 from medforge.branch import software_versions
 from medforge.client.data.catalogue import open_task
 from medforge.client.data.task import Task
-from medforge.client.recipes import Recipe, override, recipe_for, with_method, with_plugin
+from medforge.client.recipes import Recipe, change_recipe, recipe_for, with_method, with_plugin
 from medforge.forge_item import ForgeItem
 from medforge.plugin import Plugin, PluginKind
 from medforge.simulation.benchmark.jobs.store import Store
@@ -88,7 +88,7 @@ class Bench:
         # only where it differs: a recipe may have settings of its own for its own method
         if distillation != chosen.distill.method:
             chosen = with_method(chosen, distillation)
-        return override(with_plugin(chosen, kind), self.settings.changes)
+        return change_recipe(with_plugin(chosen, kind), self.settings.changes)
 
     def task(self, name: str, seed: int) -> Task:
         """Open a task with the splits of a seed."""

@@ -108,7 +108,7 @@ def order_table(method: OrderMethod, orders: Sequence[Order], tasks: Sequence[st
 
 
 def scale_of(result: OrdersResult) -> tuple[float, float]:
-    """Give the ends of the one colour scale that all heat maps of a result share."""
+    """Return the ends of the one colour scale that all heat maps of a result share."""
     values = [v for method in result.methods for tasks in final_by_order(method).values() for v in tasks.values()]
     low, high = min(values), max(values)
     # the palest tenth stays unused, so that the lowest cell still differs from the page

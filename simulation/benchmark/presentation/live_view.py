@@ -12,14 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from medforge.simulation.benchmark.jobs.artefacts import Job
-from medforge.simulation.benchmark.jobs.pool import Standing, TimeLeft
+from medforge.simulation.benchmark.jobs.pool import PoolProgress, TimeLeft
 from medforge.simulation.benchmark.jobs.workbench import Bench
 from medforge.simulation.screen import Screen
 
 SECONDS_BETWEEN_LINES = 30.0
 
 
-class View(Screen):
+class LiveView(Screen):
     """Show how far the jobs are."""
 
     def __init__(self, bench: Bench, console: Console | None = None) -> None:
@@ -27,7 +27,7 @@ class View(Screen):
         self._bench = bench
         self._told: float | None = None
 
-    def show(self, standing: Standing) -> None:
+    def show(self, standing: PoolProgress) -> None:
         """Bring what is seen up to date."""
         if self.live is None and self._told is not None and time.monotonic() < self._told + SECONDS_BETWEEN_LINES:
             return
@@ -51,7 +51,7 @@ class View(Screen):
         return state if isinstance(state, dict) else {}
 
 
-def heading(standing: Standing, left: TimeLeft) -> str:
+def heading(standing: PoolProgress, left: TimeLeft) -> str:
     """Say how many jobs are done, and how long the others will take."""
     done = len(standing.finished)
     total = done + len(standing.running) + len(standing.waiting)
@@ -75,7 +75,7 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if seconds >= 90 else f"{round(seconds)} s"
 
 
-def drawing(standing: Standing, states: dict[Job, dict[str, Any]], left: TimeLeft) -> Group:
+def drawing(standing: PoolProgress, states: dict[Job, dict[str, Any]], left: TimeLeft) -> Group:
     """Draw an overall bar, and every running job with its own."""
     done = len(standing.finished)
     total = done + len(standing.running) + len(standing.waiting)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from medforge.simulation.benchmark.results.curves import Reached
+from medforge.simulation.benchmark.results.curves import EpochsNeeded
 from medforge.simulation.benchmark.results.result import Measure, OrdersResult, PaperScore
 
 ARROW = " → "
@@ -84,7 +84,7 @@ def orders_of(result: OrdersResult) -> str:
     return f"{count} of the {math.factorial(len(result.provenance.tasks)):,} orders"
 
 
-def epochs(found: Reached) -> str:
+def epochs(found: EpochsNeeded) -> str:
     """Write a mean number of epochs, and how many runs came so far where not all did."""
     if found.epochs is None:
         return NONE

@@ -14,7 +14,7 @@ _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
-class Reached:
+class EpochsNeeded:
     """Say after how many epochs, a mean over the ``count`` of ``of`` runs that came so far, something was reached."""
 
     epochs: float | None
@@ -45,12 +45,12 @@ def accuracy_at(start: TransferStart, tasks: Sequence[str], epoch: int) -> Measu
 
 
 def last_epoch(start: TransferStart, tasks: Sequence[str]) -> int:
-    """Give the last epoch that every run has."""
+    """Return the last epoch that every run has."""
     return min(len(run.validation) for task in tasks for run in start.tasks[task].values()) - 1
 
 
 def best(run: TransferRun) -> float:
-    """Give the highest validation accuracy after an epoch of training."""
+    """Return the highest validation accuracy after an epoch of training."""
     return max(run.validation[1:])
 
 
@@ -59,7 +59,7 @@ def epochs_until(run: TransferRun, accuracy: float) -> int | None:
     return next((epoch for epoch, acc in enumerate(run.validation) if acc >= accuracy - _ROUNDING), None)
 
 
-def reached(result: TransferResult, start: TransferStart, tasks: Sequence[str]) -> Reached:
+def reached(result: TransferResult, start: TransferStart, tasks: Sequence[str]) -> EpochsNeeded:
     """Count the epochs until 95 % of what the fresh plugin's best epoch has, with the same task and seed."""
     fresh = start_of(result, "fresh")
     needed = [
@@ -68,4 +68,4 @@ def reached(result: TransferResult, start: TransferStart, tasks: Sequence[str]) 
         for seed, run in start.tasks[task].items()
     ]
     there = [epochs for epochs in needed if epochs is not None]
-    return Reached(fmean(there) if there else None, len(there), len(needed))
+    return EpochsNeeded(fmean(there) if there else None, len(there), len(needed))

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from medforge.aggregator.coefficients.gated import choices, chosen_shares
 from medforge.aggregator.coefficients.joint import joint_layers, joint_outputs
-from medforge.aggregator.coefficients.objective import Scored, image_shares, mean_loss, penalty, task_scores
+from medforge.aggregator.coefficients.objective import ScoredImages, image_shares, mean_loss, penalty, task_scores
 from medforge.aggregator.coefficients.search import search_weights
 from medforge.aggregator.coefficients.sequential import compose, normalise, search_pair
 from medforge.aggregator.coefficients.simplex import FLOOR, duality_gap, simplex_weights
@@ -36,7 +36,9 @@ def test_the_objective_is_the_mean_over_tasks_of_cross_entropy_and_pools_a_tasks
     random = torch.Generator().manual_seed(0)
     logits = [torch.randn(n, c, generator=random) for n, c in ((4, 2), (6, 3), (2, 2))]
     labels = [torch.tensor([0, 1, 1, 0]), torch.tensor([0, 1, 2, 0, 1, 2]), torch.tensor([1, 1])]
-    parts = [Scored(task, x.log_softmax(1), y) for task, x, y in zip(("a", "b", "a"), logits, labels, strict=True)]
+    parts = [
+        ScoredImages(task, x.log_softmax(1), y) for task, x, y in zip(("a", "b", "a"), logits, labels, strict=True)
+    ]
     scores = task_scores(parts)
     a = F.cross_entropy(torch.cat([logits[0], logits[2]]), torch.cat([labels[0], labels[2]]))
     b = F.cross_entropy(logits[1], labels[1])

@@ -80,7 +80,7 @@ def test_the_strategy_follows_from_the_item_that_a_method_makes(
     if kind is WeightChangeStrategy:
         item = made.main.checkout()
         assert {site: array.numpy().tolist() for site, array in arrays.items()} == {
-            site: change.tolist() for site, change in item.fold(tiny_base).items()
+            site: change.tolist() for site, change in item.weight_change(tiny_base).items()
         }
         for other in (FusionStrategy, MixtureStrategy):
             with pytest.raises(InvalidInput, match="use strategy_for"):

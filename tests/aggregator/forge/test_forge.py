@@ -251,7 +251,7 @@ def test_a_missing_commit_gets_a_sentence(tmp_path: Path, tiny_base: BaseModule)
 
 
 def _with(branch: Branch, images: torch.Tensor) -> Branch:
-    """Give the branch other images, with a manifest that names the new bytes."""
+    """Return the branch other images, with a manifest that names the new bytes."""
     distilled = DistilledDataset(images.contiguous(), branch.distilled.labels, branch.distilled.prompts)
     data = distilled.to_bytes()
     plain = json.loads(branch.manifest.to_bytes())

@@ -12,21 +12,21 @@ from hypothesis import strategies as st
 from medforge.aggregator.coefficients.task_score import TaskScore
 from medforge.aggregator.forge.policy import Admission
 from medforge.aggregator.main_branch.examination import (
+    BranchHeld,
     Examination,
-    Held,
     beats_chance,
     below_chance,
     can_beat_chance,
     examine_arrival,
     examine_merge,
-    findings,
+    objections,
     score_item,
     separation,
 )
 from medforge.aggregator.merge import choose_settings
-from medforge.aggregator.merge.arrived_branch import Arrived
+from medforge.aggregator.merge.arrived_branch import ArrivedBranch
 from medforge.aggregator.merge.folding import fold_round
-from medforge.aggregator.merge.method import Folded
+from medforge.aggregator.merge.method import FoldResult
 from medforge.aggregator.merge.probability_cache import ProbabilityCache
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
@@ -129,8 +129,8 @@ def test_a_first_merge_has_nothing_to_lower() -> None:
 
 
 def checks(base: BaseModule, *branches: Branch, **admission: float) -> list[str]:
-    arrived = [Arrived.of(number, branch) for number, branch in enumerate(branches, start=1)]
-    return [found.check for found in findings(arrived, base, ProbabilityCache(base, None), Admission(**admission))]
+    arrived = [ArrivedBranch.of(number, branch) for number, branch in enumerate(branches, start=1)]
+    return [found.check for found in objections(arrived, base, ProbabilityCache(base, None), Admission(**admission))]
 
 
 @pytest.mark.parametrize("known", [False, True])
@@ -176,7 +176,7 @@ def test_two_branches_with_the_same_prompts_must_know_something_of_each_other(ti
     strange = replace(first.distilled, images=images)
     branch = branch_of(tiny_base, trained_on(tiny_base, strange), strange, "a", "attacker")
     cache = ProbabilityCache(tiny_base, None)
-    arrived = [Arrived.of(1, first), Arrived.of(2, branch)]
+    arrived = [ArrivedBranch.of(1, first), ArrivedBranch.of(2, branch)]
     on_new, on_old = (
         int((cache.probabilities(of, on).argmax(dim=1) == on.branch().distilled.labels).sum())
         for of, on in ((arrived[0], arrived[1]), (arrived[1], arrived[0]))
@@ -212,17 +212,17 @@ def test_one_image_a_class_cannot_look_like_noise(tiny_base: BaseModule) -> None
 def test_the_first_finding_is_the_reason_and_may_be_switched_off(tiny_base: BaseModule) -> None:
     branch = branch_of(tiny_base, make_plugin(tiny_base, size=0.01), patterns(tiny_base, "a"), "a")
     cache = ProbabilityCache(tiny_base, None)
-    reason = examine_arrival([Arrived.of(1, branch)], tiny_base, cache, Admission())
+    reason = examine_arrival([ArrivedBranch.of(1, branch)], tiny_base, cache, Admission())
     assert reason is not None
     assert "of its own 16 distilled images, which does not beat chance (1 in 2, significance 0.05); check" in reason
-    with pytest.raises(Held, match="does not beat chance"):
-        Examination(tiny_base, cache, Admission()).arrival([Arrived.of(1, branch)])
-    Examination(tiny_base, cache, Admission(behaviour=False)).arrival([Arrived.of(1, branch)])
+    with pytest.raises(BranchHeld, match="does not beat chance"):
+        Examination(tiny_base, cache, Admission()).arrival([ArrivedBranch.of(1, branch)])
+    Examination(tiny_base, cache, Admission(behaviour=False)).arrival([ArrivedBranch.of(1, branch)])
 
 
-def fold(base: BaseModule, cache: ProbabilityCache, *branches: Branch) -> list[Folded]:
-    arrived = [Arrived.of(number, branch) for number, branch in enumerate(branches, start=1)]
-    rounds: list[Folded] = []
+def fold(base: BaseModule, cache: ProbabilityCache, *branches: Branch) -> list[FoldResult]:
+    arrived = [ArrivedBranch.of(number, branch) for number, branch in enumerate(branches, start=1)]
+    rounds: list[FoldResult] = []
     for count in range(1, len(arrived) + 1):
         rounds.append(fold_round(base, GATED, arrived[:count], rounds[-1].head if rounds else None, cache))
     return rounds
@@ -232,7 +232,7 @@ def test_an_examination_asks_for_nothing_that_a_gated_fold_does_not(tiny_base: B
     branches = honest(tiny_base, "a"), honest(tiny_base, "b")
     plain, examined = ProbabilityCache(tiny_base, None), ProbabilityCache(tiny_base, None)
     fold(tiny_base, plain, *branches)
-    arrived = [Arrived.of(number, branch) for number, branch in enumerate(branches, start=1)]
+    arrived = [ArrivedBranch.of(number, branch) for number, branch in enumerate(branches, start=1)]
     for count in (1, 2):
         Examination(tiny_base, examined, Admission()).arrival(arrived[:count])
     fold(tiny_base, examined, *branches)
@@ -248,10 +248,10 @@ def test_harm_to_the_same_task_is_not_hidden_by_the_arriving_images(tiny_base: B
     second = branch_of(tiny_base, trained_on(tiny_base, poisoned), poisoned, "a", "attacker")
     cache = ProbabilityCache(tiny_base, None)
     before, after = fold(tiny_base, cache, first, second)
-    arrived = [Arrived.of(1, first), Arrived.of(2, second)]
+    arrived = [ArrivedBranch.of(1, first), ArrivedBranch.of(2, second)]
     kept = score_item(after.item, arrived[:1], tiny_base)["a"].acc
     assert kept < 0.9 < after.metrics["a"].acc
-    with pytest.raises(Held, match=f"of task 'a' from 1.000 to {kept:.3f}, more than the margin of 0.1"):
+    with pytest.raises(BranchHeld, match=f"of task 'a' from 1.000 to {kept:.3f}, more than the margin of 0.1"):
         Examination(tiny_base, cache, Admission()).merge(arrived, before.head, before.metrics, after)
     Examination(tiny_base, cache, Admission(behaviour=False)).merge(arrived, before.head, before.metrics, after)
     Examination(tiny_base, cache, Admission(margin=1 - kept)).merge(arrived, before.head, before.metrics, after)
@@ -261,10 +261,10 @@ def test_a_merge_is_compared_on_the_tasks_that_are_still_there(tiny_base: BaseMo
     branches = honest(tiny_base, "a"), honest(tiny_base, "b")
     cache = ProbabilityCache(tiny_base, None)
     before, after = fold(tiny_base, cache, *branches)
-    arrived = [Arrived.of(number, branch) for number, branch in enumerate(branches, start=1)]
+    arrived = [ArrivedBranch.of(number, branch) for number, branch in enumerate(branches, start=1)]
     gone = {**before.metrics, "withdrawn": TaskScore(loss=0, acc=1), "b": TaskScore(loss=0, acc=1)}
     Examination(tiny_base, cache, Admission(margin=0)).merge(arrived, before.head, gone, after)
     Examination(tiny_base, cache, Admission(margin=0)).merge(arrived[:1], None, {}, before)
     worse = replace(after, metrics={**after.metrics, "a": TaskScore(loss=1, acc=0.5)})
-    with pytest.raises(Held, match="task 'a' from 1.000 to 0.500"):
+    with pytest.raises(BranchHeld, match="task 'a' from 1.000 to 0.500"):
         Examination(tiny_base, cache, Admission()).merge(arrived, before.head, before.metrics, worse)

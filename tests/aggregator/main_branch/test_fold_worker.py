@@ -9,7 +9,7 @@ from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.ledger.records import Arrival
 from medforge.aggregator.main_branch.fold_worker import FoldWorker
 from medforge.aggregator.main_branch.main_branch import MainBranch
-from medforge.aggregator.main_branch.wakeup import Bell
+from medforge.aggregator.main_branch.wakeup import Wakeup
 from medforge.base_module import BaseModule
 from medforge.errors import InvalidBranch
 from tests.aggregator.forges import UNEXAMINED, branches
@@ -31,7 +31,7 @@ class Working:
     def __init__(self, forge: Forge, base: BaseModule, before: Fold = lambda arrival: None) -> None:
         main = MainBranch(forge, base)
         self.folded: list[int] = []
-        self.arrived, self.committed, self.ended = Bell(), Bell(), threading.Event()
+        self.arrived, self.committed, self.ended = Wakeup(), Wakeup(), threading.Event()
 
         def fold(arrival: Arrival) -> None:
             before(arrival)
@@ -58,7 +58,7 @@ def test_it_folds_what_waited_and_what_comes_in_order(forge: Forge, tiny_base: B
     with Working(forge, tiny_base) as working:
         for branch in (second, third):
             forge.admit(branch, tiny_base)
-            working.arrived.ring()
+            working.arrived.notify()
         wait_until_folded(forge, 3)
     assert working.folded == [1, 2, 3]
     assert [c.branch for _, c in forge.ledger.commits()] == [first.digest, second.digest, third.digest]
@@ -114,7 +114,7 @@ def test_a_shortage_is_waited_out_and_nothing_overtakes(
 
 def test_a_fold_that_commits_nothing_is_held(forge: Forge, tiny_base: BaseModule) -> None:
     forge.admit(branches(tiny_base)[0], tiny_base)
-    worker = FoldWorker(forge.ledger, lambda arrival: None, list, Bell(), Bell(), lambda: None)
+    worker = FoldWorker(forge.ledger, lambda arrival: None, list, Wakeup(), Wakeup(), lambda: None)
     worker.start()
     _wait(lambda: bool(forge.ledger.holds()))
     worker.stop()
@@ -130,10 +130,10 @@ def test_what_fails_after_the_commit_does_not_undo_it(forge: Forge, tiny_base: B
         raise ValueError("too late")
 
     forge.admit(branches(tiny_base)[0], tiny_base)
-    committed = Bell()
-    worker = FoldWorker(forge.ledger, fold_then_fail, list, Bell(), committed, lambda: None)
+    committed = Wakeup()
+    worker = FoldWorker(forge.ledger, fold_then_fail, list, Wakeup(), committed, lambda: None)
     worker.start()
-    _wait(lambda: committed.rings > 0)
+    _wait(lambda: committed.count > 0)
     worker.stop()
     worker.join(30)
     assert forge.ledger.holds() == {}
@@ -145,7 +145,7 @@ def test_a_released_arrival_is_folded(forge: Forge, tiny_base: BaseModule) -> No
     forge.ledger.hold(1, "a bug that has been mended")
     with Working(forge, tiny_base) as working:
         forge.ledger.release(1)
-        working.arrived.ring()
+        working.arrived.notify()
         wait_until_folded(forge, 1)
 
 

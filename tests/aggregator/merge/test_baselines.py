@@ -3,12 +3,12 @@ from math import log
 import pytest
 import torch
 
-from medforge.aggregator.coefficients.labelled_images import Labelled
+from medforge.aggregator.coefficients.labelled_images import LabelledImages
 from medforge.aggregator.coefficients.settings import Objective
 from medforge.aggregator.coefficients.weights import WeightScorer
 from medforge.aggregator.merge import choose_settings
-from medforge.aggregator.merge.arrived_branch import Arrived
-from medforge.aggregator.merge.method import Folded
+from medforge.aggregator.merge.arrived_branch import ArrivedBranch
+from medforge.aggregator.merge.method import FoldResult
 from medforge.aggregator.merge.methods.factors import combine_factors
 from medforge.aggregator.merge.methods.lorahub import lorahub
 from medforge.base_module import BaseModule
@@ -22,17 +22,17 @@ from tests.making import make_plugin
 LORAHUB = choose_settings(method="lorahub")
 
 
-def folded(base: BaseModule, arriving: list[Branch], method: str) -> Folded:
+def folded(base: BaseModule, arriving: list[Branch], method: str) -> FoldResult:
     return fold_in_memory(base, choose_settings(method=method), arriving)[-1]
 
 
-def raw(base: BaseModule, task: str, seed: int, count: int) -> Labelled:
+def raw(base: BaseModule, task: str, seed: int, count: int) -> LabelledImages:
     random = torch.Generator().manual_seed(seed)
     images = torch.randn(count, 3, base.image_size, base.image_size, generator=random)
-    return Labelled(task, images, torch.arange(count) % 2, (f"benign {task}", f"malignant {task}"))
+    return LabelledImages(task, images, torch.arange(count) % 2, (f"benign {task}", f"malignant {task}"))
 
 
-def written_out(base: BaseModule, deltas: dict[str, torch.Tensor], on: Labelled, again: bool) -> float:
+def written_out(base: BaseModule, deltas: dict[str, torch.Tensor], on: LabelledImages, again: bool) -> float:
     """The mean cross-entropy of one dataset, image by image; softmaxed once more where asked."""
     losses = []
     for image, label in zip(on.images.float(), on.labels.tolist(), strict=True):
@@ -60,7 +60,7 @@ def test_the_soup_is_the_mean_of_the_changed_weights(tiny_base: BaseModule, kind
     arriving = branches(tiny_base, kind=kind)
     result = folded(tiny_base, arriving, "model-soup")
     assert isinstance(result.item, Mixture)
-    merged = result.item.fold(tiny_base)
+    merged = result.item.weight_change(tiny_base)
     for site in tiny_base.sites:
         frozen = tiny_base.weight(site)
         changed = [frozen + branch.plugin.delta(site, tiny_base) for branch in arriving]
@@ -73,7 +73,7 @@ def test_the_mean_of_factors_is_not_the_mean_of_weight_changes(tiny_base: BaseMo
     assert isinstance(factors, FusedPlugin)
     assert isinstance(soup, Mixture)
     site = tiny_base.sites[0]
-    a, b = factors.plugin.delta(site, tiny_base), soup.fold(tiny_base)[site]
+    a, b = factors.plugin.delta(site, tiny_base), soup.weight_change(tiny_base)[site]
     assert (a - b).abs().max() > 1e-2
 
 
@@ -108,7 +108,7 @@ def test_lorahub_refits_every_weight_on_the_distilled_data_of_everything_that_ar
     arriving = branches(tiny_base)
     result = folded(tiny_base, arriving, "lorahub")
     order = sorted(arriving, key=lambda branch: branch.digest)
-    scorer = WeightScorer(tiny_base, [Arrived.of(1, branch).labelled for branch in order])
+    scorer = WeightScorer(tiny_base, [ArrivedBranch.of(1, branch).labelled for branch in order])
     # the seed does not matter to Cobyla, which the default budget chooses
     plugin, weights = lorahub([branch.plugin for branch in order], scorer, LORAHUB, 7, tiny_base)
     assert list(result.coefficients.values()) == weights

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from medforge.aggregator.merge import LISTINGS, MethodSettings, choose_settings, merge_method
 from medforge.aggregator.merge.methods.med_lego import med_lego
-from medforge.aggregator.merge.methods.training_free import Named, TrainingFree
+from medforge.aggregator.merge.methods.training_free import NamedPlugin, TrainingFree
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from medforge.forge_item import FusedPlugin, Level, Member, Mixture
@@ -159,6 +159,8 @@ def test_a_method_that_says_so_needs_no_distilled_data(tiny_base: BaseModule, mo
     arriving, settings = branches(tiny_base), settings_of(*mode)
     method = merge_method(mode[0])
     assert isinstance(method, TrainingFree)
-    plugins = [Named(branch.digest, branch.plugin) for branch in sorted(arriving, key=lambda branch: branch.digest)]
+    plugins = [
+        NamedPlugin(branch.digest, branch.plugin) for branch in sorted(arriving, key=lambda branch: branch.digest)
+    ]
     item = method.merge(plugins, tiny_base, settings)
     assert item.digest == fold_in_memory(tiny_base, settings, arriving)[-1].item.digest

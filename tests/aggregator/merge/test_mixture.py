@@ -90,7 +90,7 @@ def test_a_folded_layer_mixture_equals_the_sum_of_its_plugins(
     main = folded(tmp_path, tiny_base, arriving, *mode)
     item, coefficients = main.checkout(), main.log()[-1].coefficients
     assert isinstance(item, Mixture)
-    delta = item.fold(tiny_base)
+    delta = item.weight_change(tiny_base)
     for site in tiny_base.sites:
         expected = sum(coefficients[b.digest] * b.plugin.delta(site, tiny_base) for b in arriving)
         torch.testing.assert_close(delta[site], expected, rtol=1e-5, atol=1e-6)

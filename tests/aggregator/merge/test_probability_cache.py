@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medforge.aggregator.merge.arrived_branch import Arrived
+from medforge.aggregator.merge.arrived_branch import ArrivedBranch
 from medforge.aggregator.merge.probability_cache import ProbabilityCache
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
@@ -16,8 +16,8 @@ from tests.aggregator.forges import branches, fold_all, open_main, settings_of
 from tests.making import make_branch, make_distilled
 
 
-def arrived(branch: Branch, number: int = 1) -> Arrived:
-    return Arrived(number, branch.manifest, lambda: branch)
+def arrived(branch: Branch, number: int = 1) -> ArrivedBranch:
+    return ArrivedBranch(number, branch.manifest, lambda: branch)
 
 
 def refuse(number: int) -> Branch:
@@ -85,7 +85,7 @@ def test_what_was_computed_is_kept_across_restarts(tmp_path: Path, tiny_base: Ba
     embeddings = first.embeddings(arrived(one))
     again = ProbabilityCache(tiny_base, tmp_path)
     # the branches are not even read
-    unread = [Arrived(n, b.manifest, partial(refuse, n)) for n, b in enumerate((one, two))]
+    unread = [ArrivedBranch(n, b.manifest, partial(refuse, n)) for n, b in enumerate((one, two))]
     assert torch.equal(again.probabilities(unread[0], unread[1]), kept)
     assert torch.equal(again.embeddings(unread[0]), embeddings)
     assert again.image_forwards == 0

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medforge.aggregator.coefficients.objective import Scored, search_loss
+from medforge.aggregator.coefficients.objective import ScoredImages, search_loss
 from medforge.aggregator.coefficients.search import search_weights
 from medforge.aggregator.merge import choose_settings
 from medforge.aggregator.merge.catalogue import LISTINGS
@@ -68,7 +68,7 @@ def of_layers(base: BaseModule, arriving: list[Branch], composed: Weights) -> fl
 @given(st.floats(0, 1), st.sampled_from([0, 1]))
 def test_two_classes_keep_it_between_its_bounds(p: float, label: int) -> None:
     log_probabilities = torch.tensor([[p, 1 - p]], dtype=torch.float64).log()
-    value = search_loss([Scored("task", log_probabilities, torch.tensor([label]))], "reference")
+    value = search_loss([ScoredImages("task", log_probabilities, torch.tensor([label]))], "reference")
     assert log(1 + exp(-1)) - 1e-12 <= value <= log(1 + exp(1)) + 1e-12
     assert value == pytest.approx(cross_entropy(torch.tensor([[p, 1 - p]]), torch.tensor([label])), abs=1e-6)
 

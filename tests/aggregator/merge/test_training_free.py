@@ -16,7 +16,7 @@ from medforge.aggregator.merge.methods.med_lego import med_lego
 from medforge.aggregator.merge.methods.pem import pem
 from medforge.aggregator.merge.methods.task_arithmetic import scaled_sum
 from medforge.aggregator.merge.methods.ties import agreeing_mean, elect, threshold_of, ties, trim
-from medforge.aggregator.merge.methods.training_free import Named
+from medforge.aggregator.merge.methods.training_free import NamedPlugin
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from medforge.errors import InvalidBranch
@@ -135,14 +135,14 @@ def test_the_later_of_equal_magnitudes_wins(tiny_base: BaseModule) -> None:
 @every_kinds
 def test_task_arithmetic_is_the_scaled_sum(tiny_base: BaseModule, kinds: tuple[PluginKind, ...]) -> None:
     parts = plugins(tiny_base, kinds)
-    item = scaled_sum([Named(f"{place:064x}", part) for place, part in enumerate(parts)], 0.3)
+    item = scaled_sum([NamedPlugin(f"{place:064x}", part) for place, part in enumerate(parts)], 0.3)
     wanted = torch.tensor([0.3 * sum(column) for column in zip(*(flat(p, tiny_base) for p in parts), strict=True)])
-    torch.testing.assert_close(joined(item.fold(tiny_base)), wanted, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(joined(item.weight_change(tiny_base)), wanted, rtol=1e-4, atol=1e-5)
 
 
 @every_kinds
 def test_dare_drops_rescales_and_sums(tiny_base: BaseModule, kinds: tuple[PluginKind, ...]) -> None:
-    parts = [Named(f"{place:064x}", part) for place, part in enumerate(plugins(tiny_base, kinds))]
+    parts = [NamedPlugin(f"{place:064x}", part) for place, part in enumerate(plugins(tiny_base, kinds))]
     found = dare(parts, tiny_base, 0.9, 0.3, seed=4)
     for site in tiny_base.sites:
         wanted = torch.zeros(tiny_base.site_shape(site))
@@ -162,14 +162,14 @@ def test_dare_drops_a_share_and_keeps_the_mean() -> None:
 
 
 def test_what_dare_drops_of_a_plugin_does_not_depend_on_who_else_arrives(tiny_base: BaseModule) -> None:
-    one, other = (Named(f"{place:064x}", make_plugin(tiny_base, place)) for place in range(2))
+    one, other = (NamedPlugin(f"{place:064x}", make_plugin(tiny_base, place)) for place in range(2))
     alone, both = dare([other], tiny_base, 0.5, 1.0, 0), dare([one, other], tiny_base, 0.5, 1.0, 0)
     rest = dare([one], tiny_base, 0.5, 1.0, 0)
     for site in tiny_base.sites:
         torch.testing.assert_close(both[site], alone[site] + rest[site])
     assert not torch.equal(alone[site], dare([other], tiny_base, 0.5, 1.0, 1)[site])
     # nor do two plugins lose the same entries
-    same = Named("f" * 64, other.plugin)
+    same = NamedPlugin("f" * 64, other.plugin)
     assert not torch.equal(alone[site] == 0, dare([same], tiny_base, 0.5, 1.0, 0)[site] == 0)
 
 

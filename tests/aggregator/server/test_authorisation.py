@@ -14,7 +14,7 @@ from medforge.aggregator.identity.invite import invite
 from medforge.aggregator.ledger.ledger import Ledger
 from medforge.aggregator.ledger.records import Contributor, State
 from medforge.aggregator.server.authorisation import Caller, authorise_submit, authorise_withdraw
-from medforge.aggregator.server.interceptor import Guard
+from medforge.aggregator.server.interceptor import ForgeInterceptor
 from medforge.aggregator.server.server import ForgeServer
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
@@ -207,7 +207,7 @@ def test_a_stream_that_runs_ends_with_the_revocation(
     tmp_path: Path, tiny_base: BaseModule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A guard that looks at every message: what a running upload may still do ends with the next one."""
-    monkeypatch.setattr("medforge.aggregator.server.server.Guard", partial(Guard, recheck=0))
+    monkeypatch.setattr("medforge.aggregator.server.server.ForgeInterceptor", partial(ForgeInterceptor, recheck=0))
     data = tmp_path / "data"
     data.write_bytes(bytes(1000))
     with serving(tmp_path / "forge", tiny_base, tls=True) as (forge, at):

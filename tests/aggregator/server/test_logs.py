@@ -14,7 +14,7 @@ from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.identity.invite import invite
 from medforge.aggregator.logs import about, configure
 from medforge.aggregator.server.call_log import log_call
-from medforge.aggregator.server.call_record import Call
+from medforge.aggregator.server.call_record import CallRecord
 from medforge.base_module import BaseModule
 from medforge.client.push import push
 from medforge.errors import InvalidInput
@@ -37,15 +37,15 @@ def restored() -> Iterator[None]:
     ours.setLevel(our_level)
 
 
-def refused(sentence: str = "no") -> Call:
-    call = Call("Submit", "ipv4:192.0.2.1:5", "Centre A", {"branch": "b" * 64})
+def refused(sentence: str = "no") -> CallRecord:
+    call = CallRecord("Submit", "ipv4:192.0.2.1:5", "Centre A", {"branch": "b" * 64})
     call.code, call.kind, call.sentence = "PERMISSION_DENIED", "NotAllowed", sentence
     return call
 
 
 @pytest.mark.usefixtures("restored")
 class TestFormats:
-    def lines(self, form: str, level: int, *calls: Call) -> list[str]:
+    def lines(self, form: str, level: int, *calls: CallRecord) -> list[str]:
         stream = io.StringIO()
         configure(form, stream, level)
         for call in calls:
@@ -72,7 +72,8 @@ class TestFormats:
 
     def test_what_changes_nothing_is_for_debugging_alone(self) -> None:
         calls = [
-            Call(method, "ipv4:192.0.2.1:5", "192.0.2.1") for method in ("Describe", "Upload", "Submit", "Withdraw")
+            CallRecord(method, "ipv4:192.0.2.1:5", "192.0.2.1")
+            for method in ("Describe", "Upload", "Submit", "Withdraw")
         ]
         assert [json.loads(line)["event"] for line in self.lines("json", logging.INFO, *calls)] == [
             "submit",

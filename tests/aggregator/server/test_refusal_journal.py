@@ -12,7 +12,7 @@ from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.identity.invite import invite
 from medforge.aggregator.ledger.journal import FORGE
 from medforge.aggregator.ledger.ledger import Ledger
-from medforge.aggregator.server.call_record import Call
+from medforge.aggregator.server.call_record import CallRecord
 from medforge.aggregator.server.refusal_journal import OTHERS, REFUSED, REFUSED_AGAIN, Refusals
 from medforge.base_module import BaseModule
 from medforge.errors import MedForgeError
@@ -23,8 +23,8 @@ from tests.aggregator.serving import serving, upload
 from tests.making import make_branch
 
 
-def call(caller: str = "north", method: str = "Submit", kind: str = "InvalidBranch", **about: object) -> Call:
-    made = Call(method, "ipv4:192.0.2.1:5", caller, about)
+def call(caller: str = "north", method: str = "Submit", kind: str = "InvalidBranch", **about: object) -> CallRecord:
+    made = CallRecord(method, "ipv4:192.0.2.1:5", caller, about)
     made.kind, made.code, made.sentence = kind, "INVALID_ARGUMENT", "the rank is wrong; commit the branch again"
     return made
 

@@ -14,7 +14,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.policy import Limits
-from medforge.aggregator.forge.reader import check_chain, look
+from medforge.aggregator.forge.reader import check_chain, open_reader
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.server.server import SERVICE
 from medforge.base_module import BaseModule
@@ -131,7 +131,7 @@ def test_log_watch_and_item_show_the_same_main_branch(
     assert head is not None
     assert ForgeItem.parse(remote.item()).digest == head.item
     assert ForgeItem.parse(remote.item(first.digest)).digest == first.item
-    with look(None, at) as there, look(forge.directory, None) as here:
+    with open_reader(None, at) as there, open_reader(forge.directory, None) as here:
         assert there.commits() == here.commits()
         assert there.item(head).files() == here.item(head).files()
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from medforge.client.audit.policy import SitePolicy, read_policy
-from medforge.client.audit.record import AttackResult, Closeness, Comparisons, Measured
+from medforge.client.audit.record import AttackResult, Closeness, Comparisons, Measurements
 from medforge.client.audit.verdict import judge, near_copies
 from medforge.errors import InvalidInput
 
@@ -42,9 +42,9 @@ def closeness(distance: float) -> Closeness:
     return Closeness(distance=distance, relative=distance, quantile=0.5, nearest=0, name="a")
 
 
-def measured(layout: list[float], features: list[float], others: int = 200, **attack: float) -> Measured:
+def measured(layout: list[float], features: list[float], others: int = 200, **attack: float) -> Measurements:
     figures = {"auc": 0.5, "low": 0.45, "high": 0.55, "tpr": 0.01} | attack
-    return Measured(
+    return Measurements(
         members=500,
         others=others,
         groups=None,

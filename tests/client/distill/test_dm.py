@@ -9,7 +9,7 @@ from medforge.client.distill.dsa import augment, draw
 from medforge.client.distill.extractor import random_deltas
 from medforge.client.distill.real import ControlVariate, RealImages, class_means
 from medforge.client.distill.run import distill
-from medforge.client.recipes import TINY, override
+from medforge.client.recipes import TINY, change_recipe
 from medforge.client.train import train
 from medforge.errors import InvalidInput
 from medforge.seeds import generator
@@ -85,7 +85,7 @@ def test_a_recipe_that_wants_the_own_plugin_says_so(tiny_base: BaseModule) -> No
     with pytest.raises(InvalidInput, match=r"train it first.*own_plugin_every=0"):
         DistributionMatching(tiny_base, make_task(), DISTILL.model_copy(update={"own_plugin_every": 3}), seed=0)
     with pytest.raises(InvalidInput, match="^Gradient matching distils without .* choose it with --method dc-dsa"):
-        override(TINY, ["distill.method=dc-dsa"])
+        change_recipe(TINY, ["distill.method=dc-dsa"])
 
 
 def test_with_the_own_plugin_learned_images_are_what_it_takes_them_for(tiny_base: BaseModule) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from medforge.base import BaseModule
 from medforge.client.checkpoint import Checkpoint
 from medforge.client.distill.run import METHODS, Distillation, distill, valid
-from medforge.client.recipes import RECIPES, DistillMethod, DistillRecipe, override, recipe_for, with_method
+from medforge.client.recipes import RECIPES, DistillMethod, DistillRecipe, change_recipe, recipe_for, with_method
 from medforge.errors import InvalidInput
 from tests.client.tasks import DISTILL, make_task
 
@@ -150,7 +150,7 @@ def test_a_recipe_takes_the_methods_own_settings(method: DistillMethod, name: st
     recipe = with_method(RECIPES[name], method)
     assert recipe.distill.method == method
     assert recipe.train == RECIPES[name].train
-    assert override(recipe, []) == recipe
+    assert change_recipe(recipe, []) == recipe
     if method == "dm-dsa":
         assert recipe == RECIPES[name]
 
@@ -168,4 +168,4 @@ def test_unknown_methods_are_named() -> None:
     with pytest.raises(InvalidInput, match=r"no distillation method 'magic'; choose one of: dm-dsa, dm, dc-dsa\."):
         with_method(RECIPES["tiny"], "magic")
     with pytest.raises(InvalidInput, match=r"distill\.method cannot be 'magic'"):
-        override(RECIPES["tiny"], ["distill.method=magic"])
+        change_recipe(RECIPES["tiny"], ["distill.method=magic"])

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from medforge.base import BaseModule
-from medforge.client.distill.run import Distillation, Distilled, distill, valid
+from medforge.client.distill.run import Distillation, DistillationResult, distill, valid
 from medforge.client.distill.score import Candidate, better, score_distilled
 from medforge.distilled import DistilledDataset, check_distilled
 from medforge.errors import CorruptFile, MedForgeError
@@ -12,11 +12,11 @@ from tests.client.tasks import DISTILL, make_task
 
 
 @pytest.fixture(scope="module")
-def distilled(tiny_base: BaseModule) -> Distilled:
+def distilled(tiny_base: BaseModule) -> DistillationResult:
     return distill(tiny_base, make_task(), DISTILL, seed=3)
 
 
-def test_the_result_is_a_sound_dataset_in_the_valid_range(tiny_base: BaseModule, distilled: Distilled) -> None:
+def test_the_result_is_a_sound_dataset_in_the_valid_range(tiny_base: BaseModule, distilled: DistillationResult) -> None:
     dataset = distilled.dataset
     check_distilled(dataset, tiny_base)
     assert dataset.images.dtype == torch.float16
@@ -25,7 +25,7 @@ def test_the_result_is_a_sound_dataset_in_the_valid_range(tiny_base: BaseModule,
     torch.testing.assert_close(valid(images, tiny_base), images, atol=2e-3, rtol=0)
 
 
-def test_learned_images_teach_what_noise_does_not(tiny_base: BaseModule, distilled: Distilled) -> None:
+def test_learned_images_teach_what_noise_does_not(tiny_base: BaseModule, distilled: DistillationResult) -> None:
     noise = torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     dataset = DistilledDataset(noise.half(), distilled.dataset.labels, distilled.dataset.prompts)
     chance = score_distilled(dataset, tiny_base, make_task(), DISTILL, 3, 0)
@@ -33,7 +33,7 @@ def test_learned_images_teach_what_noise_does_not(tiny_base: BaseModule, distill
     assert distilled.best.acc > chance.acc
 
 
-def test_the_best_candidate_on_validation_is_chosen(tiny_base: BaseModule, distilled: Distilled) -> None:
+def test_the_best_candidate_on_validation_is_chosen(tiny_base: BaseModule, distilled: DistillationResult) -> None:
     assert [candidate.step for candidate in distilled.candidates] == [15, 30]
     assert all(not better(candidate, distilled.best) for candidate in distilled.candidates)
     again = score_distilled(distilled.dataset, tiny_base, make_task(), DISTILL, 3, distilled.best.step)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
 
-from medforge.client.data.pixels.backing import FileRoom
+from medforge.client.data.pixels.backing import FileBacking
 from medforge.client.data.pixels.decode import read_image, to_pixels
 from medforge.client.data.pixels.files import ImageFiles
 from medforge.client.data.pixels.store import PixelBank, PixelStore, Storage
@@ -172,24 +172,24 @@ def test_an_unfinished_cache_file_leaves_with_its_owner(files: ImageFiles, tmp_p
 
 
 def test_what_a_killed_process_left_is_swept_and_a_living_one_is_spared(tmp_path: Path) -> None:
-    room = FileRoom((1, 3, 2, 2), tmp_path, "key")
+    room = FileBacking((1, 3, 2, 2), tmp_path, "key")
     assert room.path is not None
     dead = tmp_path / f"{room.path.stem}.999999999.abc.unfinished"
     dead.touch()
-    other = FileRoom((1, 3, 2, 2), tmp_path, "key")
+    other = FileBacking((1, 3, 2, 2), tmp_path, "key")
     assert not dead.exists()
     assert len(list(tmp_path.iterdir())) == 2
     for one in (room, other):
         one.pixels[:] = 7
         one.finish()
-    assert FileRoom((1, 3, 2, 2), tmp_path, "key").complete
+    assert FileBacking((1, 3, 2, 2), tmp_path, "key").complete
 
 
 def test_a_disk_that_is_too_small_is_an_error_and_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(
         InvalidInput, match=r"need .* GiB in .*No space left.* free some space, name another cache folder"
     ):
-        FileRoom((1 << 26, 3, 2048, 2048), tmp_path, "key")
+        FileBacking((1 << 26, 3, 2048, 2048), tmp_path, "key")
     assert list(tmp_path.iterdir()) == []
 
 

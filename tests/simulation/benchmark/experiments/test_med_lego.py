@@ -98,9 +98,9 @@ def test_a_merge_of_plugins_is_what_a_forge_makes_of_their_branches(
         main = MainBranch(forge, bench.base)
         for name in names:
             main.fold(forge.admit(assemble(bench, name, 0, "svd-lora", "dm-dsa"), bench.base).number)
-        folded = main.checkout().fold(bench.base)
+        folded = main.checkout().weight_change(bench.base)
         forge.close()
-        here = MergePlugins(merger, 0, names, "svd-lora").item(bench).fold(bench.base)
+        here = MergePlugins(merger, 0, names, "svd-lora").item(bench).weight_change(bench.base)
         for site, change in folded.items():
             torch.testing.assert_close(here[site], change, atol=1e-6, rtol=1e-4)
 
@@ -167,7 +167,7 @@ def test_lego_transfer_trains_the_task_left_out_from_the_others(tiny_spec: str, 
 
 
 def nearest(plugin: Plugin, start: Plugin) -> float:
-    """Give the mean distance of two plugins' factors B."""
+    """Return the mean distance of two plugins' factors B."""
     return float(
         torch.stack([(plugin.factors[site].up - start.factors[site].up).norm() for site in plugin.sites]).mean()
     )

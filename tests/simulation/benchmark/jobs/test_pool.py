@@ -10,7 +10,7 @@ import pytest
 
 from medforge.errors import InvalidInput, MedForgeError
 from medforge.simulation.benchmark.jobs.artefacts import Job
-from medforge.simulation.benchmark.jobs.pool import Standing, in_order_of_need, ready, run_jobs
+from medforge.simulation.benchmark.jobs.pool import PoolProgress, in_order_of_need, ready, run_jobs
 from medforge.simulation.benchmark.jobs.store import Store
 from medforge.simulation.benchmark.jobs.workbench import Bench
 from medforge.simulation.benchmark.settings import BenchmarkSettings
@@ -53,7 +53,7 @@ def bench_in(path: Path) -> Bench:
     return Bench(BenchmarkSettings(centres=DEFAULT_CENTRES), Store(path))
 
 
-def silent(_standing: Standing) -> None:
+def silent(_standing: PoolProgress) -> None:
     """Show nothing."""
 
 
@@ -68,20 +68,20 @@ def test_each_job_stands_once_after_what_it_needs() -> None:
 
 
 def test_a_job_is_ready_when_nothing_it_needs_is_ahead() -> None:
-    standing = Standing(dict.fromkeys((A, B, C, D), 1), workers=2)
+    standing = PoolProgress(dict.fromkeys((A, B, C, D), 1), workers=2)
     assert ready(standing) == [A]
     standing.begin(A)
     assert ready(standing) == []
     standing.end(A)
     assert ready(standing) == [B, C]
     # what was done before the run is no part of it
-    assert ready(Standing({D: 1}, workers=2)) == [D]
+    assert ready(PoolProgress({D: 1}, workers=2)) == [D]
 
 
 def test_the_estimate_says_when_it_is_incomplete(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    standing = Standing(dict.fromkeys((A, B, C, D), 1), workers=2)
+    standing = PoolProgress(dict.fromkeys((A, B, C, D), 1), workers=2)
     assert not standing.time_left(lambda job: None).complete
     standing.begin(A)
     now = 106.0

@@ -1,7 +1,7 @@
 import pytest
 
 from medforge.simulation.benchmark.jobs.artefacts import Distil
-from medforge.simulation.benchmark.jobs.pool import Standing, TimeLeft
+from medforge.simulation.benchmark.jobs.pool import PoolProgress, TimeLeft
 from medforge.simulation.benchmark.presentation.live_view import duration, heading
 
 
@@ -15,7 +15,7 @@ from medforge.simulation.benchmark.presentation.live_view import duration, headi
 )
 def test_the_heading_promises_no_more_than_is_known(left: TimeLeft, text: str) -> None:
     jobs = {Distil("lung", seed): 1 for seed in (0, 1)}
-    assert heading(Standing(jobs, workers=1), left) == text
+    assert heading(PoolProgress(jobs, workers=1), left) == text
 
 
 def test_durations_are_written_for_people() -> None:

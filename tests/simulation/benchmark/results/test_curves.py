@@ -1,7 +1,7 @@
 import pytest
 
 from medforge.simulation.benchmark.results.curves import (
-    Reached,
+    EpochsNeeded,
     accuracy_at,
     best,
     epochs_until,
@@ -42,7 +42,7 @@ def test_curves_end_where_the_shortest_run_does() -> None:
 def test_every_run_is_measured_by_the_fresh_one_of_its_own_task_and_seed() -> None:
     result = transfer()
     merged = start_of(result, "merged")
-    assert reached(result, merged, ("lung", "colon")) == Reached(1.0, 4, 4)
-    assert reached(result, start_of(result, "shape"), ("lung",)) == Reached(None, 0, 2)
+    assert reached(result, merged, ("lung", "colon")) == EpochsNeeded(1.0, 4, 4)
+    assert reached(result, start_of(result, "shape"), ("lung",)) == EpochsNeeded(None, 0, 2)
     slow = merged.model_copy(update={"tasks": {"lung": {**merged.tasks["lung"], "1": run(0.1, 0.2, 0.3)}}})
-    assert reached(result, slow, ("lung",)) == Reached(1.0, 1, 2)
+    assert reached(result, slow, ("lung",)) == EpochsNeeded(1.0, 1, 2)
