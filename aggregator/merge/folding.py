@@ -22,8 +22,8 @@ def fold_round(
 ) -> FoldResult:
     """Fold the last of ``arrived`` into the main branch that the others, in this order, have made.
 
-    ``head`` is that main branch, None where only one has arrived; the next round takes the result's ``head``. Depends on
-    nothing but its arguments; ``probabilities`` (for this base) only saves time, and may serve any number of orders.
+    ``head`` is that main branch, None where only one has arrived; the next round takes the result's ``head``. Only the
+    arguments matter; ``probabilities`` (for this base) only saves time, and may serve any number of orders.
 
     Raises InvalidBranch for an arriving branch that cannot be merged.
     """
