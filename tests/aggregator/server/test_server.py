@@ -93,7 +93,7 @@ from pathlib import Path
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.ledger.ledger import Ledger
 from medforge.aggregator.main_branch.main_branch import MainBranch
-from medforge.aggregator.merge import MethodSettings
+from medforge.aggregator.merge import choose_settings
 from medforge.aggregator.forge.policy import Admission, Policy
 from medforge.base import load_base
 from medforge.branch import Branch
