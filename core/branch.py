@@ -15,6 +15,7 @@ from pydantic import (
     ValidationError,
 )
 
+from medforge import __version__
 from medforge.base_module import BaseModule
 from medforge.digested import DigestedModel
 from medforge.distilled import DistilledDataset, check_distilled
@@ -219,8 +220,9 @@ def public_spec(spec: str) -> str:
 
 def software_versions() -> dict[str, str]:
     """The versions that a result depends on."""
-    packages = ("medforge", "torch", "open_clip_torch", "peft", "numpy")
-    return {"python": platform.python_version()} | {name: _version(name) for name in packages}
+    packages = ("torch", "open_clip_torch", "peft", "numpy")
+    ours = {"python": platform.python_version(), "medforge": __version__}
+    return ours | {name: _version(name) for name in packages}
 
 
 def _values_in(value: object) -> int:

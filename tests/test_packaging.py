@@ -26,6 +26,7 @@ def test_import_contract_names_every_module_of_core() -> None:
     found = {f"medforge.{path.stem}" for path in (ROOT / "core").glob("*.py")} - {
         "medforge.__init__",
         "medforge.__main__",
+        "medforge.api",  # stands above the rooms
     }
     found |= {f"medforge.{path.parent.name}" for path in (ROOT / "core").glob("*/__init__.py")}
     contracts = {contract["name"]: contract for contract in settings()["importlinter"]["contracts"]}

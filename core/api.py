@@ -1,0 +1,168 @@
+"""The public API, which ``import medforge`` gives: load what was made, merge it, score it, read a forge's log.
+
+It stands above the rooms and may use them all; nothing of ours imports it.
+"""
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+
+from medforge.aggregator.forge.reader import check_chain, open_reader
+from medforge.aggregator.ledger.commit import Commit
+from medforge.aggregator.merge import Listing as MergeListing
+from medforge.aggregator.merge import MethodSettings, choose_settings, listings
+from medforge.aggregator.merge.arrived_branch import ArrivedBranch
+from medforge.aggregator.merge.folding import refold
+from medforge.aggregator.merge.loading import merge_method
+from medforge.aggregator.merge.methods.training_free import NamedPlugin, TrainingFree
+from medforge.aggregator.merge.probability_cache import ProbabilityCache
+from medforge.base import BaseModule, load_base
+from medforge.branch import Branch
+from medforge.client.data.catalogue import open_task as open_sized_task
+from medforge.client.data.task import Task
+from medforge.client.evaluate import SplitName, score_base, score_item, score_plugin
+from medforge.distilled import DistilledDataset
+from medforge.errors import BaseMismatch, InvalidInput, MedForgeError
+from medforge.forge_item import ForgeItem
+from medforge.metrics import Metrics
+from medforge.plugin import Plugin, check_plugin
+
+__all__ = [
+    "BaseModule",
+    "Branch",
+    "Commit",
+    "DistilledDataset",
+    "ForgeItem",
+    "MedForgeError",
+    "MergeListing",
+    "Metrics",
+    "Plugin",
+    "Task",
+    "load_base",
+    "load_branch",
+    "load_item",
+    "load_plugin",
+    "merge",
+    "merge_methods",
+    "open_task",
+    "read_log",
+    "score",
+]
+
+AnyPath = str | PathLike[str]
+
+
+def load_plugin(directory: AnyPath) -> Plugin:
+    """Load a plugin from a PEFT adapter directory, such as ``WORKSPACE/training/plugin``.
+
+    Raises InvalidInput, InvalidBranch or CorruptFile with the reason.
+    """
+    return Plugin.load(Path(directory))
+
+
+def load_branch(directory: AnyPath) -> Branch:
+    """Load a branch, such as ``WORKSPACE/branch``: plugin, distilled dataset and manifest, every digest checked.
+
+    Raises InvalidInput, InvalidBranch or CorruptFile with the reason.
+    """
+    return Branch.load(Path(directory))
+
+
+def load_item(directory: AnyPath) -> ForgeItem:
+    """Load a forge item, a merged model, from a directory that ``medforge checkout`` or ``ForgeItem.save`` wrote.
+
+    Raises InvalidInput or CorruptFile with the reason.
+    """
+    return ForgeItem.load(Path(directory))
+
+
+def open_task(source: str, base: BaseModule, seed: int = 0) -> Task:
+    """Open a data source, ``NAME:PATH[,option=value]*``, as a task whose images have the size that ``base`` takes.
+
+    The splits (``train``, ``validation``, ``test``) depend on ``seed`` and the data alone. Raises InvalidInput naming
+    the file, class or option that cannot be used.
+    """
+    return open_sized_task(source, base.image_size, seed)
+
+
+def score(model: Plugin | ForgeItem | None, base: BaseModule, task: Task, split: SplitName = "test") -> Metrics:
+    """Score the base module with a plugin, with a forge item or (None) alone on one split of a task.
+
+    Raises BaseMismatch where the model belongs to another base module.
+    """
+    if model is None:
+        return score_base(base, task, split)
+    if isinstance(model, Plugin):
+        return score_plugin(model, base, task, split)
+    return score_item(model, base, task, split)
+
+
+def merge_methods() -> dict[str, MergeListing]:
+    """Return every usable merge method by name, with what it says of itself; also those of installed packages."""
+    return {name: listing for name, listing in listings().items() if isinstance(listing, MergeListing)}
+
+
+def merge(
+    parts: Sequence[Plugin] | Sequence[Branch],
+    *,
+    method: str,
+    base: BaseModule,
+    level: str | None = None,
+    coefficients: str | None = None,
+    parameters: Mapping[str, float] | None = None,
+    seed: int = 0,
+) -> ForgeItem:
+    """Merge plugins, or branches in their order of arrival, by the name of a method, such as ``"ties"``.
+
+    Branches give the forge item that a forge would make of them. Plugins alone are enough for a method that does not
+    search on distilled data (``not merge_methods()[method].distilled``), in any order. What is left out (``level``,
+    ``coefficients``, ``parameters``) is the method's default.
+
+    Raises InvalidInput for a method, mode or parameter that does not exist, for nothing to merge and for plugins where
+    branches are needed; BaseMismatch or InvalidBranch for parts that do not fit the base or each other.
+    """
+    settings = choose_settings(
+        method=method, level=level, coefficients=coefficients, parameters=dict(parameters or {}), seed=seed
+    )
+    branches = [part for part in parts if isinstance(part, Branch)]
+    plugins = [part for part in parts if isinstance(part, Plugin)]
+    if not parts or len(parts) not in (len(branches), len(plugins)):
+        raise InvalidInput("merge takes one or more plugins, or one or more branches; give a list of either kind")
+    return _merge_branches(branches, base, settings) if branches else _merge_plugins(plugins, base, settings)
+
+
+def read_log(forge: AnyPath) -> list[Commit]:
+    """Read the commits of a forge's main branch, oldest first, from the forge's directory; also while it is served.
+
+    Raises InvalidInput where there is no forge, CorruptFile where the chain of commits is broken.
+    """
+    with open_reader(Path(forge), None) as reader:
+        commits = reader.commits()
+    check_chain(commits)
+    return commits
+
+
+def _merge_branches(branches: Sequence[Branch], base: BaseModule, settings: MethodSettings) -> ForgeItem:
+    for branch in branches:
+        branch.check(base)
+    arrived = [ArrivedBranch.of(number, branch) for number, branch in enumerate(branches, start=1)]
+    return refold(base, settings, arrived, ProbabilityCache(base, None)).item
+
+
+def _merge_plugins(plugins: Sequence[Plugin], base: BaseModule, settings: MethodSettings) -> ForgeItem:
+    method = merge_method(settings.method)
+    if not isinstance(method, TrainingFree):
+        free = ", ".join(name for name, listing in merge_methods().items() if not listing.distilled)
+        raise InvalidInput(
+            f"merge method {settings.method!r} searches on distilled data; give branches, or choose one of {free}"
+        )
+    for plugin in plugins:
+        if plugin.base_fingerprint != base.fingerprint:
+            raise BaseMismatch(
+                f"a plugin belongs to base module {plugin.base_fingerprint[:12]}, not to {base.fingerprint[:12]}; "
+                "load the base it was trained on"
+            )
+        check_plugin(plugin, base)
+    # a plugin's own digest stands where a forge has the digest of its branch
+    named = sorted((NamedPlugin(plugin.digest, plugin) for plugin in plugins), key=lambda one: one.branch)
+    return method.merge(named, base, settings)
