@@ -78,14 +78,14 @@ class FoldWorker(threading.Thread):
             self._on_end()
 
     def _step(self) -> None:
-        seen = self._arrived.count
+        notified = self._arrived.count
         for commit in self._settle():
             fields = about(commit.kind, contributor=commit.contributor, arrival=commit.arrival, commit=commit.digest)
             _log.info("%s arrival %d in commit %s", commit.kind, commit.arrival, commit.digest, extra=fields)
             self._committed.notify()
         waiting = self._ledger.unfolded(limit=1)
         if not waiting:
-            self._arrived.wait(seen, _IDLE_SECONDS)
+            self._arrived.wait(notified, _IDLE_SECONDS)
             return
         arrival = waiting[0]
         begun = time.monotonic()

@@ -24,7 +24,7 @@ class Wakeup:
             self._count += 1
             self._condition.notify_all()
 
-    def wait(self, seen: int, seconds: float) -> None:
-        """Return once there were more than `seen` notifications, or when the time is over."""
+    def wait(self, notified: int, seconds: float) -> None:
+        """Return once there were more notifications than `notified`, or when the time is over."""
         with self._condition:
-            self._condition.wait_for(lambda: self._count > seen, timeout=seconds)
+            self._condition.wait_for(lambda: self._count > notified, timeout=seconds)

@@ -201,11 +201,11 @@ class ForgeService:
         """Send the commits from a number on, and each new one as it comes."""
         seen = request.after
         while context.is_active() and not self._closing.is_set():
-            seen = self._committed.count
+            notified = self._committed.count
             for record in self._commits(seen):
                 yield record
                 seen = record.number
-            self._committed.wait(seen, _SECONDS_BETWEEN_LOOKS)
+            self._committed.wait(notified, _SECONDS_BETWEEN_LOOKS)
         if context.is_active():
             raise ForgeUnavailable("the forge is stopping; watch again when it is back")
 
