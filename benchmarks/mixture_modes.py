@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.policy import Admission, Policy
 from medforge.aggregator.main_branch.main_branch import MainBranch
-from medforge.aggregator.merge import LISTINGS, choose_settings
+from medforge.aggregator.merge import built_in, choose_settings, listing_of
 from medforge.base import BaseModule, load_base
 from medforge.branch import Branch
 from medforge.client.data.catalogue import open_task
@@ -42,7 +42,7 @@ Scores = dict[str, float]
 
 def modes() -> list[tuple[str, str, str]]:
     """Every (method, level, coefficients) that is registered."""
-    return [(name, *mode) for name, listing in sorted(LISTINGS.items()) for mode in listing.modes]
+    return [(name, *mode) for name in built_in() for mode in listing_of(name).modes]
 
 
 def read_branches(forge: Path | None, directories: Sequence[Path]) -> list[Branch]:

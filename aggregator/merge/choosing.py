@@ -5,8 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from medforge.aggregator.merge.built_in import LISTINGS
-from medforge.aggregator.merge.catalogue import listing_of, names
+from medforge.aggregator.merge.catalogue import built_in, listing_of, names
 from medforge.aggregator.merge.listing import Listing, Mode
 from medforge.aggregator.merge.settings import MethodSettings
 from medforge.errors import InvalidInput
@@ -103,7 +102,9 @@ def _check_parameters(settings: MethodSettings, listing: Listing) -> None:
 
 def _check_objective(settings: MethodSettings, listing: Listing) -> None:
     if settings.objective == "reference" and (settings.level, settings.coefficients) not in listing.reference:
-        known = ", ".join(f"{name} {' '.join(mode)}" for name, of in LISTINGS.items() for mode in sorted(of.reference))
+        known = ", ".join(
+            f"{name} {' '.join(mode)}" for name in built_in() for mode in sorted(listing_of(name).reference)
+        )
         raise InvalidInput(
             f"the published scripts have no objective for {settings.method} {settings.level} "
             f"{settings.coefficients}; leave objective 'reference' out, or choose one of: {known}"

@@ -1,12 +1,14 @@
-"""Merge methods that installed packages give, found by their entry points."""
+"""Merge methods that installed packages give: an entry point names a decorated function or class."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from itertools import groupby
 
 from medforge.aggregator.merge.listing import Listing
+from medforge.aggregator.merge.registration import Registered, registration_of
 
 GROUP = "medforge.merge_methods"
 
@@ -35,8 +37,8 @@ class Offer:
         """The distributions in words."""
         return " and ".join(f"{name} {version}" for name, version in sorted(self.packages.items())) or "a package"
 
-    def load(self) -> Listing | BrokenOffer:
-        """Import what the package says of its method; a package that cannot be imported is broken, and no error."""
+    def load(self) -> Registered | BrokenOffer:
+        """Import the package's method; a package that cannot be imported is broken, and no error."""
         return _load(self)
 
 
@@ -48,11 +50,20 @@ def offered() -> Mapping[str, Offer]:
 
 
 @cache
-def _load(offer: Offer) -> Listing | BrokenOffer:
+def _load(offer: Offer) -> Registered | BrokenOffer:
     if len(offer.points) > 1:
         return BrokenOffer("more than one package gives a method of this name")
+    (point,) = offer.points
     try:
-        listing = offer.points[0].load()
+        found = point.load()
     except (Exception, SystemExit) as error:  # what somebody else's module raises is not known
         return BrokenOffer(f"{type(error).__name__}: {error}")
-    return listing if isinstance(listing, Listing) else BrokenOffer(f"{offer.points[0].value} is no Listing")
+    if isinstance(found, Listing):
+        # as packages for 0.1 have it: the entry point names the listing, which names the module of the method
+        return Registered(offer.name, found, lambda: import_module(found.module).METHOD)
+    registered = registration_of(found)
+    if registered is None:
+        return BrokenOffer(f"{point.value} is no merge method; decorate it with merge_method")
+    if registered.name != offer.name:
+        return BrokenOffer(f"{point.value} calls itself {registered.name!r}; name the entry point so")
+    return registered

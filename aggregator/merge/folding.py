@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from medforge.aggregator.merge.arrived_branch import ArrivedBranch
 from medforge.aggregator.merge.catalogue import listing_of
-from medforge.aggregator.merge.loading import merge_method
+from medforge.aggregator.merge.loading import method_of
 from medforge.aggregator.merge.method import FoldResult, Head, Round
 from medforge.aggregator.merge.probability_cache import ProbabilityCache
 from medforge.aggregator.merge.settings import MethodSettings
@@ -41,7 +41,7 @@ def fold_round(
         head=head,
         probabilities=probabilities,
     )
-    return merge_method(settings.method).fold(merge_round)
+    return method_of(settings.method).fold(merge_round)
 
 
 def refold(

@@ -1,4 +1,4 @@
-"""What a merge method says of itself, readable without torch."""
+"""What a merge method says of itself."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,6 +8,8 @@ ItemKind = Literal["plugin", "mixture", "weights"]
 Level = Literal["output", "layer"]
 Coefficients = Literal["sequential", "joint", "gated", "uniform"]
 Mode = tuple[str, str]
+# names are read from commits that peers send, and shown at terminals
+METHOD_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 # settings in which a method may differ from the others
 DEFAULTABLE = frozenset({"budget", "bound", "start", "l1"})
 
@@ -26,12 +28,17 @@ class Parameter:
             raise ValueError(f"the default {self.default} lies outside {self.low} to {self.high}")
 
 
+def scale_parameter(default: float) -> Parameter:
+    """Return the parameter ``scale`` λ that many methods take; a commit records it as every plugin's coefficient."""
+    return Parameter(default, -10.0, 10.0, "what the merged weight change is multiplied by")
+
+
 @dataclass(frozen=True)
 class Listing:
     """Describe a method: where it lives, what it does, where it comes from, its modes and its parameters.
 
-    ``module`` is imported when the method is first used, and holds it as ``METHOD``. ``item`` is the kind of forge item
-    it makes: one plugin, a mixture, or dense weights. ``modes`` are (level, coefficients), the default first;
+    ``module`` is where it is defined. ``item`` is the kind of forge item it makes: one plugin, a mixture, or dense
+    weights. ``modes`` are (level, coefficients), the default first;
     ``any_order`` are those whose result does not depend on the order of arrival, ``reference`` those for which the
     published scripts have an objective. ``distilled`` says whether it searches on distilled data: a method that does
     not needs plugins alone. ``defaults`` are settings of the search in which the method differs from the others, of

@@ -5,11 +5,10 @@ from typing import Annotated
 from pydantic import ConfigDict, Field, FiniteFloat, model_validator
 
 from medforge.aggregator.coefficients.settings import SearchSettings
-from medforge.aggregator.merge.listing import Coefficients, Level
+from medforge.aggregator.merge.listing import METHOD_NAME, Coefficients, Level
 from medforge.errors import InvalidInput
 
 # settings are read from commits that peers send, and shown at terminals
-_METHOD = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 _ParameterName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
 
 
@@ -24,7 +23,7 @@ class MethodSettings(SearchSettings):
     model_config = ConfigDict(frozen=True, extra="forbid")
     younger = frozenset({"objective", "parameters"})
 
-    method: str = Field(default="mixture", pattern=_METHOD)
+    method: str = Field(default="mixture", pattern=METHOD_NAME)
     level: Level = "output"
     coefficients: Coefficients = "gated"
     parameters: dict[_ParameterName, FiniteFloat] = Field(default_factory=dict)

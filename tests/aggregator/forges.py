@@ -6,7 +6,7 @@ from pathlib import Path
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.policy import Admission, Policy
 from medforge.aggregator.main_branch.main_branch import MainBranch
-from medforge.aggregator.merge import LISTINGS, MethodSettings, choose_settings
+from medforge.aggregator.merge import MethodSettings, built_in, choose_settings, listing_of
 from medforge.aggregator.merge.arrived_branch import ArrivedBranch
 from medforge.aggregator.merge.folding import fold_round
 from medforge.aggregator.merge.method import FoldResult
@@ -17,6 +17,7 @@ from medforge.plugin import PluginKind
 from tests.making import make_branch
 
 Mode = tuple[str, str, str]
+LISTINGS = {name: listing_of(name) for name in built_in()}
 MODES: tuple[Mode, ...] = tuple((name, *mode) for name, listing in LISTINGS.items() for mode in listing.modes)
 BUDGET = 12
 # random plugins classify nothing, which an examination would notice

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from medforge.aggregator.merge.methods.training_free import NamedPlugin, Scaled
+from medforge.aggregator.merge.listing import Parameter, scale_parameter
+from medforge.aggregator.merge.registration import merge_method
 from medforge.aggregator.merge.settings import MethodSettings
+from medforge.aggregator.merge.training_free import NamedPlugin
 from medforge.base_module import BaseModule
 from medforge.forge_item import WeightChange
 from medforge.seeds import generator
@@ -34,13 +36,17 @@ def dare(plugins: Sequence[NamedPlugin], base: BaseModule, drop: float, scale: f
     return merged
 
 
-class Dare(Scaled):
-    """Thin out every weight change before they are added; ``drop`` is .5 and ``scale`` .3 unless said otherwise."""
-
-    def merge(self, plugins: Sequence[NamedPlugin], base: BaseModule, settings: MethodSettings) -> WeightChange:
-        """Drop, rescale and add."""
-        values = settings.parameters
-        return WeightChange.of(base, dare(plugins, base, values["drop"], values["scale"], settings.seed))
-
-
-METHOD = Dare()
+@merge_method(
+    name="dare",
+    item="weights",
+    summary="entries are dropped at random and the rest made up for it, then all are summed and scaled",
+    source="Yu et al. 2024, with task arithmetic",
+    parameters={
+        "drop": Parameter(0.5, 0.0, 0.999, "probability with which an entry is dropped"),
+        "scale": scale_parameter(0.3),
+    },
+)
+def merge(plugins: Sequence[NamedPlugin], base: BaseModule, settings: MethodSettings) -> WeightChange:
+    """Thin out every weight change before they are added."""
+    values = settings.parameters
+    return WeightChange.of(base, dare(plugins, base, values["drop"], values["scale"], settings.seed))

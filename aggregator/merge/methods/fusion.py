@@ -2,8 +2,9 @@
 
 from medforge.aggregator.coefficients.objective import penalty
 from medforge.aggregator.coefficients.sequential import compose, search_pair
+from medforge.aggregator.merge.factors import combine_factors
 from medforge.aggregator.merge.method import FoldResult, MergeMethod, Round
-from medforge.aggregator.merge.methods.factors import combine_factors
+from medforge.aggregator.merge.registration import merge_method
 from medforge.base_module import BaseModule
 from medforge.forge_item import FusedPlugin
 from medforge.plugin import Plugin
@@ -14,6 +15,14 @@ def fuse(main: Plugin, arriving: Plugin, w: float, w_arriving: float, base: Base
     return combine_factors([main, arriving], [w, w_arriving], base)
 
 
+@merge_method(
+    name="fusion",
+    item="plugin",
+    summary="factors are weighted and added, one plugin remains",
+    source="MedForge 2025",
+    modes=(("layer", "sequential"),),
+    reference=[("layer", "sequential")],
+)
 class Fusion(MergeMethod):
     """Search (w, w′) on the distilled data of everything that has arrived, and fuse."""
 
@@ -39,6 +48,3 @@ class Fusion(MergeMethod):
             plugin = fuse(main, arriving, *pair, base)
         coefficients = compose(merge_round.coefficients, merge_round.arriving.digest, pair)
         return FoldResult(FusedPlugin(plugin), coefficients, scorer.scores(plugin.deltas(base)))
-
-
-METHOD = Fusion()

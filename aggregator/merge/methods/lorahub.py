@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from medforge.aggregator.coefficients.objective import penalty
 from medforge.aggregator.coefficients.search import search_weights
 from medforge.aggregator.coefficients.weights import WeightScorer
+from medforge.aggregator.merge.factors import combine_factors
 from medforge.aggregator.merge.method import FoldResult, MergeMethod, Round
-from medforge.aggregator.merge.methods.factors import combine_factors
+from medforge.aggregator.merge.registration import merge_method
 from medforge.aggregator.merge.settings import MethodSettings
 from medforge.base_module import BaseModule
 from medforge.errors import InvalidBranch
@@ -36,6 +37,16 @@ def lorahub(
     return combine_factors(plugins, weights, base), weights
 
 
+@merge_method(
+    name="lorahub",
+    item="plugin",
+    summary="factors are weighted and added, all at once at every arrival, one plugin remains",
+    source="Huang et al. 2023, on distilled data",
+    modes=(("layer", "joint"),),
+    any_order=[("layer", "joint")],
+    reference=[("layer", "joint")],
+    defaults={"start": 0.0},
+)
 class LoRAHub(MergeMethod):
     """Search the weights of everything that has arrived again at every arrival, on all distilled data."""
 
@@ -51,6 +62,3 @@ class LoRAHub(MergeMethod):
             plugin, weights = lorahub([a.branch().plugin for a in order], scorer, settings, seed, base)
         coefficients = {a.digest: weight for a, weight in zip(order, weights, strict=True)}
         return FoldResult(FusedPlugin(plugin), coefficients, scorer.scores(plugin.deltas(base)))
-
-
-METHOD = LoRAHub()

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from medforge.aggregator.merge.methods.training_free import NamedPlugin, Scaled
+from medforge.aggregator.merge.listing import scale_parameter
+from medforge.aggregator.merge.registration import merge_method
 from medforge.aggregator.merge.settings import MethodSettings
+from medforge.aggregator.merge.training_free import NamedPlugin
 from medforge.base_module import BaseModule
 from medforge.forge_item import WeightChange
 from medforge.plugin import Plugin
@@ -27,12 +29,13 @@ def magmax(plugins: Sequence[Plugin], base: BaseModule, scale: float) -> dict[st
     return merged
 
 
-class MagMax(Scaled):
-    """Choose by magnitude; later means later in the order of the branches' digests, so that no arrival order counts."""
-
-    def merge(self, plugins: Sequence[NamedPlugin], base: BaseModule, settings: MethodSettings) -> WeightChange:
-        """Choose every entry."""
-        return WeightChange.of(base, magmax([named.plugin for named in plugins], base, settings.parameters["scale"]))
-
-
-METHOD = MagMax()
+@merge_method(
+    name="magmax",
+    item="weights",
+    summary="of every entry, the weight change of largest magnitude, scaled",
+    source="Marczak et al. 2024",
+    parameters={"scale": scale_parameter(0.5)},
+)
+def merge(plugins: Sequence[NamedPlugin], base: BaseModule, settings: MethodSettings) -> WeightChange:
+    """Choose every entry; later means later in the order of the branches' digests, so that no arrival order counts."""
+    return WeightChange.of(base, magmax([named.plugin for named in plugins], base, settings.parameters["scale"]))

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 import torch
 
-from medforge.aggregator.merge.methods.training_free import NamedPlugin, TrainingFree
+from medforge.aggregator.merge.listing import Parameter
+from medforge.aggregator.merge.registration import merge_method
 from medforge.aggregator.merge.settings import MethodSettings
+from medforge.aggregator.merge.training_free import NamedPlugin
 from medforge.base_module import BaseModule
 from medforge.forge_item import FusedPlugin
 from medforge.low_rank import Triples, svd_of, svd_of_sum
@@ -37,12 +39,15 @@ def _mean(plugins: Sequence[Plugin], site: str, base: BaseModule) -> Triples:
     return svd_of(total / len(plugins))
 
 
-class MedLego(TrainingFree):
-    """Keep the largest singular values of the mean weight change."""
-
-    def merge(self, plugins: Sequence[NamedPlugin], base: BaseModule, settings: MethodSettings) -> FusedPlugin:
-        """Decompose the mean, and keep ``energy`` of it; also of a single plugin."""
-        return FusedPlugin(med_lego([named.plugin for named in plugins], base, settings.parameters["energy"]))
-
-
-METHOD = MedLego()
+@merge_method(
+    name="med-lego",
+    item="plugin",
+    summary="the largest singular values of the mean weight change, one SVD-LoRA plugin remains",
+    source="Med-LEGO 2025",
+    parameters={
+        "energy": Parameter(0.997, 0.01, 1.0, "share of the sum of singular values that is kept in every layer")
+    },
+)
+def merge(plugins: Sequence[NamedPlugin], base: BaseModule, settings: MethodSettings) -> FusedPlugin:
+    """Decompose the mean weight change, and keep ``energy`` of it; also of a single plugin."""
+    return FusedPlugin(med_lego([named.plugin for named in plugins], base, settings.parameters["energy"]))

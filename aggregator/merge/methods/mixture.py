@@ -2,10 +2,29 @@
 
 from collections.abc import Callable
 
+from medforge.aggregator.merge import layer_mixture, output_mixture
 from medforge.aggregator.merge.method import FoldResult, MergeMethod, Round
-from medforge.aggregator.merge.methods import layer_mixture, output_mixture
+from medforge.aggregator.merge.registration import merge_method
+
+# the first mode is the default
+_FOLDS: dict[tuple[str, str], Callable[[Round], FoldResult]] = {
+    ("output", "gated"): output_mixture.gated,
+    ("output", "joint"): output_mixture.joint,
+    ("output", "sequential"): output_mixture.sequential,
+    ("layer", "sequential"): layer_mixture.sequential,
+    ("layer", "joint"): layer_mixture.joint,
+}
 
 
+@merge_method(
+    name="mixture",
+    item="mixture",
+    summary="outputs are weighted and added, plugins stay as they are",
+    source="MedForge 2025; joint and gated are ours",
+    modes=tuple(_FOLDS),
+    any_order=[("output", "gated"), ("output", "joint"), ("layer", "joint")],
+    reference=[("output", "sequential"), ("layer", "sequential")],
+)
 class MixtureMethod(MergeMethod):
     """Weigh every arrived plugin, at the level and by the coefficients that the settings name."""
 
@@ -17,14 +36,3 @@ class MixtureMethod(MergeMethod):
         """
         settings = merge_round.settings
         return _FOLDS[settings.level, settings.coefficients](merge_round)
-
-
-_FOLDS: dict[tuple[str, str], Callable[[Round], FoldResult]] = {
-    ("output", "sequential"): output_mixture.sequential,
-    ("output", "joint"): output_mixture.joint,
-    ("output", "gated"): output_mixture.gated,
-    ("layer", "sequential"): layer_mixture.sequential,
-    ("layer", "joint"): layer_mixture.joint,
-}
-
-METHOD = MixtureMethod()

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from medforge.aggregator.merge.methods.factors import check_alike, combine_factors
-from medforge.aggregator.merge.methods.training_free import NamedPlugin, TrainingFree
+from medforge.aggregator.merge.factors import check_alike, combine_factors
+from medforge.aggregator.merge.registration import merge_method
 from medforge.aggregator.merge.settings import MethodSettings
+from medforge.aggregator.merge.training_free import NamedPlugin
 from medforge.base_module import BaseModule
 from medforge.forge_item import FusedPlugin
 from medforge.plugin import Factors, Plugin
@@ -51,13 +52,13 @@ def _mean(parts: Sequence[tuple[Tensor, Tensor, Tensor]]) -> Factors:
     return Factors(down, up, diagonal=diagonal)
 
 
-class Pem(TrainingFree):
-    """Add modules part by part."""
-
-    def merge(self, plugins: Sequence[NamedPlugin], base: BaseModule, settings: MethodSettings) -> FusedPlugin:
-        """Average every part; a single plugin stays as it is."""
-        parts = [named.plugin for named in plugins]
-        return FusedPlugin(parts[0] if len(parts) == 1 else pem(parts, base))
-
-
-METHOD = Pem()
+@merge_method(
+    name="pem",
+    item="plugin",
+    summary="the mean of every factor on its own, one plugin of the same kind remains",
+    source="Zhang et al. 2023, parameter-efficient modules",
+)
+def merge(plugins: Sequence[NamedPlugin], base: BaseModule, settings: MethodSettings) -> FusedPlugin:
+    """Average every part; a single plugin stays as it is."""
+    parts = [named.plugin for named in plugins]
+    return FusedPlugin(parts[0] if len(parts) == 1 else pem(parts, base))

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
-from medforge.aggregator.merge.methods.training_free import NamedPlugin, Scaled
+from medforge.aggregator.merge.listing import scale_parameter
+from medforge.aggregator.merge.registration import merge_method
 from medforge.aggregator.merge.settings import MethodSettings
+from medforge.aggregator.merge.training_free import NamedPlugin
 from medforge.base_module import BaseModule
 from medforge.forge_item import Member, Mixture
 
@@ -13,12 +15,13 @@ def scaled_sum(plugins: Sequence[NamedPlugin], scale: float) -> Mixture:
     return Mixture(tuple(Member(named.branch, named.plugin, scale) for named in plugins), "layer")
 
 
-class TaskArithmetic(Scaled):
-    """Add task vectors: λ · Σ_k ΔW_k (Ilharco et al. 2023), λ = .3 unless ``scale`` says otherwise."""
-
-    def merge(self, plugins: Sequence[NamedPlugin], base: BaseModule, settings: MethodSettings) -> Mixture:
-        """Add the weight changes."""
-        return scaled_sum(plugins, settings.parameters["scale"])
-
-
-METHOD = TaskArithmetic()
+@merge_method(
+    name="task-arithmetic",
+    item="mixture",
+    summary="the sum of all weight changes, scaled",
+    source="Ilharco et al. 2023",
+    parameters={"scale": scale_parameter(0.3)},
+)
+def merge(plugins: Sequence[NamedPlugin], base: BaseModule, settings: MethodSettings) -> Mixture:
+    """Add task vectors: λ · Σ_k ΔW_k (Ilharco et al. 2023)."""
+    return scaled_sum(plugins, settings.parameters["scale"])

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from medforge.aggregator.merge.methods.training_free import NamedPlugin, Scaled
+from medforge.aggregator.merge.listing import Parameter, scale_parameter
+from medforge.aggregator.merge.registration import merge_method
 from medforge.aggregator.merge.settings import MethodSettings
+from medforge.aggregator.merge.training_free import NamedPlugin
 from medforge.base_module import BaseModule
 from medforge.forge_item import WeightChange
 from medforge.plugin import Plugin
@@ -64,14 +66,18 @@ def _threshold(plugin: Plugin, base: BaseModule, density: float) -> Tensor:
     return threshold_of(torch.cat([plugin.delta(site, base).abs().flatten() for site in plugin.sites]), density)
 
 
-class Ties(Scaled):
-    """Resolve what plugins disagree about before they are averaged."""
-
-    def merge(self, plugins: Sequence[NamedPlugin], base: BaseModule, settings: MethodSettings) -> WeightChange:
-        """Trim, elect and average, also a single plugin, which is trimmed."""
-        values = settings.parameters
-        changes = ties([named.plugin for named in plugins], base, values["density"], values["scale"])
-        return WeightChange.of(base, changes)
-
-
-METHOD = Ties()
+@merge_method(
+    name="ties",
+    item="weights",
+    summary="weight changes are trimmed, a sign is elected for every entry, and what agrees with it is averaged",
+    source="Yadav et al. 2023",
+    parameters={
+        "density": Parameter(0.2, 0.0001, 1.0, "share of every plugin's entries that is kept, the largest"),
+        "scale": scale_parameter(1.0),
+    },
+)
+def merge(plugins: Sequence[NamedPlugin], base: BaseModule, settings: MethodSettings) -> WeightChange:
+    """Resolve what plugins disagree about, and average; also a single plugin, which is trimmed."""
+    values = settings.parameters
+    changes = ties([named.plugin for named in plugins], base, values["density"], values["scale"])
+    return WeightChange.of(base, changes)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from medforge.aggregator.merge.loading import merge_method
-from medforge.aggregator.merge.methods.training_free import NamedPlugin, TrainingFree
+from medforge.aggregator.merge.loading import method_of
+from medforge.aggregator.merge.training_free import NamedPlugin, TrainingFree
 from medforge.forge_item import ForgeItem, FusedPlugin
 from medforge.plugin import Plugin, PluginKind
 from medforge.simulation.benchmark.jobs.artefacts import StoredArtefact, Train
@@ -73,7 +73,7 @@ class MergePlugins(StoredArtefact):
     def item(self, bench: Bench) -> ForgeItem:
         """Merge, without scoring."""
         settings = self.merger.settings(self.seed)
-        method = merge_method(settings.method)
+        method = method_of(settings.method)
         assert isinstance(method, TrainingFree), f"{self.merger.key} needs more than plugins"
         named = sorted(
             (NamedPlugin((p := job.plugin(bench)).digest, p) for job in self.trained), key=lambda one: one.branch

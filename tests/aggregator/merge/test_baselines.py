@@ -8,8 +8,8 @@ from medforge.aggregator.coefficients.settings import Objective
 from medforge.aggregator.coefficients.weights import WeightScorer
 from medforge.aggregator.merge import choose_settings
 from medforge.aggregator.merge.arrived_branch import ArrivedBranch
+from medforge.aggregator.merge.factors import combine_factors
 from medforge.aggregator.merge.method import FoldResult
-from medforge.aggregator.merge.methods.factors import combine_factors
 from medforge.aggregator.merge.methods.lorahub import lorahub
 from medforge.base_module import BaseModule
 from medforge.branch import Branch

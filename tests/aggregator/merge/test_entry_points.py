@@ -17,18 +17,18 @@ from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.main_branch.main_branch import MainBranch
 from medforge.aggregator.main_branch.replay import replay
 from medforge.aggregator.merge import (
-    LISTINGS,
     Listing,
     MethodSettings,
     Parameter,
+    built_in,
     choose_settings,
     listings,
-    merge_method,
     names,
 )
-from medforge.aggregator.merge.catalogue import listing_of, provider
+from medforge.aggregator.merge.catalogue import listing_of, provider, registered
 from medforge.aggregator.merge.entry_points import offered
 from medforge.aggregator.merge.listing import DEFAULTABLE
+from medforge.aggregator.merge.loading import method_of
 from medforge.base_module import BaseModule
 from medforge.cli import build_app
 from medforge.errors import InvalidInput
@@ -40,7 +40,7 @@ MEDIAN = '''
 
 import torch
 
-from medforge.aggregator.merge.methods.training_free import TrainingFree
+from medforge.aggregator.merge.training_free import TrainingFree
 from medforge.forge_item import WeightChange
 
 
@@ -188,7 +188,7 @@ def test_a_commit_can_be_read_where_the_package_is_not_installed(
     assert (read.method.method, read.method.parameters) == ("median", {"scale": 1.0})
     assert read == commit
     with pytest.raises(InvalidInput, match="'median' is not known"):
-        merge_method(read.method.method)
+        method_of(read.method.method)
 
 
 def test_a_forge_whose_package_is_missing_is_read_and_decided_about_and_not_folded(
@@ -237,7 +237,10 @@ def test_a_forge_whose_package_is_missing_is_read_and_decided_about_and_not_fold
             r"of medforge-median 1.2 cannot be used \(ModuleNotFoundError: No module named 'a_module_that_nobody",
         ),
         ("leaving", r"of medforge-median 1.2 cannot be used \(SystemExit: 3\)"),
-        ("no-listing", r"cannot be used \(medianmerge:NO_LISTING is no Listing\); mend or uninstall that package"),
+        (
+            "no-listing",
+            r"cannot be used \(medianmerge:NO_LISTING is no merge method; decorate it with merge_method\)",
+        ),
         ("twice", r"of medforge-median 1.2 and medforge-twice 0.1 cannot be used \(more than one package gives"),
     ],
 )
@@ -262,15 +265,15 @@ def test_a_package_that_cannot_be_used_gives_one_sentence_when_its_method_is_ask
 def test_a_method_whose_module_is_wrong_gives_one_sentence_when_it_is_to_merge(name: str, sentence: str) -> None:
     assert listing_of(name).item == "weights"
     with pytest.raises(InvalidInput, match=sentence):
-        merge_method(name)
+        method_of(name)
 
 
 @pytest.mark.usefixtures("installed")
 def test_a_built_in_name_cannot_be_taken() -> None:
-    assert listing_of("ties") is LISTINGS["ties"]
-    assert type(merge_method("ties")).__module__ == "medforge.aggregator.merge.methods.ties"
+    assert listing_of("ties").module == "medforge.aggregator.merge.methods.ties"
     assert provider("ties") == {}
-    assert listings()["ties"] is LISTINGS["ties"]
+    assert listings()["ties"] is listing_of("ties")
+    assert method_of("ties") is registered("ties").load()
     assert "ties of medforge-median 1.2" in listings()
 
 
@@ -278,7 +281,7 @@ def test_the_command_lists_what_is_installed_and_what_is_broken(site: Path) -> N
     done = medforge(site, "methods", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     entries = {entry["name"]: entry for entry in json.loads(done.stdout)}
-    assert set(LISTINGS) <= set(entries)
+    assert set(built_in()) <= set(entries)
     median = entries["median"]
     assert median["package"] == {"medforge-median": "1.2"}
     assert median["modes"] == [

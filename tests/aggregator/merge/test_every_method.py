@@ -8,14 +8,15 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from medforge.aggregator.merge import LISTINGS, MethodSettings, choose_settings, merge_method
+from medforge.aggregator.merge import MethodSettings, choose_settings
+from medforge.aggregator.merge.loading import method_of
 from medforge.aggregator.merge.methods.med_lego import med_lego
-from medforge.aggregator.merge.methods.training_free import NamedPlugin, TrainingFree
+from medforge.aggregator.merge.training_free import NamedPlugin, TrainingFree
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from medforge.forge_item import FusedPlugin, Level, Member, Mixture
 from medforge.plugin import Plugin, PluginKind
-from tests.aggregator.forges import MODES, Mode, branches, fold_in_memory, open_main, settings_of
+from tests.aggregator.forges import LISTINGS, MODES, Mode, branches, fold_in_memory, open_main, settings_of
 from tests.making import make_branch, make_distilled, make_plugin
 
 IMAGES = torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(5))
@@ -157,7 +158,7 @@ def test_plugins_of_different_ranks_merge(tiny_base: BaseModule, mode: Mode) -> 
 @pytest.mark.parametrize("mode", [mode for mode in MODES if not LISTINGS[mode[0]].distilled], ids="-".join)
 def test_a_method_that_says_so_needs_no_distilled_data(tiny_base: BaseModule, mode: Mode) -> None:
     arriving, settings = branches(tiny_base), settings_of(*mode)
-    method = merge_method(mode[0])
+    method = method_of(mode[0])
     assert isinstance(method, TrainingFree)
     plugins = [
         NamedPlugin(branch.digest, branch.plugin) for branch in sorted(arriving, key=lambda branch: branch.digest)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from medforge.aggregator.forge.forge import Forge
-from medforge.aggregator.merge.methods.factors import combine_factors
+from medforge.aggregator.merge.factors import combine_factors
 from medforge.aggregator.merge.methods.fusion import fuse
 from medforge.base_module import BaseModule
 from medforge.errors import InvalidBranch

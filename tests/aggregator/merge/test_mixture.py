@@ -6,12 +6,11 @@ from torch.nn import functional as F
 
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.main_branch.main_branch import MainBranch
-from medforge.aggregator.merge import LISTINGS
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from medforge.distilled import DistilledDataset
 from medforge.forge_item import Mixture
-from tests.aggregator.forges import BUDGET, MODES, Mode, branches, fold_all, open_main, settings_of
+from tests.aggregator.forges import BUDGET, LISTINGS, MODES, Mode, branches, fold_all, open_main, settings_of
 from tests.making import make_branch
 
 MIXTURES = [mode for mode in MODES if LISTINGS[mode[0]].item == "mixture"]

@@ -11,7 +11,9 @@ from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.settings import SETTINGS_FILE, read_settings
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.main_branch.replay import replay
-from medforge.aggregator.merge import LISTINGS, Parameter, choose_settings
+from medforge.aggregator.merge import Parameter, choose_settings, listing_of
+from medforge.aggregator.merge.methods import ties
+from medforge.aggregator.merge.registration import ATTRIBUTE, registration_of
 from medforge.base_module import BaseModule
 from medforge.cli import build_app
 from medforge.errors import CorruptFile
@@ -77,8 +79,7 @@ def test_a_parameter_that_came_later_changes_no_commit_and_gets_its_default_at_a
     tmp_path: Path, tiny_base: BaseModule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as older:
-        listing = LISTINGS["ties"]
-        older.setitem(LISTINGS, "ties", replace(listing, parameters={"density": listing.parameters["density"]}))
+        change_parameters(older, {"density": listing_of("ties").parameters["density"]})
         settings = choose_settings(method="ties", parameters={"density": 0.4})
         assert settings.parameters == {"density": 0.4}
         forge = Forge.establish(tmp_path, tiny_base, settings)
@@ -102,13 +103,20 @@ def test_a_bound_that_was_narrowed_leaves_commits_readable_and_replayable(
     main = open_main(tmp_path, tiny_base, choose_settings(method="ties", parameters={"density": 0.9}))
     fold_all(main, branches(tiny_base, 2))
     main.forge.close()
-    listing = LISTINGS["ties"]
-    narrowed = {**listing.parameters, "density": Parameter(0.2, 0.1, 0.5, "narrower")}
-    monkeypatch.setitem(LISTINGS, "ties", replace(listing, parameters=narrowed))
+    narrowed = {**listing_of("ties").parameters, "density": Parameter(0.2, 0.1, 0.5, "narrower")}
+    change_parameters(monkeypatch, narrowed)
     forge = Forge.open(tmp_path)
     assert [commit.method.parameters["density"] for _, commit in forge.ledger.commits()] == [0.9, 0.9]
     assert [one.outcome for one in replay(forge, tiny_base)] == ["identical"] * 2
     forge.close()
+
+
+def change_parameters(patch: pytest.MonkeyPatch, parameters: dict[str, Parameter]) -> None:
+    """Let TIES say other parameters of itself, as another version of MedForge would."""
+    noted = registration_of(ties.merge)
+    assert noted is not None
+    patch.setattr(ties.merge, ATTRIBUTE, replace(noted, listing=replace(noted.listing, parameters=parameters)))
+    assert listing_of("ties").parameters == parameters
 
 
 def _any_commit(base: BaseModule) -> dict[str, object]:

@@ -8,12 +8,12 @@ import typer.testing
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.settings import read_settings
 from medforge.aggregator.ledger.commit import Commit
-from medforge.aggregator.merge import LISTINGS, MethodSettings, choose_settings
+from medforge.aggregator.merge import MethodSettings, choose_settings
 from medforge.aggregator.merge.choosing import parse_parameters
 from medforge.base_module import BaseModule
 from medforge.cli import build_app
 from medforge.errors import InvalidInput, MedForgeError
-from tests.aggregator.forges import branches, fold_all, fold_in_memory, open_main
+from tests.aggregator.forges import LISTINGS, branches, fold_all, fold_in_memory, open_main
 
 
 @pytest.mark.parametrize("method", LISTINGS)

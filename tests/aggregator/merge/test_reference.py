@@ -10,14 +10,13 @@ from hypothesis import strategies as st
 from medforge.aggregator.coefficients.objective import ScoredImages, search_loss
 from medforge.aggregator.coefficients.search import search_weights
 from medforge.aggregator.merge import choose_settings
-from medforge.aggregator.merge.catalogue import LISTINGS
-from medforge.aggregator.merge.methods.factors import combine_factors
+from medforge.aggregator.merge.factors import combine_factors
 from medforge.aggregator.merge.settings import MethodSettings
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from medforge.forge_item import Member, Mixture
 from medforge.plugin import Plugin
-from tests.aggregator.forges import Mode, branches, fold_in_memory
+from tests.aggregator.forges import LISTINGS, Mode, branches, fold_in_memory
 
 Weights = list[float]
 REFERENCE = [(name, *mode) for name, listing in LISTINGS.items() for mode in sorted(listing.reference)]

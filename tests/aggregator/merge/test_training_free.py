@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from medforge.aggregator.merge import choose_settings
+from medforge.aggregator.merge.factors import combine_factors
 from medforge.aggregator.merge.methods.dare import dare, drop_and_rescale
-from medforge.aggregator.merge.methods.factors import combine_factors
 from medforge.aggregator.merge.methods.magmax import magmax
 from medforge.aggregator.merge.methods.med_lego import med_lego
 from medforge.aggregator.merge.methods.pem import pem
 from medforge.aggregator.merge.methods.task_arithmetic import scaled_sum
 from medforge.aggregator.merge.methods.ties import agreeing_mean, elect, threshold_of, ties, trim
-from medforge.aggregator.merge.methods.training_free import NamedPlugin
+from medforge.aggregator.merge.training_free import NamedPlugin
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from medforge.errors import InvalidBranch

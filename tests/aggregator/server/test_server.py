@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.main_branch.main_branch import MainBranch
-from medforge.aggregator.merge import LISTINGS, choose_settings
+from medforge.aggregator.merge import built_in, choose_settings, listing_of
 from medforge.aggregator.server.server import ForgeServer
 from medforge.base_module import BaseModule
 from medforge.cli import build_app
@@ -93,7 +93,7 @@ from pathlib import Path
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.ledger.ledger import Ledger
 from medforge.aggregator.main_branch.main_branch import MainBranch
-from medforge.aggregator.merge import choose_settings
+from medforge.aggregator.merge import built_in, choose_settings, listing_of
 from medforge.aggregator.forge.policy import Admission, Policy
 from medforge.base import load_base
 from medforge.branch import Branch
@@ -320,6 +320,6 @@ class TestCommands:
 
     def test_methods_lists_every_method(self) -> None:
         said = self.say("methods")
-        for name, listing in LISTINGS.items():
+        for name in built_in():
             assert name in said
-            assert all(" + ".join(mode) in said for mode in listing.modes)
+            assert all(" + ".join(mode) in said for mode in listing_of(name).modes)

@@ -4,6 +4,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
+from typing import Protocol
 
 from medforge.aggregator.merge.method import FoldResult, MergeMethod, Round
 from medforge.aggregator.merge.settings import MethodSettings
@@ -21,6 +22,18 @@ class NamedPlugin:
     plugin: Plugin
 
 
+class MergePlugins(Protocol):
+    """Merge one or more plugins of this base, sorted by the digest of their branch.
+
+    The item can be folded into one weight change. Raises InvalidBranch where these plugins cannot be merged.
+    """
+
+    __module__: str
+
+    def __call__(self, plugins: Sequence[NamedPlugin], base: BaseModule, settings: MethodSettings, /) -> ForgeItem:
+        """Merge the plugins."""
+
+
 class TrainingFree(MergeMethod):
     """Merge all plugins anew at every arrival, so the result depends on no order and a withdrawal is exact.
 
@@ -30,10 +43,7 @@ class TrainingFree(MergeMethod):
 
     @abstractmethod
     def merge(self, plugins: Sequence[NamedPlugin], base: BaseModule, settings: MethodSettings) -> ForgeItem:
-        """Merge one or more plugins of this base, sorted by the digest of their branch.
-
-        The item can be folded into one weight change. Raises InvalidBranch where these plugins cannot be merged.
-        """
+        """Merge plugins as `MergePlugins` says."""
 
     def coefficient(self, count: int, settings: MethodSettings) -> float:
         """Return what a commit records as each of ``count`` plugins' coefficient."""
@@ -53,9 +63,16 @@ class TrainingFree(MergeMethod):
         return FoldResult(item, dict.fromkeys((a.digest for a in order), coefficient), scores)
 
 
-class Scaled(TrainingFree):
-    """A method whose parameter ``scale`` λ multiplies what it has merged."""
+@dataclass(frozen=True)
+class FunctionMethod(TrainingFree):
+    """Merge by a function; a parameter ``scale`` λ, where there is one, multiplies what is taken of every plugin."""
+
+    function: MergePlugins
+
+    def merge(self, plugins: Sequence[NamedPlugin], base: BaseModule, settings: MethodSettings) -> ForgeItem:
+        """Merge by the function."""
+        return self.function(plugins, base, settings)
 
     def coefficient(self, count: int, settings: MethodSettings) -> float:
-        """Return λ, which multiplies what is taken of every plugin."""
-        return settings.parameters["scale"]
+        """Return λ, or 1/N where the method has none."""
+        return settings.parameters.get("scale", 1 / count)
