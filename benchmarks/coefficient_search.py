@@ -19,8 +19,9 @@ from torch.nn import functional as F
 
 from medforge.aggregator.coefficients.objective import penalty
 from medforge.aggregator.coefficients.sequential import compose, normalise, search_pair
-from medforge.aggregator.merge import choose_settings, merge_method
+from medforge.aggregator.merge import choose_settings
 from medforge.aggregator.merge.arrived_branch import ArrivedBranch
+from medforge.aggregator.merge.loading import method_of
 from medforge.aggregator.merge.method import Round
 from medforge.aggregator.merge.probability_cache import ProbabilityCache
 from medforge.base import BaseModule, load_base
@@ -81,7 +82,7 @@ def cached_search(base: BaseModule, branches: Sequence[Branch], seed: int) -> tu
             main=no_item,
             probabilities=cache,
         )
-        rounds.append(merge_method(SETTINGS.method).fold(merge_round).coefficients)
+        rounds.append(method_of(SETTINGS.method).fold(merge_round).coefficients)
     return rounds, cache.image_forwards
 
 

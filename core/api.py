@@ -13,9 +13,9 @@ from medforge.aggregator.merge import Listing as MergeListing
 from medforge.aggregator.merge import MethodSettings, choose_settings, listings
 from medforge.aggregator.merge.arrived_branch import ArrivedBranch
 from medforge.aggregator.merge.folding import refold
-from medforge.aggregator.merge.loading import merge_method
-from medforge.aggregator.merge.methods.training_free import NamedPlugin, TrainingFree
+from medforge.aggregator.merge.loading import method_of
 from medforge.aggregator.merge.probability_cache import ProbabilityCache
+from medforge.aggregator.merge.training_free import NamedPlugin, TrainingFree
 from medforge.base import BaseModule, load_base
 from medforge.branch import Branch
 from medforge.client.data.catalogue import open_task as open_sized_task
@@ -150,7 +150,7 @@ def _merge_branches(branches: Sequence[Branch], base: BaseModule, settings: Meth
 
 
 def _merge_plugins(plugins: Sequence[Plugin], base: BaseModule, settings: MethodSettings) -> ForgeItem:
-    method = merge_method(settings.method)
+    method = method_of(settings.method)
     if not isinstance(method, TrainingFree):
         free = ", ".join(name for name, listing in merge_methods().items() if not listing.distilled)
         raise InvalidInput(

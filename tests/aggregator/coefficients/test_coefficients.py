@@ -15,7 +15,8 @@ from medforge.aggregator.coefficients.objective import ScoredImages, image_share
 from medforge.aggregator.coefficients.search import search_weights
 from medforge.aggregator.coefficients.sequential import compose, normalise, search_pair
 from medforge.aggregator.coefficients.simplex import FLOOR, duality_gap, simplex_weights
-from medforge.aggregator.merge import MethodSettings, choose_settings, merge_method, names
+from medforge.aggregator.merge import MethodSettings, choose_settings, names
+from medforge.aggregator.merge.loading import method_of
 from medforge.errors import InvalidInput
 from medforge.files import canonical_json
 from medforge.prototype_gate import PrototypeGate
@@ -291,6 +292,6 @@ def test_settings_written_before_there_was_an_objective_are_read_and_written_as_
 
 def test_every_registered_method_can_be_had() -> None:
     for name in names():
-        merge_method(name)
+        method_of(name)
     with pytest.raises(InvalidInput, match="choose one of dare, factor-average, fusion, lorahub, magmax, med-lego"):
-        merge_method("soup")
+        method_of("soup")
