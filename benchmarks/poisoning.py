@@ -49,7 +49,8 @@ from medforge.forge_item import ForgeItem
 from medforge.plugin import Factors, Plugin
 from medforge.proto.errors import OverLimit
 from medforge.seeds import generator, numpy_generator
-from medforge.simulation.benchmark.jobs.artefacts import Distil, Job, Train, assemble
+from medforge.simulation.benchmark.jobs.artefacts import Distil, Train, assemble
+from medforge.simulation.benchmark.jobs.job import Job
 from medforge.simulation.benchmark.jobs.pool import in_order_of_need
 from medforge.simulation.benchmark.jobs.store import Store
 from medforge.simulation.benchmark.jobs.workbench import Bench, Facts

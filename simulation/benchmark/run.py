@@ -10,9 +10,8 @@ from medforge.simulation.benchmark.experiments.catalogue import check_tasks, pla
 from medforge.simulation.benchmark.jobs.pool import run_jobs
 from medforge.simulation.benchmark.jobs.store import Store
 from medforge.simulation.benchmark.jobs.workbench import Bench
-from medforge.simulation.benchmark.presentation.csv_text import csv_of
-from medforge.simulation.benchmark.presentation.drawings import pictures
 from medforge.simulation.benchmark.presentation.live_view import LiveView
+from medforge.simulation.benchmark.presentation.rendering import renderer_of
 from medforge.simulation.benchmark.presentation.report import write_report
 from medforge.simulation.benchmark.results.result import Result, load_result, save_result
 from medforge.simulation.benchmark.settings import BenchmarkSettings, Experiment
@@ -35,9 +34,10 @@ def run_experiment(settings: BenchmarkSettings, experiment: Experiment, out: Pat
             run_jobs(plan.jobs(settings), bench, jobs, view.show)
         result = plan.collect(bench, out)
         directory = out / RESULTS
+        renderer = renderer_of(result)
         save_result(result, directory / f"{experiment.value}.json")
-        write_atomically(directory / f"{experiment.value}.csv", csv_of(result).encode())
-        for name, picture in pictures(result).items():
+        write_atomically(directory / f"{experiment.value}.csv", renderer.csv().encode())
+        for name, picture in renderer.pictures().items():
             write_atomically(directory / name, picture)
         write_report(out, list(results_in(directory)))
     return result

@@ -28,6 +28,7 @@ class Experiment(StrEnum):
 
 
 LEGO = (Experiment.LEGO, Experiment.LEGO_DOMAIN, Experiment.LEGO_TRANSFER)
+DEFAULT_DISTILLATION = "dm-dsa"
 LEGO_PLUGIN: PluginKind = "svd-lora"
 DOMAIN_CENTRES = tuple(Centre(name=name, source=f"findings:{name}") for name in ("pneumonia", "chest", "tuberculosis"))
 

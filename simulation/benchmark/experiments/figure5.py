@@ -7,11 +7,11 @@ from pathlib import Path
 
 from medforge.simulation.benchmark.experiments.plan import Plan
 from medforge.simulation.benchmark.experiments.provenance import provenance
-from medforge.simulation.benchmark.jobs.artefacts import Distil, Job
-from medforge.simulation.benchmark.jobs.rows import DEFAULT_DISTILLATION
+from medforge.simulation.benchmark.jobs.artefacts import Distil
+from medforge.simulation.benchmark.jobs.job import Job
 from medforge.simulation.benchmark.jobs.workbench import Bench
 from medforge.simulation.benchmark.results.result import FigureResult, PlanePoint
-from medforge.simulation.benchmark.settings import BenchmarkSettings, Experiment
+from medforge.simulation.benchmark.settings import DEFAULT_DISTILLATION, BenchmarkSettings, Experiment
 from medforge.simulation.material import gather
 
 

@@ -29,7 +29,7 @@ from medforge.simulation.benchmark.jobs.rows import (
     single_task,
 )
 from medforge.simulation.benchmark.jobs.workbench import Bench
-from medforge.simulation.benchmark.results.result import PaperScore, Row
+from medforge.simulation.benchmark.results.rows import PaperScore, Row
 from medforge.simulation.benchmark.settings import BenchmarkSettings, Experiment
 
 PAPER_NOTE = (

@@ -6,10 +6,12 @@ from pathlib import Path
 
 from medforge.simulation.benchmark.experiments.plan import Plan
 from medforge.simulation.benchmark.experiments.provenance import provenance
-from medforge.simulation.benchmark.jobs.artefacts import Job, Score, Train, TrainedArtefact
+from medforge.simulation.benchmark.jobs.artefacts import Train, TrainedArtefact
+from medforge.simulation.benchmark.jobs.job import Job
 from medforge.simulation.benchmark.jobs.methods import MED_LEGO
 from medforge.simulation.benchmark.jobs.plugin_merges import MergePlugins
 from medforge.simulation.benchmark.jobs.rows import KIND_NAMES
+from medforge.simulation.benchmark.jobs.scores import Score
 from medforge.simulation.benchmark.jobs.transfers import Before, TrainAfterMerge
 from medforge.simulation.benchmark.jobs.workbench import Bench
 from medforge.simulation.benchmark.results.result import StartKey, TransferResult, TransferRun, TransferStart

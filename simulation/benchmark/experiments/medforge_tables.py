@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from medforge.plugin import PluginKind
 from medforge.simulation.benchmark.experiments import published_medforge
@@ -25,7 +24,7 @@ from medforge.simulation.benchmark.jobs.methods import (
     Merger,
 )
 from medforge.simulation.benchmark.jobs.rows import RowPlan, base_alone, distilled_only, merged, single_task
-from medforge.simulation.benchmark.results.result import Row
+from medforge.simulation.benchmark.results.rows import Row, Variant
 from medforge.simulation.benchmark.settings import BenchmarkSettings, Experiment
 
 OBJECTIVE_NOTE = (
@@ -79,23 +78,25 @@ class Table3(PaperTable):
         UNION_NOTE,
         PAPER_NOTE,
     )
-    distillations = (("dc-dsa", "DC-DSA"), ("dm-dsa", "DM-DSA"), ("dm", "DM"))
+    distillations = (
+        Variant(key="dc-dsa", name="DC-DSA"), Variant(key="dm-dsa", name="DM-DSA"), Variant(key="dm", name="DM"),
+    )  # fmt: skip
 
     def plans(self, settings: BenchmarkSettings) -> list[RowPlan]:
         """List the rows, a few for each distillation method."""
         return [
-            replace(plan, key=f"{method}/{plan.key}", label=f"{name}: {plan.label}")
-            for method, name in self.distillations
+            plan.under(variant)
+            for variant in self.distillations
             for plan in (
-                distilled_only(method),
-                *(merged(merger, method) for merger in (FUSION, SEQUENTIAL, JOINT, GATED)),
+                distilled_only(variant.key),
+                *(merged(merger, variant.key) for merger in (FUSION, SEQUENTIAL, JOINT, GATED)),
             )
         ]
 
     def beside(self, row: Row, settings: BenchmarkSettings) -> Row:
         """Add the paper's average."""
-        method, _, key = row.key.partition("/")
-        return row.model_copy(update={"paper_mean": published_medforge.table3(key, method)})
+        assert row.variant is not None, "every row of table 3 is a distillation method's"
+        return row.model_copy(update={"paper_mean": published_medforge.table3(row.method, row.variant.key)})
 
 
 class Table4(PaperTable):

@@ -10,13 +10,13 @@ from medforge.simulation.benchmark.experiments import published_medforge
 from medforge.simulation.benchmark.experiments.notes import UNION_NOTE
 from medforge.simulation.benchmark.experiments.plan import Plan
 from medforge.simulation.benchmark.experiments.provenance import provenance
-from medforge.simulation.benchmark.jobs.artefacts import Job
+from medforge.simulation.benchmark.jobs.job import Job
 from medforge.simulation.benchmark.jobs.merges import Merge, beginnings, by_first
 from medforge.simulation.benchmark.jobs.methods import FUSION, GATED, JOINT, SEQUENTIAL, Merger
-from medforge.simulation.benchmark.jobs.orders import Order, merge_orders
+from medforge.simulation.benchmark.jobs.orders import merge_orders
 from medforge.simulation.benchmark.jobs.rows import single_task
 from medforge.simulation.benchmark.jobs.workbench import Bench
-from medforge.simulation.benchmark.results.result import OrderMethod, OrderRun, OrdersResult
+from medforge.simulation.benchmark.results.result import Order, OrderMethod, OrderRun, OrdersResult
 from medforge.simulation.benchmark.settings import BenchmarkSettings, Experiment
 
 MERGERS = (FUSION, SEQUENTIAL, JOINT, GATED)

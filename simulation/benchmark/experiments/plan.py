@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
-from medforge.simulation.benchmark.jobs.artefacts import Job
+from medforge.simulation.benchmark.jobs.job import Job
 from medforge.simulation.benchmark.jobs.workbench import Bench
 from medforge.simulation.benchmark.results.result import Result
 from medforge.simulation.benchmark.settings import BenchmarkSettings, Experiment

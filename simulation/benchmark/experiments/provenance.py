@@ -8,11 +8,12 @@ from typing import Any
 
 from medforge.branch import public_spec, software_versions
 from medforge.client.recipes import DistillRecipe, TrainRecipe
-from medforge.simulation.benchmark.jobs.artefacts import Distil, Job, StoredArtefact, Train, assemble
+from medforge.simulation.benchmark.jobs.artefacts import Distil, Train, assemble
+from medforge.simulation.benchmark.jobs.job import Job, StoredArtefact
 from medforge.simulation.benchmark.jobs.merges import Merge
 from medforge.simulation.benchmark.jobs.pool import in_order_of_need
 from medforge.simulation.benchmark.jobs.workbench import Bench
-from medforge.simulation.benchmark.results.result import Provenance, TaskFacts
+from medforge.simulation.benchmark.results.provenance import Provenance, TaskFacts
 from medforge.simulation.benchmark.settings import Experiment
 from medforge.simulation.run import DEMONSTRATION, DEMONSTRATION_BASES
 

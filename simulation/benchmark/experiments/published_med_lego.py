@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import PurePath
 
-from medforge.simulation.benchmark.results.result import PaperScore
+from medforge.simulation.benchmark.results.rows import PaperScore
 
 _SETS = ("bloodmnist", "breastmnist", "dermamnist", "organamnist", "pathmnist", "pneumoniamnist", "retinamnist")
 _ACCURACY = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from medforge.simulation.benchmark.results.result import PaperScore
+from medforge.simulation.benchmark.results.rows import PaperScore
 
 # the sources whose data set is one of the paper's
 DATA_SETS = {"breakhis": "BreakHis", "lc25000-lung": "LC25000", "medfmc-colon": "MedFMC-Colon"}

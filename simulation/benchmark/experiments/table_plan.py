@@ -8,10 +8,11 @@ from pathlib import Path
 
 from medforge.simulation.benchmark.experiments.plan import Plan
 from medforge.simulation.benchmark.experiments.provenance import provenance
-from medforge.simulation.benchmark.jobs.artefacts import Job
+from medforge.simulation.benchmark.jobs.job import Job
 from medforge.simulation.benchmark.jobs.rows import RowPlan
 from medforge.simulation.benchmark.jobs.workbench import Bench
-from medforge.simulation.benchmark.results.result import Row, TableResult
+from medforge.simulation.benchmark.results.result import TableResult
+from medforge.simulation.benchmark.results.rows import Row
 from medforge.simulation.benchmark.settings import BenchmarkSettings
 
 

@@ -1,13 +1,10 @@
-"""The jobs that make artefacts: a trained plugin, a distilled dataset, a plugin trained on distilled images alone."""
+"""The jobs that make plugins and distilled datasets, and the branch that a centre would push."""
 
 from __future__ import annotations
 
-import time
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from medforge.adapt import extract
 from medforge.branch import Branch
@@ -17,96 +14,11 @@ from medforge.client.train import TrainingResult as Outcome
 from medforge.client.train import train
 from medforge.distilled import DistilledDataset
 from medforge.plugin import Plugin, PluginKind
+from medforge.simulation.benchmark.jobs.job import Artefact, Job
 from medforge.simulation.benchmark.jobs.workbench import Bench, Facts
-from medforge.simulation.benchmark.results.result import TaskScore
+from medforge.simulation.benchmark.settings import DEFAULT_DISTILLATION
 
-PROGRESS_FILE = "progress.json"
 DISTILLED_FILE = "distilled.safetensors"
-
-
-class Job(ABC):
-    """Do one piece of a benchmark's work, once: a job that is done is never run again."""
-
-    @property
-    @abstractmethod
-    def label(self) -> str:
-        """Name the job for people."""
-
-    @property
-    @abstractmethod
-    def sort(self) -> str:
-        """Name the sort of work, of which all jobs take about the same time per unit."""
-
-    def units(self, bench: Bench) -> int:
-        """Say how many units of work are left of it."""
-        return 1
-
-    @property
-    def needs(self) -> tuple[Job, ...]:
-        """List the jobs whose results this one reads."""
-        return ()
-
-    @abstractmethod
-    def done(self, bench: Bench) -> bool:
-        """Say whether the results are there."""
-
-    @abstractmethod
-    def run(self, bench: Bench) -> None:
-        """Compute and store the results."""
-
-    def progress(self, bench: Bench) -> Path | None:
-        """Return the file that says how far the job is, if it writes one."""
-        return None
-
-
-@dataclass(frozen=True)
-class StoredArtefact(Job):
-    """Make one artefact, in a place of its own."""
-
-    @abstractmethod
-    def facts(self, bench: Bench) -> Facts:
-        """Say everything that the artefact depends on."""
-
-    def place(self, bench: Bench) -> Path:
-        """Return the artefact's directory."""
-        return bench.store.place(self.label, self.facts(bench))
-
-    def progress(self, bench: Bench) -> Path:
-        """Return the file in which training and distillation say how far they are."""
-        return self.place(bench) / PROGRESS_FILE
-
-    def done(self, bench: Bench) -> bool:
-        """Say whether the record is written."""
-        return bench.store.record(self.place(bench)) is not None
-
-    def record(self, bench: Bench) -> dict[str, Any]:
-        """Read the record of a finished artefact."""
-        record = bench.store.record(self.place(bench))
-        assert record is not None, f"{self.label} is read before it is made"
-        return record
-
-    def run(self, bench: Bench) -> None:
-        """Make the artefact; a killed run goes on from its checkpoint."""
-        began = time.monotonic()
-        place = self.place(bench)
-        record = self.make(bench, place)
-        seconds = round(time.monotonic() - began, 2)
-        known = {"facts": self.facts(bench), "seconds": seconds, "made_with": bench.circumstances}
-        bench.store.finish(place, {**known, **record})
-        (place / "checkpoint.safetensors").unlink(missing_ok=True)
-        self.progress(bench).unlink(missing_ok=True)
-
-    @abstractmethod
-    def make(self, bench: Bench, place: Path) -> Mapping[str, object]:
-        """Compute the artefact into its place; give what the record should say of it."""
-
-
-@dataclass(frozen=True)
-class Artefact(StoredArtefact):
-    """Make one artefact of a task under a seed."""
-
-    task: str
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -160,7 +72,7 @@ def keep(trained: Outcome, place: Path) -> dict[str, object]:
 class Distil(Artefact):
     """Learn the distilled dataset of a task, beside the plugin that it will be pushed with."""
 
-    method: str = "dm-dsa"
+    method: str = DEFAULT_DISTILLATION
     kind: PluginKind = "lora"
 
     @property
@@ -216,7 +128,7 @@ class Distil(Artefact):
 class TrainOnDistilled(TrainedArtefact):
     """Train a fresh plugin on a task's distilled dataset alone."""
 
-    method: str = "dm-dsa"
+    method: str = DEFAULT_DISTILLATION
     kind: PluginKind = "lora"
 
     @property
@@ -257,42 +169,6 @@ class TrainOnDistilled(TrainedArtefact):
         trained = extract(model, bench.base, plugin)
         trained.save(place)
         return {"digest": trained.digest}
-
-
-@dataclass(frozen=True)
-class Score(Artefact):
-    """Score a plugin on the test split of its own task; without one, the base module alone."""
-
-    of: TrainedArtefact | None = None
-
-    sort = "score a plugin"
-
-    @property
-    def label(self) -> str:
-        """Name the job."""
-        return f"scores of {self.of.label}" if self.of else f"scores of {self.task}, seed {self.seed}: base alone"
-
-    @property
-    def needs(self) -> tuple[Job, ...]:
-        """The plugin."""
-        return (self.of,) if self.of else ()
-
-    def facts(self, bench: Bench) -> Facts:
-        """Name the plugin and all the tasks, whose prompts make the union."""
-        return {
-            "artefact": "scores",
-            "of": self.of.facts(bench) if self.of else bench.facts(self.task, self.seed),
-            "union": bench.union_facts,
-        }
-
-    def make(self, bench: Bench, place: Path) -> Mapping[str, object]:
-        """Score."""
-        plugin = self.of.plugin(bench) if self.of else None
-        return {"scores": bench.score_plugin(plugin, self.task, self.seed).model_dump(mode="json")}
-
-    def scores(self, bench: Bench) -> TaskScore:
-        """Read the scores."""
-        return TaskScore.model_validate(self.record(bench)["scores"])
 
 
 def assemble(bench: Bench, task: str, seed: int, kind: PluginKind, method: str) -> Branch:

@@ -17,11 +17,13 @@ from medforge.aggregator.merge.methods.lorahub import lorahub
 from medforge.forge_item import ForgeItem, FusedPlugin
 from medforge.plugin import PluginKind
 from medforge.seeds import derive, numpy_generator
-from medforge.simulation.benchmark.jobs.artefacts import Distil, Job, Train, assemble
+from medforge.simulation.benchmark.jobs.artefacts import Distil, Train, assemble
+from medforge.simulation.benchmark.jobs.job import Job
 from medforge.simulation.benchmark.jobs.methods import Merger
-from medforge.simulation.benchmark.jobs.orders import Order
 from medforge.simulation.benchmark.jobs.workbench import Bench, Facts
-from medforge.simulation.benchmark.results.result import TaskScore
+from medforge.simulation.benchmark.results.result import Order
+from medforge.simulation.benchmark.results.scores import TaskScore
+from medforge.simulation.benchmark.settings import DEFAULT_DISTILLATION
 
 RAW_SHARE = 0.1
 
@@ -38,7 +40,7 @@ class Merge(Job):
     seed: int
     orders: tuple[Order, ...]
     kind: PluginKind = "lora"
-    distillation: str = "dm-dsa"
+    distillation: str = DEFAULT_DISTILLATION
 
     @property
     def label(self) -> str:

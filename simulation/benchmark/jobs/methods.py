@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from medforge.aggregator.merge import MethodSettings, choose_settings
-from medforge.simulation.benchmark.results.result import Group
+from medforge.simulation.benchmark.results.rows import Group
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,7 @@ from itertools import permutations
 from math import factorial
 
 from medforge.seeds import numpy_generator
-
-Order = tuple[str, ...]
+from medforge.simulation.benchmark.results.result import Order
 
 
 def merge_orders(names: Sequence[str], most: int, seed: int) -> tuple[Order, ...]:

@@ -10,10 +10,11 @@ from medforge.aggregator.merge.loading import method_of
 from medforge.aggregator.merge.training_free import NamedPlugin, TrainingFree
 from medforge.forge_item import ForgeItem, FusedPlugin
 from medforge.plugin import Plugin, PluginKind
-from medforge.simulation.benchmark.jobs.artefacts import StoredArtefact, Train
+from medforge.simulation.benchmark.jobs.artefacts import Train
+from medforge.simulation.benchmark.jobs.job import StoredArtefact
 from medforge.simulation.benchmark.jobs.methods import Merger
 from medforge.simulation.benchmark.jobs.workbench import Bench, Facts
-from medforge.simulation.benchmark.results.result import TaskScore
+from medforge.simulation.benchmark.results.scores import TaskScore
 
 
 @dataclass(frozen=True)

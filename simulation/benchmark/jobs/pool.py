@@ -13,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
 from medforge.errors import MedForgeError
-from medforge.simulation.benchmark.jobs.artefacts import Job
+from medforge.simulation.benchmark.jobs.job import Job
 from medforge.simulation.benchmark.jobs.store import Store
 from medforge.simulation.benchmark.jobs.workbench import Bench
 from medforge.simulation.benchmark.settings import BenchmarkSettings

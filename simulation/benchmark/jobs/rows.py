@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 from medforge.plugin import PluginKind
-from medforge.simulation.benchmark.jobs.artefacts import Job, Score, Train, TrainOnDistilled
+from medforge.simulation.benchmark.jobs.artefacts import Train, TrainedArtefact, TrainOnDistilled
+from medforge.simulation.benchmark.jobs.job import Job
 from medforge.simulation.benchmark.jobs.merges import Merge
 from medforge.simulation.benchmark.jobs.methods import Merger
 from medforge.simulation.benchmark.jobs.plugin_merges import MergePlugins
+from medforge.simulation.benchmark.jobs.scores import Score
 from medforge.simulation.benchmark.jobs.workbench import Bench
-from medforge.simulation.benchmark.results.result import Group, Row, TaskScore
-from medforge.simulation.benchmark.settings import BenchmarkSettings
+from medforge.simulation.benchmark.results.rows import Group, Role, Row, Variant
+from medforge.simulation.benchmark.results.scores import TaskScore
+from medforge.simulation.benchmark.settings import DEFAULT_DISTILLATION, BenchmarkSettings
 
-DEFAULT_DISTILLATION = "dm-dsa"
 KIND_NAMES: dict[PluginKind, str] = {"lora": "LoRA", "dora": "DoRA", "svd-lora": "SVD-LoRA"}
 
 
@@ -25,6 +28,8 @@ class RowPlan(ABC):
     key: str
     label: str
     group: Group
+    role: Role
+    variant: Variant | None = field(default=None, kw_only=True)
 
     @abstractmethod
     def jobs(self, settings: BenchmarkSettings, seed: int) -> tuple[Job, ...]:
@@ -37,14 +42,18 @@ class RowPlan(ABC):
     def row(self, bench: Bench) -> Row:
         """Put the row together."""
         seeds = {str(seed): self.scores(bench, seed) for seed in bench.settings.seeds}
-        return Row(key=self.key, label=self.label, group=self.group, seeds=seeds)
+        return Row(key=self.key, label=self.label, group=self.group, role=self.role, variant=self.variant, seeds=seeds)
+
+    def under(self, variant: Variant) -> Self:
+        """Return the same row as one of a variant's."""
+        key, label = f"{variant.key}/{self.key}", f"{variant.name}: {self.label}"
+        return replace(self, key=key, label=label, variant=variant)
 
 
 @dataclass(frozen=True)
 class SingleModelRow(RowPlan):
     """Score one model for each task: its own plugin, one trained on distilled data only, or the base module."""
 
-    what: str
     kind: PluginKind = "lora"
     distillation: str = DEFAULT_DISTILLATION
 
@@ -57,12 +66,12 @@ class SingleModelRow(RowPlan):
         return {name: self._score(name, seed).scores(bench) for name in bench.settings.names}
 
     def _score(self, name: str, seed: int) -> Score:
-        models = {
+        models: dict[Role, TrainedArtefact | None] = {
             "base": None,
-            "trained": Train(name, seed, self.kind),
-            "distilled": TrainOnDistilled(name, seed, self.distillation, self.kind),
+            "single-task": Train(name, seed, self.kind),
+            "distilled-only": TrainOnDistilled(name, seed, self.distillation, self.kind),
         }
-        return Score(name, seed, models[self.what])
+        return Score(name, seed, models[self.role])
 
 
 @dataclass(frozen=True)
@@ -110,19 +119,21 @@ def base_alone() -> SingleModelRow:
 
 def single_task(kind: PluginKind = "lora") -> SingleModelRow:
     """Each task's own plugin."""
-    return SingleModelRow("single-task", f"{KIND_NAMES[kind]} supervised, one a task", "upper bound", "trained", kind)
+    return SingleModelRow(
+        "single-task", f"{KIND_NAMES[kind]} supervised, one a task", "upper bound", "single-task", kind
+    )
 
 
 def distilled_only(distillation: str = DEFAULT_DISTILLATION, kind: PluginKind = "lora") -> SingleModelRow:
     """A fresh plugin for each task, trained on its distilled data alone."""
-    return SingleModelRow("distilled-only", "distilled data only", "upper bound", "distilled", kind, distillation)
+    return SingleModelRow("distilled-only", "distilled data only", "upper bound", "distilled-only", kind, distillation)
 
 
 def merged(merger: Merger, distillation: str = DEFAULT_DISTILLATION, kind: PluginKind = "lora") -> MergedRow:
     """One merged model."""
-    return MergedRow(merger.key, merger.label, merger.group, merger, kind, distillation)
+    return MergedRow(merger.key, merger.label, merger.group, "merged", merger, kind, distillation)
 
 
 def merged_plugins(merger: Merger, kind: PluginKind) -> MergedPluginsRow:
     """One merged model, of plugins alone."""
-    return MergedPluginsRow(merger.key, merger.label, merger.group, merger, kind)
+    return MergedPluginsRow(merger.key, merger.label, merger.group, "merged", merger, kind)

@@ -11,7 +11,8 @@ from medforge.client.evaluate import score_base, score_plugin
 from medforge.client.train import defined, train, trained_as
 from medforge.forge_item import FusedPlugin
 from medforge.plugin import Plugin, PluginKind
-from medforge.simulation.benchmark.jobs.artefacts import Artefact, Job, TrainedArtefact, keep
+from medforge.simulation.benchmark.jobs.artefacts import TrainedArtefact, keep
+from medforge.simulation.benchmark.jobs.job import Artefact, Job
 from medforge.simulation.benchmark.jobs.plugin_merges import MergePlugins
 from medforge.simulation.benchmark.jobs.workbench import Bench, Facts
 

@@ -15,8 +15,8 @@ from medforge.client.recipes import Recipe, change_recipe, recipe_for, with_meth
 from medforge.forge_item import ForgeItem
 from medforge.plugin import Plugin, PluginKind
 from medforge.simulation.benchmark.jobs.store import Store
-from medforge.simulation.benchmark.results.result import TaskScore
-from medforge.simulation.benchmark.settings import BenchmarkSettings
+from medforge.simulation.benchmark.results.scores import TaskScore
+from medforge.simulation.benchmark.settings import DEFAULT_DISTILLATION, BenchmarkSettings
 from medforge.simulation.evaluation import Evaluator
 from medforge.simulation.result import Score
 
@@ -75,7 +75,7 @@ class Bench:
             "dtype": self.settings.dtype,
         }
 
-    def recipe(self, kind: PluginKind = "lora", distillation: str = "dm-dsa") -> Recipe:
+    def recipe(self, kind: PluginKind = "lora", distillation: str = DEFAULT_DISTILLATION) -> Recipe:
         """The recipe for a plugin kind and a distillation method; what the user changed comes last."""
         return self._recipe(kind, distillation)
 

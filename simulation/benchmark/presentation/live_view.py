@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from medforge.simulation.benchmark.jobs.artefacts import Job
+from medforge.simulation.benchmark.jobs.job import Job
 from medforge.simulation.benchmark.jobs.pool import PoolProgress, TimeLeft
 from medforge.simulation.benchmark.jobs.workbench import Bench
 from medforge.simulation.screen import Screen

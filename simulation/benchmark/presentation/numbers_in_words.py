@@ -6,7 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 
 from medforge.simulation.benchmark.results.curves import EpochsNeeded
-from medforge.simulation.benchmark.results.result import Measure, OrdersResult, PaperScore
+from medforge.simulation.benchmark.results.result import OrdersResult
+from medforge.simulation.benchmark.results.rows import PaperScore
+from medforge.simulation.benchmark.results.scores import Measure
 
 ARROW = " → "
 NONE = "–"

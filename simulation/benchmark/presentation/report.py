@@ -11,11 +11,10 @@ from markupsafe import Markup, escape
 
 from medforge.files import write_atomically
 from medforge.look.page import templates
-from medforge.simulation.benchmark.presentation.drawings import drawings
 from medforge.simulation.benchmark.presentation.live_view import duration
 from medforge.simulation.benchmark.presentation.numbers_in_words import listed
-from medforge.simulation.benchmark.presentation.tables import Sheet, sheets
-from medforge.simulation.benchmark.presentation.verdicts import findings, verdict
+from medforge.simulation.benchmark.presentation.renderer import Renderer
+from medforge.simulation.benchmark.presentation.rendering import renderer_of
 from medforge.simulation.benchmark.results.result import Result
 from medforge.simulation.report import Picture, chart
 
@@ -43,48 +42,22 @@ class Page:
     """Hold everything that one experiment's section shows."""
 
     result: Result
-    verdict: str
-    findings: tuple[str, ...]
+    renderer: Renderer[Result]
     wide: tuple[Figure, ...]
     narrow: tuple[Figure, ...]
-    sheets: tuple[Sheet, ...]
     split: str
     settings: tuple[tuple[str, str], ...]
-
-    @property
-    def narrow_title(self) -> str:
-        """Head the small charts that stand side by side."""
-        return "Real and distilled images in the plane" if self.result.kind == "figure" else "Every order, every task"
-
-    @property
-    def findings_title(self) -> str:
-        """Head the list of findings."""
-        return "Every task in words" if self.result.kind == "transfer" else "Every merge method in words"
-
-    @property
-    def narrow_caption(self) -> str:
-        """Explain them."""
-        if self.result.kind == "figure":
-            return (
-                "t-SNE layouts of the base module's embeddings, one for each task: real images small and pale, "
-                "distilled images large and outlined."
-            )
-        return (
-            "Final accuracy of each task (column) after each order of arrivals (row, the best mean at the top), a mean "
-            "over seeds. All maps share one colour scale: the darker, the better."
-        )
 
 
 def page_of(result: Result) -> Page:
     """Gather what one experiment's section shows."""
-    shown = [(d.wide, Figure(d.title, d.caption, chart(d.svg, d.alt))) for d in drawings(result)]
+    renderer = renderer_of(result)
+    shown = [(d.wide, Figure(d.title, d.caption, chart(d.svg, d.alt))) for d in renderer.drawings()]
     return Page(
         result=result,
-        verdict=verdict(result),
-        findings=findings(result),
+        renderer=renderer,
         wide=tuple(figure for wide, figure in shown if wide),
         narrow=tuple(figure for wide, figure in shown if not wide),
-        sheets=sheets(result),
         split=split_sentence(result),
         settings=settings_of(result),
     )

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from medforge.simulation.benchmark.results.result import Measure, StartKey, TransferResult, TransferRun, TransferStart
+from medforge.simulation.benchmark.results.result import StartKey, TransferResult, TransferRun, TransferStart
+from medforge.simulation.benchmark.results.scores import Measure
 
 SHARE = 0.95
 # far below what one image counts, so that a share of a share is not missed by its last bit

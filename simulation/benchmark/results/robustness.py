@@ -6,9 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from medforge.simulation.benchmark.results.result import OrderMethod, OrderRun, OrdersResult, TaskScore
+from medforge.simulation.benchmark.results.result import Order, OrderMethod, OrderRun, OrdersResult
+from medforge.simulation.benchmark.results.scores import TaskScore
 
 Reading = Callable[[TaskScore], float]
+# digits beyond which two means are the same: their tasks were only added in another order
+EQUAL = 9
+# a tenth of what three digits show
+NOTHING = 0.0005
 
 
 def own_accuracy(score: TaskScore) -> float:
@@ -57,9 +62,9 @@ def task_spread(method: OrderMethod, task: str, reading: Reading = own_accuracy)
     return spread(by_seed(method, lambda run: reading(run.rounds[-1][task])))
 
 
-def final_by_order(method: OrderMethod, reading: Reading = own_accuracy) -> dict[tuple[str, ...], dict[str, float]]:
+def final_by_order(method: OrderMethod, reading: Reading = own_accuracy) -> dict[Order, dict[str, float]]:
     """Average every task's final score over seeds, for each order."""
-    runs: dict[tuple[str, ...], list[OrderRun]] = {}
+    runs: dict[Order, list[OrderRun]] = {}
     for run in method.runs:
         runs.setdefault(run.order, []).append(run)
     return {
@@ -68,10 +73,17 @@ def final_by_order(method: OrderMethod, reading: Reading = own_accuracy) -> dict
     }
 
 
-def worst_order(method: OrderMethod, reading: Reading = own_accuracy) -> tuple[tuple[str, ...], float]:
+def worst_order(method: OrderMethod, reading: Reading = own_accuracy) -> tuple[Order, float]:
     """Find the order with the lowest mean over tasks and seeds; the first in the runs' order of equals."""
-    means = {order: fmean(tasks.values()) for order, tasks in final_by_order(method, reading).items()}
+    means = _means(method, reading)
     order = min(means, key=lambda order: means[order])
+    return order, means[order]
+
+
+def best_order(method: OrderMethod, reading: Reading = own_accuracy) -> tuple[Order, float]:
+    """Find the order with the highest mean over tasks and seeds; the first in the runs' order of equals."""
+    means = _means(method, reading)
+    order = max(means, key=lambda order: means[order])
     return order, means[order]
 
 
@@ -106,6 +118,13 @@ def task_forgetting(method: OrderMethod, task: str, reading: Reading = own_accur
     return fmean(final) if final else None
 
 
+def final_forgetting(method: OrderMethod, reading: Reading = own_accuracy) -> float | None:
+    """Average, over the tasks, what each has lost in the end; None where no task was ever followed by another."""
+    tasks = sorted({task for run in method.runs for task in run.order})
+    losses = [lost for task in tasks if (lost := task_forgetting(method, task, reading)) is not None]
+    return fmean(losses) if losses else None
+
+
 def by_seed(method: OrderMethod, value: Callable[[OrderRun], float]) -> dict[int, list[float]]:
     """Gather a number of every run under its seed."""
     values: dict[int, list[float]] = {}
@@ -114,17 +133,33 @@ def by_seed(method: OrderMethod, value: Callable[[OrderRun], float]) -> dict[int
     return values
 
 
-# digits beyond which two means are the same: their tasks were only added in another order
-EQUAL = 9
-
-
-Order = tuple[str, ...]
-
-
 def order_means(method: OrderMethod, reading: Reading = own_accuracy) -> dict[Order, float]:
     """Average every order's final scores over tasks and seeds, lowest first, equal ones as they were run."""
-    means = {order: fmean(tasks.values()) for order, tasks in final_by_order(method, reading).items()}
-    return dict(sorted(means.items(), key=lambda pair: round(pair[1], EQUAL)))
+    return dict(sorted(_means(method, reading).items(), key=lambda pair: round(pair[1], EQUAL)))
+
+
+def _means(method: OrderMethod, reading: Reading) -> dict[Order, float]:
+    return {order: fmean(tasks.values()) for order, tasks in final_by_order(method, reading).items()}
+
+
+def mean_over_orders(method: OrderMethod, reading: Reading = own_accuracy) -> float:
+    """Average the orders' final means."""
+    return fmean(order_means(method, reading).values())
+
+
+def distance(method: OrderMethod) -> float:
+    """Say how far a method's best and worst order lie apart, each a mean over tasks and seeds."""
+    means = order_means(method).values()
+    return max(means) - min(means)
+
+
+def order_free(method: OrderMethod) -> bool:
+    """Say whether every task of every seed ends with the same accuracy after every order, to a tenth of a point."""
+    finals: dict[tuple[int, str], list[float]] = {}
+    for run in method.runs:
+        for task, score in run.rounds[-1].items():
+            finals.setdefault((run.seed, task), []).append(score.own.acc)
+    return all(max(values) - min(values) < NOTHING for values in finals.values())
 
 
 def best_first(method: OrderMethod) -> list[Order]:

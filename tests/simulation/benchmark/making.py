@@ -2,23 +2,21 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+from medforge.simulation.benchmark.results.provenance import Provenance, TaskFacts
 from medforge.simulation.benchmark.results.result import (
     FigureResult,
     OrderMethod,
     OrderRun,
     OrdersResult,
-    PaperScore,
     PlanePoint,
-    Provenance,
-    Row,
     StartKey,
     TableResult,
-    TaskFacts,
-    TaskScore,
     TransferResult,
     TransferRun,
     TransferStart,
 )
+from medforge.simulation.benchmark.results.rows import PaperScore, Row
+from medforge.simulation.benchmark.results.scores import TaskScore
 from medforge.simulation.result import Score
 
 SPLITS = ("grouped", "random", "published", "patient", "procedural")

@@ -14,10 +14,11 @@ from medforge.client.evaluate import score_base, score_plugin
 from medforge.errors import InvalidInput
 from medforge.plugin import Plugin
 from medforge.simulation.benchmark.experiments.catalogue import check_tasks, plan_for
-from medforge.simulation.benchmark.jobs.artefacts import Distil, Score, Train, assemble
+from medforge.simulation.benchmark.jobs.artefacts import Distil, Train, assemble
 from medforge.simulation.benchmark.jobs.methods import MED_LEGO, TRAINING_FREE
 from medforge.simulation.benchmark.jobs.plugin_merges import MergePlugins
 from medforge.simulation.benchmark.jobs.pool import in_order_of_need
+from medforge.simulation.benchmark.jobs.scores import Score
 from medforge.simulation.benchmark.jobs.store import Store
 from medforge.simulation.benchmark.jobs.transfers import Before, TrainAfterMerge, merged_plugin
 from medforge.simulation.benchmark.jobs.workbench import Bench

@@ -2,7 +2,7 @@ import pytest
 
 from medforge.simulation.benchmark.experiments import published_med_lego
 from medforge.simulation.benchmark.experiments.med_lego_tables import Lego
-from medforge.simulation.benchmark.results.result import Row
+from medforge.simulation.benchmark.results.rows import Row
 from medforge.simulation.benchmark.settings import BenchmarkSettings
 from medforge.simulation.centres import Centre
 from tests.simulation.benchmark.making import row

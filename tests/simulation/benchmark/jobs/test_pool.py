@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from medforge.errors import InvalidInput, MedForgeError
-from medforge.simulation.benchmark.jobs.artefacts import Job
+from medforge.simulation.benchmark.jobs.job import Job
 from medforge.simulation.benchmark.jobs.pool import PoolProgress, in_order_of_need, ready, run_jobs
 from medforge.simulation.benchmark.jobs.store import Store
 from medforge.simulation.benchmark.jobs.workbench import Bench

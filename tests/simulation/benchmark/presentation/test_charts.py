@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medforge.simulation.benchmark.presentation.charts import order_label, readme_picture, swarm
-from medforge.simulation.benchmark.presentation.drawings import drawings, pictures
+from medforge.simulation.benchmark.presentation.orders.charts import swarm
+from medforge.simulation.benchmark.presentation.orders.heat_maps import order_label
+from medforge.simulation.benchmark.presentation.orders.overview import readme_picture
+from medforge.simulation.benchmark.presentation.renderer import Drawing
+from medforge.simulation.benchmark.presentation.rendering import renderer_of
 from medforge.simulation.benchmark.results.result import Result
 from medforge.simulation.benchmark.results.robustness import best_first, order_means
 from medforge.simulation.charts import paint_cells
@@ -20,6 +23,14 @@ TASKS = ("brain", "breast", "chest", "colon", "lung")
 
 def orders(names: Sequence[str], count: int | None = None) -> list[tuple[str, ...]]:
     return list(itertools.permutations(names))[:count]
+
+
+def drawings(result: Result) -> tuple[Drawing, ...]:
+    return renderer_of(result).drawings()
+
+
+def pictures(result: Result) -> dict[str, bytes]:
+    return renderer_of(result).pictures()
 
 
 def texts(svg: str) -> str:

@@ -6,14 +6,27 @@ from pathlib import Path
 
 import pytest
 
+from medforge.simulation.benchmark.presentation.rendering import renderer_of
 from medforge.simulation.benchmark.presentation.report import write_report
-from medforge.simulation.benchmark.presentation.tables import sheets
-from medforge.simulation.benchmark.presentation.verdicts import findings, verdict
+from medforge.simulation.benchmark.presentation.sheets import Sheet
 from medforge.simulation.benchmark.results.result import OrdersResult, Result, TableResult
+from medforge.simulation.benchmark.results.rows import Variant
 from tests.simulation.benchmark.making import domain_table, figure, orders_result, table, transfer
 
 ORDERS = list(itertools.permutations(("brain", "colon", "lung")))
 RESULTS: tuple[Result, ...] = (table(), orders_result(ORDERS), figure(), domain_table(), transfer())
+
+
+def sheets(result: Result) -> tuple[Sheet, ...]:
+    return renderer_of(result).sheets()
+
+
+def verdict(result: Result) -> str:
+    return renderer_of(result).verdict()
+
+
+def findings(result: Result) -> tuple[str, ...]:
+    return renderer_of(result).findings()
 
 
 class Page(HTMLParser):
@@ -174,8 +187,14 @@ def test_the_transfer_verdict_compares_early_and_late() -> None:
 def test_the_verdict_over_variants_ranks_them() -> None:
     _, _, fusion, gated = table().rows
     variants = (
-        fusion.model_copy(update={"key": "dm/fusion", "label": "DM: Fusion"}),
-        gated.model_copy(update={"key": "dc-dsa/fusion", "label": "DC-DSA: Fusion"}),
+        fusion.model_copy(update={"key": "dm/fusion", "label": "DM: Fusion", "variant": Variant(key="dm", name="DM")}),
+        gated.model_copy(
+            update={
+                "key": "dc-dsa/fusion",
+                "label": "DC-DSA: Fusion",
+                "variant": Variant(key="dc-dsa", name="DC-DSA"),
+            }
+        ),
     )
     text = verdict(table().model_copy(update={"rows": variants}))
     assert text.startswith("Merged models do best with DC-DSA: mean accuracy .812 over methods; DM .406.")

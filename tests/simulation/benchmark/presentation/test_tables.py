@@ -5,12 +5,19 @@ import pytest
 from rich.console import Console
 
 from medforge.simulation.benchmark.presentation.numbers_in_words import against, number, points, short_names
-from medforge.simulation.benchmark.presentation.tables import Sheet, draw, sheets, widest
+from medforge.simulation.benchmark.presentation.rendering import renderer_of
+from medforge.simulation.benchmark.presentation.sheets import Sheet
+from medforge.simulation.benchmark.presentation.tables import draw, widest
 from medforge.simulation.benchmark.results.plane import planes
-from medforge.simulation.benchmark.results.result import PaperScore, Result
+from medforge.simulation.benchmark.results.result import Result
+from medforge.simulation.benchmark.results.rows import PaperScore, Variant
 from tests.simulation.benchmark.making import domain_table, figure, orders_result, provenance, row, table, transfer
 
 ORDERS = list(itertools.permutations(("brain", "colon", "lung")))
+
+
+def sheets(result: Result) -> tuple[Sheet, ...]:
+    return renderer_of(result).sheets()
 
 
 def line(sheet: Sheet, label: str) -> dict[str, str]:
@@ -106,7 +113,13 @@ def test_rows_stand_under_their_groups() -> None:
 def test_variants_of_one_method_stand_under_their_variant() -> None:
     result = table()
     rows = [
-        row.model_copy(update={"key": f"{key}/{row.key}", "label": f"{name}: {row.label}"})
+        row.model_copy(
+            update={
+                "key": f"{key}/{row.key}",
+                "label": f"{name}: {row.label}",
+                "variant": Variant(key=key, name=name),
+            }
+        )
         for key, name in (("dm", "DM"), ("dc-dsa", "DC-DSA"))
         for row in result.rows[2:]
     ]

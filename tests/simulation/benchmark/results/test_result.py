@@ -1,12 +1,15 @@
 import itertools
+import json
 import math
 from pathlib import Path
 
 import pytest
 
 from medforge.errors import CorruptFile
-from medforge.simulation.benchmark.presentation.verdicts import order_free
-from medforge.simulation.benchmark.results.result import Cell, Result, load_result, save_result
+from medforge.simulation.benchmark.results.result import Result, TableResult, load_result, save_result
+from medforge.simulation.benchmark.results.robustness import order_free
+from medforge.simulation.benchmark.results.rows import Variant
+from medforge.simulation.benchmark.results.scores import Cell
 from medforge.simulation.result import Score
 from tests.simulation.benchmark.making import domain_table, figure, order_run, orders_result, score, table, transfer
 
@@ -18,6 +21,21 @@ def test_a_result_read_back_is_what_was_written(result: Result, tmp_path: Path) 
     path = tmp_path / f"{result.experiment}.json"
     save_result(result, path)
     assert load_result(path) == result
+
+
+def test_results_of_0_1_0_are_read(tmp_path: Path) -> None:
+    """They say what a row is, and under which variant, in its key and label alone."""
+    older = json.loads(table().model_dump_json())
+    older["rows"][3] |= {"key": "dc-dsa/mixture-gated", "label": "DC-DSA: Mixture, gated"}
+    for row in older["rows"]:
+        del row["role"], row["variant"]
+    (tmp_path / "table3.json").write_text(json.dumps(older))
+    result = load_result(tmp_path / "table3.json")
+    assert isinstance(result, TableResult)
+    assert [row.role for row in result.rows] == ["base", "single-task", "merged", "merged"]
+    assert [row.variant for row in result.rows[:3]] == [None] * 3
+    assert result.rows[3].variant == Variant(key="dc-dsa", name="DC-DSA")
+    assert [row.method for row in result.rows] == ["base", "single-task", "fusion", "mixture-gated"]
 
 
 def test_an_area_that_does_not_exist_survives_the_disk(tmp_path: Path) -> None:

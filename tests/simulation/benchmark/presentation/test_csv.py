@@ -1,14 +1,19 @@
 import csv
 import io
 import itertools
+from pathlib import Path
 
-from medforge.simulation.benchmark.presentation.csv_text import csv_of
-from medforge.simulation.benchmark.results.result import Result
+import pytest
+
+from medforge.simulation.benchmark.presentation.rendering import renderer_of
+from medforge.simulation.benchmark.results.result import Result, load_result
 from tests.simulation.benchmark.making import domain_table, figure, orders_result, table, transfer
+
+COMMITTED = Path(__file__).resolve().parents[4] / "docs" / "results"
 
 
 def read(result: Result) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(csv_of(result))))
+    return list(csv.DictReader(io.StringIO(renderer_of(result).csv())))
 
 
 def test_a_table_comes_back_number_for_number() -> None:
@@ -89,3 +94,8 @@ def test_a_figure_comes_back_point_for_point() -> None:
     result = figure()
     found = [(r["task"], r["prompt"], r["kind"], float(r["x"]), float(r["y"])) for r in read(result)]
     assert found == [(p.task, p.prompt, "distilled" if p.distilled else "real", p.x, p.y) for p in result.points]
+
+
+@pytest.mark.parametrize("path", sorted(COMMITTED.glob("*/*.json")), ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_the_committed_results_give_the_committed_csv(path: Path) -> None:
+    assert renderer_of(load_result(path)).csv() == path.with_suffix(".csv").read_text("utf-8")

@@ -1,0 +1,1 @@
+"""How the planes of real and distilled images are shown."""

@@ -1,0 +1,1 @@
+"""How order robustness is shown."""

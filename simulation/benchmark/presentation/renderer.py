@@ -1,0 +1,81 @@
+"""What every kind of result is shown as: words, tables, drawings and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Generic, TypeVar
+
+from medforge.simulation.benchmark.presentation.sheets import Sheet
+from medforge.simulation.benchmark.results.result import ExperimentResult
+
+R_co = TypeVar("R_co", bound=ExperimentResult, covariant=True)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Hold one chart: file name without its ending, SVG document, heading, explanation, alt text, and its width."""
+
+    name: str
+    svg: str
+    title: str
+    caption: str
+    alt: str
+    wide: bool = True
+
+
+@dataclass(frozen=True)
+class Renderer(ABC, Generic[R_co]):
+    """Show one kind of result in every way in which results are shown."""
+
+    result: R_co
+
+    narrow_title: ClassVar[str] = ""
+    """Heads the small charts that stand side by side."""
+    narrow_caption: ClassVar[str] = ""
+    """Explains them."""
+    findings_title: ClassVar[str] = "Every merge method in words"
+    findings_open: ClassVar[bool] = False
+    """Whether a page shows the findings without being asked."""
+
+    @abstractmethod
+    def verdict(self) -> str:
+        """Say in two or three sentences what came out."""
+
+    def findings(self) -> tuple[str, ...]:
+        """Say what there is to say of every method or task; nothing where the verdict says it all."""
+        return ()
+
+    @abstractmethod
+    def sheets(self) -> tuple[Sheet, ...]:
+        """Write the numbers as tables."""
+
+    @abstractmethod
+    def drawings(self) -> tuple[Drawing, ...]:
+        """Draw every chart."""
+
+    @abstractmethod
+    def csv(self) -> str:
+        """Write every value, one a row, with every digit of it, under a head line."""
+
+    def pictures(self) -> dict[str, bytes]:
+        """Return the files to lie beside the result's JSON and CSV."""
+        return {f"{drawing.name}.svg": drawing.svg.encode() for drawing in self.drawings()}
+
+
+def csv_text(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Write rows under a head line."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def file_name(text: str) -> str:
+    """Keep what every file system takes."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-")

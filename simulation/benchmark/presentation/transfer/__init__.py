@@ -1,0 +1,1 @@
+"""How training on new tasks is shown."""
