@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 ROOMS := core proto client aggregator simulation
 STRICT := --config-settings editable_mode=strict
+# a strict install lives in build/, which only `make clean` removes; setuptools need not say so every time
+QUIET := PYTHONWARNINGS="ignore:Editable installation"
 
 # torch starts a thread per core in each of several processes; one thread each is faster on few cores
 export OMP_NUM_THREADS ?= 1
@@ -15,14 +17,15 @@ export OMP_NUM_THREADS ?= 1
 install: $(VENV)/.linked
 
 $(VENV)/.installed: pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade "pip>=25"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]" $(STRICT)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --upgrade "pip>=25"
+	@echo "installing MedForge and what it needs into $(VENV), a few minutes the first time"
+	@$(QUIET) $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]" $(STRICT)
 	@touch $@
 
 # a strict editable install links file by file, so it is made again when a file comes or goes
 $(VENV)/.linked: $(VENV)/.installed $(VENV)/.files
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable . $(STRICT)
+	@$(QUIET) $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable . $(STRICT)
 	@touch $@
 
 $(VENV)/.files: FORCE | $(VENV)/.installed
@@ -32,10 +35,10 @@ $(VENV)/.files: FORCE | $(VENV)/.installed
 FORCE:
 
 demo: install
-	$(BIN)/medforge simulate
+	@$(BIN)/medforge simulate
 
 test: install
-	$(BIN)/python -m pytest -n 2 --dist worksteal -q
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q --durations=20
 
 lint: install
 	$(BIN)/ruff format --check .

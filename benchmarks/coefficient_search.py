@@ -11,7 +11,6 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from functools import partial
 from math import inf
 
 import torch
@@ -21,13 +20,12 @@ from medforge.aggregator.coefficients.objective import penalty
 from medforge.aggregator.coefficients.sequential import compose, normalise, search_pair
 from medforge.aggregator.merge import choose_settings
 from medforge.aggregator.merge.arrived_branch import ArrivedBranch
-from medforge.aggregator.merge.loading import method_of
-from medforge.aggregator.merge.method import Round
+from medforge.aggregator.merge.folding import fold_round
+from medforge.aggregator.merge.method import FoldResult
 from medforge.aggregator.merge.probability_cache import ProbabilityCache
 from medforge.base import BaseModule, load_base
 from medforge.branch import Branch
 from medforge.distilled import DistilledDataset
-from medforge.forge_item import ForgeItem
 from medforge.mixing import FLOOR
 from medforge.plugin import Factors, Plugin, PluginSettings
 from medforge.seeds import derive, generator
@@ -70,30 +68,12 @@ def random_branch(base: BaseModule, number: int, ipc: int, rank: int, seed: int)
 def cached_search(base: BaseModule, branches: Sequence[Branch], seed: int) -> tuple[list[dict[str, float]], int]:
     """Fold the branches as a forge does; gives the coefficients after every round, and the image forwards it took."""
     cache = ProbabilityCache(base, None)
-    arrived = tuple(ArrivedBranch(n, b.manifest, partial(itself, b)) for n, b in enumerate(branches, start=1))
-    rounds: list[dict[str, float]] = []
-    for number in range(1, len(branches) + 1):
-        merge_round = Round(
-            base=base,
-            settings=SETTINGS,
-            seed=derive(seed, "merge", number),
-            arrived=arrived[:number],
-            coefficients=rounds[-1] if rounds else {},
-            main=no_item,
-            probabilities=cache,
-        )
-        rounds.append(method_of(SETTINGS.method).fold(merge_round).coefficients)
-    return rounds, cache.image_forwards
-
-
-def itself(branch: Branch) -> Branch:
-    """Return a branch that is in memory already."""
-    return branch
-
-
-def no_item() -> ForgeItem:
-    """Stand for the previous forge item, which an output mixture never reads."""
-    raise AssertionError("the output mixture is searched from coefficients and probabilities alone")
+    settings = SETTINGS.model_copy(update={"seed": seed})
+    arrived = [ArrivedBranch.of(number, branch) for number, branch in enumerate(branches, start=1)]
+    rounds: list[FoldResult] = []
+    for count in range(1, len(branches) + 1):
+        rounds.append(fold_round(base, settings, arrived[:count], rounds[-1].head if rounds else None, cache))
+    return [folded.coefficients for folded in rounds], cache.image_forwards
 
 
 def plain_search(base: BaseModule, branches: Sequence[Branch], seed: int) -> tuple[list[dict[str, float]], int]:
@@ -141,7 +121,7 @@ class PlainLoop:
         return float(F.nll_loss((mixed / mixed.sum(dim=1, keepdim=True)).log(), dataset.labels))
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run both, print times, ratio and agreement; the exit status is 1 where they disagree."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--base", default="medforge-tiny", help="base module")
@@ -150,7 +130,7 @@ def main() -> int:
     parser.add_argument("--rank", type=int, default=16, help="rank of the plugins")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     base = load_base(options.base, options.device)
     branches = [random_branch(base, n, options.ipc, options.rank, options.seed) for n in range(1, options.plugins + 1)]
     # neither side pays for the import of the optimiser or for the first call of a kernel

@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -75,7 +76,7 @@ class PlainLoop:
             learned = pixels[label * ipc : (label + 1) * ipc]
             loss = loss + (wanted - base.embed(augment(learned, operation), deltas).mean(dim=0)).square().sum()
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
         return float(loss.detach())
 
@@ -134,7 +135,7 @@ def variances(
     return Variances(*(sum(column) / draws for column in zip(*rows, strict=True)))
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run both, print times, ratio and agreement; the exit status is 1 where what is exact differs."""
     parser = options_parser(__doc__, per_class=320)
     parser.add_argument("--ipc", type=int, default=10, help="learned images per class")
@@ -146,7 +147,7 @@ def main() -> int:
     parser.add_argument("--draws", type=int, default=12, help="extractors and operations of the variance")
     parser.add_argument("--run", type=int, default=5000, help="steps of a whole distillation, for the ratio over all")
     parser.add_argument("--dtype", default="bf16", help="of ours: bf16 or fp32")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
     with image_folder(options.images, options.per_class, options.seed) as root:

@@ -20,7 +20,7 @@ import argparse
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import torch
@@ -98,7 +98,7 @@ def arrival(stored: list[dict[str, bytes]]) -> dict[str, bytes]:
     return merge([Plugin.parse(files) for files in stored]).files()
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Time both merges and one arrival, print ratios and agreement; the exit status is 1 where they do not agree."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ranks", type=int, nargs="+", default=[4, 16])
@@ -107,7 +107,7 @@ def main() -> int:
     parser.add_argument("--sites", type=int, default=24)
     parser.add_argument("--side", type=int, default=768)
     parser.add_argument("--repeats", type=int, default=3)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     drawn = {
         rank: [

@@ -162,7 +162,7 @@ def run(options: argparse.Namespace) -> None:
         options.json.write_text(json.dumps({"accuracy": results, "routing": shares}, indent=2))
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--forge", type=Path, help="a forge's directory")
@@ -174,7 +174,7 @@ def main() -> int:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--json", type=Path, help="write the numbers here")
     try:
-        run(parser.parse_args())
+        run(parser.parse_args(arguments))
     except MedForgeError as error:
         print(error, file=sys.stderr)
         return 2

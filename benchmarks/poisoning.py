@@ -85,12 +85,12 @@ class TrainOnExchanged(Train):
         """Train and save."""
         task = bench.task(self.task, self.seed)
         classes = len(task.prompts)
-        parts = {
-            part: replace(split, labels=(split.labels + 1) % classes)
-            for part, split in task.splits.items()
-            if part != "test"
-        }
-        trained = train(bench.base, replace(task, **parts), bench.recipe().train, self.seed, place)
+        exchanged = replace(
+            task,
+            train=replace(task.train, labels=(task.train.labels + 1) % classes),
+            validation=replace(task.validation, labels=(task.validation.labels + 1) % classes),
+        )
+        trained = train(bench.base, exchanged, bench.recipe().train, self.seed, place)
         trained.plugin.save(place)
         return {"digest": trained.plugin.digest, "best": trained.best._asdict()}
 
@@ -169,7 +169,8 @@ def random_plugin(material: Material) -> Sent:
 
     def like(tensor: Tensor) -> Tensor:
         drawn = torch.randn(tensor.shape, generator=random)
-        return drawn * tensor.norm() / drawn.norm()
+        scaled: Tensor = drawn * tensor.norm() / drawn.norm()
+        return scaled
 
     plugin = material.honest.plugin
     factors = {site: Factors(like(pair.down), like(pair.up)) for site, pair in sorted(plugin.factors.items())}
@@ -409,7 +410,7 @@ def _bench(options: argparse.Namespace) -> Bench:
     return Bench(settings, Store(options.out))
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="directory of artefacts, as of `medforge benchmark`")
@@ -423,7 +424,7 @@ def main() -> int:
     parser.add_argument("--dtype", default="bf16")
     parser.add_argument("--json", type=Path, help="write every outcome here")
     try:
-        run(parser.parse_args())
+        run(parser.parse_args(arguments))
     except MedForgeError as error:
         print(error, file=sys.stderr)
         return 2

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -105,19 +106,19 @@ class PlainLoop(Loop):
         for group in optimiser.param_groups:
             group["lr"] = lr
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         if self.recipe.clip is not None:
             nn.utils.clip_grad_norm_(trainable(model).values(), self.recipe.clip)
         optimiser.step()
         return float(loss.detach())
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the loops, print images per second, ratios and agreement; the exit status is 1 where fp32 differs."""
     parser = options_parser(__doc__, per_class=64)
     parser.add_argument("--batch", type=int, help="images per step; default: the recipe's")
     parser.add_argument("--steps", type=int, default=20)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
     with image_folder(options.images, options.per_class, options.seed) as root:

@@ -71,7 +71,7 @@ class Round:
         )
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run all rounds, print memory, speed and ratios; the exit status is 1 for a wrong digest or memory that grows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--uploads", type=int, default=50, help="uploads at once")
@@ -80,7 +80,7 @@ def main() -> int:
     parser.add_argument("--submits", type=int, default=4, help="branches of that size submitted at once")
     parser.add_argument("--directory", type=Path, help="where the files are written; default: the temporary directory")
     parser.add_argument("--serve-plain", type=Path, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.serve_plain is not None:
         serve_plain(options.serve_plain)
     with tempfile.TemporaryDirectory(dir=options.directory) as name:

@@ -182,7 +182,7 @@ def _record(parts: Parts) -> None:
     keys = _text(names).split("\n")
     record = RecordDict(
         {
-            "manifest": ConfigRecord(texts),
+            "manifest": ConfigRecord({**texts}),
             "distilled": ArrayRecord({"images": _array(images), "labels": _array(labels)}),
             "plugin": ArrayRecord({key: _array(array) for key, array in zip(keys, arrays, strict=False)}),
         }
