@@ -254,7 +254,10 @@ def test_chosen_shares_average_over_tasks() -> None:
         ({"start": 2.0}, "start 2 lies outside ±1.5"),
         ({"objective": "accuracy"}, "merge setting objective is wrong"),
         ({"objective": "reference"}, "the published scripts have no objective for mixture output gated; leave"),
-        ({"coefficients": "joint", "objective": "reference"}, "choose one of: fusion layer sequential, lorahub layer joint, mixture"),
+        (
+            {"coefficients": "joint", "objective": "reference"},
+            "choose one of: fusion layer sequential, lorahub layer joint, mixture",
+        ),
         ({"method": "model-soup", "objective": "reference"}, "no objective for model-soup layer uniform"),
         ({"method": "model-soup", "coefficients": "joint"}, "method 'model-soup' has no coefficients 'joint'"),
         ({"colour": "red"}, "merge setting colour is wrong"),
