@@ -404,6 +404,7 @@ def _bench(options: argparse.Namespace) -> Bench:
         seeds=parse_seeds(options.seeds),
         base=options.base,
         recipe=options.recipe or demonstration_recipe(options.centre, options.base) or "tiny",
+        changes=tuple(options.recipe_set),
         device=options.device,
         dtype=options.dtype,
     )
@@ -420,6 +421,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--images", type=int, default=200, help="test images a task at most")
     parser.add_argument("--base", default="medforge-tiny")
     parser.add_argument("--recipe")
+    parser.add_argument("--recipe-set", action="append", default=[], help="change a setting of it, as in train.lr=0.1")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dtype", default="bf16")
     parser.add_argument("--json", type=Path, help="write every outcome here")
