@@ -1,0 +1,46 @@
+"""What is refused before anything is opened."""
+
+from pathlib import Path
+
+import pytest
+
+from medforge.client.data.catalogue import check_source
+from medforge.errors import InvalidInput
+
+
+def test_what_is_there_passes(tmp_path: Path) -> None:
+    (tmp_path / "a, b=c").mkdir()
+    for source in (f"folder:{tmp_path}", f"folder:{tmp_path / 'a, b=c'},threads=2", "tissue:lung,train=24"):
+        check_source(source)
+    check_source("medmnist:pneumoniamnist,size=28")
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ("slides:x", "slides"),
+        ("folder", "is not of the form NAME:PATH"),
+        ("folder:no/such", "folder: the folder no/such does not exist; check the path"),
+        ("folder:.,speed=2", "folder: there is no option 'speed'"),
+        ("folder:.,threads=none", "threads=none must be a whole number"),
+        ("tissue:liver", "tissue: there is no 'liver'; choose one of breast, lung, colon"),
+        ("findings:spine", "findings: there is no 'spine'; choose one of chest"),
+        ("medmnist:no/such.npz", "medmnist: there is no 'no/such.npz'; choose one of"),
+    ],
+)
+def test_what_is_not_there_gets_a_sentence(source: str, sentence: str) -> None:
+    with pytest.raises(InvalidInput) as error:
+        check_source(source)
+    assert sentence in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["tissue", "findings"])
+def test_every_word_that_passes_can_be_opened(name: str) -> None:
+    from medforge.client.data.catalogue import open_task
+
+    with pytest.raises(InvalidInput) as error:
+        check_source(f"{name}:nothing")
+    for word in str(error.value).partition("choose one of ")[2].removesuffix(", or check the path").split(", "):
+        check_source(f"{name}:{word}")
+        assert open_task(f"{name}:{word},train=24,validation=8,test=8", 32).prompts
