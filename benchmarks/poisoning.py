@@ -39,7 +39,7 @@ from medforge.aggregator.merge.arrived_branch import ArrivedBranch
 from medforge.aggregator.merge.folding import fold_round
 from medforge.aggregator.merge.method import FoldResult
 from medforge.branch import BRANCH_FILES, Branch
-from medforge.client.data.catalogue import summaries
+from medforge.client.data.catalogue import names
 from medforge.client.data.task import Task
 from medforge.client.distill.score import train_on_distilled
 from medforge.client.train import train
@@ -400,7 +400,7 @@ def _with_fewer(task: Task, images: int, seed: int) -> Task:
 
 def _bench(options: argparse.Namespace) -> Bench:
     settings = BenchmarkSettings(
-        centres=parse_centres(options.centre, list(summaries())),
+        centres=parse_centres(options.centre, list(names())),
         seeds=parse_seeds(options.seeds),
         base=options.base,
         recipe=options.recipe or demonstration_recipe(options.centre, options.base) or "tiny",

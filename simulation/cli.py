@@ -62,14 +62,14 @@ def simulate(
     Give the same --out and settings again to go on with a run that was stopped. Ends with status 3 where a centre did
     not arrive.
     """
-    from medforge.client.data.catalogue import summaries
+    from medforge.client.data.catalogue import names
     from medforge.client.recipes import change_recipe, recipe_for, with_plugin
     from medforge.simulation.arrivals import schedule
     from medforge.simulation.centres import demonstration_recipe, parse_centres
     from medforge.simulation.rundir import next_free
     from medforge.simulation.settings import SimulationSettings
 
-    centres = parse_centres(centre or [], list(summaries()))
+    centres = parse_centres(centre or [], list(names()))
     planned = schedule([c.name for c in centres], order, arrivals, seed)
     chosen = recipe_for(base, recipe or demonstration_recipe(centre, base))
     change_recipe(with_plugin(chosen, plugin), change or [])

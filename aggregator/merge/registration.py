@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from types import ModuleType
 from typing import TYPE_CHECKING, TypeVar
 
 from medforge.aggregator.merge.listing import METHOD_NAME, ItemKind, Listing, Mode, Parameter
+from medforge.registry import note
 
 if TYPE_CHECKING:
     from medforge.aggregator.merge.method import MergeMethod
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 Target = TypeVar("Target", bound="MergePlugins | type[MergeMethod]")
 
 UNIFORM: Mode = ("layer", "uniform")
-ATTRIBUTE = "__merge_method__"
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,20 +75,7 @@ def merge_method(
             parameters=parameters or {},
         )
         method = target() if isinstance(target, type) else FunctionMethod(target)
-        setattr(target, ATTRIBUTE, Registered(name, listing, lambda: method))
+        note(target, Registered(name, listing, lambda: method))
         return target
 
     return register
-
-
-def registration_of(target: object) -> Registered | None:
-    """Return what the decorator has noted on a function or class; None for anything else."""
-    found = vars(target).get(ATTRIBUTE) if hasattr(target, "__dict__") else None
-    return found if isinstance(found, Registered) else None
-
-
-def registered_in(module: ModuleType) -> Registered:
-    """Return the one merge method that a module defines."""
-    everything = map(registration_of, vars(module).values())
-    (only,) = [found for found in everything if found is not None and found.listing.module == module.__name__]
-    return only

@@ -1,116 +1,44 @@
-"""The data sources by name, and how one is opened as a Task."""
+"""The data sources by name, and how one is opened as a Task: names are known without a numerical library."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
+from medforge.client.data.registration import COMMON_OPTIONS, Source
 from medforge.client.data.request import Request, split_source, whole_number
-from medforge.client.data.sources.medmnist_prompts import PAIRS, PROMPTS
-from medforge.errors import InvalidInput
+from medforge.errors import InvalidInput, MedForgeError
+from medforge.registry import Registry
 
 if TYPE_CHECKING:
     from medforge.client.data.task import Task
 
-COMMON_OPTIONS = ("threads",)
-_HERE = "medforge.client.data"
+SOURCES = Registry(
+    noun="data source",
+    package="medforge.client.data.sources",
+    group="medforge.data_sources",
+    kind=Source,
+    decorator="data_source",
+)
 
 
-@dataclass(frozen=True)
-class _Source:
-    """One entry of the table: where its opener is, what it says in the help, which options it takes.
-
-    ``words`` are what may stand in place of a path.
-    """
-
-    opener: str
-    about: str
-    options: tuple[str, ...] = ()
-    words: tuple[str, ...] = ()
-
-
-_SOURCES = {
-    "breakhis": _Source(
-        f"{_HERE}.sources.breakhis.open_breakhis", "BreakHis breast histology, split by patient", ("magnification",)
-    ),
-    "lc25000-lung": _Source(
-        f"{_HERE}.sources.lc25000.open_lung", "LC25000 lung histology, 3 classes", ("split", "groups")
-    ),
-    "lc25000-colon": _Source(
-        f"{_HERE}.sources.lc25000.open_colon", "LC25000 colon histology, 2 classes", ("split", "groups")
-    ),
-    "medfmc-colon": _Source(
-        f"{_HERE}.sources.medfmc.open_colon",
-        "MedFMC colon histology with its published split files",
-        ("split", "images", "train", "validation", "test"),
-    ),
-    "nih-cxr14": _Source(
-        f"{_HERE}.sources.nih.open_nih",
-        "NIH ChestX-ray14 with its published lists: 14 findings, several an image",
-        ("labels",),
-    ),
-    "shenzhen-tb": _Source(f"{_HERE}.sources.shenzhen.open_shenzhen", "Shenzhen chest x-rays, normal or tuberculosis"),
-    "oai-knee": _Source(f"{_HERE}.sources.oai.open_oai", "OAI knee x-rays by Kellgren–Lawrence grade", ("split",)),
-    "medmnist": _Source(
-        f"{_HERE}.sources.medmnist.open_medmnist",
-        "any 2-D MedMNIST .npz file, or its name",
-        ("prompts", "size"),
-        (*PROMPTS, *PAIRS),
-    ),
-    "folder": _Source(f"{_HERE}.sources.folder.open_folder", "a folder with train/CLASS and test/CLASS images"),
-    "tissue": _Source(
-        f"{_HERE}.drawn.tissue.open_tissue",
-        "tissue drawn on the spot, for demonstrations: breast, lung or colon",
-        ("train", "validation", "test"),
-        ("breast", "lung", "colon"),
-    ),
-    "findings": _Source(
-        f"{_HERE}.drawn.films.open_findings",
-        "chest films drawn on the spot, for demonstrations: chest (4 findings, several an image), pneumonia or"
-        " tuberculosis",
-        ("train", "validation", "test"),
-        ("chest", "pneumonia", "tuberculosis"),
-    ),
-}
-
-
-def summaries() -> dict[str, str]:
-    """Return each source's name and one line about it, for help."""
-    return {name: source.about for name, source in _SOURCES.items()}
-
-
-def read_source(source: str) -> tuple[str, str, dict[str, str]]:
-    """Take `NAME:PATH[,option=value]*` apart. Raises InvalidInput for a source or an option that does not exist."""
-    name, place, options = split_source(source)
-    if name not in _SOURCES:
-        raise InvalidInput(f"there is no source named '{name}'; choose one of {', '.join(_SOURCES)}")
-    entry = _SOURCES[name]
-    for option in options:
-        if option not in entry.options + COMMON_OPTIONS:
-            known = ", ".join(entry.options + COMMON_OPTIONS)
-            raise InvalidInput(
-                f"{name}: there is no option '{option}' (nor a path '{place},{option}=…'); it takes {known}"
-            )
-    if "threads" in options:
-        whole_number(name, "threads", options["threads"], 1)
-    return name, place, options
+def names() -> tuple[str, ...]:
+    """Return the sources that can be opened, sorted: built in, and of installed packages."""
+    return SOURCES.names()
 
 
 def check_source(source: str) -> None:
     """Refuse at once what plainly cannot be opened: an unknown source or option, a path where nothing is.
 
-    It looks at no image and imports no numerical library, so it can stand before anything is written.
+    It looks at no image, so it can stand before anything is written. Raises InvalidInput.
     """
-    name, place, _ = read_source(source)
-    words = _SOURCES[name].words
-    if place in words or Path(place).expanduser().exists():
+    found, place, _ = _read(source)
+    if found.words is None or place in found.words or Path(place).expanduser().exists():
         return
-    if words:
-        raise InvalidInput(f"{name}: there is no '{place}'; choose one of {', '.join(words)}, or check the path")
-    raise InvalidInput(f"{name}: the folder {place} does not exist; check the path")
+    if found.words:
+        known = ", ".join(found.words)
+        raise InvalidInput(f"{found.name}: there is no '{place}'; choose one of {known}, or check the path")
+    raise InvalidInput(f"{found.name}: {place} does not exist; check the path")
 
 
 def open_task(source: str, image_size: int, seed: int = 0, cache: Path | None = None, budget: int = 2 << 30) -> Task:
@@ -118,14 +46,48 @@ def open_task(source: str, image_size: int, seed: int = 0, cache: Path | None = 
 
     The splits depend on `seed` and the data alone. At most `budget` bytes of decoded pixels are kept in memory; a
     larger data set goes to a file in `cache` (or an unnamed temporary file). Option `threads=N` bounds the decoding
-    threads of every source. Raises InvalidInput naming the file, class or option that cannot be used.
+    threads of every source. Raises InvalidInput naming the file, class or option that cannot be used, or the package
+    whose source cannot.
     """
     from medforge.client.data.pixels.store import Storage
 
-    name, place, options = read_source(source)
-    entry = _SOURCES[name]
-    threads = int(options.get("threads", 0))
-    request = Request(name, place, image_size, seed, Storage(cache, budget, threads), options)
-    module, function = entry.opener.rsplit(".", 1)
-    opener = cast("Callable[[Request], Task]", getattr(import_module(module), function))
-    return opener(request)
+    found, place, options = _read(source)
+    storage = Storage(cache, budget, int(options.get("threads", 0)))
+    request = Request(found.name, place, image_size, seed, storage, options)
+    return found.open(request) if found.name in SOURCES.built_in() else _open_foreign(found, request)
+
+
+def _read(source: str) -> tuple[Source, str, dict[str, str]]:
+    """Return a source, its place and its options; raises InvalidInput where one of them does not exist."""
+    name, place, options = split_source(source)
+    found = SOURCES.find(name)
+    for option in options:
+        if option not in found.options + COMMON_OPTIONS:
+            known = ", ".join(found.options + COMMON_OPTIONS)
+            raise InvalidInput(
+                f"{name}: there is no option '{option}' (nor a path '{place},{option}=…'); it takes {known}"
+            )
+    if "threads" in options:
+        whole_number(name, "threads", options["threads"], 1)
+    return found, place, options
+
+
+def _open_foreign(source: Source, request: Request) -> Task:
+    """Open a source of another package, and answer for what it returns."""
+    from medforge.client.data.task import Task
+
+    offer = SOURCES.offers()[source.name]
+    try:
+        task = source.open(request)
+    except MedForgeError:
+        raise
+    except (Exception, SystemExit) as error:  # what somebody else's code raises is not known
+        raise SOURCES.unusable(offer, f"{type(error).__name__}: {error}") from error
+    if not isinstance(task, Task):
+        raise SOURCES.unusable(offer, f"it opens no Task but {type(task).__name__}")
+    seen: dict[str, str] = {}
+    for part, split in task.splits.items():
+        for image in split.images.names:
+            if seen.setdefault(image, part) != part:
+                raise SOURCES.unusable(offer, f"its image {image} is in {seen[image]} and in {part}")
+    return task

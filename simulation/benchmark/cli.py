@@ -56,13 +56,13 @@ def benchmark(
     Plugins and distilled datasets are made once per task, seed, plugin kind and distillation method, and serve every
     experiment in the same directory. Give the same command again to go on with one that was stopped.
     """
-    from medforge.client.data.catalogue import summaries
+    from medforge.client.data.catalogue import names
     from medforge.client.recipes import change_recipe, recipe_for
     from medforge.simulation.centres import DEFAULT_CENTRES, demonstration_recipe, parse_centres
 
     kind = check_plugin(experiment, plugin)
     drawn = DOMAIN_CENTRES if experiment is Experiment.LEGO_DOMAIN else DEFAULT_CENTRES
-    centres = parse_centres(centre, list(summaries())) if centre else drawn
+    centres = parse_centres(centre, list(names())) if centre else drawn
     # drawn films take longer to learn than drawn tissue
     short = None if experiment is Experiment.LEGO_DOMAIN else demonstration_recipe(centre, base)
     chosen = recipe_for(base, recipe or short)

@@ -2,13 +2,13 @@
 
 import pytest
 
-from medforge.client.data.catalogue import summaries
+from medforge.client.data.catalogue import names
 from medforge.errors import InvalidInput
 from medforge.simulation.centres import parse_centres
 
 
 def test_no_centre_means_three_drawn_tissues() -> None:
-    assert [(c.name, c.source) for c in parse_centres([], list(summaries()))] == [
+    assert [(c.name, c.source) for c in parse_centres([], list(names()))] == [
         ("breast", "tissue:breast"),
         ("lung", "tissue:lung"),
         ("colon", "tissue:colon"),
@@ -37,5 +37,5 @@ def test_a_path_may_hold_colons_and_equal_signs() -> None:
 )
 def test_an_unusable_centre_is_refused(texts: list[str], sentence: str) -> None:
     with pytest.raises(InvalidInput) as caught:
-        parse_centres(texts, list(summaries()))
+        parse_centres(texts, list(names()))
     assert sentence in str(caught.value)

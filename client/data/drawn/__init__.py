@@ -1,1 +1,1 @@
-"""Images drawn on the spot, for demonstrations and tests: tissue and chest films."""
+"""Painters of the images that demonstrations and tests draw on the spot: tissue and chest films."""

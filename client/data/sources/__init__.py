@@ -1,1 +1,1 @@
-"""The data sets that MedForge reads, one file each."""
+"""The data sources that MedForge brings: one file each, named like its source; nothing else lists them."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from medforge.client.data.assemble import labelled_files, make_task
 from medforge.client.data.pixels.files import IMAGE_SUFFIXES, walk
+from medforge.client.data.registration import data_source
 from medforge.client.data.request import Request
 from medforge.client.data.splits import Strata, divide
 from medforge.client.data.task import Task
@@ -25,6 +26,7 @@ NAME = re.compile(
 """Published names: SOB_M_DC-14-2980-40-009.png is malignant, ductal carcinoma, slide 14-2980, 40×, image 009."""
 
 
+@data_source(name="breakhis", about="BreakHis breast histology, split by patient", options=("magnification",))
 def open_breakhis(request: Request) -> Task:
     """Open every image of one magnification (default 40X) below a folder.
 

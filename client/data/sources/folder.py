@@ -9,6 +9,7 @@ import numpy as np
 
 from medforge.client.data.assemble import labelled_files, make_task
 from medforge.client.data.pixels.files import content_ids, is_litter, list_images
+from medforge.client.data.registration import data_source
 from medforge.client.data.request import Request
 from medforge.client.data.splits import VALIDATION_FRACTION, Parts, Strata, hold_out
 from medforge.client.data.task import Task
@@ -26,6 +27,7 @@ class _Part:
     labels: list[int]
 
 
+@data_source(name="folder", about="a folder with train/CLASS and test/CLASS images")
 def open_folder(request: Request) -> Task:
     """Open an ImageFolder, links followed.
 

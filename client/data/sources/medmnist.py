@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from medforge.client.data.assemble import LabelledFiles, make_task
+from medforge.client.data.pixels.npz import NpzFile, NpzImages
+from medforge.client.data.published.medmnist_prompts import PAIRS, PROMPTS
+from medforge.client.data.registration import data_source
 from medforge.client.data.request import Request
-from medforge.client.data.sources.medmnist_prompts import PAIRS, PROMPTS
-from medforge.client.data.sources.npz import NpzFile, NpzImages
 from medforge.client.data.splits import Index, Parts
 from medforge.client.data.task import Task
 from medforge.errors import InvalidInput
@@ -21,6 +22,7 @@ SIZES = ("28", "64", "128", "224")
 _NAME = re.compile(r"(?P<set>[a-z]+mnist)(_\d+)?")
 
 
+@data_source(name="medmnist", about="any 2-D MedMNIST .npz file, or its name", options=("prompts", "size"), words=(*PROMPTS, *PAIRS))
 def open_medmnist(request: Request) -> Task:
     """Open a `.npz` file by its path, or a data set by its name through the `medmnist` package.
 

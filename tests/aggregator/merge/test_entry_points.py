@@ -25,14 +25,14 @@ from medforge.aggregator.merge import (
     listings,
     names,
 )
-from medforge.aggregator.merge.catalogue import listing_of, provider, registered
-from medforge.aggregator.merge.entry_points import offered
+from medforge.aggregator.merge.catalogue import METHODS, listing_of, provider
 from medforge.aggregator.merge.listing import DEFAULTABLE
 from medforge.aggregator.merge.loading import method_of
 from medforge.base_module import BaseModule
 from medforge.cli import build_app
 from medforge.errors import InvalidInput
 from medforge.forge_item import WeightChange
+from medforge.registry import offered
 from tests.aggregator.forges import branches, fold_all, open_main
 
 MEDIAN = '''
@@ -273,7 +273,7 @@ def test_a_built_in_name_cannot_be_taken() -> None:
     assert listing_of("ties").module == "medforge.aggregator.merge.methods.ties"
     assert provider("ties") == {}
     assert listings()["ties"] is listing_of("ties")
-    assert method_of("ties") is registered("ties").load()
+    assert method_of("ties") is METHODS.find("ties").load()
     assert "ties of medforge-median 1.2" in listings()
 
 
@@ -298,7 +298,7 @@ def test_the_command_lists_what_is_installed_and_what_is_broken(site: Path) -> N
     assert "a_module_that_nobody_has" in entries["broken"]["broken"]
     assert entries["ties of medforge-median 1.2"] == {
         "name": "ties of medforge-median 1.2",
-        "broken": "a method that is built in has this name",
+        "broken": "a merge method that is built in has this name",
     }
     table = medforge(site, "methods").stdout
     assert "somebody's thesis; from medforge-median 1.2" in " ".join(table.split())

@@ -12,12 +12,13 @@ from medforge.aggregator.forge.settings import SETTINGS_FILE, read_settings
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.main_branch.replay import replay
 from medforge.aggregator.merge import Parameter, choose_settings, listing_of
+from medforge.aggregator.merge.catalogue import METHODS
 from medforge.aggregator.merge.methods import ties
-from medforge.aggregator.merge.registration import ATTRIBUTE, registration_of
 from medforge.base_module import BaseModule
 from medforge.cli import build_app
 from medforge.errors import CorruptFile
 from medforge.files import canonical_json, sha256_bytes
+from medforge.registry import NOTE
 from tests.aggregator.forges import branches, fold_all, open_main
 
 ESCAPES = "\x1b[31m\x9b2J\r\u2028"
@@ -113,9 +114,9 @@ def test_a_bound_that_was_narrowed_leaves_commits_readable_and_replayable(
 
 def change_parameters(patch: pytest.MonkeyPatch, parameters: dict[str, Parameter]) -> None:
     """Let TIES say other parameters of itself, as another version of MedForge would."""
-    noted = registration_of(ties.merge)
+    noted = METHODS.noted(ties.merge)
     assert noted is not None
-    patch.setattr(ties.merge, ATTRIBUTE, replace(noted, listing=replace(noted.listing, parameters=parameters)))
+    patch.setattr(ties.merge, NOTE, replace(noted, listing=replace(noted.listing, parameters=parameters)))
     assert listing_of("ties").parameters == parameters
 
 

@@ -20,7 +20,7 @@ def test_what_is_there_passes(tmp_path: Path) -> None:
     [
         ("slides:x", "slides"),
         ("folder", "is not of the form NAME:PATH"),
-        ("folder:no/such", "folder: the folder no/such does not exist; check the path"),
+        ("folder:no/such", "folder: no/such does not exist; check the path"),
         ("folder:.,speed=2", "folder: there is no option 'speed'"),
         ("folder:.,threads=none", "threads=none must be a whole number"),
         ("tissue:liver", "tissue: there is no 'liver'; choose one of breast, lung, colon"),

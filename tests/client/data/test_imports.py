@@ -6,13 +6,13 @@ import sys
 
 def test_sources_are_listed_without_numerical_libraries() -> None:
     program = (
-        "import sys; from medforge.client.data.catalogue import summaries; print(*summaries());"
+        "import sys; from medforge.client.data.catalogue import names; print(*names());"
         "print([name for name in ('torch', 'numpy', 'PIL', 'sklearn') if name in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     names, loaded = result.stdout.splitlines()
     assert names.split() == [
-        "breakhis", "lc25000-lung", "lc25000-colon", "medfmc-colon", "nih-cxr14", "shenzhen-tb", "oai-knee", "medmnist",
-        "folder", "tissue", "findings",
+        "breakhis", "findings", "folder", "lc25000-colon", "lc25000-lung", "medfmc-colon", "medmnist", "nih-cxr14",
+        "oai-knee", "shenzhen-tb", "tissue",
     ]  # fmt: skip
     assert loaded == "[]"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from medforge.client.data.catalogue import open_task, summaries
+from medforge.client.data.catalogue import names, open_task
 from medforge.client.data.pixels.store import PixelStore
 from medforge.client.data.request import split_source
 from medforge.client.data.task import Split, Task
@@ -140,7 +140,8 @@ def test_an_option_given_twice_is_an_error() -> None:
 
 def test_an_unknown_source_lists_the_names() -> None:
     with pytest.raises(
-        InvalidInput, match="no source named 'breakhiss'; choose one of breakhis, lc25000-lung, .*tissue"
+        InvalidInput,
+        match="data source 'breakhiss' is not known; choose one of breakhis, findings, .*tissue",
     ):
         open_task("breakhiss:/data", 16)
 
@@ -156,7 +157,7 @@ def test_threads_must_be_a_number(tmp_path: Path, value: str) -> None:
         open_task(f"folder:{tmp_path},threads={value}", 16)
 
 
-@pytest.mark.parametrize("name", [name for name in summaries() if name not in ("tissue", "findings", "medmnist")])
+@pytest.mark.parametrize("name", [name for name in names() if name not in ("tissue", "findings", "medmnist")])
 def test_a_missing_folder_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(InvalidInput, match=f"{name}: the folder .*/gone does not exist; check the path"):
         open_task(f"{name}:{tmp_path / 'gone'}", 16)

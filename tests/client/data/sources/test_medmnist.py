@@ -12,7 +12,7 @@ from PIL import Image
 
 from medforge.client.data.catalogue import open_task
 from medforge.client.data.pixels.decode import to_pixels
-from medforge.client.data.sources.medmnist_prompts import PAIRS, PROMPTS
+from medforge.client.data.published.medmnist_prompts import PAIRS, PROMPTS
 from medforge.errors import CorruptFile, InvalidInput
 
 COUNTS = {"train": 300, "val": 12, "test": 9}

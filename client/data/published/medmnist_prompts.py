@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from medforge.client.data.sources.chest_words import FINDINGS, NORMAL, film_with, pair
+from medforge.client.data.published.chest_words import FINDINGS, NORMAL, film_with, pair
 
 _ORGANS = (
     "bladder",

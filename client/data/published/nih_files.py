@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medforge.client.data.pixels.files import IMAGE_SUFFIXES, walk
-from medforge.client.data.sources.chest_words import FINDINGS
+from medforge.client.data.published.chest_words import FINDINGS
 from medforge.errors import InvalidInput
 
 TABLES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from medforge.client.data.assemble import labelled_files, make_task
+from medforge.client.data.registration import data_source
 from medforge.client.data.request import Request
 from medforge.client.data.splits import VALIDATION_FRACTION, Index, Parts, Strata, hold_out
 from medforge.client.data.task import Task
@@ -19,6 +20,11 @@ Listed = tuple[str, int]
 """A file name and its label."""
 
 
+@data_source(
+    name="medfmc-colon",
+    about="MedFMC colon histology with its published split files",
+    options=("split", "images", "train", "validation", "test"),
+)
 def open_colon(request: Request) -> Task:
     """Open the published folder: `images/` beside the split files.
 

@@ -6,8 +6,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from medforge.client.data.catalogue import open_task
-from medforge.client.data.drawn.films import FILMS, SHARE
 from medforge.client.data.drawn.painter_chest import MARKS, paint_films
+from medforge.client.data.sources.findings import FILMS, SHARE
 from medforge.client.data.task import Split
 from medforge.errors import InvalidInput
 

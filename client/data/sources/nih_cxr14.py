@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from medforge.client.data.assemble import labelled_files, make_task
-from medforge.client.data.request import Request
-from medforge.client.data.sources.chest_words import FINDINGS, pair
-from medforge.client.data.sources.nih_files import (
+from medforge.client.data.published.chest_words import FINDINGS, pair
+from medforge.client.data.published.nih_files import (
     TABLES,
     TEST_LIST,
     TRAIN_LIST,
@@ -18,11 +17,18 @@ from medforge.client.data.sources.nih_files import (
     read_list,
     read_table,
 )
+from medforge.client.data.registration import data_source
+from medforge.client.data.request import Request
 from medforge.client.data.splits import VALIDATION_FRACTION, Parts, Strata, divide, hold_out
 from medforge.client.data.task import SplitKind, Task
 from medforge.errors import InvalidInput
 
 
+@data_source(
+    name="nih-cxr14",
+    about="NIH ChestX-ray14 with its published lists: 14 findings, several an image",
+    options=("labels",),
+)
 def open_nih(request: Request) -> Task:
     """Open the published folder: the table of labels, the two split lists, and images in `images*/`.
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from medforge.client.data.assemble import labelled_files, make_task
 from medforge.client.data.pixels.files import is_litter, list_images
+from medforge.client.data.registration import data_source
 from medforge.client.data.request import Request
 from medforge.client.data.splits import Parts, Strata, divide
 from medforge.client.data.task import SplitKind, Task
@@ -31,6 +32,7 @@ NAME = re.compile(r"(?P<patient>\d{7})(?P<side>[LR])\.(png|jpg)")
 """Published names: 9003175L.png is the left knee of patient 9003175."""
 
 
+@data_source(name="oai-knee", about="OAI knee x-rays by Kellgren–Lawrence grade", options=("split",))
 def open_oai(request: Request) -> Task:
     """Open the folder with `train/`, `val/` and `test/`, each with the grades `0` … `4`; `auto_test/` is left out.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from medforge.client.data.catalogue import open_task
-from medforge.client.data.sources.chest_words import FINDINGS
+from medforge.client.data.published.chest_words import FINDINGS
 from medforge.client.data.task import Task
 from medforge.errors import InvalidInput
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from medforge.client.data.assemble import labelled_files, make_task
 from medforge.client.data.pixels.files import IMAGE_SUFFIXES, content_ids, walk
+from medforge.client.data.published.chest_words import NORMAL, film_with
+from medforge.client.data.registration import data_source
 from medforge.client.data.request import Request
-from medforge.client.data.sources.chest_words import NORMAL, film_with
 from medforge.client.data.splits import Strata, divide
 from medforge.client.data.task import Task
 from medforge.errors import InvalidInput
@@ -22,6 +23,7 @@ NAME = re.compile(r"CHNCXR_(?P<number>\d{4})_(?P<label>[01])\.png")
 PLACES = (".", "CXR_png", "ChinaSet_AllFiles/CXR_png", "ChinaSet_AllFiles/ChinaSet_AllFiles/CXR_png")
 
 
+@data_source(name="shenzhen-tb", about="Shenzhen chest x-rays, normal or tuberculosis")
 def open_shenzhen(request: Request) -> Task:
     """Open the folder that holds `ChinaSet_AllFiles`, or one of those below it.
 

@@ -14,27 +14,12 @@ from medforge.client.data.splits import Strata, divide
 from medforge.client.data.task import SplitKind, Task
 from medforge.errors import InvalidInput
 
-LUNG = {
-    "lung_scc": "lung squamous cell carcinomas",
-    "lung_aca": "lung adenocarcinomas",
-    "lung_n": "benign lung tissues",
-}
-COLON = {"colon_aca": "colon adenocarcinomas", "colon_n": "benign colon tissues"}
+OPTIONS = ("split", "groups")
 GROUPS_FILE = "groups.csv"
 
 
-def open_lung(request: Request) -> Task:
-    """Open the three lung classes; see `_open`."""
-    return _open(request, "lung", LUNG)
-
-
-def open_colon(request: Request) -> Task:
-    """Open the two colon classes; see `_open`."""
-    return _open(request, "colon", COLON)
-
-
-def _open(request: Request, organ: str, classes: dict[str, str]) -> Task:
-    """Open one organ's images, 70/30, validation out of the 70 %.
+def open_organ(request: Request, organ: str, classes: dict[str, str]) -> Task:
+    """Open one organ's images, 70/30, validation out of the 70 %; `classes` maps folders to prompts.
 
     `split=random` divides images, as the paper does: near-copies of a tile then fall on both sides. `split=grouped`
     keeps all copies of a source tile together, and is the default where a groups file is known.

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from medforge.client.data.catalogue import open_task
-from medforge.client.data.sources.medfmc import region
+from medforge.client.data.sources.medfmc_colon import region
 from medforge.client.data.task import Task
 from medforge.errors import InvalidInput
 

@@ -13,8 +13,9 @@ from medforge.client.data.assemble import LabelledFiles, make_task
 from medforge.client.data.drawn.dataset import DrawnImages, consecutive, read_sizes
 from medforge.client.data.drawn.painter import SIDE, resized
 from medforge.client.data.drawn.painter_chest import paint_films
+from medforge.client.data.published.chest_words import FINDINGS, NORMAL, film_with, pair
+from medforge.client.data.registration import data_source
 from medforge.client.data.request import Request
-from medforge.client.data.sources.chest_words import FINDINGS, NORMAL, film_with, pair
 from medforge.client.data.splits import Index
 from medforge.client.data.task import Task
 from medforge.errors import InvalidInput
@@ -44,6 +45,13 @@ FILMS: dict[str, Films] = {
 }
 
 
+@data_source(
+    name="findings",
+    about="chest films drawn on the spot, for demonstrations: chest (4 findings, several an image), pneumonia or"
+    " tuberculosis",
+    options=("train", "validation", "test"),
+    words=tuple(FILMS),
+)
 def open_findings(request: Request) -> Task:
     """Open a drawn task: `findings:chest` (4 findings, several a film), `findings:pneumonia`, `findings:tuberculosis`.
 

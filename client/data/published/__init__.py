@@ -1,0 +1,1 @@
+"""Words, tables and layouts of published data sets, which several sources share."""

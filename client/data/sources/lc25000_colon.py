@@ -1,0 +1,16 @@
+"""The two colon classes of LC25000."""
+
+from __future__ import annotations
+
+from medforge.client.data.published.lc25000 import OPTIONS, open_organ
+from medforge.client.data.registration import data_source
+from medforge.client.data.request import Request
+from medforge.client.data.task import Task
+
+CLASSES = {"colon_aca": "colon adenocarcinomas", "colon_n": "benign colon tissues"}
+
+
+@data_source(name="lc25000-colon", about="LC25000 colon histology, 2 classes", options=OPTIONS)
+def open_colon(request: Request) -> Task:
+    """Open the two colon classes as `open_organ` does."""
+    return open_organ(request, "colon", CLASSES)
