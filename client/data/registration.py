@@ -43,7 +43,8 @@ def data_source(
     """Make the decorated function Request → Task the data source `name`, asked for as `NAME:PATH[,option=value]*`.
 
     `about` is one line for people, `options` are the options that `Request.options` may hold, `words` what may stand in
-    place of a path (None: anything, and the source checks it itself). The function's splits must follow from `Request.seed` and the data alone, and share no image; what it cannot read raises InvalidInput.
+    place of a path (None: anything, and the source checks it itself). The function's splits must follow from
+    `Request.seed` and the data alone, and share no image; what it cannot read raises InvalidInput.
 
     Raises ValueError for a name or an option that nobody could type, which is a mistake of who writes a source.
     """

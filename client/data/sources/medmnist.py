@@ -22,7 +22,12 @@ SIZES = ("28", "64", "128", "224")
 _NAME = re.compile(r"(?P<set>[a-z]+mnist)(_\d+)?")
 
 
-@data_source(name="medmnist", about="any 2-D MedMNIST .npz file, or its name", options=("prompts", "size"), words=(*PROMPTS, *PAIRS))
+@data_source(
+    name="medmnist",
+    about="any 2-D MedMNIST .npz file, or its name",
+    options=("prompts", "size"),
+    words=(*PROMPTS, *PAIRS),
+)
 def open_medmnist(request: Request) -> Task:
     """Open a `.npz` file by its path, or a data set by its name through the `medmnist` package.
 
