@@ -30,6 +30,7 @@ BRANCH_FILES = (f"{PLUGIN_DIRECTORY}/{CONFIG_FILE}", f"{PLUGIN_DIRECTORY}/{WEIGH
 NAME = r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}$"
 # texts are shown to people at terminals, so none may hold what a terminal or a log would obey
 _Line = Annotated[str, Field(pattern=r"^[^\p{Cc}\p{Zl}\p{Zp}]*$")]
+_MISDESCRIBED = "the manifest does not describe its plugin and distilled dataset; commit the branch again"
 _MOST_ENTRIES = 100
 _MOST_VALUES = 2000
 # what fits a column of a database and converts to a float exactly
@@ -162,33 +163,19 @@ class Branch:
         return _files_of(self.plugin, self.distilled)
 
     @classmethod
-    def assemble(cls, manifest: bytes, blobs: Mapping[str, bytes]) -> "Branch":
+    def assemble(cls, manifest: Manifest, blobs: Mapping[str, bytes]) -> "Branch":
         """Put a branch together from received bytes, checking every size and digest.
 
         Raises InvalidBranch or CorruptFile with the first thing that is wrong.
         """
-        parsed = Manifest.parse(manifest)
-        for name, entry in parsed.files.items():
+        for name, entry in manifest.files.items():
             if name not in blobs:
                 raise InvalidBranch(f"the branch lacks {name}; push it again")
             if len(blobs[name]) != entry.size or sha256_bytes(blobs[name]) != entry.digest:
                 raise CorruptFile(
                     f"{name} is not what the manifest says (size or digest differ); commit or push it again"
                 )
-        prefix = f"{PLUGIN_DIRECTORY}/"
-        plugin = Plugin.parse({n.removeprefix(prefix): d for n, d in blobs.items() if n.startswith(prefix)})
-        distilled = DistilledDataset.from_bytes(blobs[DISTILLED_FILE])
-        described = (parsed.plugin, parsed.prompts, parsed.ipc, parsed.image_size)
-        if described != (plugin.settings, distilled.prompts, distilled.ipc, distilled.images.shape[-1]):
-            raise InvalidBranch(
-                "the manifest does not describe its plugin and distilled dataset; commit the branch again"
-            )
-        branch = cls(parsed, plugin, distilled)
-        # a branch is sent on and stored from what was read, and has to keep its digest
-        odd = [name for name, data in branch.blobs().items() if data != blobs[name]]
-        if odd:
-            raise InvalidBranch(f"{odd[0]} is not in its canonical spelling; commit the branch again")
-        return branch
+        return cls(manifest, parse_plugin(manifest, blobs), parse_distilled(manifest, blobs[DISTILLED_FILE]))
 
     def check(self, base: BaseModule) -> None:
         """Check that the branch was made on ``base`` and is sound; raises BaseMismatch or InvalidBranch."""
@@ -209,7 +196,35 @@ class Branch:
     def load(cls, directory: Path) -> "Branch":
         """Read a branch directory, checking every digest; raises InvalidInput, CorruptFile or InvalidBranch."""
         manifest = read_file(directory / MANIFEST_FILE, "the branch manifest")
-        return cls.assemble(manifest, {name: read_file(directory / name, "the branch") for name in BRANCH_FILES})
+        files = {name: read_file(directory / name, "the branch") for name in BRANCH_FILES}
+        return cls.assemble(Manifest.parse(manifest), files)
+
+
+def parse_plugin(manifest: Manifest, files: Mapping[str, bytes]) -> Plugin:
+    """Read a branch's plugin from its files, by the manifest's paths; their digests have been checked.
+
+    Raises InvalidBranch where it is not the plugin that the manifest describes.
+    """
+    names = (CONFIG_FILE, WEIGHTS_FILE)
+    plugin = Plugin.parse({name: files[f"{PLUGIN_DIRECTORY}/{name}"] for name in names})
+    if plugin.settings != manifest.plugin:
+        raise InvalidBranch(_MISDESCRIBED)
+    for name, data in plugin.files().items():
+        _check_spelling(f"{PLUGIN_DIRECTORY}/{name}", data, files[f"{PLUGIN_DIRECTORY}/{name}"])
+    return plugin
+
+
+def parse_distilled(manifest: Manifest, data: bytes) -> DistilledDataset:
+    """Read a branch's distilled dataset from its bytes, whose digest has been checked.
+
+    Raises CorruptFile, or InvalidBranch where it is not the dataset that the manifest describes.
+    """
+    distilled = DistilledDataset.from_bytes(data)
+    described = (manifest.prompts, manifest.ipc, manifest.image_size)
+    if described != (distilled.prompts, distilled.ipc, distilled.images.shape[-1]):
+        raise InvalidBranch(_MISDESCRIBED)
+    _check_spelling(DISTILLED_FILE, distilled.to_bytes(), data)
+    return distilled
 
 
 def public_spec(spec: str) -> str:
@@ -223,6 +238,12 @@ def software_versions() -> dict[str, str]:
     packages = ("torch", "open_clip_torch", "peft", "numpy")
     ours = {"python": platform.python_version(), "medforge": __version__}
     return ours | {name: _version(name) for name in packages}
+
+
+def _check_spelling(name: str, spelled: bytes, data: bytes) -> None:
+    """Raise InvalidBranch unless a file is spelled as we spell it: a branch is sent on, and has to keep its digest."""
+    if spelled != data:
+        raise InvalidBranch(f"{name} is not in its canonical spelling; commit the branch again")
 
 
 def _values_in(value: object) -> int:

@@ -7,8 +7,12 @@ class UploadConflict(MedForgeError):
     """Report an upload that does not continue what has been received; asking for the received size resolves it."""
 
 
-class MissingBlob(MedForgeError):
-    """Report a blob, a commit or a branch that the forge does not have, or not wholly."""
+class NotFound(MedForgeError):
+    """Report an arrival, a branch or a commit that the forge does not have, or not any more."""
+
+
+class MissingBlob(NotFound):
+    """Report a blob that the forge does not have, or not wholly; uploading it mends that."""
 
 
 class OverLimit(MedForgeError):

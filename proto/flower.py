@@ -67,7 +67,7 @@ def branch_from_record(record: RecordDict) -> Branch:
         DISTILLED_FILE: distilled.to_bytes(),
     }
     try:
-        return Branch.assemble(manifest.to_bytes(), blobs)
+        return Branch.assemble(manifest, blobs)
     except CorruptFile as error:
         raise InvalidBranch(str(error)) from error
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import accumulate
 from string import printable
+from typing import Any
 from urllib.parse import quote
 
 import grpc
@@ -11,7 +13,10 @@ import grpc
 from medforge import errors
 from medforge.proto import errors as wire
 
-ERROR_KEY = "medforge-error"
+_ERROR_KEY = "medforge-error"
+# the exact name of an error that clients of 0.1.0 do not know, who are told a broader one under the key above
+_EXACT_KEY = "medforge-error-exact"
+_BROADER = {"NotFound": "MissingBlob"}
 # gRPC spells everything but printable ASCII with three characters a byte, and admits 8 KiB of headers in all
 _LONGEST_SPELLING = 6000
 
@@ -21,6 +26,7 @@ _CODES: dict[type[errors.MedForgeError], grpc.StatusCode] = {
     errors.CorruptFile: grpc.StatusCode.DATA_LOSS,
     errors.InvalidInput: grpc.StatusCode.INVALID_ARGUMENT,
     wire.UploadConflict: grpc.StatusCode.ABORTED,
+    wire.NotFound: grpc.StatusCode.NOT_FOUND,
     wire.MissingBlob: grpc.StatusCode.NOT_FOUND,
     wire.OverLimit: grpc.StatusCode.RESOURCE_EXHAUSTED,
     wire.TooFast: grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -37,13 +43,21 @@ _DISCONNECTED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 def abort(context: grpc.ServicerContext, error: errors.MedForgeError) -> None:
     """End a call with an error's status and sentence; does not return."""
     kind = next((kind for kind in type(error).__mro__ if kind in _CODES), errors.InvalidInput)
-    context.set_trailing_metadata(((ERROR_KEY, kind.__name__),))
+    name = kind.__name__
+    exact = ((_EXACT_KEY, name),) if name in _BROADER else ()
+    context.set_trailing_metadata(((_ERROR_KEY, _BROADER.get(name, name)), *exact))
     context.abort(_CODES[kind], _fitting(str(error)))
 
 
 def spoken_by_forge(failure: grpc.RpcError) -> bool:
     """Say whether a failed call was ended by the forge itself, rather than by what lies in between."""
-    return ERROR_KEY in dict(failure.trailing_metadata() or ())
+    return name_in(failure.trailing_metadata()) is not None
+
+
+def name_in(metadata: Iterable[tuple[str, Any]] | None) -> str | None:
+    """Return the name of the error that trailing metadata bring; None where the forge itself did not speak."""
+    found = dict(metadata or ())
+    return found.get(_EXACT_KEY, found.get(_ERROR_KEY))
 
 
 def error_of(failure: grpc.RpcError, at: str) -> errors.MedForgeError:
@@ -54,7 +68,7 @@ def error_of(failure: grpc.RpcError, at: str) -> errors.MedForgeError:
     """
     code: grpc.StatusCode = failure.code()
     details = str(failure.details() or code.name)
-    kind = _KINDS.get(dict(failure.trailing_metadata() or ()).get(ERROR_KEY, ""))
+    kind = _KINDS.get(name_in(failure.trailing_metadata()) or "")
     if kind is not None:
         return kind(details)
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -28,9 +29,9 @@ from medforge.base_module import BaseModule
 from medforge.branch import Branch, Manifest, public_spec
 from medforge.errors import BaseMismatch, CorruptFile, InvalidInput
 from medforge.faults import reached
-from medforge.files import canonical_json, write_atomically
+from medforge.files import canonical_json, sha256_bytes, write_atomically
 from medforge.forge_item import ForgeItem
-from medforge.proto.errors import MissingBlob, OverLimit
+from medforge.proto.errors import MissingBlob, NotFound, OverLimit
 from medforge.proto.receipt import Receipt
 from medforge.proto.signing import load_key, new_key, save_key
 
@@ -138,64 +139,69 @@ class Forge:
         """The key that the forge signs receipts with."""
         return load_key(self.directory / KEY_FILE)
 
-    def accept(self, manifest: bytes, base: BaseModule, signature: bytes = b"") -> Arrival:
+    def parse_manifest(self, data: bytes) -> Manifest:
+        """Read a manifest that somebody sent; raise OverLimit for a longer one than admitted, or InvalidBranch."""
+        longest = self.policy.limits.manifest
+        if len(data) > longest:
+            raise OverLimit(f"the manifest has {len(data)} bytes where {longest} are admitted; shorten it")
+        return Manifest.parse(data)
+
+    def accept(self, manifest: Manifest, base: BaseModule, signature: bytes = b"") -> Arrival:
         """Check a branch whose files are in the blob store, and give it the next arrival number, durably.
 
         A branch that has arrived before keeps its arrival. One branch at a time is held in memory. Raises
         InvalidBranch, BaseMismatch, CorruptFile, MissingBlob (files not, or not wholly, uploaded) or OverLimit.
         """
-        limits = self.policy.limits
-        if len(manifest) > limits.manifest:
-            raise OverLimit(f"the manifest has {len(manifest)} bytes where {limits.manifest} are admitted; shorten it")
-        parsed = Manifest.parse(manifest)
-        known = self.ledger.arrival_of(parsed.digest)
+        content = manifest.to_bytes()
+        digest = sha256_bytes(content)
+        known = self.ledger.arrival_of(digest)
         if known is not None:
             return known
-        if parsed.base != self.settings.base:
+        if manifest.base != self.settings.base:
             raise BaseMismatch(
-                f"the branch was made on base module {parsed.base[:12]} ({parsed.base_spec}), but this forge stands on "
-                f"{self.settings.base[:12]} ({public_spec(self.settings.base_spec)}); train it on the forge's base"
+                f"the branch was made on base module {manifest.base[:12]} ({manifest.base_spec}), but this forge "
+                f"stands on {self.settings.base[:12]} ({public_spec(self.settings.base_spec)}); "
+                f"train it on the forge's base"
             )
         with self.intake:
-            check_manifest(parsed, self.policy, self.ledger.stored_bytes(parsed.contributor))
-            self._check_uploaded(parsed)
-            files = {path: self.blobs.path(entry.digest) for path, entry in parsed.files.items()}
-            check_headers(parsed, files, base, limits)
-            branch = self._assemble(manifest, parsed)
+            check_manifest(manifest, self.policy, self.ledger.stored_bytes(manifest.contributor))
+            self._check_uploaded(manifest)
+            files = {path: self.blobs.path(entry.digest) for path, entry in manifest.files.items()}
+            check_headers(manifest, files, base, self.policy.limits)
+            branch = self._assemble(manifest)
             branch.check(base)
             check_content(branch, base, self.policy.admission)
-            self.blobs.put(manifest)
+            self.blobs.put(content)
             reached("between blob and ledger")
-            size = sum(entry.size for entry in parsed.files.values())
-            return self.ledger.add_arrival(parsed.digest, parsed.contributor, parsed.task, size, signature)
+            size = sum(entry.size for entry in manifest.files.values())
+            return self.ledger.add_arrival(digest, manifest.contributor, manifest.task, size, signature)
 
     def admit(self, branch: Branch, base: BaseModule) -> Arrival:
         """Store a branch that is already in memory and accept it, as a Flower reply or a replay does."""
         for data in branch.blobs().values():
             self.blobs.put(data)
-        return self.accept(branch.manifest.to_bytes(), base)
+        return self.accept(branch.manifest, base)
 
     def receipt(self, arrival: Arrival) -> Receipt:
         """Sign the receipt of an arrival; the same arrival always gets the same receipt."""
         return Receipt.issue(self.key, self.settings.forge, arrival.number, arrival.branch, arrival.accepted_at)
 
     def manifest(self, arrival: int) -> Manifest:
-        """Read the manifest of an arrival; raise MissingBlob for a number that has not arrived, or was erased."""
-        return Manifest.parse(self.blobs.read(self._kept(arrival).branch))
+        """Read the manifest of an arrival; raise NotFound for a number that has not arrived, or was erased."""
+        return Manifest.parse(self.blobs.read(self.kept_arrivals([arrival])[0].branch))
 
     def load_branch(self, arrival: int) -> Branch:
-        """Read an arrival's branch back, every digest checked; raise MissingBlob where it is not here any more."""
-        manifest = self.blobs.read(self._kept(arrival).branch)
-        parsed = Manifest.parse(manifest)
-        self._check_uploaded(parsed)
-        return self._assemble(manifest, parsed)
+        """Read an arrival's branch back, every digest checked; raise NotFound where it is not here any more."""
+        manifest = self.manifest(arrival)
+        self._check_uploaded(manifest)
+        return self._assemble(manifest)
 
     def store_item(self, item: ForgeItem) -> dict[str, str]:
         """Store a forge item's files durably as blobs and give their digests by path, for `Commit.item_files`."""
         return {path: self.blobs.put(data) for path, data in item.files().items()}
 
     def load_item(self, commit: Commit) -> ForgeItem:
-        """Read the forge item of a commit; raise MissingBlob or CorruptFile if the blobs do not give it back."""
+        """Read the forge item of a commit; raise NotFound or CorruptFile if the blobs do not give it back."""
         self.check_item(commit)
         item = ForgeItem.parse({path: self.blobs.read(digest) for path, digest in commit.item_files.items()})
         if item.digest != commit.item:
@@ -203,39 +209,38 @@ class Forge:
         return item
 
     def check_item(self, commit: Commit) -> None:
-        """Raise MissingBlob for a commit that has no forge item, or no longer has it."""
+        """Raise NotFound for a commit that has no forge item, or no longer has it."""
         if commit.item is None:
-            raise MissingBlob(f"after commit {commit.digest[:12]} the main branch was empty; check out another commit")
-        gone = [number for number in commit.members if self._entry(number).erased]
+            raise NotFound(f"after commit {commit.digest[:12]} the main branch was empty; check out another commit")
+        arrivals = self.ledger.arrivals_by_number(commit.members)
+        gone = [number for number in commit.members if number in arrivals and arrivals[number].erased]
         if gone:
-            raise MissingBlob(
+            raise NotFound(
                 f"commit {commit.digest[:12]} was made with arrival {gone[0]}, which was erased at its contributor's "
                 f"wish; check out a later commit"
             )
 
     def find_commit(self, digest: str | None) -> Commit:
-        """Find a commit by its digest, or the head where none is given; raise MissingBlob if there is none."""
+        """Find a commit by its digest, or the head where none is given; raise NotFound if there is none."""
         commit = self.ledger.commit(digest) if digest else self.ledger.head()
         if commit is None and digest:
-            raise MissingBlob(f"commit {digest} is not on this forge's main branch; `medforge log` lists its commits")
+            raise NotFound(f"commit {digest} is not on this forge's main branch; `medforge log` lists its commits")
         if commit is None:
-            raise MissingBlob("this forge's main branch has no commit yet; push a branch and wait until it is folded")
+            raise NotFound("this forge's main branch has no commit yet; push a branch and wait until it is folded")
         return commit
 
-    def _entry(self, number: int) -> Arrival:
-        entry = self.ledger.arrival(number)
-        if entry is None:
-            raise MissingBlob(f"arrival {number} is not in this forge; `medforge log` lists the arrivals")
-        return entry
+    def kept_arrivals(self, numbers: Sequence[int]) -> list[Arrival]:
+        """Look up arrivals whose files are here; raise NotFound for one that has not arrived, or was erased."""
+        arrivals = self.ledger.arrivals_by_number(numbers)
+        for number in numbers:
+            if number not in arrivals:
+                raise NotFound(f"arrival {number} is not in this forge; `medforge log` lists the arrivals")
+            if arrivals[number].erased:
+                raise NotFound(f"arrival {number} was erased at its contributor's wish; it must be pushed anew")
+        return [arrivals[number] for number in numbers]
 
-    def _kept(self, number: int) -> Arrival:
-        entry = self._entry(number)
-        if entry.erased:
-            raise MissingBlob(f"arrival {number} was erased at its contributor's wish; it must be pushed anew")
-        return entry
-
-    def _check_uploaded(self, parsed: Manifest) -> None:
-        for path, entry in parsed.files.items():
+    def _check_uploaded(self, manifest: Manifest) -> None:
+        for path, entry in sorted(manifest.files.items()):
             if not self.blobs.has(entry.digest):
                 received = self.blobs.partial_size(entry.digest)
                 raise MissingBlob(
@@ -243,8 +248,10 @@ class Forge:
                     f"upload the rest, then submit again"
                 )
 
-    def _assemble(self, manifest: bytes, parsed: Manifest) -> Branch:
-        return Branch.assemble(manifest, {path: self.blobs.read(entry.digest) for path, entry in parsed.files.items()})
+    def _assemble(self, manifest: Manifest) -> Branch:
+        return Branch.assemble(
+            manifest, {path: self.blobs.read(entry.digest) for path, entry in manifest.files.items()}
+        )
 
 
 def _usable(directory: Path) -> Path:

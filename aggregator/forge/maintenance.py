@@ -10,13 +10,13 @@ from medforge.aggregator.ledger.ledger import LedgerConflict
 from medforge.aggregator.ledger.records import Arrival, State
 from medforge.errors import InvalidInput
 from medforge.files import SHORTEST_PREFIX
-from medforge.proto.errors import MissingBlob
+from medforge.proto.errors import NotFound
 
 
 def find_arrival(forge: Forge, name: str) -> Arrival:
     """Find an arrival by its number, or by its branch digest or the first letters of it.
 
-    Raises InvalidInput for a name that is too short, MissingBlob for none or several.
+    Raises InvalidInput for a name that is too short, NotFound for none or several.
     """
     arrivals = forge.ledger.arrivals()
     if name.isascii() and name.isdigit() and len(name) < SHORTEST_PREFIX:
@@ -29,7 +29,7 @@ def find_arrival(forge: Forge, name: str) -> Arrival:
         found = [arrival for arrival in arrivals if arrival.branch.startswith(name)]
     if len(found) != 1:
         count = "no arrival is" if not found else f"{len(found)} arrivals are"
-        raise MissingBlob(f"{count} called {name}; `medforge log` lists them")
+        raise NotFound(f"{count} called {name}; `medforge log` lists them")
     return found[0]
 
 

@@ -15,7 +15,7 @@ from medforge.files import SHORTEST_PREFIX, sha256_bytes
 from medforge.forge_item import ForgeItem
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.checkout import download_item
-from medforge.proto.errors import MissingBlob
+from medforge.proto.errors import NotFound
 from medforge.proto.kit import reach
 from medforge.proto.remote import RemoteForge
 
@@ -70,9 +70,9 @@ def check_chain(commits: Sequence[Commit]) -> None:
 
 
 def choose_commit(commits: Sequence[Commit], prefix: str | None) -> Commit:
-    """Choose a commit by its digest or the first letters of it, or the newest; raise MissingBlob or InvalidInput."""
+    """Choose a commit by its digest or the first letters of it, or the newest; raise NotFound or InvalidInput."""
     if not commits:
-        raise MissingBlob("this forge's main branch has no commit yet; push a branch and wait until it is folded")
+        raise NotFound("this forge's main branch has no commit yet; push a branch and wait until it is folded")
     if prefix is None:
         return commits[-1]
     if len(prefix) < SHORTEST_PREFIX:
@@ -82,7 +82,7 @@ def choose_commit(commits: Sequence[Commit], prefix: str | None) -> Commit:
     found = [commit for commit in commits if commit.digest.startswith(prefix)]
     if len(found) != 1:
         count = "no commit" if not found else f"{len(found)} commits"
-        raise MissingBlob(f"{count} on the main branch begins with {prefix}; `medforge log` lists them")
+        raise NotFound(f"{count} on the main branch begins with {prefix}; `medforge log` lists them")
     return found[0]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import func, select
@@ -77,6 +78,13 @@ class Ledger(Database):
             query = query.where(ArrivalRow.state.in_([state.value for state in states]))
         with self.reading() as session:
             return [row.plain() for row in session.scalars(query)]
+
+    def arrivals_by_number(self, numbers: Collection[int]) -> dict[int, Arrival]:
+        """Look many arrivals up at once; a number that has not arrived is left out."""
+        wanted = set(numbers)
+        query = select(ArrivalRow).where(ArrivalRow.number.between(min(wanted, default=0), max(wanted, default=0)))
+        with self.reading() as session:
+            return {row.number: row.plain() for row in session.scalars(query) if row.number in wanted}
 
     def unfolded(self, limit: int | None = None) -> list[Arrival]:
         """List, in order, the arrivals that wait to be folded; the first is the next."""

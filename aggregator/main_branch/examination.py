@@ -150,7 +150,7 @@ def objections(
     pairs).
     """
     arriving, level = arrived[-1], admission.significance
-    labels, prompts = arriving.branch().distilled.labels, arriving.manifest.prompts
+    labels, prompts = arriving.labels(), arriving.prompts
     count, classes = len(labels), len(prompts)
     own = _hits(probabilities.probabilities(arriving, arriving), labels)
     if not beats_chance(own, count, classes, level):
@@ -176,9 +176,9 @@ def objections(
                 f"apart as well, where {admission.noise:.0%} are admitted; {_REMEDY}",
             )
     for one in arrived[:-1]:
-        if one.manifest.prompts != prompts:
+        if one.prompts != prompts:
             continue
-        theirs = one.branch().distilled.labels
+        theirs = one.labels()
         on_new = _hits(probabilities.probabilities(one, arriving), labels)
         on_old = _hits(probabilities.probabilities(arriving, one), theirs)
         both = ((on_new, count), (on_old, len(theirs)))
@@ -215,9 +215,8 @@ def _can_show(labels: Tensor, level: float) -> bool:
 
 def _scored(item: ForgeItem, on: Sequence[ArrivedBranch], base: BaseModule) -> Iterator[ScoredImages]:
     for one in on:
-        distilled = one.branch().distilled
-        outputs = item.logits(base, distilled.images, distilled.prompts).cpu()
-        yield ScoredImages(one.task, outputs.double().log_softmax(dim=1), distilled.labels)
+        outputs = item.logits(base, one.images(), one.prompts).cpu()
+        yield ScoredImages(one.task, outputs.double().log_softmax(dim=1), one.labels())
 
 
 def _hold_if(reason: str | None) -> None:

@@ -21,20 +21,21 @@ _LONGEST_PAUSE = 60.0
 
 
 class FoldWorker(threading.Thread):
-    """Fold whatever waits in the ledger through one function, and go on whatever happens.
+    """Fold whatever waits in the ledger, and go on whatever happens.
 
-    Before each fold, `settle` takes out of the main branch who was withdrawn, and puts back who is back (or holds who
-    cannot come back). A fold that raises because the machine lacks something (disk, memory, database) is tried again
-    after a growing pause, and nothing overtakes it; so is a settling that raises. A fold that raises for any other
-    reason is held with that reason: it stays in the ledger, the log and the status show it, and the next arrival is
-    folded. `committed` is notified after each commit, `on_fold` is told how many seconds a fold took, and `on_end` is
-    called when the thread ends, however it ends.
+    `fold` folds one arrival, by its number; what it did is read from the ledger. Before each fold, `settle` takes out
+    of the main branch who was withdrawn, and puts back who is back (or holds who cannot come back). A fold that raises
+    because the machine lacks something (disk, memory, database) is tried again after a growing pause, and nothing
+    overtakes it; so is a settling that raises. A fold that raises for any other reason is held with that reason: it
+    stays in the ledger, the log and the status show it, and the next arrival is folded. `committed` is notified after
+    each commit, `on_fold` is told how many seconds a fold took, and `on_end` is called when the thread ends, however it
+    ends.
     """
 
     def __init__(
         self,
         ledger: Ledger,
-        fold: Callable[[Arrival], None],
+        fold: Callable[[int], object],
         settle: Callable[[], Sequence[Commit]],
         arrived: Wakeup,
         committed: Wakeup,
@@ -90,7 +91,7 @@ class FoldWorker(threading.Thread):
         arrival = waiting[0]
         begun = time.monotonic()
         try:
-            self._fold(arrival)
+            self._fold(arrival.number)
         except Exception as error:
             if is_transient(error):
                 raise

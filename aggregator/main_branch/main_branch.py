@@ -1,34 +1,33 @@
 """The main branch: the one door through which an arrival becomes part of the merged model, or leaves it."""
 
 import logging
-from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import version
 from typing import Literal
 
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.retention import erase
+from medforge.aggregator.forge.stored_branches import StoredBranches
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.ledger import LedgerConflict
 from medforge.aggregator.ledger.records import Arrival, State
 from medforge.aggregator.logs import about
 from medforge.aggregator.main_branch.examination import Examination
 from medforge.aggregator.main_branch.transient import is_transient, reason_of
-from medforge.aggregator.merge.arrived_branch import ArrivedBranch
 from medforge.aggregator.merge.catalogue import provider
 from medforge.aggregator.merge.choosing import completed
 from medforge.aggregator.merge.folding import fold_round, refold
 from medforge.aggregator.merge.method import FoldResult, Head
 from medforge.aggregator.merge.probability_cache import ProbabilityCache
 from medforge.base_module import BaseModule
-from medforge.branch import Branch, software_versions
+from medforge.branch import software_versions
 from medforge.errors import BaseMismatch, InvalidBranch
 from medforge.faults import reached
 from medforge.forge_item import ForgeItem
-from medforge.proto.errors import MissingBlob
+from medforge.proto.errors import NotFound
 
 _log = logging.getLogger(__name__)
-_BRANCHES_IN_MEMORY = 4
 
 
 class MainBranch:
@@ -47,8 +46,11 @@ class MainBranch:
         self.forge = forge
         self.base = base
         self.settings = completed(forge.settings.method)
-        self.probabilities = ProbabilityCache(base, forge.cache)
-        self._load: Callable[[int], Branch] = lru_cache(maxsize=_BRANCHES_IN_MEMORY)(forge.load_branch)
+        self._forget()
+
+    def _forget(self) -> None:
+        self.probabilities = ProbabilityCache(self.base, self.forge.cache)
+        self._branches = StoredBranches(self.forge, self.forge.cache)
 
     def head(self) -> Commit | None:
         """The newest commit, or None before the first."""
@@ -59,7 +61,7 @@ class MainBranch:
         return [commit for _, commit in self.forge.ledger.commits()]
 
     def checkout(self, commit: str | None = None) -> ForgeItem:
-        """Read the forge item of a commit (by digest; the head where none is given); raises MissingBlob for none."""
+        """Read the forge item of a commit (by digest; the head where none is given); raises NotFound for none."""
         return self.forge.load_item(self.forge.find_commit(commit))
 
     def fold(self, arrival: int) -> Commit:
@@ -69,7 +71,7 @@ class MainBranch:
         what it would be had the earlier one never come. The forge item's files are stored before the commit, so a
         crash in between leaves the main branch as it was.
 
-        Raises LedgerConflict where another arrival is next, MissingBlob for a number that has not arrived, Held for a
+        Raises LedgerConflict where another arrival is next, NotFound for a number that has not arrived, Held for a
         branch that its examination keeps out, InvalidBranch for one that cannot be merged (the main branch stays as it
         was).
         """
@@ -80,8 +82,10 @@ class MainBranch:
         self.settle()
         self._check_next(entry)
         members = self._members()
-        kept = tuple(number for number in members if not _same_work(self._entry(number), entry))
-        arrived = self._arrived((*kept, arrival))
+        entries = self.forge.ledger.arrivals_by_number(members)
+        kept = tuple(number for number in members if not _same_work(entries[number], entry))
+        arrived = self._branches.arrived((*kept, arrival))
+        self._branches.begin_fold(arrived)
         examination = Examination(self.base, self.probabilities, self.forge.policy.admission)
         if not entry.admitted:
             examination.arrival(arrived)
@@ -123,10 +127,10 @@ class MainBranch:
 
     def _due(self) -> tuple[Literal["remove", "restore"], Arrival] | None:
         members = self._members()
+        entries = self.forge.ledger.arrivals_by_number(members)
         for number in members:
-            entry = self._entry(number)
-            if entry.state is not State.FOLDED:
-                return "remove", entry
+            if entries[number].state is not State.FOLDED:
+                return "remove", entries[number]
         for entry in self.forge.ledger.arrivals(State.FOLDED):
             if entry.number not in members:
                 return "restore", entry
@@ -167,7 +171,9 @@ class MainBranch:
         return self._append(commit)
 
     def _refold(self, members: tuple[int, ...]) -> FoldResult | None:
-        return refold(self.base, self.settings, self._arrived(members), self.probabilities) if members else None
+        return (
+            refold(self.base, self.settings, self._branches.arrived(members), self.probabilities) if members else None
+        )
 
     def _hold(self, number: int, reason: str) -> None:
         entry = self._entry(number)
@@ -180,8 +186,7 @@ class MainBranch:
         for arrival in self.forge.ledger.arrivals(State.WITHDRAWN):
             if arrival.erase and not arrival.erased:
                 erase(self.forge, arrival)
-                self._load.cache_clear()  # type: ignore[attr-defined]
-                self.probabilities = ProbabilityCache(self.base, self.forge.cache)
+                self._forget()
 
     def _before(self, members: Sequence[int]) -> Head | None:
         """The main branch of these members as the next round meets it."""
@@ -190,7 +195,7 @@ class MainBranch:
             return None
         if head is not None and head.members == tuple(members):
             return Head(head.coefficients, partial(self.checkout, head.digest))
-        return refold(self.base, self.settings, self._arrived(members), self.probabilities).head
+        return refold(self.base, self.settings, self._branches.arrived(members), self.probabilities).head
 
     def _commit(
         self,
@@ -235,8 +240,8 @@ class MainBranch:
         waiting = self.forge.ledger.unfolded(limit=1)
         if waiting and waiting[0].number < entry.number:
             raise LedgerConflict(f"arrival {waiting[0].number} comes before arrival {entry.number}; fold that first")
-        for number in self._members():
-            if number > entry.number and _same_work(self._entry(number), entry):
+        for number, other in self.forge.ledger.arrivals_by_number(self._members()).items():
+            if number > entry.number and _same_work(other, entry):
                 reason = f"arrival {number} by the same contributor for the same task is newer"
                 self.forge.ledger.change(entry.number, State.SUPERSEDED, reason)
                 raise InvalidBranch(f"arrival {entry.number} is superseded: {reason}; push a new branch to replace it")
@@ -253,15 +258,10 @@ class MainBranch:
                 first.setdefault(number, place)
         return tuple(sorted(members, key=lambda number: first.get(number, len(first) + number)))
 
-    def _arrived(self, members: Sequence[int]) -> tuple[ArrivedBranch, ...]:
-        return tuple(
-            ArrivedBranch(number, self.forge.manifest(number), partial(self._load, number)) for number in members
-        )
-
     def _entry(self, number: int) -> Arrival:
         entry = self.forge.ledger.arrival(number)
         if entry is None:
-            raise MissingBlob(f"arrival {number} is not in this forge; `medforge log` lists the arrivals")
+            raise NotFound(f"arrival {number} is not in this forge; `medforge log` lists the arrivals")
         return entry
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.forge.stored_branches import StoredBranches
 from medforge.aggregator.ledger.commit import Commit
-from medforge.aggregator.merge.arrived_branch import ArrivedBranch
 from medforge.aggregator.merge.choosing import completed
 from medforge.aggregator.merge.folding import fold_round, refold
 from medforge.aggregator.merge.method import FoldResult
@@ -45,6 +44,7 @@ def replay(forge: Forge, base: BaseModule) -> Iterator[ReplayResult]:
             f"({forge.settings.base_spec}), not on {base.fingerprint[:12]}; give the forge's base"
         )
     probabilities = ProbabilityCache(base, None)
+    branches = StoredBranches(forge, None)
     erased = {arrival.number for arrival in forge.ledger.arrivals() if arrival.erased}
     parent: Commit | None = None
     before: FoldResult | None = None
@@ -61,23 +61,22 @@ def replay(forge: Forge, base: BaseModule) -> Iterator[ReplayResult]:
             before = None
             yield ReplayResult(number, commit, "empty" if commit.item is None else "different")
         else:
-            before = _rebuild(forge, base, commit, parent, before, probabilities)
+            before = _rebuild(branches, base, commit, parent, before, probabilities)
             detail = _difference(commit, before)
             yield ReplayResult(number, commit, "different" if detail else "identical", detail)
         parent = commit
 
 
 def _rebuild(
-    forge: Forge,
+    branches: StoredBranches,
     base: BaseModule,
     commit: Commit,
     parent: Commit | None,
     before: FoldResult | None,
     probabilities: ProbabilityCache,
 ) -> FoldResult:
-    arrived = tuple(
-        ArrivedBranch(number, forge.manifest(number), partial(forge.load_branch, number)) for number in commit.members
-    )
+    arrived = branches.arrived(commit.members)
+    branches.begin_fold(arrived)
     goes_on = parent is not None and commit.kind == "fold" and commit.members[:-1] == parent.members
     if goes_on and before is not None:
         return fold_round(base, completed(commit.method), arrived, before.head, probabilities)

@@ -1,30 +1,45 @@
-"""A branch in the main branch's hands: known by its manifest, its tensors read when they are needed."""
+"""A branch in the main branch's hands: known by its manifest, its parts read when they are needed."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
+from functools import cached_property
+from typing import Protocol, Self
+
+from torch import Tensor
 
 from medforge.aggregator.coefficients.labelled_images import LabelledImages
 from medforge.branch import DISTILLED_FILE, PLUGIN_DIRECTORY, Branch, Manifest
 from medforge.files import canonical_json, sha256_bytes
 from medforge.forge_item import Member
-from medforge.plugin import CONFIG_FILE, WEIGHTS_FILE
+from medforge.plugin import CONFIG_FILE, WEIGHTS_FILE, Plugin
+
+
+class BranchParts(Protocol):
+    """Read the parts of one branch, each apart from the others."""
+
+    def plugin(self) -> Plugin:
+        """Read the plugin."""
+
+    def labels(self) -> Tensor:
+        """Read the labels of the distilled images, int64 [n], without the images where that can be."""
+
+    def images(self) -> Tensor:
+        """Read the distilled images, float16 [n, 3, S, S]."""
 
 
 @dataclass(frozen=True, eq=False)
 class ArrivedBranch:
-    """Name an arrived branch without holding its tensors; ``branch`` reads them."""
+    """Name an arrived branch without holding its tensors; ``parts`` reads them."""
 
     number: int
     manifest: Manifest
-    branch: Callable[[], Branch]
+    parts: BranchParts
 
     @classmethod
     def of(cls, number: int, branch: Branch) -> Self:
         """Name a branch that is in memory, and stays there."""
-        return cls(number, branch.manifest, lambda: branch)
+        return cls(number, branch.manifest, _InMemory(branch))
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """The branch's content digest."""
         return self.manifest.digest
@@ -40,6 +55,11 @@ class ArrivedBranch:
         return self.manifest.contributor
 
     @property
+    def prompts(self) -> tuple[str, ...]:
+        """One prompt for each class."""
+        return self.manifest.prompts
+
+    @cached_property
     def plugin_digest(self) -> str:
         """The plugin's digest, as `Plugin.digest` computes it, from the manifest alone."""
         names = (CONFIG_FILE, WEIGHTS_FILE)
@@ -50,11 +70,36 @@ class ArrivedBranch:
         """The distilled dataset's digest, as `DistilledDataset.digest` computes it, from the manifest alone."""
         return self.manifest.files[DISTILLED_FILE].digest
 
+    def plugin(self) -> Plugin:
+        """Read the branch's plugin."""
+        return self.parts.plugin()
+
+    def labels(self) -> Tensor:
+        """Read the labels of the branch's distilled images, int64 [n]."""
+        return self.parts.labels()
+
+    def images(self) -> Tensor:
+        """Read the branch's distilled images, float16 [n, 3, S, S]; only a forward pass needs them."""
+        return self.parts.images()
+
     def labelled(self) -> LabelledImages:
         """Read the branch's distilled dataset."""
-        distilled = self.branch().distilled
-        return LabelledImages(self.task, distilled.images, distilled.labels, distilled.prompts)
+        return LabelledImages(self.task, self.images(), self.labels(), self.prompts)
 
     def member(self, coefficient: float) -> Member:
         """Read the branch's plugin as a member of a mixture."""
-        return Member(self.digest, self.branch().plugin, coefficient)
+        return Member(self.digest, self.plugin(), coefficient)
+
+
+@dataclass(frozen=True, eq=False)
+class _InMemory:
+    branch: Branch
+
+    def plugin(self) -> Plugin:
+        return self.branch.plugin
+
+    def labels(self) -> Tensor:
+        return self.branch.distilled.labels
+
+    def images(self) -> Tensor:
+        return self.branch.distilled.images

@@ -26,7 +26,7 @@ def sequential(merge_round: Round) -> FoldResult:
     if merge_round.first:
         return weighed(merge_round, merge_round.arrived, composed((0.0, 1.0)))
     scorer = merge_round.scorer(merge_round.arrived)
-    main, change = merge_round.main(Mixture).weight_change(base), arriving.branch().plugin.deltas(base)
+    main, change = merge_round.main(Mixture).weight_change(base), arriving.plugin().deltas(base)
 
     def objective(w: float, w_arriving: float) -> float:
         pair = (w, w_arriving)
@@ -44,7 +44,7 @@ def joint(merge_round: Round) -> FoldResult:
     if merge_round.first:
         return weighed(merge_round, order, {merge_round.arriving.digest: 1.0})
     scorer = merge_round.scorer(order)
-    plugins = [a.branch().plugin for a in order]
+    plugins = [a.plugin() for a in order]
     stacks = {site: torch.stack([plugin.delta(site, base) for plugin in plugins]) for site in plugins[0].sites}
     found = joint_layers(
         lambda values: mean_loss(scorer.scores(weigh(stacks, torch.tensor(values)))),

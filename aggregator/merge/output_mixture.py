@@ -28,7 +28,7 @@ def sequential(merge_round: Round) -> FoldResult:
         return _weighed(merge_round, arrived, {digest: 1.0})
     weights = _vector(previous, arrived[:-1])
     # Σ c_k p_k of the main branch is fixed during the search, so a candidate costs one sum of two
-    stacks = [(on.task, _stacked(merge_round, arrived, on), on.branch().distilled.labels) for on in arrived]
+    stacks = [(on.task, _stacked(merge_round, arrived, on), on.labels()) for on in arrived]
     pairs = [
         (task, torch.stack([torch.einsum("k,knc->nc", weights, stack[:-1]), stack[-1]]), labels)
         for task, stack, labels in stacks
@@ -42,7 +42,7 @@ def joint(merge_round: Round) -> FoldResult:
     order = merge_round.canonical
     weights = joint_outputs(
         [[merge_round.probabilities.probabilities(of, on) for of in order] for on in order],
-        [on.branch().distilled.labels for on in order],
+        [on.labels() for on in order],
         [on.task for on in order],
     )
     return _weighed(merge_round, order, dict(zip((a.digest for a in order), weights, strict=True)))
@@ -51,7 +51,7 @@ def joint(merge_round: Round) -> FoldResult:
 def gated(merge_round: Round) -> FoldResult:
     """Fit the gate to the distilled images of everything that has arrived."""
     order = merge_round.canonical
-    labels = [on.branch().distilled.labels for on in order]
+    labels = [on.labels() for on in order]
     embeddings = [merge_round.probabilities.embeddings(on) for on in order]
     gate = PrototypeGate.fit(embeddings, labels)
     chosen = choices(gate, embeddings)
@@ -104,10 +104,7 @@ def _search_reference(merge_round: Round, pairs: Pairs) -> Pair:
 
 def _weighed(merge_round: Round, order: Sequence[ArrivedBranch], coefficients: dict[str, float]) -> FoldResult:
     weights = _vector(coefficients, order)
-    scored = [
-        ScoredImages(on.task, mix(_stacked(merge_round, order, on), weights), on.branch().distilled.labels)
-        for on in order
-    ]
+    scored = [ScoredImages(on.task, mix(_stacked(merge_round, order, on), weights), on.labels()) for on in order]
     return FoldResult(_mixture(order, coefficients, None), coefficients, task_scores(scored))
 
 

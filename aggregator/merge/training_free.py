@@ -52,7 +52,7 @@ class TrainingFree(MergeMethod):
     def fold(self, merge_round: Round) -> FoldResult:
         """Merge everything that has arrived; raises InvalidBranch where the result has no finite outputs."""
         base, settings, order = merge_round.base, merge_round.settings, merge_round.canonical
-        item = self.merge([NamedPlugin(a.digest, a.branch().plugin) for a in order], base, settings)
+        item = self.merge([NamedPlugin(a.digest, a.plugin()) for a in order], base, settings)
         coefficient = self.coefficient(len(order), settings)
         scores = merge_round.scorer(order).scores(item.weight_change(base))
         if not all(isfinite(score.loss) for score in scores.values()):

@@ -10,7 +10,7 @@ from typing import Any
 
 import grpc
 
-from medforge.proto.status import ERROR_KEY
+from medforge.proto.status import name_in
 
 OK = "OK"
 _current: ContextVar[CallRecord | None] = ContextVar("call", default=None)
@@ -44,7 +44,7 @@ class CallRecord:
             self.code = OK if context.is_active() else grpc.StatusCode.CANCELLED.name
             return
         self.code = code.name
-        self.kind = dict(context.trailing_metadata() or ()).get(ERROR_KEY, "")
+        self.kind = name_in(context.trailing_metadata()) or ""
         self.sentence = (context.details() or b"").decode(errors="replace")
 
 

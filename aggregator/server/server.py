@@ -15,10 +15,8 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from medforge.aggregator.flower.strategy import strategy_for
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.identity.authority import Authority
-from medforge.aggregator.ledger.records import Arrival
 from medforge.aggregator.logs import about
 from medforge.aggregator.main_branch.fold_worker import FoldWorker
 from medforge.aggregator.main_branch.main_branch import MainBranch
@@ -37,7 +35,6 @@ from medforge.faults import reached
 from medforge.files import write_atomically
 from medforge.proto import forge_pb2
 from medforge.proto.address import is_loopback, join_address, split_address
-from medforge.proto.flower import branch_to_message
 from medforge.proto.forge_pb2_grpc import add_ForgeServicer_to_server
 
 SERVICE = forge_pb2.DESCRIPTOR.services_by_name["Forge"].full_name
@@ -69,7 +66,7 @@ class ForgeServer:
         main = MainBranch(forge, base)
         self._worker = FoldWorker(
             forge.ledger,
-            through_strategy(main),
+            main.fold,
             main.settle,
             self._arrived,
             self._committed,
@@ -131,17 +128,6 @@ class ForgeServer:
     def _set_health(self, state: int) -> None:
         for name in ("", SERVICE):
             self._health.set(name, state)
-
-
-def through_strategy(main: MainBranch) -> Callable[[Arrival], None]:
-    """Return the fold door: an arrival's stored branch becomes a Flower message, and the forge's strategy folds it."""
-    strategy = strategy_for(main)
-
-    def fold(arrival: Arrival) -> None:
-        message = branch_to_message(main.forge.load_branch(arrival.number))
-        strategy.aggregate_train(arrival.number, [message])
-
-    return fold
 
 
 def serve(

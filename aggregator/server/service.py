@@ -19,14 +19,14 @@ from medforge.aggregator.server.authorisation import Caller, authorise_submit, a
 from medforge.aggregator.server.call_record import note
 from medforge.aggregator.server.failures import stream, unary
 from medforge.base_module import BaseModule
-from medforge.branch import Manifest, public_spec
+from medforge.branch import public_spec
 from medforge.errors import ForgeUnavailable, InvalidInput
 from medforge.faults import reached
 from medforge.files import canonical_json
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.certificates import now, spell_time
 from medforge.proto.codec import commit_to_message, receipt_to_message
-from medforge.proto.errors import MissingBlob, NotAllowed, OverLimit, UploadConflict
+from medforge.proto.errors import NotAllowed, NotFound, OverLimit, UploadConflict
 from medforge.proto.signing import public_bytes
 
 _DIGESTS_AT_ONCE = 1000
@@ -123,10 +123,10 @@ class ForgeService:
         """Accept a branch and answer once it is durable."""
         forge = self._forge
         caller = caller_of(context, forge.ledger)
-        manifest = Manifest.parse(request.manifest)
+        manifest = forge.parse_manifest(request.manifest)
         note(contributor=manifest.contributor, branch=manifest.digest)
         authorise_submit(caller, manifest, request.signature, forge.ledger, forge.settings.forge)
-        arrival = forge.accept(request.manifest, self._base, request.signature)
+        arrival = forge.accept(manifest, self._base, request.signature)
         note(arrival=arrival.number)
         reached("between ledger and receipt")
         self._arrived.notify()
@@ -155,7 +155,7 @@ class ForgeService:
         ledger = self._forge.ledger
         arrival = ledger.arrival_of(check_digest(request.branch))
         if arrival is None:
-            raise MissingBlob(f"branch {request.branch[:12]} has not arrived at this forge, so nothing is withdrawn")
+            raise NotFound(f"branch {request.branch[:12]} has not arrived at this forge, so nothing is withdrawn")
         note(contributor=arrival.contributor, branch=arrival.branch, arrival=arrival.number, erase=request.erase)
         authorise_withdraw(
             caller_of(context, ledger),

@@ -32,9 +32,9 @@ def test_truncated_file_is_named(tiny_base: BaseModule) -> None:
     blobs = branch.blobs()
     name = "plugin/adapter_model.safetensors"
     with pytest.raises(CorruptFile, match=f"{name} is not what the manifest says"):
-        Branch.assemble(branch.manifest.to_bytes(), {**blobs, name: blobs[name][:-1]})
+        Branch.assemble(branch.manifest, {**blobs, name: blobs[name][:-1]})
     with pytest.raises(InvalidBranch, match=f"the branch lacks {name}"):
-        Branch.assemble(branch.manifest.to_bytes(), {k: v for k, v in blobs.items() if k != name})
+        Branch.assemble(branch.manifest, {k: v for k, v in blobs.items() if k != name})
 
 
 def test_wrong_base_is_named(tiny_base: BaseModule) -> None:
@@ -64,7 +64,7 @@ def test_manifest_must_describe_its_files(tiny_base: BaseModule) -> None:
     branch = make_branch(tiny_base)
     manifest = branch.manifest.model_copy(update={"prompts": ("other", "texts")})
     with pytest.raises(InvalidBranch, match="does not describe its plugin and distilled dataset"):
-        Branch.assemble(manifest.to_bytes(), branch.blobs())
+        Branch.assemble(manifest, branch.blobs())
 
 
 def test_missing_directory_is_named(tmp_path: Path) -> None:

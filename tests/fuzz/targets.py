@@ -141,7 +141,7 @@ def sealed_manifest(files: artefacts.Files) -> bytes:
 
 
 def _admitted(manifest: bytes, blobs: dict[str, bytes]) -> None:
-    branch = Branch.assemble(manifest, blobs)
+    branch = Branch.assemble(Manifest.parse(manifest), blobs)
     assert branch.digest == sha256_bytes(manifest)
     assert branch.blobs() == blobs
     branch.check(artefacts.smallest_base())
@@ -170,7 +170,7 @@ def _admission(parts: Parts) -> None:
         for name, path in paths.items():
             path.write_bytes(files.blobs[name])
         check_headers(manifest, paths, base, _POLICY.limits)
-    branch = Branch.assemble(content, files.blobs)
+    branch = Branch.assemble(manifest, files.blobs)
     branch.check(base)
     check_content(branch, base, _POLICY.admission)
     assert all(change.isfinite().all() for change in branch.plugin.deltas(base).values())

@@ -152,6 +152,10 @@ def sealed(blobs: dict[str, bytes], **fields: object) -> bytes:
     return canonical_json({**branches()[0].manifest.model_dump(mode="json"), "files": files, **fields})
 
 
+def assembled(manifest: bytes, blobs: dict[str, bytes]) -> Branch:
+    return Branch.assemble(Manifest.parse(manifest), blobs)
+
+
 def test_what_is_admitted_keeps_its_bytes() -> None:
     """Another spelling of the same plugin was admitted, but its blobs had other digests than the manifest's."""
     blobs = branches()[0].blobs()
@@ -167,13 +171,13 @@ def test_what_is_admitted_keeps_its_bytes() -> None:
             length = int.from_bytes(blobs[name][:8], "little") + len(data) - len(blobs[name])
             data = length.to_bytes(8, "little") + data[8:]
         changed = {**blobs, name: data}
-        refused(InvalidBranch, f"{name} is not in its canonical", partial(Branch.assemble, sealed(changed), changed))
+        refused(InvalidBranch, f"{name} is not in its canonical", partial(assembled, sealed(changed), changed))
 
 
 def test_a_manifest_says_the_image_size() -> None:
     blobs = branches()[0].blobs()
     sentence = "does not describe its plugin and distilled dataset"
-    refused(InvalidBranch, sentence, lambda: Branch.assemble(sealed(blobs, image_size=224), blobs))
+    refused(InvalidBranch, sentence, lambda: assembled(sealed(blobs, image_size=224), blobs))
 
 
 def certificate(find: bytes, replace_with: bytes) -> bytes:

@@ -47,6 +47,13 @@ def test_every_error_comes_back_as_itself_with_its_sentence(kind: type[errors.Me
     assert str(back) == sentence
 
 
+def test_a_client_of_0_1_0_knows_the_name_that_it_is_told() -> None:
+    """It reads one key, and an unknown name there would be a fault of the forge to it, to be tried again."""
+    with pytest.raises(Ended) as ended:
+        abort(Recorder(), wire.NotFound("no such branch; list them"))
+    assert dict(ended.value.trailing_metadata())["medforge-error"] == "MissingBlob"
+
+
 def test_an_error_without_a_status_travels_as_its_nearest_parent() -> None:
     class Particular(errors.BaseMismatch):
         """A narrower error."""

@@ -34,7 +34,7 @@ class Fusion(MergeMethod):
         """
         base, settings = merge_round.base, merge_round.settings
         scorer = merge_round.scorer(merge_round.arrived)
-        arriving = merge_round.arriving.branch().plugin
+        arriving = merge_round.arriving.plugin()
         if merge_round.first:
             plugin, pair = arriving, (0.0, 1.0)
         else:

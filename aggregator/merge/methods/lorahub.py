@@ -55,10 +55,10 @@ class LoRAHub(MergeMethod):
         base, settings, order = merge_round.base, merge_round.settings, merge_round.canonical
         scorer = merge_round.scorer(order)
         if merge_round.first:
-            plugin, weights = merge_round.arriving.branch().plugin, [1.0]
+            plugin, weights = merge_round.arriving.plugin(), [1.0]
         else:
             # the same for every history that led to these arrivals
             seed = derive(settings.seed, "lorahub")
-            plugin, weights = lorahub([a.branch().plugin for a in order], scorer, settings, seed, base)
+            plugin, weights = lorahub([a.plugin() for a in order], scorer, settings, seed, base)
         coefficients = {a.digest: weight for a, weight in zip(order, weights, strict=True)}
         return FoldResult(FusedPlugin(plugin), coefficients, scorer.scores(plugin.deltas(base)))

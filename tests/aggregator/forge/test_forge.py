@@ -13,11 +13,11 @@ from medforge.aggregator.forge.policy import Limits, Policy
 from medforge.aggregator.ledger.ledger import Ledger
 from medforge.aggregator.merge import choose_settings
 from medforge.base_module import BaseModule
-from medforge.branch import DISTILLED_FILE, Branch
+from medforge.branch import DISTILLED_FILE, Branch, Manifest
 from medforge.distilled import DistilledDataset
 from medforge.errors import BaseMismatch, CorruptFile, InvalidBranch, InvalidInput
 from medforge.files import canonical_json, sha256_bytes
-from medforge.proto.errors import MissingBlob, OverLimit
+from medforge.proto.errors import MissingBlob, NotFound, OverLimit
 from tests.making import make_branch
 
 SETTINGS = choose_settings()
@@ -27,10 +27,10 @@ def establish(directory: Path, base: BaseModule, **options: object) -> Forge:
     return Forge.establish(directory, base, SETTINGS, **options)  # type: ignore[arg-type]
 
 
-def store(forge: Forge, branch: Branch) -> bytes:
+def store(forge: Forge, branch: Branch) -> Manifest:
     for data in branch.blobs().values():
         forge.blobs.put(data)
-    return branch.manifest.to_bytes()
+    return branch.manifest
 
 
 def test_a_forge_keeps_its_identity_over_reopening(tmp_path: Path, tiny_base: BaseModule) -> None:
@@ -54,7 +54,7 @@ def test_an_accepted_branch_comes_back_whole(tmp_path: Path, tiny_base: BaseModu
     assert (arrival.number, arrival.branch, arrival.contributor, arrival.task) == (1, branch.digest, "centre", "task")
     assert forge.load_branch(1).digest == branch.digest
     assert forge.load_branch(1).blobs() == branch.blobs()
-    assert forge.accept(branch.manifest.to_bytes(), tiny_base) == arrival
+    assert forge.accept(branch.manifest, tiny_base) == arrival
 
 
 def test_many_threads_accept_the_same_branches_once(tmp_path: Path, tiny_base: BaseModule) -> None:
@@ -164,7 +164,7 @@ def test_unknown_blobs_are_named_with_what_is_here(tmp_path: Path, tiny_base: Ba
     forge = establish(tmp_path, tiny_base)
     branch = make_branch(tiny_base)
     with pytest.raises(MissingBlob, match=r"distilled.safetensors .* has not been uploaded: 0 of \d+ bytes are here"):
-        forge.accept(branch.manifest.to_bytes(), tiny_base)
+        forge.accept(branch.manifest, tiny_base)
     assert forge.ledger.arrivals() == []
 
 
@@ -205,15 +205,15 @@ def test_a_manifest_that_is_none_is_refused(
     tmp_path: Path, tiny_base: BaseModule, manifest: bytes, sentence: str
 ) -> None:
     with pytest.raises(InvalidBranch, match=sentence):
-        establish(tmp_path, tiny_base).accept(manifest, tiny_base)
+        establish(tmp_path, tiny_base).parse_manifest(manifest)
 
 
 def test_limits_hold_before_anything_is_read(tmp_path: Path, tiny_base: BaseModule) -> None:
     forge = establish(tmp_path, tiny_base, policy=Policy(limits=Limits(manifest=3000, branch=1000)))
     with pytest.raises(OverLimit, match="the manifest has 3001 bytes where 3000 are admitted"):
-        forge.accept(b" " * 3001, tiny_base)
+        forge.parse_manifest(b" " * 3001)
     with pytest.raises(OverLimit, match=r"the branch has \d+ bytes where this forge admits 1000"):
-        forge.accept(make_branch(tiny_base).manifest.to_bytes(), tiny_base)
+        forge.accept(make_branch(tiny_base).manifest, tiny_base)
 
 
 def test_one_branch_at_a_time_is_in_memory(
@@ -242,11 +242,11 @@ def test_one_branch_at_a_time_is_in_memory(
 
 def test_a_missing_commit_gets_a_sentence(tmp_path: Path, tiny_base: BaseModule) -> None:
     forge = establish(tmp_path, tiny_base)
-    with pytest.raises(MissingBlob, match="has no commit yet; push a branch and wait until it is folded"):
+    with pytest.raises(NotFound, match="has no commit yet; push a branch and wait until it is folded"):
         forge.find_commit(None)
-    with pytest.raises(MissingBlob, match="is not on this forge's main branch; `medforge log` lists its commits"):
+    with pytest.raises(NotFound, match="is not on this forge's main branch; `medforge log` lists its commits"):
         forge.find_commit("0" * 64)
-    with pytest.raises(MissingBlob, match="arrival 1 is not in this forge; `medforge log` lists the arrivals"):
+    with pytest.raises(NotFound, match="arrival 1 is not in this forge; `medforge log` lists the arrivals"):
         forge.load_branch(1)
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from medforge.aggregator.forge.forge import Forge
-from medforge.aggregator.ledger.records import Arrival
 from medforge.aggregator.main_branch.fold_worker import FoldWorker
 from medforge.aggregator.main_branch.main_branch import MainBranch
 from medforge.aggregator.main_branch.wakeup import Wakeup
@@ -15,7 +14,7 @@ from medforge.errors import InvalidBranch
 from tests.aggregator.forges import UNEXAMINED, branches
 from tests.aggregator.serving import FAST, wait_until_folded
 
-Fold = Callable[[Arrival], None]
+Before = Callable[[int], None]
 
 
 @pytest.fixture
@@ -28,15 +27,15 @@ def forge(tmp_path: Path, tiny_base: BaseModule) -> Iterator[Forge]:
 class Working:
     """A fold worker on a real forge; `before` runs ahead of every fold, and may raise."""
 
-    def __init__(self, forge: Forge, base: BaseModule, before: Fold = lambda arrival: None) -> None:
+    def __init__(self, forge: Forge, base: BaseModule, before: Before = lambda number: None) -> None:
         main = MainBranch(forge, base)
         self.folded: list[int] = []
         self.arrived, self.committed, self.ended = Wakeup(), Wakeup(), threading.Event()
 
-        def fold(arrival: Arrival) -> None:
-            before(arrival)
-            main.fold(arrival.number)
-            self.folded.append(arrival.number)
+        def fold(number: int) -> None:
+            before(number)
+            main.fold(number)
+            self.folded.append(number)
 
         self.worker = FoldWorker(
             forge.ledger, fold, main.settle, self.arrived, self.committed, self.ended.set, first_pause=0.01
@@ -66,8 +65,8 @@ def test_it_folds_what_waited_and_what_comes_in_order(forge: Forge, tiny_base: B
 
 
 def test_a_fold_that_raises_is_held_with_its_reason_and_the_next_goes_on(forge: Forge, tiny_base: BaseModule) -> None:
-    def refuse_second(arrival: Arrival) -> None:
-        if arrival.number == 2:
+    def refuse_second(number: int) -> None:
+        if number == 2:
             raise InvalidBranch("its plugin overflows; train it again with a lower rate")
 
     for branch in branches(tiny_base):
@@ -82,7 +81,7 @@ def test_a_fold_that_raises_is_held_with_its_reason_and_the_next_goes_on(forge: 
 
 
 def test_a_bug_in_a_fold_is_held_too(forge: Forge, tiny_base: BaseModule) -> None:
-    def fail(arrival: Arrival) -> None:
+    def fail(number: int) -> None:
         raise ZeroDivisionError("division by zero")
 
     forge.admit(branches(tiny_base)[0], tiny_base)
@@ -97,9 +96,9 @@ def test_a_shortage_is_waited_out_and_nothing_overtakes(
 ) -> None:
     left = 3
 
-    def lack(arrival: Arrival) -> None:
+    def lack(number: int) -> None:
         nonlocal left
-        if arrival.number == 1 and left:
+        if number == 1 and left:
             left -= 1
             raise shortage
 
@@ -114,7 +113,7 @@ def test_a_shortage_is_waited_out_and_nothing_overtakes(
 
 def test_a_fold_that_commits_nothing_is_held(forge: Forge, tiny_base: BaseModule) -> None:
     forge.admit(branches(tiny_base)[0], tiny_base)
-    worker = FoldWorker(forge.ledger, lambda arrival: None, list, Wakeup(), Wakeup(), lambda: None)
+    worker = FoldWorker(forge.ledger, lambda number: None, list, Wakeup(), Wakeup(), lambda: None)
     worker.start()
     _wait(lambda: bool(forge.ledger.holds()))
     worker.stop()
@@ -125,8 +124,8 @@ def test_a_fold_that_commits_nothing_is_held(forge: Forge, tiny_base: BaseModule
 def test_what_fails_after_the_commit_does_not_undo_it(forge: Forge, tiny_base: BaseModule) -> None:
     main = MainBranch(forge, tiny_base)
 
-    def fold_then_fail(arrival: Arrival) -> None:
-        main.fold(arrival.number)
+    def fold_then_fail(number: int) -> None:
+        main.fold(number)
         raise ValueError("too late")
 
     forge.admit(branches(tiny_base)[0], tiny_base)

@@ -12,7 +12,7 @@ from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from medforge.errors import BaseMismatch, InvalidBranch
 from medforge.plugin import Factors, Plugin
-from medforge.proto.errors import MissingBlob
+from medforge.proto.errors import NotFound
 from tests.aggregator.forges import MODES, UNEXAMINED, branches, fold_all, open_main, settings_of, smuggle
 from tests.making import make_branch
 
@@ -121,9 +121,9 @@ def test_an_arrival_cannot_overtake(tmp_path: Path, tiny_base: BaseModule) -> No
 
 def test_an_arrival_that_is_not_there_is_named(tmp_path: Path, tiny_base: BaseModule) -> None:
     main = open_main(tmp_path, tiny_base, settings_of("mixture", "output", "joint"))
-    with pytest.raises(MissingBlob, match="arrival 4 is not in this forge"):
+    with pytest.raises(NotFound, match="arrival 4 is not in this forge"):
         main.fold(4)
-    with pytest.raises(MissingBlob, match="has no commit yet"):
+    with pytest.raises(NotFound, match="has no commit yet"):
         main.checkout()
 
 

@@ -14,7 +14,7 @@ from medforge.aggregator.main_branch.replay import replay
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from medforge.errors import InvalidInput
-from medforge.proto.errors import MissingBlob
+from medforge.proto.errors import NotFound
 from tests.aggregator.forges import MODES, branches, fold_all, open_main, settings_of
 from tests.making import make_branch
 
@@ -77,7 +77,7 @@ def test_the_last_one_may_leave_and_another_come(tmp_path: Path, tiny_base: Base
     maintenance.withdraw(main.forge, first.digest[:10], "", erase=False)
     (commit,) = main.settle()
     assert (commit.item, commit.members, commit.coefficients) == (None, (), {})
-    with pytest.raises(MissingBlob, match="the main branch was empty; check out another commit"):
+    with pytest.raises(NotFound, match="the main branch was empty; check out another commit"):
         main.checkout()
     fold_all(main, [second])
     assert content(main.head()) == content(made_of(tmp_path / "other", tiny_base, [second]).head())
@@ -113,9 +113,9 @@ def test_erased_files_are_gone_and_digests_stay(tmp_path: Path, tiny_base: BaseM
     assert not any(blobs.has(digest) for digest in made_with - kept)
     assert not list(main.forge.cache.glob("*")) if main.forge.cache.exists() else True
     assert [commit.branch for commit in main.log()][1] == arriving[1].digest
-    with pytest.raises(MissingBlob, match="was made with arrival 2, which was erased at its contributor's wish"):
+    with pytest.raises(NotFound, match="was made with arrival 2, which was erased at its contributor's wish"):
         main.checkout(third.digest)
-    with pytest.raises(MissingBlob, match="arrival 2 was erased"):
+    with pytest.raises(NotFound, match="arrival 2 was erased"):
         main.forge.load_branch(2)
     assert [one.outcome for one in replay(main.forge, tiny_base)] == ["identical", "erased", "erased", "identical"]
     assert problems(main) == []
@@ -210,7 +210,7 @@ def test_what_was_rejected_can_be_accepted_and_comes_last(tmp_path: Path, tiny_b
 
 def test_decisions_name_what_they_cannot_find(tmp_path: Path, tiny_base: BaseModule) -> None:
     main = made_of(tmp_path, tiny_base, branches(tiny_base, 1))
-    with pytest.raises(MissingBlob, match="no arrival is called 7; `medforge log` lists them"):
+    with pytest.raises(NotFound, match="no arrival is called 7; `medforge log` lists them"):
         maintenance.reject(main.forge, "7", "")
     with pytest.raises(InvalidInput, match="'ab' is too short for a branch"):
         maintenance.reject(main.forge, "ab", "")

@@ -1,10 +1,10 @@
-from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from medforge.aggregator.merge.arrived_branch import ArrivedBranch
 from medforge.aggregator.merge.probability_cache import ProbabilityCache
@@ -17,11 +17,20 @@ from tests.making import make_branch, make_distilled
 
 
 def arrived(branch: Branch, number: int = 1) -> ArrivedBranch:
-    return ArrivedBranch(number, branch.manifest, lambda: branch)
+    return ArrivedBranch.of(number, branch)
 
 
-def refuse(number: int) -> Branch:
-    raise AssertionError(f"branch {number} was read although everything about it is cached")
+class Unreadable:
+    """The parts of a branch about which everything is cached."""
+
+    def plugin(self) -> Plugin:
+        raise AssertionError("the plugin was read")
+
+    def labels(self) -> Tensor:
+        raise AssertionError("the labels were read")
+
+    def images(self) -> Tensor:
+        raise AssertionError("the images were read")
 
 
 def test_digests_known_from_the_manifest_are_those_of_the_content(tiny_base: BaseModule) -> None:
@@ -85,7 +94,7 @@ def test_what_was_computed_is_kept_across_restarts(tmp_path: Path, tiny_base: Ba
     embeddings = first.embeddings(arrived(one))
     again = ProbabilityCache(tiny_base, tmp_path)
     # the branches are not even read
-    unread = [ArrivedBranch(n, b.manifest, partial(refuse, n)) for n, b in enumerate((one, two))]
+    unread = [ArrivedBranch(n, b.manifest, Unreadable()) for n, b in enumerate((one, two))]
     assert torch.equal(again.probabilities(unread[0], unread[1]), kept)
     assert torch.equal(again.embeddings(unread[0]), embeddings)
     assert again.image_forwards == 0

@@ -19,7 +19,7 @@ from medforge.base_module import BaseModule
 from medforge.client.push import push
 from medforge.errors import InvalidInput
 from medforge.proto import forge_pb2 as pb
-from medforge.proto.errors import MissingBlob, NotAllowed
+from medforge.proto.errors import NotAllowed, NotFound
 from medforge.proto.kit import Kit
 from medforge.proto.remote import RemoteForge
 from tests.aggregator.serving import Served
@@ -121,7 +121,7 @@ def test_a_real_server_tells_a_machine_what_happened_and_no_secret(
             other = make_branch(tiny_base, 1, contributor="Centre B")
             with pytest.raises(NotAllowed):
                 remote.submit(other.manifest.to_bytes(), kit.sign_submit(other.digest))
-            with pytest.raises(MissingBlob):
+            with pytest.raises(NotFound):
                 remote.item("0" * 64)
             commit = next(remote.watch())
             assert remote.status(branch.digest).state == pb.BRANCH_STATE_FOLDED
@@ -145,7 +145,7 @@ def test_a_real_server_tells_a_machine_what_happened_and_no_secret(
     assert submits[0]["peer"].startswith("ipv4:127.0.0.1:")
     assert submits[0]["seconds"] > 0
     assert "is Centre B's, but the call came under the certificate of Centre A" in submits[1]["sentence"]
-    assert by_event["download"]["refusal"] == "MissingBlob"
+    assert by_event["download"]["refusal"] == "NotFound"
     folded = by_event["folded"]
     assert (folded["contributor"], folded["arrival"], folded["branch"]) == ("Centre A", 1, branch.digest)
     assert folded["commit"] == Forge.open(tmp_path / "forge").ledger.commits()[0][1].digest

@@ -22,7 +22,7 @@ from medforge.errors import BaseMismatch, CorruptFile, ForgeUnavailable, Invalid
 from medforge.files import sha256_bytes
 from medforge.forge_item import ForgeItem
 from medforge.proto import forge_pb2 as pb
-from medforge.proto.errors import MissingBlob, OverLimit, UploadConflict
+from medforge.proto.errors import MissingBlob, NotFound, OverLimit, UploadConflict
 from medforge.proto.forge_pb2_grpc import ForgeStub
 from medforge.proto.remote import RemoteForge
 from tests.aggregator.serving import FAST, serving, upload, wait_until_folded
@@ -238,7 +238,7 @@ def test_what_is_no_digest_is_refused(remote: RemoteForge, call: Any) -> None:
 
 
 def test_an_item_before_the_first_commit_is_not_found(remote: RemoteForge) -> None:
-    with pytest.raises(MissingBlob, match="has no commit yet; push a branch"):
+    with pytest.raises(NotFound, match="has no commit yet; push a branch"):
         remote.item()
 
 

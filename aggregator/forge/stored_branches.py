@@ -1,0 +1,102 @@
+"""Arrived branches as a forge keeps them: each part is read on its own, and as seldom as memory allows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.ledger.records import Arrival
+from medforge.aggregator.merge.arrived_branch import ArrivedBranch
+from medforge.aggregator.merge.tensor_cache import TensorCache
+from medforge.branch import BRANCH_FILES, DISTILLED_FILE, Manifest, parse_distilled, parse_plugin
+from medforge.distilled import DistilledDataset
+from medforge.plugin import Plugin
+
+PLUGIN_BYTES = 512 << 20
+
+
+class StoredBranches:
+    """Read the parts of a forge's branches, and keep what the next fold will ask for.
+
+    Manifests and labels are kept in memory, and labels in the directory ``cache`` too (None: in memory only). Plugins
+    are kept up to ``plugin_bytes`` in all; those beyond are read whenever they are needed, because a cache that drops
+    the oldest would be emptied by every walk over more members than it holds. Distilled images are large and only a
+    forward pass asks for them: those of the arriving branch are kept, and the last ones of another.
+    """
+
+    def __init__(self, forge: Forge, cache: Path | None, plugin_bytes: int = PLUGIN_BYTES) -> None:
+        self._forge = forge
+        self._labels = TensorCache(cache)
+        self._room = plugin_bytes
+        self._branches: dict[str, ArrivedBranch] = {}
+        self._plugins: dict[str, Plugin] = {}
+        self._datasets: dict[str, DistilledDataset] = {}
+        self._arriving = ""
+
+    def arrived(self, numbers: Sequence[int]) -> tuple[ArrivedBranch, ...]:
+        """Name arrivals, in this order; raises NotFound for one that has not arrived, or was erased."""
+        return tuple(self._named(arrival) for arrival in self._forge.kept_arrivals(numbers))
+
+    def begin_fold(self, arrived: Sequence[ArrivedBranch]) -> None:
+        """Keep what belongs to these branches, of which the last is arriving, and let all else go."""
+        self._arriving = arrived[-1].digest
+        members = {one.digest for one in arrived}
+        self._branches = {digest: one for digest, one in self._branches.items() if digest in members}
+        self._plugins = {digest: one for digest, one in self._plugins.items() if digest in members}
+        self._datasets = {}
+
+    def plugin(self, branch: str, manifest: Manifest) -> Plugin:
+        """Read a branch's plugin; raises MissingBlob, CorruptFile or InvalidBranch where it is not what it was."""
+        if branch in self._plugins:
+            return self._plugins[branch]
+        paths = [path for path in BRANCH_FILES if path != DISTILLED_FILE]
+        plugin = parse_plugin(manifest, {path: self._read(manifest, path) for path in paths})
+        if _size(plugin) + sum(map(_size, self._plugins.values())) <= self._room:
+            self._plugins[branch] = plugin
+        return plugin
+
+    def distilled(self, branch: str, manifest: Manifest) -> DistilledDataset:
+        """Read a branch's distilled dataset; raises as `plugin` does."""
+        if branch not in self._datasets:
+            arriving = self._datasets.get(self._arriving)
+            self._datasets = {} if arriving is None else {self._arriving: arriving}
+            self._datasets[branch] = parse_distilled(manifest, self._read(manifest, DISTILLED_FILE))
+        return self._datasets[branch]
+
+    def labels(self, branch: str, manifest: Manifest) -> Tensor:
+        """Return the labels of a branch's distilled images, whose file is read for them once in all."""
+        parts = ["labels", manifest.files[DISTILLED_FILE].digest]
+        return self._labels.get(parts, lambda: self.distilled(branch, manifest).labels)
+
+    def _named(self, arrival: Arrival) -> ArrivedBranch:
+        digest = arrival.branch
+        if digest not in self._branches:
+            manifest = Manifest.parse(self._forge.blobs.read(digest))
+            self._branches[digest] = ArrivedBranch(arrival.number, manifest, _Parts(self, digest, manifest))
+        return self._branches[digest]
+
+    def _read(self, manifest: Manifest, path: str) -> bytes:
+        return self._forge.blobs.read(manifest.files[path].digest)
+
+
+@dataclass(frozen=True, eq=False)
+class _Parts:
+    stored: StoredBranches
+    branch: str
+    manifest: Manifest
+
+    def plugin(self) -> Plugin:
+        return self.stored.plugin(self.branch, self.manifest)
+
+    def labels(self) -> Tensor:
+        return self.stored.labels(self.branch, self.manifest)
+
+    def images(self) -> Tensor:
+        return self.stored.distilled(self.branch, self.manifest).images
+
+
+def _size(plugin: Plugin) -> int:
+    """Return how many bytes a plugin holds: its tensors, and the files that it is stored as."""
+    return 2 * sum(map(len, plugin.files().values()))
