@@ -30,6 +30,7 @@ import numpy as np
 
 from medforge.branch import MANIFEST_FILE, Branch
 from medforge.files import sha256_file, write_atomically
+from medforge.proto.connection import Connection
 from medforge.proto.remote import RemoteForge
 from medforge.seeds import numpy_generator
 
@@ -161,7 +162,7 @@ def forget_peak(pid: int) -> None:
 
 def send(at: str, blob: Path) -> None:
     """Upload a blob to a forge."""
-    with RemoteForge(at) as forge:
+    with RemoteForge(Connection(at)) as forge:
         for _ in forge.upload(blob.name, blob, 0, _CHUNK):
             pass
 
@@ -189,13 +190,13 @@ def submit_branches(pid: int, at: str, place: Path, count: int, size: int) -> Ro
             validation={},
         )
         branch.save(folder)
-        with RemoteForge(at) as forge:
+        with RemoteForge(Connection(at)) as forge:
             for name, entry in branch.manifest.files.items():
                 for _ in forge.upload(entry.digest, folder / name, 0, _CHUNK):
                     pass
 
     def submit(folder: Path) -> None:
-        with RemoteForge(at) as forge:
+        with RemoteForge(Connection(at)) as forge:
             forge.describe()
             assert forge.submit((folder / MANIFEST_FILE).read_bytes()).branch == Branch.load(folder).digest
 

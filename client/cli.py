@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from medforge.client.start import Start
     from medforge.client.work import Work
     from medforge.client.workspace import Workspace
+    from medforge.proto.connection import Connection
     from medforge.proto.kit import Kit
 
 Source = Annotated[
@@ -91,8 +92,8 @@ def train(
 ) -> None:
     """Train a plugin on the centre's images; continues where a killed run stopped."""
     given = _given(source, contributor, task, base, seed, dtype)
-    address, opened = _reach(at, kit) if at or kit else (None, None)
-    begun = _keep_start(workspace, start, (address, opened, plaintext), given, plugin, changes, device)
+    connection = _connection(at, kit, plaintext) if at or kit else None
+    begun = _keep_start(workspace, start, connection, given, plugin, changes, device)
     work = _begin(workspace, given, recipe, method, plugin, changes, epochs, device, threads, begun)
     with work.workspace.locked():
         _say_trained(work.train())
@@ -141,9 +142,9 @@ def push(
 
     place = Workspace(workspace)
     place.settings  # noqa: B018  # the sentence for a missing workspace comes before anything else
-    address, opened = _reach(at, kit)
+    connection = _connection(at, kit, plaintext)
     with place.locked():
-        _push(place, address, opened, plaintext, override, patience, as_json)
+        _push(place, connection, override, patience, as_json)
 
 
 def status(
@@ -159,7 +160,7 @@ def status(
     def ask() -> dict[str, Any]:
         from medforge.client.send import branch_status
 
-        return branch_status(place, *_reach(at, kit), plaintext)
+        return branch_status(place, _connection(at, kit, plaintext))
 
     place = Workspace(workspace)
     state, asked = place.status(), at is not None or kit is not None
@@ -215,13 +216,14 @@ def contribute(
         raise InvalidInput(
             "Say where to push with --kit DIR or --at HOST:PORT, or stop after the commit with --no-push."
         )
-    address, opened = _reach(at, kit) if at or kit else (None, None)
+    connection = _connection(at, kit, plaintext) if at or kit else None
+    opened = connection.kit if connection else None
     if opened is not None:
         contributor = _same("contributor", contributor, opened.card.contributor)
         base = base or (None if Workspace(workspace).exists else opened.card.base_spec)
     policy = read_policy(site) if site else None
     given = _given(source, contributor, task, base, seed, dtype)
-    begun = _keep_start(workspace, start, (address, opened, plaintext), given, plugin, changes, device)
+    begun = _keep_start(workspace, start, connection, given, plugin, changes, device)
     work = _begin(workspace, given, recipe, method, plugin, changes, epochs, device, threads, begun)
     with work.workspace.locked():
         if opened is not None:
@@ -231,8 +233,8 @@ def contribute(
         _say_distilled(work.distill())
         typer.echo(f"committed: branch {work.commit()}")
         say_audited(work.workspace, work.audit(policy))
-        if address is not None and not no_push:
-            _push(work.workspace, address, opened, plaintext, override, patience, as_json=False)
+        if connection is not None and not no_push:
+            _push(work.workspace, connection, override, patience, as_json=False)
 
 
 def evaluate(
@@ -295,7 +297,7 @@ def _begin(
 def _keep_start(
     workspace: Path,
     text: str | None,
-    forge: tuple[str | None, Kit | None, bool],
+    forge: Connection | None,
     given: dict[str, object],
     plugin: str | None,
     changes: list[str] | None,
@@ -316,7 +318,7 @@ def _keep_start(
     from medforge.client.workspace import Workspace
 
     base = str(given.get("base", "medforge-tiny"))
-    start = keep_start(Workspace(workspace), text, lambda: open_start(text, *forge), base, device)
+    start = keep_start(Workspace(workspace), text, lambda: open_start(text, forge), base, device)
     if start.said:
         typer.echo(start.said)
     return start
@@ -347,10 +349,10 @@ def _say_distilled(best: dict[str, Any]) -> None:
     typer.echo(f"distilled: distilled data only {best['acc']:.3f} on validation (chosen at step {best['step']})")
 
 
-def _reach(at: str | None, kit: Path | None) -> tuple[str, Kit | None]:
-    from medforge.proto.kit import reach
+def _connection(at: str | None, kit: Path | None, plaintext: bool) -> Connection:
+    from medforge.proto.connection import Connection
 
-    return reach(at, kit)
+    return Connection.from_options(at, kit, plaintext)
 
 
 def _same(option: str, given: str | None, kits: str) -> str:
@@ -380,9 +382,7 @@ def _audit_line(state: dict[str, Any] | None) -> str:
 
 def _push(
     workspace: Workspace,
-    at: str,
-    kit: Kit | None,
-    plaintext: bool,
+    connection: Connection,
     override: str | None,
     minutes: float,
     as_json: bool,
@@ -392,8 +392,8 @@ def _push(
     def say(sentence: str) -> None:
         typer.echo(sentence, err=True)
 
-    receipt = push_workspace(workspace, at, minutes, say, kit, plaintext, override)
+    receipt = push_workspace(workspace, connection, minutes, say, override)
     if as_json:
         typer.echo(receipt.model_dump_json())
     else:
-        typer.echo(f"pushed: arrival {receipt.arrival} at {at} (forge {receipt.forge})")
+        typer.echo(f"pushed: arrival {receipt.arrival} at {connection.address} (forge {receipt.forge})")

@@ -26,9 +26,9 @@ def doctor(
 ) -> None:
     """See whether everything between this centre and its forge is in order, and how to mend what is not."""
     from medforge.client.doctor import examine
-    from medforge.proto.kit import reach
+    from medforge.proto.connection import Connection
 
-    found = examine(*reach(at, kit), plaintext, workspace, disk_gib)
+    found = examine(Connection.from_options(at, kit, plaintext), workspace, disk_gib)
     if as_json:
         typer.echo(json.dumps([vars(one) for one in found], indent=2))
     else:

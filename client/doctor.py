@@ -16,6 +16,7 @@ from medforge.files import read_file
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.address import split_address
 from medforge.proto.certificates import now, read_time, spell_time
+from medforge.proto.connection import Connection
 from medforge.proto.errors import NotAllowed
 from medforge.proto.handshake import handshake
 from medforge.proto.kit import Kit
@@ -40,18 +41,13 @@ class Diagnosis:
     fix: str = ""
 
 
-def examine(
-    at: str,
-    kit: Kit | None = None,
-    plaintext: bool = False,
-    workspace: Path | None = None,
-    disk_gib: float = 1.0,
-) -> list[Diagnosis]:
-    """Check the way to the forge at HOST:PORT, and what the centre itself needs; raises nothing for what it checks."""
+def examine(connection: Connection, workspace: Path | None = None, disk_gib: float = 1.0) -> list[Diagnosis]:
+    """Check the way to a forge, and what the centre itself needs; raises nothing for what it checks."""
+    at, kit = connection.address, connection.kit
     found = [check_kit(kit), check_name(at), check_proxy(at), check_tcp(at)]
     reached = found[-1].state == "ok"
-    found.append(check_tls(at, kit, plaintext) if reached else _skipped("TLS", "there is no connection"))
-    answer = _ask(at, kit, plaintext) if reached else None
+    found.append(check_tls(connection) if reached else _skipped("TLS", "there is no connection"))
+    answer = _ask(connection) if reached else None
     reply = answer if isinstance(answer, pb.DescribeReply) else None
     return [
         *found,
@@ -151,12 +147,12 @@ def check_tcp(at: str) -> Diagnosis:
     return Diagnosis("TCP", "ok", f"port {port} of {host} is open")
 
 
-def check_tls(at: str, kit: Kit | None, plaintext: bool) -> Diagnosis:
+def check_tls(connection: Connection) -> Diagnosis:
     """Meet the forge over TLS, each proving itself to the other."""
-    if kit is None or plaintext:
+    if connection.tls is None:
         return _skipped("TLS", "without a kit, or with --plaintext, the connection is not encrypted")
     try:
-        peer = handshake(at, kit, _SECONDS)
+        peer = handshake(connection.address, connection.tls, _SECONDS)
     except MedForgeError as error:
         return _problem("TLS", error)
     return Diagnosis("TLS", "ok", f"{peer.version}; the forge's certificate names the kit's forge")
@@ -280,9 +276,9 @@ def check_disk(place: Path, gib: float) -> Diagnosis:
     return Diagnosis("disk", "ok", what)
 
 
-def _ask(at: str, kit: Kit | None, plaintext: bool) -> pb.DescribeReply | MedForgeError:
+def _ask(connection: Connection) -> pb.DescribeReply | MedForgeError:
     try:
-        with RemoteForge(at, _SECONDS, kit, plaintext) as forge:
+        with RemoteForge(connection, _SECONDS) as forge:
             return forge.describe()
     except MedForgeError as error:
         return error

@@ -12,6 +12,7 @@ from medforge.branch import MANIFEST_FILE, Branch, Manifest
 from medforge.errors import BaseMismatch, CorruptFile, ForgeUnavailable, InvalidInput, MedForgeError
 from medforge.faults import reached
 from medforge.proto import forge_pb2 as pb
+from medforge.proto.connection import Connection
 from medforge.proto.errors import ForgeFault, MissingBlob, OverLimit, UploadConflict
 from medforge.proto.kit import Kit
 from medforge.proto.receipt import Receipt
@@ -60,27 +61,25 @@ class _Progress:
 
 def push(
     branch_directory: Path,
-    at: str,
+    connection: Connection,
     receipt_path: Path,
     *,
-    kit: Kit | None = None,
-    plaintext: bool = False,
     patience: Patience | None = None,
     on_bytes: BytesSent = lambda done, total: None,
     on_wait: Callable[[str], None] = lambda sentence: None,
 ) -> Receipt:
-    """Push a committed branch to the forge at HOST:PORT, and write the receipt once the forge holds the branch durably.
+    """Push a committed branch to a forge, and write the receipt once the forge holds the branch durably.
 
-    With a kit the branch is signed for the kit's forge, and only that forge's receipt counts; `plaintext` as for
-    `RemoteForge`. Nothing of the branch is ever deleted, and no receipt is written before its signature is checked.
-    Resumes where an earlier push stopped, also one of another process; pushing twice gives the same receipt. While
-    the forge cannot be reached it tries again, telling `on_wait` why and for how long; `on_bytes` hears bytes
-    received by the forge and bytes in all.
+    With a kit the branch is signed for the kit's forge, and only that forge's receipt counts.
+    Nothing of the branch is ever deleted, and no receipt is written before its signature is checked. Resumes where an
+    earlier push stopped, also one of another process; pushing twice gives the same receipt. While the forge cannot be
+    reached it tries again, telling `on_wait` why and for how long; `on_bytes` hears bytes received by the forge and
+    bytes in all.
 
     Raises BaseMismatch, InvalidBranch, OverLimit, NotAllowed or InvalidInput where the forge refuses, in its words;
     ForgeUnavailable where patience ran out; InvalidInput or CorruptFile where the branch directory is not sound.
     """
-    manifest = Branch.load(branch_directory).manifest
+    manifest, kit = Branch.load(branch_directory).manifest, connection.kit
     _check_name(manifest, kit)
     files = {entry.digest: branch_directory / name for name, entry in manifest.files.items()}
     progress = _Progress(total=sum(entry.size for entry in manifest.files.values()), report=on_bytes)
@@ -89,7 +88,7 @@ def push(
         manifest,
         branch_directory,
         files,
-        lambda: RemoteForge(at, patience.silence, kit, plaintext),
+        lambda: RemoteForge(connection, patience.silence),
         kit.sign_submit(manifest.digest) if kit else b"",
         patience,
         progress,

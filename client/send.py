@@ -10,23 +10,20 @@ from medforge.client.workspace import Workspace
 from medforge.errors import InvalidInput
 from medforge.progress import Progress
 from medforge.proto import forge_pb2 as pb
-from medforge.proto.kit import Kit
+from medforge.proto.connection import Connection
 from medforge.proto.receipt import Receipt
 from medforge.proto.remote import RemoteForge
 
 
 def push_workspace(
     workspace: Workspace,
-    at: str,
+    connection: Connection,
     minutes: float,
     say: Callable[[str], None],
-    kit: Kit | None = None,
-    plaintext: bool = False,
     override: str | None = None,
 ) -> Receipt:
-    """Push the committed branch to the forge at HOST:PORT and keep the receipt; repeated, it gives the same receipt.
+    """Push the committed branch to a forge and keep the receipt; repeated, it gives the same receipt.
 
-    With a kit the branch is signed and the connection is mutual TLS; `plaintext` asks for none.
     `say` hears why and for how long it waits; it gives up after `minutes` without progress. The branch stays in the
     workspace whatever happens. `override` names who lets it out where the site's own audit would not.
 
@@ -50,17 +47,15 @@ def push_workspace(
 
         return push(
             workspace.branch,
-            at,
+            connection,
             workspace.receipt_file,
-            kit=kit,
-            plaintext=plaintext,
             patience=Patience(minutes=minutes),
             on_bytes=count,
             on_wait=say,
         )
 
 
-def branch_status(workspace: Workspace, at: str, kit: Kit | None, plaintext: bool) -> dict[str, str | int | None]:
+def branch_status(workspace: Workspace, connection: Connection) -> dict[str, str | int | None]:
     """Ask a forge what has become of the committed branch: {state, reason, arrival, commit}.
 
     Raises InvalidInput when nothing is committed, and what `RemoteForge` raises.
@@ -70,7 +65,7 @@ def branch_status(workspace: Workspace, at: str, kit: Kit | None, plaintext: boo
             f"The workspace {workspace.path} has no branch yet that a forge could know; "
             f"run: medforge commit --workspace {workspace.path}"
         )
-    with RemoteForge(at, kit=kit, plaintext=plaintext) as forge:
+    with RemoteForge(connection) as forge:
         reply = forge.status(workspace.committed)
     known = reply.state != pb.BRANCH_STATE_UNKNOWN
     return {

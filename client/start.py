@@ -12,7 +12,7 @@ from medforge.errors import CorruptFile, InvalidInput
 from medforge.files import SHORTEST_PREFIX, parse_json, sha256_bytes
 from medforge.forge_item import ForgeItem
 from medforge.proto.checkout import download_item
-from medforge.proto.kit import Kit
+from medforge.proto.connection import Connection
 from medforge.proto.remote import RemoteForge
 from medforge.svd_plugin import kind_of, plugin_of, share_kept
 
@@ -50,7 +50,7 @@ def keep_start(workspace: Workspace, text: str, find: Callable[[], ForgeItem], b
     )
 
 
-def open_start(text: str, at: str | None, kit: Kit | None, plaintext: bool) -> ForgeItem:
+def open_start(text: str, connection: Connection | None) -> ForgeItem:
     """Read a checked-out forge item's directory, or fetch a commit ("head", its digest, or the digest's beginning).
 
     Raises InvalidInput where a commit is named and no forge, or where it is not on the main branch, and what
@@ -58,12 +58,13 @@ def open_start(text: str, at: str | None, kit: Kit | None, plaintext: bool) -> F
     """
     if Path(text).is_dir():
         return ForgeItem.load(Path(text))
-    if at is None:
+    if connection is None:
         raise InvalidInput(
             f"--from {text}: there is no such directory, and to fetch a commit the forge must be known; "
             "give the directory of `medforge checkout`, or the forge with --kit DIR or --at HOST:PORT"
         )
-    with RemoteForge(at, kit=kit, plaintext=plaintext) as forge:
+    at = connection.address
+    with RemoteForge(connection) as forge:
         commits = {sha256_bytes(content): content for _, content in forge.log()[0]}
         chosen = _choose(list(commits), text, at)
         return download_item(forge, chosen, _item_of(commits[chosen], at))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from medforge.client.audit.record import AuditRecord
@@ -165,14 +165,21 @@ class Workspace:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other processes from working here at the same time. Raises InvalidInput when one already does."""
-        with (self.path / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise InvalidInput(
-                    f"Another process is working in {self.path}; wait until it ends or use another --workspace."
-                ) from error
+        lock = FileLock(self.path / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise InvalidInput(
+                f"another process is working in {self.path}; wait until it ends or use another --workspace"
+            ) from error
+        except OSError as error:
+            raise InvalidInput(
+                f"the workspace {self.path} cannot be written ({error.strerror}); choose another --workspace"
+            ) from error
+        try:
             yield
+        finally:
+            lock.release()
 
 
 def make_settings(values: Mapping[str, object]) -> Settings:

@@ -147,18 +147,6 @@ class Kit:
         )
 
 
-def reach(at: str | None, directory: Path | None) -> tuple[str, Kit | None]:
-    """Return the address to call and the opened kit, if one is given; without an address it is the kit's own.
-
-    Raises InvalidInput where neither is given, and what `Kit.load` raises.
-    """
-    kit = Kit.load(directory) if directory is not None else None
-    address = at or (kit.card.address if kit else None)
-    if address is None:
-        raise InvalidInput("say which forge: give your kit with --kit DIR, or its address with --at HOST:PORT")
-    return address, kit
-
-
 def _read_card(path: Path) -> KitCard:
     try:
         return KitCard.model_validate_json(read_file(path, "the kit"))

@@ -17,6 +17,7 @@ from medforge.proto import forge_pb2 as pb
 from medforge.proto.address import is_loopback, split_address
 from medforge.proto.certificates import now, server_name
 from medforge.proto.codec import commit_from_message, receipt_from_message
+from medforge.proto.connection import Connection
 from medforge.proto.errors import ForgeFault, OverLimit
 from medforge.proto.forge_pb2_grpc import ForgeStub
 from medforge.proto.handshake import diagnose
@@ -36,7 +37,7 @@ _LARGEST_ANSWER = 4 << 30
 
 
 class RemoteForge:
-    """Call the forge at HOST:PORT. Use as a context manager.
+    """Call a forge. Use as a context manager.
 
     With a kit the connection is mutual TLS: the forge proves that it is the kit's, and the caller that it was invited.
     Without one (or with `plaintext`, beside a kit that then only signs) nothing is encrypted, which is refused unless
@@ -47,18 +48,21 @@ class RemoteForge:
     where what answers is not the kit's forge, ForgeUnavailable where it could not be reached or fell silent.
     """
 
-    def __init__(self, at: str, silence: float = 60.0, kit: Kit | None = None, plaintext: bool = False) -> None:
-        host, _ = split_address(at)
-        self.at = at
+    def __init__(self, connection: Connection, silence: float = 60.0) -> None:
+        host, _ = split_address(connection.address)
+        self.at = connection.address
         self._silence = silence
-        self._kit = kit
-        self._secured = kit if not plaintext else None
+        self._kit = connection.kit
+        self._secured = connection.tls
         self._answered = False
-        self._key = kit.forge_key if kit else None
+        self._key = self._kit.forge_key if self._kit else None
         # A proxy of the site must not be asked for an address on this very machine.
         direct = (("grpc.enable_http_proxy", 0),) if is_loopback(host) else ()
         self._channel = _channel(
-            at, (*_OPTIONS, *_keepalive(silence), *direct), self._secured, plaintext or is_loopback(host)
+            self.at,
+            (*_OPTIONS, *_keepalive(silence), *direct),
+            self._secured,
+            connection.plaintext or is_loopback(host),
         )
         self._stub: Any = ForgeStub(self._channel)  # type: ignore[no-untyped-call]
 

@@ -160,11 +160,12 @@ def log(
     import json
 
     from medforge.aggregator.forge.reader import check_chain, open_reader
+    from medforge.proto.connection import Connection
 
     if journal:
         _log_journal(forge, at, ledger, as_json)
         return
-    with open_reader(forge, at, ledger, kit, plaintext) as view:
+    with open_reader(forge, Connection.if_asked(at, kit, plaintext), ledger) as view:
         commits, outside = view.commits(), view.outside()
     check_chain(commits)
     if held:
@@ -194,10 +195,11 @@ def checkout(
     """Write the merged model (forge item) of a commit into a directory."""
     from medforge.aggregator.forge.reader import check_chain, choose_commit, open_reader
     from medforge.errors import InvalidInput
+    from medforge.proto.connection import Connection
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InvalidInput(f"{out} is not an empty directory; give a new one with --out")
-    with open_reader(forge, at, ledger, kit, plaintext) as view:
+    with open_reader(forge, Connection.if_asked(at, kit, plaintext), ledger) as view:
         commits = view.commits()
         check_chain(commits)
         chosen = choose_commit(commits, commit)

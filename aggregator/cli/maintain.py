@@ -177,12 +177,13 @@ def fsck(forge: Directory, ledger: LedgerUrl = None, as_json: AsJson = False) ->
 
 def _withdraw_remotely(branch: str, erase: bool, at: str | None, directory: Path | None, plaintext: bool) -> None:
     from medforge.aggregator.forge.blobs import check_digest
-    from medforge.proto.kit import reach
+    from medforge.proto.connection import Connection
     from medforge.proto.remote import RemoteForge
 
     check_digest(branch)
-    address, kit = reach(at, directory)
-    with RemoteForge(address, kit=kit, plaintext=plaintext) as remote:
+    connection = Connection.from_options(at, directory, plaintext)
+    kit = connection.kit
+    with RemoteForge(connection) as remote:
         remote.withdraw(branch, erase, kit.sign_withdraw(branch, erase) if kit else b"")
 
 

@@ -15,8 +15,8 @@ from medforge.files import SHORTEST_PREFIX, sha256_bytes
 from medforge.forge_item import ForgeItem
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.checkout import download_item
+from medforge.proto.connection import Connection
 from medforge.proto.errors import NotFound
-from medforge.proto.kit import reach
 from medforge.proto.remote import RemoteForge
 
 
@@ -35,23 +35,17 @@ class ForgeReader(Protocol):
 
 @contextmanager
 def open_reader(
-    directory: Path | None,
-    at: str | None,
-    ledger_url: str | None = None,
-    kit: Path | None = None,
-    plaintext: bool = False,
+    directory: Path | None, connection: Connection | None, ledger_url: str | None = None
 ) -> Iterator[ForgeReader]:
-    """Open a forge for reading, by its directory or by its address or kit; raise InvalidInput unless one is given."""
-    remote_asked = at is not None or kit is not None
-    if directory is not None and not remote_asked:
+    """Open a forge for reading, by its directory or over a connection; raise InvalidInput unless one is given."""
+    if directory is not None and connection is None:
         forge = Forge.open(directory, ledger_url)
         try:
             yield _Local(forge)
         finally:
             forge.close()
-    elif remote_asked and directory is None:
-        address, opened = reach(at, kit)
-        with RemoteForge(address, kit=opened, plaintext=plaintext) as remote:
+    elif connection is not None and directory is None:
+        with RemoteForge(connection) as remote:
             yield _Remote(remote)
     else:
         raise InvalidInput("say which forge: give either its directory with --forge or its address with --at")

@@ -25,6 +25,7 @@ from medforge.client.recipes import Recipe
 from medforge.client.workspace import Workspace, make_settings
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.certificates import now, spell_time
+from medforge.proto.connection import Connection
 from medforge.proto.kit import Kit
 from medforge.proto.proxy import proxy_for
 from medforge.proto.remote import RemoteForge
@@ -101,7 +102,7 @@ def test_all_is_well_with_a_good_kit(
     served: tuple[Forge, str], kit: Kit, workspace: Path, tiny_base: BaseModule
 ) -> None:
     make_branch(tiny_base, contributor="Centre A").save(workspace / "branch")
-    found = by_check(examine(served[1], kit, workspace=workspace, disk_gib=0))
+    found = by_check(examine(Connection(served[1], kit), workspace=workspace, disk_gib=0))
     assert {one.check: one.state for one in found.values() if one.state != "ok"} == {"DNS": "skipped"}
     assert found["DNS"].what == "127.0.0.1 is an address, not a name"
     assert found["TLS"].what == "TLSv1.3; the forge's certificate names the kit's forge"
@@ -110,7 +111,7 @@ def test_all_is_well_with_a_good_kit(
 
 def test_without_a_kit_what_needs_one_is_skipped_with_the_reason(tmp_path: Path, tiny_base: BaseModule) -> None:
     with serving(tmp_path / "forge", tiny_base) as (forge, at):
-        found = by_check(examine(at, disk_gib=0))
+        found = by_check(examine(Connection(at), disk_gib=0))
     assert found["kit"] == Diagnosis("kit", "skipped", "no kit was given")
     assert found["TLS"].state == found["certificate"].state == found["workspace"].state == "skipped"
     assert found["forge"].what == f"{forge.settings.forge}, medforge {__version__}, 0 commits"
@@ -119,12 +120,12 @@ def test_without_a_kit_what_needs_one_is_skipped_with_the_reason(tmp_path: Path,
 
 def test_secrets_that_others_can_read(served: tuple[Forge, str], kit: Kit) -> None:
     (kit.directory / "signing.key").chmod(0o644)
-    found = by_check(examine(served[1], kit))["kit"]
+    found = by_check(examine(Connection(served[1], kit)))["kit"]
     assert (found.state, found.fix) == ("warning", f"chmod 600 {kit.directory / 'signing.key'}")
 
 
 def test_a_name_that_nobody_knows(kit: Kit) -> None:
-    found = by_check(examine("no-such-host.invalid:50051", kit))
+    found = by_check(examine(Connection("no-such-host.invalid:50051", kit)))
     assert found["DNS"].state == "problem"
     assert "no address is known for no-such-host.invalid" in found["DNS"].what
     assert found["TCP"].state == "problem"
@@ -133,14 +134,14 @@ def test_a_name_that_nobody_knows(kit: Kit) -> None:
 
 
 def test_a_name_that_resolves(served: tuple[Forge, str], kit: Kit) -> None:
-    found = by_check(examine(served[1].replace("127.0.0.1", "localhost"), kit))
+    found = by_check(examine(Connection(served[1].replace("127.0.0.1", "localhost"), kit)))
     assert found["DNS"].state == found["TCP"].state == "ok"
     assert "127.0.0.1" in found["DNS"].what
 
 
 def test_a_closed_port(kit: Kit) -> None:
     port = closed_port()
-    found = by_check(examine(f"127.0.0.1:{port}", kit))["TCP"]
+    found = by_check(examine(Connection(f"127.0.0.1:{port}", kit)))["TCP"]
     assert (found.state, found.what) == ("problem", f"nothing listens on port {port} of 127.0.0.1")
     assert found.fix == "check the port; ask whether the forge is up"
 
@@ -156,7 +157,7 @@ def test_a_firewall_that_drops_what_it_does_not_like(kit: Kit, monkeypatch: pyte
         for one in waiting:
             one.setblocking(False)
             one.connect_ex(place)
-        found = by_check(examine(f"127.0.0.1:{place[1]}", kit))["TCP"]
+        found = by_check(examine(Connection(f"127.0.0.1:{place[1]}", kit)))["TCP"]
         for one in waiting:
             one.close()
     assert (found.state, found.what) == ("problem", f"127.0.0.1:{place[1]} does not answer within 0.5 s")
@@ -165,7 +166,7 @@ def test_a_firewall_that_drops_what_it_does_not_like(kit: Kit, monkeypatch: pyte
 
 def test_another_forge_at_the_address(kit: Kit, tmp_path: Path) -> None:
     with listening(Authority.of(tmp_path / "other", kit.card.forge)) as at:
-        found = by_check(examine(at, kit))
+        found = by_check(examine(Connection(at, kit)))
     assert found["TLS"].state == found["forge"].state == "problem"
     assert "was not issued by the kit's CA" in found["TLS"].what
     assert "check the address, use the kit of that forge" in found["TLS"].fix
@@ -173,14 +174,14 @@ def test_another_forge_at_the_address(kit: Kit, tmp_path: Path) -> None:
 
 def test_a_server_without_tls(kit: Kit) -> None:
     with listening(None) as at:
-        found = by_check(examine(at, kit))["TLS"]
+        found = by_check(examine(Connection(at, kit)))["TLS"]
     assert (found.state, found.what) == ("problem", f"what answers at {at} does not speak TLS")
 
 
 def test_a_certificate_that_has_ended(authority: Authority, tmp_path: Path) -> None:
     over = make_kit(authority, tmp_path / "over", begins=now() - 9 * DAY, ends=now() - DAY)
     with listening(authority) as at:
-        found = by_check(examine(at, over))
+        found = by_check(examine(Connection(at, over)))
     assert found["certificate"].state == found["TLS"].state == "problem"
     assert "ended on" in found["certificate"].what
     assert "medforge invite --renew" in found["certificate"].fix
@@ -190,18 +191,20 @@ def test_a_certificate_that_ends_soon(authority: Authority, tmp_path: Path) -> N
     for days, state in ((29, "warning"), (31, "ok")):
         kit = make_kit(authority, tmp_path / str(days), ends=now() + days * DAY)
         with listening(authority) as at:
-            found = by_check(examine(at, kit))["certificate"]
+            found = by_check(examine(Connection(at, kit)))["certificate"]
         assert found.state == state
     assert (
         "it ends in 28 days"
-        in by_check(examine(at, make_kit(authority, tmp_path / "k", ends=now() + 29 * DAY)))["certificate"].what
+        in by_check(examine(Connection(at, make_kit(authority, tmp_path / "k", ends=now() + 29 * DAY))))[
+            "certificate"
+        ].what
     )
 
 
 def test_a_revoked_certificate(served: tuple[Forge, str], tmp_path: Path) -> None:
     kit = invite(served[0], "Revoked", served[1], tmp_path / "kit")
     served[0].ledger.revoke("Revoked")
-    found = by_check(examine(served[1], kit))
+    found = by_check(examine(Connection(served[1], kit)))
     assert found["TLS"].state == "ok"
     assert found["certificate"].state == found["forge"].state == "problem"
     assert "the invitation of Revoked was revoked on" in found["certificate"].what
@@ -212,7 +215,7 @@ def test_a_clock_that_is_behind_the_kit(authority: Authority, tmp_path: Path) ->
     """The dates of the certificate tell: by this clock it has not begun."""
     early = make_kit(authority, tmp_path / "early", begins=now() + timedelta(hours=1), ends=now() + 9 * DAY)
     with listening(authority) as at:
-        found = by_check(examine(at, early))
+        found = by_check(examine(Connection(at, early)))
     assert (found["clock"].state, found["clock"].fix) == ("problem", "set the clock, or let NTP keep it")
     assert "but the kit is valid from" in found["clock"].what
     assert found["certificate"].state == "problem"
@@ -226,7 +229,7 @@ def test_a_clock_that_is_apart_from_the_forges(authority: Authority, tmp_path: P
             return pb.DescribeReply(forge=FORGE, key=b"k" * 32, time=there, software=__version__, base="b" * 64)
 
     with listening(authority, service=Elsewhen()) as at:
-        found = by_check(examine(at, make_kit(authority, tmp_path / "kit")))
+        found = by_check(examine(Connection(at, make_kit(authority, tmp_path / "kit"))))
     assert found["clock"].state == state
     assert found["forge"].state == "ok"
 
@@ -238,7 +241,7 @@ def test_a_forge_that_tells_no_time(authority: Authority, tmp_path: Path, time: 
             return pb.DescribeReply(forge=FORGE, key=b"k" * 32, time=time)
 
     with listening(authority, service=Vague()) as at:
-        found = by_check(examine(at, make_kit(authority, tmp_path / "kit")))
+        found = by_check(examine(Connection(at, make_kit(authority, tmp_path / "kit"))))
     assert found["clock"] == Diagnosis("clock", "skipped", "the forge could not be asked for its time")
 
 
@@ -248,7 +251,7 @@ def test_a_forge_of_another_version(authority: Authority, tmp_path: Path) -> Non
             return pb.DescribeReply(forge=FORGE, key=b"k" * 32, software="99.1.0")
 
     with listening(authority, service=Later()) as at:
-        found = by_check(examine(at, make_kit(authority, tmp_path / "kit")))["forge"]
+        found = by_check(examine(Connection(at, make_kit(authority, tmp_path / "kit"))))["forge"]
     assert found.what == f"the forge runs medforge 99.1.0, this is {__version__}"
     assert "install medforge 99.1.0 here" in found.fix
 
@@ -261,7 +264,7 @@ def test_something_else_that_speaks_grpc(kit: Kit) -> None:
     server = grpc.server(futures.ThreadPoolExecutor(1))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    found = by_check(examine(f"127.0.0.1:{port}", None))["forge"]
+    found = by_check(examine(Connection(f"127.0.0.1:{port}")))["forge"]
     server.stop(None)
     assert "is not a forge of this version" in found.what
 
@@ -271,7 +274,7 @@ def test_another_base_module(served: tuple[Forge, str], kit: Kit, workspace: Pat
     (workspace / "branch").mkdir()
     other = manifest.model_copy(update={"base": "d" * 64, "base_spec": "ViT-B-16/openai"})
     (workspace / "branch" / "manifest.json").write_bytes(other.to_bytes())
-    found = by_check(examine(served[1], kit, workspace=workspace))["base"]
+    found = by_check(examine(Connection(served[1], kit), workspace=workspace))["base"]
     assert found.state == "problem"
     assert "the branch stands on ViT-B-16/openai (dddddddddddd), the forge on" in found.what
     assert served[0].settings.base[:12] in found.what
@@ -284,21 +287,21 @@ def test_a_kit_for_another_base_module(authority: Authority, tmp_path: Path) -> 
             return pb.DescribeReply(forge=FORGE, key=b"k" * 32, base="c" * 64)
 
     with listening(authority, service=Moved()) as at:
-        found = by_check(examine(at, make_kit(authority, tmp_path / "kit")))["base"]
+        found = by_check(examine(Connection(at, make_kit(authority, tmp_path / "kit"))))["base"]
     assert found.what == "the kit was made for base module bbbbbbbbbbbb, the forge stands on cccccccccccc"
 
 
 def test_a_damaged_branch(served: tuple[Forge, str], kit: Kit, workspace: Path) -> None:
     (workspace / "branch").mkdir()
     (workspace / "branch" / "manifest.json").write_text("{")
-    assert by_check(examine(served[1], kit, workspace=workspace))["base"].state == "problem"
+    assert by_check(examine(Connection(served[1], kit), workspace=workspace))["base"].state == "problem"
 
 
 def test_a_workspace_of_somebody_else(served: tuple[Forge, str], tmp_path: Path, workspace: Path) -> None:
     kit = invite(served[0], "Centre B", served[1], tmp_path / "b")
-    found = by_check(examine(served[1], kit, workspace=workspace))["workspace"]
+    found = by_check(examine(Connection(served[1], kit), workspace=workspace))["workspace"]
     assert (found.state, found.what) == ("problem", "the workspace works for 'Centre A', the kit is 'Centre B''s")
-    absent = by_check(examine(served[1], kit, workspace=tmp_path / "absent"))
+    absent = by_check(examine(Connection(served[1], kit), workspace=tmp_path / "absent"))
     assert absent["workspace"].state == "problem"
     assert absent["disk"].state == "ok"
 
@@ -387,11 +390,11 @@ class TestProxy:
     ) -> None:
         kit = make_kit(authority, tmp_path / "kit")
         with listening(authority, host=own_address()) as at, proxied(monkeypatch) as proxy:
-            with RemoteForge(at, kit=kit) as remote:
+            with RemoteForge(Connection(at, kit)) as remote:
                 assert remote.describe().forge == FORGE
             by_grpc = len(proxy.asked)
             assert by_grpc >= 1
-            found = by_check(examine(at, kit))
+            found = by_check(examine(Connection(at, kit)))
             assert found["TLS"].state == "ok"
             assert (found["proxy"].state, found["proxy"].what) == (
                 "ok", f"{at} is called through {proxy.at} (https_proxy)",
@@ -403,7 +406,7 @@ class TestProxy:
 
     def test_one_that_refuses(self, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with listening(authority, host=own_address()) as at, proxied(monkeypatch, refuse=True) as proxy:
-            found = by_check(examine(at, make_kit(authority, tmp_path / "kit")))
+            found = by_check(examine(Connection(at, make_kit(authority, tmp_path / "kit"))))
         assert found["proxy"].state == found["TCP"].state == "problem"
         assert f"the proxy {proxy.at} (https_proxy) does not connect to {at} (HTTP/1.1 403 Forbidden)" in (
             found["proxy"].what
@@ -412,14 +415,14 @@ class TestProxy:
     def test_one_that_is_not_there(self, kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
         at = f"127.0.0.1:{closed_port()}"
         monkeypatch.setenv("http_proxy", f"http://{at}")
-        found = by_check(examine("forge.example.org:50051", kit))["proxy"]
+        found = by_check(examine(Connection("forge.example.org:50051", kit)))["proxy"]
         assert found.state == "problem"
         assert f"the proxy {at} (http_proxy) cannot be reached" in found.what
 
     def test_one_that_grpc_cannot_use(self, kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("https_proxy", "socks5://proxy.example.org:1080")
         monkeypatch.setattr(doctor, "_SECONDS", 0.2)
-        found = by_check(examine("192.0.2.77:50051", kit))["proxy"]
+        found = by_check(examine(Connection("192.0.2.77:50051", kit)))["proxy"]
         assert (found.state, found.fix) == ("problem", "write it as http://HOST:PORT")
 
     def test_one_in_upper_case_is_read_by_nobody(
@@ -427,9 +430,9 @@ class TestProxy:
     ) -> None:
         kit = make_kit(authority, tmp_path / "kit")
         with listening(authority, host=own_address()) as at, proxied(monkeypatch, "HTTPS_PROXY") as proxy:
-            with RemoteForge(at, kit=kit) as remote:
+            with RemoteForge(Connection(at, kit)) as remote:
                 remote.describe()
-            found = by_check(examine(at, kit))["proxy"]
+            found = by_check(examine(Connection(at, kit)))["proxy"]
             assert proxy.asked == []
         assert (found.state, found.what) == (
             "warning", "HTTPS_PROXY is set, but gRPC does not read it and connects directly",
@@ -442,12 +445,12 @@ class TestProxy:
         with listening(authority, host=host) as at, proxied(monkeypatch) as proxy:
             for exception in (host, f"example.org, {host}", f"{host}/32", f"{host}/8"):
                 monkeypatch.setenv("no_proxy", exception)
-                with RemoteForge(at, kit=kit) as remote:
+                with RemoteForge(Connection(at, kit)) as remote:
                     remote.describe()
                 assert proxy.asked == [], exception
                 assert proxy_for(host) is None, exception
             monkeypatch.setenv("no_proxy", "example.org,203.0.113.0/24")
-            with RemoteForge(at, kit=kit) as remote:
+            with RemoteForge(Connection(at, kit)) as remote:
                 remote.describe()
             assert len(proxy.asked) >= 1
             assert proxy_for(host) is not None
@@ -456,7 +459,7 @@ class TestProxy:
         self, served: tuple[Forge, str], kit: Kit, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with proxied(monkeypatch) as proxy:
-            assert by_check(examine(served[1], kit))["forge"].state == "ok"
+            assert by_check(examine(Connection(served[1], kit)))["forge"].state == "ok"
             assert proxy.asked == []
 
 

@@ -13,6 +13,7 @@ from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from medforge.client.push import Patience, push
 from medforge.errors import BaseMismatch, CorruptFile, ForgeUnavailable, InvalidInput
+from medforge.proto.connection import Connection
 from medforge.proto.errors import OverLimit
 from medforge.proto.receipt import Receipt
 from medforge.proto.remote import RemoteForge
@@ -99,7 +100,9 @@ def test_a_pushed_branch_is_received_and_folded(
     branch = make_branch(tiny_base)
     branch.save(tmp_path / "branch")
     seen: list[tuple[int, int]] = []
-    receipt = push(tmp_path / "branch", at, tmp_path / "receipt.json", on_bytes=lambda *both: seen.append(both))
+    receipt = push(
+        tmp_path / "branch", Connection(at), tmp_path / "receipt.json", on_bytes=lambda *both: seen.append(both)
+    )
     assert (receipt.forge, receipt.arrival, receipt.branch) == (forge.settings.forge, 1, branch.digest)
     assert Receipt.load(tmp_path / "receipt.json") == receipt
     total = sum(entry.size for entry in branch.manifest.files.values())
@@ -113,9 +116,9 @@ def test_pushing_twice_gives_the_same_receipt_and_sends_nothing(
 ) -> None:
     forge, at = served
     make_branch(tiny_base).save(tmp_path / "branch")
-    first = push(tmp_path / "branch", at, tmp_path / "one.json")
+    first = push(tmp_path / "branch", Connection(at), tmp_path / "one.json")
     seen: list[tuple[int, int]] = []
-    again = push(tmp_path / "branch", at, tmp_path / "two.json", on_bytes=lambda *both: seen.append(both))
+    again = push(tmp_path / "branch", Connection(at), tmp_path / "two.json", on_bytes=lambda *both: seen.append(both))
     assert again == first
     assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
     assert forge.ledger.counts()[0] == 1
@@ -126,7 +129,9 @@ def test_cut_connections_are_resumed_not_restarted(served: tuple[Forge, str], tm
     large.save(tmp_path / "branch")
     waits: list[str] = []
     proxy = Proxy(at, [700_000, 700_000, 700_000, 700_000])
-    receipt = push(tmp_path / "branch", proxy.at, tmp_path / "receipt.json", patience=PATIENT, on_wait=waits.append)
+    receipt = push(
+        tmp_path / "branch", Connection(proxy.at), tmp_path / "receipt.json", patience=PATIENT, on_wait=waits.append
+    )
     proxy.close()
     assert receipt.arrival == 1
     assert forge.load_branch(1).digest == large.digest
@@ -152,8 +157,10 @@ def test_a_server_killed_in_mid_upload_and_restarted_loses_nothing(
             resumed_at.append(done)
 
     try:
-        receipt = push(tmp_path / "branch", at, tmp_path / "receipt.json", patience=PATIENT, on_bytes=kill_and_restart)
-        with RemoteForge(at) as remote:
+        receipt = push(
+            tmp_path / "branch", Connection(at), tmp_path / "receipt.json", patience=PATIENT, on_bytes=kill_and_restart
+        )
+        with RemoteForge(Connection(at)) as remote:
             assert remote.describe().arrivals == receipt.arrival == 1
             next(remote.watch())
         assert servers[-1].stop() == 0
@@ -174,7 +181,7 @@ def test_an_upload_that_came_whole_but_was_never_verified_is_finished(
     for data, entry in zip(branch.blobs().values(), branch.manifest.files.values(), strict=True):
         forge.blobs.append(entry.digest, 0, data)
         assert not forge.blobs.has(entry.digest)
-    assert push(tmp_path / "branch", at, tmp_path / "receipt.json", patience=IMPATIENT).arrival == 1
+    assert push(tmp_path / "branch", Connection(at), tmp_path / "receipt.json", patience=IMPATIENT).arrival == 1
 
 
 def test_bytes_that_were_spoilt_on_the_way_are_sent_again(
@@ -186,7 +193,7 @@ def test_bytes_that_were_spoilt_on_the_way_are_sent_again(
     entry = branch.manifest.files["distilled.safetensors"]
     forge.blobs.append(entry.digest, 0, b"x" * (entry.size // 2))
     waits: list[str] = []
-    push(tmp_path / "branch", at, tmp_path / "receipt.json", patience=PATIENT, on_wait=waits.append)
+    push(tmp_path / "branch", Connection(at), tmp_path / "receipt.json", patience=PATIENT, on_wait=waits.append)
     assert "nothing was kept, upload the blob again from byte 0" in waits[0]
     assert forge.load_branch(1).digest == branch.digest
 
@@ -198,7 +205,7 @@ def test_a_forge_that_is_not_there_is_waited_for_and_then_given_up(tmp_path: Pat
     with pytest.raises(
         ForgeUnavailable, match=r"nothing could be pushed for 0.02 minutes: the forge at 127.0.0.1:1 cannot be reached"
     ):
-        push(tmp_path / "branch", "127.0.0.1:1", tmp_path / "r", patience=IMPATIENT, on_wait=waits.append)
+        push(tmp_path / "branch", Connection("127.0.0.1:1"), tmp_path / "r", patience=IMPATIENT, on_wait=waits.append)
     assert 1.0 < time.monotonic() - begun < 20
     assert len(waits) >= 4
     assert not (tmp_path / "r").exists()
@@ -215,7 +222,12 @@ def test_pauses_grow_up_to_the_longest(tmp_path: Path, tiny_base: BaseModule, mo
 
     monkeypatch.setattr("medforge.client.push.time.sleep", sleep)
     with pytest.raises(KeyboardInterrupt):
-        push(tmp_path / "branch", "127.0.0.1:1", tmp_path / "r", patience=Patience(first_pause=1, longest_pause=20))
+        push(
+            tmp_path / "branch",
+            Connection("127.0.0.1:1"),
+            tmp_path / "r",
+            patience=Patience(first_pause=1, longest_pause=20),
+        )
     full = [1, 2, 4, 8, 16, 20, 20, 20]
     assert all(most / 2 <= pause <= most for pause, most in zip(pauses, full, strict=True))
     assert len(set(pauses)) == 8
@@ -227,7 +239,7 @@ def test_a_peer_that_is_silent_is_given_up_on(tmp_path: Path, tiny_base: BaseMod
     with socket.create_server(("127.0.0.1", 0)) as listener:
         at = f"127.0.0.1:{listener.getsockname()[1]}"
         with pytest.raises(ForgeUnavailable, match="nothing could be pushed for 0.01 minutes"):
-            push(tmp_path / "branch", at, tmp_path / "r", patience=silent)
+            push(tmp_path / "branch", Connection(at), tmp_path / "r", patience=silent)
 
 
 def test_another_base_is_told_before_anything_is_sent(
@@ -237,7 +249,7 @@ def test_another_base_is_told_before_anything_is_sent(
     monkeypatch.setattr(forge, "settings", forge.settings.model_copy(update={"base": "f" * 64}))
     make_branch(tiny_base).save(tmp_path / "branch")
     with pytest.raises(BaseMismatch, match=f"but the forge at {at} stands on ffffffffffff .*; train it on the forge's"):
-        push(tmp_path / "branch", at, tmp_path / "r", patience=IMPATIENT)
+        push(tmp_path / "branch", Connection(at), tmp_path / "r", patience=IMPATIENT)
     assert list((tmp_path / "forge" / "blobs" / "partial").iterdir()) == []
 
 
@@ -251,7 +263,7 @@ def test_a_branch_over_the_limit_is_told_before_anything_is_sent(
             OverLimit, match=rf"the branch has \d+ bytes where the forge at {at} admits 100000; use a smaller"
         ),
     ):
-        push(tmp_path / "branch", at, tmp_path / "r", patience=IMPATIENT)
+        push(tmp_path / "branch", Connection(at), tmp_path / "r", patience=IMPATIENT)
 
 
 def test_a_damaged_branch_never_leaves_the_house(tmp_path: Path, tiny_base: BaseModule) -> None:
@@ -259,7 +271,7 @@ def test_a_damaged_branch_never_leaves_the_house(tmp_path: Path, tiny_base: Base
     file = tmp_path / "branch" / "distilled.safetensors"
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(CorruptFile, match=r"distilled.safetensors is not what the manifest says"):
-        push(tmp_path / "branch", "127.0.0.1:1", tmp_path / "r", patience=IMPATIENT)
+        push(tmp_path / "branch", Connection("127.0.0.1:1"), tmp_path / "r", patience=IMPATIENT)
 
 
 @pytest.mark.parametrize(
@@ -268,7 +280,7 @@ def test_a_damaged_branch_never_leaves_the_house(tmp_path: Path, tiny_base: Base
 def test_what_is_no_address_gets_a_sentence(tmp_path: Path, tiny_base: BaseModule, at: str, sentence: str) -> None:
     make_branch(tiny_base).save(tmp_path / "branch")
     with pytest.raises(InvalidInput, match=sentence):
-        push(tmp_path / "branch", at, tmp_path / "r", patience=IMPATIENT)
+        push(tmp_path / "branch", Connection(at), tmp_path / "r", patience=IMPATIENT)
 
 
 def test_a_receipt_that_cannot_be_written_is_no_lost_branch(
@@ -277,7 +289,7 @@ def test_a_receipt_that_cannot_be_written_is_no_lost_branch(
     make_branch(tiny_base).save(tmp_path / "branch")
     (tmp_path / "file").write_text("")
     with pytest.raises(InvalidInput, match="the forge holds the branch as arrival 1, but .* cannot be written"):
-        push(tmp_path / "branch", served[1], tmp_path / "file" / "receipt.json", patience=IMPATIENT)
+        push(tmp_path / "branch", Connection(served[1]), tmp_path / "file" / "receipt.json", patience=IMPATIENT)
 
 
 def test_something_else_at_the_address_gets_a_sentence(tmp_path: Path, tiny_base: BaseModule) -> None:
@@ -290,7 +302,7 @@ def test_something_else_at_the_address_gets_a_sentence(tmp_path: Path, tiny_base
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     with pytest.raises(InvalidInput, match="is not a forge of this version; check the address"):
-        push(tmp_path / "branch", f"127.0.0.1:{port}", tmp_path / "r", patience=IMPATIENT)
+        push(tmp_path / "branch", Connection(f"127.0.0.1:{port}"), tmp_path / "r", patience=IMPATIENT)
     server.stop(None)
 
 
@@ -304,7 +316,7 @@ def test_many_centres_push_at_once_and_all_arrive(
         make_branch(tiny_base, seed, contributor=f"centre {seed}").save(tmp_path / str(seed))
     with ThreadPoolExecutor(12) as pool:
         # each branch is pushed by two processes' worth of clients at the same time
-        receipts = list(pool.map(lambda i: push(tmp_path / str(i % 6), at, tmp_path / f"r{i}"), range(12)))
+        receipts = list(pool.map(lambda i: push(tmp_path / str(i % 6), Connection(at), tmp_path / f"r{i}"), range(12)))
     assert sorted(r.arrival for r in receipts) == sorted([*range(1, 7), *range(1, 7)])
     assert receipts[:6] == receipts[6:]
     wait_until_folded(forge, 6)

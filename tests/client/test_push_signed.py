@@ -18,6 +18,7 @@ from medforge.client.recipes import recipe_for
 from medforge.client.workspace import Workspace, make_settings
 from medforge.errors import ForgeUnavailable, InvalidInput
 from medforge.proto import forge_pb2 as pb
+from medforge.proto.connection import Connection
 from medforge.proto.errors import NotAllowed
 from medforge.proto.kit import Kit
 from medforge.proto.receipt import Receipt
@@ -60,7 +61,7 @@ def test_the_forge_keeps_the_signature_and_the_centre_the_verified_receipt(
     branch = make_branch(tiny_base, contributor="Centre A")
     branch.save(tmp_path / "branch")
     before = files(tmp_path / "branch")
-    receipt = push(tmp_path / "branch", at, tmp_path / "receipt.json", kit=kit, patience=IMPATIENT)
+    receipt = push(tmp_path / "branch", Connection(at, kit), tmp_path / "receipt.json", patience=IMPATIENT)
     assert Receipt.load(tmp_path / "receipt.json") == receipt
     assert receipt.key == kit.card.key
     assert files(tmp_path / "branch") == before
@@ -74,7 +75,7 @@ def test_a_branch_of_another_name_does_not_leave_the_house(
 ) -> None:
     make_branch(tiny_base, contributor="Centre B").save(tmp_path / "branch")
     with pytest.raises(InvalidInput, match="the branch is Centre B's, but the kit .* is Centre A's; use the kit of"):
-        push(tmp_path / "branch", served[1], tmp_path / "r", kit=kit, patience=IMPATIENT)
+        push(tmp_path / "branch", Connection(served[1], kit), tmp_path / "r", patience=IMPATIENT)
     assert files(tmp_path / "forge" / "blobs") == {}
 
 
@@ -97,7 +98,7 @@ def test_a_receipt_by_another_key_is_none(tmp_path: Path, tiny_base: BaseModule)
         listening(authority, service=Impostor()) as at,
         pytest.raises(NotAllowed, match="is not signed by the forge's key .*; keep the branch"),
     ):
-        push(tmp_path / "branch", at, tmp_path / "receipt.json", kit=kit, patience=IMPATIENT)
+        push(tmp_path / "branch", Connection(at, kit), tmp_path / "receipt.json", patience=IMPATIENT)
     assert not (tmp_path / "receipt.json").exists()
     assert files(tmp_path / "branch") == before
 
@@ -109,7 +110,7 @@ def test_a_refusal_is_not_tried_again(
     make_branch(tiny_base, contributor="Centre A").save(tmp_path / "branch")
     waits: list[str] = []
     with pytest.raises(NotAllowed, match="was revoked on"):
-        push(tmp_path / "branch", served[1], tmp_path / "r", kit=kit, patience=IMPATIENT, on_wait=waits.append)
+        push(tmp_path / "branch", Connection(served[1], kit), tmp_path / "r", patience=IMPATIENT, on_wait=waits.append)
     assert waits == []
 
 
@@ -132,7 +133,7 @@ class TestCommands:
         assert json.loads(run(*asked, "--json"))["forge"] == {
             "state": "unknown", "reason": None, "arrival": None, "commit": None,
         }  # fmt: skip
-        push(workspace.branch, at, workspace.receipt_file, kit=kit, patience=IMPATIENT)
+        push(workspace.branch, Connection(at, kit), workspace.receipt_file, patience=IMPATIENT)
         wait_until_folded(forge, 1)
         head = forge.ledger.head()
         assert head is not None

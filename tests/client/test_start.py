@@ -19,6 +19,7 @@ from medforge.client.workspace import Workspace
 from medforge.errors import BaseMismatch, CorruptFile, InvalidInput
 from medforge.forge_item import FusedPlugin, Member, Mixture, WeightChange
 from medforge.plugin import Plugin
+from medforge.proto.connection import Connection
 from medforge.svd_plugin import START_RANKS, plugin_of, share_kept
 from tests.aggregator.serving import serving, wait_until_folded
 from tests.client.tasks import TRAIN, make_task, write_folder
@@ -97,14 +98,14 @@ def test_what_it_begins_from_is_part_of_the_work(
 
 def test_a_start_that_is_not_there_is_named(tmp_path: Path, tiny_base: BaseModule, tiny_spec: str, source: str) -> None:
     with pytest.raises(InvalidInput, match=r"no such directory, and to fetch a commit the forge must be known"):
-        open_start("head", None, None, False)
+        open_start("head", None)
     with serving(tmp_path / "forge", tiny_base) as (forge, at):
         with pytest.raises(InvalidInput, match="has no commit yet"):
-            open_start("head", at, None, False)
+            open_start("head", Connection(at))
         forge.admit(make_branch(tiny_base), tiny_base)
         wait_until_folded(forge, 1)
         with pytest.raises(InvalidInput, match="names no single commit of the forge"):
-            open_start("abcdef", at, None, False)
+            open_start("abcdef", Connection(at))
         # a gated mixture is several networks; the workspace is not begun with it
         with pytest.raises(InvalidInput, match="only a layer-level mixture without a gate folds"):
             run(*sized(source, tmp_path / "centre", tiny_spec), "--from", "head", "--at", at)

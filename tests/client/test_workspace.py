@@ -99,7 +99,7 @@ def test_stages_are_done_when_their_last_file_is_there(workspace: Workspace) -> 
 def test_only_one_process_works_in_a_workspace(workspace: Workspace) -> None:
     with (
         workspace.locked(),
-        pytest.raises(InvalidInput, match="Another process is working in"),
+        pytest.raises(InvalidInput, match="another process is working in"),
         Workspace(workspace.path).locked(),
     ):
         pass

@@ -19,6 +19,7 @@ from medforge.aggregator.ledger.records import Contributor
 from medforge.base_module import BaseModule
 from medforge.errors import InvalidInput, MedForgeError
 from medforge.proto.certificates import digest_of
+from medforge.proto.connection import Connection
 from medforge.proto.errors import NotAllowed
 from medforge.proto.kit import Kit
 from medforge.proto.receipt import Receipt
@@ -150,7 +151,10 @@ class TestRefusals:
         return invite(served[0], "Centre A", served[1], tmp_path / "kit")
 
     def refused(self, at: str, kit: Kit | None, plaintext: bool = False) -> MedForgeError:
-        with pytest.raises(MedForgeError) as raised, RemoteForge(at, 20, kit, plaintext) as remote:
+        with (
+            pytest.raises(MedForgeError) as raised,
+            RemoteForge(Connection(at, kit, plaintext=plaintext), 20) as remote,
+        ):
             remote.describe()
         return raised.value
 
@@ -169,7 +173,7 @@ class TestRefusals:
         assert "is not the kit's forge another-forge" in str(error)
 
     def test_a_revoked_kit(self, served: tuple[Forge, str], kit: Kit) -> None:
-        with RemoteForge(served[1], kit=kit) as remote:
+        with RemoteForge(Connection(served[1], kit)) as remote:
             remote.describe()
             medforge("revoke", "Centre A", "--forge", served[0].directory)
             with pytest.raises(NotAllowed, match="was revoked on"):
@@ -179,7 +183,7 @@ class TestRefusals:
         self, served: tuple[Forge, str], kit: Kit, tmp_path: Path, tiny_base: BaseModule
     ) -> None:
         branch = make_branch(tiny_base, contributor="Centre B")
-        with RemoteForge(served[1], kit=kit) as remote:
+        with RemoteForge(Connection(served[1], kit)) as remote:
             upload(remote, branch, tmp_path / "branch")
             with pytest.raises(NotAllowed, match="is Centre B's, but the call came under the certificate of Centre A"):
                 remote.submit(branch.manifest.to_bytes(), kit.sign_submit(branch.digest))
@@ -190,7 +194,7 @@ class TestRefusals:
         """At its own forge it changes nothing; another one, though it knows the same key, takes it for none of its."""
         branch = make_branch(tiny_base, contributor="Centre A")
         manifest, signature = branch.manifest.to_bytes(), kit.sign_submit(branch.digest)
-        with RemoteForge(served[1], kit=kit) as remote:
+        with RemoteForge(Connection(served[1], kit)) as remote:
             upload(remote, branch, tmp_path / "branch")
             first = remote.submit(manifest, signature)
             assert remote.submit(manifest, signature) == first
@@ -200,7 +204,7 @@ class TestRefusals:
             other.ledger.invite(
                 Contributor("Centre A", public_bytes(kit.signing_key), digest_of(theirs.x509), "2026-01-01T00:00:00Z")
             )
-            with RemoteForge(at, kit=theirs) as remote:
+            with RemoteForge(Connection(at, theirs)) as remote:
                 upload(remote, branch, tmp_path / "again")
                 with pytest.raises(NotAllowed, match="the signature of this submit is not by the key it should be"):
                     remote.submit(manifest, signature)

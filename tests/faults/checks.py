@@ -13,6 +13,7 @@ from medforge.aggregator.merge import choose_settings
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from medforge.files import sha256_file
+from medforge.proto.connection import Connection
 from medforge.proto.receipt import Receipt
 from medforge.proto.remote import RemoteForge
 from medforge.proto.signing import public_bytes
@@ -53,7 +54,7 @@ def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
 def wait_folded(at: str, commits: int, seconds: float = 120.0) -> None:
     """Wait until the forge at an address has as many commits."""
     end = time.monotonic() + seconds
-    with RemoteForge(at) as remote:
+    with RemoteForge(Connection(at)) as remote:
         while (there := remote.describe().commits) < commits:
             assert time.monotonic() < end, f"only {there} of {commits} arrivals were folded"
             time.sleep(0.05)

@@ -14,6 +14,7 @@ from medforge.base_module import BaseModule
 from medforge.branch import MANIFEST_FILE, Branch
 from medforge.client.push import Patience, push
 from medforge.errors import ForgeUnavailable
+from medforge.proto.connection import Connection
 from medforge.proto.receipt import Receipt
 from medforge.proto.remote import RemoteForge
 from medforge.seeds import derive
@@ -247,7 +248,7 @@ class Soak:
 
     def _backlog(self) -> int:
         try:
-            with RemoteForge(self.server.at, SILENCE) as remote:
+            with RemoteForge(Connection(self.server.at), SILENCE) as remote:
                 said = remote.describe()
                 self._waiting = int(said.arrivals - said.commits)
         except ForgeUnavailable:
@@ -261,13 +262,15 @@ class Soak:
             assert not self._failed.is_set(), sentence
 
         begun = time.monotonic()
-        receipt = push(place, at, place.parent / f"{place.name}.{name}.json", patience=PATIENT, on_wait=hear)
+        receipt = push(
+            place, Connection(at), place.parent / f"{place.name}.{name}.json", patience=PATIENT, on_wait=hear
+        )
         self.tally.took("push", time.monotonic() - begun)
         return receipt
 
     def _submit_again(self, place: Path, receipt: Receipt) -> None:
         try:
-            with RemoteForge(self.server.at, SILENCE) as remote:
+            with RemoteForge(Connection(self.server.at), SILENCE) as remote:
                 remote.describe()
                 assert remote.submit((place / MANIFEST_FILE).read_bytes()) == receipt
             self.tally.add("repeated submits")
@@ -303,7 +306,7 @@ class Soak:
 
     def _check(self) -> Summary:
         tally = self.tally
-        with RemoteForge(self.server.at) as remote:
+        with RemoteForge(Connection(self.server.at)) as remote:
             arrivals = remote.describe().arrivals
         wait_folded(self.server.at, arrivals, seconds=60 + 3 * arrivals)
         self.server.stop()

@@ -8,6 +8,7 @@ from pathlib import Path
 from medforge.base_module import BaseModule
 from medforge.branch import MANIFEST_FILE, Branch
 from medforge.client.push import Patience, push
+from medforge.proto.connection import Connection
 from medforge.proto.remote import RemoteForge
 from tests.faults.checks import check_all_folded, establish, undisturbed, wait_folded
 from tests.faults.programs import Server
@@ -41,7 +42,11 @@ def test_no_trouble_loses_doubles_or_alters_a_branch(tmp_path: Path, server: Ser
             branches[number].save(tmp_path / str(number))
             heard: list[str] = []
             receipt = push(
-                tmp_path / str(number), proxy.at, tmp_path / f"{number}.json", patience=IMPATIENT, on_wait=heard.append
+                tmp_path / str(number),
+                Connection(proxy.at),
+                tmp_path / f"{number}.json",
+                patience=IMPATIENT,
+                on_wait=heard.append,
             )
             receipts.append(receipt)
             nonlocal waits
@@ -74,7 +79,7 @@ def test_an_upload_goes_on_where_each_connection_broke(tmp_path: Path, server: S
     size = sum(entry.size for entry in three[0].manifest.files.values())
     server.up()
     with Proxy(server.at, [Trouble("reset", 300_000)] * 8) as proxy:
-        receipt = push(tmp_path / "branch", proxy.at, tmp_path / "receipt.json", patience=IMPATIENT)
+        receipt = push(tmp_path / "branch", Connection(proxy.at), tmp_path / "receipt.json", patience=IMPATIENT)
         # a chunk (256 KiB) may be under way each time; begun anew each time, it would never have come through
         assert len(proxy.happened) >= 2
         assert proxy.up < size + len(proxy.happened) * (300 << 10)
@@ -89,7 +94,7 @@ def test_everything_said_twice_is_heard_once(
     receipts = []
 
     def again(folder: Path) -> None:
-        with RemoteForge(server.at) as remote:
+        with RemoteForge(Connection(server.at)) as remote:
             receipts.append(remote.submit((folder / MANIFEST_FILE).read_bytes()))
 
     with ThreadPoolExecutor(8) as pool:
@@ -118,11 +123,11 @@ def test_a_recorded_connection_played_again_changes_nothing(
         other.up()
         # the recording is whole: a forge that has not seen the branch takes it, unsigned as it is, from it alone
         proxy.replay_to = [server.at, other.at]
-        receipt = push(tmp_path / "branch", proxy.at, tmp_path / "receipt.json", patience=IMPATIENT)
+        receipt = push(tmp_path / "branch", Connection(proxy.at), tmp_path / "receipt.json", patience=IMPATIENT)
         wait_folded(other.at, 1)
         wait_folded(server.at, 1)
         assert proxy.happened
-        with RemoteForge(server.at) as remote:
+        with RemoteForge(Connection(server.at)) as remote:
             assert (remote.describe().arrivals, remote.describe().commits) == (1, 1)
     server.stop()
     check_all_folded(server.directory, [receipt], undisturbed(tmp_path / "undisturbed", tiny_base, [branch]))

@@ -12,6 +12,7 @@ from medforge.branch import MANIFEST_FILE, Branch
 from medforge.client.push import Patience, push
 from medforge.errors import ForgeUnavailable, InvalidInput
 from medforge.proto import forge_pb2 as pb
+from medforge.proto.connection import Connection
 from medforge.proto.receipt import Receipt
 from medforge.proto.remote import RemoteForge
 from tests.faults.checks import check_all_folded, check_kept, establish, wait_folded, wait_for
@@ -43,7 +44,7 @@ def test_a_forge_without_room_keeps_what_it_has_and_goes_on_when_there_is_room(
     tmp_path: Path, disk: SmallDisk, server: Server, folders: Sequence[Path], chain: list[str]
 ) -> None:
     server.up()
-    receipts = [push(folders[0], server.at, tmp_path / "1.json", patience=PATIENT)]
+    receipts = [push(folders[0], Connection(server.at), tmp_path / "1.json", patience=PATIENT)]
     wait_folded(server.at, 1)
     heard: list[str] = []
     with ThreadPoolExecutor(1) as pool:
@@ -52,7 +53,7 @@ def test_a_forge_without_room_keeps_what_it_has_and_goes_on_when_there_is_room(
         pushed = pool.submit(push, folders[1], server.at, tmp_path / "2.json", patience=PATIENT, on_wait=heard.append)
         wait_for(lambda: len(heard) >= 3)
         assert all(sentence.startswith(FULL) for sentence in heard)
-        with RemoteForge(server.at) as remote:
+        with RemoteForge(Connection(server.at)) as remote:
             assert remote.status(receipts[0].branch).state == pb.BRANCH_STATE_FOLDED
             assert remote.describe().arrivals == 1
             assert remote.submit((folders[0] / MANIFEST_FILE).read_bytes()) == receipts[0]
@@ -61,7 +62,7 @@ def test_a_forge_without_room_keeps_what_it_has_and_goes_on_when_there_is_room(
         receipts.append(pushed.result(60))
     wait_folded(server.at, 2)
     # after the upload, and before the arrival can be written down
-    with RemoteForge(server.at) as remote:
+    with RemoteForge(Connection(server.at)) as remote:
         files = Branch.load(folders[2]).manifest.files
         for name, entry in files.items():
             list(remote.upload(entry.digest, folders[2] / name, 0, 1 << 16))
@@ -70,7 +71,7 @@ def test_a_forge_without_room_keeps_what_it_has_and_goes_on_when_there_is_room(
             remote.submit((folders[2] / MANIFEST_FILE).read_bytes())
         assert remote.describe().arrivals == 2
         disk.free()
-    receipts.append(push(folders[2], server.at, tmp_path / "3.json", patience=PATIENT))
+    receipts.append(push(folders[2], Connection(server.at), tmp_path / "3.json", patience=PATIENT))
     wait_folded(server.at, 3)
     server.stop()
     check_all_folded(server.directory, receipts, chain)
@@ -82,14 +83,14 @@ def test_a_fold_without_room_waits_and_is_not_held(
     program = server.up("during fold:3=freeze")
     with ThreadPoolExecutor(1) as pool:
         pushed: Future[list[Receipt]] = pool.submit(
-            lambda: [push(f, server.at, tmp_path / f"{f.name}.json", patience=PATIENT) for f in folders]
+            lambda: [push(f, Connection(server.at), tmp_path / f"{f.name}.json", patience=PATIENT) for f in folders]
         )
         program.wait_for_fault()
         disk.fill()
         program.signal(signal.SIGCONT)
         receipts = pushed.result(60)
         wait_for(lambda: "cannot fold just now" in program.said())
-        with RemoteForge(server.at) as remote:
+        with RemoteForge(Connection(server.at)) as remote:
             assert remote.status(receipts[2].branch).state == pb.BRANCH_STATE_RECEIVED
         disk.free()
     wait_folded(server.at, 3)
@@ -102,7 +103,7 @@ def test_a_disk_that_fills_up_at_that_point_is_waited_for(
     tmp_path: Path, server: Server, folders: Sequence[Path], chain: list[str], fault: str
 ) -> None:
     program = server.up(f"{fault}=full")
-    receipts = [push(f, server.at, tmp_path / f"{f.name}.json", patience=PATIENT) for f in folders]
+    receipts = [push(f, Connection(server.at), tmp_path / f"{f.name}.json", patience=PATIENT) for f in folders]
     wait_folded(server.at, 3)
     assert program.faults() == [("full", fault.partition(":")[0])]
     server.stop()
@@ -116,10 +117,10 @@ def test_a_centre_without_room_for_the_receipt_gets_it_later(
     with small_disk(tmp_path / "centre", 1) as centre:
         centre.fill()
         with pytest.raises(InvalidInput, match=r"arrival 1, but .* cannot be written \(No space left"):
-            push(folders[0], server.at, centre.path / "receipt.json", patience=PATIENT)
+            push(folders[0], Connection(server.at), centre.path / "receipt.json", patience=PATIENT)
         assert not (centre.path / "receipt.json").exists()
         centre.free()
-        receipt = push(folders[0], server.at, centre.path / "receipt.json", patience=PATIENT)
+        receipt = push(folders[0], Connection(server.at), centre.path / "receipt.json", patience=PATIENT)
         assert Receipt.load(centre.path / "receipt.json") == receipt
     wait_folded(server.at, 1)
     server.stop()

@@ -13,6 +13,7 @@ from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from medforge.client.push import Patience, push
 from medforge.proto import forge_pb2 as pb
+from medforge.proto.connection import Connection
 from medforge.proto.receipt import Receipt
 from medforge.proto.remote import RemoteForge
 from tests.faults.checks import POLICY, SETTINGS, check_all_folded, check_kept, wait_folded, wait_for
@@ -36,7 +37,7 @@ KILLS = (
 def push_all(folders: Sequence[Path], at: str, out: Path) -> list[Receipt]:
     """Push the branches one after another, so that they arrive in order."""
     out.mkdir()
-    return [push(folder, at, out / f"{folder.name}.json", patience=PATIENT) for folder in folders]
+    return [push(folder, Connection(at), out / f"{folder.name}.json", patience=PATIENT) for folder in folders]
 
 
 @pytest.mark.parametrize("fault", KILLS)
@@ -87,13 +88,13 @@ def test_a_withdrawal_that_is_interrupted_is_completed(
     wait_folded(server.at, 3)
     server.stop()
     program = server.up(fault)
-    with RemoteForge(server.at) as remote:
+    with RemoteForge(Connection(server.at)) as remote:
         remote.withdraw(three[1].digest, erase=True)
     program.wait_for_fault()
     server.up()
     wait_folded(server.at, 4)
     wait_for(lambda: "erased" in [entry.what for entry in Forge.open(server.directory).ledger.journal()])
-    with RemoteForge(server.at) as remote:
+    with RemoteForge(Connection(server.at)) as remote:
         assert remote.status(three[1].digest).state == pb.BRANCH_STATE_WITHDRAWN
     server.stop()
     # the receipts of those who stayed hold as before

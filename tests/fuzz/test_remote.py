@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from medforge.errors import InvalidBranch, MedForgeError
 from medforge.proto import forge_pb2 as pb
 from medforge.proto import remote
+from medforge.proto.connection import Connection
 from medforge.proto.errors import ForgeFault, OverLimit
 from medforge.proto.forge_pb2_grpc import add_ForgeServicer_to_server
 from medforge.proto.receipt import Receipt
@@ -119,7 +120,7 @@ def test_any_answer_is_taken_or_refused_with_a_sentence(
     forge.replies = data.draw(st.lists(messages(kind, KNOWN), min_size=1, max_size=4))
     forge.ending = data.draw(ENDINGS)
     try:
-        with RemoteForge(address, silence=20) as caller:
+        with RemoteForge(Connection(address), 20) as caller:
             # without a kit the receipt is verified with the key the forge tells, which here answers with no description
             caller._key = bytes(32)
             value = CALLS[name](caller, small_file)
@@ -134,7 +135,7 @@ def test_only_what_was_asked_for_is_missing(hostile: tuple[Hostile, str], small_
     forge, address = hostile
     asked, other = pb.MissingBlob(digest=DIGEST, received=2**64 - 1), pb.MissingBlob(digest="b" * 64)
     forge.replies, forge.ending = [pb.FindMissingReply(missing=[asked, other])], None
-    with RemoteForge(address) as caller:
+    with RemoteForge(Connection(address)) as caller:
         assert caller.missing([DIGEST]) == {DIGEST: 2**64 - 1}
         with pytest.raises(ForgeFault, match="says that it has 18446744073709551615 of 7 bytes"):
             list(caller.upload(DIGEST, small_file, 2**64 - 1, 3))
@@ -144,7 +145,7 @@ def test_a_sentence_in_any_script_arrives(hostile: tuple[Hostile, str]) -> None:
     """It travels in a header of bounded size, where each of these characters takes nine."""
     forge, address = hostile
     forge.replies, forge.ending = [], InvalidBranch("検" * 2000)
-    with RemoteForge(address) as caller, pytest.raises(InvalidBranch, match="検{500}"):
+    with RemoteForge(Connection(address)) as caller, pytest.raises(InvalidBranch, match="検{500}"):
         caller.status(DIGEST)
 
 
@@ -153,5 +154,8 @@ def test_a_stream_without_end_is_ended(hostile: tuple[Hostile, str], monkeypatch
     monkeypatch.setattr(remote, "_LARGEST_ANSWER", 1 << 20)
     piece = pb.DownloadChunk(path="forge_item.json", digest=DIGEST, data=bytes(1 << 16))
     forge.replies, forge.ending = [piece] * 100, None
-    with RemoteForge(address) as caller, pytest.raises(OverLimit, match="does not stop sending; do not trust"):
+    with (
+        RemoteForge(Connection(address)) as caller,
+        pytest.raises(OverLimit, match="does not stop sending; do not trust"),
+    ):
         caller.item()

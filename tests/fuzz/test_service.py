@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from medforge.aggregator.forge.forge import Forge
 from medforge.files import sha256_bytes
 from medforge.proto import forge_pb2 as pb
+from medforge.proto.connection import Connection
 from medforge.proto.errors import ForgeFault
 from medforge.proto.remote import RemoteForge
 from medforge.proto.status import error_of, spoken_by_forge
@@ -87,7 +88,7 @@ def besieged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Besieged]:
 
 def push(address: str, directory: Path, seed: int) -> None:
     branch = branches()[0] if seed == 0 else make_branch(smallest_base(), seed, task=f"task {seed}", rank=1)
-    with RemoteForge(address) as remote:
+    with RemoteForge(Connection(address)) as remote:
         remote.describe()
         upload(remote, branch, directory)
         remote.submit(branch.manifest.to_bytes())
@@ -148,7 +149,7 @@ def test_a_message_that_is_none_is_refused(name: str, garbage: bytes, besieged: 
             list(reply)
     except grpc.RpcError as failure:
         check_sentence(error_of(failure, besieged.address))
-    with RemoteForge(besieged.address) as remote:
+    with RemoteForge(Connection(besieged.address)) as remote:
         assert remote.describe().forge == besieged.forge.settings.forge
 
 

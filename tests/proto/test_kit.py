@@ -9,7 +9,8 @@ import pytest
 from medforge.aggregator.identity.authority import Authority
 from medforge.errors import CorruptFile, InvalidInput
 from medforge.proto.certificates import now
-from medforge.proto.kit import Kit, reach
+from medforge.proto.connection import Connection
+from medforge.proto.kit import Kit
 from medforge.proto.signing import SUBMIT, new_key, public_bytes, save_key, verify
 from medforge.proto.statements import submit_statement
 from tests.kits import DAY, FORGE, make_kit
@@ -125,10 +126,13 @@ def test_it_signs_for_its_own_forge_only(kit: Kit) -> None:
 
 
 def test_the_address_is_the_kits_unless_another_is_given(kit: Kit) -> None:
-    assert reach(None, kit.directory)[0] == "127.0.0.1:1"
-    address, opened = reach("forge.example.org:443", kit.directory)
-    assert address == "forge.example.org:443"
-    assert opened is not None
-    assert reach("forge.example.org:443", None) == ("forge.example.org:443", None)
+    assert Connection.from_options(None, kit.directory).address == "127.0.0.1:1"
+    opened = Connection.from_options("forge.example.org:443", kit.directory)
+    assert opened.address == "forge.example.org:443"
+    assert opened.kit is not None
+    assert opened.tls is opened.kit
+    assert Connection.from_options(None, kit.directory, plaintext=True).tls is None
+    assert Connection.from_options("forge.example.org:443", None) == Connection("forge.example.org:443")
+    assert Connection.if_asked(None, None) is None
     with pytest.raises(InvalidInput, match="give your kit with --kit DIR, or its address with --at HOST:PORT"):
-        reach(None, None)
+        Connection.from_options(None, None)

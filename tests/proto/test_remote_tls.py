@@ -17,6 +17,7 @@ from medforge.aggregator.identity.authority import Authority
 from medforge.errors import ForgeUnavailable, InvalidInput, MedForgeError
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.certificates import now
+from medforge.proto.connection import Connection
 from medforge.proto.errors import NotAllowed
 from medforge.proto.forge_pb2_grpc import ForgeServicer, add_ForgeServicer_to_server
 from medforge.proto.handshake import handshake
@@ -74,7 +75,7 @@ def kit(authority: Authority, tmp_path: Path) -> Kit:
 
 
 def refusal(at: str, kit: Kit | None, plaintext: bool = False) -> MedForgeError:
-    with pytest.raises(MedForgeError) as raised, RemoteForge(at, 20, kit, plaintext) as remote:
+    with pytest.raises(MedForgeError) as raised, RemoteForge(Connection(at, kit, plaintext=plaintext), 20) as remote:
         remote.describe()
     assert "\n" not in str(raised.value)
     assert "; " in str(raised.value)
@@ -83,7 +84,7 @@ def refusal(at: str, kit: Kit | None, plaintext: bool = False) -> MedForgeError:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2"])
 def test_the_kits_forge_is_met_under_any_address(authority: Authority, kit: Kit, host: str) -> None:
-    with listening(authority, host=host) as at, RemoteForge(at, kit=kit) as remote:
+    with listening(authority, host=host) as at, RemoteForge(Connection(at, kit)) as remote:
         assert remote.describe().forge == FORGE
         assert handshake(at, kit).version == "TLSv1.3"
 
@@ -126,7 +127,7 @@ def test_a_servers_ended_certificate_is_told_with_the_clock(authority: Authority
 def test_an_ended_kit_is_told_before_anything_is_sent(authority: Authority, tmp_path: Path) -> None:
     over = make_kit(authority, tmp_path / "over", begins=now() - 9 * DAY, ends=now() - DAY)
     with pytest.raises(InvalidInput, match="the certificate of Centre A ended on"):
-        RemoteForge("127.0.0.1:1", kit=over)
+        RemoteForge(Connection("127.0.0.1:1", over))
 
 
 def test_a_server_that_finds_the_certificate_ended_is_understood(authority: Authority, tmp_path: Path) -> None:
@@ -140,7 +141,7 @@ def test_a_certificate_that_the_server_does_not_accept_is_understood(authority: 
     """The server trusts another authority for clients than the one that signed it."""
     other = Authority.of(tmp_path / "other", FORGE)
     stranger = make_kit(other, tmp_path / "stranger")
-    with listening(other, None) as at, RemoteForge(at, kit=stranger) as remote:
+    with listening(other, None) as at, RemoteForge(Connection(at, stranger)) as remote:
         remote.describe()
     server: Any = grpc.server(futures.ThreadPoolExecutor(1))
     port = server.add_secure_port(
@@ -159,7 +160,7 @@ def test_a_plaintext_server_is_told_from_a_forge_over_tls(kit: Kit) -> None:
         error = refusal(at, kit)
         assert isinstance(error, InvalidInput)
         assert f"what answers at {at} does not speak TLS; check the address, or give --plaintext" in str(error)
-        with RemoteForge(at, kit=kit, plaintext=True) as remote:
+        with RemoteForge(Connection(at, kit, plaintext=True)) as remote:
             assert remote.describe().forge == FORGE
 
 
@@ -200,13 +201,13 @@ def test_nothing_there_is_worth_waiting_for(kit: Kit) -> None:
 @pytest.mark.parametrize("at", ["192.0.2.1:50051", "forge.example.org:50051", "[2001:db8::1]:50051"])
 def test_nothing_goes_in_the_clear_to_another_machine_unasked(at: str) -> None:
     with pytest.raises(InvalidInput, match="without a kit nothing would be encrypted; give your kit with --kit DIR"):
-        RemoteForge(at)
-    RemoteForge(at, plaintext=True).close()
+        RemoteForge(Connection(at))
+    RemoteForge(Connection(at, plaintext=True)).close()
 
 
 @pytest.mark.parametrize("at", ["127.0.0.1:1", "127.9.9.9:1", "localhost:1", "[::1]:1"])
 def test_this_very_machine_needs_no_kit(at: str) -> None:
-    RemoteForge(at).close()
+    RemoteForge(Connection(at)).close()
 
 
 class TestReceipts:
@@ -215,18 +216,18 @@ class TestReceipts:
     def test_with_a_kit_only_the_kits_forge_signs(self, authority: Authority, tmp_path: Path) -> None:
         key = new_key()
         kit = make_kit(authority, tmp_path / "kit", forge_key=key)
-        with listening(authority, service=Service(key=key)) as at, RemoteForge(at, kit=kit) as remote:
+        with listening(authority, service=Service(key=key)) as at, RemoteForge(Connection(at, kit)) as remote:
             assert remote.submit(b"").key == public_bytes(key).hex()
         with (
             listening(authority, service=Service(key=new_key())) as at,
-            RemoteForge(at, kit=kit) as remote,
+            RemoteForge(Connection(at, kit)) as remote,
             pytest.raises(NotAllowed, match="is not signed by the forge's key .*; keep the branch"),
         ):
             remote.submit(b"")
 
     def test_without_a_kit_the_forges_own_word_counts(self) -> None:
         service = Service()
-        with listening(None, service=service) as at, RemoteForge(at) as remote:
+        with listening(None, service=service) as at, RemoteForge(Connection(at)) as remote:
             assert remote.submit(b"").key == public_bytes(service.key).hex()
 
     def test_a_forge_that_signs_with_another_key_than_it_tells_is_found_out(self) -> None:
@@ -236,7 +237,7 @@ class TestReceipts:
 
         with (
             listening(None, service=Liar()) as at,
-            RemoteForge(at) as remote,
+            RemoteForge(Connection(at)) as remote,
             pytest.raises(NotAllowed, match="is not signed by the forge's key"),
         ):
             remote.submit(b"")

@@ -14,6 +14,7 @@ from medforge.aggregator.ledger.records import State
 from medforge.base_module import BaseModule
 from medforge.cli import USER_MISTAKE, build_app
 from medforge.errors import MedForgeError
+from medforge.proto.connection import Connection
 from medforge.proto.remote import RemoteForge
 from tests.aggregator.forges import branches
 from tests.aggregator.serving import Served, upload
@@ -45,7 +46,7 @@ def served(
     process = Served(directory / "forge", tiny_spec)
     try:
         at = process.wait_ready()
-        with RemoteForge(at) as remote:
+        with RemoteForge(Connection(at)) as remote:
             for number, branch in enumerate(branches(tiny_base), start=1):
                 upload(remote, branch, directory / str(number))
                 remote.submit(branch.manifest.to_bytes())

@@ -23,6 +23,7 @@ from medforge.errors import InvalidInput, MedForgeError
 from medforge.files import sha256_bytes
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.certificates import server_name
+from medforge.proto.connection import Connection
 from medforge.proto.errors import NotAllowed
 from medforge.proto.forge_pb2_grpc import ForgeStub
 from medforge.proto.kit import Kit
@@ -120,7 +121,7 @@ class TestWhoMaySayWhat:
 def test_a_kit_goes_all_the_way(served: tuple[Forge, str], kit: Kit, tmp_path: Path, tiny_base: BaseModule) -> None:
     forge, at = served
     branch = make_branch(tiny_base, 50, contributor="Centre A", task="all the way")
-    with RemoteForge(at, kit=kit) as remote:
+    with RemoteForge(Connection(at, kit)) as remote:
         manifest = sent(remote, branch, tmp_path / "branch")
         receipt = remote.submit(manifest, kit.sign_submit(branch.digest))
     receipt.verify()
@@ -175,7 +176,7 @@ def test_health_is_no_side_door(served: tuple[Forge, str], kit: Kit, tmp_path: P
 def test_a_running_server_refuses_a_revoked_kit_at_the_next_call(served: tuple[Forge, str], tmp_path: Path) -> None:
     forge, at = served
     kit = invite(forge, "Short lived", at, tmp_path / "kit")
-    with RemoteForge(at, kit=kit) as remote:
+    with RemoteForge(Connection(at, kit)) as remote:
         remote.describe()
         said = medforge("revoke", "Short lived", "--forge", forge.directory, "--reason", "the laptop was stolen")
         assert "Short lived is revoked since" in said
@@ -194,10 +195,10 @@ def test_a_renewed_kit_ends_the_old_one(served: tuple[Forge, str], tmp_path: Pat
         medforge(*arguments, tmp_path / "new")
     assert not (tmp_path / "new").exists()
     medforge(*arguments, tmp_path / "new", "--renew", "--days", 10)
-    with RemoteForge(at, kit=Kit.load(tmp_path / "new")) as remote:
+    with RemoteForge(Connection(at, Kit.load(tmp_path / "new"))) as remote:
         remote.describe()
     with (
-        RemoteForge(at, kit=Kit.load(tmp_path / "old")) as remote,
+        RemoteForge(Connection(at, Kit.load(tmp_path / "old"))) as remote,
         pytest.raises(NotAllowed, match="the certificate of Twice has been replaced by a newer one; use the newest"),
     ):
         remote.describe()
@@ -212,7 +213,7 @@ def test_a_stream_that_runs_ends_with_the_revocation(
     data.write_bytes(bytes(1000))
     with serving(tmp_path / "forge", tiny_base, tls=True) as (forge, at):
         kit = invite(forge, "Streamer", at, tmp_path / "kit")
-        with RemoteForge(at, kit=kit) as remote:
+        with RemoteForge(Connection(at, kit)) as remote:
             received = remote.upload(sha256_bytes(data.read_bytes()), data, 0, 1)
             assert next(received) == 1
             forge.ledger.revoke("Streamer")
@@ -227,7 +228,7 @@ class TestSubmit:
         self, served: tuple[Forge, str], kit: Kit, tmp_path: Path, tiny_base: BaseModule
     ) -> None:
         branch = make_branch(tiny_base, 60, contributor="Centre B")
-        with RemoteForge(served[1], kit=kit) as remote:
+        with RemoteForge(Connection(served[1], kit)) as remote:
             manifest = sent(remote, branch, tmp_path / "branch")
             with pytest.raises(NotAllowed, match="is Centre B's, but the call came under the certificate of Centre A"):
                 remote.submit(manifest, kit.sign_submit(branch.digest))
@@ -235,7 +236,7 @@ class TestSubmit:
 
     def test_unsigned(self, served: tuple[Forge, str], kit: Kit, tmp_path: Path, tiny_base: BaseModule) -> None:
         branch = make_branch(tiny_base, 61, contributor="Centre A")
-        with RemoteForge(served[1], kit=kit) as remote:
+        with RemoteForge(Connection(served[1], kit)) as remote:
             manifest = sent(remote, branch, tmp_path / "branch")
             with pytest.raises(NotAllowed, match="must be signed"):
                 remote.submit(manifest)
@@ -247,7 +248,7 @@ class TestSubmit:
         """The same key is known to both forges, so only the forge's name in the statement tells them apart."""
         branch = make_branch(tiny_base, 62, contributor="Centre A")
         caught = sign(kit.signing_key, SUBMIT, submit_statement("another-forge", branch.digest))
-        with RemoteForge(served[1], kit=kit) as remote:
+        with RemoteForge(Connection(served[1], kit)) as remote:
             manifest = sent(remote, branch, tmp_path / "branch")
             with pytest.raises(NotAllowed, match="the signature of this submit is not by the key it should be"):
                 remote.submit(manifest, caught)
@@ -259,7 +260,7 @@ def test_only_the_contributor_withdraws_and_erasing_must_be_meant(
     forge, at = served
     other = invite(forge, "Centre Z", at, tmp_path / "other")
     branch = make_branch(tiny_base, 70, contributor="Centre A", task="withdrawn")
-    with RemoteForge(at, kit=kit) as mine, RemoteForge(at, kit=other) as theirs:
+    with RemoteForge(Connection(at, kit)) as mine, RemoteForge(Connection(at, other)) as theirs:
         mine.submit(sent(mine, branch, tmp_path / "branch"), kit.sign_submit(branch.digest))
         for remote, erase, signature in [
             (theirs, False, other.sign_withdraw(branch.digest, False)),
@@ -284,12 +285,12 @@ def test_over_loopback_plaintext_an_invited_name_still_needs_its_signature(
     with serving(tmp_path / "forge", tiny_base) as (forge, at):
         kit = invite(forge, "Centre A", at, tmp_path / "kit")
         free, bound = make_branch(tiny_base, 0, contributor="Nobody"), make_branch(tiny_base, 1, contributor="Centre A")
-        with RemoteForge(at) as remote:
+        with RemoteForge(Connection(at)) as remote:
             assert remote.submit(sent(remote, free, tmp_path / "free")).arrival == 1
             manifest = sent(remote, bound, tmp_path / "bound")
             with pytest.raises(NotAllowed, match="must be signed"):
                 remote.submit(manifest)
-        with RemoteForge(at, kit=kit, plaintext=True) as remote:
+        with RemoteForge(Connection(at, kit, plaintext=True)) as remote:
             assert remote.submit(manifest, kit.sign_submit(bound.digest)).arrival == 2
 
 

@@ -19,6 +19,7 @@ from medforge.base_module import BaseModule
 from medforge.client.push import push
 from medforge.errors import InvalidInput
 from medforge.proto import forge_pb2 as pb
+from medforge.proto.connection import Connection
 from medforge.proto.errors import NotAllowed, NotFound
 from medforge.proto.kit import Kit
 from medforge.proto.remote import RemoteForge
@@ -116,8 +117,8 @@ def test_a_real_server_tells_a_machine_what_happened_and_no_secret(
         kit = invite(forge, "Centre A", at, tmp_path / "kit")
         branch = make_branch(tiny_base, contributor="Centre A")
         branch.save(tmp_path / "branch")
-        receipt = push(tmp_path / "branch", at, tmp_path / "receipt.json", kit=kit)
-        with RemoteForge(at, kit=kit) as remote:
+        receipt = push(tmp_path / "branch", Connection(at, kit), tmp_path / "receipt.json")
+        with RemoteForge(Connection(at, kit)) as remote:
             other = make_branch(tiny_base, 1, contributor="Centre B")
             with pytest.raises(NotAllowed):
                 remote.submit(other.manifest.to_bytes(), kit.sign_submit(other.digest))

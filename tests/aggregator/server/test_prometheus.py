@@ -21,6 +21,7 @@ from medforge.aggregator.server.rate_limit import Limiter
 from medforge.aggregator.server.server import ForgeServer
 from medforge.base_module import BaseModule
 from medforge.errors import InvalidBranch, InvalidInput
+from medforge.proto.connection import Connection
 from medforge.proto.remote import RemoteForge
 from tests.aggregator.forges import UNEXAMINED
 from tests.aggregator.serving import FAST, Served, upload, wait_until_folded
@@ -58,7 +59,7 @@ def one(samples: Samples, name: str, **labels: str) -> float:
 
 
 def test_a_scrape_says_what_happened(tmp_path: Path, tiny_base: BaseModule) -> None:
-    with measured(tmp_path / "forge", tiny_base) as (server, at, metrics), RemoteForge(at) as remote:
+    with measured(tmp_path / "forge", tiny_base) as (server, at, metrics), RemoteForge(Connection(at)) as remote:
         before = scrape(metrics)
         assert one(before, "medforge_arrivals", state="folded") == 0
         assert one(before, "medforge_commits_total") == 0
@@ -101,7 +102,7 @@ def test_a_scrape_says_what_happened(tmp_path: Path, tiny_base: BaseModule) -> N
 
 
 def test_what_the_ledger_says_survives_a_restart(tmp_path: Path, tiny_base: BaseModule) -> None:
-    with measured(tmp_path / "forge", tiny_base) as (server, at, _), RemoteForge(at) as remote:
+    with measured(tmp_path / "forge", tiny_base) as (server, at, _), RemoteForge(Connection(at)) as remote:
         branch = make_branch(tiny_base)
         upload(remote, branch, tmp_path / "branch")
         remote.submit(branch.manifest.to_bytes())

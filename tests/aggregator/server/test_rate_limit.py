@@ -21,6 +21,7 @@ from medforge.client.push import Patience, push
 from medforge.errors import ForgeUnavailable
 from medforge.files import sha256_bytes
 from medforge.proto import forge_pb2 as pb
+from medforge.proto.connection import Connection
 from medforge.proto.errors import TooFast
 from medforge.proto.forge_pb2_grpc import ForgeStub
 from medforge.proto.remote import RemoteForge
@@ -234,7 +235,7 @@ class TestMessagesPerSecond:
     def test_one_contributor_does_not_use_up_anothers(self, tmp_path: Path, tiny_base: BaseModule) -> None:
         with serving(tmp_path / "forge", tiny_base, Limits(messages_per_second=2), tls=True) as (forge, at):
             fast, slow = (invite(forge, name, at, tmp_path / name) for name in ("Fast", "Slow"))
-            with RemoteForge(at, kit=fast) as hasty, RemoteForge(at, kit=slow) as calm:
+            with RemoteForge(Connection(at, fast)) as hasty, RemoteForge(Connection(at, slow)) as calm:
                 assert "Fast sends more than the 2 messages per second" in hurry(hasty)
                 calm.describe()
 
@@ -242,11 +243,13 @@ class TestMessagesPerSecond:
         with serving(tmp_path / "forge", tiny_base, Limits(messages_per_second=3)) as (forge, at):
             branch = make_branch(tiny_base)
             branch.save(tmp_path / "branch")
-            with RemoteForge(at) as hasty:
+            with RemoteForge(Connection(at)) as hasty:
                 hurry(hasty)
             waits: list[str] = []
             patience = Patience(minutes=1, silence=20, first_pause=0.2, longest_pause=5)
-            receipt = push(tmp_path / "branch", at, tmp_path / "r.json", patience=patience, on_wait=waits.append)
+            receipt = push(
+                tmp_path / "branch", Connection(at), tmp_path / "r.json", patience=patience, on_wait=waits.append
+            )
             assert receipt.branch == branch.digest
             assert "sends more than the 3 messages per second" in waits[0]
             assert forge.ledger.counts()[0] == 1
@@ -257,7 +260,7 @@ class TestOpenUploads:
         limits = Limits(open_uploads_per_contributor=2)
         with serving(tmp_path / "forge", tiny_base, limits, tls=True) as (forge, at), ExitStack() as opened:
             greedy, other = (
-                opened.enter_context(RemoteForge(at, kit=invite(forge, name, at, tmp_path / name)))
+                opened.enter_context(RemoteForge(Connection(at, invite(forge, name, at, tmp_path / name))))
                 for name in ("Greedy", "Other")
             )
             held = [hold(greedy._stub, opened, chunk(0, DATA[:10])) for _ in range(2)]
@@ -277,7 +280,7 @@ class TestOpenUploads:
     def test_all_together_have_a_cap(self, tmp_path: Path, tiny_base: BaseModule) -> None:
         with serving(tmp_path / "forge", tiny_base, Limits(open_uploads=2), tls=True) as (forge, at), ExitStack() as on:
             stubs = [
-                on.enter_context(RemoteForge(at, kit=invite(forge, name, at, tmp_path / name)))._stub
+                on.enter_context(RemoteForge(Connection(at, invite(forge, name, at, tmp_path / name))))._stub
                 for name in ("A", "B", "C")
             ]
             for stub in stubs[:2]:
@@ -303,7 +306,7 @@ class TestOpenUploads:
                 if len(waits) == 2:
                     held.end()
 
-            receipt = push(tmp_path / "branch", at, tmp_path / "r.json", patience=PATIENT, on_wait=wait)
+            receipt = push(tmp_path / "branch", Connection(at), tmp_path / "r.json", patience=PATIENT, on_wait=wait)
             assert receipt.branch == branch.digest
             assert len(waits) >= 2
             assert waits[0].startswith("the forge is busy with 1 uploads; try again shortly; trying again in")
@@ -352,7 +355,7 @@ class TestSilence:
             held = [hold(stub, opened) for _ in range(70)]
             until(lambda: sum(upload.call.done() for upload in held) == 70 - 64)
             begun = time.monotonic()
-            with RemoteForge(at) as remote:
+            with RemoteForge(Connection(at)) as remote:
                 assert remote.describe().forge == forge.settings.forge
                 assert remote.log() == ([], [])
                 watches = [stub.Watch(pb.WatchRequest()) for _ in range(5)]
@@ -370,7 +373,7 @@ class TestSilence:
             ExitStack() as opened,
         ):
             sly, other = (
-                opened.enter_context(RemoteForge(at, kit=invite(forge, name, at, tmp_path / name)))
+                opened.enter_context(RemoteForge(Connection(at, invite(forge, name, at, tmp_path / name))))
                 for name in ("Sly", "Other")
             )
             bare = sly._channel.stream_unary(
@@ -434,7 +437,7 @@ class TestSilence:
                 )
             }
             assert list(stub.Upload(iter([chunk(0, DATA)])))[-1].complete
-            with RemoteForge(at) as remote:
+            with RemoteForge(Connection(at)) as remote:
                 assert remote.describe().forge == forge.settings.forge
             for watcher in watchers:
                 watcher.cancel()

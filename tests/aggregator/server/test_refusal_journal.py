@@ -16,6 +16,7 @@ from medforge.aggregator.server.call_record import CallRecord
 from medforge.aggregator.server.refusal_journal import OTHERS, REFUSED, REFUSED_AGAIN, Refusals
 from medforge.base_module import BaseModule
 from medforge.errors import MedForgeError
+from medforge.proto.connection import Connection
 from medforge.proto.errors import NotAllowed
 from medforge.proto.remote import RemoteForge
 from tests.aggregator.server.test_rate_limit import Clock
@@ -133,7 +134,7 @@ def test_over_the_wire(tmp_path: Path, tiny_base: BaseModule) -> None:
     with serving(tmp_path / "forge", tiny_base, tls=True) as (forge, at):
         kit = invite(forge, "Centre A", at, tmp_path / "kit")
         before = len(forge.ledger.journal())
-        with RemoteForge(at, kit=kit) as remote:
+        with RemoteForge(Connection(at, kit)) as remote:
             other = make_branch(tiny_base, contributor="Centre B")
             upload(remote, other, tmp_path / "branch")
             with pytest.raises(NotAllowed):

@@ -21,6 +21,7 @@ from medforge.cli import build_app
 from medforge.errors import InvalidInput, MedForgeError
 from medforge.forge_item import ForgeItem
 from medforge.proto import forge_pb2 as pb
+from medforge.proto.connection import Connection
 from medforge.proto.remote import RemoteForge
 from tests.aggregator.forges import UNEXAMINED, branches, fold_all
 from tests.aggregator.serving import Served, serving, upload, wait_until_folded
@@ -57,7 +58,7 @@ def test_a_server_killed_again_and_again_ends_with_the_undisturbed_head(
     served = Served(tmp_path / "forge", tiny_spec, "127.0.0.1:0", *MODE)
     processes.append(served)
     address = served.wait_ready()
-    with RemoteForge(address) as remote:
+    with RemoteForge(Connection(address)) as remote:
         receipts = []
         for name, branch in (("one", first), ("two", second)):
             upload(remote, branch, tmp_path / name)
@@ -72,7 +73,7 @@ def test_a_server_killed_again_and_again_ends_with_the_undisturbed_head(
     again = Served(tmp_path / "forge", tiny_spec, address)
     processes.append(again)
     assert again.wait_ready() == address
-    with RemoteForge(address) as remote:
+    with RemoteForge(Connection(address)) as remote:
         assert remote.missing([entry.digest])[entry.digest] >= 5000
         assert [remote.submit(b.manifest.to_bytes()) for b in (first, second)] == receipts
         for name, one in third.manifest.files.items():
@@ -150,7 +151,7 @@ def test_killed_at_any_step_nothing_is_lost_or_folded_twice(
     forge = Forge.open(killed / point)
     assert forge.ledger.counts() == (arrivals, commits)
     forge.close()
-    with serving(killed / point, tiny_base, settings=SETTINGS) as (again, at), RemoteForge(at) as remote:
+    with serving(killed / point, tiny_base, settings=SETTINGS) as (again, at), RemoteForge(Connection(at)) as remote:
         wait_until_folded(again, arrivals)
         for number, branch in enumerate(branches(tiny_base), start=1):
             upload(remote, branch, tmp_path / str(number))
@@ -170,7 +171,10 @@ def test_a_fold_in_progress_does_not_block_calls(
         return fold(main, arrival)
 
     monkeypatch.setattr(MainBranch, "fold", long_fold)
-    with serving(tmp_path / "forge", tiny_base, settings=SETTINGS) as (forge, at), RemoteForge(at) as remote:
+    with (
+        serving(tmp_path / "forge", tiny_base, settings=SETTINGS) as (forge, at),
+        RemoteForge(Connection(at)) as remote,
+    ):
         for number, branch in enumerate(branches(tiny_base), start=1):
             upload(remote, branch, tmp_path / str(number))
             assert remote.submit(branch.manifest.to_bytes()).arrival == number

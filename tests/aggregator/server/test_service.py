@@ -22,6 +22,7 @@ from medforge.errors import BaseMismatch, CorruptFile, ForgeUnavailable, Invalid
 from medforge.files import sha256_bytes
 from medforge.forge_item import ForgeItem
 from medforge.proto import forge_pb2 as pb
+from medforge.proto.connection import Connection
 from medforge.proto.errors import MissingBlob, NotFound, OverLimit, UploadConflict
 from medforge.proto.forge_pb2_grpc import ForgeStub
 from medforge.proto.remote import RemoteForge
@@ -45,7 +46,7 @@ def forge(served: tuple[Forge, str]) -> Forge:
 
 @pytest.fixture
 def remote(served: tuple[Forge, str]) -> Iterator[RemoteForge]:
-    with RemoteForge(served[1]) as opened:
+    with RemoteForge(Connection(served[1])) as opened:
         yield opened
 
 
@@ -107,7 +108,7 @@ def test_log_watch_and_item_show_the_same_main_branch(
     all_seen = threading.Event()
 
     def watch() -> None:
-        with RemoteForge(at) as watcher:
+        with RemoteForge(Connection(at)) as watcher:
             for record in watcher.watch():
                 seen.append(record)
                 if len(seen) == 3:
@@ -131,7 +132,7 @@ def test_log_watch_and_item_show_the_same_main_branch(
     assert head is not None
     assert ForgeItem.parse(remote.item()).digest == head.item
     assert ForgeItem.parse(remote.item(first.digest)).digest == first.item
-    with open_reader(None, at) as there, open_reader(forge.directory, None) as here:
+    with open_reader(None, Connection(at)) as there, open_reader(forge.directory, None) as here:
         assert there.commits() == here.commits()
         assert there.item(head).files() == here.item(head).files()
 
@@ -198,7 +199,7 @@ def test_concurrent_uploads_of_one_blob_both_succeed(forge: Forge, served: tuple
     file.write_bytes(DATA)
 
     def bring(size: int) -> int:
-        with RemoteForge(served[1]) as remote:
+        with RemoteForge(Connection(served[1])) as remote:
             return list(remote.upload(DIGEST, file, 0, size))[-1]
 
     with ThreadPoolExecutor(6) as pool:
@@ -325,11 +326,14 @@ def test_a_disk_that_is_nearly_full_takes_no_upload_and_does_everything_else(
     tmp_path: Path, tiny_base: BaseModule
 ) -> None:
     branch = make_branch(tiny_base)
-    with serving(tmp_path / "forge", tiny_base) as (forge, at), RemoteForge(at) as remote:
+    with serving(tmp_path / "forge", tiny_base) as (forge, at), RemoteForge(Connection(at)) as remote:
         upload(remote, branch, tmp_path / "branch")
         remote.submit(branch.manifest.to_bytes())
         wait_until_folded(forge, 1)
-    with serving(tmp_path / "forge", tiny_base, Limits(disk_reserve=1 << 60)) as (forge, at), RemoteForge(at) as remote:
+    with (
+        serving(tmp_path / "forge", tiny_base, Limits(disk_reserve=1 << 60)) as (forge, at),
+        RemoteForge(Connection(at)) as remote,
+    ):
         with pytest.raises(ForgeUnavailable, match="no room for uploads just now; what it acknowledged is safe"):
             upload(remote, make_branch(tiny_base, 1), tmp_path / "other")
         remote.withdraw(branch.digest, erase=True)

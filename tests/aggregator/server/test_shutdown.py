@@ -22,6 +22,7 @@ from medforge.base_module import BaseModule
 from medforge.errors import ForgeUnavailable
 from medforge.files import sha256_bytes
 from medforge.proto import forge_pb2 as pb
+from medforge.proto.connection import Connection
 from medforge.proto.forge_pb2_grpc import ForgeStub
 from medforge.proto.remote import RemoteForge
 from tests.aggregator.forges import UNEXAMINED
@@ -92,7 +93,7 @@ def test_sigterm_during_a_fold_an_upload_and_a_watch(
     served = freezing("during fold", tmp_path / "forge", tiny_spec, monkeypatch)
     processes.append(served)
     at = served.wait_ready()
-    with grpc.insecure_channel(at) as channel, RemoteForge(at) as remote:
+    with grpc.insecure_channel(at) as channel, RemoteForge(Connection(at)) as remote:
         stub: Any = ForgeStub(channel)  # type: ignore[no-untyped-call]
         health = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
         states = [next(health).status]
@@ -130,7 +131,7 @@ def test_sigterm_during_a_submit_gives_the_receipt_and_the_next_start_folds(
     served = freezing("between ledger and receipt", tmp_path / "forge", tiny_spec, monkeypatch)
     processes.append(served)
     at, branch, receipts = served.wait_ready(), make_branch(tiny_base), []
-    with RemoteForge(at) as remote:
+    with RemoteForge(Connection(at)) as remote:
         upload(remote, branch, tmp_path / "branch")
         remote.describe()
         submitting = threading.Thread(target=lambda: receipts.append(remote.submit(branch.manifest.to_bytes())))
@@ -225,8 +226,8 @@ def test_a_submit_in_progress_is_answered_and_later_calls_are_refused(
     server = ForgeServer(forge, tiny_base, "127.0.0.1:0")
     branch, receipts = make_branch(tiny_base), []
     with (
-        RemoteForge(server.start()) as remote,
-        RemoteForge(remote.at) as late,
+        RemoteForge(Connection(server.start())) as remote,
+        RemoteForge(Connection(remote.at)) as late,
         grpc.insecure_channel(remote.at) as watching,
     ):
         late.describe()
