@@ -8,8 +8,7 @@ from math import prod
 
 import numpy as np
 import torch
-from flwr.app import DEFAULT_TTL, Array, ArrayRecord, ConfigRecord, Message, MessageType, Metadata, RecordDict
-from flwr.app.message.message import make_message
+from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from numpy.lib import format as npy
 from safetensors.torch import save as save_safetensors
 from torch import Tensor
@@ -79,22 +78,6 @@ def manifest_from_record(record: RecordDict) -> Manifest:
     if not isinstance(text, str):
         raise InvalidBranch(f"the reply has no {MANIFEST_RECORD} record with a manifest in it; send the branch again")
     return Manifest.parse(text.encode())
-
-
-def branch_to_message(branch: Branch) -> Message:
-    """Make the message that a node's training reply would be, of a branch that arrived by another door."""
-    metadata = Metadata(
-        run_id=0,
-        message_id=branch.digest,
-        src_node_id=0,
-        dst_node_id=0,
-        reply_to_message_id="",
-        group_id="",
-        created_at=0.0,
-        ttl=DEFAULT_TTL,
-        message_type=MessageType.TRAIN,
-    )
-    return make_message(metadata, branch_to_record(branch))
 
 
 def plugin_arrays(plugin: Plugin) -> ArrayRecord:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 
-from medforge.aggregator.ledger.records import State
 from medforge.aggregator.main_branch.main_branch import MainBranch
 from medforge.errors import InvalidBranch, MedForgeError
 from medforge.proto.flower import manifest_from_record
@@ -85,7 +85,9 @@ class ArrivalRounds:
     def _invite(self) -> bool:
         """Send an invitation to every node that is new; say whether any was sent."""
         before = len(self._pending)
-        invitations = self._strategy.configure_train(self._next(), self._result.arrays, self._config, self._grid)
+        invitations = self._strategy.configure_train(
+            self._main.next_number(), self._result.arrays, self._config, self._grid
+        )
         for message in invitations:
             sent = list(self._grid.push_messages([message]))
             if sent and sent[0]:
@@ -104,7 +106,7 @@ class ArrivalRounds:
 
     def _fold(self, node: int, reply: Message) -> None:
         try:
-            arrays, metrics = self._strategy.aggregate_train(self._next(), [reply])
+            arrays, metrics = self._strategy.aggregate_train(self._main.next_number(), [reply])
         except MedForgeError as error:
             self._fail(node, str(error))
             self._hold(reply, error)
@@ -120,10 +122,6 @@ class ArrivalRounds:
         if evaluated is not None:
             self._result.evaluate_metrics_serverapp[arrival] = evaluated
 
-    def _next(self) -> int:
-        """The number that the next arrival will have."""
-        return self._main.forge.ledger.counts()[0] + 1
-
     def _fail(self, node: int, reason: str) -> None:
         _log.warning("node %d: %s", node, reason)
         self._result.failures.append(Failure(node, reason))
@@ -132,14 +130,8 @@ class ArrivalRounds:
         """Keep an admitted branch that cannot be merged out of the way of the next arrival."""
         if not isinstance(error, InvalidBranch) or not reply.has_content():
             return
-        try:
-            digest = manifest_from_record(reply.content).digest
-        except InvalidBranch:
-            return
-        ledger = self._main.forge.ledger
-        arrival = ledger.arrival_of(digest)
-        if arrival is not None and arrival.state is State.RECEIVED:
-            ledger.hold(arrival.number, str(error))
+        with suppress(InvalidBranch):  # what has no manifest never arrived
+            self._main.set_aside(manifest_from_record(reply.content).digest, str(error))
 
     def _somebody_works(self) -> bool:
         """Say whether a node that owes a reply is connected: a slow centre is no reason to stop."""

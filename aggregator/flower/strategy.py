@@ -162,8 +162,7 @@ class MedForgeStrategy(Strategy):
         self._invited.discard(node)
 
     def _arrival_of(self, record: RecordDict) -> int:
-        known = self.main.forge.ledger.arrival_of(manifest_from_record(record).digest)
-        return (known or self.main.forge.admit(branch_from_record(record), self.main.base)).number
+        return self.main.arrive(manifest_from_record(record), lambda: branch_from_record(record))
 
 
 class FusionStrategy(MedForgeStrategy):

@@ -1,7 +1,7 @@
 """The main branch: the one door through which an arrival becomes part of the merged model, or leaves it."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version
 from typing import Literal
@@ -21,7 +21,7 @@ from medforge.aggregator.merge.folding import fold_round, refold
 from medforge.aggregator.merge.method import FoldResult, Head
 from medforge.aggregator.merge.probability_cache import ProbabilityCache
 from medforge.base_module import BaseModule
-from medforge.branch import software_versions
+from medforge.branch import Branch, Manifest, software_versions
 from medforge.errors import BaseMismatch, InvalidBranch
 from medforge.faults import reached
 from medforge.forge_item import ForgeItem
@@ -59,6 +59,24 @@ class MainBranch:
     def log(self) -> list[Commit]:
         """All commits, oldest first."""
         return [commit for _, commit in self.forge.ledger.commits()]
+
+    def next_number(self) -> int:
+        """Return the number that the next arrival will have."""
+        return self.forge.ledger.counts()[0] + 1
+
+    def arrive(self, manifest: Manifest, read: Callable[[], Branch]) -> int:
+        """Return a branch's arrival number; one that has not arrived is read and admitted first.
+
+        Raises InvalidBranch, BaseMismatch or OverLimit for a branch that is not admitted.
+        """
+        known = self.forge.ledger.arrival_of(manifest.digest)
+        return (known or self.forge.admit(read(), self.base)).number
+
+    def set_aside(self, branch: str, reason: str) -> None:
+        """Hold an arrival (by branch digest) that waits and cannot be merged, so that the next one need not wait."""
+        arrival = self.forge.ledger.arrival_of(branch)
+        if arrival is not None and arrival.state is State.RECEIVED:
+            self.forge.ledger.hold(arrival.number, reason)
 
     def checkout(self, commit: str | None = None) -> ForgeItem:
         """Read the forge item of a commit (by digest; the head where none is given); raises NotFound for none."""
@@ -121,8 +139,7 @@ class MainBranch:
             try:
                 commits.append(self.fold(number))
             except InvalidBranch as error:
-                if self._entry(number).state is State.RECEIVED:
-                    self.forge.ledger.hold(number, str(error))
+                self.set_aside(waiting[0].branch, str(error))
         return commits
 
     def _due(self) -> tuple[Literal["remove", "restore"], Arrival] | None:

@@ -3,12 +3,32 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from flwr.app import Error, Message, RecordDict
+from flwr.app import DEFAULT_TTL, Error, Message, MessageType, Metadata, RecordDict
+from flwr.app.message.message import make_message
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
+from medforge.branch import Branch
+from medforge.proto.flower import branch_to_record
+
 Answer = RecordDict | Error | None
+
+
+def reply_with(branch: Branch) -> Message:
+    """A node's training reply with a branch in it."""
+    metadata = Metadata(
+        run_id=0,
+        message_id=branch.digest,
+        src_node_id=0,
+        dst_node_id=0,
+        reply_to_message_id="",
+        group_id="",
+        created_at=0.0,
+        ttl=DEFAULT_TTL,
+        message_type=MessageType.TRAIN,
+    )
+    return make_message(metadata, branch_to_record(branch))
 
 
 @dataclass

@@ -12,7 +12,7 @@ from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from medforge.errors import InvalidBranch
 from medforge.plugin import WEIGHTS_FILE, PluginKind
-from medforge.proto.flower import branch_from_record, branch_to_message, branch_to_record, manifest_from_record
+from medforge.proto.flower import branch_from_record, branch_to_record
 from medforge.tensors import parse_tensors
 from tests.making import make_branch
 
@@ -69,14 +69,6 @@ def test_the_records_hold_the_tensors_themselves(tiny_base: BaseModule) -> None:
     assert set(record.array_records["plugin"]) == set(on_disk)
     for name, tensor in on_disk.items():
         assert torch.equal(torch.from_numpy(record.array_records["plugin"][name].numpy().copy()), tensor)
-
-
-def test_a_stored_branch_becomes_a_message_like_a_nodes_reply(tiny_base: BaseModule) -> None:
-    branch = make_branch(tiny_base)
-    message = branch_to_message(branch)
-    assert message.has_content()
-    assert not message.has_error()
-    assert manifest_from_record(message.content).digest == branch.digest
 
 
 def without(record: RecordDict, name: str) -> RecordDict:

@@ -18,9 +18,9 @@ from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from medforge.errors import InvalidBranch, InvalidInput
 from medforge.forge_item import FusedPlugin, Mixture
-from medforge.proto.flower import branch_to_message, branch_to_record
+from medforge.proto.flower import branch_to_record
 from tests.aggregator.forges import MODES, branches, fold_all, open_main, settings_of
-from tests.aggregator.grids import Answer, MemoryGrid, Node
+from tests.aggregator.grids import Answer, MemoryGrid, Node, reply_with
 from tests.aggregator.main_branch.test_main_branch import overflowing
 from tests.making import make_branch
 
@@ -74,7 +74,7 @@ def test_the_strategy_follows_from_the_item_that_a_method_makes(
     made = strategy_for(open_main(tmp_path, tiny_base, choose_settings(method=method)))
     assert isinstance(made, kind)
     for number, branch in enumerate(branches(tiny_base, 2), start=1):
-        arrays, _ = made.aggregate_train(number, [branch_to_message(branch)])
+        arrays, _ = made.aggregate_train(number, [reply_with(branch)])
     assert arrays is not None
     assert ("coefficients" in arrays) == (kind is MixtureStrategy)
     if kind is WeightChangeStrategy:
@@ -98,7 +98,7 @@ def test_every_door_gives_the_same_head(tmp_path: Path, tiny_base: BaseModule, m
     stored = strategy(tmp_path / "stored", tiny_base, mode)
     for branch in arriving:
         number = stored.main.forge.admit(branch, tiny_base).number
-        stored.aggregate_train(number, [branch_to_message(stored.main.forge.load_branch(number))])
+        stored.aggregate_train(number, [reply_with(stored.main.forge.load_branch(number))])
     flower = strategy(tmp_path / "flower", tiny_base, mode)
     grid = MemoryGrid({n: Node(sends(b), replies=n) for n, b in enumerate(arriving, start=1)})
     assert flower.start(grid, num_rounds=3, timeout=5).complete
@@ -165,7 +165,7 @@ def test_a_branch_on_another_base_is_refused(tmp_path: Path, tiny_base: BaseModu
     foreign = branch.manifest.model_copy(update={"base": "f" * 64})
     made = strategy(tmp_path, tiny_base)
     with pytest.raises(InvalidBranch, match="this forge stands on"):
-        made.aggregate_train(1, [branch_to_message(Branch(foreign, branch.plugin, branch.distilled))])
+        made.aggregate_train(1, [reply_with(Branch(foreign, branch.plugin, branch.distilled))])
     assert made.main.head() is None
 
 
@@ -222,7 +222,7 @@ def test_a_restarted_run_first_folds_what_was_accepted_and_gives_the_same_head(
 
 def test_the_same_reply_twice_is_one_arrival(tmp_path: Path, tiny_base: BaseModule) -> None:
     made = strategy(tmp_path, tiny_base)
-    message = branch_to_message(make_branch(tiny_base))
+    message = reply_with(make_branch(tiny_base))
     first = made.aggregate_train(1, [message])
     again = made.aggregate_train(2, [message])
     assert len(made.main.log()) == 1
@@ -233,7 +233,7 @@ def test_the_same_reply_twice_is_one_arrival(tmp_path: Path, tiny_base: BaseModu
 
 def test_a_round_takes_one_reply(tmp_path: Path, tiny_base: BaseModule) -> None:
     made = strategy(tmp_path, tiny_base)
-    messages = [branch_to_message(branch) for branch in branches(tiny_base, 2)]
+    messages = [reply_with(branch) for branch in branches(tiny_base, 2)]
     for replies in ([], messages):
         with pytest.raises(InvalidInput, match=f"round 1 folds exactly one reply, not {len(replies)}"):
             made.aggregate_train(1, replies)
@@ -243,7 +243,7 @@ def test_metrics_carry_scores_and_coefficients(tmp_path: Path, tiny_base: BaseMo
     made = strategy(tmp_path, tiny_base)
     arriving = branches(tiny_base, 2)
     for number, branch in enumerate(arriving, start=1):
-        arrays, metrics = made.aggregate_train(number, [branch_to_message(branch)])
+        arrays, metrics = made.aggregate_train(number, [reply_with(branch)])
     assert metrics is not None
     commit = made.main.log()[-1]
     assert metrics["arrival"] == 2
@@ -260,7 +260,7 @@ def test_metrics_carry_scores_and_coefficients(tmp_path: Path, tiny_base: BaseMo
 
 def test_fusion_gives_the_fused_plugin_as_arrays(tmp_path: Path, tiny_base: BaseModule) -> None:
     made = strategy(tmp_path, tiny_base, FUSION)
-    arrays, _ = made.aggregate_train(1, [branch_to_message(make_branch(tiny_base))])
+    arrays, _ = made.aggregate_train(1, [reply_with(make_branch(tiny_base))])
     item = made.main.checkout()
     assert isinstance(item, FusedPlugin)
     assert arrays is not None
