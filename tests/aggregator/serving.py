@@ -1,9 +1,6 @@
 """Run real forges: in this process, or as `medforge serve` in one that can be killed."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +14,7 @@ from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from medforge.proto.remote import RemoteForge
 from tests.aggregator.forges import UNEXAMINED
+from tests.programs import Program
 
 FAST = choose_settings(method="mixture", level="output", coefficients="gated")
 START_SECONDS = 120.0
@@ -59,38 +57,36 @@ def upload(remote: RemoteForge, branch: Branch, directory: Path) -> None:
 class Served:
     """`medforge serve` as a process."""
 
-    def __init__(self, directory: Path, spec: str, listen: str = "127.0.0.1:0", *options: str) -> None:
+    def __init__(
+        self, directory: Path, spec: str, listen: str = "127.0.0.1:0", *options: str, fault: str | None = None
+    ) -> None:
         self.directory = directory
         self.ready = directory.parent / f"{directory.name}.ready"
         self.errors = directory.parent / f"{directory.name}.stderr"
         self.ready.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "medforge", "serve", "--forge", str(directory), "--base", spec]
-        command += ["--listen", listen, "--ready-file", str(self.ready), "--threads", "1"]
-        command += ["--set", "admission.behaviour=false", *options]
-        with self.errors.open("ab") as errors:
-            self.process = subprocess.Popen(command, stderr=errors, env=os.environ | {"OMP_NUM_THREADS": "1"})
+        command = ["serve", "--forge", directory, "--base", spec, "--listen", listen, "--ready-file", self.ready]
+        command += ["--threads", "1", "--set", "admission.behaviour=false", *options]
+        self.process = Program(command, self.errors, fault)
 
     def wait_ready(self) -> str:
         """Wait until it serves, and give its address."""
         end = time.monotonic() + START_SECONDS
         while not self.ready.exists():
-            assert self.process.poll() is None, self.errors.read_text()
+            assert self.process.alive, self.errors.read_text()
             assert time.monotonic() < end, "the server did not start"
             time.sleep(0.05)
         return self.ready.read_text()
 
     def kill(self) -> None:
         """End it as a power cut would: at once, without a last word."""
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
+        self.process.kill()
 
     def stop(self) -> int:
         """Ask it to end, and give its exit code; one that hangs says first what its threads do."""
-        if self.process.poll() is None:
-            self.process.terminate()
+        self.process.signal(signal.SIGTERM)
         try:
             return self.process.wait(60)
-        except subprocess.TimeoutExpired:
-            self.process.send_signal(signal.SIGUSR1)
+        except AssertionError:
+            self.process.signal(signal.SIGUSR1)
             time.sleep(1)
             raise AssertionError(f"the server does not end:\n{self.errors.read_text()}") from None

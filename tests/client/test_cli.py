@@ -18,13 +18,13 @@ from medforge.errors import ForgeUnavailable, InvalidInput
 from medforge.forge_item import FusedPlugin
 from medforge.plugin import Plugin
 from tests.client.tasks import write_folder
+from tests.programs import Program
 
 SETTINGS = {
     "train.plugin.rank": 4, "train.plugin.alpha": 8, "train.epochs": 3, "train.batch": 8, "train.optimiser": "adamw",
     "train.lr": 0.01, "distill.ipc": 2, "distill.steps": 8, "distill.real_batch": 6, "distill.checkpoint_every": 2,
     "distill.candidates": 2, "distill.score_steps": 4,
 }  # fmt: skip
-COMMAND = "import typer; from medforge.client.cli import register; app = typer.Typer(); register(app); app()"
 
 
 def options(**changes: object) -> list[str]:
@@ -186,25 +186,24 @@ def test_torch_is_imported_only_by_commands_that_compute() -> None:
     assert out.stdout.strip() == "[]"
 
 
-def kill_when(process: subprocess.Popen[bytes], file: Path) -> None:
+def kill_when(process: Program, file: Path) -> None:
     """Kill a process with SIGKILL as soon as a file is there."""
     end = time.monotonic() + 120
     while not file.exists():
-        assert process.poll() is None, "the process ended by itself"
+        assert process.alive, "the process ended by itself"
         assert time.monotonic() < end, "no checkpoint within two minutes"
         time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
+    process.signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
 
 
 def test_a_killed_centre_goes_on_to_the_same_branch(source: str, tiny_spec: str, tmp_path: Path) -> None:
     """Kill a real process in training and again in distillation; the branch equals an undisturbed one's."""
-    many = options(train__epochs=40, distill__steps=120)
+    many = options(train__epochs=20, distill__steps=60)
     arguments = [source, "--no-push", "--base", tiny_spec, "--contributor", "c", "--threads", "1", *many]
     killed, undisturbed = tmp_path / "killed", tmp_path / "undisturbed"
     for stage in ("training", "distillation"):
-        command = [sys.executable, "-c", COMMAND, "contribute", *arguments, "--workspace", str(killed)]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = Program(["contribute", *arguments, "--workspace", killed], tmp_path / "log")
         kill_when(process, killed / stage / "checkpoint.safetensors")
         assert not (killed / stage / "history.json").exists(), "it was killed too late to prove anything"
     run("contribute", *arguments, "--workspace", killed)

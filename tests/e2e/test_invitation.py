@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ from tests.client.tasks import write_folder
 from tests.e2e.networks import Network, loopback, namespaces
 from tests.kits import make_kit
 from tests.making import make_branch
+from tests.programs import Program
 
 SMALL = {
     "train.plugin.rank": 4, "train.plugin.alpha": 8, "train.epochs": 3, "train.batch": 8, "train.optimiser": "adamw",
@@ -47,10 +49,21 @@ def start(*arguments: object, on: tuple[str, ...] = ()) -> "subprocess.Popen[str
 
 
 def medforge(*arguments: object, on: tuple[str, ...] = (), code: int = 0) -> str:
-    """Run a command to its end; gives what it printed, or what it complained of where it should fail."""
-    process = start(*arguments, on=on)
-    said, complained = process.communicate(timeout=200)
-    assert process.returncode == code, said + complained
+    """Run a command to its end; gives what it printed, or what it complained of where it should fail.
+
+    In a network of its own it is typed as a person would; on this machine's own network it is forked from a process
+    that has imported everything.
+    """
+    if on:
+        process = start(*arguments, on=on)
+        said, complained = process.communicate(timeout=200)
+        ended = process.returncode
+    else:
+        with TemporaryDirectory() as name:
+            printed, log = Path(name) / "printed", Path(name) / "log"
+            ended = Program(arguments, log, printed=printed).wait(200)
+            said, complained = printed.read_text(), log.read_text()
+    assert ended == code, said + complained
     return said if code == 0 else complained
 
 

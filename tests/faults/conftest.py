@@ -8,8 +8,8 @@ import pytest
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from tests.faults.checks import establish, undisturbed
-from tests.faults.programs import Server
 from tests.making import make_branch
+from tests.programs import Server
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

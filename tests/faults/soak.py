@@ -19,10 +19,10 @@ from medforge.proto.receipt import Receipt
 from medforge.proto.remote import RemoteForge
 from medforge.seeds import derive
 from tests.faults.checks import check_all_folded, establish, undisturbed, wait_folded
-from tests.faults.programs import Program, Server
 from tests.faults.proxy import KINDS, Proxy, Trouble
 from tests.faults.sites import workspace
 from tests.making import make_branch
+from tests.programs import Program, Server
 
 SILENCE = 2.0
 PATIENT = Patience(minutes=10, silence=SILENCE, first_pause=0.05, longest_pause=0.5)

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,19 @@ from medforge.branch import Branch
 from medforge.client.workspace import Workspace
 from medforge.faults import VARIABLE
 from medforge.proto.receipt import Receipt
-from tests.aggregator.serving import Served
 from tests.client.tasks import write_folder
 from tests.client.test_cli import options
 from tests.faults.checks import check_all_folded, check_kept, wait_folded
-from tests.faults.programs import Program, Server
 from tests.faults.sites import workspace
+from tests.programs import Program, Server
+
+
+def fresh(*arguments: str, fault: str, log: Path) -> "subprocess.Popen[bytes]":
+    """Start a command in an interpreter of its own."""
+    command = [sys.executable, "-m", "medforge", *arguments]
+    with log.open("ab") as output:
+        return subprocess.Popen(command, stderr=output, env=os.environ | {VARIABLE: fault, "OMP_NUM_THREADS": "1"})
+
 
 KILLS = ("during push:1", "during push:3", "before submit", "before receipt", "before a file:1")
 
@@ -47,21 +55,22 @@ def test_a_push_killed_there_goes_on_when_typed_again(
 
 
 def test_both_real_commands_are_killed_and_typed_again(
-    tmp_path: Path, server: Server, three: list[Branch], tiny_spec: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, server: Server, three: list[Branch], tiny_spec: str
 ) -> None:
     """Without a forked process: what a person types, the interpreter and all its imports included."""
     place = workspace(tmp_path / "centre", three[0], tiny_spec)
-    monkeypatch.setenv(VARIABLE, "between ledger and receipt")
-    real = Served(server.directory, tiny_spec)
-    server.at = real.wait_ready()
+    serve = ["serve", "--forge", str(server.directory), "--base", tiny_spec, "--threads", "1"]
+    serve += ["--set", "admission.behaviour=false", "--ready-file", str(tmp_path / "ready")]
+    real = fresh(*serve, "--listen", "127.0.0.1:0", fault="between ledger and receipt", log=tmp_path / "serve.log")
+    while not (tmp_path / "ready").exists():
+        assert real.poll() is None, (tmp_path / "serve.log").read_text()
+        time.sleep(0.05)
+    server.at = (tmp_path / "ready").read_text()
     command = ["push", "--workspace", str(place.path), "--at", server.at]
-    killed = subprocess.run(
-        [sys.executable, "-m", "medforge", *command], env=os.environ | {VARIABLE: "before submit"}, check=False
-    )
-    assert killed.returncode == -signal.SIGKILL
+    assert fresh(*command, fault="before submit", log=tmp_path / "push.log").wait() == -signal.SIGKILL
     again = Program(command, tmp_path / "push.log")
-    assert real.process.wait(60) == -signal.SIGKILL
-    assert "fault: kill at 'between ledger and receipt'" in real.errors.read_text()
+    assert real.wait(60) == -signal.SIGKILL
+    assert "fault: kill at 'between ledger and receipt'" in (tmp_path / "serve.log").read_text()
     server.up()
     assert again.wait() == 0, again.said()
     assert "cannot be reached" in again.said()

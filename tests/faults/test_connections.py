@@ -11,9 +11,9 @@ from medforge.client.push import Patience, push
 from medforge.proto.connection import Connection
 from medforge.proto.remote import RemoteForge
 from tests.faults.checks import check_all_folded, establish, undisturbed, wait_folded
-from tests.faults.programs import Server
 from tests.faults.proxy import Proxy, Trouble
 from tests.making import make_branch
+from tests.programs import Server
 
 SILENCE = 1.5
 IMPATIENT = Patience(minutes=2, silence=SILENCE, first_pause=0.05, longest_pause=0.2)

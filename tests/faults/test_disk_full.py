@@ -17,7 +17,7 @@ from medforge.proto.receipt import Receipt
 from medforge.proto.remote import RemoteForge
 from tests.faults.checks import check_all_folded, check_kept, establish, wait_folded, wait_for
 from tests.faults.disk import SmallDisk, small_disk
-from tests.faults.programs import Server
+from tests.programs import Server
 
 PATIENT = Patience(minutes=2, silence=20, first_pause=0.05, longest_pause=0.2)
 FULL = "the forge cannot use its disk just now (No space left on device); what it acknowledged is safe, try again later"

@@ -17,7 +17,7 @@ from medforge.proto.connection import Connection
 from medforge.proto.receipt import Receipt
 from medforge.proto.remote import RemoteForge
 from tests.faults.checks import POLICY, SETTINGS, check_all_folded, check_kept, wait_folded, wait_for
-from tests.faults.programs import Server
+from tests.programs import Server
 
 PATIENT = Patience(minutes=2, silence=20, first_pause=0.05, longest_pause=0.2)
 # Each point with the time it is reached at that hits the second branch, where the first is safe and folded or not.

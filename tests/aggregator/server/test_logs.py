@@ -128,7 +128,7 @@ def test_a_real_server_tells_a_machine_what_happened_and_no_secret(
             assert remote.status(branch.digest).state == pb.BRANCH_STATE_FOLDED
         assert served.stop() == 0
     finally:
-        if served.process.poll() is None:
+        if served.process.alive:
             served.kill()
     text = served.errors.read_text()
     lines: list[dict[str, Any]] = [json.loads(line) for line in text.splitlines()]

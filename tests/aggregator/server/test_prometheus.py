@@ -170,7 +170,7 @@ def test_a_real_server_serves_them_only_where_it_is_told(tmp_path: Path, tiny_sp
         with pytest.raises(OSError, match="refused"):
             scrape(at)
     finally:
-        if served.process.poll() is None:
+        if served.process.alive:
             served.kill()
 
 

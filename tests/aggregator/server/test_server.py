@@ -47,7 +47,7 @@ def processes() -> Iterator[list[Served]]:
     started: list[Served] = []
     yield started
     for served in started:
-        if served.process.poll() is None:
+        if served.process.alive:
             served.kill()
 
 

@@ -59,15 +59,13 @@ def processes() -> Iterator[list[Served]]:
     started: list[Served] = []
     yield started
     for served in started:
-        if served.process.poll() is None:
+        if served.process.alive:
             served.kill()
 
 
-def freezing(point: str, directory: Path, spec: str, monkeypatch: pytest.MonkeyPatch) -> Served:
-    """A server that stops itself at a fault point; the environment is its own, this process must not freeze."""
-    with monkeypatch.context() as environment:
-        environment.setenv("MEDFORGE_FAULT", f"{point}=freeze")
-        return Served(directory, spec)
+def freezing(point: str, directory: Path, spec: str) -> Served:
+    """A server that stops itself at a fault point."""
+    return Served(directory, spec, fault=f"{point}=freeze")
 
 
 def until_frozen(served: Served) -> None:
@@ -81,16 +79,16 @@ def until_frozen(served: Served) -> None:
 
 def end_while_frozen(served: Served) -> float:
     """Send SIGTERM to a process that is frozen in mid-work, then let it go on; gives the time."""
-    served.process.send_signal(signal.SIGTERM)
-    served.process.send_signal(signal.SIGCONT)
+    served.process.signal(signal.SIGTERM)
+    served.process.signal(signal.SIGCONT)
     return time.monotonic()
 
 
 def test_sigterm_during_a_fold_an_upload_and_a_watch(
-    tmp_path: Path, tiny_base: BaseModule, tiny_spec: str, processes: list[Served], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tiny_base: BaseModule, tiny_spec: str, processes: list[Served]
 ) -> None:
     """One process with all of them running; it takes the signal in the middle of the fold."""
-    served = freezing("during fold", tmp_path / "forge", tiny_spec, monkeypatch)
+    served = freezing("during fold", tmp_path / "forge", tiny_spec)
     processes.append(served)
     at = served.wait_ready()
     with grpc.insecure_channel(at) as channel, RemoteForge(Connection(at)) as remote:
@@ -126,9 +124,9 @@ def test_sigterm_during_a_fold_an_upload_and_a_watch(
 
 
 def test_sigterm_during_a_submit_gives_the_receipt_and_the_next_start_folds(
-    tmp_path: Path, tiny_base: BaseModule, tiny_spec: str, processes: list[Served], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tiny_base: BaseModule, tiny_spec: str, processes: list[Served]
 ) -> None:
-    served = freezing("between ledger and receipt", tmp_path / "forge", tiny_spec, monkeypatch)
+    served = freezing("between ledger and receipt", tmp_path / "forge", tiny_spec)
     processes.append(served)
     at, branch, receipts = served.wait_ready(), make_branch(tiny_base), []
     with RemoteForge(Connection(at)) as remote:

@@ -32,11 +32,10 @@ _processes.set_forkserver_preload(list(_IMPORTED))
 _guard = threading.Lock()
 
 
-def _run(arguments: Sequence[str], log: str, fault: str | None) -> None:
+def _run(arguments: Sequence[str], log: str, printed: str, fault: str | None) -> None:
     """Be the command `medforge ARGUMENTS`."""
-    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
+    for path, descriptor in ((printed, 1), (log, 2)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
     os.environ |= {"OMP_NUM_THREADS": "1"} | ({VARIABLE: fault} if fault else {})
     sys.argv = ["medforge", *arguments]
     try:
@@ -47,16 +46,26 @@ def _run(arguments: Sequence[str], log: str, fault: str | None) -> None:
 
 
 class Program:
-    """One running `medforge` command; its log is appended to."""
+    """One running `medforge` command; its log is appended to, what it prints too where that goes elsewhere."""
 
-    def __init__(self, arguments: Sequence[object], log: Path, fault: str | None = None) -> None:
+    def __init__(
+        self, arguments: Sequence[object], log: Path, fault: str | None = None, printed: Path | None = None
+    ) -> None:
         self.log = log
         self.fault = fault
         self._log_start = log.stat().st_size if log.exists() else 0
         command = [str(argument) for argument in arguments]
-        self._process = _processes.Process(target=_run, args=(command, str(log), fault), daemon=True)
+        self._process = _processes.Process(
+            target=_run, args=(command, str(log), str(printed or log), fault), daemon=True
+        )
         with _guard:
             self._process.start()
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self._process.pid is not None
+        return self._process.pid
 
     @property
     def alive(self) -> bool:
