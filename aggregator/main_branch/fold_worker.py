@@ -16,7 +16,7 @@ from medforge.aggregator.main_branch.wakeup import Wakeup
 from medforge.errors import MedForgeError
 
 _log = logging.getLogger(__name__)
-_IDLE_SECONDS = 5.0
+_IDLE_SECONDS = 1.0
 _LONGEST_PAUSE = 60.0
 
 
