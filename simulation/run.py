@@ -12,6 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from medforge.simulation.centre_run import CentreRun
+from medforge.simulation.checks import check_inputs
 from medforge.simulation.live import LiveTable
 from medforge.simulation.processes import Supervisor
 from medforge.simulation.result import CentreResult, Means, Score, SimulationResult, mean_score
@@ -33,9 +34,12 @@ def simulate(settings: SimulationSettings, out: Path, jobs: int, view: LiveTable
     """Run centres and aggregator as processes, score every main branch, write `result.json` and `report.html`.
 
     A directory with a finished run of the same settings is not run again: its result is returned. Raises InvalidInput
-    for a directory that cannot be used, ForgeUnavailable where the aggregator does not start.
+    for what plainly cannot be used, before anything is written, and for a directory that cannot; ForgeUnavailable
+    where the aggregator does not start.
     """
     began = time.monotonic()
+    if not RunDirectory.holds_run(out):
+        check_inputs(settings.centres, settings.base, settings.device, settings.dtype)
     run = RunDirectory.claim(out, settings)
     try:
         finished = done_before(run)

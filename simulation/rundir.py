@@ -56,6 +56,11 @@ class RunDirectory:
             write_atomically(record, (settings.model_dump_json(indent=2) + "\n").encode())
         return cls(path, lock, resumed)
 
+    @staticmethod
+    def holds_run(path: Path) -> bool:
+        """Say whether a directory holds a run, finished or not."""
+        return (path / SETTINGS_FILE).exists()
+
     def release(self) -> None:
         """Let other runs have the directory."""
         os.close(self.lock)

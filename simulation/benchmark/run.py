@@ -1,51 +1,27 @@
-"""One experiment from settings to result files."""
+"""One experiment from settings to result files; what cannot be run is refused before anything heavy is imported."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from medforge.files import write_atomically
-from medforge.simulation.benchmark.experiments.catalogue import check_tasks, plan_for
-from medforge.simulation.benchmark.jobs.pool import run_jobs
-from medforge.simulation.benchmark.jobs.store import Store
-from medforge.simulation.benchmark.jobs.workbench import Bench
-from medforge.simulation.benchmark.presentation.live_view import LiveView
-from medforge.simulation.benchmark.presentation.rendering import renderer_of
-from medforge.simulation.benchmark.presentation.report import write_report
-from medforge.simulation.benchmark.results.result import Result, load_result, save_result
-from medforge.simulation.benchmark.settings import BenchmarkSettings, Experiment
+from medforge.simulation.benchmark.settings import BenchmarkSettings, Experiment, check_number
+from medforge.simulation.checks import check_inputs
 
-RESULTS = "results"
+if TYPE_CHECKING:
+    from medforge.simulation.benchmark.results.result import Result
 
 
 def run_experiment(settings: BenchmarkSettings, experiment: Experiment, out: Path, jobs: int) -> Result:
     """Compute what the experiment needs and is not there yet, and write its result beside those of other experiments.
 
     ``out`` gets ``results/EXPERIMENT.json`` and ``.csv``, pictures, and ``report.html`` with a page for every result
-    that is there. Raises MedForgeError with the sentence of the first job that fails; what is done stays done.
+    that is there. Raises InvalidInput for what plainly cannot be run, before anything is written, and MedForgeError
+    with the sentence of the first job that fails; what is done stays done.
     """
-    store = Store(out)
-    with store.locked():
-        bench = Bench(settings, store)
-        plan = plan_for(experiment)
-        check_tasks(plan, bench)
-        with LiveView(bench) as view:
-            run_jobs(plan.jobs(settings), bench, jobs, view.show)
-        result = plan.collect(bench, out)
-        directory = out / RESULTS
-        renderer = renderer_of(result)
-        save_result(result, directory / f"{experiment.value}.json")
-        write_atomically(directory / f"{experiment.value}.csv", renderer.csv().encode())
-        for name, picture in renderer.pictures().items():
-            write_atomically(directory / name, picture)
-        write_report(out, list(results_in(directory)))
-    return result
+    check_number(experiment, settings.names)
+    check_inputs(settings.centres, settings.base, settings.device, settings.dtype)
 
+    from medforge.simulation.benchmark.computation import compute
 
-def results_in(directory: Path) -> Iterator[Result]:
-    """Read every result that a directory holds, in the paper's order."""
-    for experiment in Experiment:
-        path = directory / f"{experiment.value}.json"
-        if path.exists():
-            yield load_result(path)
+    return compute(settings, experiment, out, jobs)

@@ -101,6 +101,12 @@ def check_plugin(experiment: Experiment, plugin: PluginKind | None) -> PluginKin
     return plugin or LEGO_PLUGIN
 
 
+def check_number(experiment: Experiment, names: Sequence[str]) -> None:
+    """Refuse one task alone where all but one are merged. Raises InvalidInput."""
+    if experiment is Experiment.LEGO_TRANSFER and len(names) < 2:
+        raise InvalidInput(f"{experiment.value} merges the plugins of all tasks but one; give at least 2 --centre")
+
+
 def parse_seeds(text: str) -> tuple[int, ...]:
     """Read `--seeds 0,1,2`. Raises InvalidInput unless it lists different whole numbers, none negative."""
     parts = [part.strip() for part in text.split(",")]

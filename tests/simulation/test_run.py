@@ -177,8 +177,10 @@ def test_a_killed_aggregator_loses_nothing(
 
 def test_a_run_goes_on_after_a_stop_and_without_a_centre_that_dies(tiny_spec: str, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    missing = tmp_path / "no such folder"
-    line = command(tiny_spec, out, "--centre", f"gone=folder:{missing}", *centres("lung"), "--json")
+    # what a look at the path cannot tell
+    empty = tmp_path / "empty folder"
+    empty.mkdir()
+    line = command(tiny_spec, out, "--centre", f"gone=folder:{empty}", *centres("lung"), "--json")
     # a shell that runs the tests in the background lets its children ignore Ctrl-C, and exec inherits that
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -203,7 +205,7 @@ def test_a_run_goes_on_after_a_stop_and_without_a_centre_that_dies(tiny_spec: st
     gone, lung = result.centres
     assert not gone.arrived
     assert gone.why_not is not None
-    assert f"the folder {missing} does not exist; check the path" in gone.why_not
+    assert f"the folder {empty / 'train'} does not exist; put its class folders there" in gone.why_not
     assert gone.individual is None
     assert lung.arrived
     assert lung.arrival == 1

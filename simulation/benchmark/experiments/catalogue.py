@@ -22,13 +22,10 @@ def plan_for(experiment: Experiment) -> Plan:
     return next(plan for plan in plans if plan.experiment is experiment)
 
 
-def check_tasks(plan: Plan, bench: Bench) -> None:
-    """Refuse tasks that an experiment cannot be run on. Raises InvalidInput."""
-    name, names = plan.experiment.value, bench.settings.names
-    if len(names) < plan.fewest:
-        raise InvalidInput(f"{name} merges the plugins of all tasks but one; give at least {plan.fewest} --centre.")
+def check_labels(plan: Plan, bench: Bench) -> None:
+    """Refuse multi-label tasks where an experiment distils, which only opening a task tells. Raises InvalidInput."""
     if plan.distils and bench.multi_label:
         raise InvalidInput(
-            f"An image of {bench.multi_label[0]} may have several findings, so it cannot be distilled, which {name} "
-            "needs; use lego-domain or lego-transfer, or another task."
+            f"an image of {bench.multi_label[0]} may have several findings, so it cannot be distilled, which "
+            f"{plan.experiment.value} needs; use lego-domain or lego-transfer, or another task"
         )

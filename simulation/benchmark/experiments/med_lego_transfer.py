@@ -24,7 +24,6 @@ class LegoTransfer(Plan):
     experiment = Experiment.LEGO_TRANSFER
     title = "Med-LEGO, new tasks"
     distils = False
-    fewest = 2
 
     def jobs(self, settings: BenchmarkSettings) -> list[Job]:
         """List what every start of every task needs, seed by seed."""

@@ -18,8 +18,6 @@ class Plan(ABC):
     experiment: Experiment
     distils: bool = True
     """Whether distilled data is needed, which multi-label tasks have none of."""
-    fewest: int = 1
-    """How many tasks are needed."""
 
     @abstractmethod
     def jobs(self, settings: BenchmarkSettings) -> Sequence[Job]:

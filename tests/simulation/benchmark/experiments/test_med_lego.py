@@ -13,7 +13,7 @@ from medforge.client.data.catalogue import open_task
 from medforge.client.evaluate import score_base, score_plugin
 from medforge.errors import InvalidInput
 from medforge.plugin import Plugin
-from medforge.simulation.benchmark.experiments.catalogue import check_tasks, plan_for
+from medforge.simulation.benchmark.experiments.catalogue import check_labels, plan_for
 from medforge.simulation.benchmark.jobs.artefacts import Distil, Train, assemble
 from medforge.simulation.benchmark.jobs.methods import MED_LEGO, TRAINING_FREE
 from medforge.simulation.benchmark.jobs.plugin_merges import MergePlugins
@@ -45,7 +45,7 @@ def bench_of(spec: str, out: Path, centres: tuple[Centre, ...] = TISSUE) -> Benc
 
 def compute(experiment: Experiment, bench: Bench) -> Result:
     plan = plan_for(experiment)
-    check_tasks(plan, bench)
+    check_labels(plan, bench)
     for job in in_order_of_need(plan.jobs(bench.settings)):
         if not job.done(bench):
             job.run(bench)
@@ -135,8 +135,6 @@ def test_what_cannot_be_distilled_is_refused_before_anything_is_computed(tiny_sp
     for experiment in (Experiment.LEGO, Experiment.TABLE1, Experiment.FIGURE5):
         with pytest.raises(InvalidInput, match=f"chest may have several findings.*{experiment} needs; use lego-domain"):
             compute(experiment, bench_of(tiny_spec, tmp_path, CHEST))
-    with pytest.raises(InvalidInput, match="lego-transfer merges the plugins of all tasks but one; give at least 2"):
-        compute(Experiment.LEGO_TRANSFER, bench_of(tiny_spec, tmp_path, TISSUE[:1]))
     assert not (tmp_path / "artefacts").exists()
 
 

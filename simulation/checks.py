@@ -1,0 +1,23 @@
+"""What is looked at before a run writes anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from medforge.base_check import check_base
+from medforge.client.data.catalogue import check_source
+from medforge.errors import InvalidInput
+from medforge.simulation.centres import Centre
+
+
+def check_inputs(centres: Sequence[Centre], base: str, device: str, dtype: str) -> None:
+    """Refuse a base module, device, dtype or source that plainly cannot be had. Raises InvalidInput.
+
+    It takes a second or two and opens no image, so a mistake in a command leaves nothing behind.
+    """
+    for centre in centres:
+        try:
+            check_source(centre.source)
+        except InvalidInput as error:
+            raise InvalidInput(f"--centre {centre.name}: {error}") from error
+    check_base(base, device, dtype)

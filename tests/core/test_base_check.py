@@ -1,0 +1,56 @@
+"""What of a base module is refused before it is loaded: with the sentence that loading would end with."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from medforge import base_check
+from medforge.base import load_base
+from medforge.base_check import check_base
+from medforge.base_module import _DTYPES
+from medforge.embedded import EMBEDDED
+from medforge.errors import InvalidInput
+
+
+@pytest.mark.parametrize(
+    ("spec", "device", "dtype"),
+    [
+        ("nope", "cpu", "fp32"),
+        ("ViT-B-16/nope", "cpu", "fp32"),
+        ("ViT-X-99/openai", "cpu", "fp32"),
+        ("ViT-B-16:/no/such.pt", "cpu", "fp32"),
+        ("/no/such.json:/no/such.pt", "cpu", "fp32"),
+        ("medforge-tiny", "cuda:99", "fp32"),
+        ("medforge-tiny", "toaster", "fp32"),
+        ("medforge-tiny", "cpu", "fp64"),
+    ],
+)
+def test_the_sentence_is_that_of_loading(spec: str, device: str, dtype: str) -> None:
+    with pytest.raises(InvalidInput) as loading:
+        load_base(spec, device, dtype)
+    with pytest.raises(InvalidInput) as checking:
+        check_base(spec, device, dtype)
+    assert str(checking.value) == str(loading.value)
+
+
+def test_what_can_be_loaded_passes(tiny_spec: str, tmp_path: Path) -> None:
+    weights = tmp_path / "weights.pt"
+    weights.touch()
+    for spec in ("medforge-tiny", tiny_spec, "ViT-B-16/openai", f"ViT-B-16:{weights}"):
+        for dtype in ("fp32", "bf16"):
+            check_base(spec, "auto", dtype)
+
+
+def test_it_knows_what_loading_knows() -> None:
+    assert tuple(_DTYPES) == base_check.DTYPES
+    assert EMBEDDED == base_check.EMBEDDED
+
+
+def test_a_look_imports_no_torch() -> None:
+    code = (
+        "import sys; from medforge.base_check import check_base; check_base('medforge-tiny', 'cpu'); "
+        "assert not {'torch', 'open_clip'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
