@@ -1,6 +1,7 @@
 """Fixtures that every room uses: a tiny real CLIP, and the real images where they are."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import open_clip
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from medforge.base import BaseModule, load_base
+from tests.third_parties import install_examples, seen
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -45,3 +47,16 @@ def tiny_spec(tmp_path_factory: pytest.TempPathFactory) -> str:
 def tiny_base(tiny_spec: str) -> BaseModule:
     """The very small CLIP, loaded through the real loading code; treat it as frozen."""
     return load_base(tiny_spec, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def example_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory in which the packages of examples/ are installed."""
+    return install_examples(tmp_path_factory.mktemp("examples"))
+
+
+@pytest.fixture(scope="module")
+def with_examples(example_site: Path) -> Iterator[None]:
+    """This process sees the packages of examples/."""
+    with seen(example_site):
+        yield

@@ -1,11 +1,10 @@
-"""A merge method that another package brings: installed for real, listed, folded by, and named in the commit."""
+"""Packages that bring merge methods: what is broken gets a sentence, and a Listing, as packages for 0.1 have, works.
+
+The decorated form folds in tests/examples.
+"""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from importlib import invalidate_caches
 from pathlib import Path
 
 import pytest
@@ -25,15 +24,16 @@ from medforge.aggregator.merge import (
     listings,
     names,
 )
+from medforge.aggregator.merge import merge_method as decorate
 from medforge.aggregator.merge.catalogue import METHODS, listing_of, provider
 from medforge.aggregator.merge.listing import DEFAULTABLE
 from medforge.aggregator.merge.loading import method_of
 from medforge.base_module import BaseModule
 from medforge.cli import build_app
 from medforge.errors import InvalidInput
-from medforge.forge_item import WeightChange
-from medforge.registry import offered
+from medforge.forge_item import FusedPlugin, WeightChange
 from tests.aggregator.forges import branches, fold_all, open_main
+from tests.third_parties import install, medforge, seen
 
 MEDIAN = '''
 """The median of all weight changes, entry by entry."""
@@ -41,7 +41,8 @@ MEDIAN = '''
 import torch
 
 from medforge.aggregator.merge.training_free import TrainingFree
-from medforge.forge_item import WeightChange
+from medforge.aggregator.merge import merge_method as decorate
+from medforge.forge_item import FusedPlugin, WeightChange
 
 
 class Median(TrainingFree):
@@ -74,6 +75,24 @@ WRONG_METHOD = Listing("medianmerge.wrong", "weights", "", "", (("layer", "unifo
 LEAVING_METHOD = Listing("medianmerge.leaving", "weights", "", "", (("layer", "uniform"),), False)
 NO_LISTING = 7
 """
+DECORATED = """
+from medforge.aggregator.merge import merge_method
+from medforge.aggregator.merge.methods.task_arithmetic import scaled_sum
+
+@merge_method(name="soup", item="mixture", summary="", source="")
+def soup(plugins, base, settings):
+    return scaled_sum(plugins, 1 / len(plugins))
+
+def plain(plugins, base, settings):
+    return scaled_sum(plugins, 1 / len(plugins))
+"""
+UNDECORATABLE = """
+from medforge.aggregator.merge import merge_method
+
+@merge_method(name="no-method", item="mixture", summary="", source="")
+class Nothing:
+    pass
+"""
 PROJECT = """
 [build-system]
 requires = ["setuptools"]
@@ -98,12 +117,15 @@ broken-method = "medianmerge:BROKEN_METHOD"
 wrong-method = "medianmerge:WRONG_METHOD"
 no-listing = "medianmerge:NO_LISTING"
 twice = "medianmerge:MEDIAN"
+renamed = "medianmerge.decorated:soup"
+undecorated = "medianmerge.decorated:plain"
+no-method = "medianmerge.undecoratable:Nothing"
 ties = "medianmerge:MEDIAN"
 """
 
 
-def install(source: Path, target: Path, name: str, version: str, points: str, files: dict[str, str]) -> None:
-    """Install a package with pip, from its source alone."""
+def make(source: Path, target: Path, name: str, version: str, points: str, files: dict[str, str]) -> None:
+    """Write a package and install it."""
     source.mkdir()
     packages = {Path(path).parent.name for path in files}
     text = PROJECT.format(name=name, version=version, points=points, packages=", ".join(map(repr, sorted(packages))))
@@ -111,9 +133,7 @@ def install(source: Path, target: Path, name: str, version: str, points: str, fi
     for path, content in files.items():
         (source / path).parent.mkdir(exist_ok=True)
         (source / path).write_text(content)
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps"]
-    options = ["--no-index", "--no-build-isolation", "--target", str(target)]
-    subprocess.run([*pip, *options, str(source)], check=True, capture_output=True, text=True)
+    install(source, target)
 
 
 @pytest.fixture(scope="module")
@@ -127,29 +147,19 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "medianmerge/broken.py": "import a_module_that_nobody_has\n",
         "medianmerge/leaving.py": "raise SystemExit(3)\n",
         "medianmerge/wrong.py": "METHOD = 7\n",
+        "medianmerge/decorated.py": DECORATED,
+        "medianmerge/undecoratable.py": UNDECORATABLE,
     }
-    install(directory / "one", site, "medforge-median", "1.2", POINTS, files)
-    install(directory / "two", site, "medforge-twice", "0.1", 'twice = "twice:MEDIAN"', {"twice/__init__.py": LISTING})
+    make(directory / "one", site, "medforge-median", "1.2", POINTS, files)
+    make(directory / "two", site, "medforge-twice", "0.1", 'twice = "twice:MEDIAN"', {"twice/__init__.py": LISTING})
     return site
 
 
 @pytest.fixture
-def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def installed(site: Path) -> Iterator[None]:
     """This process sees the packages."""
-    monkeypatch.syspath_prepend(str(site))
-    invalidate_caches()
-    offered.cache_clear()
-    yield
-    monkeypatch.undo()
-    for name in [name for name in sys.modules if name.partition(".")[0] in ("medianmerge", "twice")]:
-        del sys.modules[name]
-    offered.cache_clear()
-
-
-def medforge(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(site), "COLUMNS": "160"}
-    command = [sys.executable, "-m", "medforge", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    with seen(site):
+        yield
 
 
 @pytest.mark.usefixtures("installed")
@@ -170,16 +180,13 @@ def test_a_forge_folds_by_it_and_says_where_it_came_from(tmp_path: Path, tiny_ba
 
 
 def test_a_commit_can_be_read_where_the_package_is_not_installed(
-    tmp_path: Path, tiny_base: BaseModule, request: pytest.FixtureRequest
+    tmp_path: Path, tiny_base: BaseModule, site: Path
 ) -> None:
-    request.getfixturevalue("installed")
-    main = open_main(tmp_path, tiny_base, choose_settings(method="median"))
-    fold_all(main, branches(tiny_base, 1))
-    commit = main.head()
+    with seen(site):
+        main = open_main(tmp_path, tiny_base, choose_settings(method="median"))
+        fold_all(main, branches(tiny_base, 1))
+        commit = main.head()
     assert commit is not None
-    site = Path(sys.path[0])
-    sys.path.remove(str(site))
-    offered.cache_clear()
     with pytest.raises(
         InvalidInput, match="'median' is not known; choose one of .*, or install the package that gives"
     ):
@@ -192,15 +199,13 @@ def test_a_commit_can_be_read_where_the_package_is_not_installed(
 
 
 def test_a_forge_whose_package_is_missing_is_read_and_decided_about_and_not_folded(
-    tmp_path: Path, tiny_base: BaseModule, request: pytest.FixtureRequest
+    tmp_path: Path, tiny_base: BaseModule, site: Path
 ) -> None:
-    request.getfixturevalue("installed")
     directory = tmp_path / "forge"
-    main = open_main(directory, tiny_base, choose_settings(method="median"))
-    fold_all(main, branches(tiny_base, 2))
-    main.forge.close()
-    sys.path.remove(sys.path[0])
-    offered.cache_clear()
+    with seen(site):
+        main = open_main(directory, tiny_base, choose_settings(method="median"))
+        fold_all(main, branches(tiny_base, 2))
+        main.forge.close()
 
     def typed(*words: str) -> str:
         done = CliRunner().invoke(build_app(), [*words, "--forge", str(directory)], catch_exceptions=False)
@@ -236,6 +241,9 @@ def test_a_forge_whose_package_is_missing_is_read_and_decided_about_and_not_fold
             "broken",
             r"of medforge-median 1.2 cannot be used \(ModuleNotFoundError: No module named 'a_module_that_nobody",
         ),
+        ("renamed", r"cannot be used \(medianmerge.decorated:soup calls itself 'soup'; name the entry point so\)"),
+        ("undecorated", r"medianmerge.decorated:plain is no merge method; decorate it with merge_method\)"),
+        ("no-method", r"cannot be used \(TypeError: Nothing is no MergeMethod\)"),
         ("leaving", r"of medforge-median 1.2 cannot be used \(SystemExit: 3\)"),
         (
             "no-listing",
@@ -311,6 +319,14 @@ def test_the_command_refuses_a_broken_method_with_a_sentence(site: Path, tmp_pat
     assert "Traceback" not in done.stderr
     assert "merge method 'broken' of medforge-median 1.2 cannot be used" in " ".join(done.stderr.split())
     assert not (tmp_path / "forge").exists()
+
+
+def test_a_decoration_must_fit_what_it_decorates() -> None:
+    with pytest.raises(ValueError, match="cannot be named '-x'"):
+        decorate(name="-x", item="weights", summary="", source="")
+    several = decorate(name="x", item="weights", summary="", source="", modes=(("layer", "joint"),))
+    with pytest.raises(TypeError, match="a function merges plugins in any order and has one mode"):
+        several(lambda plugins, base, settings: FusedPlugin(plugins[0].plugin))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What every merge method promises, for every kind of plugin."""
+"""What every merge method promises, for every kind of plugin; the method of the example package is one of them."""
 
 import itertools
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from medforge.aggregator.merge import MethodSettings, choose_settings
+from medforge.aggregator.merge import MethodSettings, built_in, choose_settings, listing_of, names
 from medforge.aggregator.merge.loading import method_of
 from medforge.aggregator.merge.methods.med_lego import med_lego
 from medforge.aggregator.merge.training_free import NamedPlugin, TrainingFree
@@ -22,9 +22,12 @@ from tests.making import make_branch, make_distilled, make_plugin
 IMAGES = torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(5))
 PROMPTS = ("benign", "malignant", "uncertain")
 
-every_mode = pytest.mark.parametrize("mode", MODES, ids="-".join)
+pytestmark = pytest.mark.usefixtures("with_examples")
+EXAMPLE: Mode = ("median", "layer", "uniform")
+every_mode = pytest.mark.parametrize("mode", [*MODES, EXAMPLE], ids="-".join)
 every_kind = pytest.mark.parametrize("kind", get_args(PluginKind))
-any_order = pytest.mark.parametrize("mode", [m for m in MODES if m[1:] in LISTINGS[m[0]].any_order], ids="-".join)
+ANY_ORDER = [m for m in MODES if m[1:] in LISTINGS[m[0]].any_order]
+any_order = pytest.mark.parametrize("mode", [*ANY_ORDER, EXAMPLE], ids="-".join)
 
 
 def alone(base: BaseModule, plugin: Plugin) -> torch.Tensor:
@@ -152,10 +155,10 @@ def test_plugins_of_different_ranks_merge(tiny_base: BaseModule, mode: Mode) -> 
     for end in (forth, back):
         end.item.check(tiny_base)
         assert end.item.logits(tiny_base, IMAGES, PROMPTS).isfinite().all()
-    assert mode[1:] not in LISTINGS[mode[0]].any_order or forth.item.digest == back.item.digest
+    assert mode[1:] not in listing_of(mode[0]).any_order or forth.item.digest == back.item.digest
 
 
-@pytest.mark.parametrize("mode", [mode for mode in MODES if not LISTINGS[mode[0]].distilled], ids="-".join)
+@pytest.mark.parametrize("mode", [*(m for m in MODES if not LISTINGS[m[0]].distilled), EXAMPLE], ids="-".join)
 def test_a_method_that_says_so_needs_no_distilled_data(tiny_base: BaseModule, mode: Mode) -> None:
     arriving, settings = branches(tiny_base), settings_of(*mode)
     method = method_of(mode[0])
@@ -165,3 +168,10 @@ def test_a_method_that_says_so_needs_no_distilled_data(tiny_base: BaseModule, mo
     ]
     item = method.merge(plugins, tiny_base, settings)
     assert item.digest == fold_in_memory(tiny_base, settings, arriving)[-1].item.digest
+
+
+def test_every_method_that_can_be_had_is_here() -> None:
+    assert set(names()) == {mode[0] for mode in [*MODES, EXAMPLE]}
+    assert {mode[0] for mode in MODES} == set(built_in())
+    assert listing_of("median").any_order == {EXAMPLE[1:]}
+    assert not listing_of("median").distilled

@@ -16,8 +16,7 @@ BENIGN = ["22549AB", "22549CD", "22549G", "9133", "25197", "3411F"]
 MALIGNANT = ["2980", "4372", "3909", "2523"]
 
 
-@pytest.fixture
-def root(tmp_path: Path, write_image: Callable[..., Path]) -> Path:
+def lay_out(tmp_path: Path, write_image: Callable[..., Path]) -> Path:
     """A small data set in the published layout: two images a slide at 40×, one at 100×."""
     breast = tmp_path / "BreaKHis_v1" / "histology_slides" / "breast"
     seed = 0
@@ -29,6 +28,11 @@ def root(tmp_path: Path, write_image: Callable[..., Path]) -> Path:
                 write_image(breast / folder / f"SOB_{kind}_14-{slide}" / f"{zoom}X" / name, seed, 70, 46)
     (breast / "README.txt").write_text("about")
     return tmp_path
+
+
+@pytest.fixture
+def root(tmp_path: Path, write_image: Callable[..., Path]) -> Path:
+    return lay_out(tmp_path, write_image)
 
 
 def patients(task: Task) -> list[set[str]]:

@@ -14,8 +14,7 @@ CLASSES = ("no_tumor", "glioma_tumor")
 WriteImage = Callable[..., Path]
 
 
-@pytest.fixture
-def root(tmp_path: Path, write_image: WriteImage) -> Path:
+def lay_out(tmp_path: Path, write_image: WriteImage) -> Path:
     root = tmp_path / "brain"
     seed = 0
     for part, count in (("train", 20), ("test", 5)):
@@ -24,6 +23,11 @@ def root(tmp_path: Path, write_image: WriteImage) -> Path:
                 seed += 1
                 write_image(root / part / name / f"{index}.png", seed)
     return root
+
+
+@pytest.fixture
+def root(tmp_path: Path, write_image: WriteImage) -> Path:
+    return lay_out(tmp_path, write_image)
 
 
 def check_apart(task: Task) -> None:

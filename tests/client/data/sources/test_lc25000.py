@@ -12,8 +12,7 @@ from medforge.errors import CorruptFile, InvalidInput
 CLASSES = {"lung": ("lung_scc", "lung_aca", "lung_n"), "colon": ("colon_aca", "colon_n")}
 
 
-@pytest.fixture
-def root(tmp_path: Path, write_image: Callable[..., Path]) -> Path:
+def lay_out(tmp_path: Path, write_image: Callable[..., Path]) -> Path:
     """Both organs in the published layout, eight tiles a class, three copies of each, with a groups file."""
     lines = ["path,group"]
     for organ, names in CLASSES.items():
@@ -24,6 +23,11 @@ def root(tmp_path: Path, write_image: Callable[..., Path]) -> Path:
                 lines.append(f"{path},{name}-{index // 3}")
     (tmp_path / "groups.csv").write_text("\n".join(lines))
     return tmp_path / "lung_colon_image_set"
+
+
+@pytest.fixture
+def root(tmp_path: Path, write_image: Callable[..., Path]) -> Path:
+    return lay_out(tmp_path, write_image)
 
 
 def groups(task: Task) -> list[set[str]]:

@@ -30,8 +30,7 @@ def write_list(path: Path, listed: Rows) -> None:
     path.write_text("".join(f"{name} {label}\n" for name, label in listed))
 
 
-@pytest.fixture
-def root(tmp_path: Path, write_image: Callable[..., Path]) -> Path:
+def lay_out(tmp_path: Path, write_image: Callable[..., Path]) -> Path:
     train, test = rows("103", 6), rows("204", 3)
     for seed, (name, _) in enumerate(train + test):
         write_image(tmp_path / "images" / name, seed)
@@ -41,6 +40,11 @@ def root(tmp_path: Path, write_image: Callable[..., Path]) -> Path:
     write_list(tmp_path / "test_WithLabel.txt", test)
     (tmp_path / "test_WithoutLabel.txt").write_text("".join(f"{name}\n" for name, _ in test))
     return tmp_path
+
+
+@pytest.fixture
+def root(tmp_path: Path, write_image: Callable[..., Path]) -> Path:
+    return lay_out(tmp_path, write_image)
 
 
 def pairs(task: Task, part: str) -> set[tuple[str, int]]:

@@ -47,8 +47,7 @@ def write_lists(root: Path) -> None:
         (root / name).write_text("\n".join(listed) + "\n")
 
 
-@pytest.fixture
-def root(tmp_path: Path, write_image: Callable[..., Path]) -> Path:
+def lay_out(tmp_path: Path, write_image: Callable[..., Path]) -> Path:
     """The folders as the archives unpack them: images_001/images/ …, half of the images in each."""
     write_table(tmp_path / "Data_Entry_2017.csv", ROWS)
     write_lists(tmp_path)
@@ -56,6 +55,11 @@ def root(tmp_path: Path, write_image: Callable[..., Path]) -> Path:
         write_image(tmp_path / f"images_{1 + seed % 2:03d}" / "images" / name, seed)
     (tmp_path / "BBox_List_2017.csv").write_text("Image Index,Finding Label\n")
     return tmp_path
+
+
+@pytest.fixture
+def root(tmp_path: Path, write_image: Callable[..., Path]) -> Path:
+    return lay_out(tmp_path, write_image)
 
 
 def check(task: Task) -> None:

@@ -17,8 +17,7 @@ def name(part: str, grade: int, patient: int, side: str) -> str:
     return f"9{list(KNEES).index(part)}{grade}{patient:04d}{side}.png"
 
 
-@pytest.fixture
-def root(tmp_path: Path, write_image: Callable[..., Path]) -> Path:
+def lay_out(tmp_path: Path, write_image: Callable[..., Path]) -> Path:
     seed = 0
     for part, patients in KNEES.items():
         for grade in range(5):
@@ -28,6 +27,11 @@ def root(tmp_path: Path, write_image: Callable[..., Path]) -> Path:
                     write_image(tmp_path / part / str(grade) / name(part, grade, patient, side), seed)
     write_image(tmp_path / "auto_test" / "0" / "9003175_1.png")
     return tmp_path
+
+
+@pytest.fixture
+def root(tmp_path: Path, write_image: Callable[..., Path]) -> Path:
+    return lay_out(tmp_path, write_image)
 
 
 def patients(task: Task) -> list[set[str]]:

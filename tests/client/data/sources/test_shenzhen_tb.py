@@ -12,8 +12,7 @@ from medforge.errors import InvalidInput
 COUNT = 20  # of each class
 
 
-@pytest.fixture
-def root(tmp_path: Path, write_image: Callable[..., Path]) -> Path:
+def lay_out(tmp_path: Path, write_image: Callable[..., Path]) -> Path:
     folder = tmp_path / "ChinaSet_AllFiles"
     (folder / "ClinicalReadings").mkdir(parents=True)
     for number in range(1, 2 * COUNT + 1):
@@ -23,6 +22,11 @@ def root(tmp_path: Path, write_image: Callable[..., Path]) -> Path:
     (folder / "CXR_png" / "Thumbs.db").write_bytes(b"x")
     (folder / "NLM-ChinaCXRSet-ReadMe.docx").write_bytes(b"x")
     return tmp_path
+
+
+@pytest.fixture
+def root(tmp_path: Path, write_image: Callable[..., Path]) -> Path:
+    return lay_out(tmp_path, write_image)
 
 
 def test_labels_are_in_the_names(root: Path) -> None:
