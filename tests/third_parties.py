@@ -15,19 +15,18 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 EXAMPLE_PACKAGES = (EXAMPLES / "merge-method", EXAMPLES / "data-source")
 
 
-def install(source: Path, target: Path) -> None:
-    """Install a package with pip, from its source alone."""
+def install(target: Path, *sources: Path) -> None:
+    """Install packages with pip, from their source alone."""
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps"]
     options = ["--no-index", "--no-build-isolation", "--target", str(target)]
-    subprocess.run([*pip, *options, str(source)], check=True, capture_output=True, text=True)
+    subprocess.run([*pip, *options, *map(str, sources)], check=True, capture_output=True, text=True)
 
 
 def install_examples(directory: Path) -> Path:
     """Install the example packages from a copy, for a build leaves files beside the source; return where they are."""
-    for package in EXAMPLE_PACKAGES:
-        copy = directory / package.name
-        shutil.copytree(package, copy, ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__"))
-        install(copy, directory / "site")
+    ignored = shutil.ignore_patterns("build", "*.egg-info", "__pycache__")
+    copies = [shutil.copytree(package, directory / package.name, ignore=ignored) for package in EXAMPLE_PACKAGES]
+    install(directory / "site", *copies)
     return directory / "site"
 
 

@@ -133,7 +133,7 @@ def make(source: Path, target: Path, name: str, version: str, points: str, files
     for path, content in files.items():
         (source / path).parent.mkdir(exist_ok=True)
         (source / path).write_text(content)
-    install(source, target)
+    install(target, source)
 
 
 @pytest.fixture(scope="module")
