@@ -10,6 +10,9 @@ from medforge.errors import InvalidInput, MedForgeError
 class EgressRefused(MedForgeError):
     """Report a branch that the site's own gate keeps in the house."""
 
+    code = "egress-refused"
+    exit_code = 4
+
 
 def open_gate(workspace: Workspace, override: str | None = None) -> AuditRecord:
     """Return the audit that lets the committed branch out; an `override` that was needed is written into its record.

@@ -59,7 +59,9 @@ def fit_step(
     penalty = recipe.orthogonality if recipe.plugin.kind == "svd-lora" else 0.0
     total = loss + penalty * orthogonality(model) if penalty else loss
     if not torch.isfinite(total):
-        raise MedForgeError("Training diverged (the loss is not finite); lower the rate, e.g. --set train.lr=1e-3.")
+        raise MedForgeError(
+            "Training diverged (the loss is not finite); lower the rate, e.g. --recipe-set train.lr=1e-3."
+        )
     optimiser.zero_grad(set_to_none=True)
     total.backward()
     if recipe.clip is not None:

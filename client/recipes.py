@@ -116,7 +116,7 @@ class DistillRecipe(_Settings):
     def _gradients_of_untrained_networks(self) -> DistillRecipe:
         if self.method == "dc-dsa" and self.own_plugin_every:
             raise ValueError(
-                "Gradient matching distils without the centre's own plugin: choose it with --method dc-dsa, "
+                "Gradient matching distils without the centre's own plugin: choose it with --distillation dc-dsa, "
                 "or set distill.own_plugin_every=0 as well"
             )
         return self

@@ -204,7 +204,10 @@ def write_record(path: Path, record: Mapping[str, object]) -> None:
 
 def _difference(name: str, kept: object, wanted: object) -> str:
     if name == "recipe":
-        return "was begun with another recipe or other --set or --epochs options; leave them out to go on with its own"
+        return (
+            "was begun with another recipe or other --recipe-set or --epochs options; leave them out to go on with its "
+            "own"
+        )
     if name == "start":
         return "was begun from another merged model, or from none; leave --from out to go on with its own"
     return f"was begun with {name} {kept!r}, not {wanted!r}; give {kept!r} again"

@@ -1,6 +1,28 @@
-"""Failures that a user or a peer can cause; each message is one sentence that names the remedy."""
+"""Failures that a user or a peer can cause; each message is one sentence that names the remedy after a semicolon.
+
+    MedForgeError
+    ├── InvalidInput            a path, an option or a file's content that cannot be used
+    │   └── CorruptFile         truncated, malformed, or not what its digest says
+    ├── InvalidBranch           must not enter a forge
+    │   ├── BaseMismatch        made on another base module
+    │   └── BranchHeld          waits for a maintainer (aggregator)
+    ├── ForgeUnavailable        cannot be reached, or keeps failing
+    │   ├── TooFast             more messages a second than the forge answers (proto)
+    │   └── ForgeFault          failed by no fault of the caller's (proto)
+    ├── UploadConflict          an upload that does not continue what was received (proto)
+    ├── MissingBlob             the forge does not have it (proto)
+    ├── OverLimit               larger than the forge admits (proto)
+    ├── NotAllowed              this caller may not do that (proto)
+    ├── NotKnown                a caller who did not say who it is (proto)
+    ├── LedgerConflict          what the ledger says does not admit it (aggregator)
+    ├── EgressRefused           kept in the house by the site's own gate (client)
+    └── Incomplete              not all came; the same command goes on (simulation)
+
+`code` is what a script reads under `--json`, `exit_code` what the command ends with (docs/reference-exit-codes.md).
+"""
 
 import re
+from typing import ClassVar
 
 LONGEST_SENTENCE = 2000
 # sentences quote what peers sent; a control character could move a terminal's cursor or begin a new line of a log
@@ -12,8 +34,17 @@ def printable(text: str) -> str:
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
+def split_remedy(sentence: str) -> tuple[str, str | None]:
+    """Return what is wrong and what to do about it, which follows the last semicolon; None where nothing does."""
+    cause, semicolon, remedy = sentence.rpartition("; ")
+    return (cause, remedy) if semicolon else (sentence, None)
+
+
 class MedForgeError(Exception):
     """Report a mistake that somebody outside the program can mend, in a sentence of one line."""
+
+    code: ClassVar[str] = "failed"
+    exit_code: ClassVar[int] = 2
 
     def __str__(self) -> str:
         sentence = printable(super().__str__())
@@ -23,18 +54,29 @@ class MedForgeError(Exception):
 class InvalidInput(MedForgeError):
     """Report a path, an option or a file's content that cannot be used."""
 
+    code = "invalid-input"
+
 
 class CorruptFile(InvalidInput):
     """Report a file that is truncated, malformed, or not what its digest says."""
+
+    code = "corrupt-file"
 
 
 class InvalidBranch(MedForgeError):
     """Report a branch that must not enter a forge: wrong shapes, values that are not finite, wrong digests."""
 
+    code = "invalid-branch"
+
 
 class BaseMismatch(InvalidBranch):
     """Report a branch that was made on another base module than the forge's."""
 
+    code = "base-mismatch"
+
 
 class ForgeUnavailable(MedForgeError):
     """Report a forge that cannot be reached, or that keeps failing."""
+
+    code = "forge-unavailable"
+    exit_code = 3

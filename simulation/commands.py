@@ -19,17 +19,17 @@ def serve_command(settings: SimulationSettings, run: RunDirectory, port: int) ->
     return medforge_command(
         "serve", "--forge", str(run.forge), "--base", settings.base, "--device", settings.device,
         "--dtype", settings.dtype,
-        "--method", settings.method, "--level", settings.level, "--coefficients", settings.coefficients,
+        "--merge", settings.method, "--level", settings.level, "--coefficients", settings.coefficients,
         "--objective", settings.objective, *settings.parameter_words(), "--seed", str(settings.seed),
         "--listen", f"127.0.0.1:{port}", "--ready-file", str(run.ready_file),
         # a simulation measures what a method does with whatever arrives
-        "--set", "admission.behaviour=false",
+        "--policy", "admission.behaviour=false",
     )  # fmt: skip
 
 
 def contribute_command(settings: SimulationSettings, centre: CentreRun) -> tuple[str, ...]:
     """Write the command line with which a centre trains, distils and commits."""
-    changes = [word for change in settings.changes for word in ("--set", change)]
+    changes = [word for change in settings.changes for word in ("--recipe-set", change)]
     return medforge_command(
         "contribute", centre.source, "--no-push", "--workspace", str(centre.workspace), "--contributor", centre.name,
         "--task", centre.name, "--base", settings.base, "--device", settings.device, "--dtype", settings.dtype,

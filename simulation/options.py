@@ -1,29 +1,76 @@
-"""Options that the room's commands share."""
+"""Options that the room's commands share, in groups."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import typer
+
+from medforge.cli import complete as shared
+from medforge.client.cli import complete
 
 Centres = Annotated[
     list[str] | None,
     typer.Option(
-        "--centre", help="One centre, NAME=SOURCE:PATH; repeat it. None: drawn breast, lung and colon tissue."
+        "--centre",
+        metavar="NAME=SOURCE:PATH",
+        help="One centre and its images; repeat it. Default: drawn breast, lung and colon tissue.",
     ),
 ]
-Base = Annotated[str, typer.Option(help="Base module: medforge-tiny, ARCH/TAG, ARCH:CHECKPOINT or hf-hub:NAME.")]
-RecipeName = Annotated[
-    str | None,
-    typer.Option(help="Training and distillation settings: paper, tiny or demo. None: as the base module needs."),
-]
-Changes = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Change one setting of the recipe, as in train.epochs=5; repeat it."),
-]
-Parameters = Annotated[
-    list[str] | None,
-    typer.Option("--parameter", help="Set a parameter of the merge method, as in energy=0.99; repeat it."),
-]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")]
-Dtype = Annotated[str, typer.Option(help="Compute dtype: fp32 or bf16.")]
+Seed = Annotated[int, typer.Option(metavar="N", help="Seed of everything random.")]
+
+
+@dataclass(frozen=True)
+class RecipeOptions:
+    """Say what the centres train and distil."""
+
+    PANEL: ClassVar[str] = "Recipe"
+
+    base: Annotated[
+        str,
+        typer.Option(
+            metavar="SPEC",
+            help="Base module: medforge-tiny, ARCH/TAG, ARCH:CHECKPOINT or hf-hub:NAME.",
+            autocompletion=shared.bases,
+        ),
+    ] = "medforge-tiny"
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Settings of training and distillation: tiny, paper or demo. Default: what suits the base.",
+            autocompletion=complete.recipes,
+        ),
+    ] = None
+    recipe_set: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--recipe-set",
+            metavar="NAME=VALUE",
+            help="Change one setting of the recipe, as in train.epochs=5; repeat it.",
+        ),
+    ] = None
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """The changes of the recipe as "group.name=value"."""
+        return tuple(self.recipe_set or ())
+
+
+@dataclass(frozen=True)
+class ComputeOptions:
+    """Say what computes."""
+
+    PANEL: ClassVar[str] = "Computing"
+
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Processes that compute at once. Default: one a core."),
+    ] = None
+    device: Annotated[
+        str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1, …", autocompletion=shared.devices)
+    ] = "auto"
+    dtype: Annotated[
+        str, typer.Option(metavar="DTYPE", help="Compute dtype: fp32 or bf16.", autocompletion=shared.dtypes)
+    ] = "fp32"

@@ -53,12 +53,13 @@ class SimulationSettings(BaseModel):
         for centre in self.centres:
             words += ["--centre", f"{centre.name}={centre.source}"]
         words += ["--arrivals", self.arrivals] if self.arrivals else ["--order", ",".join(self.order)]
-        named = ("base", "method", "level", "coefficients", "objective", "recipe", "plugin", "seed", "device", "dtype")
+        words += ["--merge", self.method]
+        named = ("base", "level", "coefficients", "objective", "recipe", "plugin", "seed", "device", "dtype")
         for name in named:
             words += [f"--{name}", str(getattr(self, name))]
         words += self.parameter_words()
         for change in self.changes:
-            words += ["--set", change]
+            words += ["--recipe-set", change]
         return shlex.join([*words, "--out", str(out)])
 
     def parameter_words(self) -> list[str]:

@@ -16,9 +16,9 @@ from medforge.faults import VARIABLE
 
 # Importing takes 5 to 7 seconds, a fork some milliseconds; nothing of torch or gRPC runs before the fork.
 _IMPORTED = (
-    "medforge.aggregator.cli.commands",
+    "medforge.aggregator.cli.serve",
     "medforge.aggregator.server.server",
-    "medforge.client.cli",
+    "medforge.client.cli.contribute",
     "medforge.client.send",
     "medforge.client.work",
 )

@@ -1,37 +1,38 @@
 """The maintainer's commands about people: invite, revoke, contributors."""
 
-# No `from __future__ import annotations` here: typer reads the annotations when a command is registered.
-import json
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from medforge.aggregator.cli.options import ForgeDirectory, LedgerUrl
+from medforge.cli.output import AsJson, say_json
+
 Name = Annotated[str, typer.Argument(metavar="CONTRIBUTOR", help="The name that the contributor's branches bear.")]
-Directory = Annotated[Path, typer.Option("--forge", help="Directory of the forge.", metavar="DIR")]
-LedgerUrl = Annotated[
-    str | None, typer.Option(help="SQLAlchemy URL of the ledger, if it is not in the forge directory.", metavar="URL")
-]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands to the `medforge` command."""
-    for command in (invite, revoke, contributors):
-        app.command()(command)
 
 
 def invite(
     contributor: Name,
-    forge: Directory,
+    forge: ForgeDirectory,
     address: Annotated[
         str, typer.Option(help="Where the contributor reaches the forge from outside.", metavar="HOST:PORT")
     ],
     out: Annotated[Path, typer.Option(help="Directory for the kit; new or empty.", metavar="DIR")],
-    days: Annotated[int, typer.Option(help="How long the certificate is valid.", min=1, max=3650)] = 730,
+    days: Annotated[
+        int, typer.Option(metavar="N", help="How many days the certificate is valid.", min=1, max=3650)
+    ] = 730,
     renew: Annotated[bool, typer.Option("--renew", help="Replace the kit that the contributor already has.")] = False,
     ledger: LedgerUrl = None,
 ) -> None:
-    """Make a contributor's startup kit; works while the forge is served."""
+    """Make a contributor's startup kit.
+
+    It works while the forge is served.
+
+    Example:
+        medforge invite clinic --forge forge --address forge.example.org:50051 --out kit-of-clinic
+    """
     from medforge.aggregator.forge.forge import Forge
     from medforge.aggregator.identity.invite import invite as make_kit
     from medforge.errors import InvalidInput
@@ -51,11 +52,15 @@ def invite(
 
 def revoke(
     contributor: Name,
-    forge: Directory,
-    reason: Annotated[str, typer.Option(help="Why; kept in the journal.")] = "",
+    forge: ForgeDirectory,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; kept in the journal.")] = "",
     ledger: LedgerUrl = None,
 ) -> None:
-    """Take a contributor's invitation back; a running server refuses them from the next call on."""
+    """Take a contributor's invitation back; a running server refuses them from the next call on.
+
+    Example:
+        medforge revoke clinic --forge forge --reason left
+    """
     from medforge.aggregator.forge.forge import Forge
     from medforge.errors import InvalidInput
 
@@ -72,11 +77,15 @@ def revoke(
 
 
 def contributors(
-    forge: Directory,
+    forge: ForgeDirectory,
     ledger: LedgerUrl = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """List who was invited, and whose invitation was taken back."""
+    """List who was invited, and whose invitation was taken back.
+
+    Example:
+        medforge contributors --forge forge
+    """
     from medforge.aggregator.forge.forge import Forge
 
     opened = Forge.open(forge, ledger)
@@ -89,7 +98,7 @@ def contributors(
         for one in invited
     ]
     if as_json:
-        typer.echo(json.dumps(plain, indent=2))
+        say_json(plain)
         return
     from rich.console import Console
     from rich.table import Table

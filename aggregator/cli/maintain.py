@@ -1,6 +1,7 @@
 """A maintainer's commands: accept, reject, withdraw, revert, replay, fsck."""
 
-# No `from __future__ import annotations` here: typer reads the annotations when a command is registered.
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,29 +9,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from medforge.aggregator.cli.options import BaseComputeOptions, ForgeDirectory, LedgerUrl, ReaderOptions
+from medforge.cli.output import AsJson, say_json
+
 if TYPE_CHECKING:
     from medforge.aggregator.forge.forge import Forge
+    from medforge.proto.connection import Connection
 
-Directory = Annotated[Path, typer.Option("--forge", help="Directory of the forge.", metavar="DIR")]
-LedgerUrl = Annotated[
-    str | None,
-    typer.Option("--ledger", help="SQLAlchemy URL of the ledger, if it is not in the forge directory.", metavar="URL"),
-]
-Name = Annotated[str, typer.Argument(help="Arrival number, or branch digest or its first letters.", metavar="BRANCH")]
-Reason = Annotated[str, typer.Option(help="Why; kept in the journal, and shown to the contributor.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
+Name = Annotated[str, typer.Argument(metavar="BRANCH", help="Arrival number, or branch digest or its first letters.")]
+Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why; kept in the journal, and shown to the contributor.")]
 _FOLLOWS = "the main branch follows within seconds where the forge is served, else when it is served next"
 _DIFFERENT = 1
 
 
-def register(app: typer.Typer) -> None:
-    """Add the maintainer's commands to the `medforge` command."""
-    for command in (accept, reject, withdraw, revert, replay, fsck):
-        app.command()(command)
+def accept(branch: Name, forge: ForgeDirectory, ledger: LedgerUrl = None) -> None:
+    """Fold a held or rejected branch all the same.
 
-
-def accept(branch: Name, forge: Directory, ledger: LedgerUrl = None) -> None:
-    """Fold a held or rejected branch all the same."""
+    Example:
+        medforge accept 7 --forge forge
+    """
     from medforge.aggregator.forge import maintenance
 
     with _opened(forge, ledger) as opened:
@@ -38,8 +35,12 @@ def accept(branch: Name, forge: Directory, ledger: LedgerUrl = None) -> None:
     typer.echo(f"arrival {arrival.number} ({arrival.contributor}: {arrival.task}) is accepted; {_FOLLOWS}")
 
 
-def reject(branch: Name, forge: Directory, reason: Reason, ledger: LedgerUrl = None) -> None:
-    """Keep a branch out of the main branch, also one that is in it."""
+def reject(branch: Name, forge: ForgeDirectory, reason: Reason, ledger: LedgerUrl = None) -> None:
+    """Keep a branch out of the main branch, also one that is in it.
+
+    Example:
+        medforge reject 7 --forge forge --reason "wrong labels"
+    """
     from medforge.aggregator.forge import maintenance
 
     with _opened(forge, ledger) as opened:
@@ -49,25 +50,24 @@ def reject(branch: Name, forge: Directory, reason: Reason, ledger: LedgerUrl = N
 
 def withdraw(
     branch: Name,
-    forge: Annotated[
-        Path | None, typer.Option("--forge", help="Directory of the forge, for its maintainer.", metavar="DIR")
-    ] = None,
-    at: Annotated[
-        str | None, typer.Option("--at", help="Address of the forge, for the contributor.", metavar="HOST:PORT")
-    ] = None,
-    kit: Annotated[Path | None, typer.Option(help="The contributor's kit.", metavar="DIR")] = None,
-    plaintext: Annotated[bool, typer.Option("--plaintext", help="Connect without encryption.")] = False,
+    source: ReaderOptions,
     erase: Annotated[bool, typer.Option("--erase", help="Delete its files from the forge too, for good.")] = False,
     reason: Reason = "withdrawn by the maintainer",
-    ledger: LedgerUrl = None,
 ) -> None:
-    """Take a branch out of the main branch, exactly as if it had never come; for its contributor or the maintainer."""
+    """Take a branch out of the main branch, exactly as if it had never come.
+
+    For its contributor, with --kit, or the maintainer, with --forge.
+
+    Examples:
+        medforge withdraw 7 --kit kit
+        medforge withdraw 7 --forge forge --erase
+    """
     from medforge.errors import InvalidInput
 
-    if (forge is None) == (at is None and kit is None):
+    if (source.forge is None) == (source.at is None and source.kit is None):
         raise InvalidInput("say which forge: its directory with --forge, or its address with --at or --kit")
-    if forge is None:
-        _withdraw_remotely(branch, erase, at, kit, plaintext)
+    if source.forge is None:
+        _withdraw_remotely(branch, erase, source.connection())
         typer.echo(
             f"branch {branch[:12]} is withdrawn{' and will be erased' if erase else ''}; the main branch follows"
         )
@@ -75,7 +75,7 @@ def withdraw(
     from medforge.aggregator.forge import maintenance
     from medforge.aggregator.forge.lineage import descendants
 
-    with _opened(forge, ledger) as opened:
+    with _opened(source.forge, source.ledger) as opened:
         arrival = maintenance.withdraw(opened, branch, reason, erase)
         carrying = descendants(opened, arrival)
     erased = " and will be erased" if erase else ""
@@ -89,11 +89,15 @@ def withdraw(
 
 def revert(
     commit: Annotated[str, typer.Argument(help="Commit digest, or its first letters.", metavar="COMMIT")],
-    forge: Directory,
+    forge: ForgeDirectory,
     reason: Reason = "",
     ledger: LedgerUrl = None,
 ) -> None:
-    """Undo one round: who came with the commit leaves again, who left with it comes back."""
+    """Undo one round: who came with the commit leaves again, who left with it comes back.
+
+    Example:
+        medforge revert 1f0c9a2b --forge forge
+    """
     from medforge.aggregator.forge import maintenance
 
     with _opened(forge, ledger) as opened:
@@ -104,17 +108,16 @@ def revert(
 
 
 def replay(
-    forge: Directory,
+    forge: ForgeDirectory,
+    compute: BaseComputeOptions,
     ledger: LedgerUrl = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or another torch device, as served.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="Compute dtype, as served: fp32, bf16 or fp16.")] = "fp32",
-    threads: Annotated[int | None, typer.Option(help="Threads that compute, as served.", min=1)] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Rebuild the main branch from the ledger, and prove that every commit's forge item is byte-identical."""
-    import json
+    """Rebuild the main branch from the ledger, and prove that every commit's forge item is byte-identical.
 
-    import torch
+    Example:
+        medforge replay --forge forge
+    """
     from rich.console import Console
     from rich.table import Table
 
@@ -122,10 +125,9 @@ def replay(
     from medforge.base import load_base
     from medforge.progress import Progress
 
-    if threads is not None:
-        torch.set_num_threads(threads)
+    compute.use_threads()
     with _opened(forge, ledger) as opened:
-        base = load_base(opened.settings.base_spec, device, dtype)
+        base = load_base(opened.settings.base_spec, compute.device, compute.dtype)
         found = []
         with Progress("replaying", opened.ledger.counts()[1]) as bar:
             for one in rebuilt(opened, base):
@@ -135,7 +137,7 @@ def replay(
         rows = [
             {"number": r.number, "commit": r.commit.digest, "outcome": r.outcome, "detail": r.detail} for r in found
         ]
-        typer.echo(json.dumps({"commits": rows}, indent=2))
+        say_json({"commits": rows})
     else:
         table = Table("commit", "arrival", "members", "forge item", "rebuilt")
         for one in found:
@@ -154,9 +156,12 @@ def replay(
         raise typer.Exit(_DIFFERENT)
 
 
-def fsck(forge: Directory, ledger: LedgerUrl = None, as_json: AsJson = False) -> None:
-    """Check blobs, digests, signatures and both chains of a forge; changes nothing."""
-    import json
+def fsck(forge: ForgeDirectory, ledger: LedgerUrl = None, as_json: AsJson = False) -> None:
+    """Check blobs, digests, signatures and both chains of a forge; changes nothing.
+
+    Example:
+        medforge fsck --forge forge
+    """
     from dataclasses import asdict
 
     from medforge.aggregator.forge.fsck import check_forge
@@ -164,7 +169,7 @@ def fsck(forge: Directory, ledger: LedgerUrl = None, as_json: AsJson = False) ->
     with _opened(forge, ledger) as opened:
         checks = list(check_forge(opened))
     if as_json:
-        typer.echo(json.dumps([asdict(check) for check in checks], indent=2))
+        say_json([asdict(check) for check in checks])
     else:
         for check in checks:
             typer.echo(f"{'ok ' if not check.problems else 'BAD'} {check.name} ({check.count} checked)")
@@ -175,20 +180,18 @@ def fsck(forge: Directory, ledger: LedgerUrl = None, as_json: AsJson = False) ->
         raise typer.Exit(_DIFFERENT)
 
 
-def _withdraw_remotely(branch: str, erase: bool, at: str | None, directory: Path | None, plaintext: bool) -> None:
+def _withdraw_remotely(branch: str, erase: bool, connection: Connection) -> None:
     from medforge.aggregator.forge.blobs import check_digest
-    from medforge.proto.connection import Connection
     from medforge.proto.remote import RemoteForge
 
     check_digest(branch)
-    connection = Connection.from_options(at, directory, plaintext)
     kit = connection.kit
     with RemoteForge(connection) as remote:
         remote.withdraw(branch, erase, kit.sign_withdraw(branch, erase) if kit else b"")
 
 
 @contextmanager
-def _opened(directory: Path, ledger: str | None) -> "Iterator[Forge]":
+def _opened(directory: Path, ledger: str | None) -> Iterator[Forge]:
     from medforge.aggregator.forge.forge import Forge
 
     opened = Forge.open(directory, ledger)

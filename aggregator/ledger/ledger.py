@@ -29,6 +29,8 @@ _NEXT: dict[State, frozenset[State]] = {
 class LedgerConflict(MedForgeError):
     """Report a commit or a change that does not follow from what the ledger holds."""
 
+    code = "ledger-conflict"
+
 
 class Ledger(Database):
     """Keep arrivals, commits, contributors and the journal in any database that SQLAlchemy knows.

@@ -32,6 +32,9 @@ _REMEDY = "check labels and prompts and push a new version, or ask the forge's m
 class BranchHeld(InvalidBranch):
     """Report a branch that is sound but behaves suspiciously: it is kept out until the maintainer decides."""
 
+    code = "branch-held"
+    exit_code = 4
+
 
 class Objection(NamedTuple):
     """Hold what speaks against an arrival: which check says so, and its sentence."""

@@ -63,7 +63,7 @@ class OwnPlugin:
         if recipe.own_plugin_every and plugin is None:
             raise InvalidInput(
                 "This recipe distils with the centre's own plugin; train it first (medforge train with the same "
-                "--workspace), or begin another workspace with --set distill.own_plugin_every=0."
+                "--workspace), or begin another workspace with --recipe-set distill.own_plugin_every=0."
             )
         self._every = recipe.own_plugin_every
         self._deltas = plugin.deltas(base) if plugin is not None and self._every else {}

@@ -136,7 +136,7 @@ class Distillation:
         self.done += 1
         if not torch.isfinite(torch.tensor(loss)):
             raise MedForgeError(
-                "Distillation diverged (the loss is not finite); lower the rate, e.g. --set distill.pixel_lr=1."
+                "Distillation diverged (the loss is not finite); lower the rate, e.g. --recipe-set distill.pixel_lr=1."
             )
 
     def _clamp(self) -> None:

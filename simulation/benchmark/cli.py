@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from medforge.cli.interrupt import on_interrupt
+from medforge.cli.output import AsJson
 from medforge.plugin_settings import PluginKind
 from medforge.simulation.benchmark.settings import (
     DOMAIN_CENTRES,
@@ -18,32 +20,43 @@ from medforge.simulation.benchmark.settings import (
     check_plugin,
     parse_seeds,
 )
-from medforge.simulation.options import Base, Centres, Changes, Device, Dtype, RecipeName
+from medforge.simulation.options import Centres, ComputeOptions, RecipeOptions
 
 WIDTH = 150
 
 
 def benchmark(
-    # said in the text below, since Typer shows no help of an argument
-    experiment: Annotated[Experiment, typer.Argument()],
+    experiment: Annotated[
+        Experiment,
+        typer.Argument(
+            metavar="EXPERIMENT", help="What to rebuild, one of: " + ", ".join(one.value for one in Experiment) + "."
+        ),
+    ],
+    recipe: RecipeOptions,
+    compute: ComputeOptions,
     centre: Centres = None,
     out: Annotated[
-        Path, typer.Option(help="Directory of artefacts, results and report; every experiment may share it.")
+        Path,
+        typer.Option(metavar="DIR", help="Directory of artefacts, results and report; every experiment may share it."),
     ] = Path("runs/benchmark"),
-    seeds: Annotated[str, typer.Option(help="Seeds, each with its own splits, plugins and distilled data.")] = "0,1,2",
-    base: Base = "medforge-tiny",
-    recipe: RecipeName = None,
-    change: Changes = None,
+    seeds: Annotated[
+        str, typer.Option(metavar="N,N,…", help="Seeds, each with its own splits, plugins and distilled data.")
+    ] = "0,1,2",
     most_orders: Annotated[
-        int, typer.Option(min=1, help="orders: run all of them where there are no more, else that many drawn ones.")
+        int,
+        typer.Option(
+            min=1, metavar="N", help="orders: run all of them where there are no more, else that many drawn ones."
+        ),
     ] = 120,
     plugin: Annotated[
-        PluginKind | None, typer.Option(help="lego experiments: kind of plugin. None: svd-lora.", show_default=False)
+        PluginKind | None,
+        typer.Option(
+            metavar="KIND",
+            rich_help_panel="Recipe",
+            help="lego experiments: kind of plugin, lora, dora or svd-lora. Default: svd-lora.",
+        ),
     ] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Processes that compute at once. None: one a core.")] = None,
-    device: Device = "auto",
-    dtype: Dtype = "fp32",
-    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON instead of tables.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Rebuild a table or figure of the papers on your own centres, beside the papers' numbers.
 
@@ -55,6 +68,9 @@ def benchmark(
 
     Plugins and distilled datasets are made once per task, seed, plugin kind and distillation method, and serve every
     experiment in the same directory. Give the same command again to go on with one that was stopped.
+
+    Example:
+        medforge benchmark table1 --centre lung=folder:lung --centre brain=folder:brain --seeds 0,1,2
     """
     from medforge.client.data.catalogue import names
     from medforge.client.recipes import change_recipe, recipe_for
@@ -64,26 +80,28 @@ def benchmark(
     drawn = DOMAIN_CENTRES if experiment is Experiment.LEGO_DOMAIN else DEFAULT_CENTRES
     centres = parse_centres(centre, list(names())) if centre else drawn
     # drawn films take longer to learn than drawn tissue
-    short = None if experiment is Experiment.LEGO_DOMAIN else demonstration_recipe(centre, base)
-    chosen = recipe_for(base, recipe or short)
-    check_changes(change or [])
-    change_recipe(chosen, change or [])
+    short = None if experiment is Experiment.LEGO_DOMAIN else demonstration_recipe(centre, recipe.base)
+    chosen = recipe_for(recipe.base, recipe.recipe or short)
+    check_changes(recipe.changes)
+    change_recipe(chosen, recipe.changes)
     settings = BenchmarkSettings(
         centres=centres,
         seeds=parse_seeds(seeds),
-        base=base,
+        base=recipe.base,
         recipe=chosen.name,
-        changes=tuple(change or ()),
+        changes=recipe.changes,
         most_orders=most_orders,
         plugin=kind,
-        device=device,
-        dtype=dtype,
+        device=compute.device,
+        dtype=compute.dtype,
     )
 
     from medforge.simulation.benchmark.run import run_experiment
 
-    result = run_experiment(settings, experiment, out, jobs or os.cpu_count() or 1)
-    if json:
+    again = settings.command(experiment, out)
+    with on_interrupt(lambda: f"what was done is saved in {out}; to go on, run: {again}"):
+        result = run_experiment(settings, experiment, out, compute.jobs or os.cpu_count() or 1)
+    if as_json:
         typer.echo(result.model_dump_json(indent=1))
         return
 

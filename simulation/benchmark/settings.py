@@ -69,7 +69,7 @@ class BenchmarkSettings(BaseModel):
             words += ["--centre", f"{centre.name}={centre.source}"]
         words += ["--seeds", ",".join(map(str, self.seeds)), "--base", self.base, "--recipe", self.recipe]
         for change in self.changes:
-            words += ["--set", change]
+            words += ["--recipe-set", change]
         if experiment is Experiment.ORDERS:
             words += ["--most-orders", str(self.most_orders)]
         if experiment in LEGO:
@@ -88,7 +88,9 @@ def check_changes(changes: Sequence[str]) -> None:
     for change in changes:
         why = FIXED.get(change.partition("=")[0].strip())
         if why is not None:
-            raise InvalidInput(f"--set {change} cannot be used here, since every experiment sets it itself ({why}).")
+            raise InvalidInput(
+                f"--recipe-set {change} cannot be used here, since every experiment sets it itself ({why})."
+            )
 
 
 def check_plugin(experiment: Experiment, plugin: PluginKind | None) -> PluginKind:

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-import typer
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from medforge.branch import Branch
-from medforge.client.cli import register
+from medforge.cli import build_app
 from medforge.client.work import open_workspace
 from medforge.client.workspace import Workspace
 from medforge.errors import ForgeUnavailable, InvalidInput
@@ -29,16 +28,14 @@ SETTINGS = {
 
 def options(**changes: object) -> list[str]:
     settings = SETTINGS | {name.replace("__", "."): value for name, value in changes.items()}
-    return [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
+    return [part for name, value in settings.items() for part in ("--recipe-set", f"{name}={value}")]
 
 
 def run(*arguments: object) -> str:
     """Run a command in this process; its mistakes come out as exceptions."""
-    app = typer.Typer()
-    register(app)
     threads = torch.get_num_threads()
     try:
-        result = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
+        result = CliRunner().invoke(build_app(), [str(a) for a in arguments], catch_exceptions=False)
     finally:
         torch.set_num_threads(threads)
     assert result.exit_code == 0, result.output
@@ -101,10 +98,10 @@ def test_the_stages_one_by_one_make_the_same_branch(centre: Path, source: str, t
 def test_distillation_can_come_first_by_a_method_that_is_kept(source: str, tiny_spec: str, tmp_path: Path) -> None:
     place = tmp_path / "centre"
     many = options(distill__steps=2, distill__candidates=1, train__epochs=1)
-    run("distill", source, "--workspace", place, "--base", tiny_spec, "--method", "dm", *many)
-    run("distill", source, "--workspace", place, "--method", "dm")
+    run("distill", source, "--workspace", place, "--base", tiny_spec, "--distillation", "dm", *many)
+    run("distill", source, "--workspace", place, "--distillation", "dm")
     with pytest.raises(InvalidInput, match="was begun with method 'dm', not 'dc-dsa'; give 'dm' again, or use another"):
-        run("contribute", "--workspace", place, "--no-push", "--method", "dc-dsa")
+        run("contribute", "--workspace", place, "--no-push", "--distillation", "dc-dsa")
     run("contribute", "--workspace", place, "--no-push")
     assert Workspace(place).settings.recipe["distill"]["method"] == "dm"
     assert Workspace(place).committed is not None
@@ -154,7 +151,10 @@ def test_evaluate_scores_a_workspace_and_a_forge_item_alike(
         (["push", "--workspace", "nowhere", "--at", "localhost:1"], "There is no workspace in nowhere"),
         (["distill", "--workspace", "nowhere"], "There is no workspace in nowhere"),
         (["train", "--workspace", "CENTRE", "--seed", "5"], "was begun with seed 0, not 5"),
-        (["distill", "folder:x", "--workspace", "nowhere", "--method", "magic"], "no distillation method 'magic'"),
+        (
+            ["distill", "folder:x", "--workspace", "nowhere", "--distillation", "magic"],
+            "no distillation method 'magic'",
+        ),
     ],
 )
 def test_mistakes_are_said_with_a_remedy(centre: Path, arguments: list[str], sentence: str) -> None:

@@ -4,11 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-import typer
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from medforge.base import BaseModule
-from medforge.client.cli import register
+from medforge.cli import build_app
 from medforge.client.data.task import Split, Task
 from medforge.client.distill.run import distill
 from medforge.client.evaluate import score_base, score_item, score_plugin
@@ -122,12 +121,10 @@ def test_a_contribution_is_refused_before_the_training(tiny_spec: str, tmp_path:
 
 
 def test_contribute_stops_before_it_trains(tiny_spec: str, tmp_path: Path) -> None:
-    app = typer.Typer()
-    register(app)
     source = "findings:chest,train=16,validation=8,test=8"
     command = ["contribute", source, "--workspace", str(tmp_path / "centre"), "--no-push", "--base", tiny_spec]
     with pytest.raises(InvalidInput, match=SENTENCE):
-        CliRunner().invoke(app, command, catch_exceptions=False)
+        CliRunner().invoke(build_app(), command, catch_exceptions=False)
     assert not (tmp_path / "centre" / "training").exists()
 
 

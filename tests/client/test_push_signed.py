@@ -5,14 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import typer
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.identity.authority import Authority
 from medforge.aggregator.identity.invite import invite
 from medforge.base_module import BaseModule
-from medforge.client.cli import register
+from medforge.cli import build_app
 from medforge.client.push import Patience, push
 from medforge.client.recipes import recipe_for
 from medforge.client.workspace import Workspace, make_settings
@@ -43,9 +42,7 @@ def kit(served: tuple[Forge, str], tmp_path: Path) -> Kit:
 
 
 def run(*arguments: object) -> str:
-    app = typer.Typer()
-    register(app)
-    result = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
+    result = CliRunner().invoke(build_app(), [str(a) for a in arguments], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.stdout
 
@@ -144,15 +141,13 @@ class TestCommands:
         assert "at the forge" not in run("status", "--workspace", workspace.path)
 
     def test_status_says_what_is_known_here_where_no_forge_answers(self, workspace: Workspace) -> None:
-        app = typer.Typer()
-        register(app)
         asked = ["status", "--workspace", str(workspace.path), "--at", "127.0.0.1:1"]
-        result = CliRunner().invoke(app, asked)
+        result = CliRunner().invoke(build_app(), asked)
         assert f"committed    {workspace.committed}" in result.stdout
         assert isinstance(result.exception, ForgeUnavailable)
 
     def test_the_kits_name_is_the_contributor(self, kit: Kit, workspace: Workspace, tmp_path: Path) -> None:
-        with pytest.raises(InvalidInput, match="The kit says contributor 'Centre A', not 'Centre B'; leave --contrib"):
+        with pytest.raises(InvalidInput, match="the kit says contributor 'Centre A', not 'Centre B'; leave --contrib"):
             run("contribute", "--workspace", workspace.path, "--kit", kit.directory, "--contributor", "Centre B")
         other = Workspace(tmp_path / "other")
         other.create(workspace.settings.model_copy(update={"contributor": "Centre B"}))

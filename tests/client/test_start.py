@@ -36,8 +36,8 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def sized(source: str, place: Path, spec: str) -> list[object]:
     """`train` of a workspace whose plugin's size is left to what it begins from."""
-    settings = [part for part in options() if part != "--set" and not part.startswith("train.plugin")]
-    return ["train", source, "--workspace", place, "--base", spec, *(p for s in settings for p in ("--set", s))]
+    settings = [part for part in options() if part != "--recipe-set" and not part.startswith("train.plugin")]
+    return ["train", source, "--workspace", place, "--base", spec, *(p for s in settings for p in ("--recipe-set", s))]
 
 
 def test_a_new_task_is_trained_from_a_commit_and_its_branch_is_folded(
@@ -89,8 +89,8 @@ def test_what_it_begins_from_is_part_of_the_work(
     for name, seed in (("one", 0), ("two", 1)):
         FusedPlugin(make_plugin(tiny_base, seed, kind="svd-lora")).save(tmp_path / name)
     place = tmp_path / "centre"
-    with pytest.raises(InvalidInput, match=r"--set train.plugin.rank=8 cannot be used with --from"):
-        run("train", source, "--workspace", place, "--from", tmp_path / "one", "--set", "train.plugin.rank=8")
+    with pytest.raises(InvalidInput, match=r"--recipe-set train.plugin.rank=8 cannot be used with --from"):
+        run("train", source, "--workspace", place, "--from", tmp_path / "one", "--recipe-set", "train.plugin.rank=8")
     run(*sized(source, place, tiny_spec), "--from", tmp_path / "one")
     with pytest.raises(InvalidInput, match="was begun from another merged model"):
         run(*sized(source, place, tiny_spec), "--from", tmp_path / "two")

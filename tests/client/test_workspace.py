@@ -38,7 +38,7 @@ def test_agreeing_options_may_be_repeated_or_left_out(workspace: Workspace) -> N
         ({"source": "folder:y"}, None, [], "was begun with source 'folder:images', not 'folder:y'"),
         ({"dtype": "bf16"}, None, [], "was begun with dtype 'fp32', not 'bf16'"),
         ({}, "paper", [], "was begun with another recipe"),
-        ({}, None, ["train.lr=0.7"], "was begun with another recipe or other --set or --epochs options"),
+        ({}, None, ["train.lr=0.7"], "was begun with another recipe or other --recipe-set or --epochs options"),
     ],
 )
 def test_differing_options_are_refused(

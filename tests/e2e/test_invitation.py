@@ -75,7 +75,7 @@ class Server:
         # the examination of what a plugin of three epochs can do has tests of its own
         self.process = start(
             "serve", "--forge", directory, "--base", spec, "--listen", network.listen, "--ready-file", ready,
-            "--threads", 1, "--set", "admission.behaviour=false", on=network.on_forge,
+            "--threads", 1, "--policy", "admission.behaviour=false", on=network.on_forge,
         )  # fmt: skip
         end = time.monotonic() + START_SECONDS
         while not ready.exists():
@@ -93,7 +93,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, tiny_spec: str) -> Path:
     """A workspace with a branch of Centre A that is ready to be pushed, made the way a hospital makes it."""
     place = tmp_path_factory.mktemp("work")
     images = write_folder(place / "shades")
-    settings = [part for name, value in SMALL.items() for part in ("--set", f"{name}={value}")]
+    settings = [part for name, value in SMALL.items() for part in ("--recipe-set", f"{name}={value}")]
     medforge(
         "contribute", f"folder:{images}", "--workspace", place / "centre", "--contributor", "Centre A", "--no-push",
         "--base", tiny_spec, "--threads", 1, *settings,

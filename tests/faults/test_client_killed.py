@@ -60,7 +60,7 @@ def test_both_real_commands_are_killed_and_typed_again(
     """Without a forked process: what a person types, the interpreter and all its imports included."""
     place = workspace(tmp_path / "centre", three[0], tiny_spec)
     serve = ["serve", "--forge", str(server.directory), "--base", tiny_spec, "--threads", "1"]
-    serve += ["--set", "admission.behaviour=false", "--ready-file", str(tmp_path / "ready")]
+    serve += ["--policy", "admission.behaviour=false", "--ready-file", str(tmp_path / "ready")]
     real = fresh(*serve, "--listen", "127.0.0.1:0", fault="between ledger and receipt", log=tmp_path / "serve.log")
     while not (tmp_path / "ready").exists():
         assert real.poll() is None, (tmp_path / "serve.log").read_text()

@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-import typer.testing
+from click.testing import CliRunner
 
 from medforge.cli import build_app
 from medforge.errors import InvalidInput
@@ -45,9 +45,9 @@ def test_parameters_are_written_out_for_the_aggregator_and_for_the_reader(tmp_pa
 
 
 def test_a_wrong_parameter_is_named_before_anything_runs(tmp_path: Path) -> None:
-    arguments = ["simulate", "--method", "ties", "--parameter", "energy=1", "--out", str(tmp_path / "run")]
+    arguments = ["simulate", "--merge", "ties", "--parameter", "energy=1", "--out", str(tmp_path / "run")]
     with pytest.raises(
         InvalidInput, match="method 'ties' has no parameter 'energy'; its parameters are density, scale"
     ):
-        typer.testing.CliRunner().invoke(build_app(), arguments, catch_exceptions=False)
+        CliRunner().invoke(build_app(), arguments, catch_exceptions=False)
     assert not (tmp_path / "run").exists()

@@ -23,7 +23,7 @@ QUICK = (
 
 
 def command(spec: str, out: Path, *options: str) -> list[str]:
-    changes = [word for change in QUICK for word in ("--set", change)]
+    changes = [word for change in QUICK for word in ("--recipe-set", change)]
     return [
         sys.executable, "-m", "medforge", "simulate", "--base", spec, "--recipe", "tiny", *changes,
         "--device", "cpu", "--jobs", "2", "--out", str(out), *options,
@@ -58,7 +58,7 @@ def undisturbed(
 
 
 def test_med_lego_merges_svd_loras_from_centre_to_head(tiny_spec: str, tmp_path: Path) -> None:
-    options = ("--method", "med-lego", "--plugin", "svd-lora", "--parameter", "energy=0.9")
+    options = ("--merge", "med-lego", "--plugin", "svd-lora", "--parameter", "energy=0.9")
     given = command(tiny_spec, tmp_path / "run", *centres("breast", "lung"), *options)
     done = subprocess.run(given, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -222,9 +222,9 @@ def test_a_run_goes_on_after_a_stop_and_without_a_centre_that_dies(tiny_spec: st
         (["--centre", "a=slides:lung"], "unknown source 'slides'"),
         (["--order", "breast,lung,liver"], "--order names 'liver'"),
         (["--arrivals", "poisson:0"], "write poisson:RATE"),
-        (["--method", "soup"], "soup"),
+        (["--merge", "soup"], "soup"),
         (["--recipe", "huge"], "huge"),
-        (["--set", "train.speed=9"], "train.speed=9"),
+        (["--recipe-set", "train.speed=9"], "train.speed=9"),
     ],
 )
 def test_a_mistake_is_one_sentence_on_stderr(

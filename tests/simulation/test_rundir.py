@@ -78,5 +78,5 @@ def test_the_command_that_runs_it_again_gives_the_same_settings(tmp_path: Path) 
     command = settings.command(tmp_path / "with space")
     assert command.startswith("medforge simulate --centre breast=tissue:breast ")
     assert "--order breast,lung,colon" in command
-    assert "--set train.epochs=2" in command
+    assert "--recipe-set train.epochs=2" in command
     assert command.endswith("space'")

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.ledger.records import State
 from medforge.base_module import BaseModule
-from medforge.cli import USER_MISTAKE, build_app
+from medforge.cli import build_app
+from medforge.cli.failures import USER_MISTAKE
 from medforge.errors import MedForgeError
 from medforge.proto.connection import Connection
 from medforge.proto.remote import RemoteForge

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from medforge.aggregator.forge import maintenance
 from medforge.aggregator.forge.fsck import check_forge

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.ledger.commit import Commit
@@ -220,7 +220,7 @@ def test_a_forge_whose_package_is_missing_is_read_and_decided_about_and_not_fold
     typed("checkout", "--out", str(tmp_path / "item"))
     assert any((tmp_path / "item").iterdir())
     sentence = "merge method 'median', by which this forge folds, is not installed here; install the package"
-    for command in (["serve", "--listen", "127.0.0.1:0"], ["serve", "--listen", "127.0.0.1:0", "--method", "median"]):
+    for command in (["serve", "--listen", "127.0.0.1:0"], ["serve", "--listen", "127.0.0.1:0", "--merge", "median"]):
         with pytest.raises(InvalidInput, match=sentence):
             typed(*command)
     with pytest.raises(InvalidInput, match=sentence):
@@ -314,7 +314,7 @@ def test_the_command_lists_what_is_installed_and_what_is_broken(site: Path) -> N
 
 
 def test_the_command_refuses_a_broken_method_with_a_sentence(site: Path, tmp_path: Path) -> None:
-    done = medforge(site, "serve", "--forge", str(tmp_path / "forge"), "--base", "medforge-tiny", "--method", "broken")
+    done = medforge(site, "serve", "--forge", str(tmp_path / "forge"), "--base", "medforge-tiny", "--merge", "broken")
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert "merge method 'broken' of medforge-median 1.2 cannot be used" in " ".join(done.stderr.split())

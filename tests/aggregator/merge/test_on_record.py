@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.settings import SETTINGS_FILE, read_settings

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-import typer.testing
+from click.testing import CliRunner
 
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.settings import read_settings
@@ -86,7 +86,7 @@ def test_a_forge_keeps_its_parameters_for_good(tmp_path: Path, tiny_base: BaseMo
     assert read_settings(tmp_path).method == settings
     with pytest.raises(InvalidInput, match=r"was made with parameters={'energy': 0.9} \(not {'energy': 0.997}\)"):
         Forge.establish(tmp_path, tiny_base, choose_settings(method="med-lego"))
-    runner = typer.testing.CliRunner()
+    runner = CliRunner()
     for words, sentence in (
         (["--parameter", "energy=0.8"], r"was made with parameters={'energy': 0.9} \(not {'energy': 0.8}\)"),
         (["--parameter", "scale=0.8"], "method 'med-lego' has no parameter 'scale'; its parameters are energy"),

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import grpc
 import pytest
+from click.testing import CliRunner
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from typer.testing import CliRunner
 
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.ledger.commit import Commit
@@ -26,7 +26,7 @@ from medforge.proto.remote import RemoteForge
 from tests.aggregator.forges import UNEXAMINED, branches, fold_all
 from tests.aggregator.serving import Served, serving, upload, wait_until_folded
 
-MODE = ("--method", "mixture", "--level", "output", "--coefficients", "joint")
+MODE = ("--merge", "mixture", "--level", "output", "--coefficients", "joint")
 SETTINGS = choose_settings(method="mixture", level="output", coefficients="joint")
 
 
@@ -301,7 +301,7 @@ class TestCommands:
             ),
             (["serve", "--forge", "NEW"], "is a new forge; say on which base module it stands with --base"),
             (
-                ["serve", "--forge", "NEW", "--base", "x", "--method", "average"],
+                ["serve", "--forge", "NEW", "--base", "x", "--merge", "average"],
                 "'average' is not known; choose one of",
             ),
             (

@@ -8,16 +8,15 @@ from pathlib import Path
 
 import pytest
 import torch
-import typer
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
+from medforge.cli import build_app
 from medforge.client.audit.policy import SitePolicy
 from medforge.client.audit.record import AuditRecord
 from medforge.client.audit.run import audit
 from medforge.client.audit.verdict import judge
-from medforge.client.cli import register
 from medforge.client.data.pixels.store import PixelStore
 from medforge.client.data.task import Split, Task
 from medforge.client.egress_gate import EgressRefused
@@ -36,11 +35,9 @@ AWAY = ("--at", "127.0.0.1:1", "--patience", 0)
 
 def run(*arguments: object, code: int = 0) -> str:
     """Run a command in this process; its mistakes come out as exceptions."""
-    app = typer.Typer()
-    register(app)
     threads = torch.get_num_threads()
     try:
-        result = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
+        result = CliRunner().invoke(build_app(), [str(a) for a in arguments], catch_exceptions=False)
     finally:
         torch.set_num_threads(threads)
     assert result.exit_code == code, result.output

@@ -84,7 +84,9 @@ def test_a_step_equals_the_direct_transcription(tiny_base: BaseModule, control_v
 def test_a_recipe_that_wants_the_own_plugin_says_so(tiny_base: BaseModule) -> None:
     with pytest.raises(InvalidInput, match=r"train it first.*own_plugin_every=0"):
         DistributionMatching(tiny_base, make_task(), DISTILL.model_copy(update={"own_plugin_every": 3}), seed=0)
-    with pytest.raises(InvalidInput, match="^Gradient matching distils without .* choose it with --method dc-dsa"):
+    with pytest.raises(
+        InvalidInput, match="^Gradient matching distils without .* choose it with --distillation dc-dsa"
+    ):
         change_recipe(TINY, ["distill.method=dc-dsa"])
 
 

@@ -74,7 +74,9 @@ def test_valid_pixels_are_what_bytes_can_become(tiny_base: BaseModule) -> None:
 
 
 def test_mistakes_are_named(tiny_base: BaseModule, tmp_path: Path) -> None:
-    with pytest.raises(MedForgeError, match=r"Distillation diverged .* lower the rate, e\.g\. --set distill\.pixel_lr"):
+    with pytest.raises(
+        MedForgeError, match=r"Distillation diverged .* lower the rate, e\.g\. --recipe-set distill\.pixel_lr"
+    ):
         distill(tiny_base, make_task(), DISTILL.model_copy(update={"pixel_lr": 1e38}), seed=0)
     (tmp_path / "checkpoint.safetensors").write_bytes(b"nothing of use")
     with pytest.raises(CorruptFile, match="is damaged; delete it"):

@@ -31,7 +31,7 @@ QUICK = (
 
 def command(experiment: str, spec: str, out: Path, *options: str) -> list[str]:
     places = [word for centre in CENTRES for word in ("--centre", f"{centre.name}={centre.source}")]
-    changes = [word for change in QUICK for word in ("--set", change)]
+    changes = [word for change in QUICK for word in ("--recipe-set", change)]
     return [
         sys.executable, "-m", "medforge", "benchmark", experiment, *places, "--base", spec, "--recipe", "tiny",
         *changes, "--device", "cpu", "--jobs", "1", "--seeds", "0", "--out", str(out), *options,
@@ -146,15 +146,18 @@ def test_a_killed_benchmark_goes_on(tiny_spec: str, tmp_path: Path, out: Path) -
     [
         (["--seeds", "a,b"], "--seeds 'a,b' cannot be used; list different seeds, as in 0,1,2."),
         (["--seeds", "1,1"], "list different seeds"),
-        (["--set", "train.nothing=1"], "train.nothing"),
+        (["--recipe-set", "train.nothing=1"], "train.nothing"),
         (["--centre", "lung=nowhere:x"], "unknown source 'nowhere'"),
         (["--recipe", "none"], "There is no recipe 'none'"),
-        (["--set", "distill.method=dm"], "cannot be used here, since every experiment sets it itself (table3 compares"),
-        (["--set", "train.plugin.kind=dora"], "table4 is for DoRA plugins"),
+        (
+            ["--recipe-set", "distill.method=dm"],
+            "cannot be used here, since every experiment sets it itself (table3 compares",
+        ),
+        (["--recipe-set", "train.plugin.kind=dora"], "table4 is for DoRA plugins"),
     ],
 )
 def test_mistakes_get_a_sentence_before_anything_is_computed(options: list[str], sentence: str, tmp_path: Path) -> None:
-    from typer.testing import CliRunner
+    from click.testing import CliRunner
 
     from medforge.cli import build_app
     from medforge.errors import MedForgeError

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.main_branch.main_branch import MainBranch

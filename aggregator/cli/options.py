@@ -1,0 +1,86 @@
+"""Options that the aggregator's commands share, in groups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+import typer
+
+from medforge.aggregator.cli import complete
+from medforge.cli import complete as shared
+from medforge.cli.compute import ComputeOptions
+from medforge.proto.options import ConnectionOptions
+
+ForgeDirectory = Annotated[Path, typer.Option("--forge", metavar="DIR", help="Directory of the forge.")]
+LedgerUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--ledger", metavar="URL", help="SQLAlchemy URL of the ledger, if it is not in the forge's directory."
+    ),
+]
+
+
+@dataclass(frozen=True)
+class ReaderOptions(ConnectionOptions):
+    """Say which forge is read: a directory on this machine, or one that is served somewhere."""
+
+    forge: Annotated[Path | None, typer.Option(metavar="DIR", help="Directory of the forge, where it lies.")] = None
+    ledger: LedgerUrl = None
+
+
+@dataclass(frozen=True)
+class MergeOptions:
+    """Say how branches are merged; kept with the forge, so needed only the first time."""
+
+    PANEL: ClassVar[str] = "Merging"
+
+    merge: Annotated[
+        str | None,
+        typer.Option(
+            metavar="METHOD", help="Merge method; `medforge methods` lists them.", autocompletion=complete.merge_methods
+        ),
+    ] = None
+    level: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LEVEL",
+            help="What is weighed, output or layer; `medforge methods` lists the choices.",
+            autocompletion=complete.levels,
+        ),
+    ] = None
+    coefficients: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOW",
+            help="How coefficients are found; `medforge methods` lists the choices.",
+            autocompletion=complete.coefficients,
+        ),
+    ] = None
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHAT",
+            help="What a search minimises: cross-entropy (default), or reference (the published scripts').",
+            autocompletion=complete.objectives,
+        ),
+    ] = None
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Set a parameter of the merge method, as in energy=0.99; repeat it."),
+    ] = None
+
+
+@dataclass(frozen=True)
+class BaseComputeOptions(ComputeOptions):
+    """Say what computes, and as what the base module does."""
+
+    dtype: Annotated[
+        str,
+        typer.Option(
+            metavar="DTYPE",
+            help="Compute dtype of the base module: fp32, bf16 or fp16.",
+            autocompletion=shared.dtypes,
+        ),
+    ] = "fp32"

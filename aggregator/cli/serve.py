@@ -1,0 +1,147 @@
+"""`medforge serve`: the server of a forge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import typer
+
+from medforge.aggregator.cli import complete
+from medforge.aggregator.cli.options import BaseComputeOptions, LedgerUrl, MergeOptions
+from medforge.cli import complete as shared
+
+if TYPE_CHECKING:
+    from medforge.aggregator.forge.settings import ForgeSettings
+    from medforge.aggregator.merge import MethodSettings
+
+
+@dataclass(frozen=True)
+class ListenOptions:
+    """Say where and how the server is reached and watched."""
+
+    PANEL: ClassVar[str] = "Serving"
+
+    listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="Address to listen on; port 0 takes a free one.")] = (
+        "127.0.0.1:50051"
+    )
+    tls: Annotated[
+        bool | None,
+        typer.Option(
+            "--tls/--plaintext",
+            help="Whether callers need a kit (`medforge invite`). Default: yes, unless only this machine can call.",
+        ),
+    ] = None
+    ready_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the address into this file once serving.")
+    ] = None
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Serve Prometheus metrics too; nobody is asked who they are there, so choose loopback.",
+        ),
+    ] = None
+    log_format: Annotated[
+        str,
+        typer.Option(
+            metavar="FORMAT",
+            help="How to log to stderr: text, or json (one object a line).",
+            autocompletion=complete.log_formats,
+        ),
+    ] = "text"
+
+
+def serve(
+    forge: Annotated[Path, typer.Option(metavar="DIR", help="Directory of the forge; made if it is not there.")],
+    merging: MergeOptions,
+    listening: ListenOptions,
+    compute: BaseComputeOptions,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SPEC",
+            help="Base module: medforge-tiny, ARCH/TAG, ARCH:CHECKPOINT or hf-hub:NAME. Needed once.",
+            autocompletion=shared.bases,
+        ),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of the coefficient search. Default: 0.")] = None,
+    ledger: LedgerUrl = None,
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="Change the policy for good, as in limits.branch=2GiB or admission.margin=0.2; repeat it.",
+        ),
+    ] = None,
+    retry_held: Annotated[bool, typer.Option("--retry-held", help="Examine and fold held arrivals again.")] = False,
+) -> None:
+    """Receive branches, and fold each into the main branch in the order of arrival.
+
+    A forge keeps its base module and its merge method for good, and its policy (policy.json) until it is changed;
+    a restart needs only --forge.
+
+    Examples:
+        medforge serve --forge forge --base medforge-tiny --listen 0.0.0.0:50051
+        medforge serve --forge forge --policy limits.branch=2GiB
+    """
+    from medforge.aggregator.server.port_check import check_free
+
+    check_free(listening.listen)
+
+    import logging
+    import os
+
+    from medforge.aggregator.forge.forge import Forge
+    from medforge.aggregator.forge.policy import change, load_policy
+    from medforge.aggregator.forge.settings import existing_settings
+    from medforge.aggregator.logs import configure
+    from medforge.aggregator.server.server import serve as serve_forever
+    from medforge.base import load_base
+    from medforge.errors import InvalidInput
+
+    configure(listening.log_format)
+    settings = existing_settings(forge)
+    spec = base or (settings.base_spec if settings else None)
+    if spec is None:
+        raise InvalidInput(
+            f"{forge} is a new forge; say on which base module it stands with --base, such as medforge-tiny"
+        )
+    chosen = _method(settings, merging, seed)
+    rules = change(load_policy(forge), policy or [])
+    compute.use_threads()
+    module = load_base(spec, compute.device, compute.dtype)
+    opened = Forge.establish(forge, module, chosen, ledger, rules)
+    try:
+        if retry_held:
+            for arrival in opened.ledger.holds():
+                opened.ledger.release(arrival)
+        serve_forever(opened, module, listening.listen, listening.ready_file, listening.tls, listening.metrics)
+    finally:
+        opened.close()
+    # Everything acknowledged is on disk. An ordinary exit would first join every thread that gRPC still has, and tear
+    # torch down under an abandoned fold: the one may hang, the other crash.
+    logging.shutdown()
+    os._exit(0)
+
+
+def _method(settings: ForgeSettings | None, merging: MergeOptions, seed: int | None) -> MethodSettings:
+    """Choose the merge settings: what the user gave, on top of what the forge was made with, on top of the defaults."""
+    from medforge.aggregator.merge.choosing import choose_settings, completed, parse_parameters
+
+    given: dict[str, str | int | None] = {
+        "method": merging.merge,
+        "level": merging.level,
+        "coefficients": merging.coefficients,
+        "objective": merging.objective,
+        "seed": seed,
+    }
+    parameters = merging.parameter or []
+    on_record = settings.method if settings and given["method"] in (None, settings.method.method) else None
+    if on_record and not parameters and all(value is None for value in given.values()):
+        return completed(on_record)
+    kept = completed(on_record).model_dump() if on_record else {}
+    chosen = kept | {name: value for name, value in given.items() if value is not None}
+    chosen["parameters"] = kept.get("parameters", {}) | parse_parameters(parameters)
+    return choose_settings(**chosen)

@@ -1,0 +1,108 @@
+"""From options to a workspace that can be worked on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from medforge.cli.interrupt import on_interrupt
+from medforge.cli.output import say_json
+from medforge.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from medforge.cli.compute import ComputeOptions
+    from medforge.client.cli.options import RecipeOptions, TaskOptions
+    from medforge.client.start import Start
+    from medforge.client.work import Work
+    from medforge.proto.connection import Connection
+
+
+def begin(
+    directory: Path,
+    task: TaskOptions,
+    recipe: RecipeOptions,
+    compute: ComputeOptions,
+    epochs: int | None = None,
+    start: Start | None = None,
+) -> Work:
+    """Open the workspace, or begin it, with the options that were given.
+
+    Raises InvalidInput where they differ from those it was begun with.
+    """
+    from medforge.client.work import Work, open_workspace
+
+    compute.use_threads()
+    given, plugin = task.given(), recipe.plugin
+    if start is not None:
+        given, plugin = given | {"start": start.item}, start.kind
+    workspace = open_workspace(directory, given, recipe.recipe, recipe.changes(epochs), recipe.distillation, plugin)
+    return Work(workspace, compute.device)
+
+
+def resume(directory: Path, compute: ComputeOptions) -> Work:
+    """Open a workspace that must be there. Raises InvalidInput where it is not."""
+    from medforge.client.work import Work
+    from medforge.client.workspace import Workspace
+
+    workspace = Workspace(directory)
+    workspace.settings  # noqa: B018  # the sentence for a missing workspace comes before any work
+    compute.use_threads()
+    return Work(workspace, compute.device)
+
+
+def keep_start(
+    directory: Path,
+    text: str | None,
+    connection: Connection | None,
+    task: TaskOptions,
+    recipe: RecipeOptions,
+    compute: ComputeOptions,
+    as_json: bool,
+) -> Start | None:
+    """Fetch the merged model that training is to begin from, if any, and keep it in the workspace.
+
+    Raises InvalidInput where an option would give the plugin another shape than the model's.
+    """
+    if text is None:
+        return None
+    sized = [] if recipe.plugin is None else [f"--plugin {recipe.plugin}"]
+    sized += [
+        f"--recipe-set {change}"
+        for change in recipe.changes()
+        if change.startswith("train.plugin.") and not change.startswith("train.plugin.dropout")
+    ]
+    if sized:
+        raise InvalidInput(f"{sized[0]} cannot be used with --from; the plugin keeps the model's kind and ranks")
+    from medforge.client.start import keep_start as fetch
+    from medforge.client.start import open_start
+    from medforge.client.workspace import Workspace
+
+    base = str(task.given().get("base", "medforge-tiny"))
+    start = fetch(Workspace(directory), text, lambda: open_start(text, connection), base, compute.device)
+    if start.said:
+        # a JSON document stands alone on stdout
+        typer.echo(start.said, err=as_json)
+    return start
+
+
+@contextmanager
+def working(work: Work) -> Iterator[None]:
+    """Keep others out of the workspace meanwhile, and say what is saved if somebody interrupts."""
+    where = work.workspace.path
+    with (
+        work.workspace.locked(),
+        on_interrupt(lambda: f"what was done is saved in {where}; run the same command again to go on from there"),
+    ):
+        yield
+
+
+def tell(work: Work, as_json: bool, sentence: str) -> None:
+    """Say how a stage ended: a sentence, or the workspace's status as JSON."""
+    if as_json:
+        say_json(work.workspace.status())
+    else:
+        typer.echo(sentence)

@@ -1,0 +1,110 @@
+"""`medforge contribute`: a centre's whole work in one command."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from medforge.cli.compute import ComputeOptions
+from medforge.cli.output import AsJson
+from medforge.client.cli.audit import verdict
+from medforge.client.cli.begin import begin, keep_start, tell, working
+from medforge.client.cli.options import (
+    Directory,
+    Epochs,
+    From,
+    Override,
+    Patience,
+    RecipeOptions,
+    Site,
+    TaskOptions,
+)
+from medforge.client.cli.push import pushed, send
+from medforge.client.cli.stages import distilled, trained
+from medforge.errors import InvalidInput
+from medforge.proto.options import ConnectionOptions
+
+if TYPE_CHECKING:
+    from medforge.client.work import Work
+    from medforge.proto.kit import Kit
+
+
+def contribute(
+    workspace: Directory,
+    task: TaskOptions,
+    recipe: RecipeOptions,
+    compute: ComputeOptions,
+    forge: ConnectionOptions,
+    no_push: Annotated[bool, typer.Option("--no-push", help="Stop after the audit.")] = False,
+    site: Site = None,
+    override: Override = None,
+    patience: Patience = 60.0,
+    epochs: Epochs = None,
+    start: From = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train, distil, commit, audit and push in one go; run again after any interruption, it goes on.
+
+    Examples:
+        medforge contribute folder:scans --workspace clinic --kit kit
+        medforge contribute folder:scans --workspace clinic --no-push
+    """
+    from medforge.client.audit.policy import read_policy
+
+    if (no_push and forge.at is not None) or not (no_push or forge.at or forge.kit):
+        raise InvalidInput(
+            "no forge is named; say where to push with --kit DIR or --at HOST:PORT, or stop after the commit with "
+            "--no-push"
+        )
+    connection = forge.connection_if_asked()
+    kit = connection.kit if connection else None
+    if kit is not None:
+        task = _as_the_kit_says(workspace, task, kit)
+    policy = read_policy(site) if site else None
+    begun = keep_start(workspace, start, connection, task, recipe, compute, as_json)
+    work = begin(workspace, task, recipe, compute, epochs, begun)
+
+    def say(sentence: str) -> None:
+        # a JSON document stands alone on stdout
+        typer.echo(sentence, err=as_json)
+
+    with working(work):
+        if kit is not None:
+            _check_base(work, kit)
+        work.check_distillable()
+        say(trained(work.train()))
+        say(distilled(work.distill()))
+        say(f"committed: branch {work.commit()}")
+        last = verdict(work.workspace, work.audit(policy))
+        if connection is not None and not no_push:
+            say(last)
+            last = pushed(send(work.workspace, connection, override, patience), connection)
+    tell(work, as_json, last)
+
+
+def _as_the_kit_says(workspace: Path, task: TaskOptions, kit: Kit) -> TaskOptions:
+    """Return the options with the kit's contributor and, for a new workspace, its base.
+
+    Raises InvalidInput where another contributor was given.
+    """
+    from medforge.client.workspace import Workspace
+
+    if task.contributor not in (None, kit.card.contributor):
+        raise InvalidInput(
+            f"the kit says contributor {kit.card.contributor!r}, not {task.contributor!r}; leave --contributor out or "
+            "use another kit"
+        )
+    base = task.base or (None if Workspace(workspace).exists else kit.card.base_spec)
+    return replace(task, contributor=kit.card.contributor, base=base)
+
+
+def _check_base(work: Work, kit: Kit) -> None:
+    """Find out before hours of training, rather than at the push, that the forge stands on another base module."""
+    if work.workspace.trained is None and work.base.fingerprint != kit.card.base:
+        raise InvalidInput(
+            f"the workspace works on base module {work.base.fingerprint[:12]} ({work.settings.base}), but the kit's "
+            f"forge stands on {kit.card.base[:12]} ({kit.card.base_spec}); begin another workspace with --base"
+        )

@@ -1,0 +1,132 @@
+"""Options that a centre's commands share, in groups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+import typer
+
+from medforge.cli import complete as shared
+from medforge.client.cli import complete
+
+Directory = Annotated[
+    Path, typer.Option("--workspace", metavar="DIR", help="The centre's directory; made if it is not there.")
+]
+Existing = Annotated[Path, typer.Option("--workspace", metavar="DIR", help="The centre's directory.")]
+Epochs = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        rich_help_panel="Recipe",
+        help="Training epochs, the same as --recipe-set train.epochs=N with no cap on the steps.",
+    ),
+]
+From = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="COMMIT|DIR",
+        rich_help_panel="Recipe",
+        help="Begin training from a merged model: a commit of the forge (head, or its digest) or a checked-out "
+        "directory. The plugin keeps its kind and ranks.",
+    ),
+]
+Override = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Let the branch out although its audit failed, under this name; it is recorded."),
+]
+Site = Annotated[
+    Path | None,
+    typer.Option("--site", metavar="FILE", help="The site's limits, a TOML file. Default: the built-in limits."),
+]
+Patience = Annotated[
+    float, typer.Option(min=0, metavar="MINUTES", help="How long a push without any progress goes on trying.")
+]
+
+
+@dataclass(frozen=True)
+class TaskOptions:
+    """Say what a workspace is about; kept with it, so needed only the first time."""
+
+    PANEL: ClassVar[str] = "Task"
+
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="SOURCE",
+            help="Where the images are: NAME:PATH[,option=value]*, as in folder:scans. Needed only the first time.",
+            autocompletion=complete.sources,
+        ),
+    ] = None
+    contributor: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Who contributes. Default: the workspace's name.")
+    ] = None
+    task: Annotated[str | None, typer.Option(metavar="NAME", help="The task's name. Default: the source's.")] = None
+    base: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SPEC",
+            help="Base module: medforge-tiny (default), ARCH/TAG, ARCH:CHECKPOINT or hf-hub:NAME.",
+            autocompletion=shared.bases,
+        ),
+    ] = None
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of every random choice. Default: 0.")] = None
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DTYPE",
+            help="Compute dtype of the frozen weights: fp32 (default) or bf16.",
+            autocompletion=shared.dtypes,
+        ),
+    ] = None
+
+    def given(self) -> dict[str, object]:
+        """Return the settings that were given, by their names."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class RecipeOptions:
+    """Say how a plugin is trained and how images are distilled; kept with the workspace."""
+
+    PANEL: ClassVar[str] = "Recipe"
+
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Settings of training and distillation: tiny, paper or demo. Default: what suits the base.",
+            autocompletion=complete.recipes,
+        ),
+    ] = None
+    distillation: Annotated[
+        str | None,
+        typer.Option(
+            metavar="METHOD",
+            help="How images are distilled: dm-dsa (default), dm or dc-dsa.",
+            autocompletion=complete.distillations,
+        ),
+    ] = None
+    plugin: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="Kind of plugin: lora (default), dora or svd-lora.",
+            autocompletion=complete.plugin_kinds,
+        ),
+    ] = None
+    recipe_set: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--recipe-set",
+            metavar="NAME=VALUE",
+            help="Change one setting of the recipe, as in train.lr=0.01 or distill.ipc=10; repeat it.",
+        ),
+    ] = None
+
+    def changes(self, epochs: int | None = None) -> list[str]:
+        """Return the changes of the recipe as "group.name=value"."""
+        of_epochs = [] if epochs is None else [f"train.epochs={epochs}", "train.max_steps=none"]
+        return [*(self.recipe_set or []), *of_epochs]

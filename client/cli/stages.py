@@ -1,0 +1,83 @@
+"""`medforge train`, `distill` and `commit`: the stages one by one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from medforge.cli.compute import ComputeOptions
+from medforge.cli.output import AsJson
+from medforge.client.cli.begin import begin, keep_start, resume, tell, working
+from medforge.client.cli.options import (
+    Directory,
+    Epochs,
+    Existing,
+    From,
+    RecipeOptions,
+    TaskOptions,
+)
+from medforge.proto.options import ConnectionOptions
+
+
+def train(
+    workspace: Directory,
+    task: TaskOptions,
+    recipe: RecipeOptions,
+    compute: ComputeOptions,
+    forge: ConnectionOptions,
+    epochs: Epochs = None,
+    start: From = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a plugin on the centre's images; goes on where a killed run stopped.
+
+    A forge is needed only with --from, to fetch the merged model that training begins from.
+
+    Examples:
+        medforge train folder:scans --workspace clinic
+        medforge train folder:scans --workspace clinic --from head --kit kit
+    """
+    begun = keep_start(workspace, start, forge.connection_if_asked(), task, recipe, compute, as_json)
+    work = begin(workspace, task, recipe, compute, epochs, begun)
+    with working(work):
+        best = work.train()
+    tell(work, as_json, trained(best))
+
+
+def distill(
+    workspace: Directory,
+    task: TaskOptions,
+    recipe: RecipeOptions,
+    compute: ComputeOptions,
+    as_json: AsJson = False,
+) -> None:
+    """Learn the distilled dataset that stands in for the images; goes on where a killed run stopped.
+
+    Example:
+        medforge distill --workspace clinic
+    """
+    work = begin(workspace, task, recipe, compute)
+    with working(work):
+        best = work.distill()
+    tell(work, as_json, distilled(best))
+
+
+def commit(workspace: Existing, compute: ComputeOptions, as_json: AsJson = False) -> None:
+    """Put plugin and distilled dataset together as a branch.
+
+    Example:
+        medforge commit --workspace clinic
+    """
+    work = resume(workspace, compute)
+    with working(work):
+        digest = work.commit()
+    tell(work, as_json, f"committed: branch {digest}")
+
+
+def trained(best: dict[str, Any]) -> str:
+    """Say how training ended."""
+    return f"trained: validation accuracy {best['acc']:.3f} (best epoch: {best['epoch']})"
+
+
+def distilled(best: dict[str, Any]) -> str:
+    """Say how distillation ended."""
+    return f"distilled: distilled data only {best['acc']:.3f} on validation (chosen at step {best['step']})"

@@ -1,0 +1,64 @@
+"""`medforge status`: what is done in a workspace, and what the forge made of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from medforge.cli.output import AsJson, say_json
+from medforge.client.cli.options import Existing
+from medforge.proto.options import ConnectionOptions
+
+
+def status(workspace: Existing, forge: ConnectionOptions, as_json: AsJson = False) -> None:
+    """Show which stages are done; with --kit or --at also what the forge made of the branch.
+
+    Examples:
+        medforge status --workspace clinic
+        medforge status --workspace clinic --kit kit
+    """
+    from medforge.client.workspace import Workspace
+
+    def ask() -> dict[str, Any]:
+        from medforge.client.send import branch_status
+
+        return branch_status(place, forge.connection())
+
+    place = Workspace(workspace)
+    state, asked = place.status(), forge.at is not None or forge.kit is not None
+    if as_json:
+        say_json(state | ({"forge": ask()} if asked else {}))
+        return
+    for line in _lines(state):
+        typer.echo(line)
+    if asked:
+        # last, so that what is known here is shown also where the forge cannot be reached
+        found = ask()
+        because = f": {found['reason']}" if found["reason"] else ""
+        typer.echo(f"{'at the forge':12} {found['state']}{because}")
+
+
+def _lines(state: dict[str, Any]) -> list[str]:
+    names = ("source", "contributor", "task", "base", "recipe", "seed", "dtype")
+    lines = [f"{name:12} {state[name]}" for name in names]
+    if state["start"] is not None:
+        lines.append(f"{'begun from':12} forge item {state['start']}")
+    for name in ("trained", "distilled"):
+        done = state[name]
+        lines.append(f"{name:12} {'no' if done is None else 'yes, validation accuracy ' + format(done['acc'], '.3f')}")
+    return [
+        *lines,
+        f"{'committed':12} {state['committed'] or 'no'}",
+        f"{'audited':12} {_audited(state['audited'])}",
+        f"{'pushed':12} {'no' if state['pushed'] is None else 'yes'}",
+    ]
+
+
+def _audited(state: dict[str, Any] | None) -> str:
+    if state is None:
+        return "no"
+    if state["passed"]:
+        return "yes, passed"
+    by = state["overridden_by"]
+    return f"yes, over the limits{f', let pass by {by}' if by else ''}: {'; '.join(state['failed'])}"

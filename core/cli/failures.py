@@ -1,0 +1,66 @@
+"""How a command ends that did not succeed: one sentence and an exit code for each kind of failure."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+
+import click
+
+from medforge.errors import MedForgeError, printable, split_remedy
+
+USER_MISTAKE = 2
+BUG = 70  # EX_SOFTWARE of sysexits.h
+INTERRUPTED = 130  # 128 + SIGINT, as shells say it
+INTERRUPTION = "interrupted; run the same command again to go on where it stopped"
+
+
+def report(error: BaseException, as_json: bool) -> int:
+    """Say on stderr why a command failed, and return its exit code; only a fault of the program has a traceback.
+
+    As JSON the line is {"error": …, "remedy": …, "code": …}, where the remedy is null if the sentence names none.
+    """
+    if isinstance(error, MedForgeError):
+        sentence, code, exit_code = str(error), error.code, error.exit_code
+    elif isinstance(error, click.ClickException):
+        sentence, code, exit_code = _usage(error), "invalid-usage", USER_MISTAKE
+    elif isinstance(error, (click.Abort, KeyboardInterrupt)):
+        sentence, code, exit_code = _interruption(error), "interrupted", INTERRUPTED
+    else:
+        traceback.print_exception(error)
+        sentence, code, exit_code = f"this is a fault of medforge itself: {_name(error)}", "bug", BUG
+        sentence += "; please report it with the lines above"
+    if as_json:
+        cause, remedy = split_remedy(sentence)
+        line = json.dumps({"error": cause, "remedy": remedy, "code": code}, ensure_ascii=False)
+    else:
+        line = f"medforge: {sentence}"
+    print(line, file=sys.stderr)
+    return exit_code
+
+
+def _name(error: BaseException) -> str:
+    return printable(f"{type(error).__name__}: {error}")
+
+
+def _interruption(error: BaseException) -> str:
+    """Return what the innermost block that was interrupted says is saved."""
+    stopped = error if isinstance(error, KeyboardInterrupt) else error.__cause__
+    notes = getattr(stopped, "__notes__", [])
+    return f"interrupted: {notes[0]}" if notes else INTERRUPTION
+
+
+def _usage(error: click.ClickException) -> str:
+    """Return click's words as one of our sentences, with where to look as its remedy."""
+    sentence = printable(" ".join(error.format_message().split())).rstrip(".")
+    # click writes "No such option: --x. Did you mean --y?" and the like
+    cause, stop, hint = sentence.partition(". ")
+    cause = cause[:1].lower() + cause[1:]
+    if stop:
+        return f"{cause}; {hint[:1].lower()}{hint[1:]}"
+    if "; " in cause:
+        return cause
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "medforge"
+    return f"{cause}; {path} --help explains its arguments"

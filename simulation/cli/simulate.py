@@ -1,0 +1,156 @@
+"""`medforge simulate`: many centres and one aggregator on this machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from medforge.aggregator.cli.options import MergeOptions
+from medforge.cli.interrupt import on_interrupt
+from medforge.cli.output import AsJson
+from medforge.client.cli import complete
+from medforge.errors import MedForgeError
+from medforge.simulation.options import Centres, ComputeOptions, RecipeOptions, Seed
+
+if TYPE_CHECKING:
+    from medforge.simulation.result import SimulationResult
+    from medforge.simulation.settings import SimulationSettings
+
+DEFAULT_MERGE = "mixture"
+
+
+class Incomplete(MedForgeError):
+    """Report a run in which not every centre arrived."""
+
+    code = "incomplete"
+    exit_code = 3
+
+
+def simulate(
+    recipe: RecipeOptions,
+    merging: MergeOptions,
+    compute: ComputeOptions,
+    centre: Centres = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Directory for result, report, forge, workspaces and logs. Default: the next free runs/NNN.",
+        ),
+    ] = None,
+    plugin: Annotated[
+        str,
+        typer.Option(
+            metavar="KIND",
+            rich_help_panel="Recipe",
+            help="Kind of plugin that the centres train: lora, dora or svd-lora.",
+            autocompletion=complete.plugin_kinds,
+        ),
+    ] = "lora",
+    order: Annotated[
+        str | None,
+        typer.Option(metavar="A,B,C", help="Arrival order of the centres. Default: the order of --centre."),
+    ] = None,
+    arrivals: Annotated[
+        str | None,
+        typer.Option(metavar="poisson:RATE", help="Draw arrival times and order from the seed, RATE centres a minute."),
+    ] = None,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Run centres and an aggregator as processes on this machine, and report what the merged model can do.
+
+    Give the same --out and settings again to go on with a run that was stopped. Ends with status 3 where a centre did
+    not arrive. The default's three small centres compute all at once.
+
+    Examples:
+        medforge simulate
+        medforge simulate --centre lung=folder:lung --centre brain=folder:brain --merge ties --out runs/ties
+    """
+    settings = _settings(recipe, merging, compute, centre, plugin, order, arrivals, seed)
+
+    from medforge.simulation.live import LiveTable
+    from medforge.simulation.run import simulate as run
+    from medforge.simulation.rundir import next_free
+
+    where = out if out is not None else next_free(Path("runs"))
+    jobs = compute.jobs or default_jobs(centre, len(settings.centres))
+    with on_interrupt(lambda: f"what was done is saved in {where}; to go on, run: {settings.command(where)}"):
+        result = run(settings, where, jobs, LiveTable())
+    if as_json:
+        typer.echo(result.model_dump_json(indent=2))
+    else:
+        _print(result, where)
+    if not result.complete:
+        missing = ", ".join(c.name for c in result.centres if not c.arrived)
+        raise Incomplete(f"{missing} did not arrive; see {where / 'logs'}, then run the same command to go on")
+
+
+def default_jobs(centre: list[str] | None, count: int) -> int:
+    """Let one centre compute on each core; the embedded default's small centres share the cores, all at once."""
+    return (os.cpu_count() or 1) if centre else count
+
+
+def _settings(
+    recipe: RecipeOptions,
+    merging: MergeOptions,
+    compute: ComputeOptions,
+    centre: list[str] | None,
+    plugin: str,
+    order: str | None,
+    arrivals: str | None,
+    seed: int,
+) -> SimulationSettings:
+    """Return what a run computes, checked. Raises InvalidInput for whatever cannot be used."""
+    from medforge.aggregator.merge.choosing import choose_settings, parse_parameters
+    from medforge.client.data.catalogue import names
+    from medforge.client.recipes import change_recipe, recipe_for, with_plugin
+    from medforge.simulation.arrivals import schedule
+    from medforge.simulation.centres import demonstration_recipe, parse_centres
+    from medforge.simulation.settings import SimulationSettings
+
+    centres = parse_centres(centre or [], list(names()))
+    planned = schedule([c.name for c in centres], order, arrivals, seed)
+    chosen = recipe_for(recipe.base, recipe.recipe or demonstration_recipe(centre, recipe.base))
+    change_recipe(with_plugin(chosen, plugin), recipe.changes)
+    merge = choose_settings(
+        method=merging.merge or DEFAULT_MERGE,
+        level=merging.level,
+        coefficients=merging.coefficients,
+        objective=merging.objective,
+        parameters=parse_parameters(merging.parameter or []),
+        seed=seed,
+    )
+    return SimulationSettings(
+        centres=centres,
+        schedule=planned,
+        arrivals=arrivals,
+        base=recipe.base,
+        method=merge.method,
+        level=merge.level,
+        coefficients=merge.coefficients,
+        objective=merge.objective,
+        parameters=merge.parameters,
+        recipe=chosen.name,
+        plugin=plugin,
+        changes=recipe.changes,
+        seed=seed,
+        device=compute.device,
+        dtype=compute.dtype,
+    )
+
+
+def _print(result: SimulationResult, where: Path) -> None:
+    from rich.console import Console
+
+    from medforge.simulation.run import report_path
+    from medforge.simulation.tables import result_table
+
+    console = Console(highlight=False)
+    console.print(result_table(result))
+    for warning in result.warnings:
+        console.print(warning, style="yellow", markup=False)
+    console.print(f"report: {report_path(where)}", soft_wrap=True, markup=False)
