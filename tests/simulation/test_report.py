@@ -1,5 +1,6 @@
 """The report of a run, whatever the method: under a gate it says where images go, and otherwise it does not."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,27 @@ def test_a_method_that_searches_on_nothing_is_not_said_to(tmp_path: Path) -> Non
         page = render(uniform.model_copy(update={"coefficients": coefficients}), [], tmp_path)
         assert ("found on the distilled datasets alone" in page) == searched
         assert ("searched on no data" in page) != searched
+
+
+def test_the_contents_lead_to_every_section(tmp_path: Path) -> None:
+    page = render(result("mixture", {"north": {"north": 1.0}}), [], tmp_path)
+    links = re.findall(r'<a href="#([^"]+)"', page)
+    ids = re.findall(r'id="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    assert set(links) <= set(ids)
+    assert set(re.findall(r'<section id="([^"]+)"', page)) <= set(links)
+
+
+def test_contents_name_no_section_that_is_not_there(tmp_path: Path) -> None:
+    nobody = result("mixture", {}).model_copy(update={"rounds": (), "head": None})
+    page = render(nobody, [], tmp_path)
+    assert set(re.findall(r'<a href="#([^"]+)"', page)) <= set(re.findall(r'id="([^"]+)"', page))
+
+
+def test_it_has_a_dark_look_and_no_table_wider_than_the_page(tmp_path: Path) -> None:
+    page = render(result("mixture", {}), [], tmp_path)
+    assert "@media (prefers-color-scheme: dark)" in page
+    # a table scrolls in a frame of its own, or becomes lines on a narrow page
+    for before in re.split(r"<table", page)[:-1]:
+        following = page[page.index(before) + len(before) :]
+        assert before.endswith('<div class="scroll">') or following.startswith('<table class="facts">')

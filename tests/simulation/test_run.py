@@ -126,7 +126,7 @@ def test_report_is_complete_and_loads_nothing(undisturbed: tuple[Path, subproces
     page = (out / "report.html").read_text()
     for section in ("accuracy", "coefficients", "individual-and-merged", "samples", "rebuild"):
         assert f'<section id="{section}">' in page
-    assert not re.findall(r'(?:src|href)="(?!data:)', page)
+    assert not re.findall(r'(?:src|href)="(?!data:|#)', page)
     assert all(alt.strip() for alt in re.findall(r'<img [^>]*alt="([^"]*)"', page))
     assert page.count("<img ") == page.count('alt="')
     assert page.count("data:image/png") == 2 * sum(len(centre.prompts) for centre in result_of(out).centres)
