@@ -15,6 +15,8 @@ from medforge.simulation.result import RoundResult
 from medforge.simulation.screen import Screen
 
 REFRESH_SECONDS = 0.25
+SECONDS_BETWEEN_LINES = 10.0
+SECONDS_AFTER_A_CHANGE = 2.0
 COLOURS = {
     Stage.WAITING: "dim",
     Stage.COMPUTING: "cyan",
@@ -30,24 +32,37 @@ class LiveTable(Screen):
 
     def __init__(self, console: Console | None = None) -> None:
         super().__init__(console)
-        self._began = self._shown = time.monotonic()
+        self._began = self._shown = self._told = time.monotonic()
         self._rounds_told = 0
+        self._stages: list[str] = []
 
     def notify(self, text: str) -> None:
         """Print one line about something that happened."""
         seconds = time.monotonic() - self._began
         self.console.print(Text(f"[{seconds:6.1f} s] {text}"), soft_wrap=True)
 
-    def show(self, centres: Sequence[CentreRun], rounds: Sequence[RoundResult], scored: bool = True) -> None:
-        """Bring the table up to date, or print the scores of rounds that are new."""
+    def show(self, centres: Sequence[CentreRun], rounds: Sequence[RoundResult]) -> None:
+        """Bring the table up to date; elsewhere print the scores of new rounds, and now and then how far all are."""
         if self.live is None:
             for done in rounds[self._rounds_told :]:
                 scores = ", ".join(f"{name} {score.acc:.3f}" for name, score in done.metrics.items())
                 self.notify(f"main branch after arrival {done.arrival} ({done.centre}), test accuracy: {scores}")
             self._rounds_told = len(rounds)
+            self._tell(centres)
         elif time.monotonic() > self._shown + REFRESH_SECONDS:
             self._shown = time.monotonic()
             self.live.update(table(centres, rounds), refresh=True)
+
+    def _tell(self, centres: Sequence[CentreRun]) -> None:
+        """Print how far the centres are: every ten seconds, and soon after one of them begins another stage."""
+        since = time.monotonic() - self._told
+        if since < SECONDS_AFTER_A_CHANGE:
+            return
+        stages = [step.stage if (step := centre.step()) else str(centre.stage) for centre in centres]
+        if since < SECONDS_BETWEEN_LINES and stages == self._stages:
+            return
+        self._told, self._stages = time.monotonic(), stages
+        self.notify("; ".join(centre.say() for centre in centres))
 
 
 def table(centres: Sequence[CentreRun], rounds: Sequence[RoundResult]) -> Table:
@@ -76,13 +91,7 @@ def work(centre: CentreRun) -> Group | Text:
     """Draw how far a computing centre is, from its progress file."""
     if centre.stage is Stage.DEAD:
         return Text(centre.why_not or "", style="red")
-    state = centre.progress() if centre.stage in (Stage.COMPUTING, Stage.PUSHING) else {}
-    step, total = state.get("step"), state.get("total")
-    if not isinstance(step, int) or not isinstance(total, int) or total < 1:
+    step = centre.step() if centre.stage in (Stage.COMPUTING, Stage.PUSHING) else None
+    if step is None:
         return Text("")
-    left = state.get("eta_seconds")
-    eta = f" · {left:.0f} s left" if isinstance(left, int | float) and left >= 1 else ""
-    note = f" · {state['note']}" if state.get("note") else ""
-    return Group(
-        Text(f"{state.get('stage', '')} {step}/{total}{eta}{note}"), ProgressBar(total=total, completed=step, width=32)
-    )
+    return Group(Text(step.say()), ProgressBar(total=step.total, completed=step.step, width=32))

@@ -103,6 +103,7 @@ class Supervisor:
             self._launch(to_come, Stage.PUSHING, push_command(to_come, self.aggregator.address))
 
     def _launch(self, centre: CentreRun, stage: Stage, command: Sequence[str]) -> None:
+        centre.began = time.time()
         centre.child = Child(command, centre.log, keep=(self._run.lock,))
         centre.stage = stage
         self._notify(f"{centre.name}: {stage} (process {centre.child.pid})")

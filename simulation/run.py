@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -58,8 +58,10 @@ def simulate(settings: SimulationSettings, out: Path, jobs: int, view: LiveTable
             supervisor.drive(scoring.folded)
             view.notify("every centre has arrived or is known not to come; scoring what is left")
             scoring.finish(show)
+            view.notify("scoring each centre's own plugin")
             result = collect(settings, out, supervisor, scoring, began)
-            materials = gather_materials(settings, scoring)
+            materials = gather_materials(settings, scoring, view.notify)
+            view.notify("writing the report")
         scoring.close()
         result = result.model_copy(update={"seconds": round(time.monotonic() - began, 1)})
         write(result, materials, out)
@@ -158,16 +160,19 @@ def warnings(settings: SimulationSettings, centres: tuple[CentreResult, ...]) ->
     return tuple(found)
 
 
-def gather_materials(settings: SimulationSettings, scoring: Scoring) -> list[TaskMaterial]:
+def gather_materials(
+    settings: SimulationSettings, scoring: Scoring, notify: Callable[[str], None]
+) -> list[TaskMaterial]:
     """Collect the samples and embeddings that the report shows of every centre that arrived."""
     from medforge.simulation.material import gather
 
     base, tasks = scoring.evaluator.base, scoring.evaluator.tasks
-    return [
-        gather(base, centre.name, tasks[centre.name], scoring.branch(centre.name).distilled, settings.seed)
-        for centre in settings.centres
-        if centre.name in scoring.arrivals and centre.name in tasks
-    ]
+    shown = [c.name for c in settings.centres if c.name in scoring.arrivals and c.name in tasks]
+    materials = []
+    for place, name in enumerate(shown, start=1):
+        notify(f"laying out the images of {name} for the report, {place} of {len(shown)}")
+        materials.append(gather(base, name, tasks[name], scoring.branch(name).distilled, settings.seed))
+    return materials
 
 
 def write(result: SimulationResult, materials: list[TaskMaterial], out: Path) -> None:

@@ -14,6 +14,7 @@ from rich.text import Text
 from medforge.simulation.benchmark.jobs.job import Job
 from medforge.simulation.benchmark.jobs.pool import PoolProgress, TimeLeft
 from medforge.simulation.benchmark.jobs.workbench import Bench
+from medforge.simulation.durations import duration
 from medforge.simulation.screen import Screen
 
 SECONDS_BETWEEN_LINES = 30.0
@@ -65,14 +66,6 @@ def heading(standing: PoolProgress, left: TimeLeft) -> str:
 def how_far(state: dict[str, Any]) -> str:
     """Say which step of how many a job is at."""
     return f" {state['step']}/{state['total']}" if isinstance(state.get("total"), int) else ""
-
-
-def duration(seconds: float) -> str:
-    """Write seconds as 3 h 05 min, 12 min or 40 s."""
-    minutes = round(seconds / 60)
-    if minutes >= 60:
-        return f"{minutes // 60} h {minutes % 60:02d} min"
-    return f"{minutes} min" if seconds >= 90 else f"{round(seconds)} s"
 
 
 def drawing(standing: PoolProgress, states: dict[Job, dict[str, Any]], left: TimeLeft) -> Group:

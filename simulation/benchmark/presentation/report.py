@@ -11,11 +11,11 @@ from markupsafe import Markup, escape
 
 from medforge.files import write_atomically
 from medforge.look.page import templates
-from medforge.simulation.benchmark.presentation.live_view import duration
 from medforge.simulation.benchmark.presentation.numbers_in_words import listed
 from medforge.simulation.benchmark.presentation.renderer import Renderer
 from medforge.simulation.benchmark.presentation.rendering import renderer_of
 from medforge.simulation.benchmark.results.result import Result
+from medforge.simulation.durations import duration
 from medforge.simulation.report import Picture, chart
 
 REPORT_FILE = "report.html"

@@ -2,7 +2,8 @@ import pytest
 
 from medforge.simulation.benchmark.jobs.artefacts import Distil
 from medforge.simulation.benchmark.jobs.pool import PoolProgress, TimeLeft
-from medforge.simulation.benchmark.presentation.live_view import duration, heading
+from medforge.simulation.benchmark.presentation.live_view import heading
+from medforge.simulation.durations import duration
 
 
 @pytest.mark.parametrize(
