@@ -74,5 +74,5 @@ def split_source(source: str) -> tuple[str, str, dict[str, str]]:
 def whole_number(name: str, option: str, value: str, least: int) -> int:
     """Return an option's value as an integer; raises InvalidInput below `least` or when it is none."""
     if not re.fullmatch(r"\d{1,9}", value) or int(value) < least:
-        raise InvalidInput(f"{name}: option {option}={value} must be a whole number of at least {least}")
+        raise InvalidInput(f"{name}: option {option}={value} must be a whole number of at least {least}; change it")
     return int(value)

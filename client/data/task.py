@@ -74,7 +74,9 @@ class Task:
         elif len(self.prompts) < 2:
             raise InvalidInput(f"{self.name} has {len(self.prompts)} class; a task needs at least two")
         if self.score_by == "slide" and self.test.groups is None:
-            raise InvalidInput(f"{self.name} is scored by slide but its images name no slides")
+            raise InvalidInput(
+                f"{self.name} is scored by slide but its images name no slides; name them, or score by patch"
+            )
         for part, split in self.splits.items():
             check = _check_findings if self.multi_label else _check_labels
             check(self.name, part, split, self.prompts)

@@ -80,7 +80,7 @@ def read_prompts(file: Path, classes: tuple[str, ...]) -> tuple[str, ...]:
     if len(lines) == len(classes) and not set(named) & set(classes):
         return tuple(lines)
     raise InvalidInput(
-        f"{file} must give one prompt for each of {', '.join(classes)}: write 'CLASS: prompt' on one line per class"
+        f"{file} must give one prompt for each of {', '.join(classes)}; write 'CLASS: prompt' on one line per class"
     )
 
 
