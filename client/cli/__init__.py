@@ -57,6 +57,12 @@ COMMANDS = (
         "medforge.client.cli.doctor:doctor",
     ),
     Entry(
+        "sources",
+        "Centre",
+        "List the data sources, also those of installed packages, with their options.",
+        "medforge.client.cli.sources:sources",
+    ),
+    Entry(
         "evaluate",
         "Model",
         "Score a workspace's plugin, or a merged model, on one split of a task.",

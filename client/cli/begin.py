@@ -33,10 +33,14 @@ def begin(
 
     Raises InvalidInput where they differ from those it was begun with.
     """
+    from medforge.client.data.catalogue import check_source
     from medforge.client.work import Work, open_workspace
+    from medforge.client.workspace import Workspace
 
     compute.use_threads()
     given, plugin = task.given(), recipe.plugin
+    if "source" in given and not Workspace(directory).exists:
+        check_source(str(given["source"]))
     if start is not None:
         given, plugin = given | {"start": start.item}, start.kind
     workspace = open_workspace(directory, given, recipe.recipe, recipe.changes(epochs), recipe.distillation, plugin)

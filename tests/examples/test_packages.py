@@ -78,7 +78,7 @@ def test_a_source_trains_and_a_method_folds_from_outside_the_tree(
         forge = Forge.establish(place, tiny_base, settings, policy=UNEXAMINED)
         fold_all(MainBranch(forge, tiny_base), branches(tiny_base, 2))
         forge.close()
-    changes = [part for name, value in SMALL.items() for part in ("--set", f"{name}={value}")]
+    changes = [part for name, value in SMALL.items() for part in ("--recipe-set", f"{name}={value}")]
     with served(example_site, place) as address:
         done = medforge(
             example_site, "contribute", f"csvlabels:{table},prompt=the eye of a {{}} person", "--workspace",

@@ -1,5 +1,6 @@
 """Packages that bring data sources: what is broken, clashes or misbehaves gets one sentence that names the package."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -190,6 +191,26 @@ def test_the_command_refuses_with_a_sentence_and_makes_no_workspace(site: Path, 
     assert "Traceback" not in done.stderr
     assert "data source 'broken' of medforge-many 1.2 cannot be used" in " ".join(done.stderr.split())
     assert not (tmp_path / "work").exists()
+
+
+def test_the_command_lists_what_is_installed_and_what_is_broken(site: Path) -> None:
+    done = medforge(site, "sources", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    entries = {entry["name"]: entry for entry in json.loads(done.stdout)}
+    assert set(SOURCES.built_in()) <= set(entries)
+    assert entries["good"] == {
+        "name": "good",
+        "about": "tissue under another name",
+        "options": ["train", "validation", "test", "threads"],
+        "words": ["lung"],
+        "package": {"medforge-many": "1.2"},
+    }
+    assert entries["folder"]["package"] == {}
+    assert entries["folder of medforge-many 1.2"]["broken"] == "a data source that is built in has this name"
+    assert "a_module_that_nobody_has" in entries["broken"]["broken"]
+    table = " ".join(medforge(site, "sources").stdout.split())
+    assert "tissue under another name (from medforge-many 1.2)" in table
+    assert "cannot be used: ModuleNotFoundError" in table
 
 
 @pytest.mark.parametrize(
