@@ -152,7 +152,7 @@ def test_evaluate_scores_a_workspace_and_a_forge_item_alike(
         (["distill", "--workspace", "nowhere"], "There is no workspace in nowhere"),
         (["train", "--workspace", "CENTRE", "--seed", "5"], "was begun with seed 0, not 5"),
         (
-            ["distill", "folder:x", "--workspace", "nowhere", "--distillation", "magic"],
+            ["distill", "tissue:lung", "--workspace", "nowhere", "--distillation", "magic"],
             "no distillation method 'magic'",
         ),
     ],
