@@ -10,7 +10,7 @@ from typing import Any
 from medforge.errors import InvalidInput
 from medforge.faults import reached
 
-SHORTEST_PREFIX = 6
+SHORTEST_PREFIX = 8
 """The fewest letters of a digest that may stand for it."""
 
 

@@ -44,9 +44,9 @@ def receipt_from_message(message: pb.Receipt, key: bytes) -> Receipt:
     return receipt
 
 
-def commit_to_message(number: int, content: bytes) -> pb.CommitRecord:
-    """Put the canonical bytes of the `number`-th commit into their message."""
-    return pb.CommitRecord(number=number, digest=sha256_bytes(content), content=content)
+def commit_to_message(number: int, content: bytes, accepted_at: str = "") -> pb.CommitRecord:
+    """Put the canonical bytes of the `number`-th commit into their message, with the time its branch arrived."""
+    return pb.CommitRecord(number=number, digest=sha256_bytes(content), content=content, accepted_at=accepted_at)
 
 
 def commit_from_message(message: pb.CommitRecord) -> tuple[int, bytes]:

@@ -159,14 +159,16 @@ class StatusReply(_message.Message):
     def __init__(self, state: _Optional[_Union[BranchState, str]] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., commit: _Optional[_Union[CommitRecord, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class CommitRecord(_message.Message):
-    __slots__ = ("number", "digest", "content")
+    __slots__ = ("number", "digest", "content", "accepted_at")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_AT_FIELD_NUMBER: _ClassVar[int]
     number: int
     digest: str
     content: bytes
-    def __init__(self, number: _Optional[int] = ..., digest: _Optional[str] = ..., content: _Optional[bytes] = ...) -> None: ...
+    accepted_at: str
+    def __init__(self, number: _Optional[int] = ..., digest: _Optional[str] = ..., content: _Optional[bytes] = ..., accepted_at: _Optional[str] = ...) -> None: ...
 
 class Arrival(_message.Message):
     __slots__ = ("number", "branch", "contributor", "task", "size", "accepted_at", "state", "reason")

@@ -131,10 +131,14 @@ class RemoteForge:
             reply: pb.StatusReply = self._stub.Status(pb.StatusRequest(branch=branch), timeout=self._silence)
             return reply
 
+    def log_entries(self, after: int = 0) -> Iterator[pb.LogEntry]:
+        """Yield the commits after a number, and then the arrivals that are not in the main branch."""
+        yield from self._watched(self._stub.Log(pb.LogRequest(after=after)))
+
     def log(self, after: int = 0) -> tuple[list[tuple[int, bytes]], list[pb.Arrival]]:
         """Read the commits after a number, as (number, canonical bytes), and the arrivals not in the main branch."""
         commits, arrivals = [], []
-        for entry in self._watched(self._stub.Log(pb.LogRequest(after=after))):
+        for entry in self.log_entries(after):
             if entry.WhichOneof("entry") == "commit":
                 commits.append(commit_from_message(entry.commit))
             else:

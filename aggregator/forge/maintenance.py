@@ -3,39 +3,16 @@
 from __future__ import annotations
 
 from medforge.aggregator.forge.forge import Forge
-from medforge.aggregator.forge.reader import choose_commit
+from medforge.aggregator.forge.names import find_arrival, find_commit
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.journal import MAINTAINER
 from medforge.aggregator.ledger.ledger import LedgerConflict
 from medforge.aggregator.ledger.records import Arrival, State
-from medforge.errors import InvalidInput
-from medforge.files import SHORTEST_PREFIX
-from medforge.proto.errors import NotFound
-
-
-def find_arrival(forge: Forge, name: str) -> Arrival:
-    """Find an arrival by its number, or by its branch digest or the first letters of it.
-
-    Raises InvalidInput for a name that is too short, NotFound for none or several.
-    """
-    arrivals = forge.ledger.arrivals()
-    if name.isascii() and name.isdigit() and len(name) < SHORTEST_PREFIX:
-        found = [arrival for arrival in arrivals if arrival.number == int(name)]
-    elif len(name) < SHORTEST_PREFIX:
-        raise InvalidInput(
-            f"{name!r} is too short for a branch; give an arrival's number or {SHORTEST_PREFIX} letters of its digest"
-        )
-    else:
-        found = [arrival for arrival in arrivals if arrival.branch.startswith(name)]
-    if len(found) != 1:
-        count = "no arrival is" if not found else f"{len(found)} arrivals are"
-        raise NotFound(f"{count} called {name}; `medforge log` lists them")
-    return found[0]
 
 
 def accept(forge: Forge, name: str) -> Arrival:
     """Let a held or rejected arrival be folded whatever its examination says."""
-    arrival = find_arrival(forge, name)
+    arrival = find_arrival(forge.ledger.arrivals(), name)
     if arrival.state not in (State.HELD, State.REJECTED):
         raise LedgerConflict(
             f"arrival {arrival.number} is {arrival.state.value}; only a held or rejected one is accepted"
@@ -45,22 +22,22 @@ def accept(forge: Forge, name: str) -> Arrival:
 
 def reject(forge: Forge, name: str, reason: str) -> Arrival:
     """Keep an arrival out of the main branch for good, also one that is in it."""
-    return forge.ledger.change(find_arrival(forge, name).number, State.REJECTED, reason, MAINTAINER)
+    return forge.ledger.change(find_arrival(forge.ledger.arrivals(), name).number, State.REJECTED, reason, MAINTAINER)
 
 
 def withdraw(forge: Forge, name: str, reason: str, erase: bool) -> Arrival:
     """Take an arrival out of the main branch, and delete its files where that is asked for."""
-    arrival = find_arrival(forge, name)
+    arrival = find_arrival(forge.ledger.arrivals(), name)
     return forge.ledger.change(arrival.number, State.WITHDRAWN, reason, MAINTAINER, erase=erase)
 
 
-def revert(forge: Forge, prefix: str, reason: str) -> list[Arrival]:
+def revert(forge: Forge, name: str, reason: str) -> list[Arrival]:
     """Undo what one commit did to the membership of the main branch: who came leaves, who left comes back.
 
     Raises LedgerConflict where somebody who would come back was erased, or nothing is left to undo.
     """
     commits = [commit for _, commit in forge.ledger.commits()]
-    commit = choose_commit(commits, prefix)
+    commit = find_commit(commits, name)
     before = _members_before(commits, commit)
     head = set(commits[-1].members)
     leave = sorted((set(commit.members) - before) & head)

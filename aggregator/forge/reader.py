@@ -11,12 +11,10 @@ from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.records import Arrival, State
 from medforge.errors import CorruptFile, InvalidInput
-from medforge.files import SHORTEST_PREFIX, sha256_bytes
 from medforge.forge_item import ForgeItem
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.checkout import download_item
 from medforge.proto.connection import Connection
-from medforge.proto.errors import NotFound
 from medforge.proto.remote import RemoteForge
 
 
@@ -26,8 +24,8 @@ class ForgeReader(Protocol):
     def commits(self) -> list[Commit]:
         """List the commits, oldest first."""
 
-    def outside(self) -> list[Arrival]:
-        """List the arrivals that are not in the main branch, in order."""
+    def arrivals(self) -> list[Arrival]:
+        """List the arrivals, in order; of one in the main branch an address does not tell the size, which is 0."""
 
     def item(self, commit: Commit) -> ForgeItem:
         """Read a commit's forge item."""
@@ -63,23 +61,6 @@ def check_chain(commits: Sequence[Commit]) -> None:
         parent = commit.digest
 
 
-def choose_commit(commits: Sequence[Commit], prefix: str | None) -> Commit:
-    """Choose a commit by its digest or the first letters of it, or the newest; raise NotFound or InvalidInput."""
-    if not commits:
-        raise NotFound("this forge's main branch has no commit yet; push a branch and wait until it is folded")
-    if prefix is None:
-        return commits[-1]
-    if len(prefix) < SHORTEST_PREFIX:
-        raise InvalidInput(
-            f"{prefix!r} is too short for a commit; give at least {SHORTEST_PREFIX} letters of its digest"
-        )
-    found = [commit for commit in commits if commit.digest.startswith(prefix)]
-    if len(found) != 1:
-        count = "no commit" if not found else f"{len(found)} commits"
-        raise NotFound(f"{count} on the main branch begins with {prefix}; `medforge log` lists them")
-    return found[0]
-
-
 def _state(arrival: pb.Arrival) -> State:
     return State(pb.BranchState.Name(arrival.state).removeprefix("BRANCH_STATE_").lower())
 
@@ -91,8 +72,8 @@ class _Local:
     def commits(self) -> list[Commit]:
         return [commit for _, commit in self._forge.ledger.commits()]
 
-    def outside(self) -> list[Arrival]:
-        return self._forge.ledger.outside()
+    def arrivals(self) -> list[Arrival]:
+        return self._forge.ledger.arrivals()
 
     def item(self, commit: Commit) -> ForgeItem:
         return self._forge.load_item(commit)
@@ -101,18 +82,28 @@ class _Local:
 class _Remote:
     def __init__(self, forge: RemoteForge) -> None:
         self._forge = forge
-        self._log = forge.log()
+        self._commits: list[Commit] = []
+        self._arrivals: dict[int, Arrival] = {}
+        for entry in forge.log_entries():
+            if entry.WhichOneof("entry") == "commit":
+                self._take_commit(entry.commit)
+            else:
+                one = entry.arrival
+                about = (one.number, one.branch, one.contributor, one.task, one.size, one.accepted_at)
+                self._arrivals[one.number] = Arrival(*about, _state(one), one.reason)
+
+    def _take_commit(self, record: pb.CommitRecord) -> None:
+        commit = Commit.parse(record.content, record.digest)
+        self._commits.append(commit)
+        # what is not in the main branch any more comes after all commits, and takes this one's place
+        about = (commit.arrival, commit.branch, commit.contributor, commit.task, 0, record.accepted_at)
+        self._arrivals[commit.arrival] = Arrival(*about, State.FOLDED)
 
     def commits(self) -> list[Commit]:
-        return [Commit.parse(content, sha256_bytes(content)) for _, content in self._log[0]]
+        return self._commits
 
-    def outside(self) -> list[Arrival]:
-        return [
-            Arrival(
-                one.number, one.branch, one.contributor, one.task, one.size, one.accepted_at, _state(one), one.reason
-            )
-            for one in self._log[1]
-        ]
+    def arrivals(self) -> list[Arrival]:
+        return [arrival for _, arrival in sorted(self._arrivals.items())]
 
     def item(self, commit: Commit) -> ForgeItem:
         return download_item(self._forge, commit.digest, commit.item)

@@ -122,7 +122,7 @@ class Ledger(Database):
             row.state, row.reason, row.erase = state.value, reason, row.erase or erase
             row.admitted = state is State.RECEIVED and actor == MAINTAINER
             about = {"arrival": number, "branch": row.branch, "was": was.value, "reason": reason}
-            enter(session, actor, state.value, about | ({"erase": True} if erase else {}))
+            enter(session, actor, _spell(state, row.admitted), about | ({"erase": True} if erase else {}))
             return row.plain()
 
     def hold(self, number: int, reason: str) -> Arrival:
@@ -280,6 +280,13 @@ class Ledger(Database):
         """Enter something in the journal that changes nothing else."""
         with self.writing() as session:
             enter(session, actor, what, about)
+
+
+def _spell(state: State, admitted: bool) -> str:
+    """Return what the journal says of an arrival's new state; a forge of 0.1.0 said that an accepted one is received."""
+    if state is State.RECEIVED:
+        return "accepted" if admitted else "released"
+    return state.value
 
 
 def _check_follows(session: Session, commit: Commit, members: tuple[int, ...], row: ArrivalRow) -> None:

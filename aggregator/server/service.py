@@ -146,7 +146,7 @@ class ForgeService:
         )
         folded = ledger.commit_of(arrival.number) if arrival.state is State.FOLDED else None
         if folded is not None:
-            reply.commit.CopyFrom(commit_to_message(folded[0], folded[1].content))
+            reply.commit.CopyFrom(commit_to_message(folded[0], folded[1].content, arrival.accepted_at))
         return reply
 
     @unary
@@ -240,8 +240,9 @@ class ForgeService:
     def _commits(self, after: int) -> Iterator[pb.CommitRecord]:
         after = min(after, _LARGEST_NUMBER)
         while page := self._forge.ledger.commits(after, _COMMITS_AT_ONCE):
+            arrivals = self._forge.ledger.arrivals_by_number({commit.arrival for _, commit in page})
             for after, commit in page:
-                yield commit_to_message(after, commit.content)
+                yield commit_to_message(after, commit.content, arrivals[commit.arrival].accepted_at)
 
     def _send(self, path: str, digest: str, offset: int) -> Iterator[pb.DownloadChunk]:
         total = self._forge.blobs.size(digest)
