@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from medforge.client.egress_gate import open_gate
 from medforge.client.push import Patience, push
 from medforge.client.workspace import Workspace
-from medforge.errors import InvalidInput
+from medforge.errors import CorruptFile, InvalidInput, printable
+from medforge.files import parse_json
 from medforge.progress import Progress
 from medforge.proto import forge_pb2 as pb
+from medforge.proto.codec import commit_from_message
 from medforge.proto.connection import Connection
 from medforge.proto.receipt import Receipt
 from medforge.proto.remote import RemoteForge
@@ -55,10 +57,12 @@ def push_workspace(
         )
 
 
-def branch_status(workspace: Workspace, connection: Connection) -> dict[str, str | int | None]:
-    """Ask a forge what has become of the committed branch: {state, reason, arrival, commit}.
+def branch_status(workspace: Workspace, connection: Connection) -> dict[str, str | int | float | None]:
+    """Ask a forge what has become of the committed branch: {state, reason, arrival, arrived_at, commit, number, acc}.
 
-    Raises InvalidInput when nothing is committed, and what `RemoteForge` raises.
+    `number` is the commit's place in the chain, `acc` the main branch's accuracy on this branch's distilled images
+    right after it was folded. What the forge does not say is None. Raises InvalidInput when nothing is committed,
+    CorruptFile for a commit that cannot be read, and what `RemoteForge` raises.
     """
     if workspace.committed is None:
         raise InvalidInput(
@@ -72,5 +76,31 @@ def branch_status(workspace: Workspace, connection: Connection) -> dict[str, str
         "state": pb.BranchState.Name(reply.state).removeprefix("BRANCH_STATE_").lower(),
         "reason": reply.reason or None,
         "arrival": reply.receipt.arrival if known else None,
+        "arrived_at": reply.receipt.accepted_at if known else None,
         "commit": reply.commit.digest or None,
+        "number": reply.commit.number or None,
+        "acc": _accuracy(reply.commit) if reply.commit.digest else None,
     }
+
+
+def forge_line(found: Mapping[str, object]) -> str:
+    """Spell for people what `branch_status` found."""
+    parts = [str(found["state"])]
+    if found["arrival"]:
+        parts.append(f"arrival {found['arrival']} of {str(found['arrived_at'])[:16].replace('T', ' ')} UTC")
+    if found["commit"]:
+        parts.append(f"commit {found['number']} ({str(found['commit'])[:8]})")
+    if found["acc"] is not None:
+        parts.append(f"accuracy {found['acc']:.3f} on its distilled images")
+    return printable(", ".join(parts) + (f": {found['reason']}" if found["reason"] else ""))
+
+
+def _accuracy(record: pb.CommitRecord) -> float | None:
+    """Read from a commit how well the main branch did on the distilled images of the commit's task."""
+    _, content = commit_from_message(record)
+    try:
+        commit = parse_json(content)
+        score = commit["metrics"].get(commit["task"])
+        return None if score is None else float(score["acc"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CorruptFile("the forge sent a commit that cannot be read; ask whoever runs it") from error

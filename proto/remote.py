@@ -91,7 +91,7 @@ class RemoteForge:
         return reply
 
     def missing(self, digests: Iterable[str]) -> dict[str, int]:
-        """Ask which blobs the forge lacks; gives how many bytes of each it has received."""
+        """Ask which blobs the forge lacks; return how many bytes of each it has received."""
         with self._errors():
             asked = list(digests)
             reply = self._stub.FindMissing(pb.FindMissingRequest(digests=asked), timeout=self._silence)
@@ -109,7 +109,7 @@ class RemoteForge:
             yield progress.received
 
     def submit(self, manifest: bytes, signature: bytes = b"") -> Receipt:
-        """Offer a branch whose blobs are uploaded; gives the receipt, verified, once the branch is durable.
+        """Offer a branch whose blobs are uploaded; return the receipt, verified, once the branch is durable.
 
         The receipt is verified with the kit's key of the forge, or without a kit with the one that the forge tells.
         """

@@ -72,7 +72,7 @@ class BlobStore:
                 yield piece
 
     def put(self, data: bytes) -> str:
-        """Store bytes durably and give their digest; storing the same bytes again changes nothing."""
+        """Store bytes durably and return their digest; storing the same bytes again changes nothing."""
         digest = sha256_bytes(data)
         with self._lock(digest):
             # touched, so that a sweep that is under way leaves it
@@ -92,7 +92,7 @@ class BlobStore:
         return 0
 
     def append(self, digest: str, offset: int, chunk: bytes) -> int:
-        """Continue an upload at a byte offset and give the size received so far.
+        """Continue an upload at a byte offset and return the size received so far.
 
         Bytes that another upload of the same blob has already brought are compared, not written again, so concurrent
         uploads of one blob help each other. Raises UploadConflict where the offset lies past what has been received,

@@ -69,8 +69,7 @@ def _choose(known: list[_Named[Known]], name: str, kind: str) -> Known:
         raise InvalidInput(f"{shown} may be any of {len(found)} {kind}s: {_listed(found)}; give more of its digest")
     if beginning:
         raise InvalidInput(
-            f"{shown} is too short for the digest of a {kind}; give {SHORTEST_PREFIX} letters or more of it: "
-            f"{_listed(beginning)}"
+            f"{shown} is too short for a digest; give {SHORTEST_PREFIX} letters or more of it: {_listed(beginning)}"
         )
     raise NotFound(f"no {kind} is called {shown}; `medforge log` lists numbers, tasks and digests")
 

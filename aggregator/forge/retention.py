@@ -54,7 +54,7 @@ def erase(forge: Forge, arrival: Arrival) -> None:
 
 
 def sweep(forge: Forge) -> int:
-    """Delete uploads that have not gone on for as long as the policy keeps them, and give how many.
+    """Delete uploads that have not gone on for as long as the policy keeps them, and return how many.
 
     That is unfinished files, and whole ones that no branch and no forge item needs.
     """

@@ -62,7 +62,7 @@ class Authority:
         return self._certificate.public_bytes(Encoding.PEM)
 
     def issue_server(self) -> tuple[bytes, bytes]:
-        """Issue a certificate that names this forge, good for as long as the authority; gives (key, certificate), PEM.
+        """Issue a certificate that names this forge, good for as long as the authority; return (key, certificate), PEM.
 
         Its key is new and meant to stay in memory.
         """

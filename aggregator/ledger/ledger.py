@@ -42,7 +42,7 @@ class Ledger(Database):
     # arrivals
 
     def add_arrival(self, branch: str, contributor: str, task: str, size: int, signature: bytes = b"") -> Arrival:
-        """Return a branch digest the next arrival number; a branch that has arrived before keeps its arrival."""
+        """Give a branch the next arrival number and return the arrival; one that has arrived before keeps its own."""
         with self.writing() as session:
             row = session.scalar(select(ArrivalRow).where(ArrivalRow.branch == branch))
             if row is None:
@@ -171,7 +171,7 @@ class Ledger(Database):
     # commits
 
     def add_commit(self, commit: Commit) -> int:
-        """Append a commit and give its number in the chain, from 1; appending the head again changes nothing.
+        """Append a commit and return its number in the chain, from 1; appending the head again changes nothing.
 
         Raises LedgerConflict unless its parent is the head and its members follow from the head's: a fold brings the
         next waiting arrival, a removal takes out a member that is no longer folded (and with it others that are not,
@@ -242,7 +242,7 @@ class Ledger(Database):
             enter(session, MAINTAINER, INVITED, about)
 
     def revoke(self, name: str, reason: str = "") -> Contributor | None:
-        """Take an invitation back; gives who it was, or None for a name that nobody invited."""
+        """Take an invitation back; return who it was, or None for a name that nobody invited."""
         with self.writing() as session:
             row = session.get(ContributorRow, name)
             if row is None:
@@ -283,7 +283,7 @@ class Ledger(Database):
 
 
 def _spell(state: State, admitted: bool) -> str:
-    """Return what the journal says of an arrival's new state; a forge of 0.1.0 said that an accepted one is received."""
+    """Return what the journal says of an arrival's new state; 0.1.0 said of an accepted one that it was received."""
     if state is State.RECEIVED:
         return "accepted" if admitted else "released"
     return state.value

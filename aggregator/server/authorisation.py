@@ -30,10 +30,10 @@ class Caller:
 
 
 def caller_of(context: grpc.ServicerContext, ledger: Ledger) -> Caller:
-    """Say who makes a call; raises NotAllowed for a certificate that this forge does not honour (any more).
+    """Return who makes a call; raises NotAllowed for a certificate that this forge does not accept, or no longer.
 
-    TLS has checked that the forge's own authority issued the certificate, that it has not ended, and that the caller
-    holds its key; the ledger knows whether it still counts.
+    TLS has checked that the forge's own authority issued the certificate, that it has not expired, and that the caller
+    holds its key. The ledger says whether it has been revoked or replaced.
     """
     authenticated = context.auth_context()
     presented = authenticated.get("x509_pem_cert")

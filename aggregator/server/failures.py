@@ -1,4 +1,4 @@
-"""What a gRPC handler does when its work fails: the right status, and a sentence that helps."""
+"""Errors of gRPC handlers turned into a status and a sentence for the caller."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def stream(
 
 
 def failure_of(error: Exception, call: str) -> MedForgeError:
-    """Turn what went wrong in a call into the error that its caller is told; the log gets what nobody foresaw."""
+    """Return the error that a caller is told; an unexpected one is logged with its traceback and told as a fault."""
     if isinstance(error, MedForgeError):
         return error
     _log.exception("%s failed", call)

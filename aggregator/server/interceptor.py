@@ -1,4 +1,4 @@
-"""What every call to a forge passes before, while and after it is answered."""
+"""The gRPC interceptor of a forge: authentication, limits, and a record of every call."""
 
 from __future__ import annotations
 
@@ -27,13 +27,15 @@ _LONGEST_NAP = 0.5
 
 
 class ForgeInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
-    """Let only those call whose certificate the ledger honours, hold all to the limits, and tell who listens.
+    """Intercept every call: authenticate the caller, apply the rate limits, and report the call when it has ended.
 
-    Plaintext callers pass unnamed; their address stands for them. A stream is checked when it begins, and again before
-    a message that comes `recheck` seconds or more after the last look, so that a revocation also ends what is running.
-    A call whose next message does not come within the policy's `silent_seconds`, or whose caller takes no reply for as
-    long, is ended, whatever it is: gRPC itself would keep a thread for it for as long as the caller likes. `listeners`
-    hear of every call once it has ended.
+    A caller over TLS must have a certificate that the ledger still accepts. A plaintext caller has no name and is
+    counted by address. A stream is authenticated when it begins, and again before each message that comes `recheck`
+    seconds or more after the last check, so that a revocation also ends running streams.
+
+    A call is ended when its next message does not come within the policy's `silent_seconds`, or when its caller reads
+    no reply for that long: gRPC itself would keep a thread for it without limit. Each of `listeners` is called with the
+    record of a call after it has ended.
     """
 
     def __init__(
@@ -49,18 +51,18 @@ class ForgeInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
         self._listeners = listeners
         self._recheck = recheck
         self._readers = ThreadPoolExecutor(threads(limits), thread_name_prefix="read")
-        self._stalls = SlowReaders(limits.silent_seconds)
-        self._stalls.start()
+        self._slow_readers = SlowReaders(limits.silent_seconds)
+        self._slow_readers.start()
 
     def close(self) -> None:
-        """Let the guard's own threads go."""
-        self._stalls.stop()
+        """Stop the interceptor's own threads."""
+        self._slow_readers.stop()
         self._readers.shutdown(wait=False)
 
     def intercept_service(self, continuation: Callable[[Any], Any], details: grpc.HandlerCallDetails) -> Any:
-        """Put the guard around a method's handler; None stays None, for a method that is not there.
+        """Wrap a method's handler; return None for a method that does not exist.
 
-        To gRPC every method then has a stream of requests, so that the guard itself waits for them.
+        To gRPC every wrapped method takes a stream of requests, so that the interceptor itself waits for each of them.
         """
         handler = continuation(details)
         if handler is None:
@@ -99,14 +101,14 @@ class ForgeInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
                         with _refusing(context):
                             caller_of(context, self._ledger)
                         checked = time.monotonic()
-                    with self._stalls.sending(context):
+                    with self._slow_readers.sending(context):
                         yield reply
 
         return answer
 
     @contextmanager
     def _call(self, method: str, kind: str, context: grpc.ServicerContext) -> Iterator[CallRecord]:
-        """Admit a call, hold its place among the open ones, and tell the listeners how it ended."""
+        """Authenticate and count a call, keep its place among the open ones, and call the listeners when it ends."""
         call = CallRecord(method, context.peer())
         call.caller = origin(call.peer)
         try:

@@ -36,7 +36,7 @@ def threads(limits: Limits) -> int:
 
 
 def origin(peer: str) -> str:
-    """Give who stands behind gRPC's name of a peer ("ipv4:192.0.2.1:555"): its address without the port.
+    """Return who stands behind gRPC's name of a peer ("ipv4:192.0.2.1:555"): its address without the port.
 
     Of an IPv6 address only the /64 counts, which one machine can have whole.
     """

@@ -46,9 +46,9 @@ _FOLD_GRACE_SECONDS = 20.0
 
 
 class ForgeServer:
-    """Serve one forge on one address. `start` and `stop` are for the thread that owns the server.
+    """Serve one forge on one address; call `start` and `stop` from one thread.
 
-    With `tls` callers must hold a kit of this forge; by default so unless only this machine can reach the address.
+    With `tls` callers need a kit of this forge; by default TLS is on unless only this machine can reach the address.
     """
 
     def __init__(self, forge: Forge, base: BaseModule, listen: str, tls: bool | None = None) -> None:
@@ -59,7 +59,7 @@ class ForgeServer:
         self._health = health.HealthServicer()
         self.tally = Tally()
         self._refusals = Refusals(forge.ledger)
-        self.guard = ForgeInterceptor(
+        self.interceptor = ForgeInterceptor(
             forge.ledger, forge.policy.limits, (log_call, self.tally.note, self._refusals.note)
         )
         self._service = ForgeService(forge, base, self._arrived, self._committed)
@@ -77,7 +77,7 @@ class ForgeServer:
         self._server = self._build()
 
     def start(self) -> str:
-        """Listen, begin to fold, and give the address HOST:PORT; raise InvalidInput if the address cannot be had."""
+        """Listen, begin to fold, and return the address HOST:PORT; raise InvalidInput if it cannot be listened on."""
         address = _bind(self._server, self._listen, _credentials(self.forge) if self.tls else None)
         self._set_health(health_pb2.HealthCheckResponse.SERVING)
         self._worker.start()
@@ -86,7 +86,7 @@ class ForgeServer:
         return address
 
     def stop(self) -> bool:
-        """Refuse new calls, let running ones and the running fold end; say whether the fold did within its grace."""
+        """Refuse new calls, and let running calls and the running fold end; return whether the fold ended in time."""
         self._health.enter_graceful_shutdown()
         self._worker.stop()
         self._housekeeper.stop()
@@ -94,7 +94,7 @@ class ForgeServer:
         calls_ended = self._server.stop(_GRACE_SECONDS).wait(_GRACE_SECONDS + _CANCEL_SECONDS)
         if not calls_ended:
             _log.warning("a call does not end; it is abandoned, nothing that was acknowledged depends on it")
-        self.guard.close()
+        self.interceptor.close()
         self._refusals.flush()
         if self._worker.ident is not None:
             self._worker.join(_FOLD_GRACE_SECONDS)
@@ -104,7 +104,7 @@ class ForgeServer:
         limits = self.forge.policy.limits
         server = grpc.server(
             futures.ThreadPoolExecutor(threads(limits), thread_name_prefix="rpc"),
-            interceptors=(self.guard,),
+            interceptors=(self.interceptor,),
             options=(
                 # Without this a second server could share the port, and each would get half of the calls.
                 ("grpc.so_reuseport", 0),
@@ -150,7 +150,7 @@ def serve(
     # kill -USR1 writes to stderr what every thread of a server that seems to hang is doing
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     reached("starting")
-    measured = MetricsServer(forge, server.guard.limiter, server.tally, metrics) if metrics else None
+    measured = MetricsServer(forge, server.interceptor.limiter, server.tally, metrics) if metrics else None
     address = server.start()
     if measured:
         _log.info("metrics are at http://%s/metrics, for whoever can reach that address", measured.address)
@@ -174,7 +174,7 @@ def serve(
 
 
 def _listen_for(*signals: signal.Signals) -> Callable[[], None]:
-    """Take over signals from now on; gives a function that returns once one of them has come.
+    """Take over signals from now on; return a function that waits for one of them.
 
     The interpreter writes a byte into a socket whichever thread the kernel hands the signal to, and whatever the main
     thread is about to wait for: a lock would miss both.

@@ -1,4 +1,4 @@
-"""Callers who ask for much and take nothing: gRPC itself would keep a thread for each as long as they like."""
+"""Ends calls whose callers read no reply; gRPC itself would keep a thread for each without limit."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _LONGEST_LOOK = 1.0
 
 
 class SlowReaders(threading.Thread):
-    """Cancel every call that has waited for `seconds` to hand over one reply; its caller reads nothing."""
+    """Cancel every call in which one reply has waited for `seconds` without being read."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(name="stalls", daemon=True)
+        super().__init__(name="slow readers", daemon=True)
         self._seconds = seconds
         self._lock = threading.Lock()
         self._since: dict[grpc.ServicerContext, float] = {}
@@ -26,7 +26,7 @@ class SlowReaders(threading.Thread):
 
     @contextmanager
     def sending(self, context: grpc.ServicerContext) -> Iterator[None]:
-        """Watch over one reply, from when it is there to when gRPC has taken it."""
+        """Time one reply, from when it is ready until gRPC has taken it."""
         with self._lock:
             self._since[context] = time.monotonic()
         try:
@@ -40,7 +40,7 @@ class SlowReaders(threading.Thread):
         self._stopping.set()
 
     def run(self) -> None:
-        """Look until stopped."""
+        """Check the waiting replies until stopped."""
         while not self._stopping.wait(min(_LONGEST_LOOK, self._seconds / 2)):
             long_ago = time.monotonic() - self._seconds
             with self._lock:

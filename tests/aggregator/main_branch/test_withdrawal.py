@@ -210,10 +210,13 @@ def test_what_was_rejected_can_be_accepted_and_comes_last(tmp_path: Path, tiny_b
 
 def test_decisions_name_what_they_cannot_find(tmp_path: Path, tiny_base: BaseModule) -> None:
     main = made_of(tmp_path, tiny_base, branches(tiny_base, 1))
-    with pytest.raises(NotFound, match="no arrival is called 7; `medforge log` lists them"):
+    with pytest.raises(NotFound, match="no arrival is called '7'; `medforge log` lists numbers, tasks and digests"):
         maintenance.reject(main.forge, "7", "")
-    with pytest.raises(InvalidInput, match="'ab' is too short for a branch"):
-        maintenance.reject(main.forge, "ab", "")
+    branch = main.forge.kept_arrivals([1])[0].branch
+    with pytest.raises(
+        InvalidInput, match=f"'{branch[:4]}' is too short for a digest; give 8 letters or more of it: 1"
+    ):
+        maintenance.reject(main.forge, branch[:4], "")
 
 
 def test_withdrawing_what_is_withdrawn_changes_nothing(tmp_path: Path, tiny_base: BaseModule) -> None:

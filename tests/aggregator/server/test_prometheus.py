@@ -45,7 +45,7 @@ def measured(directory: Path, base: BaseModule) -> Iterator[tuple[ForgeServer, s
     """A forge that serves, its address, and that of its metrics."""
     forge = Forge.establish(directory, base, FAST, policy=UNEXAMINED)
     server = ForgeServer(forge, base, "127.0.0.1:0")
-    metrics = MetricsServer(forge, server.guard.limiter, server.tally, "127.0.0.1:0")
+    metrics = MetricsServer(forge, server.interceptor.limiter, server.tally, "127.0.0.1:0")
     try:
         yield server, server.start(), metrics.address
     finally:

@@ -1,0 +1,102 @@
+"""The log and the journal as lines that fit a terminal of any width."""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from medforge.errors import printable
+
+if TYPE_CHECKING:
+    from medforge.aggregator.ledger.commit import Commit
+    from medforge.aggregator.ledger.records import Arrival, Entry
+
+SHORT = 8
+"""As many letters of a digest as name it in a command."""
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_DONE = {"fold": (), "remove": ("removed",), "restore": ("restored",)}
+_INDENT = 9
+
+
+def commit_lines(commits: Sequence[Commit], arrivals: Mapping[int, Arrival], width: int) -> Iterator[str]:
+    """Return the commits, oldest first: arrival, when it arrived, commit, who, task and accuracy on distilled images.
+
+    The accuracy is that of the commit's own task, and the mean over all tasks; `--json` has that of each.
+    """
+    heads = ("arrival  arrived (UTC)     commit  ", "contributor: task", "accuracy on distilled images")
+    yield from flow(heads, width, _INDENT)
+    for commit in commits:
+        parts = (
+            _row(commit.arrival, arrivals[commit.arrival].accepted_at, commit.digest),
+            f"{commit.contributor}: {commit.task}",
+            _outcome(commit),
+        )
+        yield from flow(parts, width, _INDENT)
+
+
+def outside_lines(arrivals: Iterable[Arrival], width: int) -> Iterator[str]:
+    """Return the arrivals that are not in the main branch, with what became of each and why."""
+    yield from flow(("arrival  arrived (UTC)     branch  ", "contributor: task", "what became of it"), width, _INDENT)
+    for one in arrivals:
+        state = "waits for its turn" if one.state == "received" else f"{one.state.value}: {one.reason}"
+        row = _row(one.number, one.accepted_at, one.branch)
+        yield from flow(
+            (row, f"{one.contributor}: {one.task}", state + (" (erased)" if one.erased else "")), width, _INDENT
+        )
+
+
+def journal_lines(entries: Iterable[Entry], width: int) -> Iterator[str]:
+    """Return the journal, oldest first: number, time, who, what, about what."""
+    yield from flow(("  entry  time (UTC)         ", "who: what", "about what"), width, _INDENT)
+    for entry in entries:
+        row = f"{entry.number:>7}  {entry.at[:19].replace('T', ' ')}"
+        yield from flow((row, f"{entry.actor}: {entry.what}", _spell(json.loads(entry.about))), width, _INDENT)
+
+
+def flow(parts: Iterable[str], width: int, indent: int) -> Iterator[str]:
+    """Lay texts out side by side, two blanks apart; one that does not fit goes to the next line, indented, as a whole.
+
+    A text that no line can hold is wrapped between words.
+    """
+    line, margin = "", " " * indent
+    for part in filter(None, map(printable, parts)):
+        longer = f"{line}  {part}" if line else part
+        if len(longer) <= width:
+            line = longer
+            continue
+        if line:
+            yield line.rstrip()
+        *full, line = textwrap.wrap(
+            part, max(width, indent + 20), initial_indent=margin, subsequent_indent=margin, break_on_hyphens=False
+        )
+        yield from full
+    if line:
+        yield line.rstrip()
+
+
+def _row(number: int, at: str, digest: str) -> str:
+    return f"{number:>7}  {at[:16].replace('T', ' '):16}  {digest[:SHORT]}"
+
+
+def _outcome(commit: Commit) -> str:
+    own, all_tasks = commit.metrics.get(commit.task), commit.metrics.values()
+    parts = [*_DONE[commit.kind], *([] if own is None else [f"{own.acc:.3f}"])]
+    if len(all_tasks) > 1 or (all_tasks and own is None):
+        mean = sum(score.acc for score in all_tasks) / len(all_tasks)
+        parts.append(f"mean of {len(all_tasks)} task{'s' if len(all_tasks) > 1 else ''} {mean:.3f}")
+    return ", ".join(parts)
+
+
+def _spell(about: Mapping[str, Any]) -> str:
+    return ", ".join(
+        name if value is True else f"{name} {value[:SHORT] if _is_digest(value) else value}"
+        for name, value in about.items()
+        if value not in ("", None, False)
+    )
+
+
+def _is_digest(value: Any) -> bool:
+    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None

@@ -1,0 +1,88 @@
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medforge.aggregator.cli.log_lines import commit_lines, flow, journal_lines, outside_lines
+from medforge.aggregator.coefficients.task_score import TaskScore
+from medforge.aggregator.ledger.commit import Commit
+from medforge.aggregator.ledger.records import Arrival, Entry, State
+from medforge.aggregator.merge import choose_settings
+
+WIDTHS = (60, 80, 110)
+TASKS = ("lung and colon tissue, four classes", "brain")
+
+
+def arrival(number: int, state: State = State.FOLDED, reason: str = "") -> Arrival:
+    who = "University Hospital of Somewhere" if number == 1 else "clinic"
+    at = "2026-11-25T14:03:27.123Z"
+    return Arrival(number, f"{number:x}" * 64, who, TASKS[number % 2], 1, at, state, reason)
+
+
+def commit(number: int, kind: str = "fold") -> Commit:
+    about = arrival(number)
+    return Commit(
+        kind=kind,  # type: ignore[arg-type]
+        parent=None,
+        arrival=number,
+        members=(1, 2),
+        contributor=about.contributor,
+        task=about.task,
+        branch=about.branch,
+        method=choose_settings(),
+        coefficients={},
+        metrics={task: TaskScore(loss=0.1, acc=0.5 * place + 0.25) for place, task in enumerate(TASKS)},
+        seed=0,
+        software={},
+        base="0" * 64,
+        compute="cpu",
+        item="0" * 64,
+        item_files={},
+    )
+
+
+def test_a_commit_stands_on_one_line_where_there_is_room_and_on_two_where_not() -> None:
+    commits, known = [commit(2), commit(2, "remove")], {2: arrival(2)}
+    head, wide, removed = commit_lines(commits, known, 120)
+    assert head.split()[0] == "arrival"
+    assert wide.split() == [
+        *("2", "2026-11-25", "14:03", commits[0].digest[:8], "clinic:", *TASKS[0].split()),
+        *("0.250,", "mean", "of", "2", "tasks", "0.500"),
+    ]
+    assert "removed" in removed
+    narrow = list(commit_lines(commits, known, 60))
+    assert all(line.startswith("  ") for line in narrow[1:])
+    assert " ".join(narrow).split() == " ".join([head, wide, removed]).split()
+
+
+def test_no_line_is_wider_than_the_terminal() -> None:
+    reason = "merging it lowers the accuracy on the distilled images of task 'brain' from 1.000 to 0.500; check labels"
+    said = {"arrival": 3, "branch": "ab" * 32, "was": "held", "reason": "", "erase": True}
+    entry = Entry(7, "2026-11-25T14:03:27.123Z", "maintainer", "accepted", json.dumps(said), "")
+    for width in WIDTHS:
+        lines = [
+            *commit_lines([commit(1), commit(2)], {1: arrival(1), 2: arrival(2)}, width),
+            *outside_lines([arrival(3, State.HELD, reason), arrival(4, State.RECEIVED)], width),
+            *journal_lines([entry], width),
+        ]
+        assert max(map(len, lines)) <= width
+        # nobody reads one word a line
+        assert all(len(line.split()) > 1 for line in lines)
+        said_all = " ".join(" ".join(lines).split())
+        assert f"held: {reason}" in said_all
+        assert "waits for its turn" in said_all
+        assert "maintainer: accepted arrival 3, branch abababab, was held, erase" in said_all
+
+
+@given(parts=st.lists(st.text("ab c", max_size=40), max_size=6), width=st.integers(40, 100))
+def test_nothing_is_lost_and_no_word_is_broken(parts: list[str], width: int) -> None:
+    words = [word for part in parts for word in part.split() if len(word) < 20]
+    lines = list(flow(parts, width, 9))
+    assert max(map(len, lines), default=0) <= width
+    if all(len(word) < 20 for part in parts for word in part.split()):
+        assert " ".join(lines).split() == words
+
+
+def test_a_terminal_is_told_nothing_that_it_would_obey() -> None:
+    (line,) = flow(["\x1b[31mred"], 80, 9)
+    assert "\x1b" not in line
