@@ -7,7 +7,7 @@ COMMANDS = (
         "withdraw",
         "Centre",
         "Take a branch out of the main branch, exactly as if it had never come.",
-        "medforge.aggregator.cli.maintain:withdraw",
+        "medforge.aggregator.cli.withdraw:withdraw",
     ),
     Entry(
         "checkout",

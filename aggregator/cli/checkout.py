@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from medforge.aggregator.cli.options import ReaderOptions
+from medforge.cli.output import AsJson, say_json
 from medforge.errors import printable
 
 
@@ -16,8 +17,13 @@ def checkout(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Directory to write the merged model into; new or empty.")],
     commit: Annotated[
         str | None,
-        typer.Option(metavar="COMMIT", help="Its digest, or the first letters of it. Default: the head."),
+        typer.Option(
+            metavar="COMMIT",
+            help="Its digest or the first 8 or more letters of it, its arrival's number, or its task. "
+            "Default: the head.",
+        ),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write the merged model (forge item) of a commit into a directory.
 
@@ -25,7 +31,8 @@ def checkout(
         medforge checkout --kit kit --out merged
         medforge checkout --forge forge --commit 1f0c9a2b --out merged
     """
-    from medforge.aggregator.forge.reader import check_chain, choose_commit, open_reader
+    from medforge.aggregator.forge.names import head_or_named
+    from medforge.aggregator.forge.reader import check_chain, open_reader
     from medforge.errors import InvalidInput
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -33,10 +40,14 @@ def checkout(
     with open_reader(source.forge, source.connection_if_asked(), source.ledger) as view:
         commits = view.commits()
         check_chain(commits)
-        chosen = choose_commit(commits, commit)
+        chosen = head_or_named(commits, commit)
         view.item(chosen).save(out)
+    if as_json:
+        about = {"arrival": chosen.arrival, "contributor": chosen.contributor, "task": chosen.task}
+        say_json({"commit": chosen.digest, "item": chosen.item, **about, "directory": str(out)})
+        return
     typer.echo(
         printable(
-            f"commit {chosen.digest[:12]} (arrival {chosen.arrival}, {chosen.contributor}: {chosen.task}) is in {out}"
+            f"commit {chosen.digest[:8]} (arrival {chosen.arrival}, {chosen.contributor}: {chosen.task}) is in {out}"
         )
     )

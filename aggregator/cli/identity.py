@@ -25,6 +25,7 @@ def invite(
     ] = 730,
     renew: Annotated[bool, typer.Option("--renew", help="Replace the kit that the contributor already has.")] = False,
     ledger: LedgerUrl = None,
+    as_json: AsJson = False,
 ) -> None:
     """Make a contributor's startup kit.
 
@@ -46,6 +47,9 @@ def invite(
         kit = make_kit(opened, contributor, address, out, days)
     finally:
         opened.close()
+    if as_json:
+        say_json({"contributor": contributor, "kit": str(out), "expires": kit.card.expires, "address": address})
+        return
     typer.echo(f"the kit of {contributor} is in {out}, valid until {kit.card.expires}")
     typer.echo("it holds private keys: hand it over by a way you trust, then delete it here")
 
@@ -55,6 +59,7 @@ def revoke(
     forge: ForgeDirectory,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; kept in the journal.")] = "",
     ledger: LedgerUrl = None,
+    as_json: AsJson = False,
 ) -> None:
     """Take a contributor's invitation back; a running server refuses them from the next call on.
 
@@ -73,6 +78,9 @@ def revoke(
         raise InvalidInput(
             f"nobody called {contributor!r} was invited to {forge}; `medforge contributors` lists who was"
         )
+    if as_json:
+        say_json({"contributor": contributor, "revoked_at": known.revoked_at})
+        return
     typer.echo(f"{contributor} is revoked since {known.revoked_at}; what they contributed stays in the main branch")
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from medforge.aggregator.cli.log_lines import commit_lines, journal_lines, outside_lines
 from medforge.aggregator.cli.options import ReaderOptions
+from medforge.aggregator.cli.plain import plain_arrival, plain_commit
 from medforge.cli.output import AsJson, say_json
-from medforge.errors import printable
 
 if TYPE_CHECKING:
     from medforge.aggregator.ledger.commit import Commit
     from medforge.aggregator.ledger.records import Arrival
-
-_DONE = {"remove": "removed", "restore": "restored"}
 
 
 def log(
@@ -36,29 +37,36 @@ def log(
     if journal:
         _log_journal(source, as_json)
         return
-    with open_reader(source.forge, source.connection_if_asked(), source.ledger) as view:
-        commits, outside = view.commits(), view.outside()
+    with open_reader(source.forge, source.connection_if_asked(), source.ledger) as reader:
+        commits, arrivals = reader.commits(), reader.arrivals()
     check_chain(commits)
     if held:
-        commits, outside = [], [one for one in outside if one.state == "held"]
+        commits = []
+    outside = [one for one in arrivals if (one.state == "held" if held else one.state != "folded")]
     if as_json:
-        say_json({"commits": [_plain(c) for c in commits], "outside": [_outside(o) for o in outside]})
-    elif held and not outside:
-        typer.echo("nothing is held")
+        accepted = {one.number: one.accepted_at for one in arrivals}
+        say_json(
+            {
+                "commits": [plain_commit(commit, accepted[commit.arrival]) for commit in commits],
+                "outside": [plain_arrival(one) for one in outside],
+            }
+        )
+    elif held:
+        _say(outside_lines(outside, _width()) if outside else ["nothing is held"])
     else:
-        _print_log(commits, outside, empty=not held)
+        _say_log(commits, arrivals, outside)
 
 
-def _plain(commit: Commit) -> dict[str, object]:
-    return {"digest": commit.digest, **commit.model_dump(mode="json")}
-
-
-def _outside(arrival: Arrival) -> dict[str, object]:
-    from dataclasses import asdict
-
-    values = asdict(arrival)
-    del values["signature"]
-    return values
+def _say_log(commits: list[Commit], arrivals: list[Arrival], outside: list[Arrival]) -> None:
+    if commits:
+        method = commits[-1].method
+        _say([f"folded by {method.method} {method.level} {method.coefficients}"])
+        _say(commit_lines(commits, {one.number: one for one in arrivals}, _width()))
+    else:
+        _say(["the main branch has no commit yet"])
+    if outside:
+        _say(["", "not in the main branch"])
+        _say(outside_lines(outside, _width()))
 
 
 def _log_journal(source: ReaderOptions, as_json: bool) -> None:
@@ -72,35 +80,19 @@ def _log_journal(source: ReaderOptions, as_json: bool) -> None:
         raise InvalidInput("the journal is read where the forge lies; give its directory with --forge")
     opened = Forge.open(source.forge, source.ledger)
     try:
-        for entry in opened.ledger.journal():
-            line = printable(f"{entry.number:6} {entry.at} {entry.actor}: {entry.what} {entry.about}")
-            typer.echo(json.dumps(asdict(entry)) if as_json else line)
+        entries = opened.ledger.journal()
     finally:
         opened.close()
+    if as_json:
+        say_json({"journal": [asdict(entry) | {"about": json.loads(entry.about)} for entry in entries]})
+    else:
+        _say(journal_lines(entries, _width()))
 
 
-def _print_log(commits: list[Commit], outside: list[Arrival], empty: bool) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
+def _say(lines: Iterable[str]) -> None:
+    for line in lines:
+        typer.echo(line)
 
-    console = Console()
-    table = Table("arrival", "contributor", "task", "commit", "method", "accuracy on distilled data")
-    for commit in commits:
-        scores = ", ".join(f"{escape(printable(task))} {score.acc:.3f}" for task, score in commit.metrics.items())
-        method = escape(f"{commit.method.method} {commit.method.level} {commit.method.coefficients}")
-        what = "" if commit.kind == "fold" else f" ({_DONE[commit.kind]})"
-        table.add_row(
-            f"{commit.arrival}{what}",
-            escape(printable(commit.contributor)),
-            escape(printable(commit.task)),
-            commit.digest[:12],
-            method,
-            scores,
-        )
-    if commits or empty:
-        console.print(table if commits else "The main branch has no commit yet.")
-    for one in outside:
-        state = "waits for its turn" if one.state == "received" else f"is {one.state.value}: {one.reason}"
-        line = f"arrival {one.number} ({one.contributor}: {one.task}) {state}{' (erased)' if one.erased else ''}"
-        console.print(printable(line), markup=False, highlight=False)
+
+def _width() -> int:
+    return shutil.get_terminal_size().columns

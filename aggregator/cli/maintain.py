@@ -1,4 +1,4 @@
-"""A maintainer's commands: accept, reject, withdraw, revert, replay, fsck."""
+"""A maintainer's commands: accept, reject, revert, replay, fsck."""
 
 from __future__ import annotations
 
@@ -9,20 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medforge.aggregator.cli.options import BaseComputeOptions, ForgeDirectory, LedgerUrl, ReaderOptions
+from medforge.aggregator.cli.options import BaseComputeOptions, BranchName, ForgeDirectory, LedgerUrl, Reason
+from medforge.aggregator.cli.plain import plain_arrival, spell_arrival
 from medforge.cli.output import AsJson, say_json
 
 if TYPE_CHECKING:
     from medforge.aggregator.forge.forge import Forge
-    from medforge.proto.connection import Connection
 
-Name = Annotated[str, typer.Argument(metavar="BRANCH", help="Arrival number, or branch digest or its first letters.")]
-Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why; kept in the journal, and shown to the contributor.")]
-_FOLLOWS = "the main branch follows within seconds where the forge is served, else when it is served next"
+FOLLOWS = "the main branch follows within seconds where the forge is served, else when it is served next"
 _DIFFERENT = 1
 
 
-def accept(branch: Name, forge: ForgeDirectory, ledger: LedgerUrl = None) -> None:
+def accept(branch: BranchName, forge: ForgeDirectory, ledger: LedgerUrl = None, as_json: AsJson = False) -> None:
     """Fold a held or rejected branch all the same.
 
     Example:
@@ -30,12 +28,17 @@ def accept(branch: Name, forge: ForgeDirectory, ledger: LedgerUrl = None) -> Non
     """
     from medforge.aggregator.forge import maintenance
 
-    with _opened(forge, ledger) as opened:
+    with opened_forge(forge, ledger) as opened:
         arrival = maintenance.accept(opened, branch)
-    typer.echo(f"arrival {arrival.number} ({arrival.contributor}: {arrival.task}) is accepted; {_FOLLOWS}")
+    if as_json:
+        say_json(plain_arrival(arrival))
+    else:
+        typer.echo(f"{spell_arrival(arrival)} is accepted; {FOLLOWS}")
 
 
-def reject(branch: Name, forge: ForgeDirectory, reason: Reason, ledger: LedgerUrl = None) -> None:
+def reject(
+    branch: BranchName, forge: ForgeDirectory, reason: Reason, ledger: LedgerUrl = None, as_json: AsJson = False
+) -> None:
     """Keep a branch out of the main branch, also one that is in it.
 
     Example:
@@ -43,55 +46,23 @@ def reject(branch: Name, forge: ForgeDirectory, reason: Reason, ledger: LedgerUr
     """
     from medforge.aggregator.forge import maintenance
 
-    with _opened(forge, ledger) as opened:
+    with opened_forge(forge, ledger) as opened:
         arrival = maintenance.reject(opened, branch, reason)
-    typer.echo(f"arrival {arrival.number} ({arrival.contributor}: {arrival.task}) is rejected; {_FOLLOWS}")
-
-
-def withdraw(
-    branch: Name,
-    source: ReaderOptions,
-    erase: Annotated[bool, typer.Option("--erase", help="Delete its files from the forge too, for good.")] = False,
-    reason: Reason = "withdrawn by the maintainer",
-) -> None:
-    """Take a branch out of the main branch, exactly as if it had never come.
-
-    For its contributor, with --kit, or the maintainer, with --forge.
-
-    Examples:
-        medforge withdraw 7 --kit kit
-        medforge withdraw 7 --forge forge --erase
-    """
-    from medforge.errors import InvalidInput
-
-    if (source.forge is None) == (source.at is None and source.kit is None):
-        raise InvalidInput("say which forge: its directory with --forge, or its address with --at or --kit")
-    if source.forge is None:
-        _withdraw_remotely(branch, erase, source.connection())
-        typer.echo(
-            f"branch {branch[:12]} is withdrawn{' and will be erased' if erase else ''}; the main branch follows"
-        )
-        return
-    from medforge.aggregator.forge import maintenance
-    from medforge.aggregator.forge.lineage import descendants
-
-    with _opened(source.forge, source.ledger) as opened:
-        arrival = maintenance.withdraw(opened, branch, reason, erase)
-        carrying = descendants(opened, arrival)
-    erased = " and will be erased" if erase else ""
-    typer.echo(f"arrival {arrival.number} ({arrival.contributor}: {arrival.task}) is withdrawn{erased}; {_FOLLOWS}")
-    for other in carrying:
-        typer.echo(
-            f"arrival {other.number} ({other.contributor}: {other.task}) began its training from a main branch with "
-            "it, and carries on what it learned there; withdraw that too if this must not be"
-        )
+    if as_json:
+        say_json(plain_arrival(arrival))
+    else:
+        typer.echo(f"{spell_arrival(arrival)} is rejected; {FOLLOWS}")
 
 
 def revert(
-    commit: Annotated[str, typer.Argument(help="Commit digest, or its first letters.", metavar="COMMIT")],
+    commit: Annotated[
+        str,
+        typer.Argument(metavar="COMMIT", help="Its digest or the beginning of it, its arrival's number, or its task."),
+    ],
     forge: ForgeDirectory,
     reason: Reason = "",
     ledger: LedgerUrl = None,
+    as_json: AsJson = False,
 ) -> None:
     """Undo one round: who came with the commit leaves again, who left with it comes back.
 
@@ -100,11 +71,14 @@ def revert(
     """
     from medforge.aggregator.forge import maintenance
 
-    with _opened(forge, ledger) as opened:
+    with opened_forge(forge, ledger) as opened:
         changed = maintenance.revert(opened, commit, reason)
+    if as_json:
+        say_json({"changed": [plain_arrival(arrival) for arrival in changed]})
+        return
     for arrival in changed:
         what = "comes back" if arrival.state == "folded" else "leaves"
-        typer.echo(f"arrival {arrival.number} ({arrival.contributor}: {arrival.task}) {what}; {_FOLLOWS}")
+        typer.echo(f"{spell_arrival(arrival)} {what}; {FOLLOWS}")
 
 
 def replay(
@@ -126,7 +100,7 @@ def replay(
     from medforge.progress import Progress
 
     compute.use_threads()
-    with _opened(forge, ledger) as opened:
+    with opened_forge(forge, ledger) as opened:
         base = load_base(opened.settings.base_spec, compute.device, compute.dtype)
         found = []
         with Progress("replaying", opened.ledger.counts()[1]) as bar:
@@ -166,7 +140,7 @@ def fsck(forge: ForgeDirectory, ledger: LedgerUrl = None, as_json: AsJson = Fals
 
     from medforge.aggregator.forge.fsck import check_forge
 
-    with _opened(forge, ledger) as opened:
+    with opened_forge(forge, ledger) as opened:
         checks = list(check_forge(opened))
     if as_json:
         say_json([asdict(check) for check in checks])
@@ -180,18 +154,9 @@ def fsck(forge: ForgeDirectory, ledger: LedgerUrl = None, as_json: AsJson = Fals
         raise typer.Exit(_DIFFERENT)
 
 
-def _withdraw_remotely(branch: str, erase: bool, connection: Connection) -> None:
-    from medforge.aggregator.forge.blobs import check_digest
-    from medforge.proto.remote import RemoteForge
-
-    check_digest(branch)
-    kit = connection.kit
-    with RemoteForge(connection) as remote:
-        remote.withdraw(branch, erase, kit.sign_withdraw(branch, erase) if kit else b"")
-
-
 @contextmanager
-def _opened(directory: Path, ledger: str | None) -> Iterator[Forge]:
+def opened_forge(directory: Path, ledger: str | None) -> Iterator[Forge]:
+    """Open a forge's directory for as long as something is decided."""
     from medforge.aggregator.forge.forge import Forge
 
     opened = Forge.open(directory, ledger)

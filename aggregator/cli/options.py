@@ -20,6 +20,13 @@ LedgerUrl = Annotated[
         "--ledger", metavar="URL", help="SQLAlchemy URL of the ledger, if it is not in the forge's directory."
     ),
 ]
+BranchName = Annotated[
+    str,
+    typer.Argument(
+        metavar="BRANCH", help="Arrival number, task, or the branch's digest or the first 8 or more letters of it."
+    ),
+]
+Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why; kept in the journal, and shown to the contributor.")]
 
 
 @dataclass(frozen=True)

@@ -34,9 +34,9 @@ def status(workspace: Existing, forge: ConnectionOptions, as_json: AsJson = Fals
         typer.echo(line)
     if asked:
         # last, so that what is known here is shown also where the forge cannot be reached
-        found = ask()
-        because = f": {found['reason']}" if found["reason"] else ""
-        typer.echo(f"{'at the forge':12} {found['state']}{because}")
+        from medforge.client.send import forge_line
+
+        typer.echo(f"{'at the forge':12} {forge_line(ask())}")
 
 
 def _lines(state: dict[str, Any]) -> list[str]:

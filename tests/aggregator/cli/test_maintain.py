@@ -77,19 +77,24 @@ def test_a_served_forge_follows_what_is_decided(served: tuple[Path, str], tiny_b
     log = json.loads(typed("log", "--at", at, "--json"))
     assert [(o["number"], o["state"], o["reason"]) for o in log["outside"]] == [(2, "rejected", "blurred images")]
     assert log["commits"][-1]["kind"] == "remove"
-    assert "2 (removed)" in typed("log", "--at", at)
-    assert "is accepted" in typed("accept", "2", "--forge", directory)
+    assert "removed, mean of 2 tasks" in typed("log", "--at", at)
+    assert json.loads(typed("accept", "task 1", "--forge", directory, "--json"))["number"] == 2
     wait(lambda: members(directory) == (1, 3, 2))
     assert "arrival 2 (centre 1: task 1) leaves" in typed(
         "revert", log["commits"][1]["digest"][:12], "--forge", directory
     )
     wait(lambda: members(directory) == (1, 3))
     third = branches(tiny_base)[2].digest
-    assert "is withdrawn and will be erased" in typed("withdraw", third, "--at", at, "--erase")
+    refused = typed("withdraw", third, "--at", at, "--erase", code=USER_MISTAKE)
+    assert "erasing a branch cannot be undone; give --yes" in refused
+    assert "is withdrawn and will be erased" in typed("withdraw", third[:8], "--at", at, "--erase", "--yes")
     wait(lambda: members(directory) == (1,))
     said = typed("log", "--forge", directory, "--journal")
-    for event in ("maintainer: rejected", "maintainer: received", "centre 2: withdrawn", "forge: erased"):
+    for event in ("maintainer: rejected", "maintainer: accepted", "centre 2: withdrawn", "forge: erased"):
         assert event in said
+    told = json.loads(typed("log", "--forge", directory, "--journal", "--json"))["journal"]
+    assert [e["what"] for e in told if e["actor"] == "maintainer"] == ["rejected", "accepted", "rejected"]
+    assert told[-1]["about"]["arrival"] == 3
     assert "nothing is held" in typed("log", "--at", at, "--held")
     assert "(erased)" in typed("log", "--forge", directory)
     assert "BAD" not in typed("fsck", "--forge", directory)
@@ -99,9 +104,10 @@ def test_a_served_forge_follows_what_is_decided(served: tuple[Path, str], tiny_b
 
 def test_mistakes_get_one_sentence(served: tuple[Path, str], tmp_path: Path) -> None:
     directory, at = served
-    assert "no arrival is called 77" in typed("accept", "77", "--forge", directory, code=USER_MISTAKE)
+    assert "no arrival is called '77'" in typed("accept", "77", "--forge", directory, code=USER_MISTAKE)
     assert "say which forge" in typed("withdraw", "1", code=USER_MISTAKE)
-    assert "is not a blob digest" in typed("withdraw", "1", "--at", at, code=USER_MISTAKE)
+    assert "no arrival is called 'skin'" in typed("withdraw", "skin", "--at", at, code=USER_MISTAKE)
+    assert "no commit is called '77'" in typed("revert", "77", "--forge", directory, code=USER_MISTAKE)
     assert "has not arrived at this forge" in typed("withdraw", "0" * 64, "--at", at, code=USER_MISTAKE)
     assert "is not a forge" in typed("fsck", "--forge", tmp_path, code=USER_MISTAKE)
     assert "give its directory with --forge" in typed("log", "--at", at, "--journal", code=USER_MISTAKE)

@@ -1,0 +1,113 @@
+"""`medforge withdraw`: out of the main branch again, by the contributor or the maintainer."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from medforge.aggregator.cli.options import BranchName, ReaderOptions, Reason
+from medforge.aggregator.cli.plain import plain_arrival, spell_arrival
+from medforge.cli.output import AsJson, say_json
+
+if TYPE_CHECKING:
+    from medforge.aggregator.ledger.records import Arrival
+    from medforge.proto.connection import Connection
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+def withdraw(
+    branch: BranchName,
+    source: ReaderOptions,
+    erase: Annotated[bool, typer.Option("--erase", help="Delete its files from the forge too, for good.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Erase without being asked once more.")] = False,
+    reason: Reason = "withdrawn by the maintainer",
+    as_json: AsJson = False,
+) -> None:
+    """Take a branch out of the main branch, exactly as if it had never come.
+
+    For its contributor, with --kit, or the maintainer, with --forge.
+
+    Examples:
+        medforge withdraw 7 --kit kit
+        medforge withdraw lung --kit kit
+        medforge withdraw 7 --forge forge --erase --yes
+    """
+    from medforge.errors import InvalidInput
+
+    if (source.forge is None) == (source.at is None and source.kit is None):
+        raise InvalidInput("say which forge: its directory with --forge, or its address with --at or --kit")
+    ask = erase and not yes
+    if ask and (as_json or not _can_ask()):
+        raise InvalidInput("erasing a branch cannot be undone; give --yes to erase it without being asked")
+    if source.forge is None:
+        _withdraw_remotely(branch, erase, ask, source.connection(), as_json)
+    else:
+        _withdraw_here(branch, erase, ask, source, reason, as_json)
+
+
+def _withdraw_remotely(name: str, erase: bool, ask: bool, connection: Connection, as_json: bool) -> None:
+    from medforge.proto.remote import RemoteForge
+
+    kit = connection.kit
+    branch = name if _DIGEST.fullmatch(name) else _find(name, connection).branch
+    if ask:
+        _confirm(f"branch {branch[:8]}")
+    with RemoteForge(connection) as remote:
+        remote.withdraw(branch, erase, kit.sign_withdraw(branch, erase) if kit else b"")
+    if as_json:
+        say_json({"branch": branch, "state": "withdrawn", "erase": erase})
+    else:
+        typer.echo(f"branch {branch[:8]} is withdrawn{_erased(erase)}; the main branch follows")
+
+
+def _find(name: str, connection: Connection) -> Arrival:
+    """Find an arrival by the forge's log; a task's name means the caller's own branch."""
+    from medforge.aggregator.forge.names import find_arrival
+    from medforge.aggregator.forge.reader import open_reader
+
+    with open_reader(None, connection) as reader:
+        arrivals = reader.arrivals()
+    own = connection.kit.card.contributor if connection.kit else None
+    return find_arrival([one for one in arrivals if own in (None, one.contributor) or one.task != name], name)
+
+
+def _withdraw_here(name: str, erase: bool, ask: bool, source: ReaderOptions, reason: str, as_json: bool) -> None:
+    from medforge.aggregator.cli.maintain import FOLLOWS, opened_forge
+    from medforge.aggregator.forge import maintenance
+    from medforge.aggregator.forge.lineage import descendants
+    from medforge.aggregator.forge.names import find_arrival
+
+    assert source.forge is not None
+    with opened_forge(source.forge, source.ledger) as forge:
+        if ask:
+            _confirm(spell_arrival(find_arrival(forge.ledger.arrivals(), name)))
+        arrival = maintenance.withdraw(forge, name, reason, erase)
+        carrying = descendants(forge, arrival)
+    if as_json:
+        say_json(plain_arrival(arrival) | {"descendants": [other.number for other in carrying]})
+        return
+    typer.echo(f"{spell_arrival(arrival)} is withdrawn{_erased(erase)}; {FOLLOWS}")
+    for other in carrying:
+        typer.echo(
+            f"{spell_arrival(other)} began its training from a main branch with it, and carries on what it learned "
+            "there; withdraw that too if this must not be"
+        )
+
+
+def _can_ask() -> bool:
+    return sys.stdin.isatty()
+
+
+def _confirm(what: str) -> None:
+    from medforge.errors import InvalidInput
+
+    if not typer.confirm(f"Delete the files of {what} for good? This cannot be undone.", err=True):
+        raise InvalidInput("nothing was withdrawn; leave --erase out to withdraw the branch and keep its files")
+
+
+def _erased(erase: bool) -> str:
+    return " and will be erased" if erase else ""
