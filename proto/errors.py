@@ -12,11 +12,13 @@ class UploadConflict(MedForgeError):
 class NotFound(MedForgeError):
     """Report an arrival, a branch or a commit that the forge does not have, or not any more."""
 
+    code = "not-found"
+
 
 class MissingBlob(NotFound):
     """Report a blob that the forge does not have, or not wholly; uploading it mends that."""
 
-    code = "not-found"
+    code = "missing-blob"
 
 
 class OverLimit(MedForgeError):

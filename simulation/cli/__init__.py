@@ -15,6 +15,6 @@ COMMANDS = (
         "Research",
         "Rebuild a table or figure of the papers on your own centres, beside the papers' numbers.",
         "medforge.simulation.benchmark.cli:benchmark",
-        {"--method": "--merge", "--set": "--recipe-set"},
+        {"--set": "--recipe-set"},
     ),
 )
