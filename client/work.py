@@ -16,7 +16,7 @@ from medforge.client.audit.policy import SitePolicy
 from medforge.client.audit.record import AuditRecord
 from medforge.client.audit.run import audit
 from medforge.client.audit.verdict import judge
-from medforge.client.data.catalogue import open_task
+from medforge.client.data.catalogue import open_task, source_package
 from medforge.client.data.task import Task
 from medforge.client.distill.run import check_distillable, distill
 from medforge.client.recipes import Recipe, change_recipe, recipe_for, with_method, with_plugin
@@ -78,6 +78,8 @@ class Work:
                 self._start(),
             )
             trained.plugin.save(workspace.plugin)
+            if package := source_package(self.settings.source):
+                write_record(workspace.training / "source.json", package)
             record = {
                 "task": self.settings.task or self.task.name,
                 "images": len(self.task.train),

@@ -27,6 +27,11 @@ def names() -> tuple[str, ...]:
     return SOURCES.names()
 
 
+def source_package(source: str) -> dict[str, str]:
+    """Name the installed package that opens a source, and its version; none for a source that is built in."""
+    return SOURCES.provider(split_source(source)[0])
+
+
 def check_source(source: str) -> None:
     """Refuse at once what plainly cannot be opened: an unknown source or option, a path where nothing is.
 

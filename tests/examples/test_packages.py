@@ -92,6 +92,7 @@ def test_a_source_trains_and_a_method_folds_from_outside_the_tree(
             forge.close()
             assert time.monotonic() < end, "the arrival was not folded"
             time.sleep(0.1)
+    assert json.loads((tmp_path / "centre/training/source.json").read_text()) == {"medforge-csvlabels": "1.0"}
     branch = Branch.load(tmp_path / "centre" / "branch")
     assert branch.manifest.task == "eyes"
     assert branch.manifest.prompts == ("the eye of a healthy person", "the eye of a ill person")
