@@ -60,7 +60,7 @@ def push_workspace(
 def branch_status(workspace: Workspace, connection: Connection) -> dict[str, str | int | float | None]:
     """Ask a forge what has become of the committed branch: {state, reason, arrival, arrived_at, commit, number, acc}.
 
-    `number` is the commit's place in the chain, `acc` the main branch's accuracy on this branch's distilled images
+    `number` is the commit's place in the chain, `acc` the main branch's accuracy on the task's distilled images
     right after it was folded. What the forge does not say is None. Raises InvalidInput when nothing is committed,
     CorruptFile for a commit that cannot be read, and what `RemoteForge` raises.
     """
@@ -91,7 +91,7 @@ def forge_line(found: Mapping[str, object]) -> str:
     if found["commit"]:
         parts.append(f"commit {found['number']} ({str(found['commit'])[:8]})")
     if found["acc"] is not None:
-        parts.append(f"accuracy {found['acc']:.3f} on its distilled images")
+        parts.append(f"accuracy {found['acc']:.3f} on the distilled images of its task")
     return printable(", ".join(parts) + (f": {found['reason']}" if found["reason"] else ""))
 
 

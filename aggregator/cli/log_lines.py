@@ -91,11 +91,12 @@ def _outcome(commit: Commit) -> str:
 
 
 def _spell(about: Mapping[str, Any]) -> str:
-    return ", ".join(
+    words = (
         name if value is True else f"{name} {value[:SHORT] if _is_digest(value) else value}"
         for name, value in about.items()
-        if value not in ("", None, False)
+        if name != "reason" and value not in ("", None, False)
     )
+    return ", ".join(words) + (f": {about['reason']}" if about.get("reason") else "")
 
 
 def _is_digest(value: Any) -> bool:

@@ -128,16 +128,21 @@ class TestCommands:
         forge, at = served
         asked = ("status", "--workspace", workspace.path, "--kit", kit.directory)
         assert json.loads(run(*asked, "--json"))["forge"] == {
-            "state": "unknown", "reason": None, "arrival": None, "commit": None,
+            "state": "unknown", "reason": None, "arrival": None, "arrived_at": None,
+            "commit": None, "number": None, "acc": None,
         }  # fmt: skip
         push(workspace.branch, Connection(at, kit), workspace.receipt_file, patience=IMPATIENT)
         wait_until_folded(forge, 1)
-        head = forge.ledger.head()
+        head, at_the_forge = forge.ledger.head(), forge.ledger.arrival(1)
         assert head is not None
+        assert at_the_forge is not None
         assert json.loads(run(*asked, "--json"))["forge"] == {
-            "state": "folded", "reason": None, "arrival": 1, "commit": head.digest,
+            "state": "folded", "reason": None, "arrival": 1, "arrived_at": at_the_forge.accepted_at,
+            "commit": head.digest, "number": 1, "acc": head.metrics["task"].acc,
         }  # fmt: skip
-        assert "at the forge folded" in run(*asked)
+        said = run(*asked).splitlines()[-1]
+        assert said.startswith(f"at the forge folded, arrival 1 of {at_the_forge.accepted_at[:10]}")
+        assert f"commit 1 ({head.digest[:8]}), accuracy {head.metrics['task'].acc:.3f} on the distilled" in said
         assert "at the forge" not in run("status", "--workspace", workspace.path)
 
     def test_status_says_what_is_known_here_where_no_forge_answers(self, workspace: Workspace) -> None:
