@@ -6,7 +6,7 @@ from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.names import find_arrival, find_commit
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.journal import MAINTAINER
-from medforge.aggregator.ledger.ledger import LedgerConflict
+from medforge.aggregator.ledger.order import LedgerConflict
 from medforge.aggregator.ledger.records import Arrival, State
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 from medforge.aggregator.forge.forge import Forge
-from medforge.aggregator.ledger.ledger import LedgerConflict
+from medforge.aggregator.ledger.order import LedgerConflict
 from medforge.aggregator.ledger.records import Arrival
 from medforge.branch import Manifest
 from medforge.faults import reached

@@ -6,30 +6,13 @@ from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
 
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.database import Database
 from medforge.aggregator.ledger.journal import FORGE, INVITED, MAINTAINER, enter, now
+from medforge.aggregator.ledger.order import NEXT, LedgerConflict, check_follows, newest, spell, unfolded
 from medforge.aggregator.ledger.records import Arrival, Contributor, Entry, State
 from medforge.aggregator.ledger.rows import ArrivalRow, CommitRow, ContributorRow, EntryRow
-from medforge.errors import MedForgeError
-
-# What may become of an arrival other than being folded by a commit.
-_NEXT: dict[State, frozenset[State]] = {
-    State.RECEIVED: frozenset({State.HELD, State.REJECTED, State.WITHDRAWN, State.SUPERSEDED}),
-    State.HELD: frozenset({State.RECEIVED, State.FOLDED, State.REJECTED, State.WITHDRAWN, State.SUPERSEDED}),
-    State.REJECTED: frozenset({State.RECEIVED, State.FOLDED, State.WITHDRAWN}),
-    State.FOLDED: frozenset({State.HELD, State.REJECTED, State.WITHDRAWN}),
-    State.SUPERSEDED: frozenset({State.FOLDED, State.WITHDRAWN}),
-    State.WITHDRAWN: frozenset({State.FOLDED}),
-}
-
-
-class LedgerConflict(MedForgeError):
-    """Report a commit or a change that does not follow from what the ledger holds."""
-
-    code = "ledger-conflict"
 
 
 class Ledger(Database):
@@ -91,7 +74,7 @@ class Ledger(Database):
     def unfolded(self, limit: int | None = None) -> list[Arrival]:
         """List, in order, the arrivals that wait to be folded; the first is the next."""
         with self.reading() as session:
-            return [row.plain() for row in session.scalars(_unfolded().limit(limit))]
+            return [row.plain() for row in session.scalars(unfolded().limit(limit))]
 
     def outside(self) -> list[Arrival]:
         """List, in order, the arrivals that are not in the main branch."""
@@ -113,7 +96,7 @@ class Ledger(Database):
             was = State(row.state)
             if was is state and (row.erase or not erase):
                 return row.plain()
-            if was is not state and state not in _NEXT[was]:
+            if was is not state and state not in NEXT[was]:
                 raise LedgerConflict(
                     f"arrival {number} is {was.value}, so it cannot become {state.value}; see `medforge log`"
                 )
@@ -122,7 +105,7 @@ class Ledger(Database):
             row.state, row.reason, row.erase = state.value, reason, row.erase or erase
             row.admitted = state is State.RECEIVED and actor == MAINTAINER
             about = {"arrival": number, "branch": row.branch, "was": was.value, "reason": reason}
-            enter(session, actor, _spell(state, row.admitted), about | ({"erase": True} if erase else {}))
+            enter(session, actor, spell(state, row.admitted), about | ({"erase": True} if erase else {}))
             return row.plain()
 
     def hold(self, number: int, reason: str) -> Arrival:
@@ -179,7 +162,7 @@ class Ledger(Database):
         folded twice and none is overtaken, whatever crashed or raced before.
         """
         with self.writing() as session:
-            head = session.scalar(_newest())
+            head = session.scalar(newest())
             if head is not None and head.digest == commit.digest:
                 return int(head.number)
             if commit.parent != (head.digest if head else None):
@@ -190,7 +173,7 @@ class Ledger(Database):
             members = head.plain().members if head else ()
             if row is None or row.branch != commit.branch:
                 raise LedgerConflict(f"commit {commit.digest[:12]} names arrival {commit.arrival}, which is another")
-            _check_follows(session, commit, members, row)
+            check_follows(session, commit, members, row)
             if commit.kind == "fold":
                 row.state, row.reason = State.FOLDED.value, ""
                 for replaced in set(members) - set(commit.members):
@@ -225,7 +208,7 @@ class Ledger(Database):
     def head(self) -> Commit | None:
         """Return the newest commit, or None before the first."""
         with self.reading() as session:
-            row = session.scalar(_newest())
+            row = session.scalar(newest())
             return row.plain() if row else None
 
     # contributors
@@ -280,44 +263,3 @@ class Ledger(Database):
         """Enter something in the journal that changes nothing else."""
         with self.writing() as session:
             enter(session, actor, what, about)
-
-
-def _spell(state: State, admitted: bool) -> str:
-    """Return what the journal says of an arrival's new state; 0.1.0 said of an accepted one that it was received."""
-    if state is State.RECEIVED:
-        return "accepted" if admitted else "released"
-    return state.value
-
-
-def _check_follows(session: Session, commit: Commit, members: tuple[int, ...], row: ArrivalRow) -> None:
-    kept = tuple(number for number in members if number != commit.arrival)
-    if commit.kind == "fold":
-        due = session.scalar(_unfolded().limit(1))
-        if row.state == State.FOLDED.value:
-            raise LedgerConflict(f"arrival {commit.arrival} is already folded; fold the next")
-        if due is None or due.number != commit.arrival:
-            raise LedgerConflict(
-                f"arrival {commit.arrival} (branch {commit.branch[:12]}) cannot be committed now; "
-                f"{f'arrival {due.number} is next' if due else 'nothing waits'}, and arrivals are folded in order"
-            )
-        follows = commit.members[-1:] == (commit.arrival,) and set(commit.members[:-1]) <= set(kept)
-    elif commit.kind == "remove":
-        stayed = tuple(number for number in members if number in commit.members)
-        gone = set(members) - set(stayed)
-        out = all(session.get_one(ArrivalRow, number).state != State.FOLDED.value for number in gone)
-        follows = out and commit.arrival in gone and commit.members == stayed
-    else:
-        follows = row.state == State.FOLDED.value and len(kept) == len(members) < len(commit.members)
-    if not follows:
-        raise LedgerConflict(
-            f"commit {commit.digest[:12]} does not follow from what has become of arrival {commit.arrival}; "
-            f"let the main branch settle again"
-        )
-
-
-def _unfolded() -> Any:
-    return select(ArrivalRow).where(ArrivalRow.state == State.RECEIVED.value).order_by(ArrivalRow.number)
-
-
-def _newest() -> Any:
-    return select(CommitRow).order_by(CommitRow.number.desc()).limit(1)

@@ -10,7 +10,7 @@ from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.retention import erase
 from medforge.aggregator.forge.stored_branches import StoredBranches
 from medforge.aggregator.ledger.commit import Commit
-from medforge.aggregator.ledger.ledger import LedgerConflict
+from medforge.aggregator.ledger.order import LedgerConflict
 from medforge.aggregator.ledger.records import Arrival, State
 from medforge.aggregator.logs import about
 from medforge.aggregator.main_branch.examination import Examination

@@ -7,7 +7,8 @@ import pytest
 
 from medforge.aggregator.coefficients.task_score import TaskScore
 from medforge.aggregator.ledger.commit import Commit
-from medforge.aggregator.ledger.ledger import Ledger, LedgerConflict
+from medforge.aggregator.ledger.ledger import Ledger
+from medforge.aggregator.ledger.order import LedgerConflict
 from medforge.aggregator.ledger.records import State
 from medforge.aggregator.merge import choose_settings
 from medforge.errors import CorruptFile, InvalidInput

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from medforge.aggregator.forge.forge import Forge
-from medforge.aggregator.ledger.ledger import LedgerConflict
+from medforge.aggregator.ledger.order import LedgerConflict
 from medforge.aggregator.main_branch.main_branch import MainBranch
 from medforge.base import load_base
 from medforge.base_module import BaseModule

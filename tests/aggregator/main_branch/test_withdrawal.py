@@ -7,7 +7,7 @@ import pytest
 from medforge.aggregator.forge import maintenance
 from medforge.aggregator.forge.fsck import check_forge
 from medforge.aggregator.ledger.commit import Commit
-from medforge.aggregator.ledger.ledger import LedgerConflict
+from medforge.aggregator.ledger.order import LedgerConflict
 from medforge.aggregator.ledger.records import State
 from medforge.aggregator.main_branch.main_branch import MainBranch
 from medforge.aggregator.main_branch.replay import replay

@@ -10,6 +10,7 @@ import pytest
 from medforge.aggregator.forge.forge import Forge
 from medforge.base_module import BaseModule
 from medforge.branch import Manifest
+from medforge.proto.connection import Connection
 from medforge.proto.remote import RemoteForge
 from tests.aggregator.forges import branches
 from tests.aggregator.serving import serving, upload, wait_until_folded
@@ -17,7 +18,7 @@ from tests.aggregator.serving import serving, upload, wait_until_folded
 
 @pytest.fixture
 def served(tmp_path: Path, tiny_base: BaseModule) -> Iterator[tuple[Forge, RemoteForge]]:
-    with serving(tmp_path / "forge", tiny_base) as (forge, address), RemoteForge(address) as remote:
+    with serving(tmp_path / "forge", tiny_base) as (forge, address), RemoteForge(Connection(address)) as remote:
         yield forge, remote
 
 
