@@ -30,12 +30,12 @@ def in_order(names: Sequence[str], order: str | None) -> tuple[Arrival, ...]:
     unknown = [name for name in wanted if name not in names]
     if unknown:
         raise InvalidInput(
-            f"--order names {unknown[0]!r}, which is no centre of this run; the centres are {', '.join(names)}."
+            f"--order names {unknown[0]!r}, which is no centre of this run; the centres are {', '.join(names)}"
         )
     missing = [name for name in names if name not in wanted]
     if missing or len(wanted) != len(names):
         fault = f"leaves out {missing[0]!r}" if missing else "names a centre twice"
-        raise InvalidInput(f"--order {order} {fault}; name every centre exactly once: {','.join(names)}.")
+        raise InvalidInput(f"--order {order} {fault}; name every centre exactly once: {','.join(names)}")
     return tuple(Arrival(name=name) for name in wanted)
 
 
@@ -63,7 +63,7 @@ def parse_rate(arrivals: str) -> float:
         rate = math.nan
     if kind != "poisson" or not math.isfinite(rate) or rate <= 0:
         raise InvalidInput(
-            f"--arrivals {arrivals!r} cannot be used; write poisson:RATE, RATE > 0 centres a minute, as in poisson:2."
+            f"--arrivals {arrivals!r} cannot be used; write poisson:RATE, RATE > 0 centres a minute, as in poisson:2"
         )
     return rate
 
@@ -71,7 +71,7 @@ def parse_rate(arrivals: str) -> float:
 def schedule(names: Sequence[str], order: str | None, arrivals: str | None, seed: int) -> tuple[Arrival, ...]:
     """Return every centre once, in arrival order. Raises InvalidInput when both or unusable options are given."""
     if order is not None and arrivals is not None:
-        raise InvalidInput("--order and --arrivals exclude each other; give one of them.")
+        raise InvalidInput("--order and --arrivals exclude each other; give one of them")
     if arrivals is not None:
         return poisson(names, parse_rate(arrivals), seed)
     return in_order(names, order)

@@ -30,11 +30,11 @@ def parse_centre(text: str) -> Centre:
     kind, colon, rest = source.partition(":")
     if not (name and equals and kind and colon and rest):
         raise InvalidInput(
-            f"--centre {text!r} is not of the form NAME=SOURCE:PATH; write for example lung=tissue:lung."
+            f"--centre {text!r} is not of the form NAME=SOURCE:PATH; write for example lung=tissue:lung"
         )
     if not NAME.fullmatch(name):
         raise InvalidInput(
-            f"--centre {text!r}: the name {name!r} cannot be used; take letters, digits, '.', '_' and '-' (64 at most)."
+            f"--centre {text!r}: the name {name!r} cannot be used; take letters, digits, '.', '_' and '-' (64 at most)"
         )
     return Centre(name=name, source=source)
 
@@ -49,12 +49,12 @@ def parse_centres(texts: Sequence[str], known_sources: Sequence[str]) -> tuple[C
     for centre in centres:
         # Names become directories, and two that differ by case alone are one directory on some file systems.
         if centre.name.lower() in names:
-            raise InvalidInput(f"--centre {centre.name} is given twice; give every centre its own name.")
+            raise InvalidInput(f"--centre {centre.name} is given twice; give every centre its own name")
         names.add(centre.name.lower())
         kind = centre.source.partition(":")[0]
         if kind not in known_sources:
             raise InvalidInput(
-                f"--centre {centre.name}: unknown source {kind!r}; choose one of {', '.join(sorted(known_sources))}."
+                f"--centre {centre.name}: unknown source {kind!r}; choose one of {', '.join(sorted(known_sources))}"
             )
     return centres
 

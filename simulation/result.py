@@ -122,7 +122,7 @@ class SimulationResult(Model):
             return cls.model_validate_json(path.read_bytes())
         except (OSError, ValidationError) as error:
             raise CorruptFile(
-                f"{path} is not a readable simulation result; remove it and run the simulation again."
+                f"{path} is not a readable simulation result; remove it and run the simulation again"
             ) from error
 
 

@@ -34,9 +34,9 @@ class RunDirectory:
         """
         record = path / SETTINGS_FILE
         if path.exists() and not path.is_dir():
-            raise InvalidInput(f"--out {path} is a file; choose a directory.")
+            raise InvalidInput(f"--out {path} is a file; choose a directory")
         if path.is_dir() and not record.exists() and any(p.name != LOCK_FILE for p in path.iterdir()):
-            raise InvalidInput(f"--out {path} is not empty and holds no simulation; choose another directory.")
+            raise InvalidInput(f"--out {path} is not empty and holds no simulation; choose another directory")
         resumed = record.exists()
         if resumed:
             check_same(path, SimulationSettings.parse(record.read_bytes(), record), settings)
@@ -45,12 +45,12 @@ class RunDirectory:
             lock = os.open(path / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise InvalidInput(
-                f"--out {path} cannot be written ({error.strerror}); choose another directory."
+                f"--out {path} cannot be written ({error.strerror}); choose another directory"
             ) from error
         if not acquire(lock, patience):
             os.close(lock)
             raise InvalidInput(
-                f"--out {path} is in use by another simulation; wait for it, stop it, or choose another."
+                f"--out {path} is in use by another simulation; wait for it, stop it, or choose another"
             )
         if not resumed:
             write_atomically(record, (settings.model_dump_json(indent=2) + "\n").encode())
@@ -90,7 +90,7 @@ def check_same(path: Path, there: SimulationSettings, wanted: SimulationSettings
     if different:
         raise InvalidInput(
             f"--out {path} holds a simulation with other settings ({', '.join(different)}); "
-            "give the same settings to go on with it, or choose another directory."
+            "give the same settings to go on with it, or choose another directory"
         )
 
 

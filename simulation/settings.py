@@ -73,5 +73,5 @@ class SimulationSettings(BaseModel):
             return cls.model_validate_json(data)
         except ValidationError as error:
             raise CorruptFile(
-                f"{path} does not hold a simulation's settings; remove its directory or choose another --out."
+                f"{path} does not hold a simulation's settings; remove its directory or choose another --out"
             ) from error

@@ -89,7 +89,7 @@ def check_changes(changes: Sequence[str]) -> None:
         why = FIXED.get(change.partition("=")[0].strip())
         if why is not None:
             raise InvalidInput(
-                f"--recipe-set {change} cannot be used here, since every experiment sets it itself ({why})."
+                f"--recipe-set {change} cannot be used here, since every experiment sets it itself ({why})"
             )
 
 
@@ -98,7 +98,7 @@ def check_plugin(experiment: Experiment, plugin: PluginKind | None) -> PluginKin
     if plugin is not None and experiment not in LEGO:
         raise InvalidInput(
             f"--plugin {plugin} cannot be used with {experiment.value}, which sets the kind of plugin itself; "
-            f"it is for {', '.join(LEGO)} (table4 is for DoRA plugins)."
+            f"it is for {', '.join(LEGO)} (table4 is for DoRA plugins)"
         )
     return plugin or LEGO_PLUGIN
 
@@ -113,5 +113,5 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     """Read `--seeds 0,1,2`. Raises InvalidInput unless it lists different whole numbers, none negative."""
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() for part in parts) or len(set(map(int, parts))) != len(parts):
-        raise InvalidInput(f"--seeds {text!r} cannot be used; list different seeds, as in 0,1,2.")
+        raise InvalidInput(f"--seeds {text!r} cannot be used; list different seeds, as in 0,1,2")
     return tuple(map(int, parts))

@@ -9,8 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
 from medforge.aggregator.forge.forge import Forge
+from medforge.cli import build_app
+from medforge.errors import InvalidInput
 from medforge.forge_item import FusedPlugin
 from medforge.simulation.result import SimulationResult
 from tests.simulation.waiting import PATIENCE, wait_for
@@ -28,6 +31,11 @@ def command(spec: str, out: Path, *options: str) -> list[str]:
         sys.executable, "-m", "medforge", "simulate", "--base", spec, "--recipe", "tiny", *changes,
         "--device", "cpu", "--jobs", "2", "--out", str(out), *options,
     ]  # fmt: skip
+
+
+def run_here(line: list[str]) -> Result:
+    """Run the command in this process, where what is tested is not how it starts its own."""
+    return CliRunner().invoke(build_app(), line[3:], catch_exceptions=False)
 
 
 def centres(*names: str) -> list[str]:
@@ -141,12 +149,8 @@ def test_a_finished_run_is_not_run_again(
     undisturbed: tuple[Path, subprocess.CompletedProcess[str]], tiny_spec: str
 ) -> None:
     out, _ = undisturbed
-    again = subprocess.run(
-        command(tiny_spec, out, *centres("breast", "lung"), "--order", "lung,breast", "--json"),
-        capture_output=True,
-        text=True,
-    )
-    assert again.returncode == 0
+    again = run_here(command(tiny_spec, out, *centres("breast", "lung"), "--order", "lung,breast", "--json"))
+    assert again.exit_code == 0
     assert "finished; nothing to do" in again.stderr
     assert SimulationResult.model_validate_json(again.stdout) == result_of(out)
 
@@ -193,9 +197,10 @@ def test_a_run_goes_on_after_a_stop_and_without_a_centre_that_dies(tiny_spec: st
     assert stopped.returncode == 130
     assert set(json.loads((out / "processes.json").read_bytes()).values()) == {None}
 
-    other = subprocess.run([*line, "--seed", "5"], capture_output=True, text=True)
-    assert other.returncode == 2
-    assert f"--out {out} holds a simulation with other settings (seed)" in other.stderr
+    with pytest.raises(InvalidInput) as other:
+        run_here([*line, "--seed", "5"])
+    assert other.value.exit_code == 2
+    assert f"--out {out} holds a simulation with other settings (seed)" in str(other.value)
 
     done = subprocess.run(line, capture_output=True, text=True)
     assert done.returncode == 3, done.stderr
@@ -230,7 +235,6 @@ def test_a_run_goes_on_after_a_stop_and_without_a_centre_that_dies(tiny_spec: st
 def test_a_mistake_is_one_sentence_on_stderr(
     options: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from medforge.cli import build_app
     from medforge.errors import MedForgeError
 
     with pytest.raises(MedForgeError) as caught:

@@ -46,7 +46,7 @@ class Store:
             return None
         except (OSError, ValueError) as error:
             raise InvalidInput(
-                f"{place / RECORD} cannot be read ({error}); remove {place} to compute it anew."
+                f"{place / RECORD} cannot be read ({error}); remove {place} to compute it anew"
             ) from error
         return record if isinstance(record, dict) else None
 
@@ -62,11 +62,11 @@ class Store:
             lock = os.open(self.path / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise InvalidInput(
-                f"--out {self.path} cannot be written ({error.strerror}); choose another directory."
+                f"--out {self.path} cannot be written ({error.strerror}); choose another directory"
             ) from error
         try:
             if not acquire(lock, patience=2.0):
-                raise InvalidInput(f"--out {self.path} is in use by another benchmark; wait for it, or choose another.")
+                raise InvalidInput(f"--out {self.path} is in use by another benchmark; wait for it, or choose another")
             yield
         finally:
             os.close(lock)

@@ -125,4 +125,4 @@ def load_result(path: Path) -> Result:
     try:
         return _ANY.validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
-        raise CorruptFile(f"{path} is no readable result; remove it and run the experiment again.") from error
+        raise CorruptFile(f"{path} is no readable result; remove it and run the experiment again") from error
