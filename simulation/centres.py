@@ -29,9 +29,7 @@ def parse_centre(text: str) -> Centre:
     name, equals, source = text.partition("=")
     kind, colon, rest = source.partition(":")
     if not (name and equals and kind and colon and rest):
-        raise InvalidInput(
-            f"--centre {text!r} is not of the form NAME=SOURCE:PATH; write for example lung=tissue:lung"
-        )
+        raise InvalidInput(f"--centre {text!r} is not of the form NAME=SOURCE:PATH; write for example lung=tissue:lung")
     if not NAME.fullmatch(name):
         raise InvalidInput(
             f"--centre {text!r}: the name {name!r} cannot be used; take letters, digits, '.', '_' and '-' (64 at most)"

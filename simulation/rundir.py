@@ -49,9 +49,7 @@ class RunDirectory:
             ) from error
         if not acquire(lock, patience):
             os.close(lock)
-            raise InvalidInput(
-                f"--out {path} is in use by another simulation; wait for it, stop it, or choose another"
-            )
+            raise InvalidInput(f"--out {path} is in use by another simulation; wait for it, stop it, or choose another")
         if not resumed:
             write_atomically(record, (settings.model_dump_json(indent=2) + "\n").encode())
         return cls(path, lock, resumed)

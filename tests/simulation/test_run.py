@@ -205,7 +205,9 @@ def test_a_run_goes_on_after_a_stop_and_without_a_centre_that_dies(tiny_spec: st
     done = subprocess.run(line, capture_output=True, text=True)
     assert done.returncode == 3, done.stderr
     assert "going on with the run" in done.stderr
-    assert "gone did not arrive; see" in done.stderr
+    said = json.loads(done.stderr.splitlines()[-1])
+    assert said["error"] == "gone did not arrive"
+    assert said["remedy"].startswith(f"see {out / 'logs'}, then run the same command to go on")
     result = SimulationResult.model_validate_json(done.stdout)
     gone, lung = result.centres
     assert not gone.arrived

@@ -34,7 +34,7 @@ def command(experiment: str, spec: str, out: Path, *options: str) -> list[str]:
     changes = [word for change in QUICK for word in ("--recipe-set", change)]
     return [
         sys.executable, "-m", "medforge", "benchmark", experiment, *places, "--base", spec, "--recipe", "tiny",
-        *changes, "--device", "cpu", "--jobs", "1", "--seeds", "0", "--out", str(out), *options,
+        *changes, "--device", "cpu", "--jobs", "2", "--seeds", "0", "--out", str(out), *options,
     ]  # fmt: skip
 
 
