@@ -11,7 +11,7 @@ QUIET := PYTHONWARNINGS="ignore:Editable installation"
 # torch starts a thread per core in each of several processes; one thread each is faster on few cores
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: install demo test lint proto base clean
+.PHONY: install demo test lint proto docs base clean
 .DEFAULT_GOAL := install
 
 install: $(VENV)/.linked
@@ -49,6 +49,10 @@ lint: install
 
 proto: install
 	$(BIN)/python -m medforge.proto.generate
+
+# the reference pages that follow from the code
+docs: install
+	$(BIN)/python -m docs.generate
 
 # rebuild the embedded base module (under 30 minutes on 2 cores)
 base: install

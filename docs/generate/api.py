@@ -1,0 +1,162 @@
+"""docs/reference-api.md, from the docstrings of the public API."""
+
+import inspect
+import re
+from collections.abc import Callable
+from functools import cached_property
+
+import medforge
+from docs.generate.markdown import cell, code, notice, page, table
+
+_INTRODUCTION = """
+`import medforge` gives what stands here; every other module may change in any version. The package is typed,
+and what it names is loaded when it is first used, so importing it takes no time. A mistake that you can mend is
+a `medforge.MedForgeError`: one sentence, with the remedy.
+
+```python runnable
+import medforge
+
+base = medforge.load_base("medforge-tiny") plugins = [medforge.load_plugin(f"{name}/branch/plugin") for name in
+("lung", "colon")] merged = medforge.merge(plugins, method="ties", base=base) task =
+medforge.open_task("tissue:lung", base) print(medforge.score(merged, base, task).acc) ```
+"""
+# What of each class may be relied on. Methods and properties are described by their docstrings, plain attributes here.
+_PROMISED = {
+    "BaseModule": {
+        "spec": "what it was loaded by",
+        "fingerprint": "sha256 of architecture and weights, the same on every device and in every dtype",
+        "image_size": "width and height of the images it takes, in pixels",
+        "device": "where it computes",
+        "sites": "the layers that a plugin adapts",
+        "normalise": "",
+        "embed_all": "",
+        "logits": "",
+    },
+    "Plugin": {
+        "settings": "kind (lora, dora or svd-lora), rank, alpha and ranks of single layers",
+        "base_fingerprint": "the base module it was trained on",
+        "digest": "",
+        "sites": "",
+        "deltas": "",
+        "save": "",
+    },
+    "DistilledDataset": {
+        "images": "learned images, float16 [n, 3, S, S], normalised as the base module takes them",
+        "labels": "the class of each, int64 [n]",
+        "prompts": "the class prompts",
+        "ipc": "",
+        "pixels": "",
+        "digest": "",
+        "save": "",
+    },
+    "Branch": {
+        "manifest": "task, prompts, contributor, base, recipe, validation scores, and the digest of every file",
+        "plugin": "the plugin",
+        "distilled": "the distilled dataset",
+        "digest": "",
+        "check": "",
+        "save": "",
+    },
+    "ForgeItem": {
+        "base_fingerprint": "the base module it was merged on",
+        "digest": "",
+        "logits": "",
+        "weight_change": "",
+        "plugins": "",
+        "check": "",
+        "save": "",
+    },
+    "Commit": {
+        "digest": "",
+        "kind": "fold, remove or restore",
+        "parent": "the digest of the commit before, none for the first",
+        "arrival": "the arrival that came or went",
+        "contributor": "whose it is",
+        "task": "its task",
+        "branch": "its digest",
+        "members": "the arrivals that the main branch is made of from here on",
+        "method": "the merge method and its settings",
+        "coefficients": "every member's coefficient, by branch digest",
+        "metrics": "accuracy (`acc`) and `loss` on each task's distilled images",
+        "software": "the versions it was folded with",
+        "item": "the forge item's digest, none where nobody is left",
+    },
+    "Task": {
+        "name": "its name",
+        "prompts": "one prompt for each class",
+        "negatives": "of a multi-label task, the prompts that say that a finding is absent",
+        "train": "a split: `images` (sliced to uint8 [n, 3, S, S]) and `labels`",
+        "validation": "another",
+        "test": "and the one that results are reported on",
+        "splits": "",
+        "multi_label": "",
+    },
+    "Metrics": {
+        "acc": "accuracy",
+        "auc": "area under the ROC curve",
+        "loss": "cross-entropy",
+    },
+    "MergeListing": {
+        "summary": "what it does",
+        "source": "who published it",
+        "modes": "(level, coefficients), the default first",
+        "distilled": "whether it searches on distilled data, so that it needs branches",
+        "any_order": "the modes whose result does not depend on the order of arrival",
+        "parameters": "what it takes: default, range and meaning by name",
+    },
+    "MedForgeError": {},
+}
+
+
+def build() -> str:
+    """Return the page."""
+    functions = [name for name in medforge.__all__ if inspect.isfunction(getattr(medforge, name))]
+    classes = [name for name in medforge.__all__ if inspect.isclass(getattr(medforge, name))]
+    return page(
+        notice("the docstrings of medforge/api.py"),
+        "# The Python API",
+        _INTRODUCTION,
+        "## Functions",
+        *(_function(name) for name in functions),
+        "## Classes",
+        "The functions above make them; what is listed is what you may rely on.",
+        *(_class(name) for name in classes),
+    )
+
+
+def _function(name: str) -> str:
+    function = getattr(medforge, name)
+    return page(f"### {name}", f"```python\n{name}{_signature(function)}\n```", _prose(function))
+
+
+def _class(name: str) -> str:
+    kind = getattr(medforge, name)
+    rows = [_member(kind, member, about) for member, about in _PROMISED[name].items()]
+    return page(f"### {name}", _prose(kind), table(("member", ""), rows) if rows else "")
+
+
+def _member(kind: type, name: str, about: str) -> tuple[str, str]:
+    found = inspect.getattr_static(kind, name, None)
+    if inspect.isfunction(found):
+        return code(f"{name}{_signature(found)}"), cell(_first_sentence(found))
+    if isinstance(found, property | cached_property):
+        return code(name), cell(_first_sentence(found))
+    assert about, f"{kind.__name__}.{name} is neither a method nor a property; say what it is"
+    return code(name), cell(about)
+
+
+def _signature(function: Callable[..., object]) -> str:
+    signature = inspect.signature(function)
+    kept = [one for one in signature.parameters.values() if one.name not in ("self", "cls")]
+    text = str(signature.replace(parameters=kept))
+    text = re.sub(r"\b(?:[A-Za-z_]+\.)+(?=[A-Za-z_])", "", text)
+    return re.sub(r"\bListing\b", "MergeListing", text.replace("str | PathLike[str]", "str | Path"))
+
+
+def _first_sentence(documented: object) -> str:
+    return (inspect.getdoc(documented) or "").split("\n\n")[0].replace("``", "`")
+
+
+def _prose(documented: object) -> str:
+    text = re.sub(r"``([^`]+)``", r"`\1`", inspect.getdoc(documented) or "")
+    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))

@@ -1,0 +1,28 @@
+"""docs/reference-data-sources.md, from the catalogue of sources."""
+
+from docs.generate.markdown import cell, code, notice, page, table
+from medforge.client.data.catalogue import summaries
+
+_INTRODUCTION = """
+Where a centre's images come from, written `NAME:PATH[,option=value]*`: `folder:/data/mammography`,
+`breakhis:PATH,magnification=100X`. A package can bring more ([how to add one](how-to-add-a-data-source.md)).
+"""
+
+_NOTES = """
+- `folder` wants `train/` and `test/`, one folder a class in each; the folders' names are the class prompts,
+  unless a file `prompts.txt` gives them. A validation split is cut from `train/`.
+- LC25000 is split by source tile where `groups.csv` says which images share one, BreakHis by patient,
+  `nih-cxr14` as published (by patient without its lists), `oai-knee` as published or by patient
+  (`oai-knee:PATH,split=patient`).
+- `nih-cxr14`, `medmnist:chestmnist` and `findings:chest` are multi-label: each finding is told by a pair of
+  prompts, accuracy is the mean over images and findings, AUC the mean over findings. They can be trained,
+  evaluated and merged without distilled data (`medforge benchmark lego-domain`), but not distilled, committed
+  or pushed: a distilled image has one class.
+- Splits depend on the seed and on the data alone. `threads=N` bounds the decoding threads of every source.
+"""
+
+
+def build() -> str:
+    """Return the page."""
+    rows = [(code(name), cell(about)) for name, about in summaries().items()]
+    return page(notice("the catalogue"), "# Data sources", _INTRODUCTION, table(("source", ""), rows), _NOTES)
