@@ -1,7 +1,7 @@
 """docs/reference-merge-methods.md, from the methods' own listings."""
 
 from docs.generate.markdown import cell, code, notice, page, table
-from medforge.aggregator.merge import LISTINGS, Listing
+from medforge.aggregator.merge import Listing, built_in, listing_of
 
 _INTRODUCTION = """
 Every merge method that MedForge brings, as its listing describes it; `medforge methods` prints the same, with
@@ -16,7 +16,8 @@ byte. *Passes* are forward passes an image, of a main branch of N branches.
 
 
 def build() -> str:
-    """Return the page."""
+    """Return the page, of built-in methods alone: what is installed beside them is not of this repository."""
+    listings = {name: listing_of(name) for name in built_in()}
     rows = [
         (
             f"[`{name}`](#{name})" if place == 0 else "",
@@ -26,11 +27,11 @@ def build() -> str:
             listing.passes((level, coefficients)),
             listing.withdrawal((level, coefficients)),
         )
-        for name, listing in sorted(LISTINGS.items())
+        for name, listing in listings.items()
         for place, (level, coefficients) in enumerate(listing.modes)
     ]
     head = ("method", "level, coefficients", "searches", "no order", "passes", "a branch leaves")
-    sections = [_section(name, listing) for name, listing in sorted(LISTINGS.items())]
+    sections = [_section(name, listing) for name, listing in listings.items()]
     return page(notice("the methods' listings"), "# Merge methods", _INTRODUCTION, table(head, rows), *sections)
 
 
