@@ -1,7 +1,7 @@
 """docs/reference-data-sources.md, from the catalogue of sources."""
 
 from docs.generate.markdown import cell, code, notice, page, table
-from medforge.client.data.catalogue import summaries
+from medforge.client.data.catalogue import SOURCES
 
 _INTRODUCTION = """
 Where a centre's images come from, written `NAME:PATH[,option=value]*`: `folder:/data/mammography`,
@@ -23,6 +23,12 @@ _NOTES = """
 
 
 def build() -> str:
-    """Return the page."""
-    rows = [(code(name), cell(about)) for name, about in summaries().items()]
-    return page(notice("the catalogue"), "# Data sources", _INTRODUCTION, table(("source", ""), rows), _NOTES)
+    """Return the page, of built-in sources alone: what is installed beside them is not of this repository."""
+    rows = []
+    for name in sorted(SOURCES.built_in()):
+        found = SOURCES.find(name)
+        options = ", ".join(code(option) for option in found.options)
+        words = ", ".join(code(word) for word in found.words or ())
+        rows.append((code(name), cell(found.about), options, words))
+    head = ("source", "", "options", "instead of a path")
+    return page(notice("the catalogue"), "# Data sources", _INTRODUCTION, table(head, rows), _NOTES)
