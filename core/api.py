@@ -4,7 +4,6 @@ It stands above the rooms and may use them all; nothing of ours imports it.
 """
 
 from collections.abc import Mapping, Sequence
-from os import PathLike
 from pathlib import Path
 
 from medforge.aggregator.forge.reader import check_chain, open_reader
@@ -23,6 +22,7 @@ from medforge.client.data.task import Task
 from medforge.client.evaluate import SplitName, score_base, score_item, score_plugin
 from medforge.distilled import DistilledDataset
 from medforge.errors import BaseMismatch, InvalidInput, MedForgeError
+from medforge.files import AnyPath
 from medforge.forge_item import ForgeItem
 from medforge.metrics import Metrics
 from medforge.plugin import Plugin, check_plugin
@@ -48,8 +48,6 @@ __all__ = [
     "read_log",
     "score",
 ]
-
-AnyPath = str | PathLike[str]
 
 
 def load_plugin(directory: AnyPath) -> Plugin:

@@ -20,7 +20,7 @@ from medforge.base_module import BaseModule
 from medforge.digested import DigestedModel
 from medforge.distilled import DistilledDataset, check_distilled
 from medforge.errors import BaseMismatch, CorruptFile, InvalidBranch
-from medforge.files import canonical_json, parse_json, read_file, sha256_bytes, write_files
+from medforge.files import AnyPath, canonical_json, parse_json, read_file, sha256_bytes, write_files
 from medforge.plugin import CONFIG_FILE, WEIGHTS_FILE, Plugin, PluginSettings, check_plugin
 
 MANIFEST_FILE = "manifest.json"
@@ -187,7 +187,7 @@ class Branch:
         check_plugin(self.plugin, base)
         check_distilled(self.distilled, base)
 
-    def save(self, directory: Path) -> None:
+    def save(self, directory: AnyPath) -> None:
         """Write the branch; the manifest comes last, so a directory with a manifest is whole."""
         write_files(directory, self.blobs())
         write_files(directory, {MANIFEST_FILE: self.manifest.to_bytes()})

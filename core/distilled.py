@@ -10,7 +10,7 @@ from torch import Tensor
 
 from medforge.base_module import BaseModule
 from medforge.errors import InvalidBranch
-from medforge.files import read_file, sha256_bytes, write_atomically
+from medforge.files import AnyPath, read_file, sha256_bytes, write_atomically
 from medforge.tensors import dump_tensors, parse_tensors
 
 
@@ -66,9 +66,9 @@ class DistilledDataset:
         _check_labels(distilled)
         return distilled
 
-    def save(self, path: Path) -> None:
+    def save(self, path: AnyPath) -> None:
         """Write the dataset to a file."""
-        write_atomically(path, self._bytes)
+        write_atomically(Path(path), self._bytes)
 
     @classmethod
     def load(cls, path: Path) -> "DistilledDataset":

@@ -10,6 +10,9 @@ from typing import Any
 from medforge.errors import InvalidInput
 from medforge.faults import reached
 
+AnyPath = str | os.PathLike[str]
+"""A path as users write it."""
+
 SHORTEST_PREFIX = 8
 """The fewest letters of a digest that may stand for it."""
 
@@ -85,10 +88,10 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o666) -> None:
     sync_directory(path.parent)
 
 
-def write_files(directory: Path, files: Mapping[str, bytes]) -> None:
+def write_files(directory: AnyPath, files: Mapping[str, bytes]) -> None:
     """Write named files (relative paths) below a directory, each atomically."""
     for name, data in sorted(files.items()):
-        write_atomically(directory / name, data)
+        write_atomically(Path(directory) / name, data)
 
 
 def read_file(path: Path, what: str) -> bytes:

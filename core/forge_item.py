@@ -14,7 +14,7 @@ from torch import Tensor
 
 from medforge.base_module import BaseModule
 from medforge.errors import BaseMismatch, CorruptFile, InvalidBranch, InvalidInput
-from medforge.files import canonical_json, digest_of_files, parse_json, read_file, write_files
+from medforge.files import AnyPath, canonical_json, digest_of_files, parse_json, read_file, write_files
 from medforge.mixing import mix
 from medforge.plugin import CONFIG_FILE, WEIGHTS_FILE, Plugin, check_plugin
 from medforge.prototype_gate import PrototypeGate
@@ -55,7 +55,7 @@ class ForgeItem(ABC):
         """The sha256 of the item's files."""
         return digest_of_files(self._files)
 
-    def save(self, directory: Path) -> None:
+    def save(self, directory: AnyPath) -> None:
         """Write the item's files."""
         write_files(directory, self._files)
 

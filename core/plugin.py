@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from medforge.base_module import BaseModule
 from medforge.errors import InvalidBranch
-from medforge.files import canonical_json, digest_of_files, parse_json, read_file, write_files
+from medforge.files import AnyPath, canonical_json, digest_of_files, parse_json, read_file, write_files
 from medforge.peft_format import PARTS, PREFIX, UnusualAdapter, make_config, read_config, stored_shapes, tensor_name
 from medforge.plugin_settings import PluginKind, PluginSettings
 from medforge.tensors import parse_tensors
@@ -114,7 +114,7 @@ class Plugin:
         """The sha256 of the plugin's files."""
         return digest_of_files(self._files)
 
-    def save(self, directory: Path) -> None:
+    def save(self, directory: AnyPath) -> None:
         """Write a PEFT adapter directory."""
         write_files(directory, self._files)
 

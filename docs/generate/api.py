@@ -16,9 +16,11 @@ a `medforge.MedForgeError`: one sentence, with the remedy.
 ```python runnable
 import medforge
 
-base = medforge.load_base("medforge-tiny") plugins = [medforge.load_plugin(f"{name}/branch/plugin") for name in
-("lung", "colon")] merged = medforge.merge(plugins, method="ties", base=base) task =
-medforge.open_task("tissue:lung", base) print(medforge.score(merged, base, task).acc) ```
+base = medforge.load_base("medforge-tiny")
+plugins = [medforge.load_plugin(f"{centre}/branch/plugin") for centre in ("lung", "colon")]
+merged = medforge.merge(plugins, method="ties", base=base)
+print(medforge.score(merged, base, medforge.open_task("tissue:lung", base)).acc)
+```
 """
 # What of each class may be relied on. Methods and properties are described by their docstrings, plain attributes here.
 _PROMISED = {

@@ -33,7 +33,7 @@ def attack(base: BaseModule, task: str, plugin_of: str, **changes: bool) -> Bran
 
 
 def random_plugin(base: BaseModule, task: str = "a") -> Branch:
-    """Where the base module knows the classes, small random changes leave its answers right: see `docs/explanation-security.md`."""
+    """Small random changes leave the answers right where the base module knows the classes: explanation-security.md."""
     return branch_of(base, make_plugin(base), patterns(base, task, seed=7), task, "attacker")
 
 
