@@ -20,6 +20,7 @@ def contribute(directory: Path) -> dict[str, Path]:
         command += ["--workspace", str(directory / name), "--contributor", f"Centre {name}", "--task", name]
         command += [word for setting in QUICK for word in ("--recipe-set", setting)]
         running.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
-    if any([process.wait() for process in running]):
+    codes = [process.wait() for process in running]
+    if any(codes):
         raise SystemExit(f"a centre failed; run it by hand: {' '.join(map(str, running[0].args))}")
     return {name: directory / name for name in SOURCES}

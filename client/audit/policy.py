@@ -15,10 +15,11 @@ class SitePolicy(BaseModel):
     """Bound what an audited branch may show; a TOML file of the same names changes single limits.
 
     The defaults stand between what honest branches and leaked ones measure (docs/explanation-security.md). In 68
-    distilled datasets of seven tasks no learned image came closer than .91 of the typical distance between real images by layout, and .71
-    by features; real images put in their place lie at 0, and at .22 to .48 (median, by layout) under noise of a tenth
-    of the pixel range. No attack on them reached an AUC of .59, none on 26 plugins .62; a plugin that knew its training
-    images by heart was found with .96. Where a plugin should be refused in between is the site's choice.
+    distilled datasets of seven tasks no learned image came closer than .91 of the typical distance between real images
+    by layout, and .71 by features; real images put in their place lie at 0, and at .22 to .48 (median, by layout) under
+    noise of a tenth of the pixel range. No attack on them reached an AUC of .59, none on 26 plugins .62; a plugin that
+    knew its training images by heart was found with .96. Where a plugin should be refused in between is the site's
+    choice.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

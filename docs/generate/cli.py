@@ -1,12 +1,13 @@
 """docs/reference-cli.md, from the commands themselves."""
 
-import inspect
+import re
 
 import click
-from typer.main import get_command
 
 from docs.generate.markdown import cell, code, notice, page, table
 from medforge.cli import build_app
+from medforge.cli.catalogue import PANELS, entries
+from medforge.cli.command import Command, panel_of
 
 _INTRODUCTION = """
 Every command of `medforge`, as the program itself describes it (`medforge COMMAND --help`). What a command's
@@ -18,80 +19,63 @@ methods](reference-merge-methods.md); what a recipe sets: [recipes](reference-re
 
 def build() -> str:
     """Return the page."""
-    root = get_command(build_app())
-    assert isinstance(root, click.Group)
+    root = build_app()
     context = click.Context(root, info_name="medforge")
-    commands = [(name, root.commands[name]) for name in root.list_commands(context)]
-    commands = [(name, command) for name, command in commands if not command.hidden]
-    panels: dict[str, list[str]] = {}
-    for name, command in commands:
-        panels.setdefault(_panel(command), []).append(name)
+    names = {panel: [entry.name for entry in entries() if entry.panel == panel] for panel in PANELS}
     contents = "\n".join(
-        f"- {f'{panel}: ' if panel else ''}{', '.join(f'[`{name}`](#medforge-{name})' for name in names)}"
-        for panel, names in panels.items()
+        f"- {panel}: {', '.join(f'[{name}](#medforge-{name})' for name in below)}" for panel, below in names.items()
     )
-    ordered = [(name, root.commands[name]) for names in panels.values() for name in names]
     return page(
         notice("the commands"),
         "# The command line",
         _INTRODUCTION,
         contents,
         "## `medforge`",
-        _paragraphs(root.help),
         _options(root, context),
-        *(_section(name, command, context) for name, command in ordered),
+        *(_section(name, root, context) for below in names.values() for name in below),
     )
 
 
-def _section(name: str, command: click.Command, parent: click.Context) -> str:
+def _section(name: str, root: click.Group, parent: click.Context) -> str:
+    command = root.get_command(parent, name)
+    assert isinstance(command, Command)
     context = click.Context(command, info_name=name, parent=parent)
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
-    parts = [f"## `medforge {name}`", _paragraphs(command.help), f"```text\n{usage}\n```"]
-    if command.epilog:
-        parts.append(_paragraphs(command.epilog))
-    parts += [_arguments(command), _options(command, context)]
-    if isinstance(command, click.Group):
-        parts += [_section(f"{name} {inner}", one, context) for inner, one in sorted(command.commands.items())]
-    return page(*parts)
+    return page(
+        f"## `medforge {name}`",
+        *map(_prose, command.description),
+        f"```text\n{usage}\n```",
+        "For example:" if command.examples else "",
+        "```sh\n" + "\n".join(command.examples) + "\n```" if command.examples else "",
+        _options(command, context),
+    )
 
 
-def _arguments(command: click.Command) -> str:
-    arguments = [one for one in command.params if isinstance(one, click.Argument)]
-    rows = [(code(one.make_metavar(click.Context(command))), cell(getattr(one, "help", "") or "")) for one in arguments]
-    return table(("argument", ""), rows) if rows else ""
+def _prose(paragraph: str) -> str:
+    """Return a paragraph of help as Markdown, in which a placeholder is no HTML."""
+    return re.sub(r"<(?=\w)", "&lt;", paragraph)
 
 
 def _options(command: click.Command, context: click.Context) -> str:
-    rows = [
-        (_names(one, context), cell(one.help or ""), _default(one))
-        for one in command.get_params(context)
-        if isinstance(one, click.Option) and not one.hidden and one.name != "help"
-    ]
-    return table(("option", "", "default"), rows) if rows else ""
+    panels: dict[str, list[tuple[str, str, str]]] = {"Arguments": []}
+    for one in command.get_params(context):
+        if not getattr(one, "hidden", False) and one.name != "help":
+            row = (_term(one, context), cell(getattr(one, "help", "") or ""), _default(one, context))
+            panels.setdefault(panel_of(one), []).append(row)
+    return page(*(table((title.lower(), "", "default"), rows) for title, rows in panels.items() if rows))
 
 
-def _names(option: click.Option, context: click.Context) -> str:
-    flags = ", ".join(option.opts) + (f" / {', '.join(option.secondary_opts)}" if option.secondary_opts else "")
-    return code(flags if option.is_flag else f"{flags} {option.make_metavar(context)}")
+def _term(parameter: click.Parameter, context: click.Context) -> str:
+    if not isinstance(parameter, click.Option):
+        return code(parameter.make_metavar(context))
+    flags = " / ".join(", ".join(names) for names in (parameter.opts, parameter.secondary_opts) if names)
+    return code(flags if parameter.is_flag or parameter.count else f"{flags} {parameter.make_metavar(context)}")
 
 
-def _default(option: click.Option) -> str:
-    if option.required:
+def _default(parameter: click.Parameter, context: click.Context) -> str:
+    if parameter.required:
         return "required"
-    shown = option.show_default
-    if isinstance(shown, str):
-        return cell(shown)
-    value = option.default
-    if option.is_flag or shown is False or value is None or callable(value) or value == () or "UNSET" in repr(value):
+    if not isinstance(parameter, click.Option) or parameter.is_flag or not parameter.show_default:
         return ""
-    return code(getattr(value, "value", value))
-
-
-def _panel(command: click.Command) -> str:
-    panel = getattr(command, "rich_help_panel", None)
-    return panel if isinstance(panel, str) else ""
-
-
-def _paragraphs(text: str | None) -> str:
-    """Return help as Markdown: typer marks paragraphs whose lines must stay as they are with a form of backspace."""
-    return inspect.cleandoc(text or "").replace("\b\n", "").replace("\b", "").split("\f")[0]
+    default = parameter.get_default(context, call=False)
+    return code(default) if default not in (None, (), "") else ""
