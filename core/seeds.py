@@ -1,9 +1,14 @@
 """Named random seeds: one run seed, and a name for every place where chance enters."""
 
+from __future__ import annotations
+
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 
 def derive(seed: int, *names: str | int) -> int:
@@ -14,6 +19,9 @@ def derive(seed: int, *names: str | int) -> int:
 
 def generator(seed: int, *names: str | int) -> torch.Generator:
     """Make a CPU torch generator for the named place."""
+    # here, for who splits data needs numpy alone
+    import torch
+
     return torch.Generator().manual_seed(derive(seed, *names))
 
 

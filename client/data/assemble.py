@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from medforge.client.data.pixels.files import ImageFiles
-from medforge.client.data.pixels.store import ImageSource, PixelBank, PixelStore
 from medforge.client.data.request import Request
 from medforge.client.data.splits import Index, Parts
-from medforge.client.data.task import SplitKind, Task, make_split
+
+if TYPE_CHECKING:
+    from medforge.client.data.pixels.store import ImageSource
+    from medforge.client.data.task import SplitKind, Task
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,10 @@ def make_task(
     negatives: Sequence[str] = (),
 ) -> Task:
     """Put one bank of pixels under three splits."""
+    # here, for a source can be asked about without torch
+    from medforge.client.data.pixels.store import PixelBank, PixelStore
+    from medforge.client.data.task import Task, make_split
+
     store = PixelStore(PixelBank(data.source, request.image_size, request.storage))
 
     return Task(

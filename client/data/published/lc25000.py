@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,8 +12,10 @@ from medforge.client.data.assemble import labelled_files, make_task
 from medforge.client.data.pixels.files import list_images
 from medforge.client.data.request import Request
 from medforge.client.data.splits import Strata, divide
-from medforge.client.data.task import SplitKind, Task
 from medforge.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from medforge.client.data.task import SplitKind, Task
 
 OPTIONS = ("split", "groups")
 GROUPS_FILE = "groups.csv"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,8 +13,10 @@ from medforge.client.data.pixels.files import IMAGE_SUFFIXES, walk
 from medforge.client.data.registration import data_source
 from medforge.client.data.request import Request
 from medforge.client.data.splits import Strata, divide
-from medforge.client.data.task import Task
 from medforge.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from medforge.client.data.task import Task
 
 PROMPTS = ("benign breast tissues", "malignant breast tumors")
 MAGNIFICATIONS = ("40X", "100X", "200X", "400X")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,8 +13,10 @@ from medforge.client.data.pixels.files import content_ids, is_litter, list_image
 from medforge.client.data.registration import data_source
 from medforge.client.data.request import Request
 from medforge.client.data.splits import VALIDATION_FRACTION, Parts, Strata, hold_out
-from medforge.client.data.task import Task
 from medforge.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from medforge.client.data.task import Task
 
 VALIDATION_NAMES = ("val", "validation", "valid")
 PROMPTS_FILE = "prompts.txt"

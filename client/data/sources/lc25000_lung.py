@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from medforge.client.data.published.lc25000 import OPTIONS, open_organ
 from medforge.client.data.registration import data_source
 from medforge.client.data.request import Request
-from medforge.client.data.task import Task
+
+if TYPE_CHECKING:
+    from medforge.client.data.task import Task
 
 CLASSES = {
     "lung_scc": "lung squamous cell carcinomas",

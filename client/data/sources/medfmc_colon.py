@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,8 +12,10 @@ from medforge.client.data.assemble import labelled_files, make_task
 from medforge.client.data.registration import data_source
 from medforge.client.data.request import Request
 from medforge.client.data.splits import VALIDATION_FRACTION, Index, Parts, Strata, hold_out
-from medforge.client.data.task import Task
 from medforge.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from medforge.client.data.task import Task
 
 PROMPTS = ("negative colon tumor", "positive colon tumor")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,8 +14,10 @@ from medforge.client.data.published.medmnist_prompts import PAIRS, PROMPTS
 from medforge.client.data.registration import data_source
 from medforge.client.data.request import Request
 from medforge.client.data.splits import Index, Parts
-from medforge.client.data.task import Task
 from medforge.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from medforge.client.data.task import Task
 
 PARTS = ("train", "val", "test")
 KEYS = tuple(f"{part}_{what}" for part in PARTS for what in ("images", "labels"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,8 +21,10 @@ from medforge.client.data.published.nih_files import (
 from medforge.client.data.registration import data_source
 from medforge.client.data.request import Request
 from medforge.client.data.splits import VALIDATION_FRACTION, Parts, Strata, divide, hold_out
-from medforge.client.data.task import SplitKind, Task
 from medforge.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from medforge.client.data.task import SplitKind, Task
 
 
 @data_source(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,8 +14,10 @@ from medforge.client.data.pixels.files import is_litter, list_images
 from medforge.client.data.registration import data_source
 from medforge.client.data.request import Request
 from medforge.client.data.splits import Parts, Strata, divide
-from medforge.client.data.task import SplitKind, Task
 from medforge.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from medforge.client.data.task import SplitKind, Task
 
 PROMPTS = (
     "knee x-ray without osteoarthritis",

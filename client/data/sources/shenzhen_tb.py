@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,8 +14,10 @@ from medforge.client.data.published.chest_words import NORMAL, film_with
 from medforge.client.data.registration import data_source
 from medforge.client.data.request import Request
 from medforge.client.data.splits import Strata, divide
-from medforge.client.data.task import Task
 from medforge.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from medforge.client.data.task import Task
 
 PROMPTS = (NORMAL, film_with("tuberculosis"))
 NAME = re.compile(r"CHNCXR_(?P<number>\d{4})_(?P<label>[01])\.png")

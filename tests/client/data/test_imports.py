@@ -16,3 +16,16 @@ def test_sources_are_listed_without_numerical_libraries() -> None:
         "oai-knee", "shenzhen-tb", "tissue",
     ]  # fmt: skip
     assert loaded == "[]"
+
+
+def test_a_path_that_does_not_exist_is_refused_without_torch() -> None:
+    program = (
+        "import sys; from medforge.client.data.catalogue import SOURCES, check_source; from medforge.errors import *\n"
+        "for name in SOURCES.built_in():\n"
+        "    if name in ('findings', 'tissue'): continue\n"
+        "    try: check_source(f'{name}:/gone'); print(name, 'passed')\n"
+        "    except InvalidInput: pass\n"
+        "print('torch' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout == "False\n"
