@@ -43,8 +43,8 @@ class Checkpoint:
             raise self._corrupt() from error
         if metadata.get("run") != self._run:
             raise InvalidInput(
-                f"The checkpoint {self.path} belongs to a run with other settings, seed, base or images; "
-                "delete it to start anew, or use another workspace."
+                f"the checkpoint {self.path} belongs to a run with other settings, seed, base or images; "
+                "delete it to start anew, or use another workspace"
             )
         facts = metadata.get("facts")
         if not isinstance(facts, dict):
@@ -52,7 +52,7 @@ class Checkpoint:
         return tensors, facts
 
     def _corrupt(self) -> CorruptFile:
-        return CorruptFile(f"The checkpoint {self.path} is damaged; delete it to start this step of the work anew.")
+        return CorruptFile(f"the checkpoint {self.path} is damaged; delete it to start this step of the work anew")
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> Iterator[tuple[str, Tensor]]:

@@ -246,7 +246,7 @@ def check_base(reply: pb.DescribeReply | None, kit: Kit | None, workspace: Path 
 
 
 def check_workspace(kit: Kit | None, workspace: Path | None) -> Diagnosis:
-    """See whether the workspace's contributor is the kit's."""
+    """See whether the workspace can be read, and in whose name its branch is committed."""
     from medforge.client.workspace import Workspace
 
     if workspace is None or kit is None:
@@ -255,14 +255,10 @@ def check_workspace(kit: Kit | None, workspace: Path | None) -> Diagnosis:
         contributor = Workspace(workspace).settings.contributor
     except MedForgeError as error:
         return _problem("workspace", error)
-    if contributor != kit.card.contributor:
-        return Diagnosis(
-            "workspace",
-            "problem",
-            f"the workspace works for {contributor!r}, the kit is {kit.card.contributor!r}'s",
-            f"begin a new workspace with --contributor '{kit.card.contributor}', or use the other kit",
-        )
-    return Diagnosis("workspace", "ok", f"{workspace} works for {contributor}")
+    if contributor not in (None, kit.card.contributor, kit.card.display_name):
+        what = f"{workspace} was begun as {contributor}'s; the branch is committed as {kit.card.name}'s"
+        return Diagnosis("workspace", "ok", what)
+    return Diagnosis("workspace", "ok", f"{workspace} works for {kit.card.name}")
 
 
 def check_disk(place: Path, gib: float) -> Diagnosis:

@@ -21,19 +21,19 @@ def open_gate(workspace: Workspace, override: str | None = None) -> AuditRecord:
     it is now, and for one over the site's limits that nobody overrides; InvalidInput for an override without a name.
     """
     if override is not None and not (override.strip() and override.isprintable() and len(override) <= 100):
-        raise InvalidInput("An override needs a name of at most 100 characters: --override NAME.")
+        raise InvalidInput("an override needs a name of at most 100 characters; give it as --override NAME")
     record = workspace.audited
     if record is None:
         raise EgressRefused(
-            f"The branch in {workspace.path} was not audited as it is now; "
+            f"the branch in {workspace.path} was not audited as it is now; "
             f"run: medforge audit --workspace {workspace.path}"
         )
     if record.passed or record.overridden is not None:
         return record
     if override is None:
         raise EgressRefused(
-            f"The branch in {workspace.path} stays here: {record.failed[0]}{_more(record)}; look at "
-            f"{workspace.audit_report}, then change the work or push with --override NAME."
+            f"the branch in {workspace.path} stays here: {record.failed[0]}{_more(record)}; look at "
+            f"{workspace.audit_report}, then change the work or push with --override NAME"
         )
     record = record.override(override.strip())
     record.save(workspace.audit_file)

@@ -35,7 +35,7 @@ def score_model(model: nn.Module, base: BaseModule, task: Task, split: SplitName
 def score_plugin(plugin: Plugin, base: BaseModule, task: Task, split: SplitName) -> Metrics:
     """Score the base with one plugin. Raises BaseMismatch for a plugin trained on another base."""
     if plugin.base_fingerprint != base.fingerprint:
-        raise BaseMismatch("The plugin was trained on another base module; give the one it was trained on with --base.")
+        raise BaseMismatch("the plugin was trained on another base module; give the one it was trained on with --base")
     deltas = plugin.deltas(base)
     return _score(base, task, split, lambda images: base.logits(base.embed(images, deltas), task.texts))
 

@@ -60,7 +60,7 @@ def fit_step(
     total = loss + penalty * orthogonality(model) if penalty else loss
     if not torch.isfinite(total):
         raise MedForgeError(
-            "Training diverged (the loss is not finite); lower the rate, e.g. --recipe-set train.lr=1e-3."
+            "training diverged (the loss is not finite); lower the rate, e.g. --recipe-set train.lr=1e-3"
         )
     optimiser.zero_grad(set_to_none=True)
     total.backward()

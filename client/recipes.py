@@ -116,7 +116,7 @@ class DistillRecipe(_Settings):
     def _gradients_of_untrained_networks(self) -> DistillRecipe:
         if self.method == "dc-dsa" and self.own_plugin_every:
             raise ValueError(
-                "Gradient matching distils without the centre's own plugin: choose it with --distillation dc-dsa, "
+                "gradient matching distils without the centre's own plugin; choose it with --distillation dc-dsa, "
                 "or set distill.own_plugin_every=0 as well"
             )
         return self
@@ -222,7 +222,7 @@ def with_method(recipe: Recipe, method: str) -> Recipe:
     """
     known = get_args(DistillMethod)
     if method not in known:
-        raise InvalidInput(f"There is no distillation method {method!r}; choose one of: {', '.join(known)}.")
+        raise InvalidInput(f"there is no distillation method {method!r}; choose one of {', '.join(known)}")
     by_recipe = _METHOD_SETTINGS[method]  # type: ignore[index]  # checked above
     changes = by_recipe.get(recipe.name, by_recipe["paper"])
     return recipe.model_copy(update={"distill": recipe.distill.model_copy(update={"method": method, **changes})})
@@ -250,7 +250,7 @@ def with_plugin(recipe: Recipe, kind: str) -> Recipe:
     """
     known = get_args(PluginKind)
     if kind not in known:
-        raise InvalidInput(f"There is no plugin kind {kind!r}; choose one of: {', '.join(known)}.")
+        raise InvalidInput(f"there is no plugin kind {kind!r}; choose one of {', '.join(known)}")
     by_recipe = _PLUGIN_SETTINGS[kind]  # type: ignore[index]  # checked above
     training, sizes = by_recipe.get(recipe.name, by_recipe["paper"])
     plugin = recipe.train.plugin.model_copy(update={"kind": kind, **sizes})
@@ -264,7 +264,7 @@ def recipe_for(base_spec: str, name: str | None = None) -> Recipe:
     """
     chosen = name or ("tiny" if base_spec == "medforge-tiny" else "paper")
     if chosen not in RECIPES:
-        raise InvalidInput(f"There is no recipe {chosen!r}; choose one of: {', '.join(sorted(RECIPES))}.")
+        raise InvalidInput(f"there is no recipe {chosen!r}; choose one of {', '.join(sorted(RECIPES))}")
     return RECIPES[chosen]
 
 

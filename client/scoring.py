@@ -30,14 +30,16 @@ def score_on_split(
     What is not given is taken from the workspace. Raises InvalidInput where something is missing or unknown.
     """
     if (workspace is None) == (item is None):
-        raise InvalidInput("Say what to score: either --workspace DIR (its plugin) or --item DIR (a forge item).")
+        raise InvalidInput(
+            "nothing is named to score; give either --workspace DIR (its plugin) or --item DIR (a forge item)"
+        )
     if split not in get_args(SplitName):
-        raise InvalidInput(f"There is no split {split!r}; choose one of {', '.join(get_args(SplitName))}.")
+        raise InvalidInput(f"there is no split {split!r}; choose one of {', '.join(get_args(SplitName))}")
     settings = Workspace(workspace).settings if workspace else None
     module = load_base(base or (settings.base if settings else "medforge-tiny"), device, dtype or _dtype(settings))
     place = source or (settings.source if settings else None)
     if place is None:
-        raise InvalidInput("Say what to score it on: medforge evaluate NAME:PATH --item DIR.")
+        raise InvalidInput("no images are named to score it on; say which: medforge evaluate NAME:PATH --item DIR")
     task = open_task(place, module.image_size, seed if seed is not None else (settings.seed if settings else 0))
     name: SplitName = split  # type: ignore[assignment]  # checked above
     metrics = (
@@ -65,5 +67,5 @@ def _plugin_of(workspace: Path | None, base: BaseModule) -> Plugin:
     assert workspace is not None
     place = Workspace(workspace)
     if place.trained is None:
-        raise InvalidInput(f"The workspace {workspace} has no plugin yet; run: medforge train --workspace {workspace}")
+        raise InvalidInput(f"the workspace {workspace} has no plugin yet; run: medforge train --workspace {workspace}")
     return Plugin.load(place.plugin)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from medforge.client.egress_gate import open_gate
+from medforge.client.naming import rename
 from medforge.client.push import Patience, push
 from medforge.client.workspace import Workspace
 from medforge.errors import CorruptFile, InvalidInput, printable
@@ -34,9 +35,12 @@ def push_workspace(
     """
     if workspace.committed is None:
         raise InvalidInput(
-            f"The workspace {workspace.path} has no branch to push yet; "
+            f"the workspace {workspace.path} has no branch to push yet; "
             f"run: medforge commit --workspace {workspace.path}"
         )
+    kit = connection.kit
+    if kit is not None and (said := rename(workspace, kit)):
+        say(said)
     open_gate(workspace, override)
     size = sum(file.stat().st_size for file in workspace.branch.rglob("*") if file.is_file())
     with Progress("pushing", size, file=workspace.progress_file) as bar:
@@ -66,7 +70,7 @@ def branch_status(workspace: Workspace, connection: Connection) -> dict[str, str
     """
     if workspace.committed is None:
         raise InvalidInput(
-            f"The workspace {workspace.path} has no branch yet that a forge could know; "
+            f"the workspace {workspace.path} has no branch yet that a forge could know; "
             f"run: medforge commit --workspace {workspace.path}"
         )
     with RemoteForge(connection) as forge:

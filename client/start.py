@@ -11,6 +11,7 @@ from medforge.client.workspace import Workspace
 from medforge.errors import CorruptFile, InvalidInput
 from medforge.files import SHORTEST_PREFIX, parse_json, sha256_bytes
 from medforge.forge_item import ForgeItem
+from medforge.plugin import Plugin
 from medforge.proto.checkout import download_item
 from medforge.proto.connection import Connection
 from medforge.proto.remote import RemoteForge
@@ -20,15 +21,19 @@ HEAD = "head"
 
 
 class Start(NamedTuple):
-    """Name the forge item that training begins from (its digest), the plugin kind it gives, and what to say of it."""
+    """Name the forge item that training begins from (its digest), the plugin kind it gives, and what to say of it.
+
+    `plugin` is what training begins with, where it has still to be kept.
+    """
 
     item: str
     kind: str
     said: str = ""
+    plugin: Plugin | None = None
 
 
-def keep_start(workspace: Workspace, text: str, find: Callable[[], ForgeItem], base: str, device: str) -> Start:
-    """Keep a merged model in a workspace that is to begin from it, before there is anything else in it.
+def find_start(workspace: Workspace, text: str, find: Callable[[], ForgeItem], base: str, device: str) -> Start:
+    """Find the merged model that a workspace begins, or has begun, from. It writes nothing.
 
     `find` reads the model that `text` names; in a workspace that has begun, "head" is the head that was. `base` is the
     base module's spec. Raises InvalidInput where the model is several networks, BaseMismatch where it belongs to
@@ -37,16 +42,16 @@ def keep_start(workspace: Workspace, text: str, find: Callable[[], ForgeItem], b
     if workspace.exists and workspace.settings.start is not None and text == HEAD:
         return Start(workspace.settings.start, workspace.settings.plugin)
     item = find()
-    if workspace.exists:
+    if workspace.begun:
         return Start(item.digest, kind_of(item))
     module = load_base(base, device)
     plugin = plugin_of(item, module)
-    plugin.save(workspace.start)
     return Start(
         item.digest,
         plugin.settings.kind,
         f"begins from forge item {item.digest[:12]}: {plugin.settings.kind} of rank {plugin.settings.rank}, "
         f"{share_kept(plugin, item, module):.1%} of its weight change",
+        plugin,
     )
 
 

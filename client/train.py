@@ -154,7 +154,13 @@ class Training:
         tensors = {f"now/{name}": parameter.detach() for name, parameter in self.parameters.items()}
         tensors |= {f"best/{name}": weights for name, weights in self._best_weights.items()}
         tensors |= dict(optimiser_tensors(self.optimiser))
-        return tensors, {"history": [epoch._asdict() for epoch in self.history], "best": self.best and self.best.epoch}
+        return tensors, {
+            "history": [epoch._asdict() for epoch in self.history],
+            "best": self.best and self.best.epoch,
+            # for whoever reads how far it is
+            "epochs": self.epochs,
+            "steps": len(self.history) * self.steps,
+        }
 
     def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Put back what `state` returned. Raises CorruptFile when something is missing."""
@@ -167,7 +173,7 @@ class Training:
                     parameter.copy_(tensors[f"now/{name}"])
             restore_optimiser(self.optimiser, tensors)
         except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
-            raise CorruptFile("The training checkpoint lacks a part of its state; delete it to train anew.") from error
+            raise CorruptFile("the training checkpoint lacks a part of its state; delete it to train anew") from error
 
     def result(self) -> TrainingResult:
         """Return the best epoch's plugin."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from medforge.base import BaseModule, load_base
-from medforge.branch import Branch
+from medforge.branch import NAME, Branch
 from medforge.client.audit.policy import SitePolicy
 from medforge.client.audit.record import AuditRecord
 from medforge.client.audit.run import audit
@@ -19,13 +19,19 @@ from medforge.client.audit.verdict import judge
 from medforge.client.data.catalogue import open_task, source_package
 from medforge.client.data.task import Task
 from medforge.client.distill.run import check_distillable, distill
-from medforge.client.recipes import Recipe, change_recipe, recipe_for, with_method, with_plugin
+from medforge.client.naming import name_for, rename
+from medforge.client.recipes import Recipe
+from medforge.client.records import CandidateRecord, DistillationRecord, EpochRecord, TrainingRecord
+from medforge.client.saved import CHECKPOINT_FILE
 from medforge.client.train import train
-from medforge.client.workspace import NAME, Settings, Workspace, make_settings, write_record
+from medforge.client.workspace import RECORD_FILE, Settings, Workspace
 from medforge.distilled import DistilledDataset
 from medforge.errors import InvalidInput
-from medforge.files import write_atomically
+from medforge.files import canonical_json, write_atomically
 from medforge.plugin import Plugin
+
+if TYPE_CHECKING:
+    from medforge.proto.kit import Kit
 
 
 @dataclass
@@ -34,11 +40,13 @@ class Work:
 
     workspace: Workspace
     device: str = "auto"
+    planned: Settings | None = None
+    """Settings that are not written yet."""
 
     @cached_property
     def settings(self) -> Settings:
         """Return the workspace's settings."""
-        return self.workspace.settings
+        return self.planned or self.workspace.settings
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -56,7 +64,7 @@ class Work:
         settings = self.settings
         task = open_task(settings.source, self.base.image_size, settings.seed, self.workspace.cache)
         if not re.match(NAME, settings.task or task.name):
-            raise InvalidInput(f"The task's name {task.name!r} cannot be used; give it another name with --task NAME.")
+            raise InvalidInput(f"the task's name {task.name!r} cannot be used; give it another name with --task NAME")
         return task
 
     def check_distillable(self) -> None:
@@ -64,7 +72,7 @@ class Work:
         if self.workspace.distilled is None:
             check_distillable(self.task)
 
-    def train(self) -> dict[str, Any]:
+    def train(self) -> EpochRecord:
         """Train the plugin unless that is done; return the best epoch's record."""
         workspace = self.workspace
         if workspace.trained is None:
@@ -79,18 +87,20 @@ class Work:
             )
             trained.plugin.save(workspace.plugin)
             if package := source_package(self.settings.source):
-                write_record(workspace.training / "source.json", package)
-            record = {
-                "task": self.settings.task or self.task.name,
-                "images": len(self.task.train),
-                "epochs": [epoch._asdict() for epoch in trained.history],
-                "best": trained.best._asdict(),
-            }
-            write_record(workspace.training / "history.json", record)
+                write_atomically(workspace.training / "source.json", canonical_json(package) + b"\n")
+            record = TrainingRecord(
+                task=self.settings.task or self.task.name,
+                images=len(self.task.train),
+                epochs=tuple(EpochRecord.model_validate(epoch._asdict()) for epoch in trained.history),
+                best=EpochRecord.model_validate(trained.best._asdict()),
+            )
+            record.save(workspace.training / RECORD_FILE)
         _forget_checkpoint(workspace.training)
-        return _best(workspace.trained)
+        done = workspace.trained
+        assert done is not None
+        return done.best
 
-    def distill(self) -> dict[str, Any]:
+    def distill(self) -> CandidateRecord:
         """Learn the distilled dataset unless that is done; return the chosen candidate's record."""
         workspace = self.workspace
         if workspace.distilled is None:
@@ -104,41 +114,54 @@ class Work:
                 Plugin.load(workspace.plugin) if workspace.trained else None,
             )
             distilled.dataset.save(workspace.distilled_file)
-            candidates = [candidate._asdict() for candidate in distilled.candidates]
-            record = {"candidates": candidates, "best": distilled.best._asdict()}
-            write_record(workspace.distillation / "history.json", record)
+            record = DistillationRecord(
+                candidates=tuple(CandidateRecord.model_validate(one._asdict()) for one in distilled.candidates),
+                best=CandidateRecord.model_validate(distilled.best._asdict()),
+            )
+            record.save(workspace.distillation / RECORD_FILE)
         _forget_checkpoint(workspace.distillation)
-        return _best(workspace.distilled)
+        done = workspace.distilled
+        assert done is not None
+        return done.best
 
-    def commit(self) -> str:
+    def commit(self, kit: Kit | None = None, say: Callable[[str], None] = lambda sentence: None) -> str:
         """Put plugin and distilled dataset together as a branch unless that is done; return its digest.
 
-        Raises InvalidInput when a stage is missing, InvalidBranch when the result must not be pushed.
+        The branch bears the kit's name, else the one that was given, else the directory's. One that bears another is
+        committed again, and `say` hears of it. Raises InvalidInput when a stage is missing or the kit's forge has the
+        branch under another name, InvalidBranch when the result must not be pushed.
         """
         workspace = self.workspace
         trained, distilled = workspace.trained, workspace.distilled
         if trained is None or distilled is None:
             missing = "train" if trained is None else "distill"
             raise InvalidInput(
-                f"The workspace {workspace.path} has nothing to commit yet; "
+                f"the workspace {workspace.path} has nothing to commit yet; "
                 f"run: medforge {missing} --workspace {workspace.path}"
             )
         if workspace.committed is None:
-            validation = {name: trained["best"][name] for name in ("acc", "auc", "loss")}
-            validation["distilled_acc"] = distilled["best"]["acc"]
+            best = trained.best
+            validation = {"acc": best.acc, "auc": best.auc, "loss": best.loss, "distilled_acc": distilled.best.acc}
             branch = Branch.build(
                 Plugin.load(workspace.plugin),
                 DistilledDataset.load(workspace.distilled_file),
-                contributor=self.settings.contributor,
-                task=trained["task"],
+                contributor=name_for(workspace, kit),
+                task=trained.task,
                 base=self.base,
-                training_images=trained["images"],
+                training_images=trained.images,
                 recipe=self.recipe.name,
                 seed=self.settings.seed,
                 validation={name: value for name, value in validation.items() if value is not None},
                 start=self.settings.start,
             )
             branch.save(workspace.branch)
+            given, name = self.settings.contributor, branch.manifest.name
+            if kit is not None and given not in (None, name.identifier, name.display):
+                say(f"the branch bears the kit's name, {name}, and not {given}")
+        else:
+            said = rename(workspace, kit)
+            if said:
+                say(said)
         return str(workspace.committed)
 
     def _start(self) -> Plugin | None:
@@ -146,8 +169,8 @@ class Work:
             return None
         if not self.workspace.start.is_dir():
             raise InvalidInput(
-                f"The workspace {self.workspace.path} was to begin from forge item {self.settings.start[:12]}, which "
-                "is not there; restore the directory start/ or begin another workspace."
+                f"the workspace {self.workspace.path} was to begin from forge item {self.settings.start[:12]}, which "
+                "is not there; restore the directory start/ or begin another workspace"
             )
         return Plugin.load(self.workspace.start)
 
@@ -160,7 +183,7 @@ class Work:
         workspace = self.workspace
         if workspace.committed is None:
             raise InvalidInput(
-                f"The workspace {workspace.path} has nothing to audit yet; "
+                f"the workspace {workspace.path} has nothing to audit yet; "
                 f"run: medforge commit --workspace {workspace.path}"
             )
         done = workspace.audited
@@ -190,58 +213,5 @@ class Work:
         return record
 
 
-def open_workspace(
-    directory: Path,
-    given: Mapping[str, object],
-    recipe: str | None,
-    changes: Sequence[str],
-    method: str | None = None,
-    plugin: str | None = None,
-) -> Workspace:
-    """Open a workspace whose settings agree with those given, or begin it with them and the defaults of the others.
-
-    The recipe is compared only when it is named or changed, else the distillation method and the plugin kind alone when
-    they are given.
-    Raises InvalidInput naming what is missing or differs.
-    """
-    workspace = Workspace(directory)
-    if workspace.exists:
-        wanted = dict(given)
-        if workspace.settings.start is not None:
-            # the merged model that it was begun from decided the kind
-            plugin = workspace.settings.plugin
-        if recipe is not None or changes:
-            wanted["recipe"] = _chosen(workspace.settings.base, recipe, changes, method, plugin).model_dump(mode="json")
-        else:
-            wanted |= {name: value for name, value in (("method", method), ("plugin", plugin)) if value is not None}
-        workspace.require(wanted)
-        return workspace
-    if "source" not in given:
-        raise InvalidInput(
-            f"There is no workspace in {directory} yet; say which images it works on, "
-            f"e.g. medforge train folder:PATH --workspace {directory}"
-        )
-    base = str(given.get("base", "medforge-tiny"))
-    chosen = _chosen(base, recipe, changes, method, plugin)
-    values = {"contributor": directory.resolve().name, **given, "recipe": chosen.model_dump(mode="json")}
-    workspace.create(make_settings(values))
-    return workspace
-
-
-def _chosen(base: str, recipe: str | None, changes: Sequence[str], method: str | None, plugin: str | None) -> Recipe:
-    chosen = recipe_for(base, recipe)
-    if method is not None:
-        chosen = with_method(chosen, method)
-    if plugin is not None:
-        chosen = with_plugin(chosen, plugin)
-    return change_recipe(chosen, changes)
-
-
-def _best(record: dict[str, Any] | None) -> dict[str, Any]:
-    assert record is not None
-    best: dict[str, Any] = record["best"]
-    return best
-
-
 def _forget_checkpoint(directory: Path) -> None:
-    (directory / "checkpoint.safetensors").unlink(missing_ok=True)
+    (directory / CHECKPOINT_FILE).unlink(missing_ok=True)

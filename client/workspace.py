@@ -6,30 +6,44 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from medforge.base_check import resolve_base
 from medforge.client.audit.record import AuditRecord
+from medforge.client.data.catalogue import same_source
+from medforge.client.records import (
+    DistillationRecord,
+    DistillationSaved,
+    ProgressRecord,
+    ReceiptRecord,
+    TrainingRecord,
+    TrainingSaved,
+)
+from medforge.client.saved import CHECKPOINT_FILE, distillation_saved, training_saved
+from medforge.contributor_name import IDENTIFIER, check_name
 from medforge.errors import CorruptFile, InvalidInput
 from medforge.files import canonical_json, sha256_file, write_atomically
 
-# What a manifest accepts as a name; refused here, before hours of work, rather than at commit.
-NAME = r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}$"
+RECORD_FILE = "history.json"
+_KEPT = (RECORD_FILE, CHECKPOINT_FILE)
 
 
 class Settings(BaseModel):
     """Say what a workspace works on. Every field shapes the branch; device and threads do not, and are not kept.
 
-    `start` is the digest of the forge item that training began from; None where it began on the bare base module.
+    `source` and `base` hold absolute paths. `contributor` is who was named for it so far; the name that counts is that
+    of the commit. `start` is the digest of the forge item that training began from; None where it began on the bare
+    base module.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: str
-    contributor: str = Field(pattern=NAME)
-    task: str | None = Field(None, pattern=NAME)
+    contributor: Annotated[str, AfterValidator(check_name)] | None = None
+    task: str | None = Field(None, pattern=IDENTIFIER)
     base: str = "medforge-tiny"
     recipe: dict[str, Any]
     seed: int = Field(0, ge=0)
@@ -40,6 +54,11 @@ class Settings(BaseModel):
     def method(self) -> str:
         """The recipe's distillation method."""
         return str(self.recipe["distill"]["method"])
+
+    @property
+    def distillation_steps(self) -> int:
+        """How many steps the recipe distils."""
+        return int(self.recipe["distill"]["steps"])
 
     @property
     def plugin(self) -> str:
@@ -79,20 +98,26 @@ class Workspace:
         """Read the settings. Raises InvalidInput where there is no workspace, CorruptFile where they cannot be read."""
         if not self.exists:
             raise InvalidInput(
-                f"There is no workspace in {self.path}; begin one with: medforge train SOURCE --workspace {self.path}"
+                f"there is no workspace in {self.path}; begin one with: medforge train SOURCE --workspace {self.path}"
             )
         try:
             return Settings.model_validate_json(self.settings_file.read_bytes())
         except ValidationError as error:
-            raise CorruptFile(f"{self.settings_file} cannot be read; restore it or begin another workspace.") from error
+            raise CorruptFile(f"{self.settings_file} cannot be read; restore it or begin another workspace") from error
+
+    @property
+    def begun(self) -> bool:
+        """Say whether any work is kept here that belongs to the settings: a stage, a part of one, or a branch."""
+        stages = (self.training, self.distillation)
+        return any((stage / name).exists() for stage in stages for name in _KEPT) or self.committed is not None
 
     def create(self, settings: Settings) -> None:
-        """Write the settings of a new workspace. Raises InvalidInput where the directory cannot be used."""
+        """Write the settings. Raises InvalidInput where the directory cannot be used."""
         try:
             write_atomically(self.settings_file, canonical_json(settings.model_dump(mode="json")))
         except OSError as error:
             raise InvalidInput(
-                f"The workspace {self.path} cannot be written ({error.strerror}); choose another --workspace."
+                f"the workspace {self.path} cannot be written ({error.strerror}); choose another --workspace"
             ) from error
 
     def require(self, wanted: Mapping[str, object]) -> Settings:
@@ -103,21 +128,31 @@ class Workspace:
         settings = self.settings
         for name, value in wanted.items():
             kept = getattr(settings, name)
-            if kept != value:
+            if not _agree(name, kept, value):
                 raise InvalidInput(
-                    f"The workspace {self.path} {_difference(name, kept, value)}, or use another --workspace."
+                    f"the workspace {self.path} {_difference(name, kept, value)}, or use another --workspace"
                 )
         return settings
 
     @property
-    def trained(self) -> dict[str, Any] | None:
-        """Return the training record (`epochs`, `best`, `task`, `images`), or None while training is not done."""
-        return _read_json(self.training / "history.json")
+    def trained(self) -> TrainingRecord | None:
+        """Return the training's record, or None while training is not done."""
+        return TrainingRecord.load(self.training / RECORD_FILE)
 
     @property
-    def distilled(self) -> dict[str, Any] | None:
-        """Return the distillation record (`candidates`, `best`), or None while distillation is not done."""
-        return _read_json(self.distillation / "history.json")
+    def distilled(self) -> DistillationRecord | None:
+        """Return the distillation's record, or None while distillation is not done."""
+        return DistillationRecord.load(self.distillation / RECORD_FILE)
+
+    @property
+    def saved_training(self) -> TrainingSaved | None:
+        """Return how many epochs an interrupted training has saved; None where it has saved none or is done."""
+        return None if self.trained else training_saved(self.training)
+
+    @property
+    def saved_distillation(self) -> DistillationSaved | None:
+        """Return how many steps an interrupted distillation has saved; None where it has saved none or is done."""
+        return None if self.distilled else distillation_saved(self.distillation, self.settings.distillation_steps)
 
     @property
     def committed(self) -> str | None:
@@ -133,7 +168,7 @@ class Workspace:
         try:
             return {} if manifest is None else {name: entry["digest"] for name, entry in manifest["files"].items()}
         except (KeyError, TypeError, AttributeError) as error:
-            raise CorruptFile(f"{path} is not a branch's manifest; delete {self.branch} and commit again.") from error
+            raise CorruptFile(f"{path} is not a branch's manifest; delete {self.branch} and commit again") from error
 
     @property
     def audited(self) -> AuditRecord | None:
@@ -142,24 +177,28 @@ class Workspace:
         return record if record is not None and record.files == self.committed_files else None
 
     @property
-    def pushed(self) -> dict[str, Any] | None:
+    def pushed(self) -> ReceiptRecord | None:
         """Return the receipt, or None while the forge has not acknowledged the branch."""
-        return _read_json(self.receipt_file)
+        return ReceiptRecord.load(self.receipt_file)
 
     def status(self) -> dict[str, Any]:
         """Return everything a script may want to know, as plain JSON values."""
-        settings = self.settings
-        recipe = settings.recipe.get("name")
+        settings, trained, distilled, pushed = self.settings, self.trained, self.distilled, self.pushed
+        progress = None if distilled else ProgressRecord.load(self.progress_file)
         return {
             "workspace": str(self.path),
             **settings.model_dump(mode="json", exclude={"recipe"}),
-            "recipe": recipe,
-            "trained": self.trained and self.trained["best"],
-            "distilled": self.distilled and self.distilled["best"],
+            "recipe": settings.recipe.get("name"),
+            "trained": trained and trained.best.model_dump(mode="json"),
+            "distilled": distilled and distilled.best.model_dump(mode="json"),
+            "saved": {
+                "training": _plain(self.saved_training),
+                "distillation": _plain(self.saved_distillation),
+            },
             "committed": self.committed,
             "audited": _audit_state(self.audited),
-            "pushed": self.pushed,
-            "progress": None if self.distilled else _read_json(self.progress_file),
+            "pushed": _plain(pushed),
+            "progress": _plain(progress),
         }
 
     @contextmanager
@@ -190,16 +229,15 @@ def make_settings(values: Mapping[str, object]) -> Settings:
         first = error.errors()[0]
         name = str(first["loc"][0])
         raise InvalidInput(
-            f"The option --{name} cannot be {first['input']!r}: {first['msg']} "
-            "(names are letters, digits, spaces, '.', '_' and '-')."
+            f"option --{name} cannot be {first['input']!r}; names are ASCII letters, digits, spaces, '.', '_' and '-'"
             if first["type"] == "string_pattern_mismatch"
-            else f"The option --{name} cannot be {first['input']!r}: {first['msg']}."
+            else f"option --{name} cannot be {first['input']!r}; {_said(first['msg'])}"
         ) from error
 
 
-def write_record(path: Path, record: Mapping[str, object]) -> None:
-    """Write a stage's record, which marks the stage as done."""
-    write_atomically(path, canonical_json(dict(record)) + b"\n")
+def _said(message: str) -> str:
+    """Write pydantic's words as ours begin."""
+    return message[:1].lower() + message[1:]
 
 
 def _difference(name: str, kept: object, wanted: object) -> str:
@@ -211,6 +249,18 @@ def _difference(name: str, kept: object, wanted: object) -> str:
     if name == "start":
         return "was begun from another merged model, or from none; leave --from out to go on with its own"
     return f"was begun with {name} {kept!r}, not {wanted!r}; give {kept!r} again"
+
+
+def _agree(name: str, kept: object, wanted: object) -> bool:
+    if name == "source":
+        return same_source(str(kept), str(wanted))
+    if name == "base":
+        return resolve_base(str(kept)) == resolve_base(str(wanted))
+    return kept == wanted
+
+
+def _plain(record: BaseModel | None) -> dict[str, Any] | None:
+    return None if record is None else record.model_dump(mode="json")
 
 
 def _audit_state(record: AuditRecord | None) -> dict[str, Any] | None:
@@ -231,7 +281,7 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise CorruptFile(f"{path} cannot be read; delete it and run the same command again.") from error
+        raise CorruptFile(f"{path} cannot be read; delete it and run the same command again") from error
     if not isinstance(value, dict):
-        raise CorruptFile(f"{path} does not hold a record; delete it and run the same command again.")
+        raise CorruptFile(f"{path} does not hold a record; delete it and run the same command again")
     return value

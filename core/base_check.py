@@ -67,3 +67,12 @@ def _check_architecture(architecture: str) -> None:
 def _config_folders() -> list[Path]:
     package = find_spec("open_clip")
     return [Path(place) / "model_configs" for place in (package.submodule_search_locations or [])] if package else []
+
+
+def resolve_base(spec: str) -> str:
+    """Return a base spec with the paths in it absolute; other forms as they are."""
+    architecture, colon, path = spec.partition(":")
+    if not colon or spec.startswith("hf-hub:"):
+        return spec
+    named = str(Path(architecture).resolve()) if architecture.endswith(".json") else architecture
+    return f"{named}:{Path(path).resolve()}"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -17,9 +18,10 @@ from pydantic import (
 
 from medforge import __version__
 from medforge.base_module import BaseModule
+from medforge.contributor_name import IDENTIFIER, ContributorName, check_name
 from medforge.digested import DigestedModel
 from medforge.distilled import DistilledDataset, check_distilled
-from medforge.errors import BaseMismatch, CorruptFile, InvalidBranch
+from medforge.errors import BaseMismatch, CorruptFile, InvalidBranch, InvalidInput
 from medforge.files import AnyPath, canonical_json, parse_json, read_file, sha256_bytes, write_files
 from medforge.plugin import CONFIG_FILE, WEIGHTS_FILE, Plugin, PluginSettings, check_plugin
 
@@ -27,7 +29,7 @@ MANIFEST_FILE = "manifest.json"
 DISTILLED_FILE = "distilled.safetensors"
 PLUGIN_DIRECTORY = "plugin"
 BRANCH_FILES = (f"{PLUGIN_DIRECTORY}/{CONFIG_FILE}", f"{PLUGIN_DIRECTORY}/{WEIGHTS_FILE}", DISTILLED_FILE)
-NAME = r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}$"
+NAME = IDENTIFIER
 # texts are shown to people at terminals, so none may hold what a terminal or a log would obey
 _Line = Annotated[str, Field(pattern=r"^[^\p{Cc}\p{Zl}\p{Zp}]*$")]
 _MISDESCRIBED = "the manifest does not describe its plugin and distilled dataset; commit the branch again"
@@ -35,6 +37,17 @@ _MOST_ENTRIES = 100
 _MOST_VALUES = 2000
 # what fits a column of a database and converts to a float exactly
 _LARGEST = 1 << 53
+
+
+def _composed(name: str) -> str:
+    """Let pass only names in the one spelling that can be shown."""
+    try:
+        composed = check_name(name)
+    except InvalidInput as error:
+        raise ValueError(str(error)) from error
+    if composed != name:
+        raise ValueError("it is not in Unicode's composed form")
+    return name
 
 
 class FileEntry(BaseModel):
@@ -49,11 +62,12 @@ class FileEntry(BaseModel):
 class Manifest(DigestedModel):
     """Say what a branch is, who made it, from what, and which bytes belong to it. Holds no clock.
 
-    ``start`` is the digest of the forge item that training began from, where it was not the bare base module.
+    ``start`` is the digest of the forge item that training began from, where it was not the bare base module;
+    ``display_name`` how the contributor is written for people, where that is not the identifier.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    younger = frozenset({"start"})
+    younger = frozenset({"start", "display_name"})
 
     format: Literal[1] = 1
     contributor: str = Field(pattern=NAME)
@@ -71,6 +85,12 @@ class Manifest(DigestedModel):
     files: dict[str, FileEntry] = Field(max_length=len(BRANCH_FILES))
     software: dict[_Line, _Line] = Field(default_factory=dict, max_length=_MOST_ENTRIES)
     start: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    display_name: Annotated[str, AfterValidator(_composed)] | None = None
+
+    @property
+    def name(self) -> ContributorName:
+        """The contributor's name, as it is compared and as it is shown."""
+        return ContributorName(self.contributor, self.display_name)
 
     def to_bytes(self) -> bytes:
         """Serialise canonically; the sha256 of these bytes is the branch's digest."""
@@ -122,7 +142,7 @@ class Branch:
         plugin: Plugin,
         distilled: DistilledDataset,
         *,
-        contributor: str,
+        contributor: str | ContributorName,
         task: str,
         base: BaseModule,
         training_images: int,
@@ -133,9 +153,11 @@ class Branch:
     ) -> "Branch":
         """Make a branch of what a centre trained and distilled, and check it; raises InvalidBranch."""
         files = _files_of(plugin, distilled)
+        name = ContributorName(contributor) if isinstance(contributor, str) else contributor
         try:
             manifest = Manifest(
-                contributor=contributor,
+                contributor=name.identifier,
+                display_name=name.display,
                 task=task,
                 prompts=distilled.prompts,
                 base=base.fingerprint,
@@ -157,6 +179,11 @@ class Branch:
         branch = cls(manifest, plugin, distilled)
         branch.check(base)
         return branch
+
+    def renamed(self, name: ContributorName) -> "Branch":
+        """Return the same plugin and images as another contributor's branch."""
+        update = {"contributor": name.identifier, "display_name": name.display}
+        return Branch(self.manifest.model_copy(update=update), self.plugin, self.distilled)
 
     def blobs(self) -> dict[str, bytes]:
         """The files the manifest names, by relative path."""

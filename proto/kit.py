@@ -12,8 +12,10 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
+from medforge.contributor_name import ContributorName
+from medforge.digested import DigestedModel
 from medforge.errors import CorruptFile, InvalidInput
 from medforge.files import canonical_json, read_file, write_atomically
 from medforge.overrides import first_fault
@@ -30,10 +32,14 @@ SECRET_FILES = (CERTIFICATE_KEY_FILE, SIGNING_KEY_FILE)
 _FILES = (CARD_FILE, CA_FILE, CERTIFICATE_FILE, *SECRET_FILES)
 
 
-class KitCard(BaseModel):
-    """Say whose kit it is and for which forge (a UUID): its address, its Ed25519 public key (hex), its base module."""
+class KitCard(DigestedModel):
+    """Say whose kit it is and for which forge (a UUID): its address, its Ed25519 public key (hex), its base module.
+
+    `display_name` is how the contributor is written for people, where that is not the identifier.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    younger = frozenset({"display_name"})
 
     format: Literal[1] = 1
     contributor: str = Field(min_length=1)
@@ -43,6 +49,12 @@ class KitCard(BaseModel):
     base_spec: str
     base: str = Field(pattern=r"^[0-9a-f]{64}$")
     expires: str
+    display_name: str | None = None
+
+    @property
+    def name(self) -> ContributorName:
+        """The contributor's name, as it is compared and as it is shown."""
+        return ContributorName(self.contributor, self.display_name)
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def read_policy(path: Path) -> SitePolicy:
     try:
         values = tomllib.loads(read_file(path, "the site's policy").decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"The site's policy {path} is not TOML ({error}); mend it.") from error
+        raise InvalidInput(f"the site's policy {path} is not TOML ({error}); mend it") from error
     try:
         return SitePolicy.model_validate(values, strict=True)
     except ValidationError as error:
@@ -51,7 +51,7 @@ def read_policy(path: Path) -> SitePolicy:
         key = ".".join(map(str, first["loc"]))
         if first["type"] == "extra_forbidden":
             known = ", ".join(SitePolicy.model_fields)
-            raise InvalidInput(f"The site's policy {path} has an unknown key {key!r}; it knows {known}.") from error
+            raise InvalidInput(f"the site's policy {path} has an unknown key {key!r}; it knows {known}") from error
         raise InvalidInput(
-            f"The site's policy {path} says {key} = {first['input']!r}, which cannot be: {first['msg']}."
+            f"the site's policy {path} says {key} = {first['input']!r}, which cannot be ({first['msg']}); change it"
         ) from error

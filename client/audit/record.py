@@ -126,4 +126,4 @@ class AuditRecord(_Record):
         except FileNotFoundError:
             return None
         except ValidationError as error:
-            raise CorruptFile(f"{path} cannot be read; delete it and audit again.") from error
+            raise CorruptFile(f"{path} cannot be read; delete it and audit again") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,23 +28,19 @@ def begin(
     compute: ComputeOptions,
     epochs: int | None = None,
     start: Start | None = None,
+    check: Callable[[Work], None] = lambda work: None,
 ) -> Work:
-    """Open the workspace, or begin it, with the options that were given.
+    """Open the workspace, or begin it, with the options that were given; `check` may refuse it before it is written.
 
     Raises InvalidInput where they differ from those it was begun with.
     """
-    from medforge.client.data.catalogue import check_source
-    from medforge.client.work import Work, open_workspace
-    from medforge.client.workspace import Workspace
+    from medforge.client.begin import begin_work
 
+    wanted = (recipe.recipe, recipe.changes(epochs), recipe.distillation, recipe.plugin)
+    work = begin_work(directory, task.given(), *wanted, compute.device, start, check)
+    # not before, as it loads torch: what is wrong with the options is said at once
     compute.use_threads()
-    given, plugin = task.given(), recipe.plugin
-    if "source" in given and not Workspace(directory).exists:
-        check_source(str(given["source"]))
-    if start is not None:
-        given, plugin = given | {"start": start.item}, start.kind
-    workspace = open_workspace(directory, given, recipe.recipe, recipe.changes(epochs), recipe.distillation, plugin)
-    return Work(workspace, compute.device)
+    return work
 
 
 def resume(directory: Path, compute: ComputeOptions) -> Work:
@@ -58,7 +54,7 @@ def resume(directory: Path, compute: ComputeOptions) -> Work:
     return Work(workspace, compute.device)
 
 
-def keep_start(
+def find_start(
     directory: Path,
     text: str | None,
     connection: Connection | None,
@@ -67,7 +63,7 @@ def keep_start(
     compute: ComputeOptions,
     as_json: bool,
 ) -> Start | None:
-    """Fetch the merged model that training is to begin from, if any, and keep it in the workspace.
+    """Fetch the merged model that training is to begin from, if any.
 
     Raises InvalidInput where an option would give the plugin another shape than the model's.
     """
@@ -81,7 +77,7 @@ def keep_start(
     ]
     if sized:
         raise InvalidInput(f"{sized[0]} cannot be used with --from; the plugin keeps the model's kind and ranks")
-    from medforge.client.start import keep_start as fetch
+    from medforge.client.start import find_start as fetch
     from medforge.client.start import open_start
     from medforge.client.workspace import Workspace
 
@@ -96,11 +92,9 @@ def keep_start(
 @contextmanager
 def working(work: Work) -> Iterator[None]:
     """Keep others out of the workspace meanwhile, and say what is saved if somebody interrupts."""
-    where = work.workspace.path
-    with (
-        work.workspace.locked(),
-        on_interrupt(lambda: f"what was done is saved in {where}; run the same command again to go on from there"),
-    ):
+    from medforge.client.interruption import say_saved
+
+    with work.workspace.locked(), on_interrupt(lambda: say_saved(work.workspace)):
         yield
 
 

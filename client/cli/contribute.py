@@ -11,7 +11,7 @@ import typer
 from medforge.cli.compute import ComputeOptions
 from medforge.cli.output import AsJson
 from medforge.client.cli.audit import verdict
-from medforge.client.cli.begin import begin, keep_start, tell, working
+from medforge.client.cli.begin import begin, find_start, tell, working
 from medforge.client.cli.options import (
     Directory,
     Epochs,
@@ -64,20 +64,24 @@ def contribute(
     if kit is not None:
         task = _as_the_kit_says(workspace, task, kit)
     policy = read_policy(site) if site else None
-    begun = keep_start(workspace, start, connection, task, recipe, compute, as_json)
-    work = begin(workspace, task, recipe, compute, epochs, begun)
+    begun = find_start(workspace, start, connection, task, recipe, compute, as_json)
+
+    def check(work: Work) -> None:
+        if kit is not None:
+            _check_base(work, kit)
+        work.check_distillable()
+
+    work = begin(workspace, task, recipe, compute, epochs, begun, check)
 
     def say(sentence: str) -> None:
         # a JSON document stands alone on stdout
         typer.echo(sentence, err=as_json)
 
     with working(work):
-        if kit is not None:
-            _check_base(work, kit)
-        work.check_distillable()
+        check(work)
         say(trained(work.train()))
         say(distilled(work.distill()))
-        say(f"committed: branch {work.commit()}")
+        say(f"committed: branch {work.commit(kit, say)}")
         last = verdict(work.workspace, work.audit(policy))
         if connection is not None and not no_push:
             say(last)
@@ -86,19 +90,21 @@ def contribute(
 
 
 def _as_the_kit_says(workspace: Path, task: TaskOptions, kit: Kit) -> TaskOptions:
-    """Return the options with the kit's contributor and, for a new workspace, its base.
+    """Return the options with the kit's base for a new workspace.
 
     Raises InvalidInput where another contributor was given.
     """
     from medforge.client.workspace import Workspace
 
-    if task.contributor not in (None, kit.card.contributor):
+    name = kit.card.name
+    if task.contributor not in (None, name.identifier, name.display):
         raise InvalidInput(
-            f"the kit says contributor {kit.card.contributor!r}, not {task.contributor!r}; leave --contributor out or "
-            "use another kit"
+            f"the kit says contributor {str(name)!r}, not {task.contributor!r}; leave --contributor out or use another "
+            "kit"
         )
+    # the name is the commit's, which takes it from the kit
     base = task.base or (None if Workspace(workspace).exists else kit.card.base_spec)
-    return replace(task, contributor=kit.card.contributor, base=base)
+    return replace(task, contributor=None, base=base)
 
 
 def _check_base(work: Work, kit: Kit) -> None:

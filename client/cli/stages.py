@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from medforge.cli.compute import ComputeOptions
 from medforge.cli.output import AsJson
-from medforge.client.cli.begin import begin, keep_start, resume, tell, working
+from medforge.client.cli.begin import begin, find_start, resume, tell, working
 from medforge.client.cli.options import (
     Directory,
     Epochs,
@@ -16,6 +19,9 @@ from medforge.client.cli.options import (
     TaskOptions,
 )
 from medforge.proto.options import ConnectionOptions
+
+if TYPE_CHECKING:
+    from medforge.client.records import CandidateRecord, EpochRecord
 
 
 def train(
@@ -36,7 +42,7 @@ def train(
         medforge train folder:scans --workspace clinic
         medforge train folder:scans --workspace clinic --from head --kit kit
     """
-    begun = keep_start(workspace, start, forge.connection_if_asked(), task, recipe, compute, as_json)
+    begun = find_start(workspace, start, forge.connection_if_asked(), task, recipe, compute, as_json)
     work = begin(workspace, task, recipe, compute, epochs, begun)
     with working(work):
         best = work.train()
@@ -55,29 +61,39 @@ def distill(
     Example:
         medforge distill --workspace clinic
     """
-    work = begin(workspace, task, recipe, compute)
+    work = begin(workspace, task, recipe, compute, check=lambda work: work.check_distillable())
     with working(work):
         best = work.distill()
     tell(work, as_json, distilled(best))
 
 
-def commit(workspace: Existing, compute: ComputeOptions, as_json: AsJson = False) -> None:
-    """Put plugin and distilled dataset together as a branch.
+def commit(
+    workspace: Existing,
+    compute: ComputeOptions,
+    kit: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Your startup kit: the branch bears the name in it.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put plugin and distilled dataset together as a branch, in your kit's name; a push can still change the name.
 
     Example:
         medforge commit --workspace clinic
     """
+    from medforge.proto.kit import Kit
+
     work = resume(workspace, compute)
+    opened = Kit.load(kit) if kit else None
     with working(work):
-        digest = work.commit()
+        digest = work.commit(opened, lambda said: typer.echo(said, err=as_json))
     tell(work, as_json, f"committed: branch {digest}")
 
 
-def trained(best: dict[str, Any]) -> str:
+def trained(best: EpochRecord) -> str:
     """Say how training ended."""
-    return f"trained: validation accuracy {best['acc']:.3f} (best epoch: {best['epoch']})"
+    return f"trained: validation accuracy {best.acc:.3f} (best epoch: {best.epoch})"
 
 
-def distilled(best: dict[str, Any]) -> str:
+def distilled(best: CandidateRecord) -> str:
     """Say how distillation ended."""
-    return f"distilled: distilled data only {best['acc']:.3f} on validation (chosen at step {best['step']})"
+    return f"distilled: distilled data only {best.acc:.3f} on validation (chosen at step {best.step})"

@@ -41,18 +41,26 @@ def status(workspace: Existing, forge: ConnectionOptions, as_json: AsJson = Fals
 
 def _lines(state: dict[str, Any]) -> list[str]:
     names = ("source", "contributor", "task", "base", "recipe", "seed", "dtype")
-    lines = [f"{name:12} {state[name]}" for name in names]
+    unset = {"contributor": "whoever the kit names", "task": "the source's"}
+    lines = [f"{name:12} {unset.get(name) if state[name] is None else state[name]}" for name in names]
     if state["start"] is not None:
         lines.append(f"{'begun from':12} forge item {state['start']}")
-    for name in ("trained", "distilled"):
-        done = state[name]
-        lines.append(f"{name:12} {'no' if done is None else 'yes, validation accuracy ' + format(done['acc'], '.3f')}")
+    for name, stage in (("trained", "training"), ("distilled", "distillation")):
+        lines.append(f"{name:12} {_stage(state[name], state['saved'][stage])}")
     return [
         *lines,
         f"{'committed':12} {state['committed'] or 'no'}",
         f"{'audited':12} {_audited(state['audited'])}",
         f"{'pushed':12} {'no' if state['pushed'] is None else 'yes'}",
     ]
+
+
+def _stage(done: dict[str, Any] | None, saved: dict[str, Any] | None) -> str:
+    from medforge.client.saved import read_saved, spell_saved
+
+    if done is not None:
+        return f"yes, validation accuracy {done['acc']:.3f}"
+    return "no" if saved is None else f"no, {spell_saved(read_saved(saved))} saved"
 
 
 def _audited(state: dict[str, Any] | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,22 @@ def check_source(source: str) -> None:
     raise InvalidInput(f"{found.name}: {place} does not exist; check the path")
 
 
+def resolve_source(source: str) -> str:
+    """Return a source in its one spelling: the path absolute, links followed, and the options sorted.
+
+    What stands in place of a path is left as it is. Raises InvalidInput where name or options do not exist.
+    """
+    found, place, options = _read(source)
+    named = found.words is None or (place in found.words and not Path(place).exists())
+    where = place if named else str(Path(place).expanduser().resolve())
+    return ",".join([f"{found.name}:{where}", *(f"{name}={options[name]}" for name in sorted(options))])
+
+
+def same_source(one: str, other: str) -> bool:
+    """Say whether two sources open the same images, however they are spelt and with how many threads."""
+    return one == other or _unthreaded(one) == _unthreaded(other)
+
+
 def open_task(source: str, image_size: int, seed: int = 0, cache: Path | None = None, budget: int = 2 << 30) -> Task:
     """Open `NAME:PATH[,option=value]*` as a Task of images `image_size` pixels wide and high.
 
@@ -75,6 +92,13 @@ def _read(source: str) -> tuple[Source, str, dict[str, str]]:
     if "threads" in options:
         whole_number(name, "threads", options["threads"], 1)
     return found, place, options
+
+
+def _unthreaded(source: str) -> str:
+    try:
+        return re.sub(r",threads=\d+(?=,|$)", "", resolve_source(source))
+    except InvalidInput:  # of a package that is gone, or as another version spelt it
+        return source
 
 
 def _open_foreign(source: Source, request: Request) -> Task:

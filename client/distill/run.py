@@ -53,9 +53,9 @@ def check_distillable(task: Task) -> None:
     """Raise InvalidInput for a task that no distilled dataset can stand for, hence no branch either."""
     if task.multi_label:
         raise InvalidInput(
-            f"{task.name} is a multi-label task, and a distilled image has one class: it can be trained and evaluated, "
-            "but not distilled, committed or pushed; merge its plugin without distilled data "
-            "(medforge benchmark lego-domain), or make it a task with one class per image."
+            f"{task.name} is a multi-label task, and a distilled image has one class: it can be trained and "
+            "evaluated, but not distilled, committed or pushed; merge its plugin without distilled data "
+            "(medforge benchmark lego-domain), or make it a task with one class per image"
         )
 
 
@@ -136,7 +136,7 @@ class Distillation:
         self.done += 1
         if not torch.isfinite(torch.tensor(loss)):
             raise MedForgeError(
-                "Distillation diverged (the loss is not finite); lower the rate, e.g. --recipe-set distill.pixel_lr=1."
+                "distillation diverged (the loss is not finite); lower the rate, e.g. --recipe-set distill.pixel_lr=1"
             )
 
     def _clamp(self) -> None:
@@ -180,7 +180,7 @@ class Distillation:
             self.done = int(facts["done"])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise CorruptFile(
-                "The distillation checkpoint lacks a part of its state; delete it to distil anew."
+                "the distillation checkpoint lacks a part of its state; delete it to distil anew"
             ) from error
 
     def result(self) -> DistillationResult:

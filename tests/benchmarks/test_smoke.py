@@ -18,7 +18,7 @@ from benchmarks import (
     training,
     uploads,
 )
-from medforge.client.work import Work, open_workspace
+from medforge.client.begin import begin_work
 from medforge.client.workspace import Workspace
 
 SMALL = "train=12,validation=8,test=12"
@@ -32,12 +32,11 @@ QUICK = (
 def workspace(tiny_spec: str, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace with a committed branch."""
     given = {"source": f"tissue:lung,{SMALL}", "base": tiny_spec, "task": "lung"}
-    opened = open_workspace(tmp_path_factory.mktemp("centre") / "lung", given, "tiny", QUICK)
-    work = Work(opened, "cpu")
+    work = begin_work(tmp_path_factory.mktemp("centre") / "lung", given, "tiny", QUICK, device="cpu")
     work.train()
     work.distill()
     work.commit()
-    return opened
+    return work.workspace
 
 
 def test_no_benchmark_is_left_out() -> None:

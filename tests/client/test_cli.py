@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from medforge.branch import Branch
 from medforge.cli import build_app
-from medforge.client.work import open_workspace
+from medforge.client.begin import begin_work
 from medforge.client.workspace import Workspace
 from medforge.errors import ForgeUnavailable, InvalidInput
 from medforge.forge_item import FusedPlugin
@@ -146,10 +146,10 @@ def test_evaluate_scores_a_workspace_and_a_forge_item_alike(
             ["evaluate", "--workspace", "CENTRE", "--split", "all"],
             "no split 'all'; choose one of train, validation, test",
         ),
-        (["evaluate", "--item", "CENTRE"], "Say what to score it on"),
+        (["evaluate", "--item", "CENTRE"], "no images are named to score it on; say which"),
         (["contribute", "--workspace", "CENTRE"], "or --at HOST:PORT, or stop after the commit with --no-push"),
-        (["push", "--workspace", "nowhere", "--at", "localhost:1"], "There is no workspace in nowhere"),
-        (["distill", "--workspace", "nowhere"], "There is no workspace in nowhere"),
+        (["push", "--workspace", "nowhere", "--at", "localhost:1"], "there is no workspace in nowhere"),
+        (["distill", "--workspace", "nowhere"], "there is no workspace in nowhere"),
         (["train", "--workspace", "CENTRE", "--seed", "5"], "was begun with seed 0, not 5"),
         (
             ["distill", "tissue:lung", "--workspace", "nowhere", "--distillation", "magic"],
@@ -171,7 +171,7 @@ def test_a_forge_that_is_away_leaves_the_branch_in_place(centre: Path) -> None:
 
 
 def test_pushing_before_committing_is_refused(source: str, tiny_spec: str, tmp_path: Path) -> None:
-    workspace = open_workspace(tmp_path / "c", {"source": source, "base": tiny_spec}, None, [])
+    workspace = begin_work(tmp_path / "c", {"source": source, "base": tiny_spec}).workspace
     with pytest.raises(InvalidInput, match="nothing to commit yet; run: medforge train"):
         run("commit", "--workspace", workspace.path)
     with pytest.raises(InvalidInput, match="no branch to push yet; run: medforge commit"):

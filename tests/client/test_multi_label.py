@@ -8,13 +8,13 @@ from click.testing import CliRunner
 
 from medforge.base import BaseModule
 from medforge.cli import build_app
+from medforge.client.begin import begin_work
 from medforge.client.data.task import Split, Task
 from medforge.client.distill.run import distill
 from medforge.client.evaluate import score_base, score_item, score_plugin
 from medforge.client.recipes import Recipe
 from medforge.client.scoring import score_on_split
 from medforge.client.train import TrainingResult, train
-from medforge.client.work import Work, open_workspace
 from medforge.errors import InvalidInput
 from medforge.forge_item import ForgeItem, FusedPlugin, Member, Mixture
 from medforge.metrics import score
@@ -104,8 +104,8 @@ def test_distillation_is_refused_before_any_work(tiny_base: BaseModule, tmp_path
 def test_a_contribution_is_refused_before_the_training(tiny_spec: str, tmp_path: Path) -> None:
     source = "findings:chest,train=16,validation=8,test=8"
     changes = ["train.epochs=1", "train.max_steps=none", "train.plugin.rank=2"]
-    place = open_workspace(tmp_path / "centre", {"source": source, "base": tiny_spec}, None, changes)
-    work = Work(place, "cpu")
+    work = begin_work(tmp_path / "centre", {"source": source, "base": tiny_spec}, None, changes, device="cpu")
+    place = work.workspace
     with pytest.raises(InvalidInput, match=f"findings-chest {SENTENCE}"):
         work.check_distillable()
     assert place.trained is None
@@ -125,11 +125,9 @@ def test_contribute_stops_before_it_trains(tiny_spec: str, tmp_path: Path) -> No
     command = ["contribute", source, "--workspace", str(tmp_path / "centre"), "--no-push", "--base", tiny_spec]
     with pytest.raises(InvalidInput, match=SENTENCE):
         CliRunner().invoke(build_app(), command, catch_exceptions=False)
-    assert not (tmp_path / "centre" / "training").exists()
+    assert not (tmp_path / "centre").exists()
 
 
 def test_a_task_of_one_class_an_image_is_not_refused(tiny_spec: str, tmp_path: Path) -> None:
     source = "findings:pneumonia,train=8,validation=4,test=4"
-    Work(
-        open_workspace(tmp_path / "centre", {"source": source, "base": tiny_spec}, None, []), "cpu"
-    ).check_distillable()
+    begin_work(tmp_path / "centre", {"source": source, "base": tiny_spec}, device="cpu").check_distillable()

@@ -1,13 +1,42 @@
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
-from medforge.client.work import open_workspace
-from medforge.client.workspace import Workspace, make_settings, write_record
+from medforge.client.begin import begin_work
+from medforge.client.records import (
+    CandidateRecord,
+    DistillationRecord,
+    EpochRecord,
+    ReceiptRecord,
+    Record,
+    TrainingRecord,
+)
+from medforge.client.workspace import Workspace, make_settings
 from medforge.errors import CorruptFile, InvalidInput
 
-GIVEN = {"source": "folder:images", "contributor": "St. Elsewhere", "seed": 3}
+SOURCE = "tissue:lung,test=6,train=12,validation=6"
+GIVEN = {"source": SOURCE, "contributor": "St. Elsewhere", "seed": 3}
+EPOCH = EpochRecord(epoch=2, train_loss=0.5, loss=0.4, acc=0.9, auc=None)
+CANDIDATE = CandidateRecord(step=4, acc=0.8, loss=0.3)
+TRAINED = TrainingRecord(task="lung", images=12, epochs=(EPOCH,), best=EPOCH)
+DISTILLED = DistillationRecord(candidates=(CANDIDATE,), best=CANDIDATE)
+
+
+def open_workspace(
+    directory: Path,
+    given: Mapping[str, object],
+    recipe: str | None = None,
+    changes: Sequence[str] = (),
+    method: str | None = None,
+) -> Workspace:
+    return begin_work(directory, given, recipe, changes, method, device="cpu").workspace
+
+
+def bind(workspace: Workspace) -> None:
+    """Save some work, so that the settings hold."""
+    TRAINED.save(workspace.training / "history.json")
 
 
 @pytest.fixture
@@ -17,12 +46,14 @@ def workspace(tmp_path: Path) -> Workspace:
 
 def test_settings_are_kept_with_the_defaults_of_the_rest(workspace: Workspace) -> None:
     settings = Workspace(workspace.path).settings
-    assert (settings.source, settings.contributor, settings.seed) == ("folder:images", "St. Elsewhere", 3)
+    assert (settings.source, settings.contributor, settings.seed) == (SOURCE, "St. Elsewhere", 3)
     assert (settings.base, settings.dtype, settings.recipe["name"]) == ("medforge-tiny", "fp32", "tiny")
 
 
-def test_the_contributor_is_called_like_the_directory_by_default(tmp_path: Path) -> None:
-    assert open_workspace(tmp_path / "north", {"source": "folder:x"}, None, []).settings.contributor == "north"
+def test_nobody_is_the_contributor_until_one_is_named(workspace: Workspace, tmp_path: Path) -> None:
+    assert open_workspace(tmp_path / "north", {"source": SOURCE}).settings.contributor is None
+    bind(workspace)
+    assert open_workspace(workspace.path, {"contributor": "Köln"}).settings.contributor == "Köln"
 
 
 def test_agreeing_options_may_be_repeated_or_left_out(workspace: Workspace) -> None:
@@ -35,7 +66,7 @@ def test_agreeing_options_may_be_repeated_or_left_out(workspace: Workspace) -> N
     ("given", "recipe", "changes", "sentence"),
     [
         ({"seed": 4}, None, [], "was begun with seed 3, not 4; give 3 again, or use another --workspace"),
-        ({"source": "folder:y"}, None, [], "was begun with source 'folder:images', not 'folder:y'"),
+        ({"source": "folder:y"}, None, [], "was begun with source 'tissue:lung,.*, not 'folder:y'"),
         ({"dtype": "bf16"}, None, [], "was begun with dtype 'fp32', not 'bf16'"),
         ({}, "paper", [], "was begun with another recipe"),
         ({}, None, ["train.lr=0.7"], "was begun with another recipe or other --recipe-set or --epochs options"),
@@ -44,6 +75,7 @@ def test_agreeing_options_may_be_repeated_or_left_out(workspace: Workspace) -> N
 def test_differing_options_are_refused(
     workspace: Workspace, given: dict[str, object], recipe: str | None, changes: list[str], sentence: str
 ) -> None:
+    bind(workspace)
     with pytest.raises(InvalidInput, match=sentence):
         open_workspace(workspace.path, given, recipe, changes)
 
@@ -55,6 +87,7 @@ def test_the_method_comes_with_its_own_settings_and_is_compared(tmp_path: Path) 
     assert (begun.recipe["distill"]["pixel_lr"], begun.recipe["distill"]["ipc"]) == (0.1, 3)
     assert open_workspace(place, {}, None, [], "dc-dsa").settings == begun
     assert open_workspace(place, {}, "paper", ["distill.ipc=3"], "dc-dsa").settings == begun
+    bind(Workspace(place))
     with pytest.raises(InvalidInput, match="was begun with method 'dc-dsa', not 'dm'"):
         open_workspace(place, {}, None, [], "dm")
     with pytest.raises(InvalidInput, match="was begun with another recipe"):
@@ -71,9 +104,10 @@ def test_a_new_workspace_needs_a_source(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
-        ("contributor", "a/b", "--contributor cannot be 'a/b'.*names are letters"),
+        ("contributor", "a\nb", r"'a\\nb' cannot be a name; use 1 to 100 characters that can be seen"),
+        ("task", "a/b", "--task cannot be 'a/b'; names are ASCII letters"),
         ("task", "", "--task cannot be ''"),
-        ("seed", -1, "--seed cannot be -1: Input should be greater than or equal to 0"),
+        ("seed", -1, "--seed cannot be -1; input should be greater than or equal to 0"),
     ],
 )
 def test_settings_that_no_manifest_accepts_are_refused_at_once(name: str, value: object, sentence: str) -> None:
@@ -87,12 +121,14 @@ def test_stages_are_done_when_their_last_file_is_there(workspace: Workspace) -> 
     workspace.training.mkdir()
     (workspace.training / "checkpoint.safetensors").write_bytes(b"half way")
     assert workspace.trained is None
-    write_record(workspace.training / "history.json", {"best": {"acc": 0.9}})
-    write_record(workspace.distillation / "history.json", {"best": {"acc": 0.8}})
-    write_record(workspace.branch / "manifest.json", {})
-    write_record(workspace.receipt_file, {"arrival": 1})
+    TRAINED.save(workspace.training / "history.json")
+    DISTILLED.save(workspace.distillation / "history.json")
+    Record().save(workspace.branch / "manifest.json")
+    receipt = {"forge": "f", "arrival": 1, "branch": "b", "accepted_at": "2026-01-01T00:00:00Z", "key": "k"}
+    ReceiptRecord.model_validate(receipt).save(workspace.receipt_file)
     status = json.loads(json.dumps(workspace.status()))
-    assert (status["trained"], status["distilled"], status["pushed"]) == ({"acc": 0.9}, {"acc": 0.8}, {"arrival": 1})
+    assert (status["trained"]["acc"], status["distilled"]["acc"]) == (0.9, 0.8)
+    assert status["pushed"] == receipt
     assert len(status["committed"]) == 64
 
 
@@ -120,7 +156,7 @@ def test_damaged_files_are_named(workspace: Workspace) -> None:
 def test_a_file_where_the_workspace_should_be_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InvalidInput, match=r"cannot be written .*choose another --workspace"):
-        open_workspace(tmp_path / "file" / "centre", {"source": "folder:x", "contributor": "c"}, None, [])
+        open_workspace(tmp_path / "file" / "centre", {"source": SOURCE, "contributor": "c"})
 
 
 @pytest.mark.parametrize("text", ['{"files": {"a": 1}}', "{}", '{"files": [1]}'])

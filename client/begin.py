@@ -1,0 +1,133 @@
+"""From what was asked to a workspace that can be worked on: everything is checked before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medforge.base_check import check_base, resolve_base
+from medforge.client.data.catalogue import check_source, resolve_source
+from medforge.client.recipes import Recipe, change_recipe, recipe_for, with_method, with_plugin
+from medforge.client.workspace import Settings, Workspace, make_settings
+from medforge.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from medforge.client.start import Start
+    from medforge.client.work import Work
+
+
+def begin_work(
+    directory: Path,
+    given: Mapping[str, object],
+    recipe: str | None = None,
+    changes: Sequence[str] = (),
+    method: str | None = None,
+    plugin: str | None = None,
+    device: str = "auto",
+    start: Start | None = None,
+    check: Callable[[Work], None] = lambda work: None,
+) -> Work:
+    """Open a workspace whose settings agree with those given, or begin it with them and the defaults of the others.
+
+    What costs nothing is checked first; then the base is loaded and the images are listed, and `check` may refuse what
+    came of it. Only after that anything is written. A workspace in which no work has been saved is bound to nothing: it
+    is begun anew where the settings differ. The recipe is compared only when it is named or changed, else the
+    distillation method and the plugin kind alone when they are given; the contributor's name is not, as it is the
+    commit's. Raises InvalidInput naming what is missing, wrong or differs.
+    """
+    if start is not None:
+        given, plugin = {**given, "start": start.item}, start.kind
+    workspace = Workspace(directory)
+    planned = _planned(workspace, given, recipe, changes, method, plugin)
+    settings = planned or workspace.settings
+    check_base(settings.base, device, settings.dtype)
+    # imported here: it takes seconds, and nothing was wrong so far
+    from medforge.client.work import Work
+
+    if planned is None:
+        return Work(workspace, device)
+    if workspace.begun:
+        with workspace.locked():
+            workspace.create(planned)
+        return Work(workspace, device)
+    work = Work(workspace, device, planned)
+    _ = work.task
+    check(work)
+    with workspace.locked():
+        if workspace.begun:
+            workspace.require(planned.model_dump(mode="json", exclude={"contributor"}))
+        elif start is not None and start.plugin is not None:
+            start.plugin.save(workspace.start)
+        workspace.create(planned)
+    return work
+
+
+def _planned(
+    workspace: Workspace,
+    given: Mapping[str, object],
+    recipe: str | None,
+    changes: Sequence[str],
+    method: str | None,
+    plugin: str | None,
+) -> Settings | None:
+    """Return the settings that are to be written, or None where those of the workspace stand."""
+    kept = workspace.settings if workspace.exists else None
+    if kept is not None:
+        try:
+            return _agreeing(workspace, kept, given, recipe, changes, method, plugin)
+        except InvalidInput:
+            if workspace.begun:
+                raise
+            given = {**kept.model_dump(mode="json", exclude={"recipe"}, exclude_none=True), **given}
+    if "source" not in given:
+        raise InvalidInput(
+            f"there is no workspace in {workspace.path} yet; say which images it works on, "
+            f"e.g. medforge train folder:PATH --workspace {workspace.path}"
+        )
+    source, base = str(given["source"]), str(given.get("base", "medforge-tiny"))
+    check_source(source)
+    if kept is not None and kept.base == base and recipe is None and not changes:
+        begun_with = Recipe.model_validate(kept.recipe)
+        chosen = _changed(begun_with, (), None if method == kept.method else method, None)
+        chosen = chosen if plugin in (None, kept.plugin) else with_plugin(chosen, str(plugin))
+    else:
+        chosen = _changed(recipe_for(base, recipe), changes, method, plugin)
+    resolved = {"source": resolve_source(source), "base": resolve_base(base)}
+    return make_settings({**given, **resolved, "recipe": chosen.model_dump(mode="json")})
+
+
+def _agreeing(
+    workspace: Workspace,
+    kept: Settings,
+    given: Mapping[str, object],
+    recipe: str | None,
+    changes: Sequence[str],
+    method: str | None,
+    plugin: str | None,
+) -> Settings | None:
+    """Check that a workspace agrees with what is given; return its settings with another contributor if one is named.
+
+    Raises InvalidInput naming the first setting that differs.
+    """
+    wanted = {name: value for name, value in given.items() if name != "contributor"}
+    if kept.start is not None:
+        # the merged model that it was begun from decided the kind
+        plugin = kept.plugin
+    if recipe is not None or changes:
+        wanted["recipe"] = _changed(recipe_for(kept.base, recipe), changes, method, plugin).model_dump(mode="json")
+    else:
+        wanted |= {name: value for name, value in (("method", method), ("plugin", plugin)) if value is not None}
+    workspace.require(wanted)
+    named = given.get("contributor")
+    if named in (None, kept.contributor):
+        return None
+    return make_settings({**kept.model_dump(mode="json"), "contributor": named})
+
+
+def _changed(chosen: Recipe, changes: Sequence[str], method: str | None, plugin: str | None) -> Recipe:
+    if method is not None:
+        chosen = with_method(chosen, method)
+    if plugin is not None:
+        chosen = with_plugin(chosen, plugin)
+    return change_recipe(chosen, changes)
