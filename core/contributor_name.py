@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from medforge.errors import InvalidInput
 
 IDENTIFIER = r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}$"
-LONGEST_IDENTIFIER = 64  # of a certificate's common name (RFC 5280, ub-common-name)
 LONGEST_NAME = 100
 # letters of Latin scripts that Unicode does not take apart into a letter and a mark
 _LETTERS = str.maketrans(
@@ -34,11 +33,11 @@ class ContributorName:
         """
         display = check_name(text)
         chosen = identifier if identifier is not None else identifier_of(display)
-        if not re.fullmatch(IDENTIFIER, chosen) or len(chosen) > LONGEST_IDENTIFIER:
+        if not re.fullmatch(IDENTIFIER, chosen):
             what = f"of {display!r} no identifier can be made" if identifier is None else f"{chosen!r} is no identifier"
             raise InvalidInput(
-                f"{what}; give one that begins with a letter or digit and has at most {LONGEST_IDENTIFIER} ASCII "
-                "letters, digits, spaces, '.', '_' and '-'"
+                f"{what}; give one that begins with a letter or digit and has at most {LONGEST_NAME} ASCII letters, "
+                "digits, spaces, '.', '_' and '-'"
             )
         return cls(chosen, None if display == chosen else display)
 
@@ -66,8 +65,11 @@ def check_name(text: str) -> str:
 def identifier_of(name: str) -> str:
     """Derive an identifier: letters without their marks, ß as ss and the like; what has no counterpart falls away.
 
-    The same name always gives the same identifier; other names may give it too. Empty where nothing is left.
+    The same name always gives the same identifier, and an identifier gives itself; other names may give it too. Empty
+    where nothing is left.
     """
+    if re.fullmatch(IDENTIFIER, name):
+        return name
     bare = "".join(c for c in unicodedata.normalize("NFKD", name.translate(_LETTERS)) if not unicodedata.combining(c))
     spaced = re.sub(r"[^A-Za-z0-9._-]+", " ", bare)
-    return re.sub(r"^[^A-Za-z0-9]+", "", spaced)[:LONGEST_IDENTIFIER].strip()
+    return re.sub(r"^[^A-Za-z0-9]+", "", spaced).strip()

@@ -14,7 +14,10 @@ Name = Annotated[str, typer.Argument(metavar="CONTRIBUTOR", help="The name that 
 
 
 def invite(
-    contributor: Name,
+    contributor: Annotated[
+        str,
+        typer.Argument(metavar="CONTRIBUTOR", help="The contributor's name, as people write it in whatever script."),
+    ],
     forge: ForgeDirectory,
     address: Annotated[
         str, typer.Option(help="Where the contributor reaches the forge from outside.", metavar="HOST:PORT")
@@ -24,6 +27,14 @@ def invite(
         int, typer.Option(metavar="N", help="How many days the certificate is valid.", min=1, max=3650)
     ] = 730,
     renew: Annotated[bool, typer.Option("--renew", help="Replace the kit that the contributor already has.")] = False,
+    identifier: Annotated[
+        str | None,
+        typer.Option(
+            "--id",
+            metavar="ID",
+            help="The name in ASCII that commands and certificates know. Default: made of the name.",
+        ),
+    ] = None,
     ledger: LedgerUrl = None,
     as_json: AsJson = False,
 ) -> None:
@@ -36,21 +47,34 @@ def invite(
     """
     from medforge.aggregator.forge.forge import Forge
     from medforge.aggregator.identity.invite import invite as make_kit
+    from medforge.contributor_name import ContributorName
     from medforge.errors import InvalidInput
 
+    name = ContributorName.of(contributor, identifier)
     opened = Forge.open(forge, ledger)
     try:
-        known = opened.ledger.contributor(contributor)
+        known = opened.ledger.contributor(name.identifier)
         if known is not None and not renew:
             state = "was invited" if known.revoked_at is None else "was revoked"
-            raise InvalidInput(f"{contributor} {state} already; give --renew to make a new kit, which ends the old one")
-        kit = make_kit(opened, contributor, address, out, days)
+            raise InvalidInput(
+                f"{name.identifier} {state} already; give --renew to make a new kit, which ends the old one, or "
+                "another --id for somebody else"
+            )
+        kit = make_kit(opened, name, address, out, days)
     finally:
         opened.close()
     if as_json:
-        say_json({"contributor": contributor, "kit": str(out), "expires": kit.card.expires, "address": address})
+        say_json(
+            {
+                "contributor": name.identifier,
+                "display_name": name.display,
+                "kit": str(out),
+                "expires": kit.card.expires,
+                "address": address,
+            }
+        )
         return
-    typer.echo(f"the kit of {contributor} is in {out}, valid until {kit.card.expires}")
+    typer.echo(f"the kit of {name} is in {out}, valid until {kit.card.expires}")
     typer.echo("it holds private keys: hand it over by a way you trust, then delete it here")
 
 

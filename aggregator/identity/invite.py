@@ -10,7 +10,8 @@ from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.identity.authority import Authority
 from medforge.aggregator.identity.kit_readme import readme
 from medforge.aggregator.ledger.records import Contributor
-from medforge.branch import NAME, public_spec
+from medforge.branch import public_spec
+from medforge.contributor_name import ContributorName
 from medforge.errors import InvalidInput
 from medforge.files import write_atomically
 from medforge.proto.address import split_address
@@ -20,21 +21,29 @@ from medforge.proto.signing import new_key, public_bytes
 
 
 def invite(
-    forge: Forge, contributor: str, address: str, out: Path, days: int = 730, ends: datetime | None = None
+    forge: Forge,
+    contributor: str | ContributorName,
+    address: str,
+    out: Path,
+    days: int = 730,
+    ends: datetime | None = None,
 ) -> Kit:
-    """Make the kit of a contributor in a new or empty directory, register them, and give the kit.
+    """Make the kit of a contributor in a new or empty directory, register them, and return the kit.
 
-    The certificate is good for `days`, or until `ends`. Whoever had the name before has it no more: their certificate
-    and signing key count no longer. Raises InvalidInput for a name, an address or a directory that cannot be used.
+    They are known by the name's identifier. The certificate is good for `days`, or until `ends`. Whoever had the name
+    before has it no more: their certificate and signing key count no longer. Raises InvalidInput for a name, an address
+    or a directory that cannot be used.
     """
-    _check(contributor, address, out)
-    _check_unlike(contributor, [one.name for one in forge.ledger.contributors()])
+    name = ContributorName.of(contributor) if isinstance(contributor, str) else contributor
+    _check(name.identifier, address, out)
+    _check_unlike(name.identifier, [one.name for one in forge.ledger.contributors()])
     signing_key = new_key()
     authority = Authority.of(forge.directory, forge.settings.forge)
     ends = ends or now() + timedelta(days=days)
-    certificate_key, certificate = authority.issue_client(contributor, public_bytes(signing_key), ends)
+    certificate_key, certificate = authority.issue_client(name.identifier, public_bytes(signing_key), ends)
     card = KitCard(
-        contributor=contributor,
+        contributor=name.identifier,
+        display_name=name.display,
         forge=forge.settings.forge,
         address=address,
         key=public_bytes(forge.key).hex(),
@@ -51,16 +60,15 @@ def invite(
         raise InvalidInput(f"the kit cannot be written to {out} ({error.strerror}); choose another --out") from error
     # Registered last: a kit that was not wholly written must not have taken the place of an earlier one.
     forge.ledger.invite(
-        Contributor(contributor, public_bytes(signing_key), digest_of(kit.x509), invited_at=spell_time(now()))
+        Contributor(name.identifier, public_bytes(signing_key), digest_of(kit.x509), invited_at=spell_time(now()))
     )
     return kit
 
 
-def _check(contributor: str, address: str, out: Path) -> None:
-    if not re.fullmatch(NAME, contributor) or len(contributor) > LONGEST_NAME:
+def _check(identifier: str, address: str, out: Path) -> None:
+    if len(identifier) > LONGEST_NAME:
         raise InvalidInput(
-            f"{contributor!r} cannot be a contributor's name; begin with a letter or digit and use at most "
-            f"{LONGEST_NAME} letters, digits, spaces, '.', '_' and '-'"
+            f"{identifier!r} is too long for a certificate; give an --id of at most {LONGEST_NAME} characters"
         )
     host, port = split_address(address)
     if port == 0 or host in ("0.0.0.0", "::"):

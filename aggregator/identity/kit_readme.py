@@ -9,9 +9,9 @@ from medforge.proto.kit import CA_FILE, CARD_FILE, CERTIFICATE_FILE, CERTIFICATE
 def readme(card: KitCard) -> str:
     """Write the letter as Markdown."""
     host, port = split_address(card.address)
-    return f"""# MedForge startup kit of {card.contributor}
+    return f"""# MedForge startup kit of {card.name.display or card.contributor}
 
-With this kit, {card.contributor} can contribute to one forge: a server that merges what several hospitals have trained
+With this kit, {card.name} can contribute to one forge: a server that merges what several hospitals have trained
 into one model. Training runs on your own machines. What leaves them is a trained plugin, a few learned images per
 class, and a manifest; no image of a patient is ever sent.
 

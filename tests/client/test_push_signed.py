@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.identity.authority import Authority
 from medforge.aggregator.identity.invite import invite
 from medforge.base_module import BaseModule
+from medforge.branch import Branch
 from medforge.cli import build_app
+from medforge.client.naming import rename
 from medforge.client.push import Patience, push
 from medforge.client.recipes import recipe_for
 from medforge.client.workspace import Workspace, make_settings
@@ -23,6 +26,8 @@ from medforge.proto.kit import Kit
 from medforge.proto.receipt import Receipt
 from medforge.proto.signing import new_key
 from tests.aggregator.serving import serving, wait_until_folded
+from tests.client.tasks import write_folder
+from tests.client.test_cli import options
 from tests.kits import FORGE, make_kit
 from tests.making import make_branch
 from tests.proto.test_remote_tls import Service, listening
@@ -131,7 +136,7 @@ class TestCommands:
             "state": "unknown", "reason": None, "arrival": None, "arrived_at": None,
             "commit": None, "number": None, "acc": None,
         }  # fmt: skip
-        push(workspace.branch, Connection(at, kit), workspace.receipt_file, patience=IMPATIENT)
+        receipt = push(workspace.branch, Connection(at, kit), workspace.receipt_file, patience=IMPATIENT)
         wait_until_folded(forge, 1)
         head, at_the_forge = forge.ledger.head(), forge.ledger.arrival(1)
         assert head is not None
@@ -154,10 +159,45 @@ class TestCommands:
     def test_the_kits_name_is_the_contributor(self, kit: Kit, workspace: Workspace, tmp_path: Path) -> None:
         with pytest.raises(InvalidInput, match="the kit says contributor 'Centre A', not 'Centre B'; leave --contrib"):
             run("contribute", "--workspace", workspace.path, "--kit", kit.directory, "--contributor", "Centre B")
-        other = Workspace(tmp_path / "other")
-        other.create(workspace.settings.model_copy(update={"contributor": "Centre B"}))
-        with pytest.raises(InvalidInput, match="was begun with contributor 'Centre B', not 'Centre A'"):
-            run("contribute", "--workspace", other.path, "--kit", kit.directory)
+
+    def test_a_branch_of_another_name_is_committed_again_in_the_kits(
+        self, served: tuple[Forge, str], kit: Kit, workspace: Workspace, tiny_base: BaseModule
+    ) -> None:
+        make_branch(tiny_base, contributor="Centre B").save(workspace.branch)
+        old = Branch.load(workspace.branch)
+        assert rename(workspace, kit) == "the branch is committed again as Centre A's, which was Centre B's"
+        new = Branch.load(workspace.branch)
+        assert new.manifest.contributor == "Centre A"
+        assert new.manifest.files == old.manifest.files
+        assert rename(workspace, kit) is None
+        push(workspace.branch, Connection(served[1], kit), workspace.receipt_file, patience=IMPATIENT)
+        assert [one.contributor for one in served[0].ledger.arrivals()] == ["Centre A"]
+
+    def test_a_pushed_branch_keeps_its_name_where_it_is(
+        self, served: tuple[Forge, str], kit: Kit, workspace: Workspace, tmp_path: Path
+    ) -> None:
+        push(workspace.branch, Connection(served[1], kit), workspace.receipt_file, patience=IMPATIENT)
+        before = workspace.receipt_file.read_bytes()
+        theirs = invite(served[0], "Centre B", served[1], tmp_path / "b")
+        with pytest.raises(InvalidInput, match="was pushed as Centre A's already, as arrival 1; go on under that name"):
+            rename(workspace, theirs)
+        elsewhere = replace(theirs, card=theirs.card.model_copy(update={"forge": "another"}))
+        assert rename(workspace, elsewhere) is not None
+        assert workspace.pushed is None
+        assert [kept.read_bytes() for kept in workspace.path.glob("receipt-*.json")] == [before]
+
+    def test_whoever_trained_without_a_name_contributes_in_the_kits(
+        self, served: tuple[Forge, str], kit: Kit, tiny_spec: str, tmp_path: Path
+    ) -> None:
+        place = Workspace(tmp_path / "somewhere")
+        source = f"folder:{write_folder(tmp_path / 'shades')}"
+        run("contribute", source, "--workspace", place.path, "--no-push", "--base", tiny_spec, *options())
+        assert Branch.load(place.branch).manifest.contributor == "somewhere"
+        trained = (place.plugin / "adapter_model.safetensors").stat().st_mtime_ns
+        run("push", "--workspace", place.path, "--kit", kit.directory, "--override", "test")
+        assert Branch.load(place.branch).manifest.contributor == "Centre A"
+        assert (place.plugin / "adapter_model.safetensors").stat().st_mtime_ns == trained
+        assert [one.contributor for one in served[0].ledger.arrivals()] == ["Centre A"]
 
     def test_another_base_module_is_told_before_any_training(
         self, kit: Kit, workspace: Workspace, tmp_path: Path

@@ -17,7 +17,7 @@ from medforge.aggregator.server.authorisation import Caller, authorise_submit, a
 from medforge.aggregator.server.interceptor import ForgeInterceptor
 from medforge.aggregator.server.server import ForgeServer
 from medforge.base_module import BaseModule
-from medforge.branch import Branch
+from medforge.branch import Branch, Manifest
 from medforge.cli import build_app
 from medforge.errors import InvalidInput, MedForgeError
 from medforge.files import sha256_bytes
@@ -337,12 +337,27 @@ class TestInvite:
             assert word in letter
         assert str(tmp_path) not in letter
 
+    def test_a_name_for_people_is_in_kit_letter_and_branch(
+        self, served: tuple[Forge, str], tiny_base: BaseModule, tmp_path: Path
+    ) -> None:
+        forge, _ = served
+        kit = Kit.load(invite(forge, "Universitätsklinikum Köln", "forge.example.org:50051", tmp_path / "k").directory)
+        assert (kit.card.contributor, kit.card.display_name) == (
+            "Universitatsklinikum Koln", "Universitätsklinikum Köln",
+        )  # fmt: skip
+        assert "startup kit of Universitätsklinikum Köln\n" in (tmp_path / "k" / "README.md").read_text()
+        assert [one.name for one in forge.ledger.contributors()] == ["Universitatsklinikum Koln"]
+        named = make_branch(tiny_base).renamed(kit.card.name)
+        assert Manifest.parse(named.manifest.to_bytes()).name == kit.card.name
+        # a plain name leaves cards and manifests as they were
+        assert "display_name" not in (invite(forge, "B", "h:1", tmp_path / "b").directory / "kit.json").read_text()
+
     @pytest.mark.parametrize(
         ("name", "address", "sentence"),
         [
-            ("-", "h:1", "'-' cannot be a contributor's name"),
-            ("n" * 65, "h:1", "use at most 64 letters"),
-            ("Centre\nX", "h:1", "cannot be a contributor's name"),
+            ("-", "h:1", "of '-' no identifier can be made"),
+            ("n" * 65, "h:1", "is too long for a certificate; give an --id of at most 64"),
+            ("Centre\nX", "h:1", "cannot be a name; use 1 to 100 characters that can be seen"),
             ("Centre X", "0.0.0.0:50051", "contributors cannot call 0.0.0.0:50051; give the address that they reach"),
             ("Centre X", "nonsense", "'nonsense' is not an address"),
             ("Centre X", "FULL", "is not an empty directory; give a new one with --out"),
