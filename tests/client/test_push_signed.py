@@ -136,7 +136,7 @@ class TestCommands:
             "state": "unknown", "reason": None, "arrival": None, "arrived_at": None,
             "commit": None, "number": None, "acc": None,
         }  # fmt: skip
-        receipt = push(workspace.branch, Connection(at, kit), workspace.receipt_file, patience=IMPATIENT)
+        push(workspace.branch, Connection(at, kit), workspace.receipt_file, patience=IMPATIENT)
         wait_until_folded(forge, 1)
         head, at_the_forge = forge.ledger.head(), forge.ledger.arrival(1)
         assert head is not None
