@@ -63,7 +63,7 @@ def test_who_does_not_fit_any_more_is_held_and_the_forge_goes_on(tmp_path: Path,
     assert (last.actor, "cannot come back" in last.about) == ("forge", True)
     assert is_sound(main)
     said = CliRunner().invoke(build_app(), ["log", "--held", "--forge", str(tmp_path)])
-    assert "arrival 1 (centre 0: task 0) is held: it cannot come back" in " ".join(said.stdout.split())
+    assert "centre 0: task 0 held: it cannot come back" in " ".join(said.stdout.split())
 
 
 def test_accept_tries_again_and_holds_again(tmp_path: Path, tiny_base: BaseModule) -> None:

@@ -216,7 +216,7 @@ def test_a_forge_whose_package_is_missing_is_read_and_decided_about_and_not_fold
     assert "committed fold" in typed("log", "--journal")
     assert "BAD" not in typed("fsck")
     assert "is withdrawn" in typed("withdraw", "1")
-    assert "arrival 1 (centre 0: task 0) is withdrawn" in " ".join(typed("log").split())
+    assert "centre 0: task 0 withdrawn: withdrawn by the maintainer" in " ".join(typed("log").split())
     typed("checkout", "--out", str(tmp_path / "item"))
     assert any((tmp_path / "item").iterdir())
     sentence = "merge method 'median', by which this forge folds, is not installed here; install the package"
