@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, ClassVar
 
 import typer
@@ -74,3 +75,9 @@ class ComputeOptions:
     dtype: Annotated[
         str, typer.Option(metavar="DTYPE", help="Compute dtype: fp32 or bf16.", autocompletion=shared.dtypes)
     ] = "fp32"
+
+
+def saved(directory: Path, again: str) -> str:
+    """Say what is left of a run that was interrupted, and the command that goes on with it."""
+    what = f"what was done is saved in {directory}" if directory.exists() else "nothing was begun"
+    return f"{what}; to go on, run: {again}"

@@ -38,6 +38,8 @@ def _run(arguments: Sequence[str], log: str, printed: str, fault: str | None) ->
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
     os.environ |= {"OMP_NUM_THREADS": "1"} | ({VARIABLE: fault} if fault else {})
     sys.argv = ["medforge", *arguments]
+    # a shell that runs the tests in the background lets its children ignore Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         main()
     finally:

@@ -20,7 +20,7 @@ from medforge.simulation.benchmark.settings import (
     check_plugin,
     parse_seeds,
 )
-from medforge.simulation.options import Centres, ComputeOptions, RecipeOptions
+from medforge.simulation.options import Centres, ComputeOptions, RecipeOptions, saved
 
 WIDTH = 150
 
@@ -99,7 +99,7 @@ def benchmark(
     from medforge.simulation.benchmark.run import run_experiment
 
     again = settings.command(experiment, out)
-    with on_interrupt(lambda: f"what was done is saved in {out}; to go on, run: {again}"):
+    with on_interrupt(lambda: saved(out, again)):
         result = run_experiment(settings, experiment, out, compute.jobs or os.cpu_count() or 1)
     if as_json:
         typer.echo(result.model_dump_json(indent=1))

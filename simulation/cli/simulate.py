@@ -13,7 +13,7 @@ from medforge.cli.interrupt import on_interrupt
 from medforge.cli.output import AsJson
 from medforge.client.cli import complete
 from medforge.errors import MedForgeError
-from medforge.simulation.options import Centres, ComputeOptions, RecipeOptions, Seed
+from medforge.simulation.options import Centres, ComputeOptions, RecipeOptions, Seed, saved
 
 if TYPE_CHECKING:
     from medforge.simulation.result import SimulationResult
@@ -78,7 +78,8 @@ def simulate(
 
     where = out if out is not None else next_free(Path("runs"))
     jobs = compute.jobs or default_jobs(centre, len(settings.centres))
-    with on_interrupt(lambda: f"what was done is saved in {where}; to go on, run: {settings.command(where)}"):
+    again = settings.command(where)
+    with on_interrupt(lambda: saved(where, again)):
         result = run(settings, where, jobs, LiveTable())
     if as_json:
         typer.echo(result.model_dump_json(indent=2))

@@ -193,8 +193,12 @@ def test_a_run_goes_on_after_a_stop_and_without_a_centre_that_dies(tiny_spec: st
         signal.signal(signal.SIGINT, before)
     wait_for(lambda: process_id(out, "lung"), stopped)
     stopped.send_signal(signal.SIGINT)
-    stopped.communicate(timeout=PATIENCE)
+    _, said = stopped.communicate(timeout=PATIENCE)
     assert stopped.returncode == 130
+    ending = json.loads(said.splitlines()[-1])
+    assert ending["code"] == "interrupted"
+    assert ending["error"] == f"interrupted: what was done is saved in {out}"
+    assert ending["remedy"].startswith("to go on, run: medforge simulate ")
     assert set(json.loads((out / "processes.json").read_bytes()).values()) == {None}
 
     with pytest.raises(InvalidInput) as other:
@@ -205,9 +209,9 @@ def test_a_run_goes_on_after_a_stop_and_without_a_centre_that_dies(tiny_spec: st
     done = subprocess.run(line, capture_output=True, text=True)
     assert done.returncode == 3, done.stderr
     assert "going on with the run" in done.stderr
-    said = json.loads(done.stderr.splitlines()[-1])
-    assert said["error"] == "gone did not arrive"
-    assert said["remedy"].startswith(f"see {out / 'logs'}, then run the same command to go on")
+    missing = json.loads(done.stderr.splitlines()[-1])
+    assert missing["error"] == "gone did not arrive"
+    assert missing["remedy"].startswith(f"see {out / 'logs'}, then run the same command to go on")
     result = SimulationResult.model_validate_json(done.stdout)
     gone, lung = result.centres
     assert not gone.arrived
