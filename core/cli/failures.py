@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 import traceback
@@ -13,6 +14,10 @@ from medforge.errors import MedForgeError, printable, split_remedy
 USER_MISTAKE = 2
 BUG = 70  # EX_SOFTWARE of sysexits.h
 INTERRUPTED = 130  # 128 + SIGINT, as shells say it
+# what whoever runs the machine can mend: permissions, a full or read-only disk, names that it does not take
+_MACHINE = {
+    getattr(errno, name) for name in ("EACCES", "EPERM", "EROFS", "ENOSPC", "EDQUOT", "ENAMETOOLONG", "ENOTDIR")
+}
 INTERRUPTION = "interrupted; run the same command again to go on where it stopped"
 
 
@@ -27,6 +32,8 @@ def report(error: BaseException, as_json: bool) -> int:
         sentence, code, exit_code = _usage(error), "invalid-usage", USER_MISTAKE
     elif isinstance(error, (click.Abort, KeyboardInterrupt)):
         sentence, code, exit_code = _interruption(error), "interrupted", INTERRUPTED
+    elif isinstance(error, OSError) and error.errno in _MACHINE:
+        sentence, code, exit_code = _machine(error), "refused-by-system", USER_MISTAKE
     else:
         traceback.print_exception(error)
         sentence, code, exit_code = f"this is a fault of medforge itself: {_name(error)}", "bug", BUG
@@ -42,6 +49,11 @@ def report(error: BaseException, as_json: bool) -> int:
 
 def _name(error: BaseException) -> str:
     return printable(f"{type(error).__name__}: {error}")
+
+
+def _machine(error: OSError) -> str:
+    reason = str(error.strerror).lower()
+    return printable(f"{error.filename or 'a file'} cannot be used ({reason}); mend that, or give another place")
 
 
 def _interruption(error: BaseException) -> str:

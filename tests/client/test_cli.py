@@ -126,6 +126,17 @@ def test_status_says_what_is_done(centre: Path) -> None:
     assert any(line.startswith("trained      yes, validation accuracy") for line in lines)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [["train"], ["distill"], ["commit"], ["contribute", "--no-push"], ["status"], ["audit"], ["evaluate"]],
+)
+def test_stdout_is_one_document_under_json(centre: Path, command: list[str]) -> None:
+    document = json.loads(run(*command, "--workspace", centre, "--json"))
+    if command[0] not in ("audit", "evaluate"):
+        assert document == json.loads(run("status", "--workspace", centre, "--json"))
+        assert document["committed"] == Workspace(centre).committed
+
+
 def test_evaluate_scores_a_workspace_and_a_forge_item_alike(
     centre: Path, tiny_spec: str, source: str, tmp_path: Path
 ) -> None:

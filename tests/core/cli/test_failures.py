@@ -58,7 +58,7 @@ def test_every_exit_code_has_its_page_and_none_is_missing() -> None:
     assert {int(code) for code in re.findall(r"\(exit-codes/(\d+)\.md\)", INDEX.read_text())} == ends
     pages = [page.read_text() for page in (DOCS / "exit-codes").glob("*.md")]
     explained = {code for page in pages for code in re.findall(r"^\| `([a-z-]+)` \|", page, re.MULTILINE)} - {"code"}
-    assert explained == {kind.code for kind in KINDS} | {"invalid-usage"}
+    assert explained == {kind.code for kind in KINDS} | {"invalid-usage", "refused-by-system"}
 
 
 def test_the_tree_at_the_top_of_the_errors_is_drawn_as_it_is() -> None:
@@ -119,6 +119,16 @@ def test_only_a_fault_of_the_program_has_a_traceback(capsys: pytest.CaptureFixtu
     *trace, line = capsys.readouterr().err.splitlines()
     assert trace[0].startswith("Traceback")
     assert json.loads(line)["code"] == "bug"
+
+
+def test_what_the_system_refuses_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError) as refused:  # noqa: PT011  # the kind of error is the system's
+        (tmp_path / "file" / "below").write_text("")
+    assert report(refused.value, as_json=False) == USER_MISTAKE
+    cause, _, remedy = capsys.readouterr().err.partition("; ")
+    assert cause == f"medforge: {tmp_path / 'file' / 'below'} cannot be used (not a directory)"
+    assert remedy == "mend that, or give another place\n"
 
 
 def test_the_innermost_block_says_what_is_saved(capsys: pytest.CaptureFixture[str]) -> None:
