@@ -16,6 +16,8 @@ def contribute(directory: Path) -> dict[str, Path]:
     """Return each centre's workspace, in which its branch lies; what is there already is not made again."""
     running = []
     for name, source in SOURCES.items():
+        if (directory / name / "branch" / "manifest.json").exists():
+            continue
         command = [sys.executable, "-m", "medforge", "contribute", source, "--no-push", "--recipe", "demo"]
         command += ["--workspace", str(directory / name), "--contributor", f"Centre {name}", "--task", name]
         command += [word for setting in QUICK for word in ("--recipe-set", setting)]

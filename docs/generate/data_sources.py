@@ -5,7 +5,8 @@ from medforge.client.data.catalogue import SOURCES
 
 _INTRODUCTION = """
 Where a centre's images come from, written `NAME:PATH[,option=value]*`: `folder:/data/mammography`,
-`breakhis:PATH,magnification=100X`. `medforge sources` prints the same. A package can bring more ([how to add one](how-to-add-a-data-source.md)).
+`breakhis:PATH,magnification=100X`. `medforge sources` prints the same. A package can bring more
+([how to add one](how-to-add-a-data-source.md)).
 """
 
 _NOTES = """
