@@ -8,6 +8,8 @@ from medforge.client.workspace import Workspace
 
 def say_saved(workspace: Workspace) -> str:
     """Say what an interruption leaves in a workspace, and how to go on."""
+    if not workspace.exists:
+        return f"nothing is saved in {workspace.path} yet; run the same command again to start anew"
     training, distillation = workspace.saved_training, workspace.saved_distillation
     kept = [
         "the committed branch" if workspace.committed else "",
@@ -19,5 +21,4 @@ def say_saved(workspace: Workspace) -> str:
     said = " and ".join(one for one in kept if one)
     if not said:
         return f"nothing is saved in {workspace.path} yet; run the same command again to start anew"
-    plural = " and " in said or said.startswith(("the distilled images",)) or (said[0].isdigit() and said[:2] != "1 ")
-    return f"{said} {'are' if plural else 'is'} saved in {workspace.path}; run the same command again to go on"
+    return f"saved in {workspace.path}: {said}; run the same command again to go on"

@@ -13,6 +13,7 @@ from medforge.client.workspace import Settings, Workspace
 from medforge.errors import InvalidInput
 from medforge.forge_item import ForgeItem
 from medforge.plugin import Plugin
+from medforge.progress import Progress, waiting
 
 
 def score_on_split(
@@ -36,16 +37,19 @@ def score_on_split(
     if split not in get_args(SplitName):
         raise InvalidInput(f"there is no split {split!r}; choose one of {', '.join(get_args(SplitName))}")
     settings = Workspace(workspace).settings if workspace else None
-    module = load_base(base or (settings.base if settings else "medforge-tiny"), device, dtype or _dtype(settings))
+    with waiting("loading the base module"):
+        module = load_base(base or (settings.base if settings else "medforge-tiny"), device, dtype or _dtype(settings))
     place = source or (settings.source if settings else None)
     if place is None:
         raise InvalidInput("no images are named to score it on; say which: medforge evaluate NAME:PATH --item DIR")
-    task = open_task(place, module.image_size, seed if seed is not None else (settings.seed if settings else 0))
+    with waiting("listing the images"):
+        task = open_task(place, module.image_size, seed if seed is not None else (settings.seed if settings else 0))
     name: SplitName = split  # type: ignore[assignment]  # checked above
+    progress = Progress(f"scoring the {split} split", len(task.splits[name]))
     metrics = (
-        score_item(ForgeItem.load(item), module, task, name)
+        score_item(ForgeItem.load(item), module, task, name, progress)
         if item
-        else score_plugin(_plugin_of(workspace, module), module, task, name)
+        else score_plugin(_plugin_of(workspace, module), module, task, name, progress)
     )
     return {
         "task": (settings and settings.task) or task.name,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from medforge.branch import MANIFEST_FILE, Manifest
 from medforge.client.egress_gate import open_gate
 from medforge.client.naming import rename
 from medforge.client.push import Patience, push
 from medforge.client.workspace import Workspace
 from medforge.errors import CorruptFile, InvalidInput, printable
-from medforge.files import parse_json
+from medforge.files import parse_json, read_file
 from medforge.progress import Progress
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.codec import commit_from_message
@@ -42,13 +43,14 @@ def push_workspace(
     if kit is not None and (said := rename(workspace, kit)):
         say(said)
     open_gate(workspace, override)
-    size = sum(file.stat().st_size for file in workspace.branch.rglob("*") if file.is_file())
+    manifest = Manifest.parse(read_file(workspace.branch / MANIFEST_FILE, "the manifest"))
+    size = sum(entry.size for entry in manifest.files.values())
     with Progress("pushing", size, file=workspace.progress_file) as bar:
         reached = 0
 
         def count(done: int, total: int) -> None:
             nonlocal reached
-            bar.advance(done - reached, note=f"{done} of {total} bytes")
+            bar.advance(done - reached)
             reached = done
 
         return push(

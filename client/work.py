@@ -29,6 +29,7 @@ from medforge.distilled import DistilledDataset
 from medforge.errors import InvalidInput
 from medforge.files import canonical_json, write_atomically
 from medforge.plugin import Plugin
+from medforge.progress import waiting
 
 if TYPE_CHECKING:
     from medforge.proto.kit import Kit
@@ -56,13 +57,16 @@ class Work:
     @cached_property
     def base(self) -> BaseModule:
         """Load the base module."""
-        return load_base(self.settings.base, self.device, self.settings.dtype)
+        with waiting("loading the base module"):
+            return load_base(self.settings.base, self.device, self.settings.dtype)
 
     @cached_property
     def task(self) -> Task:
         """Open the task. Raises InvalidInput for a task name that no manifest accepts."""
         settings = self.settings
-        task = open_task(settings.source, self.base.image_size, settings.seed, self.workspace.cache)
+        size = self.base.image_size
+        with waiting("listing the images"):
+            task = open_task(settings.source, size, settings.seed, self.workspace.cache)
         if not re.match(NAME, settings.task or task.name):
             raise InvalidInput(f"the task's name {task.name!r} cannot be used; give it another name with --task NAME")
         return task

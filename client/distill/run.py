@@ -86,12 +86,13 @@ def distill(
     with Progress("distilling", recipe.steps, file=progress_file, start=run.done) as bar:
         while run.done < recipe.steps:
             run.advance()
+            bar.advance(1)
             if run.at_candidate():
+                bar.advance(0, note=f"step {run.done}: training a fresh plugin on the images to score them")
                 candidate = run.score()
                 bar.advance(0, note=f"step {run.done}: distilled data only {candidate.acc:.3f} on validation")
             if run.at_candidate() or run.done % recipe.checkpoint_every == 0:
                 checkpoint.save(*run.state())
-            bar.advance(1)
     return run.result()
 
 
