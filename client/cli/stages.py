@@ -75,7 +75,9 @@ def commit(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put plugin and distilled dataset together as a branch, in your kit's name; a push can still change the name.
+    """Put plugin and distilled dataset together as a branch.
+
+    It is in your kit's name; a push can still change the name.
 
     Example:
         medforge commit --workspace clinic
