@@ -1,5 +1,6 @@
 """Every relative link, image and anchor of every page leads somewhere; every page is found from the index."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,13 @@ def test_pages_are_named_by_kind() -> None:
 
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 130
+
+
+def test_tests_and_benchmarks_that_pages_name_exist() -> None:
+    for page in pages():
+        text = page.read_text(encoding="utf-8")
+        for name in re.findall(r"[\w/]*\btest_\w+\.py", text):
+            assert list((ROOT / "tests").rglob(Path(name).name)), f"{page.name} names {name}"
+            assert not name.startswith("tests/") or (ROOT / name).is_file(), f"{page.name} names {name}"
+        for name in re.findall(r"python -m (benchmarks\.\w+)", text):
+            assert (ROOT / f"{name.replace('.', '/')}.py").is_file(), f"{page.name} names {name}"
