@@ -132,10 +132,14 @@ def contributors(
     if as_json:
         say_json(plain)
         return
-    from rich.console import Console
-    from rich.table import Table
+    import shutil
 
-    table = Table("contributor", "signing key", "invited", "revoked")
+    from medforge.aggregator.cli.log_lines import flow
+
     for one in invited:
-        table.add_row(one.name, one.key.hex()[:12], one.invited_at, one.revoked_at or "")
-    Console().print(table if invited else "Nobody has been invited yet.")
+        revoked = f"revoked {one.revoked_at[:10]}" if one.revoked_at else ""
+        parts = (one.name, f"signing key {one.key.hex()[:8]}", f"invited {one.invited_at[:10]}", revoked)
+        for line in flow(parts, shutil.get_terminal_size().columns, 4):
+            typer.echo(line)
+    if not invited:
+        typer.echo("nobody has been invited yet")

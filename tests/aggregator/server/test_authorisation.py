@@ -184,7 +184,8 @@ def test_a_running_server_refuses_a_revoked_kit_at_the_next_call(served: tuple[F
             remote.describe()
         with pytest.raises(NotAllowed, match="revoked"):
             list(remote.upload("a" * 64, kit.directory / "ca.pem", 0, 100))
-    assert "the laptop was stolen" in forge.ledger.journal()[-1].about
+    (revoked,) = [entry for entry in forge.ledger.journal() if "the laptop was stolen" in entry.about]
+    assert (revoked.actor, revoked.what) == ("maintainer", "revoked")
 
 
 def test_a_renewed_kit_ends_the_old_one(served: tuple[Forge, str], tmp_path: Path) -> None:
@@ -346,7 +347,7 @@ class TestInvite:
             "Universitatsklinikum Koln", "Universitätsklinikum Köln",
         )  # fmt: skip
         assert "startup kit of Universitätsklinikum Köln\n" in (tmp_path / "k" / "README.md").read_text()
-        assert [one.name for one in forge.ledger.contributors()] == ["Universitatsklinikum Koln"]
+        assert "Universitatsklinikum Koln" in [one.name for one in forge.ledger.contributors()]
         named = make_branch(tiny_base).renamed(kit.card.name)
         assert Manifest.parse(named.manifest.to_bytes()).name == kit.card.name
         # a plain name leaves cards and manifests as they were
