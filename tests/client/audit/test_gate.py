@@ -158,7 +158,7 @@ def test_an_override_does_not_hold_for_other_bytes(leaked: Workspace) -> None:
 @pytest.mark.parametrize("name", ["", "  ", "two\nlines", "x" * 101])
 def test_an_override_needs_a_name(leaked: Workspace, name: str) -> None:
     run("audit", "--workspace", leaked.path, code=1)
-    with pytest.raises(InvalidInput, match="An override needs a name"):
+    with pytest.raises(InvalidInput, match="an override needs a name"):
         run("push", "--workspace", leaked.path, "--override", name, *AWAY)
 
 
@@ -213,7 +213,7 @@ def test_there_must_be_a_branch_to_audit(made: Path, tmp_path: Path) -> None:
     shutil.copytree(made, tmp_path / "c")
     with pytest.raises(InvalidInput, match="nothing to audit yet; run: medforge commit"):
         run("audit", "--workspace", tmp_path / "c")
-    with pytest.raises(InvalidInput, match="There is no workspace in nowhere"):
+    with pytest.raises(InvalidInput, match="there is no workspace in nowhere"):
         run("audit", "--workspace", "nowhere")
 
 

@@ -85,7 +85,7 @@ def test_a_recipe_that_wants_the_own_plugin_says_so(tiny_base: BaseModule) -> No
     with pytest.raises(InvalidInput, match=r"train it first.*own_plugin_every=0"):
         DistributionMatching(tiny_base, make_task(), DISTILL.model_copy(update={"own_plugin_every": 3}), seed=0)
     with pytest.raises(
-        InvalidInput, match="^Gradient matching distils without .* choose it with --distillation dc-dsa"
+        InvalidInput, match="^gradient matching distils without .* choose it with --distillation dc-dsa"
     ):
         change_recipe(TINY, ["distill.method=dc-dsa"])
 

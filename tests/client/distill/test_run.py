@@ -75,7 +75,7 @@ def test_valid_pixels_are_what_bytes_can_become(tiny_base: BaseModule) -> None:
 
 def test_mistakes_are_named(tiny_base: BaseModule, tmp_path: Path) -> None:
     with pytest.raises(
-        MedForgeError, match=r"Distillation diverged .* lower the rate, e\.g\. --recipe-set distill\.pixel_lr"
+        MedForgeError, match=r"distillation diverged .* lower the rate, e\.g\. --recipe-set distill\.pixel_lr"
     ):
         distill(tiny_base, make_task(), DISTILL.model_copy(update={"pixel_lr": 1e38}), seed=0)
     (tmp_path / "checkpoint.safetensors").write_bytes(b"nothing of use")

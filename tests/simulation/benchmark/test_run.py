@@ -156,7 +156,7 @@ def test_a_killed_benchmark_goes_on(tiny_spec: str, tmp_path: Path, out: Path) -
         (["--seeds", "1,1"], "list different seeds"),
         (["--recipe-set", "train.nothing=1"], "train.nothing"),
         (["--centre", "lung=nowhere:x"], "unknown source 'nowhere'"),
-        (["--recipe", "none"], "There is no recipe 'none'"),
+        (["--recipe", "none"], "there is no recipe 'none'"),
         (
             ["--recipe-set", "distill.method=dm"],
             "cannot be used here, since every experiment sets it itself (table3 compares",
