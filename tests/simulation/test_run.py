@@ -34,7 +34,7 @@ def command(spec: str, out: Path, *options: str) -> list[str]:
 
 
 def run_here(line: list[str]) -> Result:
-    """Run the command in this process, where what is tested is not how it starts its own."""
+    """Run the command in this process, which has imported everything; its centres and aggregator are processes."""
     return CliRunner().invoke(build_app(), line[3:], catch_exceptions=False)
 
 
@@ -53,23 +53,19 @@ def result_of(out: Path) -> SimulationResult:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(
-    tiny_spec: str, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, subprocess.CompletedProcess[str]]:
+def undisturbed(tiny_spec: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
     """Run two centres that arrive in the opposite order of --centre."""
     out = tmp_path_factory.mktemp("undisturbed") / "run"
-    done = subprocess.run(
-        command(tiny_spec, out, *centres("breast", "lung"), "--order", "lung,breast"), capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    done = run_here(command(tiny_spec, out, *centres("breast", "lung"), "--order", "lung,breast"))
+    assert done.exit_code == 0, done.stderr
     return out, done
 
 
 def test_med_lego_merges_svd_loras_from_centre_to_head(tiny_spec: str, tmp_path: Path) -> None:
     options = ("--merge", "med-lego", "--plugin", "svd-lora", "--parameter", "energy=0.9")
     given = command(tiny_spec, tmp_path / "run", *centres("breast", "lung"), *options)
-    done = subprocess.run(given, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    done = run_here(given)
+    assert done.exit_code == 0, done.stderr
     result = result_of(tmp_path / "run")
     assert (result.method, result.plugin) == ("med-lego", "svd-lora")
     forge = Forge.open(tmp_path / "run" / "forge")
@@ -85,7 +81,7 @@ def test_med_lego_merges_svd_loras_from_centre_to_head(tiny_spec: str, tmp_path:
 
 
 def test_result_holds_every_centre_and_every_round(
-    undisturbed: tuple[Path, subprocess.CompletedProcess[str]],
+    undisturbed: tuple[Path, Result],
 ) -> None:
     out, _ = undisturbed
     result = json.loads((out / "result.json").read_bytes())
@@ -105,9 +101,7 @@ def test_result_holds_every_centre_and_every_round(
     assert result["head"] == result["rounds"][-1]["commit"]
 
 
-def test_scores_are_those_of_the_forge_s_own_items(
-    undisturbed: tuple[Path, subprocess.CompletedProcess[str]], tiny_spec: str
-) -> None:
+def test_scores_are_those_of_the_forge_s_own_items(undisturbed: tuple[Path, Result], tiny_spec: str) -> None:
     from medforge.aggregator.forge.forge import Forge
     from medforge.base import load_base
     from medforge.client.data.catalogue import open_task
@@ -129,7 +123,7 @@ def test_scores_are_those_of_the_forge_s_own_items(
     forge.close()
 
 
-def test_report_is_complete_and_loads_nothing(undisturbed: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+def test_report_is_complete_and_loads_nothing(undisturbed: tuple[Path, Result]) -> None:
     out, done = undisturbed
     page = (out / "report.html").read_text()
     for section in ("accuracy", "coefficients", "individual-and-merged", "samples", "rebuild"):
@@ -145,9 +139,7 @@ def test_report_is_complete_and_loads_nothing(undisturbed: tuple[Path, subproces
     assert "merged ACC" in done.stdout
 
 
-def test_a_finished_run_is_not_run_again(
-    undisturbed: tuple[Path, subprocess.CompletedProcess[str]], tiny_spec: str
-) -> None:
+def test_a_finished_run_is_not_run_again(undisturbed: tuple[Path, Result], tiny_spec: str) -> None:
     out, _ = undisturbed
     again = run_here(command(tiny_spec, out, *centres("breast", "lung"), "--order", "lung,breast", "--json"))
     assert again.exit_code == 0
@@ -155,9 +147,7 @@ def test_a_finished_run_is_not_run_again(
     assert SimulationResult.model_validate_json(again.stdout) == result_of(out)
 
 
-def test_a_killed_aggregator_loses_nothing(
-    undisturbed: tuple[Path, subprocess.CompletedProcess[str]], tiny_spec: str, tmp_path: Path
-) -> None:
+def test_a_killed_aggregator_loses_nothing(undisturbed: tuple[Path, Result], tiny_spec: str, tmp_path: Path) -> None:
     out = tmp_path / "run"
     run = subprocess.Popen(
         command(tiny_spec, out, *centres("breast", "lung"), "--order", "lung,breast"),

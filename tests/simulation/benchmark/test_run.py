@@ -19,7 +19,7 @@ from medforge.simulation.benchmark.jobs.workbench import Bench
 from medforge.simulation.benchmark.settings import BenchmarkSettings
 from medforge.simulation.centres import Centre
 from tests.aggregator.forges import UNEXAMINED
-from tests.simulation.waiting import PATIENCE, wait_for
+from tests.simulation.waiting import wait_for
 
 SMALL = "train=24,validation=8,test=16"
 CENTRES = tuple(Centre(name=name, source=f"tissue:{name},{SMALL}") for name in ("breast", "lung"))
@@ -43,10 +43,6 @@ def bench_of(spec: str, out: Path) -> Bench:
         centres=CENTRES, seeds=(0,), base=spec, recipe="tiny", changes=QUICK, device="cpu", dtype="fp32"
     )
     return Bench(settings, Store(out))
-
-
-def run(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE)
 
 
 def run_here(*words: str) -> str:
@@ -138,10 +134,8 @@ def test_a_killed_benchmark_goes_on(tiny_spec: str, tmp_path: Path, out: Path) -
         process.send_signal(signal.SIGKILL)
     first = next(tmp_path.glob("killed/artefacts/*/record.json"))
     made = first.stat().st_mtime_ns
-    done = run(*words)
-    assert done.returncode == 0, done.stderr
+    result = json.loads(run_here(*words))
     assert first.stat().st_mtime_ns == made
-    result = json.loads(done.stdout)
     assert {point["task"] for point in result["points"]} == {"breast", "lung"}
     assert sum(point["distilled"] for point in result["points"]) == 2 * (2 + 3)
     datasets = [sorted(p.read_bytes() for p in place.glob("artefacts/*dm-dsa*/distilled.safetensors")) for place in
