@@ -70,7 +70,10 @@ def simulate(
         medforge simulate
         medforge simulate --centre lung=folder:lung --centre brain=folder:brain --merge ties --out runs/ties
     """
-    settings = _settings(recipe, merging, compute, centre, plugin, order, arrivals, seed)
+    from medforge.simulation.rundir import RunDirectory
+
+    fresh = out is None or not RunDirectory.holds_run(out)
+    settings = _settings(recipe, merging, compute, centre, plugin, order, arrivals, seed, fresh)
 
     from medforge.simulation.live import LiveTable
     from medforge.simulation.run import simulate as run
@@ -104,6 +107,7 @@ def _settings(
     order: str | None,
     arrivals: str | None,
     seed: int,
+    fresh: bool,
 ) -> SimulationSettings:
     """Return what a run computes, checked. Raises InvalidInput for whatever cannot be used."""
     from medforge.aggregator.merge.choosing import choose_settings, parse_parameters
@@ -111,12 +115,16 @@ def _settings(
     from medforge.client.recipes import change_recipe, recipe_for, with_plugin
     from medforge.simulation.arrivals import schedule
     from medforge.simulation.centres import demonstration_recipe, parse_centres
+    from medforge.simulation.checks import check_inputs
     from medforge.simulation.settings import SimulationSettings
 
     centres = parse_centres(centre or [], list(names()))
     planned = schedule([c.name for c in centres], order, arrivals, seed)
     chosen = recipe_for(recipe.base, recipe.recipe or demonstration_recipe(centre, recipe.base))
     change_recipe(with_plugin(chosen, plugin), recipe.changes)
+    if fresh:
+        # a merge method's settings are found with its code, which takes seconds to import
+        check_inputs(centres, recipe.base, compute.device, compute.dtype)
     merge = choose_settings(
         method=merging.merge or DEFAULT_MERGE,
         level=merging.level,

@@ -11,9 +11,8 @@ from medforge.cli import build_app
 from medforge.errors import MedForgeError
 from tests.simulation.waiting import PATIENCE
 
-# computing time, since the clock says more about who else computes on this machine; 2 to 3 s where it is quiet, of
-# which a busy machine makes more
-SECONDS_EACH = 5.0
+# computing time, since the clock says more about who else computes on this machine
+SECONDS_EACH = 3.0
 NO_SUCH = ["--centre", "brain=folder:/no/such"]
 MISTAKES = [
     (NO_SUCH, "--centre brain: folder: /no/such does not exist; check the path"),
