@@ -29,7 +29,7 @@ def test_a_named_order_is_kept() -> None:
     [
         (
             "colon,breast,liver",
-            "--order names 'liver', which is no centre of this run; the centres are breast, lung, colon.",
+            "--order names 'liver', which is no centre of this run; the centres are breast, lung, colon",
         ),
         ("colon,breast", "leaves out 'lung'; name every centre exactly once: breast,lung,colon"),
         ("colon,breast,lung,lung", "names a centre twice; name every centre exactly once"),
