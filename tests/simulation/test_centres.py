@@ -23,13 +23,13 @@ def test_a_path_may_hold_colons_and_equal_signs() -> None:
 @pytest.mark.parametrize(
     ("texts", "sentence"),
     [
-        (["lung"], "'lung' is not of the form NAME=SOURCE:PATH; write for example lung=tissue:lung."),
+        (["lung"], "'lung' is not of the form NAME=SOURCE:PATH; write for example lung=tissue:lung"),
         (["lung=tissue"], "is not of the form NAME=SOURCE:PATH"),
         (["=tissue:lung"], "is not of the form NAME=SOURCE:PATH"),
         (["../x=tissue:lung"], "the name '../x' cannot be used"),
         (
             ["a=tissue:lung", "b=tissue:colon", "a=tissue:breast"],
-            "--centre a is given twice; give every centre its own name.",
+            "--centre a is given twice; give every centre its own name",
         ),
         (["a=tissue:lung", "A=tissue:colon"], "--centre A is given twice"),
         (["a=tissues:lung"], "--centre a: unknown source 'tissues'; choose one of breakhis, "),
