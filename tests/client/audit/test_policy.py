@@ -19,7 +19,7 @@ def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
     ("text", "sentence"),
     [
         ("plugin_auk = 0.8", "has an unknown key 'plugin_auk'; it knows near_copies, layout_distance, .*plugin_tpr"),
-        ("plugin_auc = 1.8", "says plugin_auc = 1.8, which cannot be: .*less than or equal to 1"),
+        ("plugin_auc = 1.8", "says plugin_auc = 1.8, which cannot be .*less than or equal to 1"),
         ("near_copies = -1", "says near_copies = -1, which cannot be"),
         ("near_copies = true", "says near_copies = True, which cannot be"),
         ('plugin_auc = "high"', "says plugin_auc = 'high', which cannot be"),
