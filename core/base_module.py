@@ -2,19 +2,25 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from medforge.determinism import in_chunks, in_float64, on_grid
 from medforge.errors import InvalidInput
 from medforge.files import canonical_json
 from medforge.tower import VisualTower, adaptable_sites, split_tower
 
 Tokenizer = Callable[[list[str]], Tensor]
 
+Result = TypeVar("Result")
+
+# images that one thread runs together, and an accelerator; whatever the cores, so that sums are cut alike
+_CHUNK = 16
+_BATCH = 64
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -82,23 +88,47 @@ class BaseModule(nn.Module):
 
         Returns unnormalised embeddings [n, d] in float32, differentiable with respect to images and deltas.
         """
-        images = images.to(self.device, self.dtype)
-        if not deltas:
-            embeddings: Tensor = self.visual(images)
-        else:
-            # added in float32, so that a small change is not lost to the rounding of a bf16 weight before the sum
-            changed = {
-                f"{site}.weight": (self.weight(site).float() + delta.to(self.device).float()).to(self.dtype)
-                for site, delta in deltas.items()
-            }
-            embeddings = functional_call(self.visual, changed, (images,))
-        return embeddings.float()
+        return self._run(images, self._changed(deltas))
 
-    def embed_all(self, images: Tensor, deltas: Mapping[str, Tensor] | None = None, batch: int = 64) -> Tensor:
-        """Embed any number of normalised images without gradients, ``batch`` at a time; float32 [n, d]."""
+    def embed_all(self, images: Tensor, deltas: Mapping[str, Tensor] | None = None, exactly: bool = False) -> Tensor:
+        """Embed any number of normalised images without gradients; [n, d], the same with any number of threads.
+
+        float32; computed ``exactly`` it is float64 where the base computes in float32 on a CPU (see `steadily`).
+        """
+        compute = self.steadily if exactly else _plainly
         with torch.inference_mode():
-            parts = [self.embed(images[part], deltas) for part in batches(len(images), batch)]
-            return torch.cat(parts) if parts else torch.empty(0, self.embed_dim, device=self.device)
+            changed = compute(lambda: self._changed(deltas))
+
+        def embed(part: slice) -> Tensor:
+            with torch.inference_mode():
+                return compute(lambda: self._run(images[part], changed))
+
+        parts = self.in_chunks(embed, len(images))
+        return torch.cat(parts) if parts else torch.empty(0, self.embed_dim, device=self.device)
+
+    def log_probabilities(
+        self, images: Tensor, prompts: Sequence[str], deltas: Mapping[str, Tensor] | None = None
+    ) -> Tensor:
+        """Class log-probabilities of normalised images, float64 [n, C], rounded to a grid (see `on_grid`).
+
+        What merges are made and measured by: computed in float64 where the base computes in float32 on a CPU, so that
+        the values do not depend on threads, and next to never on the kind of processor.
+        """
+        embeddings = self.embed_all(images, deltas, exactly=True)
+        return on_grid(self.steadily(lambda: self.logits(embeddings, prompts)).double().log_softmax(dim=1))
+
+    def in_chunks(self, function: Callable[[slice], Result], count: int) -> list[Result]:
+        """Call a function with consecutive slices of ``count`` images, and return the results in their order.
+
+        On a CPU slices of 16, each on one thread and several at a time (see `determinism.in_chunks`), elsewhere of 64.
+        """
+        if self.device.type == "cpu":
+            return in_chunks(function, count, _CHUNK)
+        return [function(part) for part in batches(count, _BATCH)]
+
+    def steadily(self, compute: Callable[[], Result]) -> Result:
+        """Compute in float64 (see `in_float64`) where this base computes in float32 on a CPU, elsewhere as it does."""
+        return in_float64(compute) if self.device.type == "cpu" and self.dtype == torch.float32 else compute()
 
     def prompt_features(self, prompts: Sequence[str]) -> Tensor:
         """Encode class prompts once per tuple; unit rows, float32 [C, d]."""
@@ -107,17 +137,34 @@ class BaseModule(nn.Module):
             # cached for callers with and without gradients, so it must not become an inference tensor
             with torch.inference_mode(False), torch.no_grad():
                 tokens = self._tokenizer(list(key)).to(self.device)
-                self._prompt_features[key] = F.normalize(self.clip.encode_text(tokens).float(), dim=-1)
+                features = self.steadily(lambda: F.normalize(self.clip.encode_text(tokens).float(), dim=-1))
+                self._prompt_features[key] = features.float()
         return self._prompt_features[key]
 
     def logits(self, embeddings: Tensor, prompts: Sequence[str]) -> Tensor:
         """Logit scale × cosine similarity of image embeddings [n, d] and class prompts; float32 [n, C]."""
         return self.logit_scale * F.normalize(embeddings.float(), dim=-1) @ self.prompt_features(prompts).T
 
+    def _changed(self, deltas: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
+        # added in float32, so that a small change is not lost to the rounding of a bf16 weight before the sum
+        return {
+            f"{site}.weight": (self.weight(site).float() + delta.to(self.device).float()).to(self.dtype)
+            for site, delta in (deltas or {}).items()
+        }
+
+    def _run(self, images: Tensor, changed: Mapping[str, Tensor]) -> Tensor:
+        images = images.to(self.device, self.dtype)
+        embeddings: Tensor = functional_call(self.visual, changed, (images,)) if changed else self.visual(images)
+        return embeddings.float()
+
     def _embedding_width(self) -> int:
         size = self.image_size
         with torch.no_grad():
             return int(self.visual(torch.zeros(1, 3, size, size, device=self.device, dtype=self.dtype)).shape[1])
+
+
+def _plainly(compute: Callable[[], Result]) -> Result:
+    return compute()
 
 
 def batches(count: int, size: int) -> Iterator[slice]:

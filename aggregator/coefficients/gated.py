@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from math import fsum
 
 import torch
 from torch import Tensor
@@ -21,5 +22,5 @@ def chosen_shares(chosen: Sequence[Tensor], tasks: Sequence[str], members: int) 
         pooled[task].append(choice)
     # tasks in a fixed order: a floating-point sum depends on it
     shares = [torch.bincount(torch.cat(pooled[t]), minlength=members).double() for t in sorted(pooled)]
-    means: list[float] = torch.stack([counts / counts.sum() for counts in shares]).mean(dim=0).tolist()
-    return means
+    rows = [(counts / counts.sum()).tolist() for counts in shares]
+    return [fsum(column) / len(rows) for column in zip(*rows, strict=True)]

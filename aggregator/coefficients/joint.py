@@ -9,8 +9,10 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from medforge.aggregator.coefficients.objective import image_shares, penalty
+from medforge.aggregator.coefficients.search import DIGITS
 from medforge.aggregator.coefficients.settings import SearchSettings
 from medforge.aggregator.coefficients.simplex import simplex_weights
+from medforge.determinism import number_on_grid
 
 
 def joint_outputs(
@@ -20,7 +22,7 @@ def joint_outputs(
 
     ``probabilities[j][k]`` [n_j, C_j] is what plugin k says about dataset j, ``labels[j]`` [n_j] and ``tasks[j]``
     belong to that dataset. Convex (see `simplex_weights`); mean|w| is the same everywhere on the simplex and therefore
-    left out.
+    left out. The weights are multiples of a power of two (see `on_grid`), and their sum is 1 exactly.
     """
     likelihoods = [
         np.stack([of_plugin.double().numpy()[np.arange(len(label)), label.numpy()] for of_plugin in on_dataset], axis=1)
@@ -28,8 +30,12 @@ def joint_outputs(
     ]
     shares = image_shares(tasks, [len(label) for label in labels])
     weights = [np.full(len(label), share) for label, share in zip(labels, shares, strict=True)]
-    found: list[float] = simplex_weights(np.concatenate(likelihoods), np.concatenate(weights)).tolist()
-    return found
+    found = simplex_weights(np.concatenate(likelihoods), np.concatenate(weights))
+    steadied = [number_on_grid(weight) for weight in found.tolist()]
+    largest = int(found.argmax())
+    # multiples of a power of two: the sum is exact, and 1
+    steadied[largest] += 1 - sum(steadied)
+    return steadied
 
 
 def joint_layers(
@@ -52,7 +58,7 @@ def joint_layers(
 
     def keep(values: list[float], value: float) -> float:
         nonlocal best_value, best
-        total = value + penalty(values, settings.l1)
+        total = round(value, DIGITS) + penalty(values, settings.l1)
         # written so that NaN is never kept
         if total < best_value:
             best_value, best = total, values
@@ -73,4 +79,4 @@ def joint_layers(
         bounds=[(-settings.bound, settings.bound)] * count,
         options={"maxfun": settings.budget, "maxiter": settings.budget},
     )
-    return best
+    return [min(max(number_on_grid(value), -settings.bound), settings.bound) for value in best]

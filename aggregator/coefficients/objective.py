@@ -3,12 +3,14 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import fsum
 
 import torch
 from torch import Tensor
 
 from medforge.aggregator.coefficients.settings import Objective
 from medforge.aggregator.coefficients.task_score import TaskScore
+from medforge.determinism import on_grid
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +32,8 @@ class ScoredImages:
 
     def softmaxed_again(self) -> "ScoredImages":
         """Take the class probabilities for logits, as the published scripts do: log softmax(p) in place of log p."""
-        return ScoredImages(self.task, self.log_probabilities.exp().log_softmax(dim=1), self.labels)
+        again = self.log_probabilities.exp().log_softmax(dim=1)
+        return ScoredImages(self.task, on_grid(again), self.labels)
 
 
 def image_shares(tasks: Sequence[str], sizes: Sequence[int]) -> list[float]:
@@ -45,16 +48,25 @@ def image_shares(tasks: Sequence[str], sizes: Sequence[int]) -> list[float]:
 
 
 def task_scores(parts: Iterable[ScoredImages]) -> dict[str, TaskScore]:
-    """Score every task: mean cross-entropy (nats) and accuracy over all images of its datasets."""
+    """Score every task: mean cross-entropy (nats) and accuracy over all images of its datasets.
+
+    A mean is that of the exact sum. So where log-probabilities are on a grid, a score has no last bits that could move
+    a search.
+    """
     losses: dict[str, list[Tensor]] = defaultdict(list)
     hits: dict[str, list[Tensor]] = defaultdict(list)
     for part in parts:
         losses[part.task].append(part.losses())
         hits[part.task].append(part.hits())
     return {
-        task: TaskScore(loss=float(torch.cat(losses[task]).mean()), acc=float(torch.cat(hits[task]).mean()))
+        task: TaskScore(loss=_mean(torch.cat(losses[task])), acc=_mean(torch.cat(hits[task])))
         for task in sorted(losses)
     }
+
+
+def _mean(values: Tensor) -> float:
+    """Average numbers [n] whose sum is rounded once, so that it does not depend on how many are added at a time."""
+    return fsum(values.tolist()) / len(values) if bool(values.isfinite().all()) else float(values.mean())
 
 
 def mean_loss(scores: Mapping[str, TaskScore]) -> float:

@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medforge.aggregator.coefficients.settings import SearchSettings
+from medforge.determinism import number_on_grid
 
 # what a candidate costs that has no loss: more than any cross-entropy, and still a number for the search
 _OVERFLOW = 1e6
-_DIGITS = 10
+# of an objective that a search looks at
+DIGITS = 10
 
 
 def search_weights(
@@ -21,16 +23,21 @@ def search_weights(
 
     nevergrad's Shiwa (which picks Cobyla for two to eight dimensions at the default budget) with ``budget`` evaluations
     from (start, …, start) within ±bound (Huang et al. 2023, LoRAHub; MedForge 2025). A candidate whose objective is not
-    finite counts as very bad.
+    finite counts as very bad. Candidates are rounded to a grid before they are tried (see `on_grid`): the last bits of
+    the optimiser's own arithmetic do not count.
     """
     usable = False
 
+    def steadied(values: NDArray[np.float64]) -> list[float]:
+        # within the bound, which need not be on the grid
+        return [min(max(number_on_grid(value), -settings.bound), settings.bound) for value in values.tolist()]
+
     def evaluate(values: NDArray[np.float64]) -> float:
         nonlocal usable
-        value = objective(values.tolist())
+        value = objective(steadied(values))
         usable = usable or math.isfinite(value)
         # where two candidates are equally good, the last bits of a sum must not decide where the search goes next
-        return round(value, _DIGITS) if math.isfinite(value) else _OVERFLOW
+        return round(value, DIGITS) if math.isfinite(value) else _OVERFLOW
 
     import nevergrad
 
@@ -40,5 +47,5 @@ def search_weights(
     values = nevergrad.p.Array(init=[settings.start] * count, lower=[-b for b in bound], upper=bound)
     values.random_state = np.random.RandomState(seed % 2**32)
     optimiser = nevergrad.optimizers.registry["Shiwa"](parametrization=values, budget=settings.budget)
-    found: list[float] = optimiser.minimize(evaluate).value.tolist()
+    found = steadied(optimiser.minimize(evaluate).value)
     return found if usable else None

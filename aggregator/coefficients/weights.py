@@ -1,7 +1,7 @@
 """Scores of weight changes: the network itself is run on the labelled images, once for every candidate."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
@@ -10,14 +10,13 @@ from medforge.aggregator.coefficients.labelled_images import LabelledImages
 from medforge.aggregator.coefficients.objective import ScoredImages, image_shares, search_loss, task_scores
 from medforge.aggregator.coefficients.settings import Objective
 from medforge.aggregator.coefficients.task_score import TaskScore
-from medforge.base_module import BaseModule, batches
+from medforge.base_module import BaseModule
 
-BATCH = 64
 Deltas = Mapping[str, Tensor]
 
 
 class WeightScorer:
-    """Score weight changes on labelled images, batch by batch.
+    """Score weight changes on labelled images.
 
     ``sources`` read one dataset each, whenever it is needed; one is held at a time.
     """
@@ -37,23 +36,31 @@ class WeightScorer:
     def gradient(self, stacks: Deltas, coefficients: Sequence[float]) -> tuple[float, list[float]]:
         """Return the mean loss over tasks of Σ_k c_k ΔW_k, and its derivative by every c_k.
 
-        ``stacks`` holds the K weight changes [K, out, in] of every site. Gradients are added up batch by batch, so that
-        the graph of one batch is held at a time.
+        ``stacks`` holds the K weight changes [K, out, in] of every site. Gradients are added up chunk by chunk, in
+        their order, so that every thread holds the graph of one chunk at a time.
         """
-        base, total = self._base, 0.0
-        slopes = torch.zeros(len(coefficients), dtype=torch.float64)
+        total, slopes = 0.0, torch.zeros(len(coefficients), dtype=torch.float64)
         for read, share in zip(self._sources, self._shares, strict=True):
             dataset = read()
-            for part in batches(len(dataset), BATCH):
-                c = torch.tensor(coefficients, dtype=torch.float32, device=base.device, requires_grad=True)
-                deltas = weigh(stacks, c)
-                logits = base.logits(base.embed(dataset.images[part], deltas), dataset.prompts)
-                scored = ScoredImages("", logits.double().log_softmax(dim=1), dataset.labels[part])
-                loss = share * scored.losses().sum()
-                (slope,) = torch.autograd.grad(loss, c)
-                total += float(loss.detach())
-                slopes += slope.double().cpu()
+            of_chunk = partial(self._slope, dataset, stacks, coefficients)
+            for loss, slope in self._base.in_chunks(of_chunk, len(dataset)):
+                total += share * loss
+                slopes += share * slope
         return total, slopes.tolist()
+
+    def _slope(
+        self, dataset: LabelledImages, stacks: Deltas, coefficients: Sequence[float], part: slice
+    ) -> tuple[float, Tensor]:
+        """Return the sum of the losses of some images, and its derivative by every coefficient, float64 [K]."""
+        base = self._base
+        c = torch.tensor(coefficients, dtype=torch.float64, requires_grad=True)
+        logits = base.steadily(
+            lambda: base.logits(base.embed(dataset.images[part], weigh(stacks, c.to(base.device))), dataset.prompts)
+        )
+        scored = ScoredImages("", logits.double().log_softmax(dim=1), dataset.labels[part])
+        loss = scored.losses().sum()
+        (slope,) = torch.autograd.grad(loss, c)
+        return float(loss.detach()), slope
 
     @cached_property
     def _shares(self) -> list[float]:
@@ -63,8 +70,8 @@ class WeightScorer:
     def _scored(self, deltas: Deltas) -> Iterator[ScoredImages]:
         for read in self._sources:
             dataset = read()
-            logits = self._base.logits(self._base.embed_all(dataset.images, deltas, BATCH), dataset.prompts)
-            yield ScoredImages(dataset.task, logits.double().log_softmax(dim=1), dataset.labels)
+            outputs = self._base.log_probabilities(dataset.images, dataset.prompts, deltas)
+            yield ScoredImages(dataset.task, outputs, dataset.labels)
 
 
 def weigh(stacks: Deltas, coefficients: Tensor) -> dict[str, Tensor]:

@@ -20,6 +20,7 @@ from medforge.aggregator.merge.arrived_branch import ArrivedBranch
 from medforge.aggregator.merge.method import FoldResult, Head
 from medforge.aggregator.merge.probability_cache import ProbabilityCache
 from medforge.base_module import BaseModule
+from medforge.determinism import one_thread
 from medforge.errors import InvalidBranch
 from medforge.forge_item import ForgeItem
 from medforge.seeds import generator
@@ -51,10 +52,12 @@ class Examination:
         self._probabilities = probabilities
         self._admission = admission
 
+    @one_thread()
     def arrival(self, arrived: Sequence[ArrivedBranch]) -> None:
         """Examine the last of ``arrived`` before it is folded; raises Held (see `examine_arrival`)."""
         _hold_if(examine_arrival(arrived, self._base, self._probabilities, self._admission))
 
+    @one_thread()
     def merge(
         self, arrived: Sequence[ArrivedBranch], before: Head | None, scores: Mapping[str, TaskScore], folded: FoldResult
     ) -> None:

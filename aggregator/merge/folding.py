@@ -9,10 +9,12 @@ from medforge.aggregator.merge.method import FoldResult, Head, Round
 from medforge.aggregator.merge.probability_cache import ProbabilityCache
 from medforge.aggregator.merge.settings import MethodSettings
 from medforge.base_module import BaseModule
+from medforge.determinism import one_thread
 from medforge.forge_item import ForgeItem
 from medforge.seeds import derive
 
 
+@one_thread()
 def fold_round(
     base: BaseModule,
     settings: MethodSettings,
@@ -44,6 +46,7 @@ def fold_round(
     return method_of(settings.method).fold(merge_round)
 
 
+@one_thread()
 def refold(
     base: BaseModule, settings: MethodSettings, arrived: Sequence[ArrivedBranch], probabilities: ProbabilityCache
 ) -> FoldResult:

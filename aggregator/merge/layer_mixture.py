@@ -26,7 +26,9 @@ def sequential(merge_round: Round) -> FoldResult:
     if merge_round.first:
         return weighed(merge_round, merge_round.arrived, composed((0.0, 1.0)))
     scorer = merge_round.scorer(merge_round.arrived)
-    main, change = merge_round.main(Mixture).weight_change(base), arriving.plugin().deltas(base)
+    main, change = base.steadily(
+        lambda: (merge_round.main(Mixture).weight_change(base), arriving.plugin().deltas(base))
+    )
 
     def objective(w: float, w_arriving: float) -> float:
         pair = (w, w_arriving)
@@ -45,9 +47,11 @@ def joint(merge_round: Round) -> FoldResult:
         return weighed(merge_round, order, {merge_round.arriving.digest: 1.0})
     scorer = merge_round.scorer(order)
     plugins = [a.plugin() for a in order]
-    stacks = {site: torch.stack([plugin.delta(site, base) for plugin in plugins]) for site in plugins[0].sites}
+    stacks = base.steadily(
+        lambda: {site: torch.stack([plugin.delta(site, base) for plugin in plugins]) for site in plugins[0].sites}
+    )
     found = joint_layers(
-        lambda values: mean_loss(scorer.scores(weigh(stacks, torch.tensor(values)))),
+        lambda values: mean_loss(scorer.scores(weigh(stacks, torch.tensor(values, dtype=torch.float64)))),
         lambda values: scorer.gradient(stacks, values),
         len(order),
         merge_round.settings,
@@ -58,4 +62,5 @@ def joint(merge_round: Round) -> FoldResult:
 def weighed(merge_round: Round, order: Sequence[ArrivedBranch], coefficients: Mapping[str, float]) -> FoldResult:
     """Make and score the layer mixture of plugins, in the given order, by their coefficients."""
     item = Mixture(tuple(a.member(coefficients[a.digest]) for a in order), "layer")
-    return FoldResult(item, dict(coefficients), merge_round.scorer(order).scores(item.weight_change(merge_round.base)))
+    change = merge_round.base.steadily(lambda: item.weight_change(merge_round.base))
+    return FoldResult(item, dict(coefficients), merge_round.scorer(order).scores(change))

@@ -12,6 +12,7 @@ from medforge.aggregator.coefficients.objective import ScoredImages, mean_loss, 
 from medforge.aggregator.coefficients.sequential import Pair, compose, normalise, search_pair
 from medforge.aggregator.merge.arrived_branch import ArrivedBranch
 from medforge.aggregator.merge.method import FoldResult, Round
+from medforge.determinism import on_grid
 from medforge.forge_item import Mixture
 from medforge.mixing import mix
 from medforge.prototype_gate import PrototypeGate
@@ -77,7 +78,7 @@ def _search_normalised(merge_round: Round, pairs: Pairs) -> Pair:
         if weights is None:
             return inf
         both = torch.tensor(weights, dtype=torch.float64)
-        scores = task_scores(ScoredImages(task, mix(stack, both), labels) for task, stack, labels in pairs)
+        scores = task_scores(ScoredImages(task, on_grid(mix(stack, both)), labels) for task, stack, labels in pairs)
         return mean_loss(scores) + penalty(weights, merge_round.settings.l1)
 
     return normalise(search_pair(objective, merge_round.settings, merge_round.seed)) or (1.0, 0.0)
@@ -94,7 +95,7 @@ def _search_reference(merge_round: Round, pairs: Pairs) -> Pair:
         composed = compose(merge_round.coefficients, digest, (w, w_arriving))
         both = torch.tensor((w, w_arriving), dtype=torch.float64)
         scores = task_scores(
-            ScoredImages(task, torch.einsum("k,knc->nc", both, stack).log_softmax(dim=1), labels)
+            ScoredImages(task, on_grid(torch.einsum("k,knc->nc", both, stack).log_softmax(dim=1)), labels)
             for task, stack, labels in pairs
         )
         return mean_loss(scores) + penalty(tuple(composed.values()), merge_round.settings.l1)
@@ -104,7 +105,9 @@ def _search_reference(merge_round: Round, pairs: Pairs) -> Pair:
 
 def _weighed(merge_round: Round, order: Sequence[ArrivedBranch], coefficients: dict[str, float]) -> FoldResult:
     weights = _vector(coefficients, order)
-    scored = [ScoredImages(on.task, mix(_stacked(merge_round, order, on), weights), on.labels()) for on in order]
+    scored = [
+        ScoredImages(on.task, on_grid(mix(_stacked(merge_round, order, on), weights)), on.labels()) for on in order
+    ]
     return FoldResult(_mixture(order, coefficients, None), coefficients, task_scores(scored))
 
 
@@ -123,7 +126,7 @@ def _routed(merge_round: Round, order: Sequence[ArrivedBranch], on: ArrivedBranc
     for index in sorted(set(choice.tolist())):
         rows = choice == index
         answers[rows] = merge_round.probabilities.probabilities(order[index], on)[rows].double()
-    return mix(answers.unsqueeze(0), torch.ones(1, dtype=torch.float64))
+    return on_grid(mix(answers.unsqueeze(0), torch.ones(1, dtype=torch.float64)))
 
 
 def _vector(coefficients: Mapping[str, float], order: Sequence[ArrivedBranch]) -> Tensor:

@@ -8,7 +8,11 @@ from torch import Tensor
 from medforge.aggregator.merge.arrived_branch import ArrivedBranch
 from medforge.aggregator.merge.tensor_cache import TensorCache
 from medforge.base_module import BaseModule
+from medforge.determinism import on_grid
 from medforge.errors import InvalidBranch
+
+# how entries are computed: those of 0.1.0 depended on threads
+_COMPUTED = "in float64, on a grid"
 
 
 class ProbabilityCache:
@@ -40,8 +44,8 @@ class ProbabilityCache:
     def _ask(self, of: ArrivedBranch, on: ArrivedBranch) -> Tensor:
         base, images = self._base, on.images()
         self.image_forwards += len(images)
-        embeddings = base.embed_all(images, of.plugin().deltas(base))
-        probabilities = base.logits(embeddings, on.prompts).softmax(dim=1).cpu()
+        deltas = base.steadily(lambda: of.plugin().deltas(base))
+        probabilities = base.log_probabilities(images, on.prompts, deltas).exp().float().cpu()
         if not probabilities.isfinite().all():
             raise InvalidBranch(
                 f"the plugin of branch {of.digest[:12]} ({of.contributor}) gives outputs that are not finite on the "
@@ -53,9 +57,9 @@ class ProbabilityCache:
         images = on.images()
         self.image_forwards += len(images)
         self.base_forwards += len(images)
-        return self._base.embed_all(images).cpu()
+        return on_grid(self._base.embed_all(images, exactly=True)).float().cpu()
 
     def _entry(self, kind: str, plugin: str, distilled: str, compute: Callable[[], Tensor]) -> Tensor:
         base = self._base
-        parts = [kind, base.fingerprint, str(base.dtype), base.device.type, plugin, distilled]
+        parts = [_COMPUTED, kind, base.fingerprint, str(base.dtype), base.device.type, plugin, distilled]
         return self._kept.get(parts, compute)

@@ -54,7 +54,7 @@ class TrainingFree(MergeMethod):
         base, settings, order = merge_round.base, merge_round.settings, merge_round.canonical
         item = self.merge([NamedPlugin(a.digest, a.plugin()) for a in order], base, settings)
         coefficient = self.coefficient(len(order), settings)
-        scores = merge_round.scorer(order).scores(item.weight_change(base))
+        scores = merge_round.scorer(order).scores(base.steadily(lambda: item.weight_change(base)))
         if not all(isfinite(score.loss) for score in scores.values()):
             raise InvalidBranch(
                 f"merged by {settings.method}, the plugins that have arrived give outputs that are not finite; "

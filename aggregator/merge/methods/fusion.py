@@ -41,10 +41,12 @@ class Fusion(MergeMethod):
             main = merge_round.main(FusedPlugin).plugin
 
             def objective(w: float, w_arriving: float) -> float:
-                fused = fuse(main, arriving, w, w_arriving, base).deltas(base)
-                return scorer.loss(fused, settings.objective) + penalty((w, w_arriving), settings.l1)
+                fused = fuse(main, arriving, w, w_arriving, base)
+                return scorer.loss(base.steadily(lambda: fused.deltas(base)), settings.objective) + penalty(
+                    (w, w_arriving), settings.l1
+                )
 
             pair = search_pair(objective, settings, merge_round.seed)
             plugin = fuse(main, arriving, *pair, base)
         coefficients = compose(merge_round.coefficients, merge_round.arriving.digest, pair)
-        return FoldResult(FusedPlugin(plugin), coefficients, scorer.scores(plugin.deltas(base)))
+        return FoldResult(FusedPlugin(plugin), coefficients, scorer.scores(base.steadily(lambda: plugin.deltas(base))))

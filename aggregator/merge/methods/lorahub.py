@@ -28,8 +28,10 @@ def lorahub(
     """
 
     def objective(weights: list[float]) -> float:
-        deltas = combine_factors(plugins, weights, base).deltas(base)
-        return scorer.loss(deltas, settings.objective) + penalty(weights, settings.l1)
+        combined = combine_factors(plugins, weights, base)
+        return scorer.loss(base.steadily(lambda: combined.deltas(base)), settings.objective) + penalty(
+            weights, settings.l1
+        )
 
     weights = search_weights(objective, len(plugins), settings, seed)
     if weights is None:
@@ -61,4 +63,4 @@ class LoRAHub(MergeMethod):
             seed = derive(settings.seed, "lorahub")
             plugin, weights = lorahub([a.plugin() for a in order], scorer, settings, seed, base)
         coefficients = {a.digest: weight for a, weight in zip(order, weights, strict=True)}
-        return FoldResult(FusedPlugin(plugin), coefficients, scorer.scores(plugin.deltas(base)))
+        return FoldResult(FusedPlugin(plugin), coefficients, scorer.scores(base.steadily(lambda: plugin.deltas(base))))

@@ -1,0 +1,161 @@
+"""The same numbers with any number of threads: one thread an operation, fixed chunks side by side, float64, a grid.
+
+A floating-point sum depends on the order of its terms, and a library chooses that order by how many threads it has, by
+the processor and by the size of the batch. What enters a forge item therefore runs through here.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, TypeVar
+
+import torch
+from threadpoolctl import threadpool_limits
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map
+
+Result = TypeVar("Result")
+
+GRID = 2.0**-20
+# float32, in which a forge item is used, has no sum of squares of numbers much larger than this
+_LARGEST = 1e18
+
+
+class _OwnThreads(threading.local):
+    """How many threads this thread may work on; None where none of its operations is held to one."""
+
+    workers: int | None = None
+
+
+class _Held:
+    """Who holds the process's operations to one thread, and what to go back to; torch keeps one count for all."""
+
+    lock = threading.Lock()
+    torch_holders = 0
+    torch_threads = 1
+    blas_holders = 0
+    blas_limits: threadpool_limits | None = None
+
+
+_own = _OwnThreads()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Run every operation of torch, NumPy and SciPy on the thread that asks for it.
+
+    `in_chunks` may still start others, as many as torch was allowed before. May be nested, and entered by several
+    threads at once; meanwhile the whole process's operations run so.
+    """
+    with _torch_on_one(None), _blas_on_one():
+        yield
+
+
+def in_chunks(function: Callable[[slice], Result], count: int, size: int) -> list[Result]:
+    """Call a function with consecutive slices of ``count`` items, ``size`` each, and return the results in their order.
+
+    Every slice is computed on one thread, several at a time, as many as torch may use. The slices are the same however
+    many threads there are. Gradient mode and other modes of torch belong to a thread: the function sets its own.
+    """
+    parts = [slice(start, min(start + size, count)) for start in range(0, count, size)]
+    with _torch_on_one(None):
+        workers = min(_own.workers or 1, len(parts))
+        if workers < 2:
+            return [function(part) for part in parts]
+        with ThreadPoolExecutor(workers, "chunk") as pool:
+            return list(pool.map(partial(_as_one_of_many, function), parts))
+
+
+def in_float64(compute: Callable[[], Result]) -> Result:
+    """Return what is computed with every float32 tensor taken as float64, on one thread.
+
+    Sums are then the same on every processor but for some 1e-13 of their size, which `on_grid` takes off. Outputs of
+    linear layers that float32 could not have squared become NaN, as they would in float32 one step later.
+    """
+    with _torch_on_one(None), _InFloat64():
+        return compute()
+
+
+def on_grid(values: Tensor) -> Tensor:
+    """Round to the nearest multiple of 2⁻²⁰ (about 1e-6), as float64.
+
+    What was computed in float64 differs by some 1e-13 from processor to processor, so that about one number in ten
+    million falls to the other side of a rounding boundary; 1e-6 of a log-probability is far below what any number of
+    distilled images can tell apart.
+    """
+    return (values.double() / GRID).round() * GRID
+
+
+class _InFloat64(TorchFunctionMode):  # type: ignore[misc]
+    def __torch_function__(
+        self,
+        function: Callable[..., Any],
+        types: Sequence[type],
+        arguments: tuple[Any, ...] = (),
+        named: Mapping[str, Any] | None = None,
+    ) -> Any:
+        widened = torch.Tensor.double if function is torch.Tensor.float else function
+        result = widened(*tree_map(_widen, arguments), **tree_map(_widen, dict(named or {})))
+        if function in _LINEAR and not float(result.detach().abs().amax()) < _LARGEST:
+            return result * float("nan")
+        return result
+
+
+_LINEAR = (torch.nn.functional.linear, torch._C._nn.linear)
+
+
+def _widen(value: Any) -> Any:
+    if isinstance(value, Tensor) and value.dtype == torch.float32:
+        return value.double()
+    return torch.float64 if value is torch.float32 else value
+
+
+def number_on_grid(value: float) -> float:
+    """Round one finite number as `on_grid` does."""
+    return round(value / GRID) * GRID
+
+
+def _as_one_of_many(function: Callable[[slice], Result], part: slice) -> Result:
+    with _torch_on_one(1):
+        return function(part)
+
+
+@contextmanager
+def _torch_on_one(workers: int | None) -> Iterator[None]:
+    if _own.workers is not None:
+        yield
+        return
+    with _Held.lock:
+        if _Held.torch_holders == 0:
+            _Held.torch_threads = torch.get_num_threads()
+        _Held.torch_holders += 1
+        torch.set_num_threads(1)
+    _own.workers = workers or _Held.torch_threads
+    try:
+        yield
+    finally:
+        _own.workers = None
+        with _Held.lock:
+            _Held.torch_holders -= 1
+            # not before: the count would change under those who are still at work
+            if _Held.torch_holders == 0:
+                torch.set_num_threads(_Held.torch_threads)
+
+
+@contextmanager
+def _blas_on_one() -> Iterator[None]:
+    with _Held.lock:
+        if _Held.blas_holders == 0:
+            _Held.blas_limits = threadpool_limits(1, user_api="blas")
+        _Held.blas_holders += 1
+    try:
+        yield
+    finally:
+        with _Held.lock:
+            _Held.blas_holders -= 1
+            if _Held.blas_holders == 0 and _Held.blas_limits is not None:
+                _Held.blas_limits.restore_original_limits()
+                _Held.blas_limits = None
