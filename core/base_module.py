@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from medforge.determinism import in_chunks, in_float64, on_grid
+from medforge.determinism import in_chunks, in_float64, on_grid, to_float32
 from medforge.errors import InvalidInput
 from medforge.files import canonical_json
 from medforge.tower import VisualTower, adaptable_sites, split_tower
@@ -138,7 +138,7 @@ class BaseModule(nn.Module):
             with torch.inference_mode(False), torch.no_grad():
                 tokens = self._tokenizer(list(key)).to(self.device)
                 features = self.steadily(lambda: F.normalize(self.clip.encode_text(tokens).float(), dim=-1))
-                self._prompt_features[key] = features.float()
+                self._prompt_features[key] = to_float32(features)
         return self._prompt_features[key]
 
     def logits(self, embeddings: Tensor, prompts: Sequence[str]) -> Tensor:

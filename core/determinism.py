@@ -79,6 +79,12 @@ def in_float64(compute: Callable[[], Result]) -> Result:
         return compute()
 
 
+def to_float32(values: Tensor) -> Tensor:
+    """Round to float32, also within `in_float64`."""
+    with torch._C.DisableTorchFunction():
+        return values.float()
+
+
 def on_grid(values: Tensor) -> Tensor:
     """Round to the nearest multiple of 2⁻²⁰ (about 1e-6), as float64.
 

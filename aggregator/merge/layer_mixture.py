@@ -26,9 +26,8 @@ def sequential(merge_round: Round) -> FoldResult:
     if merge_round.first:
         return weighed(merge_round, merge_round.arrived, composed((0.0, 1.0)))
     scorer = merge_round.scorer(merge_round.arrived)
-    main, change = base.steadily(
-        lambda: (merge_round.main(Mixture).weight_change(base), arriving.plugin().deltas(base))
-    )
+    before, plugin = merge_round.main(Mixture), arriving.plugin()
+    main, change = base.steadily(lambda: (before.weight_change(base), plugin.deltas(base)))
 
     def objective(w: float, w_arriving: float) -> float:
         pair = (w, w_arriving)

@@ -44,7 +44,8 @@ class ProbabilityCache:
     def _ask(self, of: ArrivedBranch, on: ArrivedBranch) -> Tensor:
         base, images = self._base, on.images()
         self.image_forwards += len(images)
-        deltas = base.steadily(lambda: of.plugin().deltas(base))
+        plugin = of.plugin()
+        deltas = base.steadily(lambda: plugin.deltas(base))
         probabilities = base.log_probabilities(images, on.prompts, deltas).exp().float().cpu()
         if not probabilities.isfinite().all():
             raise InvalidBranch(
