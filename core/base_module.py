@@ -152,7 +152,7 @@ class BaseModule(nn.Module):
             for site, delta in (deltas or {}).items()
         }
 
-    def _run(self, images: Tensor, changed: Mapping[str, Tensor]) -> Tensor:
+    def _run(self, images: Tensor, changed: dict[str, Tensor]) -> Tensor:
         images = images.to(self.device, self.dtype)
         embeddings: Tensor = functional_call(self.visual, changed, (images,)) if changed else self.visual(images)
         return embeddings.float()

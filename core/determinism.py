@@ -95,7 +95,7 @@ def on_grid(values: Tensor) -> Tensor:
     return (values.double() / GRID).round() * GRID
 
 
-class _InFloat64(TorchFunctionMode):  # type: ignore[misc]
+class _InFloat64(TorchFunctionMode):
     def __torch_function__(
         self,
         function: Callable[..., Any],

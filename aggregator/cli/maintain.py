@@ -87,7 +87,9 @@ def replay(
     ledger: LedgerUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Rebuild the main branch from the ledger, and prove that every commit's forge item is byte-identical.
+    """Rebuild the main branch from the ledger, and prove every commit's forge item.
+
+    To the byte on the kind of processor that made it, within a tolerance on another.
 
     Example:
         medforge replay --forge forge
@@ -123,7 +125,7 @@ def replay(
     if different:
         typer.echo(
             f"{len(different)} of {len(found)} commits came out different (first: {different[0].commit.digest[:12]}, "
-            f"made on {different[0].commit.compute}); replay with the --device, --dtype and --threads that served, and "
+            f"made on {different[0].commit.compute}); replay with the --device and --dtype that served, and "
             f"the software that the commit names, or restore the forge from a backup",
             err=True,
         )

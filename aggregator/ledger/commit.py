@@ -4,28 +4,31 @@ from __future__ import annotations
 
 from functools import cached_property
 from math import isfinite
-from typing import Literal
+from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError, field_validator
+from pydantic import ConfigDict, Field, FiniteFloat, ValidationError, field_validator
 
 from medforge.aggregator.coefficients.task_score import TaskScore
 from medforge.aggregator.merge import MethodSettings
+from medforge.digested import DigestedModel
 from medforge.errors import CorruptFile
 from medforge.files import canonical_json, sha256_bytes
 
 
-class Commit(BaseModel):
+class Commit(DigestedModel):
     """Record one change of the main branch; its digest covers its parent's, so a forge's commits form a hash chain.
 
     `kind` says whether `arrival` was folded, removed (withdrawn, reverted) or restored; `members` are the arrivals that
     the main branch is made of from here on, in the order of folding. `parent` is the digest of the commit before it
     (None for the first), `branch` and the keys of `coefficients` are branch digests, `base` is the base module's
     fingerprint, `compute` the device and dtype of the fold, `item` the forge item's digest (None where nobody is left)
-    and `item_files` the blob digest of each of its files. No clock and no forge id is inside: the same arrivals under
-    the same settings give the same chain.
+    and `item_files` the blob digest of each of its files. `processor` is the kind of processor (see `processor_kind`;
+    0.1.0 recorded none). No clock, no forge id and no number of cores is inside: the same arrivals under the same
+    settings give the same chain, on the same kind of processor with the same libraries.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    younger: ClassVar[frozenset[str]] = frozenset({"processor"})
 
     format: Literal[2] = 2
     kind: Literal["fold", "remove", "restore"] = "fold"
@@ -44,6 +47,7 @@ class Commit(BaseModel):
     compute: str
     item: str | None
     item_files: dict[str, str]
+    processor: dict[str, str] = Field(default_factory=dict)
 
     @field_validator("metrics")
     @classmethod

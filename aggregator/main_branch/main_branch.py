@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib.metadata import version
 from typing import Literal
 
 from medforge.aggregator.forge.forge import Forge
@@ -13,18 +12,19 @@ from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.order import LedgerConflict
 from medforge.aggregator.ledger.records import Arrival, State
 from medforge.aggregator.logs import about
+from medforge.aggregator.main_branch.comparison import software_of
 from medforge.aggregator.main_branch.examination import Examination
 from medforge.aggregator.main_branch.transient import is_transient, reason_of
-from medforge.aggregator.merge.catalogue import provider
 from medforge.aggregator.merge.choosing import completed
 from medforge.aggregator.merge.folding import fold_round, refold
 from medforge.aggregator.merge.method import FoldResult, Head
 from medforge.aggregator.merge.probability_cache import ProbabilityCache
 from medforge.base_module import BaseModule
-from medforge.branch import Branch, Manifest, software_versions
+from medforge.branch import Branch, Manifest
 from medforge.errors import BaseMismatch, InvalidBranch
 from medforge.faults import reached
 from medforge.forge_item import ForgeItem
+from medforge.processor import processor_kind
 from medforge.proto.errors import NotFound
 
 _log = logging.getLogger(__name__)
@@ -235,11 +235,12 @@ class MainBranch:
             coefficients=folded.coefficients if folded else {},
             metrics=folded.metrics if folded else {},
             seed=self.settings.seed,
-            software=software_versions() | {"nevergrad": version("nevergrad")} | provider(self.settings.method),
+            software=software_of(self.settings),
             base=self.base.fingerprint,
             compute=f"{self.base.device.type} {str(self.base.dtype).removeprefix('torch.')}",
             item=folded.item.digest if folded else None,
             item_files=self.forge.store_item(folded.item) if folded else {},
+            processor=processor_kind(),
         )
 
     def _append(self, commit: Commit) -> Commit:

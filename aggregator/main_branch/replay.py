@@ -1,4 +1,7 @@
-"""Rebuild the main branch from ledger and blobs, and prove every commit's forge item byte-identical."""
+"""Rebuild the main branch from ledger and blobs, and prove every commit's forge item.
+
+To the byte on the kind of processor that made it, within a tolerance on another.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +12,27 @@ from typing import Literal
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.stored_branches import StoredBranches
 from medforge.aggregator.ledger.commit import Commit
+from medforge.aggregator.main_branch.comparison import difference, far_coefficients, far_files, other_circumstances
+from medforge.aggregator.merge.catalogue import listing_of
 from medforge.aggregator.merge.choosing import completed
 from medforge.aggregator.merge.folding import fold_round, refold
 from medforge.aggregator.merge.method import FoldResult
 from medforge.aggregator.merge.probability_cache import ProbabilityCache
 from medforge.base_module import BaseModule
 from medforge.errors import BaseMismatch, CorruptFile
-from medforge.files import sha256_bytes
+from medforge.proto.errors import NotFound
 
-Outcome = Literal["identical", "different", "erased", "empty"]
+Outcome = Literal["identical", "within tolerance", "unproven", "different", "erased", "empty"]
 
 
 @dataclass(frozen=True)
 class ReplayResult:
-    """Say what rebuilding a commit gave; `detail` names what differs, or who was erased."""
+    """Say what rebuilding a commit gave; `detail` names what differs, who was erased, or why a tolerance was due.
+
+    ``within tolerance``: the commit was made on another kind of processor or with other libraries, where equality to
+    the byte cannot be asked for. ``unproven``: it was made by 0.1.0, whose searches depended on threads, and searched
+    its coefficients; what is rebuilt here has others, which proves nothing against it.
+    """
 
     number: int
     commit: Commit
@@ -62,8 +72,7 @@ def replay(forge: Forge, base: BaseModule) -> Iterator[ReplayResult]:
             yield ReplayResult(number, commit, "empty" if commit.item is None else "different")
         else:
             before = _rebuild(branches, base, commit, parent, before, probabilities)
-            detail = _difference(commit, before)
-            yield ReplayResult(number, commit, "different" if detail else "identical", detail)
+            yield _compared(forge, number, commit, before)
         parent = commit
 
 
@@ -83,11 +92,26 @@ def _rebuild(
     return refold(base, completed(commit.method), arrived, probabilities)
 
 
-def _difference(commit: Commit, folded: FoldResult) -> str:
-    files = {path: sha256_bytes(data) for path, data in folded.item.files().items()}
-    if folded.coefficients != commit.coefficients:
-        return "its coefficients differ"
-    wrong = sorted(path for path in files | commit.item_files if files.get(path) != commit.item_files.get(path))
-    if wrong:
-        return f"{', '.join(wrong)} differ"
-    return "" if folded.item.digest == commit.item else "its forge item has another digest"
+def _compared(forge: Forge, number: int, commit: Commit, folded: FoldResult) -> ReplayResult:
+    detail = difference(commit, folded)
+    if not detail:
+        return ReplayResult(number, commit, "identical")
+    why = other_circumstances(commit)
+    if not why:
+        return ReplayResult(number, commit, "different", detail)
+    far = far_coefficients(commit, folded)
+    if far and not commit.processor and _searched(commit):
+        return ReplayResult(number, commit, "unproven", f"{why}, on which its search depends: {far}")
+    try:
+        far = far or far_files(forge.load_item(commit).files(), folded.item.files())
+    except NotFound:
+        why += "; its forge item is not kept, so its coefficients alone were compared"
+    if far:
+        return ReplayResult(number, commit, "different", f"{far} ({why})")
+    return ReplayResult(number, commit, "within tolerance", why)
+
+
+def _searched(commit: Commit) -> bool:
+    """Say whether a commit's coefficients were searched by running the network."""
+    listing = listing_of(commit.method.method)
+    return listing.distilled and (commit.method.level, commit.method.coefficients) != ("output", "gated")
