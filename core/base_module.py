@@ -1,5 +1,6 @@
 """The base module: a frozen open_clip CLIP that everybody shares."""
 
+import copy
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -59,6 +60,7 @@ class BaseModule(nn.Module):
         self.sites = adaptable_sites(self.visual)
         self.embed_dim = self._embedding_width()
         self._tokenizer = tokenizer
+        self._towers: list[VisualTower] = []
         self._prompt_features: dict[tuple[str, ...], Tensor] = {}
 
     @property
@@ -154,13 +156,30 @@ class BaseModule(nn.Module):
 
     def _run(self, images: Tensor, changed: dict[str, Tensor]) -> Tensor:
         images = images.to(self.device, self.dtype)
-        embeddings: Tensor = functional_call(self.visual, changed, (images,)) if changed else self.visual(images)
+        if not changed:
+            unchanged: Tensor = self.visual(images)
+            return unchanged.float()
+        # functional_call exchanges a module's weights while it runs, so two threads must not share one
+        try:
+            tower = self._towers.pop()
+        except IndexError:
+            tower = _sharing_weights(self.visual)
+        try:
+            embeddings: Tensor = functional_call(tower, changed, (images,))
+        finally:
+            self._towers.append(tower)
         return embeddings.float()
 
     def _embedding_width(self) -> int:
         size = self.image_size
         with torch.no_grad():
             return int(self.visual(torch.zeros(1, 3, size, size, device=self.device, dtype=self.dtype)).shape[1])
+
+
+def _sharing_weights(tower: VisualTower) -> VisualTower:
+    """Copy a tower's modules, not its tensors."""
+    tensors = (*tower.parameters(), *tower.buffers())
+    return copy.deepcopy(tower, {id(tensor): tensor for tensor in tensors})
 
 
 def _plainly(compute: Callable[[], Result]) -> Result:

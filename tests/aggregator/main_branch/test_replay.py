@@ -1,0 +1,78 @@
+"""Replay on the kind of processor that made a forge, and on another."""
+
+from pathlib import Path
+
+import pytest
+
+from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.main_branch import comparison
+from medforge.aggregator.main_branch.main_branch import MainBranch
+from medforge.aggregator.main_branch.replay import ReplayResult, replay
+from medforge.aggregator.merge.method import FoldResult
+from medforge.base_module import BaseModule
+from medforge.processor import processor_kind
+from tests.aggregator.forges import branches, fold_all, open_main, settings_of
+
+OTHER = {"vendor": "another"}
+
+
+def replayed(forge: Forge, base: BaseModule) -> list[ReplayResult]:
+    return list(replay(forge, base))
+
+
+@pytest.fixture
+def main(tmp_path: Path, tiny_base: BaseModule) -> MainBranch:
+    opened = open_main(tmp_path / "forge", tiny_base, settings_of("mixture", "output", "joint"))
+    fold_all(opened, branches(tiny_base, 2))
+    return opened
+
+
+def test_a_commit_says_what_kind_of_processor_made_it(main: MainBranch) -> None:
+    head = main.head()
+    assert head is not None
+    assert head.processor == processor_kind()
+    assert head.processor["threads"] == "1"
+    assert {"torch", "numpy", "scipy", "nevergrad"} <= head.software.keys()
+
+
+def test_a_commit_without_a_processor_keeps_its_digest(main: MainBranch) -> None:
+    head = main.head()
+    assert head is not None
+    old = head.model_copy(update={"processor": {}})
+    assert b"processor" not in old.content
+    assert type(head).parse(old.content, old.digest) == old
+
+
+def moved(folded: FoldResult, by: float) -> FoldResult:
+    return FoldResult(folded.item, {name: value + by for name, value in folded.coefficients.items()}, folded.metrics)
+
+
+@pytest.mark.parametrize(
+    ("processor", "by", "outcome"),
+    [
+        (None, 1e-6, "different"),
+        (OTHER, 1e-6, "within tolerance"),
+        (OTHER, 0.01, "different"),
+        (OTHER, 0.0, "identical"),
+    ],
+)
+def test_what_a_rebuilt_commit_is_depends_on_the_processor(
+    main: MainBranch, monkeypatch: pytest.MonkeyPatch, processor: dict[str, str] | None, by: float, outcome: str
+) -> None:
+    from medforge.aggregator.main_branch import replay as module
+
+    if processor is not None:
+        monkeypatch.setattr(comparison, "processor_kind", lambda: processor)
+    honest = module.fold_round
+    monkeypatch.setattr(module, "refold", lambda *a: moved(_refold(*a), by))
+    monkeypatch.setattr(module, "fold_round", lambda *a: moved(honest(*a), by))
+    found = replayed(main.forge, main.base)
+    assert {one.outcome for one in found} == {outcome}
+    if outcome == "within tolerance":
+        assert all("another kind of processor" in one.detail for one in found)
+
+
+def _refold(*arguments: object) -> FoldResult:
+    from medforge.aggregator.merge.folding import refold
+
+    return refold(*arguments)  # type: ignore[arg-type]
