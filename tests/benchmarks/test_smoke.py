@@ -15,6 +15,7 @@ from benchmarks import (
     med_lego,
     mixture_modes,
     poisoning,
+    threads,
     training,
     uploads,
 )
@@ -55,6 +56,11 @@ def test_distillation(tiny_spec: str, capsys: pytest.CaptureFixture[str]) -> Non
     smallest += ["--draws", "2", "--ipc", "1", "--per-class", "6", "--dtype", "fp32"]
     assert distillation.main(["--base", tiny_spec, *smallest]) == 0
     assert "×" in capsys.readouterr().out
+
+
+def test_threads(tiny_spec: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert threads.main(["--base", tiny_spec, "--images", "20", "--repeats", "1"]) == 0
+    assert "ratio" in capsys.readouterr().out
 
 
 def test_training(tiny_spec: str, capsys: pytest.CaptureFixture[str]) -> None:
