@@ -100,7 +100,7 @@ def _compared(forge: Forge, number: int, commit: Commit, folded: FoldResult) -> 
     if not why:
         return ReplayResult(number, commit, "different", detail)
     far = far_coefficients(commit, folded)
-    if far and not commit.processor and _searched(commit):
+    if far and _searched(commit):
         return ReplayResult(number, commit, "unproven", f"{why}, on which its search depends: {far}")
     try:
         far = far or far_files(forge.load_item(commit).files(), folded.item.files())

@@ -52,7 +52,7 @@ def moved(folded: FoldResult, by: float) -> FoldResult:
     [
         (None, 1e-6, "different"),
         (OTHER, 1e-6, "within tolerance"),
-        (OTHER, 0.01, "different"),
+        (OTHER, 0.01, "unproven"),
         (OTHER, 0.0, "identical"),
     ],
 )
