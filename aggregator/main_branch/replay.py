@@ -30,8 +30,8 @@ class ReplayResult:
     """Say what rebuilding a commit gave; `detail` names what differs, who was erased, or why a tolerance was due.
 
     ``within tolerance``: the commit was made on another kind of processor or with other libraries, where equality to
-    the byte cannot be asked for. ``unproven``: it was made by 0.1.0, whose searches depended on threads, and searched
-    its coefficients; what is rebuilt here has others, which proves nothing against it.
+    the byte cannot be asked for. ``unproven``: there the search
+    of its coefficients ended elsewhere, as searches may that follow last bits, which proves nothing against it.
     """
 
     number: int
