@@ -38,7 +38,7 @@ from medforge.aggregator.merge import MethodSettings, choose_settings
 from medforge.aggregator.merge.arrived_branch import ArrivedBranch
 from medforge.aggregator.merge.folding import fold_round
 from medforge.aggregator.merge.method import FoldResult
-from medforge.branch import BRANCH_FILES, Branch
+from medforge.branch import Branch
 from medforge.client.data.catalogue import names
 from medforge.client.data.task import Task
 from medforge.client.distill.score import train_on_distilled
@@ -46,6 +46,7 @@ from medforge.client.train import train
 from medforge.distilled import DistilledDataset
 from medforge.errors import MedForgeError
 from medforge.forge_item import ForgeItem
+from medforge.manifest import BRANCH_FILES
 from medforge.plugin import Factors, Plugin
 from medforge.proto.errors import OverLimit
 from medforge.seeds import generator, numpy_generator

@@ -28,8 +28,9 @@ from pathlib import Path
 import grpc
 import numpy as np
 
-from medforge.branch import MANIFEST_FILE, Branch
+from medforge.branch import Branch
 from medforge.files import sha256_file, write_atomically
+from medforge.manifest import MANIFEST_FILE
 from medforge.proto.connection import Connection
 from medforge.proto.remote import RemoteForge
 from medforge.seeds import numpy_generator

@@ -228,7 +228,7 @@ def check_base(reply: pb.DescribeReply | None, kit: Kit | None, workspace: Path 
     place = Workspace(workspace) if workspace else None
     if place is None or place.committed is None:
         return Diagnosis("base", "ok", f"{reply.base_spec} ({reply.base[:12]}); there is no branch yet to compare")
-    from medforge.branch import MANIFEST_FILE, Manifest
+    from medforge.manifest import MANIFEST_FILE, Manifest
 
     try:
         branch = Manifest.parse(read_file(place.branch / MANIFEST_FILE, "the manifest"))

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from medforge.branch import MANIFEST_FILE, Branch, Manifest
+from medforge.branch import Branch
 from medforge.errors import BaseMismatch, CorruptFile, ForgeUnavailable, InvalidInput, MedForgeError
 from medforge.faults import reached
+from medforge.manifest import MANIFEST_FILE, Manifest
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.connection import Connection
 from medforge.proto.errors import ForgeFault, MissingBlob, OverLimit, UploadConflict

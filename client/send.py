@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from medforge.branch import MANIFEST_FILE, Manifest
 from medforge.client.egress_gate import open_gate
 from medforge.client.naming import rename
 from medforge.client.push import Patience, push
 from medforge.client.workspace import Workspace
 from medforge.errors import CorruptFile, InvalidInput, printable
 from medforge.files import parse_json, read_file
+from medforge.manifest import MANIFEST_FILE, Manifest
 from medforge.progress import Progress
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.codec import commit_from_message

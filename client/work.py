@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medforge.base import BaseModule, load_base
-from medforge.branch import NAME, Branch
+from medforge.branch import Branch
 from medforge.client.audit.policy import SitePolicy
 from medforge.client.audit.record import AuditRecord
 from medforge.client.audit.run import audit
@@ -28,6 +28,7 @@ from medforge.client.workspace import RECORD_FILE, Settings, Workspace
 from medforge.distilled import DistilledDataset
 from medforge.errors import InvalidInput
 from medforge.files import canonical_json, write_atomically
+from medforge.manifest import NAME
 from medforge.plugin import Plugin
 from medforge.progress import waiting
 

@@ -16,7 +16,8 @@ from medforge.base_module import BaseModule
 from medforge.errors import BaseMismatch, CorruptFile, InvalidBranch, InvalidInput
 from medforge.files import AnyPath, canonical_json, digest_of_files, parse_json, read_file, write_files
 from medforge.mixing import mix
-from medforge.plugin import CONFIG_FILE, WEIGHTS_FILE, Plugin, check_plugin
+from medforge.peft_format import CONFIG_FILE, WEIGHTS_FILE
+from medforge.plugin import Plugin, check_plugin
 from medforge.prototype_gate import PrototypeGate
 from medforge.tensors import dump_tensors, parse_tensors
 

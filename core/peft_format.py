@@ -9,6 +9,8 @@ from typing import Any
 
 from medforge.plugin_settings import PluginKind, PluginSettings
 
+CONFIG_FILE = "adapter_config.json"
+WEIGHTS_FILE = "adapter_model.safetensors"
 PREFIX = "base_model.model."
 _FINGERPRINT = re.compile(r"medforge:([0-9a-f]{64})")
 _LORA = {"down": "lora_A.weight", "up": "lora_B.weight"}

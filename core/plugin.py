@@ -14,14 +14,22 @@ from torch.nn import functional as F
 from medforge.base_module import BaseModule
 from medforge.errors import InvalidBranch
 from medforge.files import AnyPath, canonical_json, digest_of_files, parse_json, read_file, write_files
-from medforge.peft_format import PARTS, PREFIX, UnusualAdapter, make_config, read_config, stored_shapes, tensor_name
+from medforge.peft_format import (
+    CONFIG_FILE,
+    PARTS,
+    PREFIX,
+    WEIGHTS_FILE,
+    UnusualAdapter,
+    make_config,
+    read_config,
+    stored_shapes,
+    tensor_name,
+)
 from medforge.plugin_settings import PluginKind, PluginSettings
 from medforge.tensors import parse_tensors
 
-__all__ = ["CONFIG_FILE", "WEIGHTS_FILE", "Factors", "Plugin", "PluginKind", "PluginSettings", "check_plugin"]
+__all__ = ["Factors", "Plugin", "PluginKind", "PluginSettings", "check_plugin"]
 
-CONFIG_FILE = "adapter_config.json"
-WEIGHTS_FILE = "adapter_model.safetensors"
 _LONGEST_CONFIG = 1 << 20
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 _DIMENSIONS = {"down": 2, "up": 2, "magnitude": 1, "diagonal": 2}

@@ -13,10 +13,12 @@ from numpy.lib import format as npy
 from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
-from medforge.branch import DISTILLED_FILE, PLUGIN_DIRECTORY, Branch, Manifest
+from medforge.branch import Branch
 from medforge.distilled import DistilledDataset
 from medforge.errors import CorruptFile, InvalidBranch
-from medforge.plugin import CONFIG_FILE, WEIGHTS_FILE, Plugin
+from medforge.manifest import DISTILLED_FILE, PLUGIN_DIRECTORY, Manifest
+from medforge.peft_format import CONFIG_FILE, WEIGHTS_FILE
+from medforge.plugin import Plugin
 from medforge.tensors import parse_tensors
 
 PLUGIN_RECORD = "plugin"

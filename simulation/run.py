@@ -83,7 +83,7 @@ def collect(
     settings: SimulationSettings, out: Path, supervisor: Supervisor, scoring: Scoring, began: float
 ) -> SimulationResult:
     """Put everything that the run measured together."""
-    from medforge.branch import software_versions
+    from medforge.manifest import software_versions
 
     evaluator = scoring.evaluator
     own = scoring.own_scores()

@@ -25,9 +25,9 @@ from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.main_branch.main_branch import MainBranch
 from medforge.aggregator.merge.catalogue import listing_of
 from medforge.aggregator.merge.listing import ItemKind
-from medforge.branch import public_spec
 from medforge.errors import InvalidBranch, InvalidInput
 from medforge.forge_item import ForgeItem, FusedPlugin, Mixture, WeightChange
+from medforge.manifest import public_spec
 from medforge.proto.flower import branch_from_record, manifest_from_record, plugin_arrays
 
 INVITATION_RECORD = "invitation"

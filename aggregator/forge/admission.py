@@ -12,11 +12,12 @@ import torch
 
 from medforge.aggregator.forge.policy import Admission, Limits, Policy
 from medforge.base_module import BaseModule
-from medforge.branch import DISTILLED_FILE, PLUGIN_DIRECTORY, Branch, Manifest
+from medforge.branch import Branch
 from medforge.errors import CorruptFile, InvalidBranch
 from medforge.files import parse_json
-from medforge.peft_format import stored_shapes, tensor_name
-from medforge.plugin import CONFIG_FILE, WEIGHTS_FILE, Plugin
+from medforge.manifest import DISTILLED_FILE, PLUGIN_DIRECTORY, Manifest
+from medforge.peft_format import CONFIG_FILE, WEIGHTS_FILE, stored_shapes, tensor_name
+from medforge.plugin import Plugin
 from medforge.proto.errors import OverLimit
 
 PLUGIN_CONFIG = f"{PLUGIN_DIRECTORY}/{CONFIG_FILE}"

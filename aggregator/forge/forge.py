@@ -7,11 +7,11 @@ import uuid
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from filelock import FileLock, Timeout
 
-from medforge.aggregator.forge.admission import check_content, check_headers, check_manifest
 from medforge.aggregator.forge.blobs import BlobStore
 from medforge.aggregator.forge.policy import Policy, load_policy
 from medforge.aggregator.forge.settings import (
@@ -25,15 +25,19 @@ from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.ledger import Ledger
 from medforge.aggregator.ledger.records import Arrival
 from medforge.aggregator.merge import MethodSettings
-from medforge.base_module import BaseModule
-from medforge.branch import Branch, Manifest, public_spec
 from medforge.errors import BaseMismatch, CorruptFile, InvalidInput
 from medforge.faults import reached
 from medforge.files import canonical_json, sha256_bytes, write_atomically
-from medforge.forge_item import ForgeItem
+from medforge.manifest import Manifest, public_spec
 from medforge.proto.errors import MissingBlob, NotFound, OverLimit
 from medforge.proto.receipt import Receipt
 from medforge.proto.signing import load_key, new_key, save_key
+
+# torch takes seconds to import, and only who handles tensors needs it: reading the ledger and deciding do not
+if TYPE_CHECKING:
+    from medforge.base_module import BaseModule
+    from medforge.branch import Branch
+    from medforge.forge_item import ForgeItem
 
 KEY_FILE = "keys/forge.key"
 _FORGE_FACT = "forge"
@@ -152,6 +156,8 @@ class Forge:
         A branch that has arrived before keeps its arrival. One branch at a time is held in memory. Raises
         InvalidBranch, BaseMismatch, CorruptFile, MissingBlob (files not, or not wholly, uploaded) or OverLimit.
         """
+        from medforge.aggregator.forge.admission import check_content, check_headers, check_manifest
+
         content = manifest.to_bytes()
         digest = sha256_bytes(content)
         known = self.ledger.arrival_of(digest)
@@ -202,6 +208,8 @@ class Forge:
 
     def load_item(self, commit: Commit) -> ForgeItem:
         """Read the forge item of a commit; raise NotFound or CorruptFile if the blobs do not give it back."""
+        from medforge.forge_item import ForgeItem
+
         self.check_item(commit)
         item = ForgeItem.parse({path: self.blobs.read(digest) for path, digest in commit.item_files.items()})
         if item.digest != commit.item:
@@ -249,6 +257,8 @@ class Forge:
                 )
 
     def _assemble(self, manifest: Manifest) -> Branch:
+        from medforge.branch import Branch
+
         return Branch.assemble(
             manifest, {path: self.blobs.read(entry.digest) for path, entry in manifest.files.items()}
         )

@@ -11,9 +11,9 @@ from medforge.aggregator.forge.retention import referenced
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.journal import INVITED, entry_digest
 from medforge.aggregator.ledger.records import Arrival, State
-from medforge.branch import Manifest
 from medforge.errors import MedForgeError
 from medforge.files import sha256_file
+from medforge.manifest import Manifest
 from medforge.proto.signing import SUBMIT, verify
 from medforge.proto.statements import submit_statement
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.ledger.commit import Commit
-from medforge.aggregator.ledger.records import Arrival, State
+from medforge.aggregator.ledger.records import Arrival
 from medforge.errors import CorruptFile, InvalidInput
-from medforge.forge_item import ForgeItem
-from medforge.proto import forge_pb2 as pb
-from medforge.proto.checkout import download_item
 from medforge.proto.connection import Connection
-from medforge.proto.remote import RemoteForge
+
+if TYPE_CHECKING:
+    from medforge.forge_item import ForgeItem
 
 
 class ForgeReader(Protocol):
@@ -43,8 +42,12 @@ def open_reader(
         finally:
             forge.close()
     elif connection is not None and directory is None:
+        # here, so that whoever reads a directory waits for no gRPC
+        from medforge.aggregator.forge.remote_reader import RemoteReader
+        from medforge.proto.remote import RemoteForge
+
         with RemoteForge(connection) as remote:
-            yield _Remote(remote)
+            yield RemoteReader(remote)
     else:
         raise InvalidInput("say which forge: give either its directory with --forge or its address with --at")
 
@@ -61,10 +64,6 @@ def check_chain(commits: Sequence[Commit]) -> None:
         parent = commit.digest
 
 
-def _state(arrival: pb.Arrival) -> State:
-    return State(pb.BranchState.Name(arrival.state).removeprefix("BRANCH_STATE_").lower())
-
-
 class _Local:
     def __init__(self, forge: Forge) -> None:
         self._forge = forge
@@ -77,33 +76,3 @@ class _Local:
 
     def item(self, commit: Commit) -> ForgeItem:
         return self._forge.load_item(commit)
-
-
-class _Remote:
-    def __init__(self, forge: RemoteForge) -> None:
-        self._forge = forge
-        self._commits: list[Commit] = []
-        self._arrivals: dict[int, Arrival] = {}
-        for entry in forge.log_entries():
-            if entry.WhichOneof("entry") == "commit":
-                self._take_commit(entry.commit)
-            else:
-                one = entry.arrival
-                about = (one.number, one.branch, one.contributor, one.task, one.size, one.accepted_at)
-                self._arrivals[one.number] = Arrival(*about, _state(one), one.reason)
-
-    def _take_commit(self, record: pb.CommitRecord) -> None:
-        commit = Commit.parse(record.content, record.digest)
-        self._commits.append(commit)
-        # what is not in the main branch any more comes after all commits, and takes this one's place
-        about = (commit.arrival, commit.branch, commit.contributor, commit.task, 0, record.accepted_at)
-        self._arrivals[commit.arrival] = Arrival(*about, State.FOLDED)
-
-    def commits(self) -> list[Commit]:
-        return self._commits
-
-    def arrivals(self) -> list[Arrival]:
-        return [arrival for _, arrival in sorted(self._arrivals.items())]
-
-    def item(self, commit: Commit) -> ForgeItem:
-        return download_item(self._forge, commit.digest, commit.item)

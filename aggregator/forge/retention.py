@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.ledger.order import LedgerConflict
 from medforge.aggregator.ledger.records import Arrival
-from medforge.branch import Manifest
 from medforge.faults import reached
+from medforge.manifest import Manifest
 
 
 def referenced(forge: Forge, without: int | None = None) -> Iterator[str]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from medforge.aggregator.merge import MethodSettings
 from medforge.aggregator.merge.choosing import completed
-from medforge.base_module import BaseModule
 from medforge.errors import CorruptFile, InvalidInput
 from medforge.files import read_file
 from medforge.overrides import first_fault
+
+if TYPE_CHECKING:
+    from medforge.base_module import BaseModule
 
 SETTINGS_FILE = "forge.json"
 

@@ -10,8 +10,9 @@ from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.ledger.records import Arrival
 from medforge.aggregator.merge.arrived_branch import ArrivedBranch
 from medforge.aggregator.merge.tensor_cache import TensorCache
-from medforge.branch import BRANCH_FILES, DISTILLED_FILE, Manifest, parse_distilled, parse_plugin
+from medforge.branch import parse_distilled, parse_plugin
 from medforge.distilled import DistilledDataset
+from medforge.manifest import BRANCH_FILES, DISTILLED_FILE, Manifest
 from medforge.plugin import Plugin
 
 PLUGIN_BYTES = 512 << 20

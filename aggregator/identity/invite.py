@@ -10,10 +10,10 @@ from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.identity.authority import Authority
 from medforge.aggregator.identity.kit_readme import readme
 from medforge.aggregator.ledger.records import Contributor
-from medforge.branch import public_spec
 from medforge.contributor_name import ContributorName
 from medforge.errors import InvalidInput
 from medforge.files import write_atomically
+from medforge.manifest import public_spec
 from medforge.proto.address import split_address
 from medforge.proto.certificates import LONGEST_NAME, digest_of, now, spell_time
 from medforge.proto.kit import Kit, KitCard

@@ -20,10 +20,11 @@ from medforge.aggregator.merge.folding import fold_round, refold
 from medforge.aggregator.merge.method import FoldResult, Head
 from medforge.aggregator.merge.probability_cache import ProbabilityCache
 from medforge.base_module import BaseModule
-from medforge.branch import Branch, Manifest
+from medforge.branch import Branch
 from medforge.errors import BaseMismatch, InvalidBranch
 from medforge.faults import reached
 from medforge.forge_item import ForgeItem
+from medforge.manifest import Manifest
 from medforge.processor import processor_kind
 from medforge.proto.errors import NotFound
 

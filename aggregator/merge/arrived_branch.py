@@ -7,10 +7,12 @@ from typing import Protocol, Self
 from torch import Tensor
 
 from medforge.aggregator.coefficients.labelled_images import LabelledImages
-from medforge.branch import DISTILLED_FILE, PLUGIN_DIRECTORY, Branch, Manifest
+from medforge.branch import Branch
 from medforge.files import canonical_json, sha256_bytes
 from medforge.forge_item import Member
-from medforge.plugin import CONFIG_FILE, WEIGHTS_FILE, Plugin
+from medforge.manifest import DISTILLED_FILE, PLUGIN_DIRECTORY, Manifest
+from medforge.peft_format import CONFIG_FILE, WEIGHTS_FILE
+from medforge.plugin import Plugin
 
 
 class BranchParts(Protocol):

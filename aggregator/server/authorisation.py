@@ -8,7 +8,7 @@ import grpc
 
 from medforge.aggregator.ledger.ledger import Ledger
 from medforge.aggregator.ledger.records import Contributor
-from medforge.branch import Manifest
+from medforge.manifest import Manifest
 from medforge.proto.certificates import common_name, digest_of, parse_certificate
 from medforge.proto.errors import NotAllowed, NotKnown
 from medforge.proto.signing import SUBMIT, WITHDRAW, Statement, verify

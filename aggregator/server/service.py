@@ -19,10 +19,10 @@ from medforge.aggregator.server.authorisation import Caller, authorise_submit, a
 from medforge.aggregator.server.call_record import note
 from medforge.aggregator.server.failures import stream, unary
 from medforge.base_module import BaseModule
-from medforge.branch import public_spec
 from medforge.errors import ForgeUnavailable, InvalidInput
 from medforge.faults import reached
 from medforge.files import canonical_json
+from medforge.manifest import public_spec
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.certificates import now, spell_time
 from medforge.proto.codec import commit_to_message, receipt_to_message

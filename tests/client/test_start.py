@@ -12,12 +12,13 @@ from medforge.aggregator.forge.lineage import descendants
 from medforge.aggregator.forge.policy import Limits
 from medforge.aggregator.merge import choose_settings
 from medforge.base_module import BaseModule
-from medforge.branch import Branch, Manifest
+from medforge.branch import Branch
 from medforge.client.start import _item_of, open_start
 from medforge.client.train import train, trained_as
 from medforge.client.workspace import Workspace
 from medforge.errors import BaseMismatch, CorruptFile, InvalidInput
 from medforge.forge_item import FusedPlugin, Member, Mixture, WeightChange
+from medforge.manifest import Manifest
 from medforge.plugin import Plugin
 from medforge.proto.connection import Connection
 from medforge.svd_plugin import START_RANKS, plugin_of, share_kept

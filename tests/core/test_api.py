@@ -51,7 +51,7 @@ def test_another_name_is_an_attribute_error() -> None:
 def test_version_stands_in_one_place_and_is_the_installed_one() -> None:
     from importlib.metadata import version
 
-    from medforge.branch import software_versions
+    from medforge.manifest import software_versions
 
     assert version("medforge") == medforge.__version__ == software_versions()["medforge"]
 

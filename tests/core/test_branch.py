@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from medforge.base_module import BaseModule
-from medforge.branch import Branch, Manifest, public_spec
+from medforge.branch import Branch
 from medforge.distilled import DistilledDataset, check_distilled
 from medforge.errors import BaseMismatch, CorruptFile, InvalidBranch, InvalidInput
 from medforge.files import canonical_json
+from medforge.manifest import Manifest, public_spec
 from tests.making import make_branch, make_distilled
 
 

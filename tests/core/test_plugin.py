@@ -12,7 +12,8 @@ from medforge.adapt import adapt, extract, orthogonality
 from medforge.base import load_base
 from medforge.base_module import BaseModule
 from medforge.errors import CorruptFile, InvalidBranch, InvalidInput
-from medforge.plugin import CONFIG_FILE, WEIGHTS_FILE, Factors, Plugin, PluginKind, PluginSettings, check_plugin
+from medforge.peft_format import CONFIG_FILE, WEIGHTS_FILE
+from medforge.plugin import Factors, Plugin, PluginKind, PluginSettings, check_plugin
 from tests.making import make_plugin, make_ragged
 
 KINDS = pytest.mark.parametrize("kind", get_args(PluginKind))

@@ -1,7 +1,7 @@
 """The page about files and wire names every field of a manifest and every call of the service."""
 
-from medforge.branch import Manifest
 from medforge.client.workspace import Workspace
+from medforge.manifest import Manifest
 from medforge.proto import forge_pb2
 from tests.docs.pages import ROOT
 

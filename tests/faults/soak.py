@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from medforge.base_module import BaseModule
-from medforge.branch import MANIFEST_FILE, Branch
+from medforge.branch import Branch
 from medforge.client.push import Patience, push
 from medforge.errors import ForgeUnavailable
+from medforge.manifest import MANIFEST_FILE
 from medforge.proto.connection import Connection
 from medforge.proto.receipt import Receipt
 from medforge.proto.remote import RemoteForge

@@ -6,8 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from medforge.base_module import BaseModule
-from medforge.branch import MANIFEST_FILE, Branch
+from medforge.branch import Branch
 from medforge.client.push import Patience, push
+from medforge.manifest import MANIFEST_FILE
 from medforge.proto.connection import Connection
 from medforge.proto.remote import RemoteForge
 from tests.faults.checks import check_all_folded, establish, undisturbed, wait_folded

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from medforge.base_module import BaseModule
-from medforge.branch import MANIFEST_FILE, Branch
+from medforge.branch import Branch
 from medforge.client.push import Patience, push
 from medforge.errors import ForgeUnavailable, InvalidInput
+from medforge.manifest import MANIFEST_FILE
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.connection import Connection
 from medforge.proto.receipt import Receipt

@@ -8,8 +8,9 @@ import open_clip
 import torch
 
 from medforge.base_module import BaseModule
-from medforge.branch import BRANCH_FILES, DISTILLED_FILE, Branch
+from medforge.branch import Branch
 from medforge.forge_item import ForgeItem, FusedPlugin, Level, Member, Mixture, WeightChange
+from medforge.manifest import BRANCH_FILES, DISTILLED_FILE
 from medforge.plugin import PluginKind
 from medforge.prototype_gate import PrototypeGate
 from tests.fuzz.mutations import Parts

@@ -28,12 +28,14 @@ from medforge.aggregator.forge.policy import Admission, Policy
 from medforge.aggregator.identity.authority import Authority
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.merge import MethodSettings
-from medforge.branch import Branch, Manifest
+from medforge.branch import Branch
 from medforge.distilled import DistilledDataset
 from medforge.errors import LONGEST_SENTENCE, MedForgeError
 from medforge.files import canonical_json, sha256_bytes
 from medforge.forge_item import CHANGE_FILE, GATE_FILE, ITEM_FILE, ForgeItem
-from medforge.plugin import CONFIG_FILE, WEIGHTS_FILE, Plugin
+from medforge.manifest import Manifest
+from medforge.peft_format import CONFIG_FILE, WEIGHTS_FILE
+from medforge.plugin import Plugin
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.certificates import common_name, digest_of, now, parse_certificate, signing_key
 from medforge.proto.codec import commit_from_message, commit_to_message, receipt_from_message, receipt_to_message

@@ -15,12 +15,14 @@ from flwr.app import Array
 
 from medforge.aggregator.forge.admission import read_header
 from medforge.aggregator.ledger.commit import Commit
-from medforge.branch import BRANCH_FILES, Branch, Manifest
+from medforge.branch import Branch
 from medforge.distilled import DistilledDataset
 from medforge.errors import CorruptFile, InvalidBranch, MedForgeError
 from medforge.files import canonical_json, sha256_bytes
 from medforge.forge_item import CHANGE_FILE, GATE_FILE, ITEM_FILE, ForgeItem, Mixture, WeightChange
-from medforge.plugin import CONFIG_FILE, WEIGHTS_FILE, Plugin
+from medforge.manifest import BRANCH_FILES, Manifest
+from medforge.peft_format import CONFIG_FILE, WEIGHTS_FILE
+from medforge.plugin import Plugin
 from medforge.proto.certificates import parse_certificate, signing_key
 from medforge.proto.flower import branch_from_record, branch_to_record
 from medforge.prototype_gate import PrototypeGate

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from medforge.errors import InvalidBranch
-from medforge.plugin import WEIGHTS_FILE, PluginKind
+from medforge.peft_format import WEIGHTS_FILE
+from medforge.plugin import PluginKind
 from medforge.proto.flower import branch_from_record, branch_to_record
 from medforge.tensors import parse_tensors
 from tests.making import make_branch

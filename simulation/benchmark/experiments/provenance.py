@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from medforge.branch import public_spec, software_versions
 from medforge.client.recipes import DistillRecipe, TrainRecipe
+from medforge.manifest import public_spec, software_versions
 from medforge.simulation.benchmark.jobs.artefacts import Distil, Train, assemble
 from medforge.simulation.benchmark.jobs.job import Job, StoredArtefact
 from medforge.simulation.benchmark.jobs.merges import Merge

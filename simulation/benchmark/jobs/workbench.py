@@ -8,11 +8,11 @@ from functools import cache, cached_property, lru_cache
 
 from medforge.aggregator.merge.probability_cache import ProbabilityCache
 from medforge.base import BaseModule, load_base
-from medforge.branch import software_versions
 from medforge.client.data.catalogue import open_task
 from medforge.client.data.task import Task
 from medforge.client.recipes import Recipe, change_recipe, recipe_for, with_method, with_plugin
 from medforge.forge_item import ForgeItem
+from medforge.manifest import software_versions
 from medforge.plugin import Plugin, PluginKind
 from medforge.simulation.benchmark.jobs.store import Store
 from medforge.simulation.benchmark.results.scores import TaskScore

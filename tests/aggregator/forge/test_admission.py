@@ -25,8 +25,9 @@ from medforge.aggregator.forge.admission import (
 )
 from medforge.aggregator.forge.policy import Admission, Limits, Policy
 from medforge.base_module import BaseModule
-from medforge.branch import BRANCH_FILES, DISTILLED_FILE, Branch, FileEntry, Manifest
+from medforge.branch import Branch
 from medforge.errors import CorruptFile, InvalidBranch
+from medforge.manifest import BRANCH_FILES, DISTILLED_FILE, FileEntry, Manifest
 from medforge.plugin import PluginKind
 from medforge.proto.errors import OverLimit
 from tests.making import branch_around, make_branch, make_plugin, make_ragged

@@ -13,10 +13,11 @@ from medforge.aggregator.forge.policy import Limits, Policy
 from medforge.aggregator.ledger.ledger import Ledger
 from medforge.aggregator.merge import choose_settings
 from medforge.base_module import BaseModule
-from medforge.branch import DISTILLED_FILE, Branch, Manifest
+from medforge.branch import Branch
 from medforge.distilled import DistilledDataset
 from medforge.errors import BaseMismatch, CorruptFile, InvalidBranch, InvalidInput
 from medforge.files import canonical_json, sha256_bytes
+from medforge.manifest import DISTILLED_FILE, Manifest
 from medforge.proto.errors import MissingBlob, NotFound, OverLimit
 from tests.making import make_branch
 

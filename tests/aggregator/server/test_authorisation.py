@@ -17,10 +17,11 @@ from medforge.aggregator.server.authorisation import Caller, authorise_submit, a
 from medforge.aggregator.server.interceptor import ForgeInterceptor
 from medforge.aggregator.server.server import ForgeServer
 from medforge.base_module import BaseModule
-from medforge.branch import Branch, Manifest
+from medforge.branch import Branch
 from medforge.cli import build_app
 from medforge.errors import InvalidInput, MedForgeError
 from medforge.files import sha256_bytes
+from medforge.manifest import Manifest
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.certificates import server_name
 from medforge.proto.connection import Connection

@@ -9,7 +9,7 @@ import pytest
 
 from medforge.aggregator.forge.forge import Forge
 from medforge.base_module import BaseModule
-from medforge.branch import Manifest
+from medforge.manifest import Manifest
 from medforge.proto.connection import Connection
 from medforge.proto.remote import RemoteForge
 from tests.aggregator.forges import branches

@@ -1,0 +1,44 @@
+"""What a maintainer's commands cost before they do anything."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+RECORDED = Path(__file__).parents[2] / "recorded" / "forge-0.1.0"
+COMPUTING = {"torch", "numpy", "open_clip", "peft", "flwr"}
+COMMANDS = (
+    ["log"],
+    ["log", "--journal"],
+    ["contributors"],
+    ["fsck"],
+    ["reject", "1", "--reason", "wrong labels"],
+    ["accept", "1"],
+    ["withdraw", "2"],
+    ["revert", "3"],
+    ["invite", "clinic", "--address", "forge.example.org:50051", "--out", "KIT"],
+    ["revoke", "clinic"],
+)
+
+
+def test_who_reads_or_decides_waits_for_no_torch(tmp_path: Path) -> None:
+    forge = tmp_path / "forge"
+    shutil.copytree(RECORDED, forge)
+    commands = [[str(tmp_path / word) if word == "KIT" else word for word in command] for command in COMMANDS]
+    script = f"""
+import json, sys
+from medforge.cli import main
+ended = []
+for command in {commands!r}:
+    try:
+        main([*command, "--forge", {str(forge)!r}])
+    except SystemExit as end:
+        ended.append(end.code or 0)
+print(json.dumps([ended, sorted(sys.modules)]), file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    ended, modules = json.loads(done.stderr.splitlines()[-1])
+    assert ended == [0] * len(COMMANDS), done.stderr
+    assert COMPUTING.isdisjoint(modules)
+    assert "sqlalchemy" in modules
