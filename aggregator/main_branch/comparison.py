@@ -10,8 +10,8 @@ from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.merge.catalogue import provider
 from medforge.aggregator.merge.method import FoldResult
 from medforge.aggregator.merge.settings import MethodSettings
-from medforge.branch import software_versions
 from medforge.files import parse_json, sha256_bytes
+from medforge.manifest import software_versions
 from medforge.processor import processor_kind
 from medforge.tensors import parse_tensors
 
