@@ -301,5 +301,5 @@ def _is_literal(host: str) -> bool:
 
 
 def _series(version: str) -> list[str]:
-    """The part of a version within which the wire stays the same."""
+    """Return the part of a version within which the wire stays the same."""
     return version.split(".")[:2]

@@ -129,9 +129,8 @@ class Workspace:
         for name, value in wanted.items():
             kept = getattr(settings, name)
             if not _agree(name, kept, value):
-                raise InvalidInput(
-                    f"the workspace {self.path} {_difference(name, kept, value)}, or use another --workspace"
-                )
+                what, remedy = _difference(name, kept, value)
+                raise InvalidInput(f"the workspace {self.path} was begun {what}; {remedy}, or use another --workspace")
         return settings
 
     @property
@@ -240,15 +239,14 @@ def _said(message: str) -> str:
     return message[:1].lower() + message[1:]
 
 
-def _difference(name: str, kept: object, wanted: object) -> str:
+def _difference(name: str, kept: object, wanted: object) -> tuple[str, str]:
+    """Say with what a workspace was begun instead, and what to do about it."""
     if name == "recipe":
-        return (
-            "was begun with another recipe or other --recipe-set or --epochs options; leave them out to go on with its "
-            "own"
-        )
+        what = "with another recipe or other --recipe-set or --epochs options"
+        return what, "leave them out to go on with its own"
     if name == "start":
-        return "was begun from another merged model, or from none; leave --from out to go on with its own"
-    return f"was begun with {name} {kept!r}, not {wanted!r}; give {kept!r} again"
+        return "from another merged model, or from none", "leave --from out to go on with its own"
+    return f"with {name} {kept!r}, not {wanted!r}", f"give {kept!r} again"
 
 
 def _agree(name: str, kept: object, wanted: object) -> bool:

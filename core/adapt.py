@@ -70,7 +70,7 @@ def _config(base: BaseModule, settings: PluginSettings) -> LoraConfig:
 
 
 def _size(model: PeftModel, config: AdaLoraConfig, base: BaseModule, settings: PluginSettings) -> None:
-    """Return every site its own rank, and all of them the scaling alpha / rank."""
+    """Set every site's own rank, and the scaling alpha / rank at all of them."""
     for site in base.sites:
         layer = model.get_base_model().get_submodule(site)
         assert isinstance(layer, SVDLinear)
@@ -91,7 +91,7 @@ def _write(model: PeftModel, plugin: Plugin) -> None:
 
 
 def _parts(model: PeftModel, site: str) -> dict[str, Tensor]:
-    """The trained parameters at a site, by their names in `Factors`; E [r, 1] as the vector it is."""
+    """Return the trained parameters at a site, by their names in `Factors`; E [r, 1] as the vector it is."""
     layer = model.get_base_model().get_submodule(site)
     if isinstance(layer, SVDLinear):
         return {

@@ -70,13 +70,13 @@ class BaseModule(nn.Module):
         return tower
 
     def weight(self, site: str) -> Tensor:
-        """The frozen weight [out, in] at a site, in the compute dtype."""
+        """Return the frozen weight [out, in] at a site, in the compute dtype."""
         layer = self.visual.get_submodule(site)
         assert isinstance(layer, nn.Linear)
         return layer.weight
 
     def site_shape(self, site: str) -> tuple[int, int]:
-        """(out_features, in_features) of a site."""
+        """Return (out_features, in_features) of a site."""
         rows, columns = self.weight(site).shape
         return rows, columns
 
@@ -144,7 +144,7 @@ class BaseModule(nn.Module):
         return self._prompt_features[key]
 
     def logits(self, embeddings: Tensor, prompts: Sequence[str]) -> Tensor:
-        """Logit scale × cosine similarity of image embeddings [n, d] and class prompts; float32 [n, C]."""
+        """Return logit scale × cosine similarity of image embeddings [n, d] and class prompts; float32 [n, C]."""
         return self.logit_scale * F.normalize(embeddings.float(), dim=-1) @ self.prompt_features(prompts).T
 
     def _changed(self, deltas: Mapping[str, Tensor] | None) -> dict[str, Tensor]:

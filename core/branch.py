@@ -92,7 +92,7 @@ class Branch:
         return Branch(self.manifest.model_copy(update=update), self.plugin, self.distilled)
 
     def blobs(self) -> dict[str, bytes]:
-        """The files the manifest names, by relative path."""
+        """Return the files that the manifest names, by relative path."""
         return _files_of(self.plugin, self.distilled)
 
     @classmethod

@@ -31,7 +31,7 @@ class DistilledDataset:
         return int(torch.bincount(self.labels, minlength=len(self.prompts)).min())
 
     def pixels(self, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-        """The images as uint8 [n, 3, S, S], for showing."""
+        """Return the images as uint8 [n, 3, S, S], for showing."""
         scale, shift = (torch.tensor(v).view(3, 1, 1) for v in (std, mean))
         return ((self.images.float() * scale + shift).clamp(0, 1) * 255).round().to(torch.uint8)
 

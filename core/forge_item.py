@@ -28,17 +28,17 @@ Level = Literal["output", "layer"]
 
 
 class ForgeItem(ABC):
-    """A merged model, given the base module."""
+    """Hold a merged model, given the base module."""
 
     base_fingerprint: str
 
     @abstractmethod
     def logits(self, base: BaseModule, images: Tensor, prompts: Sequence[str]) -> Tensor:
-        """Class logits [n, C], float32, of normalised images; their softmax is the class probability."""
+        """Return class logits [n, C], float32, of normalised images; their softmax is the class probability."""
 
     @abstractmethod
     def weight_change(self, base: BaseModule) -> dict[str, Tensor]:
-        """The item as one weight change [out, in] a site, float32; raises InvalidInput where it is several networks."""
+        """Return the item as one weight change [out, in] a site, float32; raise InvalidInput for several networks."""
 
     @abstractmethod
     def _build_files(self) -> dict[str, bytes]: ...
@@ -48,7 +48,7 @@ class ForgeItem(ABC):
         return self._build_files()
 
     def files(self) -> dict[str, bytes]:
-        """The item as named files, the same bytes for the same item."""
+        """Return the item as named files, the same bytes for the same item."""
         return dict(self._files)
 
     @cached_property
@@ -62,7 +62,7 @@ class ForgeItem(ABC):
 
     @abstractmethod
     def plugins(self) -> tuple[Plugin, ...]:
-        """The plugins the item is made of."""
+        """Return the plugins that the item is made of."""
 
     def check(self, base: BaseModule) -> None:
         """Raise BaseMismatch where the item was merged on another base module, InvalidBranch where it does not fit."""
@@ -98,7 +98,7 @@ class ForgeItem(ABC):
 
 @dataclass(frozen=True, eq=False)
 class FusedPlugin(ForgeItem):
-    """One merged plugin."""
+    """Hold one merged plugin."""
 
     plugin: Plugin
 
@@ -108,15 +108,15 @@ class FusedPlugin(ForgeItem):
         return self.plugin.base_fingerprint
 
     def plugins(self) -> tuple[Plugin, ...]:
-        """The merged plugin."""
+        """Return the merged plugin."""
         return (self.plugin,)
 
     def logits(self, base: BaseModule, images: Tensor, prompts: Sequence[str]) -> Tensor:
-        """Class logits of the base with the merged plugin: one forward pass."""
+        """Return class logits of the base with the merged plugin: one forward pass."""
         return base.logits(base.embed_all(images, self.weight_change(base)), prompts)
 
     def weight_change(self, base: BaseModule) -> dict[str, Tensor]:
-        """The plugin's weight change."""
+        """Return the plugin's weight change."""
         return self.plugin.deltas(base)
 
     def _build_files(self) -> dict[str, bytes]:
@@ -125,7 +125,7 @@ class FusedPlugin(ForgeItem):
 
 @dataclass(frozen=True, eq=False)
 class WeightChange(ForgeItem):
-    """One dense weight change [out, in] a site, float32 on the CPU, for merges that are no sum of plugins."""
+    """Hold one dense weight change [out, in] a site, float32 on the CPU, of a merge that is no sum of plugins."""
 
     base_fingerprint: str
     changes: Mapping[str, Tensor]
@@ -136,11 +136,11 @@ class WeightChange(ForgeItem):
         return cls(base.fingerprint, {site: change.detach().float().cpu() for site, change in sorted(changes.items())})
 
     def plugins(self) -> tuple[Plugin, ...]:
-        """None: what came of the plugins is dense."""
+        """Return none, since what came of the plugins is dense."""
         return ()
 
     def check(self, base: BaseModule) -> None:
-        """As every item; also that every site has a change of its shape, and every value is finite."""
+        """Check as for every item; also that every site has a change of its shape, and every value is finite."""
         super().check(base)
         if tuple(sorted(self.changes)) != tuple(sorted(base.sites)):
             odd = sorted(set(self.changes) ^ set(base.sites))
@@ -156,11 +156,11 @@ class WeightChange(ForgeItem):
                 )
 
     def logits(self, base: BaseModule, images: Tensor, prompts: Sequence[str]) -> Tensor:
-        """Class logits of the changed base: one forward pass."""
+        """Return class logits of the changed base: one forward pass."""
         return base.logits(base.embed_all(images, self.changes), prompts)
 
     def weight_change(self, base: BaseModule) -> dict[str, Tensor]:
-        """The change itself, on the base's device."""
+        """Return the change itself, on the base's device."""
         return {site: change.to(base.device) for site, change in self.changes.items()}
 
     def _build_files(self) -> dict[str, bytes]:
@@ -170,7 +170,7 @@ class WeightChange(ForgeItem):
 
 @dataclass(frozen=True)
 class Member:
-    """One plugin of a mixture, the branch it came with, and its coefficient."""
+    """Hold one plugin of a mixture, the branch it came with, and its coefficient."""
 
     branch: str
     plugin: Plugin
@@ -179,7 +179,7 @@ class Member:
 
 @dataclass(frozen=True, eq=False)
 class Mixture(ForgeItem):
-    """Plugins and the coefficients that weigh them (MedForge-Mixture).
+    """Hold plugins and the coefficients that weigh them (MedForge-Mixture).
 
     At level ``output`` the class probabilities of every plugin are weighted and added (one forward pass a plugin); at
     level ``layer`` the weight changes are (one forward pass in all). With a gate, each image goes to one plugin.
@@ -195,11 +195,11 @@ class Mixture(ForgeItem):
         return self.members[0].plugin.base_fingerprint
 
     def plugins(self) -> tuple[Plugin, ...]:
-        """The members' plugins, in their order."""
+        """Return the members' plugins, in their order."""
         return tuple(member.plugin for member in self.members)
 
     def check(self, base: BaseModule) -> None:
-        """As every item; the gate must also measure what this base module embeds."""
+        """Check as for every item; the gate must also measure what this base module embeds."""
         super().check(base)
         if self.gate is not None and self.gate.prototypes.shape[1] != base.embed_dim:
             raise InvalidBranch(
@@ -208,7 +208,7 @@ class Mixture(ForgeItem):
             )
 
     def weight_change(self, base: BaseModule) -> dict[str, Tensor]:
-        """Σ_k c_k ΔW_k at every site: the layer-level mixture as one weight change.
+        """Return Σ_k c_k ΔW_k at every site: the layer-level mixture as one weight change.
 
         Raises InvalidInput for a mixture that cannot be folded: one of outputs, or a gated one.
         """
@@ -223,7 +223,7 @@ class Mixture(ForgeItem):
         }
 
     def logits(self, base: BaseModule, images: Tensor, prompts: Sequence[str]) -> Tensor:
-        """Class logits of the mixture (log-probabilities, at level ``output``)."""
+        """Return class logits of the mixture (log-probabilities, at level ``output``)."""
         if self.gate is not None:
             return self._gated_logits(base, images, prompts, self.gate)
         if self.level == "layer":
@@ -264,7 +264,7 @@ def _under(directory: str, plugin: Plugin) -> dict[str, bytes]:
 
 
 def _mixture(files: Mapping[str, bytes], card: Mapping[str, Any]) -> Mixture:
-    """Raises KeyError, ValueError, TypeError or OverflowError where the card and the files make no mixture."""
+    """Make the mixture of a card and its files; raise KeyError, ValueError, TypeError or OverflowError for none."""
     names = [_digest(entry["branch"]) for entry in card["members"]]
     if not names or len(set(names)) != len(names):
         raise ValueError("its members are not one or more different branches")
@@ -286,7 +286,7 @@ def _mixture(files: Mapping[str, bytes], card: Mapping[str, Any]) -> Mixture:
 
 
 def _weight_change(files: Mapping[str, bytes], card: Mapping[str, Any]) -> WeightChange:
-    """Raises KeyError, ValueError or TypeError where the card and the files make no weight change."""
+    """Make the weight change of a card and its files; raise KeyError, ValueError or TypeError for none."""
     changes, _ = parse_tensors(files[CHANGE_FILE], "the forge item's weight change")
     odd = [site for site, change in changes.items() if change.ndim != 2 or change.dtype != torch.float32]
     if odd or not changes:

@@ -13,10 +13,10 @@ Pair = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Triples:
-    """Singular triples of a matrix [out, in]: ``left`` U [out, k], ``values`` e [k], ``right`` V [k, in]; float64, CPU.
+    """Hold singular triples of a matrix [out, in]: ``left`` U [out, k], ``values`` e [k] and ``right`` V [k, in].
 
-    U has orthonormal columns, V orthonormal rows, and e falls. Of every column of U, an entry that is largest in
-    magnitude is positive, which settles the sign that an SVD leaves open.
+    All are float64 on the CPU. U has orthonormal columns, V orthonormal rows, and e falls. Of every column of U, an
+    entry that is largest in magnitude is positive, which settles the sign that an SVD leaves open.
     """
 
     left: Tensor
@@ -70,7 +70,7 @@ def rank_by_energy(values: Tensor, energy: float) -> int:
 
 
 def _decompose(matrix: Tensor, size: float) -> tuple[Tensor, Tensor, Tensor]:
-    """The triples whose value is more than the rounding of numbers of this size; one where none is."""
+    """Return the triples whose value is more than the rounding of numbers of this size; one where none is."""
     if not matrix.isfinite().all():
         raise InvalidBranch("a weight change is too large for numbers that a computer has; train with a smaller alpha")
     left, values, right = torch.linalg.svd(matrix, full_matrices=False)
@@ -79,11 +79,11 @@ def _decompose(matrix: Tensor, size: float) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _size(up: Tensor, down: Tensor) -> float:
-    """Σ_j ‖up_j‖ · ‖down_j‖ over rows: how large the terms of the sum are, however they are written, or cancel."""
+    """Return Σ_j ‖up_j‖ · ‖down_j‖ over rows: how large the sum's terms are, however they are written, or cancel."""
     return float(torch.linalg.vector_norm(up, dim=1) @ torch.linalg.vector_norm(down, dim=1))
 
 
 def _signs(rows: Tensor) -> Tensor:
-    """1 or −1 for every row [k, n], as its largest entry in magnitude has it; [k, 1]."""
+    """Return 1 or −1 for every row [k, n], as its largest entry in magnitude has it; [k, 1]."""
     least, largest = rows.aminmax(dim=1, keepdim=True)
     return torch.where(largest < -least, -1.0, 1.0).double()

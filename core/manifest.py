@@ -42,7 +42,7 @@ def _composed(name: str) -> str:
 
 
 class FileEntry(BaseModel):
-    """The digest (sha256, hex) and size (bytes) of one file of a branch."""
+    """Hold the digest (sha256, hex) and size (bytes) of one file of a branch."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -121,7 +121,7 @@ def public_spec(spec: str) -> str:
 
 
 def software_versions() -> dict[str, str]:
-    """The versions that a result depends on."""
+    """Return the versions that a result depends on."""
     packages = ("torch", "open_clip_torch", "peft", "numpy")
     ours = {"python": platform.python_version(), "medforge": __version__}
     return ours | {name: _version(name) for name in packages}

@@ -12,7 +12,7 @@ from medforge.errors import InvalidInput
 
 
 class Metrics(BaseModel):
-    """Accuracy, AUC and cross-entropy.
+    """Hold accuracy, AUC and cross-entropy.
 
     The AUC is macro one-vs-rest beyond two classes and the mean over findings where there are several labels an image;
     NaN where only one class is there.

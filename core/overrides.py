@@ -36,7 +36,9 @@ def apply_changes(settings: Settings, changes: Sequence[str], what: str, form: s
         if isinstance(first["input"], dict):
             raise InvalidInput(reason) from error
         where = ".".join(str(part) for part in first["loc"])
-        raise InvalidInput(f"the {what} setting {where} cannot be {first['input']!r}: {reason}") from error
+        raise InvalidInput(
+            f"the {what} setting {where} cannot be {first['input']!r}; {reason[:1].lower()}{reason[1:]}"
+        ) from error
 
 
 def first_fault(error: ValidationError) -> str:

@@ -37,7 +37,7 @@ _DIMENSIONS = {"down": 2, "up": 2, "magnitude": 1, "diagonal": 2}
 
 @dataclass(frozen=True, eq=False)
 class Factors:
-    """A low-rank pair: ``down`` is A [r, in], ``up`` is B [out, r]; float32 on the CPU.
+    """Hold a low-rank pair: ``down`` is A [r, in], ``up`` is B [out, r]; float32 on the CPU.
 
     A DoRA plugin also has ``magnitude`` m [out], the length of every row of the changed weight; an SVD-LoRA plugin the
     ``diagonal`` of E [r], which stands between the two factors.
@@ -74,14 +74,14 @@ class Plugin:
         return tuple(sorted(self.factors))
 
     def low_rank(self, site: str) -> tuple[Tensor, Tensor] | None:
-        """Two factors [out, r] and [r, in], float32 on the CPU, whose product is ΔW; None for a DoRA.
+        """Return two factors [out, r] and [r, in], float32 on the CPU, whose product is ΔW; None for a DoRA.
 
         A DoRA stretches the rows of the frozen weight, so its ΔW has the rank of that.
         """
         return None if self.factors[site].magnitude is not None else self._product(site)
 
     def delta(self, site: str, base: BaseModule) -> Tensor:
-        """The weight change ΔW [out, in] at a site of the base, float32 on the base's device."""
+        """Return the weight change ΔW [out, in] at a site of the base, float32 on the base's device."""
         factors = self.factors[site]
         up, down = self._product(site)
         change = (up @ down).to(base.device)
@@ -92,7 +92,7 @@ class Plugin:
         return length * F.normalize(frozen + change, dim=1) - frozen
 
     def deltas(self, base: BaseModule) -> dict[str, Tensor]:
-        """The weight change at every site, float32 on the base's device."""
+        """Return the weight change at every site, float32 on the base's device."""
         return {site: self.delta(site, base) for site in self.sites}
 
     def _product(self, site: str) -> tuple[Tensor, Tensor]:
@@ -114,7 +114,7 @@ class Plugin:
         }
 
     def files(self) -> dict[str, bytes]:
-        """The files of a PEFT adapter directory, the same bytes for the same plugin."""
+        """Return the files of a PEFT adapter directory, the same bytes for the same plugin."""
         return dict(self._files)
 
     @cached_property

@@ -14,7 +14,7 @@ _Site = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]{1,200}$")]
 
 
 class PluginSettings(DigestedModel):
-    """What kind of plugin is trained, and how large; the paper's defaults.
+    """Say what kind of plugin is trained, and how large; the paper's defaults.
 
     ``ranks`` names the sites of an SVD-LoRA whose rank is smaller than ``rank``: a merge may keep fewer singular values
     at one layer than at another. ``scaling`` is the same at all of them, as in PEFT's AdaLoRA.
@@ -35,7 +35,7 @@ class PluginSettings(DigestedModel):
         return self.alpha / self.rank
 
     def rank_at(self, site: str) -> int:
-        """The rank at a site."""
+        """Return the rank at a site."""
         return self.ranks.get(site, self.rank)
 
     @model_validator(mode="after")

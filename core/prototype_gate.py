@@ -61,7 +61,7 @@ class PrototypeGate:
         return self.owners.to(device)[distances.argmin(dim=1)]
 
     def weights(self, embeddings: Tensor) -> Tensor:
-        """One-hot weights [n, K] of the chosen members."""
+        """Return one-hot weights [n, K] of the chosen members."""
         return torch.nn.functional.one_hot(self.choose(embeddings), self.members).float()
 
     def to_bytes(self) -> bytes:
@@ -89,7 +89,7 @@ class PrototypeGate:
 
 
 def _inverse_root(residuals: Tensor, shrinkage: float) -> Tensor:
-    """L [d, d] with L·Lᵀ = (covariance + shrinkage · mean variance · I)⁻¹."""
+    """Return L [d, d] with L·Lᵀ = (covariance + shrinkage · mean variance · I)⁻¹."""
     covariance = residuals.T @ residuals / len(residuals)
     identity = torch.eye(covariance.shape[0], dtype=covariance.dtype)
     mean_variance = covariance.diagonal().mean()

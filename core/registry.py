@@ -23,7 +23,7 @@ NOTE = "__medforge__"
 
 
 class Named(Protocol):
-    """Anything that knows its name."""
+    """Know the name by which one is asked for."""
 
     @property
     def name(self) -> str:

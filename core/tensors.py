@@ -41,7 +41,7 @@ def parse_tensors(data: bytes, what: str) -> tuple[dict[str, torch.Tensor], dict
 
 
 def _check_header(data: bytes) -> dict[str, object]:
-    """Check what safetensors would take at its word; gives the metadata. Raises ValueError."""
+    """Check what safetensors would take at its word; returns the metadata. Raises ValueError."""
     length = int.from_bytes(data[:8], "little")
     if length > len(data) - 8:
         raise ValueError("it ends within its header")

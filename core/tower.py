@@ -58,7 +58,7 @@ class SplitQKV(nn.Module):
 
 
 class VisualTower(nn.Module):
-    """An image encoder: a trunk and its visual projection."""
+    """Encode images by a trunk and its visual projection."""
 
     def __init__(self, trunk: nn.Module, visual_projection: nn.Module) -> None:
         super().__init__()

@@ -30,7 +30,7 @@ class Connection:
         opened = Kit.load(kit) if kit is not None else None
         address = at or (opened.card.address if opened else None)
         if address is None:
-            raise InvalidInput("say which forge: give your kit with --kit DIR, or its address with --at HOST:PORT")
+            raise InvalidInput("no forge is named; give your kit with --kit DIR, or its address with --at HOST:PORT")
         return cls(address, opened, plaintext)
 
     @classmethod

@@ -12,7 +12,7 @@ STUBS = ("forge_pb2.py", "forge_pb2.pyi", "forge_pb2_grpc.py")
 
 
 def generate(out: Path) -> dict[str, bytes]:
-    """Run protoc on forge.proto in a directory and give the stubs by file name; raise RuntimeError if it fails."""
+    """Run protoc on forge.proto in a directory and return the stubs by file name; raise RuntimeError if it fails."""
     from grpc_tools import protoc
 
     arguments = [
@@ -28,7 +28,7 @@ def generate(out: Path) -> dict[str, bytes]:
 
 
 def main() -> int:
-    """Write the stubs beside forge.proto, or with --check say which differ from it; give the exit code."""
+    """Write the stubs beside forge.proto, or with --check say which differ from it; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m medforge.proto.generate", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; fail if a stub does not match forge.proto")
     check = parser.parse_args().check

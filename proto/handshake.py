@@ -90,7 +90,7 @@ def _connected(at: str, seconds: float) -> socket.socket:
 
 
 def _check_welcome(secure: ssl.SSLSocket, at: str, kit: Kit) -> None:
-    """With TLS 1.3 a client is done before the server looks at its certificate: only what comes then tells."""
+    """See what the server says of our certificate: with TLS 1.3 a client is done before the server looks at it."""
     try:
         heard = secure.recv(1)
     except (ssl.SSLError, ConnectionError, TimeoutError):

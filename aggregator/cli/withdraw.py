@@ -39,7 +39,9 @@ def withdraw(
     from medforge.errors import InvalidInput
 
     if (source.forge is None) == (source.at is None and source.kit is None):
-        raise InvalidInput("say which forge: its directory with --forge, or its address with --at or --kit")
+        raise InvalidInput(
+            "no forge is named, or two; give either its directory with --forge, or its address with --at or --kit"
+        )
     ask = erase and not yes
     if ask and (as_json or not _can_ask()):
         raise InvalidInput("erasing a branch cannot be undone; give --yes to erase it without being asked")

@@ -22,12 +22,12 @@ class ScoredImages:
     labels: Tensor
 
     def losses(self) -> Tensor:
-        """Cross-entropy of every image, float64 [n]."""
+        """Return the cross-entropy of every image, float64 [n]."""
         rows = torch.arange(len(self.labels), device=self.log_probabilities.device)
         return -self.log_probabilities.double()[rows, self.labels.to(rows.device)]
 
     def hits(self) -> Tensor:
-        """1 where the most probable class is the label, else 0; float64 [n]."""
+        """Return 1 where the most probable class is the label, else 0; float64 [n]."""
         return (self.log_probabilities.argmax(1) == self.labels.to(self.log_probabilities.device)).double()
 
     def softmaxed_again(self) -> "ScoredImages":

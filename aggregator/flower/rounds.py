@@ -29,7 +29,7 @@ class Failure:
 
 @dataclass
 class ForgeResult(Result):
-    """Flower's result, with what a run of arrivals has besides; metrics are keyed by arrival number.
+    """Extend Flower's result by what a run of arrivals has besides; metrics are keyed by arrival number.
 
     ``folded`` names, by arrival, the node whose reply it was; ``waiting`` the invited nodes that never replied;
     ``complete`` says whether as many arrivals as expected are in.

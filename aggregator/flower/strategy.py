@@ -166,7 +166,7 @@ class MedForgeStrategy(Strategy):
 
 
 class FusionStrategy(MedForgeStrategy):
-    """MedForge-Fusion, and every other method that makes one plugin: the main branch is that plugin."""
+    """Fold by MedForge-Fusion, or another method that makes one plugin: the main branch is that plugin."""
 
     item = "plugin"
 
@@ -178,7 +178,7 @@ class FusionStrategy(MedForgeStrategy):
 
 
 class MixtureStrategy(MedForgeStrategy):
-    """MedForge-Mixture, and every other method that makes a mixture.
+    """Fold by MedForge-Mixture, or another method that makes a mixture.
 
     The main branch is the coefficients, and the plugins that they weigh stay in the forge.
     """
@@ -198,7 +198,7 @@ class MixtureStrategy(MedForgeStrategy):
 
 
 class WeightChangeStrategy(MedForgeStrategy):
-    """TIES, DARE, MagMax, and every other method that makes dense weights: the main branch is their change."""
+    """Fold by TIES, DARE, MagMax, or another method that makes dense weights: the main branch is their change."""
 
     item = "weights"
 

@@ -203,7 +203,7 @@ class Forge:
         return self._assemble(manifest)
 
     def store_item(self, item: ForgeItem) -> dict[str, str]:
-        """Store a forge item's files durably as blobs and give their digests by path, for `Commit.item_files`."""
+        """Store a forge item's files durably as blobs and return their digests by path, for `Commit.item_files`."""
         return {path: self.blobs.put(data) for path, data in item.files().items()}
 
     def load_item(self, commit: Commit) -> ForgeItem:

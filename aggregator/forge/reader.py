@@ -49,7 +49,7 @@ def open_reader(
         with RemoteForge(connection) as remote:
             yield RemoteReader(remote)
     else:
-        raise InvalidInput("say which forge: give either its directory with --forge or its address with --at")
+        raise InvalidInput("no forge is named, or two; give either its directory with --forge or its address with --at")
 
 
 def check_chain(commits: Sequence[Commit]) -> None:

@@ -75,7 +75,7 @@ class Authority:
     ) -> tuple[bytes, bytes]:
         """Issue a contributor's certificate, which binds the Ed25519 signing key (32 bytes) to the name.
 
-        Gives (key, certificate) as PEM. It begins a day ago by default, for clocks that are behind.
+        Returns (key, certificate) as PEM. It begins a day ago by default, for clocks that are behind.
         """
         names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(key_uri(signing_key))])
         return self._issue(contributor, names, ExtendedKeyUsageOID.CLIENT_AUTH, begins or now() - _SLACK, ends)

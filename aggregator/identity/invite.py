@@ -78,7 +78,7 @@ def _check(identifier: str, address: str, out: Path) -> None:
 
 
 def _check_unlike(contributor: str, others: list[str]) -> None:
-    """Names are compared letter by letter, but by people they are read."""
+    """Refuse a name that reads like another: names are compared letter by letter, but people read them."""
     read = [other for other in others if other != contributor and _as_read(other) == _as_read(contributor)]
     if read:
         raise InvalidInput(f"{contributor!r} is too like {read[0]!r}, who was invited before; choose another name")

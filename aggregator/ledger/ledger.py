@@ -172,7 +172,10 @@ class Ledger(Database):
             row = session.get(ArrivalRow, commit.arrival)
             members = head.plain().members if head else ()
             if row is None or row.branch != commit.branch:
-                raise LedgerConflict(f"commit {commit.digest[:12]} names arrival {commit.arrival}, which is another")
+                raise LedgerConflict(
+                    f"commit {commit.digest[:12]} names arrival {commit.arrival}, which is another branch; "
+                    "run `medforge fsck`"
+                )
             check_follows(session, commit, members, row)
             if commit.kind == "fold":
                 row.state, row.reason = State.FOLDED.value, ""

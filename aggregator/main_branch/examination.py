@@ -54,14 +54,14 @@ class Examination:
 
     @one_thread()
     def arrival(self, arrived: Sequence[ArrivedBranch]) -> None:
-        """Examine the last of ``arrived`` before it is folded; raises Held (see `examine_arrival`)."""
+        """Examine the last of ``arrived`` before it is folded; raises BranchHeld (see `examine_arrival`)."""
         _hold_if(examine_arrival(arrived, self._base, self._probabilities, self._admission))
 
     @one_thread()
     def merge(
         self, arrived: Sequence[ArrivedBranch], before: Head | None, scores: Mapping[str, TaskScore], folded: FoldResult
     ) -> None:
-        """Examine what folding the last of ``arrived`` did to the tasks before it; raises Held (see `examine_merge`).
+        """Examine what folding the last of ``arrived`` did to earlier tasks; raises BranchHeld (see `examine_merge`).
 
         ``before`` is the main branch of the others, ``scores`` what it scored by task. Where the arriving branch shares
         its task with others, its images are among those that the new score is a mean of, so both main branches are

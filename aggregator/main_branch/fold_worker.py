@@ -99,7 +99,7 @@ class FoldWorker(threading.Thread):
             return
         folded = self._ledger.commit_of(arrival.number)
         if folded is None or arrival.number not in folded[1].members:
-            self._hold(arrival, MedForgeError("its fold ended without a commit"))
+            self._hold(arrival, MedForgeError("its fold ended without a commit; accept it to fold it again"))
             return
         seconds = time.monotonic() - begun
         self._on_fold(seconds)

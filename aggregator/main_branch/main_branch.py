@@ -54,11 +54,11 @@ class MainBranch:
         self._branches = StoredBranches(self.forge, self.forge.cache)
 
     def head(self) -> Commit | None:
-        """The newest commit, or None before the first."""
+        """Return the newest commit, or None before the first."""
         return self.forge.ledger.head()
 
     def log(self) -> list[Commit]:
-        """All commits, oldest first."""
+        """List all commits, oldest first."""
         return [commit for _, commit in self.forge.ledger.commits()]
 
     def next_number(self) -> int:
@@ -207,7 +207,7 @@ class MainBranch:
                 self._forget()
 
     def _before(self, members: Sequence[int]) -> Head | None:
-        """The main branch of these members as the next round meets it."""
+        """Return the main branch of these members as the next round meets it."""
         head = self.head()
         if not members:
             return None

@@ -116,12 +116,12 @@ def _mixture(order: Sequence[ArrivedBranch], coefficients: Mapping[str, float], 
 
 
 def _stacked(merge_round: Round, order: Sequence[ArrivedBranch], on: ArrivedBranch) -> Tensor:
-    """What every plugin says about one dataset; float64 [K, n, C]."""
+    """Return what every plugin says about one dataset; float64 [K, n, C]."""
     return torch.stack([merge_round.probabilities.probabilities(of, on) for of in order]).double()
 
 
 def _routed(merge_round: Round, order: Sequence[ArrivedBranch], on: ArrivedBranch, choice: Tensor) -> Tensor:
-    """Log-probabilities [n, C] where each image is answered by its chosen member; the others are never asked."""
+    """Return log-probabilities [n, C] where each image is answered by its chosen member; the others are never asked."""
     answers = torch.empty(len(choice), len(on.manifest.prompts), dtype=torch.float64)
     for index in sorted(set(choice.tolist())):
         rows = choice == index

@@ -31,14 +31,14 @@ class ProbabilityCache:
         self._kept = TensorCache(directory)
 
     def probabilities(self, of: ArrivedBranch, on: ArrivedBranch) -> Tensor:
-        """Class probabilities [n, C] (float32, CPU) that the plugin of one branch gives to another's distilled images.
+        """Return class probabilities [n, C] (float32, CPU) of one branch's plugin on another branch's distilled images.
 
         Raises InvalidBranch where the plugin's outputs are not finite.
         """
         return self._entry("probabilities", of.plugin_digest, on.distilled_digest, lambda: self._ask(of, on))
 
     def embeddings(self, on: ArrivedBranch) -> Tensor:
-        """Unnormalised base embeddings [n, d], float32 on the CPU, of a branch's distilled images."""
+        """Return unnormalised base embeddings [n, d], float32 on the CPU, of a branch's distilled images."""
         return self._entry("embeddings", "", on.distilled_digest, lambda: self._embed(on))
 
     def _ask(self, of: ArrivedBranch, on: ArrivedBranch) -> Tensor:

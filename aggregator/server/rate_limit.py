@@ -49,7 +49,7 @@ def origin(peer: str) -> str:
 
 
 class TokenBucket:
-    """Return `rate` tokens per second, `burst` of them at once; who takes more owes them until they have come.
+    """Hand out `rate` tokens per second, `burst` of them at once; who takes more owes them until they have come.
 
     The token bucket of RFC 2697 with one rate, and with debt. Not safe for several threads at once.
     """
@@ -70,7 +70,7 @@ class TokenBucket:
         return self._tokens
 
     def take(self) -> float:
-        """Take one token, and give the seconds until nothing is owed any more (0 where nothing is)."""
+        """Take one token, and return the seconds until nothing is owed any more (0 where nothing is)."""
         self._tokens = self.tokens - 1
         return max(0.0, -self._tokens / self.rate)
 
@@ -109,7 +109,7 @@ class Limiter:
             bucket.take()
 
     def count_message(self, caller: str) -> float:
-        """Count a message of an upload, and give the seconds after which it may be answered."""
+        """Count a message of an upload, and return the seconds after which it may be answered."""
         with self._lock:
             return self._bucket(caller).take()
 

@@ -155,7 +155,7 @@ class ForgeService:
         ledger = self._forge.ledger
         arrival = ledger.arrival_of(check_digest(request.branch))
         if arrival is None:
-            raise NotFound(f"branch {request.branch[:12]} has not arrived at this forge, so nothing is withdrawn")
+            raise NotFound(f"branch {request.branch[:12]} has not arrived at this forge; check its digest")
         note(contributor=arrival.contributor, branch=arrival.branch, arrival=arrival.number, erase=request.erase)
         authorise_withdraw(
             caller_of(context, ledger),
@@ -217,7 +217,10 @@ class ForgeService:
             yield from self._send("", request.blob, request.offset)
             return
         if request.WhichOneof("what") is None or request.offset:
-            raise InvalidInput("ask for a blob (with an offset where needed) or for a forge item (without one)")
+            raise InvalidInput(
+                "a download names no blob, or an offset in a forge item; ask for a blob, with an offset where needed, "
+                "or for a forge item, without one"
+            )
         commit = self._forge.find_commit(request.item.commit or None)
         self._forge.check_item(commit)
         for path, digest in sorted(commit.item_files.items()):

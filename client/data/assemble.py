@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LabelledFiles:
-    """Images of a whole data set with the label (or row of 0 and 1 labels) and, where known, the group of each."""
+    """Hold images of a whole data set with the label (or row of 0 and 1 labels) and, where known, group of each."""
 
     source: ImageSource
     labels: Index

@@ -18,7 +18,7 @@ _TRAILING_OPTION = re.compile(r"^(?P<rest>.*),(?P<key>[a-z_]+)=(?P<value>[^,]*)$
 
 @dataclass(frozen=True)
 class Request:
-    """One source to open: its name, its path as typed, its options, and how to store and split what it holds."""
+    """Name one source to open: its name, its path as typed, its options, and how to store and split what it holds."""
 
     name: str
     place: str

@@ -22,7 +22,7 @@ Index = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Parts:
-    """Ascending positions of the images of each split."""
+    """Hold the ascending positions of the images of each split."""
 
     train: Index
     validation: Index
@@ -31,7 +31,7 @@ class Parts:
 
 @dataclass(frozen=True)
 class Strata:
-    """What must be balanced and what must stay together.
+    """Say what must be balanced and what must stay together.
 
     `labels` int64 [n], or [n, L] of 0 and 1; `classes` names the classes or findings; `groups` gives one group per
     image (None: every image on its own); `unit` is what people call a group: "image", "patient", "source tile".

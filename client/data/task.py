@@ -19,7 +19,7 @@ SplitKind = Literal["random", "grouped", "patient", "published", "procedural"]
 
 @dataclass(frozen=True)
 class Split:
-    """Images, their labels and, where known, the group of each image.
+    """Hold images, their labels and, where known, the group of each image.
 
     Labels are int64 [n], the position of the class's prompt, or [n, L] of 0 and 1 where an image may have several of L
     findings.
@@ -49,7 +49,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Task:
-    """A centre's task: three splits that share no image (nor group, nor patient) and one prompt per class.
+    """Hold a centre's task: three splits that share no image (nor group, nor patient) and one prompt per class.
 
     `split` says how the splits were made, `score_by` what one prediction is about, and `flip` whether training may
     mirror images left to right. Raises InvalidInput when a class is missing from a split.

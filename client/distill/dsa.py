@@ -95,7 +95,8 @@ def operations(strategy: str) -> tuple[str, ...]:
     unknown = [name for name in names if name not in OPERATIONS]
     if unknown or not names:
         raise InvalidInput(
-            f"The augmentation strategy {strategy!r} is not made of {', '.join(OPERATIONS)} joined by underscores."
+            f"the augmentation strategy {strategy!r} has an operation that there is not; "
+            f"join some of {', '.join(OPERATIONS)} by underscores"
         )
     return names
 

@@ -16,7 +16,7 @@ from medforge.plugin import Plugin
 
 
 class RandomFactors(NamedTuple):
-    """A random low-rank pair: `down` is A [rank, in], `up` is B [out, rank]; float32 on the base's device."""
+    """Hold a random low-rank pair: `down` is A [rank, in], `up` is B [out, rank]; float32 on the base's device."""
 
     down: Tensor
     up: Tensor
@@ -62,8 +62,8 @@ class OwnPlugin:
     def __init__(self, base: BaseModule, recipe: DistillRecipe, plugin: Plugin | None) -> None:
         if recipe.own_plugin_every and plugin is None:
             raise InvalidInput(
-                "This recipe distils with the centre's own plugin; train it first (medforge train with the same "
-                "--workspace), or begin another workspace with --recipe-set distill.own_plugin_every=0."
+                "this recipe distils with the centre's own plugin; train it first (medforge train with the same "
+                "--workspace), or begin another workspace with --recipe-set distill.own_plugin_every=0"
             )
         self._every = recipe.own_plugin_every
         self._deltas = plugin.deltas(base) if plugin is not None and self._every else {}

@@ -26,7 +26,7 @@ from medforge.seeds import generator
 
 
 class Method(Protocol):
-    """What a distillation method offers. It keeps no state between steps: chance comes from (seed, step number)."""
+    """Learn images by steps; a method keeps no state between steps: chance comes from (seed, step number)."""
 
     def step(self, pixels: nn.Parameter, optimiser: torch.optim.Optimizer, number: int) -> float:
         """Update the pixels, float32 [C·ipc, 3, S, S] ordered by class, once or more; return the loss."""

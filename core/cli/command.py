@@ -80,7 +80,7 @@ class Command(TyperCommand):
 
 
 def _explain_arguments(command: Command, function: Callable[..., Any]) -> None:
-    """Give arguments their help again, which click 8.5 takes from typer's."""
+    """Put back the help of arguments, which click 8.5 takes from typer's."""
     for name, parameter in get_params_from_function(function).items():
         if isinstance(parameter.default, ArgumentInfo):
             argument = next(one for one in command.params if one.name == name)

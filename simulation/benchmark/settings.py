@@ -59,7 +59,7 @@ class BenchmarkSettings(BaseModel):
         return tuple(centre.name for centre in self.centres)
 
     def source(self, name: str) -> str:
-        """The source of a centre's images."""
+        """Return the source of a centre's images."""
         return next(centre.source for centre in self.centres if centre.name == name)
 
     def command(self, experiment: Experiment, out: Path) -> str:
@@ -89,7 +89,8 @@ def check_changes(changes: Sequence[str]) -> None:
         why = FIXED.get(change.partition("=")[0].strip())
         if why is not None:
             raise InvalidInput(
-                f"--recipe-set {change} cannot be used here, since every experiment sets it itself ({why})"
+                f"--recipe-set {change} cannot be used here, since every experiment sets it itself ({why}); leave "
+                "it out"
             )
 
 

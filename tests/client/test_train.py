@@ -217,7 +217,7 @@ def test_recipe_settings_can_be_changed_and_mistakes_are_named() -> None:
     for wrong in ("train.lr", "lr=1", "name=x", "train=1", "train.nothing=1", "train.plugin.rank.x=1"):
         with pytest.raises(InvalidInput, match=r"train\.(NAME=VALUE|nothing)"):
             change_recipe(TINY, [wrong])
-    with pytest.raises(InvalidInput, match=r"setting train\.lr cannot be '-1': Input should be greater than 0"):
+    with pytest.raises(InvalidInput, match=r"setting train\.lr cannot be '-1'; input should be greater than 0"):
         change_recipe(TINY, ["train.lr=-1"])
     with pytest.raises(InvalidInput, match="no recipe 'huge'; choose one of demo, paper, tiny"):
         recipe_for("medforge-tiny", "huge")

@@ -21,7 +21,7 @@ def drop_and_rescale(change: Tensor, drop: float, random: torch.Generator) -> Te
 
 
 def dare(plugins: Sequence[NamedPlugin], base: BaseModule, drop: float, scale: float, seed: int) -> dict[str, Tensor]:
-    """Drop and rescale every weight change, and give scale · Σ_k of them: DARE with task arithmetic.
+    """Drop and rescale every weight change, and return scale · Σ_k of them: DARE with task arithmetic.
 
     What is dropped of a plugin follows from the seed and its branch's digest: it is the same whoever else arrives, and
     whenever. float32 [out, in] a site.

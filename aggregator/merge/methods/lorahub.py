@@ -19,7 +19,7 @@ from medforge.seeds import derive
 def lorahub(
     plugins: Sequence[Plugin], scorer: WeightScorer, settings: MethodSettings, seed: int, base: BaseModule
 ) -> tuple[Plugin, list[float]]:
-    """Compose (Σ w_k B_k)(Σ w_k A_k), and give it with its weights w (Huang et al. 2023, LoRAHub).
+    """Compose (Σ w_k B_k)(Σ w_k A_k), and return it with its weights w (Huang et al. 2023, LoRAHub).
 
     w minimises the mean over tasks of cross-entropy on the scorer's images plus l1 · mean|w|, within ±bound (see
     `search_weights`). On distilled datasets this is "LoRAHub with distill"; on raw training images, that without.

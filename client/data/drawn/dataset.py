@@ -20,7 +20,7 @@ Painter = Callable[[int, NDArray[np.int64]], NDArray[np.uint8]]
 
 
 class DrawnImages:
-    """An image source of `count` images that are painted in strips; `key` says all that their pixels depend on."""
+    """Offer `count` images as an ImageSource, painted in strips; `key` says all that their pixels depend on."""
 
     def __init__(self, name: str, count: int, key: str, paint: Painter) -> None:
         self.names = tuple(f"{name}/{position:05d}" for position in range(count))

@@ -24,7 +24,7 @@ COMMON: dict[str, Range] = {
 
 @dataclass(frozen=True)
 class Class:
-    """One class: its prompt, how often each architecture occurs, and the attribute ranges that differ from COMMON."""
+    """Describe one class: its prompt, how often each architecture occurs, and the ranges that differ from COMMON."""
 
     prompt: str
     architectures: dict[int, float]
@@ -33,7 +33,7 @@ class Class:
 
 @dataclass(frozen=True)
 class Organ:
-    """One demo task: dye colours (optical densities of red, green and blue) and classes."""
+    """Describe one demo task: dye colours (optical densities of red, green and blue) and classes."""
 
     haematoxylin: tuple[float, float, float]
     eosin: tuple[float, float, float]

@@ -33,7 +33,7 @@ SHEET, GLAND, NEST, LACE, FASCICLE, PAPILLA = range(6)
 
 @dataclass
 class Scenes:
-    """Attributes of n pictures, each float32 [n]; lengths in pixels of a 64-pixel picture, shares in [0, 1]."""
+    """Hold attributes of n pictures, float32 [n] each; lengths in pixels of a 64-pixel picture, shares in [0, 1]."""
 
     architecture: Tensor  # index into ARCHITECTURES
     spacing: Tensor  # of glands, nests or alveoli

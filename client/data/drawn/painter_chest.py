@@ -21,7 +21,7 @@ _FLUID = 0.8
 
 
 class Film:
-    """The geometry of n films of `side` pixels; lengths are those of a film of 64 pixels."""
+    """Hold the geometry of n films of `side` pixels; lengths are those of a film of 64 pixels."""
 
     def __init__(self, count: int, side: int, generator: torch.Generator) -> None:
         self.count, self.side, self.generator = count, side, generator

@@ -46,7 +46,7 @@ def lookup(field: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 
 class Cells(NamedTuple):
-    """Jittered cells: centres [n, TABLE, TABLE] in pixels, and their spacing [n, 1, 1] in pixels."""
+    """Hold jittered cells: centres [n, TABLE, TABLE] in pixels, and their spacing [n, 1, 1] in pixels."""
 
     rows: Tensor
     columns: Tensor
@@ -80,7 +80,7 @@ def gather(table: Tensor, index: Tensor) -> Tensor:
 
 
 class Partition(NamedTuple):
-    """A warped Voronoi partition: distances in pixels to the nearest centre and border, and the direction outward."""
+    """Hold a warped Voronoi partition: distances in pixels to the nearest centre and border, and the way outward."""
 
     centre: Tensor
     border: Tensor
@@ -104,7 +104,7 @@ def partition(spacing: Tensor, rows: Tensor, columns: Tensor, generator: torch.G
 
 
 class Spots(NamedTuple):
-    """Elliptic spots, one per cell: radii in pixels (0 = absent), orientation in radians, and darkness."""
+    """Hold elliptic spots, one per cell: radii in pixels (0 = absent), orientation in radians, and darkness."""
 
     cells: Cells
     major: Tensor

@@ -15,7 +15,7 @@ ERYTHROCYTE = (0.08, 1.00, 0.75)
 
 @dataclass
 class Stain:
-    """How n sections are stained: optical densities of each dye and the light of the empty slide, each [n, 3]."""
+    """Say how n sections are stained: optical densities of each dye and the light of the empty slide, each [n, 3]."""
 
     haematoxylin: Tensor
     eosin: Tensor

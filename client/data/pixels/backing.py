@@ -23,7 +23,7 @@ LAYOUT = 1
 
 
 class Backing(Protocol):
-    """Writable pixels uint8 [n, 3, S, S]; `complete` says whether all of them were there from the start."""
+    """Hold writable pixels uint8 [n, 3, S, S]; `complete` says whether all of them were there from the start."""
 
     pixels: NDArray[np.uint8]
     complete: bool
@@ -34,7 +34,7 @@ class Backing(Protocol):
 
 
 class MemoryBacking:
-    """Pixels in memory."""
+    """Hold pixels in memory."""
 
     def __init__(self, shape: Shape) -> None:
         self.pixels: NDArray[np.uint8] = np.empty(shape, dtype=np.uint8)
@@ -45,7 +45,7 @@ class MemoryBacking:
 
 
 class FileBacking:
-    """Pixels in `<digest of key and shape>.pixels` under `cache`, or in an unnamed temporary file without one.
+    """Hold pixels in `<digest of key and shape>.pixels` under `cache`, without one in an unnamed temporary file.
 
     The file gets that name only once every image is in it and it is flushed, so a file of that name is whole. Raises
     InvalidInput when the disk cannot hold it.

@@ -77,7 +77,7 @@ def content_ids(paths: Sequence[Path]) -> list[str]:
 
 
 class ImageFiles:
-    """An ImageSource of files; `crop` cuts a centred square of so many pixels before the resize."""
+    """Offer files as an ImageSource; `crop` cuts a centred square of so many pixels before the resize."""
 
     def __init__(self, paths: Sequence[Path], root: Path, crop: int | None = None) -> None:
         self.paths = tuple(paths)

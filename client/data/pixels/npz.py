@@ -29,7 +29,7 @@ _BROKEN = (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile)
 
 @dataclass(frozen=True)
 class Header:
-    """Shape and type of one array of the file."""
+    """Hold shape and type of one array of the file."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[np.generic]
@@ -37,7 +37,7 @@ class Header:
 
 
 class NpzFile:
-    """A `.npz` file; raises CorruptFile, naming the file, when it cannot be read, InvalidInput for a missing array."""
+    """Read a `.npz` file; raises CorruptFile, naming it, when it cannot be read, InvalidInput for a missing array."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -76,7 +76,7 @@ class NpzFile:
 
 
 class NpzImages:
-    """An ImageSource of the arrays `members`, one after the other: uint8 [n, h, w] grey or [n, h, w, 1 or 3].
+    """Offer the arrays `members`, one after the other, as an ImageSource: uint8 [n, h, w] grey or [n, h, w, 1 or 3].
 
     A compressed array can only be read from its start, so the first image asked for brings in all of its array.
     """

@@ -55,7 +55,7 @@ class Storage:
 
 
 class ImageSource(Protocol):
-    """Images that can be decoded and resized, each known by its position."""
+    """Decode and resize images, each known by its position."""
 
     @property
     def names(self) -> Sequence[str]:
@@ -74,7 +74,7 @@ class ImageSource(Protocol):
 
 
 class PixelBank:
-    """Every image of one data set, each decoded at most once and only when first asked for.
+    """Hold every image of one data set, each decoded at most once and only when first asked for.
 
     uint8 [n, 3, S, S]: held in memory when n·3·S·S bytes fit `storage.budget`, else in a memory-mapped cache file. A
     complete cache file is used again by the next run as long as the source's key and S are the same; memory is not
@@ -125,7 +125,7 @@ class PixelBank:
 
 
 class PixelStore:
-    """A fixed selection of a bank's images, indexed 0 … n−1; splits of one data set share one bank."""
+    """Select images of a bank, indexed 0 … n−1; splits of one data set share one bank."""
 
     def __init__(self, bank: PixelBank, indices: NDArray[np.int64] | None = None) -> None:
         self.bank = bank
@@ -169,7 +169,7 @@ class PixelStore:
 
 
 class _Decoded:
-    """Images that somebody else already decoded."""
+    """Hold images that somebody else already decoded."""
 
     def __init__(self, pixels: Tensor, names: Sequence[str] | None) -> None:
         if (

@@ -24,7 +24,7 @@ _FOLDER = re.compile(r"images(_\d+)?")
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the table: the findings of an image and whose it is."""
+    """Hold one line of the table: the findings of an image and whose it is."""
 
     findings: frozenset[str]
     patient: str

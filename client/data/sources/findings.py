@@ -32,7 +32,7 @@ LEAST = 4
 
 @dataclass(frozen=True)
 class Films:
-    """One drawn task: the marks that its films may show, any number of them where it is multi-label."""
+    """Describe one drawn task: the marks that its films may show, any number of them where it is multi-label."""
 
     marks: tuple[str, ...]
     multi_label: bool = False

@@ -24,7 +24,7 @@ PROMPTS_FILE = "prompts.txt"
 
 @dataclass(frozen=True)
 class _Part:
-    """The files of one split and their labels."""
+    """Hold the files of one split and their labels."""
 
     paths: list[Path]
     labels: list[int]

@@ -39,7 +39,7 @@ PAPER_NOTE = (
 
 
 class Table1(PaperTable):
-    """Methods: upper bounds, baselines, the paper's two merges, ours, and the reference objective."""
+    """Compare merge methods: upper bounds, baselines, the paper's two merges, ours, and the reference objective."""
 
     experiment = Experiment.TABLE1
     title = "Table 1: merge methods"
@@ -67,7 +67,7 @@ class Table1(PaperTable):
 
 
 class Table3(PaperTable):
-    """Distillation methods."""
+    """Compare distillation methods."""
 
     experiment = Experiment.TABLE3
     title = "Table 3: distillation methods"
@@ -100,7 +100,7 @@ class Table3(PaperTable):
 
 
 class Table4(PaperTable):
-    """DoRA plugins in place of LoRA."""
+    """Compare merge methods with DoRA plugins in place of LoRA."""
 
     experiment = Experiment.TABLE4
     title = "Table 4: DoRA plugins"

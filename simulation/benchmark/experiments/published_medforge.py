@@ -45,7 +45,7 @@ _TABLE4 = {
 
 
 def table1(key: str) -> dict[str, PaperScore]:
-    """Table 1: a method's scores by data set, and their average; empty for a method that the paper has not."""
+    """Return of table 1 a method's scores by data set, and their average; empty for a method that the paper has not."""
     values = _TABLE1.get(key)
     if values is None:
         return {}
@@ -53,18 +53,18 @@ def table1(key: str) -> dict[str, PaperScore]:
 
 
 def table2(key: str) -> dict[str, PaperScore]:
-    """Table 2: a method's average by merge order of BreakHis (B), LC25000 (L) and MedFMC-Colon (M)."""
+    """Return of table 2 a method's average by merge order of BreakHis (B), LC25000 (L) and MedFMC-Colon (M)."""
     return {order: _pair(values) for order, values in _TABLE2.get(key, {}).items()}
 
 
 def table3(key: str, distillation: str) -> PaperScore | None:
-    """Table 3: a method's average under a distillation method."""
+    """Return of table 3 a method's average under a distillation method."""
     values = _TABLE3.get((key, distillation))
     return None if values is None else _pair(values)
 
 
 def table4(key: str) -> PaperScore | None:
-    """Table 4: a method's average with DoRA plugins."""
+    """Return of table 4 a method's average with DoRA plugins."""
     values = _TABLE4.get(key)
     return None if values is None else _pair(values)
 

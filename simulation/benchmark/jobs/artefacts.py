@@ -59,7 +59,7 @@ class Train(TrainedArtefact):
 
 
 def keep(trained: Outcome, place: Path) -> dict[str, object]:
-    """Save a trained plugin, and give what its record says of the training."""
+    """Save a trained plugin, and return what its record says of the training."""
     trained.plugin.save(place)
     return {
         "digest": trained.plugin.digest,

@@ -88,7 +88,7 @@ class StoredArtefact(Job):
 
     @abstractmethod
     def make(self, bench: Bench, place: Path) -> Mapping[str, object]:
-        """Compute the artefact into its place; give what the record should say of it."""
+        """Compute the artefact into its place; return what the record should say of it."""
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ class Merge(Job):
         return f"merge {self.merger.key}"
 
     def units(self, bench: Bench) -> int:
-        """One for each order that is not stored."""
+        """Count the orders that are not stored."""
         return sum(bench.store.record(self.place(bench, order)) is None for order in self.orders)
 
     @property
@@ -144,7 +144,7 @@ class Folding:
         return self._folded[order]
 
     def _search_on_raw_images(self, order: Order) -> tuple[ForgeItem, dict[str, float]]:
-        """LoRAHub as it was published: searched on a random tenth of the raw training images, which no forge has."""
+        """Merge by LoRAHub as published: searched on a random tenth of the raw training images, which no forge has."""
         base, tasks = self._bench.base, sorted(order)
         scorer = WeightScorer(base, [lambda task=task: self._raw(task) for task in tasks])  # type: ignore[misc]
         plugins = [self._branches[task].plugin for task in tasks]

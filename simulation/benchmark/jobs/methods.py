@@ -20,7 +20,7 @@ class Merger:
     raw: bool = False
 
     def settings(self, seed: int) -> MethodSettings:
-        """The merge settings under a seed."""
+        """Return the merge settings under a seed."""
         options: dict[str, Any] = dict(self.options)
         return choose_settings(**options, seed=seed)
 

@@ -58,7 +58,7 @@ class SingleModelRow(RowPlan):
     distillation: str = DEFAULT_DISTILLATION
 
     def jobs(self, settings: BenchmarkSettings, seed: int) -> tuple[Job, ...]:
-        """One score for each task."""
+        """List one score for each task."""
         return tuple(self._score(name, seed) for name in settings.names)
 
     def scores(self, bench: Bench, seed: int) -> dict[str, TaskScore]:
@@ -83,7 +83,7 @@ class MergedRow(RowPlan):
     distillation: str = DEFAULT_DISTILLATION
 
     def jobs(self, settings: BenchmarkSettings, seed: int) -> tuple[Job, ...]:
-        """One merge, in the order of the centres."""
+        """List one merge, in the order of the centres."""
         return (self._merge(settings, seed),)
 
     def scores(self, bench: Bench, seed: int) -> dict[str, TaskScore]:
@@ -103,7 +103,7 @@ class MergedPluginsRow(RowPlan):
     kind: PluginKind
 
     def jobs(self, settings: BenchmarkSettings, seed: int) -> tuple[MergePlugins, ...]:
-        """One merge, which has no order."""
+        """List one merge, which has no order."""
         return (MergePlugins(self.merger, seed, settings.names, self.kind),)
 
     def scores(self, bench: Bench, seed: int) -> dict[str, TaskScore]:
@@ -113,27 +113,27 @@ class MergedPluginsRow(RowPlan):
 
 
 def base_alone() -> SingleModelRow:
-    """The base module without any plugin."""
+    """Plan the row of the base module without any plugin."""
     return SingleModelRow("base", "base module alone (zero-shot)", "no training", "base")
 
 
 def single_task(kind: PluginKind = "lora") -> SingleModelRow:
-    """Each task's own plugin."""
+    """Plan the row of each task's own plugin."""
     return SingleModelRow(
         "single-task", f"{KIND_NAMES[kind]} supervised, one a task", "upper bound", "single-task", kind
     )
 
 
 def distilled_only(distillation: str = DEFAULT_DISTILLATION, kind: PluginKind = "lora") -> SingleModelRow:
-    """A fresh plugin for each task, trained on its distilled data alone."""
+    """Plan the row of a fresh plugin for each task, trained on its distilled data alone."""
     return SingleModelRow("distilled-only", "distilled data only", "upper bound", "distilled-only", kind, distillation)
 
 
 def merged(merger: Merger, distillation: str = DEFAULT_DISTILLATION, kind: PluginKind = "lora") -> MergedRow:
-    """One merged model."""
+    """Plan the row of one merged model."""
     return MergedRow(merger.key, merger.label, merger.group, "merged", merger, kind, distillation)
 
 
 def merged_plugins(merger: Merger, kind: PluginKind) -> MergedPluginsRow:
-    """One merged model, of plugins alone."""
+    """Plan the row of one merged model, of plugins alone."""
     return MergedPluginsRow(merger.key, merger.label, merger.group, "merged", merger, kind)

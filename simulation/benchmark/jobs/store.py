@@ -34,7 +34,7 @@ class Store:
         return self.path / "cache"
 
     def place(self, label: str, facts: Mapping[str, object]) -> Path:
-        """The directory of what is computed from these facts; the label is for people."""
+        """Return the directory of what is computed from these facts; the label is for people."""
         name = "".join(c if c.isalnum() or c in "._-" else "-" for c in label)[:_LONGEST_LABEL]
         return self.path / "artefacts" / f"{name}-{sha256_bytes(canonical_json(dict(facts)))[:16]}"
 

@@ -76,7 +76,7 @@ class Bench:
         }
 
     def recipe(self, kind: PluginKind = "lora", distillation: str = DEFAULT_DISTILLATION) -> Recipe:
-        """The recipe for a plugin kind and a distillation method; what the user changed comes last."""
+        """Return the recipe for a plugin kind and a distillation method; what the user changed comes last."""
         return self._recipe(kind, distillation)
 
     @cached_property

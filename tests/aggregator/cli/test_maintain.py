@@ -105,7 +105,7 @@ def test_a_served_forge_follows_what_is_decided(served: tuple[Path, str], tiny_b
 def test_mistakes_get_one_sentence(served: tuple[Path, str], tmp_path: Path) -> None:
     directory, at = served
     assert "no arrival is called '77'" in typed("accept", "77", "--forge", directory, code=USER_MISTAKE)
-    assert "say which forge" in typed("withdraw", "1", code=USER_MISTAKE)
+    assert "no forge is named, or two; give either its directory" in typed("withdraw", "1", code=USER_MISTAKE)
     assert "no arrival is called 'skin'" in typed("withdraw", "skin", "--at", at, code=USER_MISTAKE)
     assert "no commit is called '77'" in typed("revert", "77", "--forge", directory, code=USER_MISTAKE)
     assert "has not arrived at this forge" in typed("withdraw", "0" * 64, "--at", at, code=USER_MISTAKE)

@@ -52,9 +52,9 @@ def test_sizes_may_have_units(number: int, unit: str, space: str) -> None:
 @pytest.mark.parametrize(
     ("typed", "sentence"),
     [
-        ("limits.branch=2GB", r"limits\.branch cannot be '2GB': write a whole number of bytes, KiB, .* example 512MiB"),
+        ("limits.branch=2GB", r"limits\.branch cannot be '2GB'; write a whole number of bytes, KiB, .* example 512MiB"),
         ("limits.branch=-1", r"limits\.branch cannot be '-1'"),
-        ("limits.rank=0", r"limits\.rank cannot be '0': .* greater than or equal to 1"),
+        ("limits.rank=0", r"limits\.rank cannot be '0'; input should be greater than or equal to 1"),
         ("limits.classes=two", r"limits\.classes cannot be 'two'"),
         ("limits.messages_per_second=0", r"limits\.messages_per_second cannot be '0'"),
         ("admission.behaviour=maybe", r"admission\.behaviour cannot be 'maybe'"),

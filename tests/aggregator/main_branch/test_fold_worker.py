@@ -118,7 +118,7 @@ def test_a_fold_that_commits_nothing_is_held(forge: Forge, tiny_base: BaseModule
     _wait(lambda: bool(forge.ledger.holds()))
     worker.stop()
     worker.join(30)
-    assert forge.ledger.holds()[1].reason == "its fold ended without a commit"
+    assert forge.ledger.holds()[1].reason == "its fold ended without a commit; accept it to fold it again"
 
 
 def test_what_fails_after_the_commit_does_not_undo_it(forge: Forge, tiny_base: BaseModule) -> None:
