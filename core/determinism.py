@@ -25,13 +25,13 @@ _LARGEST = 1e18
 
 
 class _OwnThreads(threading.local):
-    """How many threads this thread may work on; None where none of its operations is held to one."""
+    """Know how many threads this thread may work on; None where none of its operations is held to one."""
 
     workers: int | None = None
 
 
-class _Held:
-    """Who holds the process's operations to one thread, and what to go back to; torch keeps one count for all."""
+class _ProcessThreads:
+    """Know who holds the process's operations to one thread, and what to go back to; torch keeps one count for all."""
 
     lock = threading.Lock()
     torch_holders = 0
@@ -134,34 +134,34 @@ def _torch_on_one(workers: int | None) -> Iterator[None]:
     if _own.workers is not None:
         yield
         return
-    with _Held.lock:
-        if _Held.torch_holders == 0:
-            _Held.torch_threads = torch.get_num_threads()
-        _Held.torch_holders += 1
+    with _ProcessThreads.lock:
+        if _ProcessThreads.torch_holders == 0:
+            _ProcessThreads.torch_threads = torch.get_num_threads()
+        _ProcessThreads.torch_holders += 1
         torch.set_num_threads(1)
-    _own.workers = workers or _Held.torch_threads
+    _own.workers = workers or _ProcessThreads.torch_threads
     try:
         yield
     finally:
         _own.workers = None
-        with _Held.lock:
-            _Held.torch_holders -= 1
+        with _ProcessThreads.lock:
+            _ProcessThreads.torch_holders -= 1
             # not before: the count would change under those who are still at work
-            if _Held.torch_holders == 0:
-                torch.set_num_threads(_Held.torch_threads)
+            if _ProcessThreads.torch_holders == 0:
+                torch.set_num_threads(_ProcessThreads.torch_threads)
 
 
 @contextmanager
 def _blas_on_one() -> Iterator[None]:
-    with _Held.lock:
-        if _Held.blas_holders == 0:
-            _Held.blas_limits = threadpool_limits(1, user_api="blas")
-        _Held.blas_holders += 1
+    with _ProcessThreads.lock:
+        if _ProcessThreads.blas_holders == 0:
+            _ProcessThreads.blas_limits = threadpool_limits(1, user_api="blas")
+        _ProcessThreads.blas_holders += 1
     try:
         yield
     finally:
-        with _Held.lock:
-            _Held.blas_holders -= 1
-            if _Held.blas_holders == 0 and _Held.blas_limits is not None:
-                _Held.blas_limits.restore_original_limits()
-                _Held.blas_limits = None
+        with _ProcessThreads.lock:
+            _ProcessThreads.blas_holders -= 1
+            if _ProcessThreads.blas_holders == 0 and _ProcessThreads.blas_limits is not None:
+                _ProcessThreads.blas_limits.restore_original_limits()
+                _ProcessThreads.blas_limits = None

@@ -148,7 +148,7 @@ def _member(kind: type, name: str, about: str) -> tuple[str, str]:
 
 
 def _signature(function: Callable[..., object]) -> str:
-    signature = inspect.signature(function)
+    signature = inspect.signature(function, eval_str=True)
     kept = [one for one in signature.parameters.values() if one.name not in ("self", "cls")]
     text = str(signature.replace(parameters=kept))
     text = re.sub(r"\b(?:[A-Za-z_]+\.)+(?=[A-Za-z_])", "", text)
