@@ -81,7 +81,7 @@ class PlainLoop:
         return float(loss.detach())
 
 
-class Taken(NamedTuple):
+class Measurement(NamedTuple):
     """What steps from the same pixels gave: seconds a step, losses, and the gradients of the pixels."""
 
     seconds: float
@@ -89,7 +89,7 @@ class Taken(NamedTuple):
     gradients: list[Tensor]
 
 
-def take(method: Step, start: Tensor, count: int) -> Taken:
+def take(method: Step, start: Tensor, count: int) -> Measurement:
     """Take `count` steps that leave the pixels where they are, so that each step's gradient can be compared."""
     pixels = nn.Parameter(start.clone())
     still = torch.optim.SGD([pixels], lr=0.0)
@@ -99,7 +99,7 @@ def take(method: Step, start: Tensor, count: int) -> Taken:
         losses.append(method.step(pixels, still, number))
         assert pixels.grad is not None
         gradients.append(pixels.grad.clone())
-    return Taken((time.perf_counter() - started) / count, losses, gradients)
+    return Measurement((time.perf_counter() - started) / count, losses, gradients)
 
 
 class Variances(NamedTuple):

@@ -36,7 +36,7 @@ from medforge.seeds import derive, generator
 AGREEMENT = 1e-3
 
 
-class Trained(NamedTuple):
+class Measurement(NamedTuple):
     """What a number of steps gave: images per second, the loss of each step, and how far the plugin moved."""
 
     speed: float
@@ -50,7 +50,7 @@ class Loop:
     def __init__(self, base: BaseModule, task: Task, recipe: TrainRecipe, seed: int) -> None:
         self.base, self.task, self.recipe, self.seed = base, task, recipe, seed
 
-    def run(self, steps: int) -> Trained:
+    def run(self, steps: int) -> Measurement:
         """Take `steps` steps from the seed's fresh plugin; the first one is not timed."""
         recipe, chance = self.recipe, generator(self.seed, "benchmark", "order")
         model = adapt(self.base, recipe.plugin, derive(self.seed, "train", "plugin"))
@@ -69,7 +69,7 @@ class Loop:
                 losses.append(self.step(model, optimiser, images, self.task.train.labels[chosen], lr))
         speed = steps * min(recipe.batch, len(self.task.train)) / (time.perf_counter() - started)
         moved = [(now.detach() - then).flatten() for now, then in zip(parameters, before, strict=True)]
-        return Trained(speed, losses, torch.cat(moved))
+        return Measurement(speed, losses, torch.cat(moved))
 
     def images(self, chosen: Tensor) -> Tensor:
         """Return a batch of normalised images."""

@@ -22,7 +22,7 @@ from medforge.errors import InvalidInput
 NOTE = "__medforge__"
 
 
-class Named(Protocol):
+class HasName(Protocol):
     """Know the name by which one is asked for."""
 
     @property
@@ -30,11 +30,11 @@ class Named(Protocol):
         """Return the name by which it is asked for."""
 
 
-T = TypeVar("T", bound=Named)
+T = TypeVar("T", bound=HasName)
 
 
 @dataclass(frozen=True)
-class Broken:
+class Defect:
     """Say why something that a package offers cannot be used."""
 
     reason: str
@@ -58,7 +58,7 @@ class Offer:
         return " and ".join(f"{name} {version}" for name, version in sorted(self.packages.items())) or "a package"
 
 
-def note(target: object, what: Named) -> None:
+def note(target: object, what: HasName) -> None:
     """Note on a function or class what it is; `Registry` reads it."""
     setattr(target, NOTE, what)
 
@@ -113,16 +113,16 @@ class Registry(Generic[T]):
                 "or install the package that gives it"
             )
         found = self.load(offer)
-        if isinstance(found, Broken):
+        if isinstance(found, Defect):
             raise self.unusable(offer, found.reason)
         return found
 
-    def everything(self) -> Mapping[str, T | Broken]:
+    def everything(self) -> Mapping[str, T | Defect]:
         """Return all by name, sorted, each with its note or with why it cannot be used."""
-        found: dict[str, T | Broken] = {name: self._in_file(name) for name in self.built_in()}
+        found: dict[str, T | Defect] = {name: self._in_file(name) for name in self.built_in()}
         for name, offer in self.offers().items():
             if name in found:
-                found[f"{name} of {offer.origin}"] = Broken(f"a {self.noun} that is built in has this name")
+                found[f"{name} of {offer.origin}"] = Defect(f"a {self.noun} that is built in has this name")
             else:
                 found[name] = self.load(offer)
         return MappingProxyType(dict(sorted(found.items())))
@@ -131,20 +131,20 @@ class Registry(Generic[T]):
         """Name the installed package that gives something, and its version; none for what is built in."""
         return {} if name in self.built_in() else dict(self.offers()[name].packages)
 
-    def load(self, offer: Offer) -> T | Broken:
+    def load(self, offer: Offer) -> T | Defect:
         """Import what a package offers; a package that cannot be imported is broken, and no error."""
         if len(offer.points) > 1:
-            return Broken(f"more than one package gives a {self.noun} of this name")
+            return Defect(f"more than one package gives a {self.noun} of this name")
         (point,) = offer.points
         try:
             found = point.load()
         except (Exception, SystemExit) as error:  # what somebody else's module raises is not known
-            return Broken(f"{type(error).__name__}: {error}")
+            return Defect(f"{type(error).__name__}: {error}")
         noted = self.noted(found) or self.older(offer.name, found)
         if noted is None:
-            return Broken(f"{point.value} is no {self.noun}; decorate it with {self.decorator}")
+            return Defect(f"{point.value} is no {self.noun}; decorate it with {self.decorator}")
         if noted.name != offer.name:
-            return Broken(f"{point.value} calls itself {noted.name!r}; name the entry point so")
+            return Defect(f"{point.value} calls itself {noted.name!r}; name the entry point so")
         return noted
 
     def unusable(self, offer: Offer, reason: str) -> InvalidInput:

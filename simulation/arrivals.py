@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from medforge.errors import InvalidInput
 
 
-class Arrival(BaseModel):
+class ScheduledPush(BaseModel):
     """Say that a centre pushes no earlier than `due` seconds after the start of the run."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -19,13 +19,13 @@ class Arrival(BaseModel):
     due: float = 0.0
 
 
-def in_order(names: Sequence[str], order: str | None) -> tuple[Arrival, ...]:
+def in_order(names: Sequence[str], order: str | None) -> tuple[ScheduledPush, ...]:
     """Schedule the centres in the order of `--order a,b,c`, or of `names` where none is given.
 
     Raises InvalidInput unless `order` names every centre exactly once.
     """
     if order is None:
-        return tuple(Arrival(name=name) for name in names)
+        return tuple(ScheduledPush(name=name) for name in names)
     wanted = [name.strip() for name in order.split(",")]
     unknown = [name for name in wanted if name not in names]
     if unknown:
@@ -36,10 +36,10 @@ def in_order(names: Sequence[str], order: str | None) -> tuple[Arrival, ...]:
     if missing or len(wanted) != len(names):
         fault = f"leaves out {missing[0]!r}" if missing else "names a centre twice"
         raise InvalidInput(f"--order {order} {fault}; name every centre exactly once: {','.join(names)}")
-    return tuple(Arrival(name=name) for name in wanted)
+    return tuple(ScheduledPush(name=name) for name in wanted)
 
 
-def poisson(names: Sequence[str], rate: float, seed: int) -> tuple[Arrival, ...]:
+def poisson(names: Sequence[str], rate: float, seed: int) -> tuple[ScheduledPush, ...]:
     """Draw arrival times of a Poisson process of `rate` centres a minute, and who arrives at each.
 
     The gaps are exponential with mean 60 / rate seconds; the marks are a random permutation of the centres.
@@ -50,7 +50,7 @@ def poisson(names: Sequence[str], rate: float, seed: int) -> tuple[Arrival, ...]
     times = random.exponential(60.0 / rate, size=len(names)).cumsum()
     marks = random.permutation(len(names))
     return tuple(
-        Arrival(name=names[int(mark)], due=round(float(time), 3)) for mark, time in zip(marks, times, strict=True)
+        ScheduledPush(name=names[int(mark)], due=round(float(time), 3)) for mark, time in zip(marks, times, strict=True)
     )
 
 
@@ -68,7 +68,7 @@ def parse_rate(arrivals: str) -> float:
     return rate
 
 
-def schedule(names: Sequence[str], order: str | None, arrivals: str | None, seed: int) -> tuple[Arrival, ...]:
+def schedule(names: Sequence[str], order: str | None, arrivals: str | None, seed: int) -> tuple[ScheduledPush, ...]:
     """Return every centre once, in arrival order. Raises InvalidInput when both or unusable options are given."""
     if order is not None and arrivals is not None:
         raise InvalidInput("--order and --arrivals exclude each other; give one of them")

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from medforge.errors import CorruptFile
-from medforge.simulation.arrivals import Arrival
+from medforge.simulation.arrivals import ScheduledPush
 from medforge.simulation.centres import Centre
 
 
@@ -22,7 +22,7 @@ class SimulationSettings(BaseModel):
 
     format: int = 1
     centres: tuple[Centre, ...]
-    schedule: tuple[Arrival, ...]
+    schedule: tuple[ScheduledPush, ...]
     arrivals: str | None
     base: str
     method: str

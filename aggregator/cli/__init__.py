@@ -1,77 +1,79 @@
 """The aggregator's commands: the merged model for everybody, the forge for its maintainer."""
 
-from medforge.cli.catalogue import Entry
+from medforge.cli.catalogue import CommandEntry
 
 COMMANDS = (
-    Entry(
+    CommandEntry(
         "withdraw",
         "Centre",
         "Take a branch out of the main branch, exactly as if it had never come.",
         "medforge.aggregator.cli.withdraw:withdraw",
     ),
-    Entry(
+    CommandEntry(
         "checkout",
         "Model",
         "Write the merged model (forge item) of a commit into a directory.",
         "medforge.aggregator.cli.checkout:checkout",
     ),
-    Entry(
+    CommandEntry(
         "methods",
         "Model",
         "List the merge methods, also those of installed packages.",
         "medforge.aggregator.cli.methods:methods",
     ),
-    Entry(
+    CommandEntry(
         "serve",
         "Maintainer",
         "Receive branches, and fold each into the main branch in the order of arrival.",
         "medforge.aggregator.cli.serve:serve",
         {"--method": "--merge", "--set": "--policy"},
     ),
-    Entry("invite", "Maintainer", "Make a contributor's startup kit.", "medforge.aggregator.cli.identity:invite"),
-    Entry(
+    CommandEntry(
+        "invite", "Maintainer", "Make a contributor's startup kit.", "medforge.aggregator.cli.identity:invite"
+    ),
+    CommandEntry(
         "revoke",
         "Maintainer",
         "Take a contributor's invitation back; a running server refuses them from the next call on.",
         "medforge.aggregator.cli.identity:revoke",
     ),
-    Entry(
+    CommandEntry(
         "contributors",
         "Maintainer",
         "List who was invited, and whose invitation was taken back.",
         "medforge.aggregator.cli.identity:contributors",
     ),
-    Entry(
+    CommandEntry(
         "log",
         "Maintainer",
         "List the commits of a main branch, then the arrivals that are not in it.",
         "medforge.aggregator.cli.log:log",
     ),
-    Entry(
+    CommandEntry(
         "accept",
         "Maintainer",
         "Fold a held or rejected branch all the same.",
         "medforge.aggregator.cli.maintain:accept",
     ),
-    Entry(
+    CommandEntry(
         "reject",
         "Maintainer",
         "Keep a branch out of the main branch, also one that is in it.",
         "medforge.aggregator.cli.maintain:reject",
     ),
-    Entry(
+    CommandEntry(
         "revert",
         "Maintainer",
         "Undo one round: who came with the commit leaves again, who left with it comes back.",
         "medforge.aggregator.cli.maintain:revert",
     ),
-    Entry(
+    CommandEntry(
         "replay",
         "Maintainer",
         "Rebuild the main branch from the ledger, and prove that every commit's forge item is byte-identical.",
         "medforge.aggregator.cli.maintain:replay",
     ),
-    Entry(
+    CommandEntry(
         "fsck",
         "Maintainer",
         "Check blobs, digests, signatures and both chains of a forge; changes nothing.",

@@ -12,7 +12,7 @@ from medforge.errors import printable
 
 if TYPE_CHECKING:
     from medforge.aggregator.ledger.commit import Commit
-    from medforge.aggregator.ledger.records import Arrival, Entry
+    from medforge.aggregator.ledger.records import Arrival, JournalEntry
 
 SHORT = 8
 """As many letters of a digest as name it in a command."""
@@ -48,7 +48,7 @@ def outside_lines(arrivals: Iterable[Arrival], width: int) -> Iterator[str]:
         )
 
 
-def journal_lines(entries: Iterable[Entry], width: int) -> Iterator[str]:
+def journal_lines(entries: Iterable[JournalEntry], width: int) -> Iterator[str]:
     """Return the journal, oldest first: number, time, who, what, about what."""
     yield from flow(("  entry  time (UTC)         ", "who: what", "about what"), width, _INDENT)
     for entry in entries:

@@ -24,7 +24,7 @@ def find_arrival(arrivals: Iterable[Arrival], name: str) -> Arrival:
     Of several with one task, the one that has not left the main branch is meant. Raises NotFound for none, InvalidInput
     with the candidates for several, or for a beginning that is too short.
     """
-    known = [_Named(one, one.number, one.task, (one.branch,), _arrival(one)) for one in arrivals]
+    known = [_Candidate(one, one.number, one.task, (one.branch,), _arrival(one)) for one in arrivals]
     staying = [one for one in known if one.task == name and one.value.state not in _LEFT]
     return staying[0].value if len(staying) == 1 and not name.isdigit() else _choose(known, name, "arrival")
 
@@ -34,7 +34,7 @@ def find_commit(commits: Iterable[Commit], name: str) -> Commit:
 
     Raises as `find_arrival` does.
     """
-    known = [_Named(one, one.arrival, one.task, (one.digest, one.branch), _commit(one)) for one in commits]
+    known = [_Candidate(one, one.arrival, one.task, (one.digest, one.branch), _commit(one)) for one in commits]
     return _choose(known, name, "commit")
 
 
@@ -46,7 +46,7 @@ def head_or_named(commits: Sequence[Commit], name: str | None) -> Commit:
 
 
 @dataclass(frozen=True)
-class _Named(Generic[Known]):
+class _Candidate(Generic[Known]):
     """Hold something with what it may be called by, and how it is listed."""
 
     value: Known
@@ -56,7 +56,7 @@ class _Named(Generic[Known]):
     line: str
 
 
-def _choose(known: list[_Named[Known]], name: str, kind: str) -> Known:
+def _choose(known: list[_Candidate[Known]], name: str, kind: str) -> Known:
     number = int(name) if name.isascii() and name.isdigit() and len(name) < SHORTEST_PREFIX else None
     beginning = [one for one in known if name and any(digest.startswith(name) for digest in one.digests)]
     found = [one for one in known if name == one.task or number == one.number]
@@ -74,7 +74,7 @@ def _choose(known: list[_Named[Known]], name: str, kind: str) -> Known:
     raise NotFound(f"no {kind} is called {shown}; `medforge log` lists numbers, tasks and digests")
 
 
-def _listed(found: list[_Named[Known]]) -> str:
+def _listed(found: list[_Candidate[Known]]) -> str:
     lines = [one.line for one in found[:_MOST_LISTED]]
     more = len(found) - len(lines)
     return ", ".join(lines) + (f" and {more} more" if more else "")

@@ -11,7 +11,7 @@ from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.database import Database
 from medforge.aggregator.ledger.journal import FORGE, INVITED, MAINTAINER, enter, now
 from medforge.aggregator.ledger.order import NEXT, LedgerConflict, check_follows, newest, spell, unfolded
-from medforge.aggregator.ledger.records import Arrival, Contributor, Entry, State
+from medforge.aggregator.ledger.records import Arrival, Contributor, JournalEntry, State
 from medforge.aggregator.ledger.rows import ArrivalRow, CommitRow, ContributorRow, EntryRow
 
 
@@ -251,7 +251,7 @@ class Ledger(Database):
 
     # journal
 
-    def journal(self, after: int = 0, limit: int | None = None) -> list[Entry]:
+    def journal(self, after: int = 0, limit: int | None = None) -> list[JournalEntry]:
         """List what happened, oldest first: the entries whose number exceeds `after` (at most `limit`)."""
         query = select(EntryRow).where(EntryRow.number > after).order_by(EntryRow.number).limit(limit)
         with self.reading() as session:

@@ -56,7 +56,7 @@ class Contributor:
 
 
 @dataclass(frozen=True)
-class Entry:
+class JournalEntry:
     """Record one event: when, who, what, about what (canonical JSON). `digest` covers it and the entry before."""
 
     number: int

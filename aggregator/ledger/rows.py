@@ -6,7 +6,7 @@ from sqlalchemy import DDL, BigInteger, Boolean, ForeignKey, LargeBinary, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from medforge.aggregator.ledger.commit import Commit
-from medforge.aggregator.ledger.records import Arrival, Contributor, Entry, State
+from medforge.aggregator.ledger.records import Arrival, Contributor, JournalEntry, State
 
 
 class Table(DeclarativeBase):
@@ -101,9 +101,9 @@ class EntryRow(Table):
     about: Mapped[str] = mapped_column(Text)
     digest: Mapped[str] = mapped_column(String(64))
 
-    def plain(self) -> Entry:
+    def plain(self) -> JournalEntry:
         """Return the entry."""
-        return Entry(self.number, self.at, self.actor, self.what, self.about, self.digest)
+        return JournalEntry(self.number, self.at, self.actor, self.what, self.about, self.digest)
 
 
 def _append_only(table: str) -> None:

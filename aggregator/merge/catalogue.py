@@ -5,20 +5,24 @@ from importlib import import_module
 from types import MappingProxyType
 
 from medforge.aggregator.merge.listing import Listing
-from medforge.aggregator.merge.registration import Registered
-from medforge.registry import Broken, Registry
+from medforge.aggregator.merge.registration import RegisteredMethod
+from medforge.registry import Defect, Registry
 
 
-def _older(name: str, found: object) -> Registered | None:
+def _older(name: str, found: object) -> RegisteredMethod | None:
     """Read the offer of a package for MedForge 0.1: a listing, which names the module that holds METHOD."""
-    return Registered(name, found, lambda: import_module(found.module).METHOD) if isinstance(found, Listing) else None
+    return (
+        RegisteredMethod(name, found, lambda: import_module(found.module).METHOD)
+        if isinstance(found, Listing)
+        else None
+    )
 
 
 METHODS = Registry(
     noun="merge method",
     package="medforge.aggregator.merge.methods",
     group="medforge.merge_methods",
-    kind=Registered,
+    kind=RegisteredMethod,
     decorator="merge_method",
     older=_older,
 )
@@ -34,10 +38,10 @@ def names() -> tuple[str, ...]:
     return METHODS.names()
 
 
-def listings() -> Mapping[str, Listing | Broken]:
+def listings() -> Mapping[str, Listing | Defect]:
     """Return every method by name, sorted, with what it says of itself, or why it cannot be used."""
     everything = METHODS.everything().items()
-    return MappingProxyType({name: one if isinstance(one, Broken) else one.listing for name, one in everything})
+    return MappingProxyType({name: one if isinstance(one, Defect) else one.listing for name, one in everything})
 
 
 def listing_of(name: object) -> Listing:

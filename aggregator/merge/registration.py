@@ -12,15 +12,15 @@ from medforge.registry import note
 
 if TYPE_CHECKING:
     from medforge.aggregator.merge.method import MergeMethod
-    from medforge.aggregator.merge.training_free import MergePlugins
+    from medforge.aggregator.merge.training_free import PluginMerge
 
-Target = TypeVar("Target", bound="MergePlugins | type[MergeMethod]")
+Target = TypeVar("Target", bound="PluginMerge | type[MergeMethod]")
 
 UNIFORM: Mode = ("layer", "uniform")
 
 
 @dataclass(frozen=True, eq=False)
-class Registered:
+class RegisteredMethod:
     """Hold a method under its name, with its listing; ``load`` returns the method itself."""
 
     name: str
@@ -44,7 +44,7 @@ def merge_method(
     """Make what is decorated the merge method ``name``; the other arguments are those of its `Listing`.
 
     A function (plugins, base, settings) → forge item needs plugins alone and gives the same for every order of them
-    (see `MergePlugins`), so ``modes``, ``any_order``, ``reference`` and ``distilled`` are left out. A class is a
+    (see `PluginMerge`), so ``modes``, ``any_order``, ``reference`` and ``distilled`` are left out. A class is a
     `MergeMethod`, which sees the whole merge round.
 
     Raises ValueError or TypeError where this does not fit together, which is a mistake of who writes a method.
@@ -75,7 +75,7 @@ def merge_method(
             parameters=parameters or {},
         )
         method = target() if isinstance(target, type) else FunctionMethod(target)
-        note(target, Registered(name, listing, lambda: method))
+        note(target, RegisteredMethod(name, listing, lambda: method))
         return target
 
     return register

@@ -22,7 +22,7 @@ class NamedPlugin:
     plugin: Plugin
 
 
-class MergePlugins(Protocol):
+class PluginMerge(Protocol):
     """Merge one or more plugins of this base, sorted by the digest of their branch.
 
     The item can be folded into one weight change. Raises InvalidBranch where these plugins cannot be merged.
@@ -43,7 +43,7 @@ class TrainingFree(MergeMethod):
 
     @abstractmethod
     def merge(self, plugins: Sequence[NamedPlugin], base: BaseModule, settings: MethodSettings) -> ForgeItem:
-        """Merge plugins as `MergePlugins` says."""
+        """Merge plugins as `PluginMerge` says."""
 
     def coefficient(self, count: int, settings: MethodSettings) -> float:
         """Return what a commit records as each of ``count`` plugins' coefficient."""
@@ -67,7 +67,7 @@ class TrainingFree(MergeMethod):
 class FunctionMethod(TrainingFree):
     """Merge by a function; a parameter ``scale`` λ, where there is one, multiplies what is taken of every plugin."""
 
-    function: MergePlugins
+    function: PluginMerge
 
     def merge(self, plugins: Sequence[NamedPlugin], base: BaseModule, settings: MethodSettings) -> ForgeItem:
         """Merge by the function."""

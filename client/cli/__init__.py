@@ -1,68 +1,68 @@
 """A centre's commands, from its images to its branch at the forge."""
 
-from medforge.cli.catalogue import Entry
+from medforge.cli.catalogue import CommandEntry
 
 _RENAMED = {"--method": "--distillation", "--set": "--recipe-set"}
 
 COMMANDS = (
-    Entry(
+    CommandEntry(
         "contribute",
         "Centre",
         "Train, distil, commit, audit and push in one go; run again after any interruption, it goes on.",
         "medforge.client.cli.contribute:contribute",
         _RENAMED,
     ),
-    Entry(
+    CommandEntry(
         "train",
         "Centre",
         "Train a plugin on the centre's images; goes on where a killed run stopped.",
         "medforge.client.cli.stages:train",
         _RENAMED,
     ),
-    Entry(
+    CommandEntry(
         "distill",
         "Centre",
         "Learn the distilled dataset that stands in for the images; goes on where a killed run stopped.",
         "medforge.client.cli.stages:distill",
         _RENAMED,
     ),
-    Entry(
+    CommandEntry(
         "commit",
         "Centre",
         "Put plugin and distilled dataset together as a branch.",
         "medforge.client.cli.stages:commit",
     ),
-    Entry(
+    CommandEntry(
         "audit",
         "Centre",
         "Judge whether the committed branch may leave the house; ends with 1 where it may not.",
         "medforge.client.cli.audit:audit",
     ),
-    Entry(
+    CommandEntry(
         "push",
         "Centre",
         "Push the audited branch to a forge; retries, resumes, and is harmless when repeated.",
         "medforge.client.cli.push:push",
     ),
-    Entry(
+    CommandEntry(
         "status",
         "Centre",
         "Show which stages are done; with --kit or --at also what the forge made of the branch.",
         "medforge.client.cli.status:status",
     ),
-    Entry(
+    CommandEntry(
         "doctor",
         "Centre",
         "See whether everything between this centre and its forge is in order, and how to mend what is not.",
         "medforge.client.cli.doctor:doctor",
     ),
-    Entry(
+    CommandEntry(
         "sources",
         "Centre",
         "List the data sources, also those of installed packages, with their options.",
         "medforge.client.cli.sources:sources",
     ),
-    Entry(
+    CommandEntry(
         "evaluate",
         "Model",
         "Score a workspace's plugin, or a merged model, on one split of a task.",

@@ -23,11 +23,11 @@ def as_plain() -> list[dict[str, Any]]:
     """Return every source as JSON values; one of a package that cannot be used has its reason under ``broken``."""
     from medforge.client.data.catalogue import SOURCES
     from medforge.client.data.registration import COMMON_OPTIONS
-    from medforge.registry import Broken
+    from medforge.registry import Defect
 
     entries: list[dict[str, Any]] = []
     for name, found in SOURCES.everything().items():
-        if isinstance(found, Broken):
+        if isinstance(found, Defect):
             entries.append({"name": name, "broken": found.reason})
             continue
         entries.append(

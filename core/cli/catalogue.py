@@ -12,7 +12,7 @@ ROOMS = ("medforge.client.cli", "medforge.aggregator.cli", "medforge.simulation.
 PANELS = ("Centre", "Model", "Maintainer", "Research")
 
 
-class Entry(NamedTuple):
+class CommandEntry(NamedTuple):
     """Name a command, and where its function is; a room's `COMMANDS` is a tuple of these.
 
     `summary` is one line for `medforge --help`, the same as the first line of the function's docstring. `renamed` maps
@@ -26,7 +26,7 @@ class Entry(NamedTuple):
     renamed: Mapping[str, str] = {}
 
 
-def entries() -> tuple[Entry, ...]:
+def entries() -> tuple[CommandEntry, ...]:
     """Return every command, in the order of the panels, then as the rooms list them."""
     listed = [entry for room in ROOMS for entry in import_module(room).COMMANDS]
     return tuple(sorted(listed, key=lambda entry: PANELS.index(entry.panel)))

@@ -14,14 +14,14 @@ from typer.core import TyperArgument, TyperCommand, TyperOption
 from typer.models import ArgumentInfo
 from typer.utils import get_params_from_function
 
-from medforge.cli.catalogue import Entry
+from medforge.cli.catalogue import CommandEntry
 from medforge.cli.option_groups import flattened
 from medforge.cli.panels import Page, Row
 
 _EXAMPLES = re.compile(r"^Examples?:\n", re.MULTILINE)
 
 
-def load(entry: Entry) -> Command:
+def load(entry: CommandEntry) -> Command:
     """Import the function of a command and return it as click calls it."""
     module, _, function = entry.target.partition(":")
     called = flattened(getattr(import_module(module), function))

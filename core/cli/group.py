@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from medforge import __version__
-from medforge.cli.catalogue import PANELS, Entry
+from medforge.cli.catalogue import PANELS, CommandEntry
 from medforge.cli.panels import Page, Row
 
 SUMMARY = "Build one medical foundation model from many centres' branches; no raw image travels."
@@ -15,7 +15,7 @@ FOOT = "medforge COMMAND --help explains a command and shows an example."
 class CommandGroup(click.Group):
     """Hold every command by its entry; `load` happens when one is called, completed or asked for its help."""
 
-    def __init__(self, name: str, entries: tuple[Entry, ...]) -> None:
+    def __init__(self, name: str, entries: tuple[CommandEntry, ...]) -> None:
         super().__init__(name, params=_options(), invoke_without_command=True, help=SUMMARY)
         self.entries = {entry.name: entry for entry in entries}
         self.callback = self._show_help

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from medforge.errors import CorruptFile, InvalidInput
-from medforge.simulation.arrivals import Arrival
+from medforge.simulation.arrivals import ScheduledPush
 from medforge.simulation.centres import DEFAULT_CENTRES
 from medforge.simulation.rundir import RunDirectory, next_free
 from medforge.simulation.settings import SimulationSettings
 
 SETTINGS = SimulationSettings(
     centres=DEFAULT_CENTRES,
-    schedule=tuple(Arrival(name=c.name) for c in DEFAULT_CENTRES),
+    schedule=tuple(ScheduledPush(name=c.name) for c in DEFAULT_CENTRES),
     arrivals=None,
     base="medforge-tiny",
     method="mixture",

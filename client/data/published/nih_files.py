@@ -23,16 +23,16 @@ _FOLDER = re.compile(r"images(_\d+)?")
 
 
 @dataclass(frozen=True)
-class Entry:
+class ImageEntry:
     """Hold one line of the table: the findings of an image and whose it is."""
 
     findings: frozenset[str]
     patient: str
 
 
-def read_table(file: Path) -> dict[str, Entry]:
+def read_table(file: Path) -> dict[str, ImageEntry]:
     """Return the entry of each image name; raises InvalidInput, naming file and line, where it is not as published."""
-    entries: dict[str, Entry] = {}
+    entries: dict[str, ImageEntry] = {}
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.DictReader(stream)
@@ -46,7 +46,7 @@ def read_table(file: Path) -> dict[str, Entry]:
                     raise InvalidInput(f"{where} lacks '{_COLUMNS[2] if name else _COLUMNS[0]}'; mend that line")
                 if name in entries:
                     raise InvalidInput(f"{where}: {name} was there before; keep one line for each image")
-                entries[name] = Entry(_findings(labels, where), patient)
+                entries[name] = ImageEntry(_findings(labels, where), patient)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InvalidInput(f"{file} cannot be read as a table ({error}); restore it") from error
     if not entries:
@@ -65,7 +65,7 @@ def _findings(labels: str, where: str) -> frozenset[str]:
     return frozenset(labels.split("|"))
 
 
-def read_list(file: Path, entries: Mapping[str, Entry]) -> list[str]:
+def read_list(file: Path, entries: Mapping[str, ImageEntry]) -> list[str]:
     """Return the image names of a split list, one a line; each must be in the table, and once in the list."""
     try:
         names = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]

@@ -13,7 +13,7 @@ from medforge.client.data.published.nih_files import (
     TABLES,
     TEST_LIST,
     TRAIN_LIST,
-    Entry,
+    ImageEntry,
     find_images,
     read_list,
     read_table,
@@ -84,7 +84,7 @@ def _table(request: Request, root: Path) -> Path:
     raise InvalidInput(f"{request.name}: {root} holds no {' or '.join(TABLES)}; name the folder of the data set")
 
 
-def _lists(request: Request, root: Path, entries: dict[str, Entry]) -> tuple[list[str], list[str]] | None:
+def _lists(request: Request, root: Path, entries: dict[str, ImageEntry]) -> tuple[list[str], list[str]] | None:
     """Return the names of both parts, or None where neither list is there."""
     files = [root / TRAIN_LIST, root / TEST_LIST]
     there = [file for file in files if file.is_file()]

@@ -11,7 +11,7 @@ from medforge.simulation.benchmark.jobs.job import Job
 from medforge.simulation.benchmark.jobs.methods import MED_LEGO
 from medforge.simulation.benchmark.jobs.plugin_merges import MergePlugins
 from medforge.simulation.benchmark.jobs.rows import KIND_NAMES
-from medforge.simulation.benchmark.jobs.scores import Score
+from medforge.simulation.benchmark.jobs.scores import ScorePlugin
 from medforge.simulation.benchmark.jobs.transfers import Before, TrainAfterMerge
 from medforge.simulation.benchmark.jobs.workbench import Bench
 from medforge.simulation.benchmark.results.result import StartKey, TransferResult, TransferRun, TransferStart
@@ -32,7 +32,10 @@ class LegoTransfer(Plan):
             for seed in settings.seeds
             for name in settings.names
             for start in ("fresh", "merged", "shape")
-            for job in (_before(settings, name, seed, start), Score(name, seed, _trained(settings, name, seed, start)))
+            for job in (
+                _before(settings, name, seed, start),
+                ScorePlugin(name, seed, _trained(settings, name, seed, start)),
+            )
         ]
 
     def collect(self, bench: Bench, out: Path) -> TransferResult:
@@ -90,5 +93,5 @@ def _run(bench: Bench, name: str, seed: int, start: StartKey) -> TransferRun:
     return TransferRun(
         validation=(before, *(epoch["acc"] for epoch in record["epochs"])),
         chosen=record["best"]["epoch"],
-        test=Score(name, seed, trained).scores(bench).own,
+        test=ScorePlugin(name, seed, trained).scores(bench).own,
     )

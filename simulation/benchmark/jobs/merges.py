@@ -22,7 +22,7 @@ from medforge.simulation.benchmark.jobs.job import Job
 from medforge.simulation.benchmark.jobs.methods import Merger
 from medforge.simulation.benchmark.jobs.workbench import Bench, Facts
 from medforge.simulation.benchmark.results.result import Order
-from medforge.simulation.benchmark.results.scores import TaskScore
+from medforge.simulation.benchmark.results.scores import PromptScores
 from medforge.simulation.benchmark.settings import DEFAULT_DISTILLATION
 
 RAW_SHARE = 0.1
@@ -100,10 +100,10 @@ class Merge(Job):
         assert record is not None, f"{self.label} is read before it is made"
         return record
 
-    def scores(self, bench: Bench, order: Order) -> dict[str, TaskScore]:
+    def scores(self, bench: Bench, order: Order) -> dict[str, PromptScores]:
         """Read the scores of one order, task by task."""
         stored = self.record(bench, order)["scores"]
-        return {task: TaskScore.model_validate(score) for task, score in stored.items()}
+        return {task: PromptScores.model_validate(score) for task, score in stored.items()}
 
     def _arrival(self, task: str) -> tuple[Train, Distil]:
         return Train(task, self.seed, self.kind), Distil(task, self.seed, self.distillation, self.kind)

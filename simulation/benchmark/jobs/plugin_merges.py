@@ -14,7 +14,7 @@ from medforge.simulation.benchmark.jobs.artefacts import Train
 from medforge.simulation.benchmark.jobs.job import StoredArtefact
 from medforge.simulation.benchmark.jobs.methods import Merger
 from medforge.simulation.benchmark.jobs.workbench import Bench, Facts
-from medforge.simulation.benchmark.results.scores import TaskScore
+from medforge.simulation.benchmark.results.scores import PromptScores
 
 
 @dataclass(frozen=True)
@@ -81,10 +81,10 @@ class MergePlugins(StoredArtefact):
         )
         return method.merge(named, bench.base, settings)
 
-    def scores(self, bench: Bench) -> dict[str, TaskScore]:
+    def scores(self, bench: Bench) -> dict[str, PromptScores]:
         """Read the scores, task by task."""
         stored = self.record(bench)["scores"]
-        return {task: TaskScore.model_validate(stored[task]) for task in self.tasks}
+        return {task: PromptScores.model_validate(stored[task]) for task in self.tasks}
 
 
 def mean_rank(plugin: Plugin) -> float:

@@ -12,10 +12,10 @@ from medforge.simulation.benchmark.jobs.job import Job
 from medforge.simulation.benchmark.jobs.merges import Merge
 from medforge.simulation.benchmark.jobs.methods import Merger
 from medforge.simulation.benchmark.jobs.plugin_merges import MergePlugins
-from medforge.simulation.benchmark.jobs.scores import Score
+from medforge.simulation.benchmark.jobs.scores import ScorePlugin
 from medforge.simulation.benchmark.jobs.workbench import Bench
 from medforge.simulation.benchmark.results.rows import Group, Role, Row, Variant
-from medforge.simulation.benchmark.results.scores import TaskScore
+from medforge.simulation.benchmark.results.scores import PromptScores
 from medforge.simulation.benchmark.settings import DEFAULT_DISTILLATION, BenchmarkSettings
 
 KIND_NAMES: dict[PluginKind, str] = {"lora": "LoRA", "dora": "DoRA", "svd-lora": "SVD-LoRA"}
@@ -36,7 +36,7 @@ class RowPlan(ABC):
         """List the jobs of one seed."""
 
     @abstractmethod
-    def scores(self, bench: Bench, seed: int) -> dict[str, TaskScore]:
+    def scores(self, bench: Bench, seed: int) -> dict[str, PromptScores]:
         """Read one seed's scores, task by task."""
 
     def row(self, bench: Bench) -> Row:
@@ -61,17 +61,17 @@ class SingleModelRow(RowPlan):
         """List one score for each task."""
         return tuple(self._score(name, seed) for name in settings.names)
 
-    def scores(self, bench: Bench, seed: int) -> dict[str, TaskScore]:
+    def scores(self, bench: Bench, seed: int) -> dict[str, PromptScores]:
         """Read every task's score."""
         return {name: self._score(name, seed).scores(bench) for name in bench.settings.names}
 
-    def _score(self, name: str, seed: int) -> Score:
+    def _score(self, name: str, seed: int) -> ScorePlugin:
         models: dict[Role, TrainedArtefact | None] = {
             "base": None,
             "single-task": Train(name, seed, self.kind),
             "distilled-only": TrainOnDistilled(name, seed, self.distillation, self.kind),
         }
-        return Score(name, seed, models[self.role])
+        return ScorePlugin(name, seed, models[self.role])
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class MergedRow(RowPlan):
         """List one merge, in the order of the centres."""
         return (self._merge(settings, seed),)
 
-    def scores(self, bench: Bench, seed: int) -> dict[str, TaskScore]:
+    def scores(self, bench: Bench, seed: int) -> dict[str, PromptScores]:
         """Read every task's score."""
         scores = self._merge(bench.settings, seed).scores(bench, bench.settings.names)
         return {name: scores[name] for name in bench.settings.names}
@@ -106,7 +106,7 @@ class MergedPluginsRow(RowPlan):
         """List one merge, which has no order."""
         return (MergePlugins(self.merger, seed, settings.names, self.kind),)
 
-    def scores(self, bench: Bench, seed: int) -> dict[str, TaskScore]:
+    def scores(self, bench: Bench, seed: int) -> dict[str, PromptScores]:
         """Read every task's score."""
         (job,) = self.jobs(bench.settings, seed)
         return job.scores(bench)

@@ -9,11 +9,11 @@ from pathlib import Path
 from medforge.simulation.benchmark.jobs.artefacts import TrainedArtefact
 from medforge.simulation.benchmark.jobs.job import Artefact, Job
 from medforge.simulation.benchmark.jobs.workbench import Bench, Facts
-from medforge.simulation.benchmark.results.scores import TaskScore
+from medforge.simulation.benchmark.results.scores import PromptScores
 
 
 @dataclass(frozen=True)
-class Score(Artefact):
+class ScorePlugin(Artefact):
     """Score a plugin on the test split of its own task; without one, the base module alone."""
 
     of: TrainedArtefact | None = None
@@ -43,6 +43,6 @@ class Score(Artefact):
         plugin = self.of.plugin(bench) if self.of else None
         return {"scores": bench.score_plugin(plugin, self.task, self.seed).model_dump(mode="json")}
 
-    def scores(self, bench: Bench) -> TaskScore:
+    def scores(self, bench: Bench) -> PromptScores:
         """Read the scores."""
-        return TaskScore.model_validate(self.record(bench)["scores"])
+        return PromptScores.model_validate(self.record(bench)["scores"])

@@ -15,7 +15,7 @@ from medforge.forge_item import ForgeItem
 from medforge.manifest import software_versions
 from medforge.plugin import Plugin, PluginKind
 from medforge.simulation.benchmark.jobs.store import Store
-from medforge.simulation.benchmark.results.scores import TaskScore
+from medforge.simulation.benchmark.results.scores import PromptScores
 from medforge.simulation.benchmark.settings import DEFAULT_DISTILLATION, BenchmarkSettings
 from medforge.simulation.evaluation import Evaluator
 from medforge.simulation.result import Score
@@ -101,7 +101,7 @@ class Bench:
 
         return lru_cache(maxsize=2 * len(self.settings.centres))(open_named)
 
-    def score_item(self, item: ForgeItem, names: tuple[str, ...], seed: int) -> dict[str, TaskScore]:
+    def score_item(self, item: ForgeItem, names: tuple[str, ...], seed: int) -> dict[str, PromptScores]:
         """Score a merged model on tasks: among each task's own prompts, and among all tasks' where they compete."""
         evaluator = self._evaluator(seed)
         scores = {
@@ -112,15 +112,15 @@ class Bench:
         evaluator.forget(item)
         return scores
 
-    def score_plugin(self, plugin: Plugin | None, name: str, seed: int) -> TaskScore:
+    def score_plugin(self, plugin: Plugin | None, name: str, seed: int) -> PromptScores:
         """Score one plugin, or the base module alone, on a task."""
         evaluator = self._evaluator(seed)
         if plugin is None:
             return self._scores(lambda prompts: evaluator.score_base(name, prompts))
         return self._scores(lambda prompts: evaluator.score_plugin(name, plugin, prompts))
 
-    def _scores(self, score: Callable[[Sequence[str] | None], Score]) -> TaskScore:
-        return TaskScore(own=score(None), union=score(self.union) if self.union else None)
+    def _scores(self, score: Callable[[Sequence[str] | None], Score]) -> PromptScores:
+        return PromptScores(own=score(None), union=score(self.union) if self.union else None)
 
     def _evaluator(self, seed: int) -> Evaluator:
         if seed not in self._evaluators:

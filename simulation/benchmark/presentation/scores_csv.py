@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from medforge.simulation.benchmark.results.result import ExperimentResult, OrderMethod
 from medforge.simulation.benchmark.results.rows import Row
-from medforge.simulation.benchmark.results.scores import TaskScore
+from medforge.simulation.benchmark.results.scores import PromptScores
 
 SCORES = ("experiment", "method", "seed", "order", "round", "task", "split", "measure", "value")
 """``order`` (names joined by ">") and ``round`` (1 after the first arrival) are empty except for merge orders;
@@ -29,7 +29,7 @@ def of_orders(result: ExperimentResult, method: OrderMethod) -> Iterator[Line]:
             yield from _scored(result, (method.key, str(run.seed), STEP.join(run.order), str(place)), scores)
 
 
-def _scored(result: ExperimentResult, before: Line, scores: Mapping[str, TaskScore]) -> Iterator[Line]:
+def _scored(result: ExperimentResult, before: Line, scores: Mapping[str, PromptScores]) -> Iterator[Line]:
     splits = {task.name: task.split for task in result.provenance.tasks}
     for task, score in scores.items():
         for name, among in (("own", score.own), ("union", score.union)):

@@ -11,7 +11,7 @@ from medforge.errors import CorruptFile
 from medforge.files import write_atomically
 from medforge.simulation.benchmark.results.provenance import Provenance
 from medforge.simulation.benchmark.results.rows import PaperScore, Row
-from medforge.simulation.benchmark.results.scores import TaskScore
+from medforge.simulation.benchmark.results.scores import PromptScores
 from medforge.simulation.result import Model, Score
 
 Order = tuple[str, ...]
@@ -40,7 +40,7 @@ class OrderRun(Model):
 
     seed: int
     order: Order
-    rounds: tuple[dict[str, TaskScore], ...]
+    rounds: tuple[dict[str, PromptScores], ...]
 
 
 class OrderMethod(Model):

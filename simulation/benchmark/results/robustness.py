@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from medforge.simulation.benchmark.results.result import Order, OrderMethod, OrderRun, OrdersResult
-from medforge.simulation.benchmark.results.scores import TaskScore
+from medforge.simulation.benchmark.results.scores import PromptScores
 
-Reading = Callable[[TaskScore], float]
+Reading = Callable[[PromptScores], float]
 # digits beyond which two means are the same: their tasks were only added in another order
 EQUAL = 9
 # a tenth of what three digits show
 NOTHING = 0.0005
 
 
-def own_accuracy(score: TaskScore) -> float:
+def own_accuracy(score: PromptScores) -> float:
     """Read the accuracy among the task's own prompts."""
     return score.own.acc
 
 
-def union_accuracy(score: TaskScore) -> float:
+def union_accuracy(score: PromptScores) -> float:
     """Read the accuracy among the prompts of all tasks."""
     assert score.union is not None, "orders are merged of tasks whose prompts compete"
     return score.union.acc

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from medforge.simulation.benchmark.results.scores import Cell, TaskScore, mean_over_tasks
+from medforge.simulation.benchmark.results.scores import Cell, PromptScores, mean_over_tasks
 from medforge.simulation.result import Model
 
 Group = Literal[
@@ -44,7 +44,7 @@ class Row(Model):
     group: Group
     role: Role
     variant: Variant | None = None
-    seeds: dict[str, dict[str, TaskScore]]
+    seeds: dict[str, dict[str, PromptScores]]
     paper: dict[str, PaperScore] = Field(default_factory=dict)
     paper_mean: PaperScore | None = None
 

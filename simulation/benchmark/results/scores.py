@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 from medforge.simulation.result import Model, Score
 
 
-class TaskScore(Model):
+class PromptScores(Model):
     """Hold a model's scores on one task's test split.
 
     ``own``: it chooses among the task's own prompts. ``union``: among the prompts of all tasks, so that it must name
@@ -39,7 +39,7 @@ class Cell(Model):
     union_acc: Measure | None
 
     @classmethod
-    def of(cls, scores: Sequence[TaskScore]) -> Cell:
+    def of(cls, scores: Sequence[PromptScores]) -> Cell:
         """Average one task's scores over seeds."""
         return cls(
             acc=Measure.of([s.own.acc for s in scores]),
@@ -53,17 +53,17 @@ class Cell(Model):
         return self.acc.mean - self.union_acc.mean if self.union_acc else None
 
 
-def mean_over_tasks(scores: Mapping[str, TaskScore]) -> TaskScore:
+def mean_over_tasks(scores: Mapping[str, PromptScores]) -> PromptScores:
     """Average scores over tasks, each counting the same."""
     unions = _unions(list(scores.values()))
-    return TaskScore(own=_mean([s.own for s in scores.values()]), union=_mean(unions) if unions else None)
+    return PromptScores(own=_mean([s.own for s in scores.values()]), union=_mean(unions) if unions else None)
 
 
 def _mean(scores: Sequence[Score]) -> Score:
     return Score(acc=fmean(s.acc for s in scores), auc=fmean(s.auc for s in scores))
 
 
-def _unions(scores: Sequence[TaskScore]) -> list[Score]:
+def _unions(scores: Sequence[PromptScores]) -> list[Score]:
     """List the scores among all prompts: one for each, or none."""
     unions = [s.union for s in scores if s.union is not None]
     assert len(unions) in (0, len(scores)), "a table has scores among all prompts for every task or for none"

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from medforge.aggregator.cli.log_lines import commit_lines, flow, journal_lines, outside_lines
 from medforge.aggregator.coefficients.task_score import TaskScore
 from medforge.aggregator.ledger.commit import Commit
-from medforge.aggregator.ledger.records import Arrival, Entry, State
+from medforge.aggregator.ledger.records import Arrival, JournalEntry, State
 from medforge.aggregator.merge import choose_settings
 
 WIDTHS = (60, 80, 110)
@@ -58,7 +58,7 @@ def test_a_commit_stands_on_one_line_where_there_is_room_and_on_two_where_not() 
 def test_no_line_is_wider_than_the_terminal() -> None:
     reason = "merging it lowers the accuracy on the distilled images of task 'brain' from 1.000 to 0.500; check labels"
     said = {"arrival": 3, "branch": "ab" * 32, "was": "held", "reason": "", "erase": True}
-    entry = Entry(7, "2026-11-25T14:03:27.123Z", "maintainer", "accepted", json.dumps(said), "")
+    entry = JournalEntry(7, "2026-11-25T14:03:27.123Z", "maintainer", "accepted", json.dumps(said), "")
     for width in WIDTHS:
         lines = [
             *commit_lines([commit(1), commit(2)], {1: arrival(1), 2: arrival(2)}, width),

@@ -9,7 +9,7 @@ import pytest
 from medforge.client.data.catalogue import SOURCES, check_source, names, open_task
 from medforge.client.data.registration import data_source
 from medforge.errors import InvalidInput
-from medforge.registry import Broken
+from medforge.registry import Defect
 from tests.third_parties import install, medforge, seen
 
 SOURCES_MODULE = """
@@ -181,7 +181,7 @@ def test_a_built_in_name_cannot_be_taken(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="folder: the folder .*gone does not exist; check the path"):
         open_task(f"folder:{tmp_path / 'gone'}", 32)
     everything = SOURCES.everything()
-    assert everything["folder of medforge-many 1.2"] == Broken("a data source that is built in has this name")
+    assert everything["folder of medforge-many 1.2"] == Defect("a data source that is built in has this name")
     assert SOURCES.provider("folder") == {}
 
 

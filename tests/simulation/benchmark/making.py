@@ -16,16 +16,16 @@ from medforge.simulation.benchmark.results.result import (
     TransferStart,
 )
 from medforge.simulation.benchmark.results.rows import PaperScore, Row
-from medforge.simulation.benchmark.results.scores import TaskScore
+from medforge.simulation.benchmark.results.scores import PromptScores
 from medforge.simulation.result import Score
 
 SPLITS = ("grouped", "random", "published", "patient", "procedural")
 
 
-def score(acc: float, union: float | None = None) -> TaskScore:
+def score(acc: float, union: float | None = None) -> PromptScores:
     """Make a score whose AUCs lie .03125 above the accuracies; the union's accuracy is half of the own."""
     other = acc / 2 if union is None else union
-    return TaskScore(own=Score(acc=acc, auc=acc + 0.03125), union=Score(acc=other, auc=other + 0.03125))
+    return PromptScores(own=Score(acc=acc, auc=acc + 0.03125), union=Score(acc=other, auc=other + 0.03125))
 
 
 def provenance(tasks: Sequence[str], seeds: Sequence[int] = (0, 1)) -> Provenance:

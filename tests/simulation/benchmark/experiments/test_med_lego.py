@@ -18,7 +18,7 @@ from medforge.simulation.benchmark.jobs.artefacts import Distil, Train, assemble
 from medforge.simulation.benchmark.jobs.methods import MED_LEGO, TRAINING_FREE
 from medforge.simulation.benchmark.jobs.plugin_merges import MergePlugins
 from medforge.simulation.benchmark.jobs.pool import in_order_of_need
-from medforge.simulation.benchmark.jobs.scores import Score
+from medforge.simulation.benchmark.jobs.scores import ScorePlugin
 from medforge.simulation.benchmark.jobs.store import Store
 from medforge.simulation.benchmark.jobs.transfers import Before, TrainAfterMerge, merged_plugin
 from medforge.simulation.benchmark.jobs.workbench import Bench
@@ -160,7 +160,7 @@ def test_lego_transfer_trains_the_task_left_out_from_the_others(tiny_spec: str, 
             assert plugin.settings.ranks == begin.settings.ranks
             assert plugin.settings.rank == begin.settings.rank
         assert Train(name, 0, "svd-lora").record(bench)["best"]["epoch"] == fresh.tasks[name]["0"].chosen
-        assert merged.tasks[name]["0"].test == Score(name, 0, after).scores(bench).own
+        assert merged.tasks[name]["0"].test == ScorePlugin(name, 0, after).scores(bench).own
         assert nearest(after.plugin(bench), begin) < nearest(control.plugin(bench), begin)
     assert len(result.provenance.plugins) == 3
 
