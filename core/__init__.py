@@ -1,7 +1,8 @@
 """MedForge: hospitals build one medical foundation model the way open-source software is built.
 
 What is named here is the public API (`medforge.api`, described in docs/reference-api.md). It is loaded when it is first
-asked for, so that ``import medforge`` costs next to nothing; modules that are not named here may change at any time.
+asked for, so that ``import medforge`` costs next to nothing. Packages that bring merge methods or data sources import
+`medforge.extension`; every other module may change at any time.
 """
 
 from typing import TYPE_CHECKING

@@ -4,14 +4,17 @@ import inspect
 import re
 from collections.abc import Callable
 from functools import cached_property
+from types import ModuleType
 
 import medforge
 from docs.generate.markdown import cell, code, notice, page, table
+from medforge.extension import methods, sources
 
 _INTRODUCTION = """
-`import medforge` gives what stands here; every other module may change in any version. The package is typed,
-and what it names is loaded when it is first used, so importing it takes no time. A mistake that you can mend is
-a `medforge.MedForgeError`: one sentence, with the remedy.
+`import medforge` gives what stands here, and [two more modules](#for-packages) what packages need that bring
+merge methods or data sources; every other module may change in any version. The package is typed, and what it
+names is loaded when it is first used, so importing it takes no time. A mistake that you can mend is a
+`medforge.MedForgeError`: one sentence, with the remedy.
 
 ```python runnable
 import medforge
@@ -21,6 +24,10 @@ plugins = [medforge.load_plugin(f"{centre}/branch/plugin") for centre in ("lung"
 merged = medforge.merge(plugins, method="ties", base=base)
 print(medforge.score(merged, base, medforge.open_task("tissue:lung", base)).acc)
 ```
+"""
+_FOR_PACKAGES = """
+A package that brings a [merge method](how-to-add-a-merge-method.md) or a [data source](how-to-add-a-data-source.md)
+imports these two modules and no other; their names stay as they are for as long as those above.
 """
 # What of each class may be relied on. Methods and properties are described by their docstrings, plain attributes here.
 _PROMISED = {
@@ -123,7 +130,15 @@ def build() -> str:
         "## Classes",
         "The functions above make them; what is listed is what you may rely on.",
         *(_class(name) for name in classes),
+        "## For packages",
+        _FOR_PACKAGES,
+        *(_extension(module) for module in (methods, sources)),
     )
+
+
+def _extension(module: ModuleType) -> str:
+    rows = [(code(name), cell(_first_sentence(getattr(module, name)))) for name in module.__all__]
+    return page(f"### {module.__name__}", table(("name", ""), rows))
 
 
 def _function(name: str) -> str:

@@ -2,12 +2,16 @@
 
 import csv
 
-from medforge.client.data.assemble import labelled_files, make_task
-from medforge.client.data.registration import data_source
-from medforge.client.data.request import Request
-from medforge.client.data.splits import Strata, divide
-from medforge.client.data.task import Task
-from medforge.errors import InvalidInput
+from medforge.extension.sources import (
+    InvalidInput,
+    Request,
+    Strata,
+    Task,
+    data_source,
+    divide,
+    labelled_files,
+    make_task,
+)
 
 
 @data_source(name="csvlabels", about="a CSV table of path, label and perhaps patient", options=("prompt",))

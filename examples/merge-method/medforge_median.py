@@ -4,10 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from medforge.aggregator.merge import MethodSettings, Parameter, merge_method
-from medforge.aggregator.merge.training_free import NamedPlugin
-from medforge.base_module import BaseModule
-from medforge.forge_item import WeightChange
+from medforge.extension.methods import BaseModule, MethodSettings, NamedPlugin, Parameter, WeightChange, merge_method
 
 
 @merge_method(
