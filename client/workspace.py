@@ -23,7 +23,7 @@ from medforge.client.records import (
     TrainingSaved,
 )
 from medforge.client.saved import CHECKPOINT_FILE, distillation_saved, training_saved
-from medforge.contributor_name import IDENTIFIER, check_name
+from medforge.contributor_name import IDENTIFIER, check_name, identifier_of
 from medforge.errors import CorruptFile, InvalidInput
 from medforge.files import canonical_json, sha256_file, write_atomically
 
@@ -187,6 +187,7 @@ class Workspace:
         return {
             "workspace": str(self.path),
             **settings.model_dump(mode="json", exclude={"recipe"}),
+            **self._contributor(),
             "recipe": settings.recipe.get("name"),
             "trained": trained and trained.best.model_dump(mode="json"),
             "distilled": distilled and distilled.best.model_dump(mode="json"),
@@ -199,6 +200,15 @@ class Workspace:
             "pushed": _plain(pushed),
             "progress": _plain(progress),
         }
+
+    def _contributor(self) -> dict[str, str | None]:
+        """Who the branch is of, or was named for it so far, as an identifier and as it is written for people."""
+        manifest = _read_json(self.branch / "manifest.json")
+        if manifest is not None:
+            return {"contributor": manifest.get("contributor"), "display_name": manifest.get("display_name")}
+        named = self.settings.contributor
+        identifier = named and (identifier_of(named) or named)
+        return {"contributor": identifier, "display_name": None if named == identifier else named}
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -62,6 +62,11 @@ def check_name(text: str) -> str:
     return name
 
 
+def as_read(name: str) -> str:
+    """Return what is left of a name for somebody who reads over case, dots, dashes and blanks."""
+    return re.sub(r"[ ._-]+", " ", name).strip().casefold()
+
+
 def identifier_of(name: str) -> str:
     """Derive an identifier: letters without their marks, ß as ss and the like; what has no counterpart falls away.
 

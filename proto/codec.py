@@ -44,9 +44,20 @@ def receipt_from_message(message: pb.Receipt, key: bytes) -> Receipt:
     return receipt
 
 
-def commit_to_message(number: int, content: bytes, accepted_at: str = "") -> pb.CommitRecord:
-    """Put the canonical bytes of the `number`-th commit into their message, with the time its branch arrived."""
-    return pb.CommitRecord(number=number, digest=sha256_bytes(content), content=content, accepted_at=accepted_at)
+def commit_to_message(
+    number: int, content: bytes, accepted_at: str = "", display_name: str | None = None
+) -> pb.CommitRecord:
+    """Put the canonical bytes of the `number`-th commit into their message.
+
+    With it go the time its branch arrived, and how its contributor is written for people.
+    """
+    return pb.CommitRecord(
+        number=number,
+        digest=sha256_bytes(content),
+        content=content,
+        accepted_at=accepted_at,
+        display_name=display_name or "",
+    )
 
 
 def commit_from_message(message: pb.CommitRecord) -> tuple[int, bytes]:

@@ -159,19 +159,21 @@ class StatusReply(_message.Message):
     def __init__(self, state: _Optional[_Union[BranchState, str]] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., commit: _Optional[_Union[CommitRecord, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class CommitRecord(_message.Message):
-    __slots__ = ("number", "digest", "content", "accepted_at")
+    __slots__ = ("number", "digest", "content", "accepted_at", "display_name")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_AT_FIELD_NUMBER: _ClassVar[int]
+    DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     number: int
     digest: str
     content: bytes
     accepted_at: str
-    def __init__(self, number: _Optional[int] = ..., digest: _Optional[str] = ..., content: _Optional[bytes] = ..., accepted_at: _Optional[str] = ...) -> None: ...
+    display_name: str
+    def __init__(self, number: _Optional[int] = ..., digest: _Optional[str] = ..., content: _Optional[bytes] = ..., accepted_at: _Optional[str] = ..., display_name: _Optional[str] = ...) -> None: ...
 
 class Arrival(_message.Message):
-    __slots__ = ("number", "branch", "contributor", "task", "size", "accepted_at", "state", "reason")
+    __slots__ = ("number", "branch", "contributor", "task", "size", "accepted_at", "state", "reason", "display_name")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     BRANCH_FIELD_NUMBER: _ClassVar[int]
     CONTRIBUTOR_FIELD_NUMBER: _ClassVar[int]
@@ -180,6 +182,7 @@ class Arrival(_message.Message):
     ACCEPTED_AT_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     number: int
     branch: str
     contributor: str
@@ -188,7 +191,8 @@ class Arrival(_message.Message):
     accepted_at: str
     state: BranchState
     reason: str
-    def __init__(self, number: _Optional[int] = ..., branch: _Optional[str] = ..., contributor: _Optional[str] = ..., task: _Optional[str] = ..., size: _Optional[int] = ..., accepted_at: _Optional[str] = ..., state: _Optional[_Union[BranchState, str]] = ..., reason: _Optional[str] = ...) -> None: ...
+    display_name: str
+    def __init__(self, number: _Optional[int] = ..., branch: _Optional[str] = ..., contributor: _Optional[str] = ..., task: _Optional[str] = ..., size: _Optional[int] = ..., accepted_at: _Optional[str] = ..., state: _Optional[_Union[BranchState, str]] = ..., reason: _Optional[str] = ..., display_name: _Optional[str] = ...) -> None: ...
 
 class LogRequest(_message.Message):
     __slots__ = ("after",)

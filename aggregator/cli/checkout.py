@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from medforge.aggregator.cli.options import ReaderOptions
+from medforge.aggregator.cli.plain import spell_name
 from medforge.cli.output import AsJson, say_json
 from medforge.errors import printable
 
@@ -38,16 +39,14 @@ def checkout(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InvalidInput(f"{out} is not an empty directory; give a new one with --out")
     with open_reader(source.forge, source.connection_if_asked(), source.ledger) as view:
-        commits = view.commits()
+        commits, names = view.commits(), view.display_names()
         check_chain(commits)
         chosen = head_or_named(commits, commit)
         view.item(chosen).save(out)
     if as_json:
         about = {"arrival": chosen.arrival, "contributor": chosen.contributor, "task": chosen.task}
+        about["display_name"] = names.get(chosen.contributor)
         say_json({"commit": chosen.digest, "item": chosen.item, **about, "directory": str(out)})
         return
-    typer.echo(
-        printable(
-            f"commit {chosen.digest[:8]} (arrival {chosen.arrival}, {chosen.contributor}: {chosen.task}) is in {out}"
-        )
-    )
+    who = spell_name(chosen.contributor, names)
+    typer.echo(printable(f"commit {chosen.digest[:8]} (arrival {chosen.arrival}, {who}: {chosen.task}) is in {out}"))

@@ -90,12 +90,13 @@ def revoke(
     Example:
         medforge revoke clinic --forge forge --reason left
     """
+    from medforge.aggregator.cli.plain import spell_name
     from medforge.aggregator.forge.forge import Forge
     from medforge.errors import InvalidInput
 
     opened = Forge.open(forge, ledger)
     try:
-        known = opened.ledger.revoke(contributor, reason)
+        known, names = opened.ledger.revoke(contributor, reason), opened.ledger.display_names()
     finally:
         opened.close()
     if known is None:
@@ -103,9 +104,11 @@ def revoke(
             f"nobody called {contributor!r} was invited to {forge}; `medforge contributors` lists who was"
         )
     if as_json:
-        say_json({"contributor": contributor, "revoked_at": known.revoked_at})
+        about = {"contributor": contributor, "display_name": names.get(contributor)}
+        say_json({**about, "revoked_at": known.revoked_at})
         return
-    typer.echo(f"{contributor} is revoked since {known.revoked_at}; what they contributed stays in the main branch")
+    who = spell_name(contributor, names)
+    typer.echo(f"{who} is revoked since {known.revoked_at}; what they contributed stays in the main branch")
 
 
 def contributors(
@@ -122,11 +125,17 @@ def contributors(
 
     opened = Forge.open(forge, ledger)
     try:
-        invited = opened.ledger.contributors()
+        invited, names = opened.ledger.contributors(), opened.ledger.display_names()
     finally:
         opened.close()
     plain = [
-        {"contributor": one.name, "key": one.key.hex(), "invited_at": one.invited_at, "revoked_at": one.revoked_at}
+        {
+            "contributor": one.name,
+            "display_name": names.get(one.name),
+            "key": one.key.hex(),
+            "invited_at": one.invited_at,
+            "revoked_at": one.revoked_at,
+        }
         for one in invited
     ]
     if as_json:
@@ -135,10 +144,12 @@ def contributors(
     import shutil
 
     from medforge.aggregator.cli.log_lines import flow
+    from medforge.aggregator.cli.plain import spell_name
 
     for one in invited:
         revoked = f"revoked {one.revoked_at[:10]}" if one.revoked_at else ""
-        parts = (one.name, f"signing key {one.key.hex()[:8]}", f"invited {one.invited_at[:10]}", revoked)
+        who = spell_name(one.name, names)
+        parts = (who, f"signing key {one.key.hex()[:8]}", f"invited {one.invited_at[:10]}", revoked)
         for line in flow(parts, shutil.get_terminal_size().columns, 4):
             typer.echo(line)
     if not invited:

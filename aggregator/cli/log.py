@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -38,7 +38,7 @@ def log(
         _log_journal(source, as_json)
         return
     with open_reader(source.forge, source.connection_if_asked(), source.ledger) as reader:
-        commits, arrivals = reader.commits(), reader.arrivals()
+        commits, arrivals, names = reader.commits(), reader.arrivals(), reader.display_names()
     check_chain(commits)
     if held:
         commits = []
@@ -47,26 +47,26 @@ def log(
         accepted = {one.number: one.accepted_at for one in arrivals}
         say_json(
             {
-                "commits": [plain_commit(commit, accepted[commit.arrival]) for commit in commits],
-                "outside": [plain_arrival(one) for one in outside],
+                "commits": [plain_commit(commit, accepted[commit.arrival], names) for commit in commits],
+                "outside": [plain_arrival(one, names) for one in outside],
             }
         )
     elif held:
-        _say(outside_lines(outside, _width()) if outside else ["nothing is held"])
+        _say(outside_lines(outside, names, _width()) if outside else ["nothing is held"])
     else:
-        _say_log(commits, arrivals, outside)
+        _say_log(commits, arrivals, outside, names)
 
 
-def _say_log(commits: list[Commit], arrivals: list[Arrival], outside: list[Arrival]) -> None:
+def _say_log(commits: list[Commit], arrivals: list[Arrival], outside: list[Arrival], names: Mapping[str, str]) -> None:
     if commits:
         method = commits[-1].method
         _say([f"folded by {method.method} {method.level} {method.coefficients}"])
-        _say(commit_lines(commits, {one.number: one for one in arrivals}, _width()))
+        _say(commit_lines(commits, {one.number: one for one in arrivals}, names, _width()))
     else:
         _say(["the main branch has no commit yet"])
     if outside:
         _say(["", "not in the main branch"])
-        _say(outside_lines(outside, _width()))
+        _say(outside_lines(outside, names, _width()))
 
 
 def _log_journal(source: ReaderOptions, as_json: bool) -> None:
@@ -80,13 +80,14 @@ def _log_journal(source: ReaderOptions, as_json: bool) -> None:
         raise InvalidInput("the journal is read where the forge lies; give its directory with --forge")
     opened = Forge.open(source.forge, source.ledger)
     try:
-        entries = opened.ledger.journal()
+        entries, names = opened.ledger.journal(), opened.ledger.display_names()
     finally:
         opened.close()
     if as_json:
-        say_json({"journal": [asdict(entry) | {"about": json.loads(entry.about)} for entry in entries]})
+        about = [{"about": json.loads(entry.about), "display_name": names.get(entry.actor)} for entry in entries]
+        say_json({"journal": [asdict(entry) | more for entry, more in zip(entries, about, strict=True)]})
     else:
-        _say(journal_lines(entries, _width()))
+        _say(journal_lines(entries, names, _width()))
 
 
 def _say(lines: Iterable[str]) -> None:

@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from medforge.aggregator.cli.plain import spell_name
 from medforge.errors import printable
 
 if TYPE_CHECKING:
@@ -21,39 +22,42 @@ _DONE = {"fold": (), "remove": ("removed",), "restore": ("restored",)}
 _INDENT = 9
 
 
-def commit_lines(commits: Sequence[Commit], arrivals: Mapping[int, Arrival], width: int) -> Iterator[str]:
+def commit_lines(
+    commits: Sequence[Commit], arrivals: Mapping[int, Arrival], names: Mapping[str, str], width: int
+) -> Iterator[str]:
     """Return the commits, oldest first: arrival, when it arrived, commit, who, task and accuracy on distilled images.
 
-    The accuracy is that of the commit's own task, and the mean over all tasks; `--json` has that of each.
+    ``names`` has the names for people by identifier. The accuracy is that of the commit's own task, and the mean over
+    all tasks; `--json` has that of each.
     """
     heads = ("arrival  arrived (UTC)     commit  ", "contributor: task", "accuracy on distilled images")
     yield from flow(heads, width, _INDENT)
     for commit in commits:
         parts = (
             _row(commit.arrival, arrivals[commit.arrival].accepted_at, commit.digest),
-            f"{commit.contributor}: {commit.task}",
+            f"{spell_name(commit.contributor, names)}: {commit.task}",
             _outcome(commit),
         )
         yield from flow(parts, width, _INDENT)
 
 
-def outside_lines(arrivals: Iterable[Arrival], width: int) -> Iterator[str]:
+def outside_lines(arrivals: Iterable[Arrival], names: Mapping[str, str], width: int) -> Iterator[str]:
     """Return the arrivals that are not in the main branch, with what became of each and why."""
     yield from flow(("arrival  arrived (UTC)     branch  ", "contributor: task", "what became of it"), width, _INDENT)
     for one in arrivals:
         state = "waits for its turn" if one.state == "received" else f"{one.state.value}: {one.reason}"
         row = _row(one.number, one.accepted_at, one.branch)
-        yield from flow(
-            (row, f"{one.contributor}: {one.task}", state + (" (erased)" if one.erased else "")), width, _INDENT
-        )
+        who = f"{spell_name(one.contributor, names)}: {one.task}"
+        yield from flow((row, who, state + (" (erased)" if one.erased else "")), width, _INDENT)
 
 
-def journal_lines(entries: Iterable[JournalEntry], width: int) -> Iterator[str]:
+def journal_lines(entries: Iterable[JournalEntry], names: Mapping[str, str], width: int) -> Iterator[str]:
     """Return the journal, oldest first: number, time, who, what, about what."""
     yield from flow(("  entry  time (UTC)         ", "who: what", "about what"), width, _INDENT)
     for entry in entries:
         row = f"{entry.number:>7}  {entry.at[:19].replace('T', ' ')}"
-        yield from flow((row, f"{entry.actor}: {entry.what}", _spell(json.loads(entry.about))), width, _INDENT)
+        did = f"{spell_name(entry.actor, names)}: {entry.what}"
+        yield from flow((row, did, _spell(json.loads(entry.about))), width, _INDENT)
 
 
 def flow(parts: Iterable[str], width: int, indent: int) -> Iterator[str]:

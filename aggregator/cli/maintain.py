@@ -29,11 +29,11 @@ def accept(branch: BranchName, forge: ForgeDirectory, ledger: LedgerUrl = None, 
     from medforge.aggregator.forge import maintenance
 
     with opened_forge(forge, ledger) as opened:
-        arrival = maintenance.accept(opened, branch)
+        arrival, names = maintenance.accept(opened, branch), opened.ledger.display_names()
     if as_json:
-        say_json(plain_arrival(arrival))
+        say_json(plain_arrival(arrival, names))
     else:
-        typer.echo(f"{spell_arrival(arrival)} is accepted; {FOLLOWS}")
+        typer.echo(f"{spell_arrival(arrival, names)} is accepted; {FOLLOWS}")
 
 
 def reject(
@@ -47,11 +47,11 @@ def reject(
     from medforge.aggregator.forge import maintenance
 
     with opened_forge(forge, ledger) as opened:
-        arrival = maintenance.reject(opened, branch, reason)
+        arrival, names = maintenance.reject(opened, branch, reason), opened.ledger.display_names()
     if as_json:
-        say_json(plain_arrival(arrival))
+        say_json(plain_arrival(arrival, names))
     else:
-        typer.echo(f"{spell_arrival(arrival)} is rejected; {FOLLOWS}")
+        typer.echo(f"{spell_arrival(arrival, names)} is rejected; {FOLLOWS}")
 
 
 def revert(
@@ -72,13 +72,13 @@ def revert(
     from medforge.aggregator.forge import maintenance
 
     with opened_forge(forge, ledger) as opened:
-        changed = maintenance.revert(opened, commit, reason)
+        changed, names = maintenance.revert(opened, commit, reason), opened.ledger.display_names()
     if as_json:
-        say_json({"changed": [plain_arrival(arrival) for arrival in changed]})
+        say_json({"changed": [plain_arrival(arrival, names) for arrival in changed]})
         return
     for arrival in changed:
         what = "comes back" if arrival.state == "folded" else "leaves"
-        typer.echo(f"{spell_arrival(arrival)} {what}; {FOLLOWS}")
+        typer.echo(f"{spell_arrival(arrival, names)} {what}; {FOLLOWS}")
 
 
 def replay(

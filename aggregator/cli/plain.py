@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from medforge.contributor_name import shown
 from medforge.errors import printable
 
 if TYPE_CHECKING:
@@ -12,18 +14,24 @@ if TYPE_CHECKING:
     from medforge.aggregator.ledger.records import Arrival
 
 
-def plain_commit(commit: Commit, accepted_at: str) -> dict[str, object]:
-    """Return a commit with its digest, and when the branch that it is about arrived."""
-    return {"digest": commit.digest, "accepted_at": accepted_at, **commit.model_dump(mode="json")}
+def plain_commit(commit: Commit, accepted_at: str, names: Mapping[str, str]) -> dict[str, object]:
+    """Return a commit with its digest, when the branch that it is about arrived, and its contributor's name."""
+    about = {"digest": commit.digest, "accepted_at": accepted_at, "display_name": names.get(commit.contributor)}
+    return {**about, **commit.model_dump(mode="json")}
 
 
-def plain_arrival(arrival: Arrival) -> dict[str, object]:
-    """Return an arrival without its signature."""
-    values = asdict(arrival)
+def plain_arrival(arrival: Arrival, names: Mapping[str, str]) -> dict[str, object]:
+    """Return an arrival without its signature, with its contributor's name for people (None: the identifier)."""
+    values = {**asdict(arrival), "display_name": names.get(arrival.contributor)}
     del values["signature"]
     return values
 
 
-def spell_arrival(arrival: Arrival) -> str:
+def spell_arrival(arrival: Arrival, names: Mapping[str, str]) -> str:
     """Return an arrival's number, contributor and task."""
-    return printable(f"arrival {arrival.number} ({arrival.contributor}: {arrival.task})")
+    return printable(f"arrival {arrival.number} ({spell_name(arrival.contributor, names)}: {arrival.task})")
+
+
+def spell_name(contributor: str, names: Mapping[str, str]) -> str:
+    """Return how a contributor is written, beside the identifier that commands take; ``names`` by identifier."""
+    return shown(contributor, names.get(contributor))

@@ -85,18 +85,19 @@ def _withdraw_here(name: str, erase: bool, ask: bool, source: ReaderOptions, rea
 
     assert source.forge is not None
     with opened_forge(source.forge, source.ledger) as forge:
+        names = forge.ledger.display_names()
         if ask:
-            _confirm(spell_arrival(find_arrival(forge.ledger.arrivals(), name)))
+            _confirm(spell_arrival(find_arrival(forge.ledger.arrivals(), name), names))
         arrival = maintenance.withdraw(forge, name, reason, erase)
         carrying = descendants(forge, arrival)
     if as_json:
-        say_json(plain_arrival(arrival) | {"descendants": [other.number for other in carrying]})
+        say_json(plain_arrival(arrival, names) | {"descendants": [other.number for other in carrying]})
         return
-    typer.echo(f"{spell_arrival(arrival)} is withdrawn{_erased(erase)}; {FOLLOWS}")
+    typer.echo(f"{spell_arrival(arrival, names)} is withdrawn{_erased(erase)}; {FOLLOWS}")
     for other in carrying:
         typer.echo(
-            f"{spell_arrival(other)} began its training from a main branch with it, and carries on what it learned "
-            "there; withdraw that too if this must not be"
+            f"{spell_arrival(other, names)} began its training from a main branch with it, and carries on what it "
+            "learned there; withdraw that too if this must not be"
         )
 
 

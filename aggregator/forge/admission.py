@@ -13,6 +13,7 @@ import torch
 from medforge.aggregator.forge.policy import Admission, Limits, Policy
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
+from medforge.contributor_name import as_read
 from medforge.errors import CorruptFile, InvalidBranch
 from medforge.files import parse_json
 from medforge.manifest import DISTILLED_FILE, PLUGIN_DIRECTORY, Manifest
@@ -44,9 +45,32 @@ def check_manifest(manifest: Manifest, policy: Policy, used: int) -> None:
     _cap("the task", len(manifest.prompts), "classes", limits.classes, "join classes, or divide the task")
     _cap("a class prompt", longest, "characters", limits.prompt_length, "shorten it")
     _cap(
-        f"{manifest.contributor} with this branch", used + size, "bytes here", limits.contributor,
+        f"{manifest.name} with this branch", used + size, "bytes here", limits.contributor,
         "withdraw and erase an earlier branch"
     )  # fmt: skip
+
+
+def check_display_name(manifest: Manifest, invited: Mapping[str, str]) -> None:
+    """Check that a branch is shown under a name that is its contributor's own.
+
+    ``invited`` has the name for people of everybody who was invited, by identifier. Raises InvalidBranch where the
+    contributor was invited under another name, or where the name is somebody else's.
+    """
+    written = manifest.display_name
+    if written is None:
+        return
+    due = invited.get(manifest.contributor)
+    if due is not None and written != due:
+        raise InvalidBranch(
+            f"the branch names its contributor {written!r}, but {manifest.contributor} was invited as {due!r}; push it "
+            "with the kit that came with the invitation"
+        )
+    for identifier, other in invited.items():
+        if identifier != manifest.contributor and as_read(written) in (as_read(identifier), as_read(other)):
+            raise InvalidBranch(
+                f"the branch names its contributor {written!r}, which is the name of {identifier!r}, who was invited; "
+                "commit it under another name"
+            )
 
 
 def check_headers(manifest: Manifest, files: Mapping[str, Path], base: BaseModule, limits: Limits) -> None:

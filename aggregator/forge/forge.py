@@ -156,7 +156,12 @@ class Forge:
         A branch that has arrived before keeps its arrival. One branch at a time is held in memory. Raises
         InvalidBranch, BaseMismatch, CorruptFile, MissingBlob (files not, or not wholly, uploaded) or OverLimit.
         """
-        from medforge.aggregator.forge.admission import check_content, check_headers, check_manifest
+        from medforge.aggregator.forge.admission import (
+            check_content,
+            check_display_name,
+            check_headers,
+            check_manifest,
+        )
 
         content = manifest.to_bytes()
         digest = sha256_bytes(content)
@@ -170,6 +175,7 @@ class Forge:
                 f"train it on the forge's base"
             )
         with self.intake:
+            check_display_name(manifest, self.ledger.invited_as())
             check_manifest(manifest, self.policy, self.ledger.stored_bytes(manifest.contributor))
             self._check_uploaded(manifest)
             files = {path: self.blobs.path(entry.digest) for path, entry in manifest.files.items()}
@@ -180,7 +186,9 @@ class Forge:
             self.blobs.put(content)
             reached("between blob and ledger")
             size = sum(entry.size for entry in manifest.files.values())
-            return self.ledger.add_arrival(digest, manifest.contributor, manifest.task, size, signature)
+            return self.ledger.add_arrival(
+                digest, manifest.contributor, manifest.task, size, signature, manifest.display_name
+            )
 
     def admit(self, branch: Branch, base: BaseModule) -> Arrival:
         """Store a branch that is already in memory and accept it, as a Flower reply or a replay does."""

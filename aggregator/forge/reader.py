@@ -26,6 +26,9 @@ class ForgeReader(Protocol):
     def arrivals(self) -> list[Arrival]:
         """List the arrivals, in order; of one in the main branch an address does not tell the size, which is 0."""
 
+    def display_names(self) -> dict[str, str]:
+        """Return how contributors are written for people, where that is not the identifier."""
+
     def item(self, commit: Commit) -> ForgeItem:
         """Read a commit's forge item."""
 
@@ -73,6 +76,9 @@ class _Local:
 
     def arrivals(self) -> list[Arrival]:
         return self._forge.ledger.arrivals()
+
+    def display_names(self) -> dict[str, str]:
+        return self._forge.ledger.display_names()
 
     def item(self, commit: Commit) -> ForgeItem:
         return self._forge.load_item(commit)

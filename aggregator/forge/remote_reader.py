@@ -20,6 +20,7 @@ class RemoteReader:
         self._forge = forge
         self._commits: list[Commit] = []
         self._arrivals: dict[int, Arrival] = {}
+        self._names: dict[str, str] = {}
         for entry in forge.log_entries():
             if entry.WhichOneof("entry") == "commit":
                 self._take_commit(entry.commit)
@@ -27,13 +28,20 @@ class RemoteReader:
                 one = entry.arrival
                 about = (one.number, one.branch, one.contributor, one.task, one.size, one.accepted_at)
                 self._arrivals[one.number] = Arrival(*about, _state(one), one.reason)
+                self._name(one.contributor, one.display_name)
 
     def _take_commit(self, record: pb.CommitRecord) -> None:
         commit = Commit.parse(record.content, record.digest)
         self._commits.append(commit)
+        self._name(commit.contributor, record.display_name)
         # what is not in the main branch any more comes after all commits, and takes this one's place
         about = (commit.arrival, commit.branch, commit.contributor, commit.task, 0, record.accepted_at)
         self._arrivals[commit.arrival] = Arrival(*about, State.FOLDED)
+
+    def _name(self, contributor: str, display_name: str) -> None:
+        # a forge of 0.1.0 says nothing
+        if display_name:
+            self._names[contributor] = display_name
 
     def commits(self) -> list[Commit]:
         """List the commits, oldest first."""
@@ -42,6 +50,10 @@ class RemoteReader:
     def arrivals(self) -> list[Arrival]:
         """List the arrivals, in order; the size of one in the main branch is not told, so it is 0."""
         return [arrival for _, arrival in sorted(self._arrivals.items())]
+
+    def display_names(self) -> dict[str, str]:
+        """Return how contributors are written for people, where that is not the identifier."""
+        return self._names
 
     def item(self, commit: Commit) -> ForgeItem:
         """Fetch a commit's forge item."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.identity.authority import Authority
 from medforge.aggregator.identity.kit_readme import readme
 from medforge.aggregator.ledger.records import Contributor
-from medforge.contributor_name import ContributorName
+from medforge.contributor_name import ContributorName, as_read
 from medforge.errors import InvalidInput
 from medforge.files import write_atomically
 from medforge.manifest import public_spec
@@ -36,7 +36,7 @@ def invite(
     """
     name = ContributorName.of(contributor) if isinstance(contributor, str) else contributor
     _check(name.identifier, address, out)
-    _check_unlike(name.identifier, [one.name for one in forge.ledger.contributors()])
+    _check_unlike(name, forge.ledger.invited_as())
     signing_key = new_key()
     authority = Authority.of(forge.directory, forge.settings.forge)
     ends = ends or now() + timedelta(days=days)
@@ -60,7 +60,8 @@ def invite(
         raise InvalidInput(f"the kit cannot be written to {out} ({error.strerror}); choose another --out") from error
     # Registered last: a kit that was not wholly written must not have taken the place of an earlier one.
     forge.ledger.invite(
-        Contributor(name.identifier, public_bytes(signing_key), digest_of(kit.x509), invited_at=spell_time(now()))
+        Contributor(name.identifier, public_bytes(signing_key), digest_of(kit.x509), invited_at=spell_time(now())),
+        name.display,
     )
     return kit
 
@@ -77,12 +78,10 @@ def _check(identifier: str, address: str, out: Path) -> None:
         raise InvalidInput(f"{out} is not an empty directory; give a new one with --out")
 
 
-def _check_unlike(contributor: str, others: list[str]) -> None:
-    """Refuse a name that reads like another: names are compared letter by letter, but people read them."""
-    read = [other for other in others if other != contributor and _as_read(other) == _as_read(contributor)]
-    if read:
-        raise InvalidInput(f"{contributor!r} is too like {read[0]!r}, who was invited before; choose another name")
-
-
-def _as_read(name: str) -> str:
-    return re.sub(r"[ ._-]+", " ", name).strip().casefold()
+def _check_unlike(name: ContributorName, invited: Mapping[str, str]) -> None:
+    """Refuse a name that reads like another of ``invited``, which has the name for people of each identifier."""
+    own = name.display or name.identifier
+    read = {as_read(name.identifier), as_read(own)}
+    for identifier, written in invited.items():
+        if identifier != name.identifier and read & {as_read(identifier), as_read(written)}:
+            raise InvalidInput(f"{own!r} is too like {written!r}, who was invited before; choose another name")

@@ -13,6 +13,7 @@ from medforge.files import canonical_json, sha256_bytes
 
 FORGE = "forge"
 MAINTAINER = "maintainer"
+ARRIVED = "arrived"
 INVITED = "invited"
 
 

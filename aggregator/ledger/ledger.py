@@ -7,9 +7,10 @@ from typing import Any
 
 from sqlalchemy import func, select
 
+from medforge.aggregator.ledger import display_names as naming
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.database import Database
-from medforge.aggregator.ledger.journal import FORGE, INVITED, MAINTAINER, enter, now
+from medforge.aggregator.ledger.journal import ARRIVED, FORGE, INVITED, MAINTAINER, enter, now
 from medforge.aggregator.ledger.order import NEXT, LedgerConflict, check_follows, newest, spell, unfolded
 from medforge.aggregator.ledger.records import Arrival, Contributor, JournalEntry, State
 from medforge.aggregator.ledger.rows import ArrivalRow, CommitRow, ContributorRow, EntryRow
@@ -24,7 +25,15 @@ class Ledger(Database):
 
     # arrivals
 
-    def add_arrival(self, branch: str, contributor: str, task: str, size: int, signature: bytes = b"") -> Arrival:
+    def add_arrival(
+        self,
+        branch: str,
+        contributor: str,
+        task: str,
+        size: int,
+        signature: bytes = b"",
+        display_name: str | None = None,
+    ) -> Arrival:
         """Give a branch the next arrival number and return the arrival; one that has arrived before keeps its own."""
         with self.writing() as session:
             row = session.scalar(select(ArrivalRow).where(ArrivalRow.branch == branch))
@@ -41,7 +50,7 @@ class Ledger(Database):
                 session.add(row)
                 session.flush()
                 about = {"arrival": row.number, "branch": branch, "task": task, "size": size}
-                enter(session, contributor, "arrived", about)
+                enter(session, contributor, ARRIVED, about | _shown_as(display_name))
             return row.plain()
 
     def arrival(self, number: int) -> Arrival | None:
@@ -216,8 +225,8 @@ class Ledger(Database):
 
     # contributors
 
-    def invite(self, contributor: Contributor) -> None:
-        """Register somebody, or replace their key and certificate."""
+    def invite(self, contributor: Contributor, display_name: str | None = None) -> None:
+        """Register somebody, or replace their key, certificate and how they are written for people."""
         with self.writing() as session:
             session.merge(ContributorRow(**vars(contributor)))
             about = {
@@ -225,7 +234,7 @@ class Ledger(Database):
                 "certificate": contributor.certificate,
                 "key": contributor.key.hex(),
             }
-            enter(session, MAINTAINER, INVITED, about)
+            enter(session, MAINTAINER, INVITED, about | _shown_as(display_name))
 
     def revoke(self, name: str, reason: str = "") -> Contributor | None:
         """Take an invitation back; return who it was, or None for a name that nobody invited."""
@@ -249,6 +258,16 @@ class Ledger(Database):
         with self.reading() as session:
             return [row.plain() for row in session.scalars(select(ContributorRow).order_by(ContributorRow.name))]
 
+    def display_names(self) -> dict[str, str]:
+        """Return how contributors are written for people, where that is not the identifier."""
+        with self.reading() as session:
+            return naming.display_names(session)
+
+    def invited_as(self) -> dict[str, str]:
+        """Return the name for people of everybody who was invited: the display name, or the identifier itself."""
+        names = self.display_names()
+        return {one.name: names.get(one.name, one.name) for one in self.contributors()}
+
     # journal
 
     def journal(self, after: int = 0, limit: int | None = None) -> list[JournalEntry]:
@@ -266,3 +285,7 @@ class Ledger(Database):
         """Enter something in the journal that changes nothing else."""
         with self.writing() as session:
             enter(session, actor, what, about)
+
+
+def _shown_as(display_name: str | None) -> dict[str, str]:
+    return {} if display_name is None else {naming.KEY: display_name}

@@ -182,6 +182,7 @@ class ForgeService:
         ledger = self._forge.ledger
         for record in self._commits(request.after):
             yield pb.LogEntry(commit=record)
+        names = ledger.display_names()
         for arrival in ledger.outside():
             yield pb.LogEntry(
                 arrival=pb.Arrival(
@@ -193,6 +194,7 @@ class ForgeService:
                     accepted_at=arrival.accepted_at,
                     state=_STATES[arrival.state],
                     reason=arrival.reason,
+                    display_name=names.get(arrival.contributor, ""),
                 )
             )
 
@@ -243,9 +245,11 @@ class ForgeService:
     def _commits(self, after: int) -> Iterator[pb.CommitRecord]:
         after = min(after, _LARGEST_NUMBER)
         while page := self._forge.ledger.commits(after, _COMMITS_AT_ONCE):
+            names = self._forge.ledger.display_names()
             arrivals = self._forge.ledger.arrivals_by_number({commit.arrival for _, commit in page})
             for after, commit in page:
-                yield commit_to_message(after, commit.content, arrivals[commit.arrival].accepted_at)
+                at = arrivals[commit.arrival].accepted_at
+                yield commit_to_message(after, commit.content, at, names.get(commit.contributor))
 
     def _send(self, path: str, digest: str, offset: int) -> Iterator[pb.DownloadChunk]:
         total = self._forge.blobs.size(digest)

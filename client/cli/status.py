@@ -42,7 +42,8 @@ def status(workspace: Existing, forge: ConnectionOptions, as_json: AsJson = Fals
 def _lines(state: dict[str, Any]) -> list[str]:
     names = ("source", "contributor", "task", "base", "recipe", "seed", "dtype")
     unset = {"contributor": "whoever the kit names", "task": "the source's"}
-    lines = [f"{name:12} {unset.get(name) if state[name] is None else state[name]}" for name in names]
+    known = state if state["contributor"] is None else {**state, "contributor": _who(state)}
+    lines = [f"{name:12} {unset.get(name) if known[name] is None else known[name]}" for name in names]
     if state["start"] is not None:
         lines.append(f"{'begun from':12} forge item {state['start']}")
     for name, stage in (("trained", "training"), ("distilled", "distillation")):
@@ -53,6 +54,13 @@ def _lines(state: dict[str, Any]) -> list[str]:
         f"{'audited':12} {_audited(state['audited'])}",
         f"{'pushed':12} {'no' if state['pushed'] is None else 'yes'}",
     ]
+
+
+def _who(state: dict[str, Any]) -> str:
+    from medforge.contributor_name import shown
+    from medforge.errors import printable
+
+    return printable(shown(state["contributor"], state["display_name"]))
 
 
 def _stage(done: dict[str, Any] | None, saved: dict[str, Any] | None) -> str:

@@ -3,7 +3,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from medforge.cli import build_app
 from medforge.client.begin import begin_work
 from medforge.client.records import (
     CandidateRecord,
@@ -54,6 +56,24 @@ def test_nobody_is_the_contributor_until_one_is_named(workspace: Workspace, tmp_
     assert open_workspace(tmp_path / "north", {"source": SOURCE}).settings.contributor is None
     bind(workspace)
     assert open_workspace(workspace.path, {"contributor": "Köln"}).settings.contributor == "Köln"
+
+
+def test_status_has_the_identifier_and_the_name_for_people(workspace: Workspace, tmp_path: Path) -> None:
+    def named(contributor: str | None) -> tuple[str | None, str | None]:
+        given = {"source": SOURCE} | ({} if contributor is None else {"contributor": contributor})
+        status = open_workspace(tmp_path / f"of {contributor}", given).status()
+        return status["contributor"], status["display_name"]
+
+    assert named(None) == (None, None)
+    assert named("St. Elsewhere") == ("St. Elsewhere", None)
+    assert named("Universitätsklinikum Köln") == ("Universitatsklinikum Koln", "Universitätsklinikum Köln")
+    workspace.branch.mkdir()
+    manifest = {"contributor": "Koln", "display_name": "Köln", "files": {}}
+    (workspace.branch / "manifest.json").write_text(json.dumps(manifest))
+    status = workspace.status()
+    assert (status["contributor"], status["display_name"]) == ("Koln", "Köln")
+    said = CliRunner().invoke(build_app(), ["status", "--workspace", str(workspace.path)], catch_exceptions=False)
+    assert "contributor  Köln (Koln)\n" in said.stdout
 
 
 def test_agreeing_options_may_be_repeated_or_left_out(workspace: Workspace) -> None:

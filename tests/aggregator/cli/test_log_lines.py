@@ -10,6 +10,7 @@ from medforge.aggregator.ledger.records import Arrival, JournalEntry, State
 from medforge.aggregator.merge import choose_settings
 
 WIDTHS = (60, 80, 110)
+NAMES = {"University Hospital of Somewhere": "Universitätsklinikum Irgendwo", "clinic": "Klinik für Radiologie"}
 TASKS = ("lung and colon tissue, four classes", "brain")
 
 
@@ -43,14 +44,14 @@ def commit(number: int, kind: str = "fold") -> Commit:
 
 def test_a_commit_stands_on_one_line_where_there_is_room_and_on_two_where_not() -> None:
     commits, known = [commit(2), commit(2, "remove")], {2: arrival(2)}
-    head, wide, removed = commit_lines(commits, known, 120)
+    head, wide, removed = commit_lines(commits, known, {}, 120)
     assert head.split()[0] == "arrival"
     assert wide.split() == [
         *("2", "2026-11-25", "14:03", commits[0].digest[:8], "clinic:", *TASKS[0].split()),
         *("0.250,", "mean", "of", "2", "tasks", "0.500"),
     ]
     assert "removed" in removed
-    narrow = list(commit_lines(commits, known, 60))
+    narrow = list(commit_lines(commits, known, {}, 60))
     assert all(line.startswith("  ") for line in narrow[1:])
     assert " ".join(narrow).split() == " ".join([head, wide, removed]).split()
 
@@ -61,9 +62,9 @@ def test_no_line_is_wider_than_the_terminal() -> None:
     entry = JournalEntry(7, "2026-11-25T14:03:27.123Z", "maintainer", "accepted", json.dumps(said), "")
     for width in WIDTHS:
         lines = [
-            *commit_lines([commit(1), commit(2)], {1: arrival(1), 2: arrival(2)}, width),
-            *outside_lines([arrival(3, State.HELD, reason), arrival(4, State.RECEIVED)], width),
-            *journal_lines([entry], width),
+            *commit_lines([commit(1), commit(2)], {1: arrival(1), 2: arrival(2)}, NAMES, width),
+            *outside_lines([arrival(3, State.HELD, reason), arrival(4, State.RECEIVED)], NAMES, width),
+            *journal_lines([entry], NAMES, width),
         ]
         assert max(map(len, lines)) <= width
         # nobody reads one word a line
@@ -71,6 +72,7 @@ def test_no_line_is_wider_than_the_terminal() -> None:
         said_all = " ".join(" ".join(lines).split())
         assert f"held: {reason}" in said_all
         assert "waits for its turn" in said_all
+        assert "Klinik für Radiologie (clinic): brain" in said_all
         assert "maintainer: accepted arrival 3, branch abababab, was held, erase" in said_all
 
 

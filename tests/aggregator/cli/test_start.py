@@ -2,9 +2,14 @@
 
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+
+from click.testing import CliRunner
+
+from medforge.cli import build_app
 
 RECORDED = Path(__file__).parents[2] / "recorded" / "forge-0.1.0"
 COMPUTING = {"torch", "numpy", "open_clip", "peft", "flwr"}
@@ -42,3 +47,22 @@ print(json.dumps([ended, sorted(sys.modules)]), file=sys.stderr)
     assert ended == [0] * len(COMMANDS), done.stderr
     assert COMPUTING.isdisjoint(modules)
     assert "sqlalchemy" in modules
+
+
+def test_reading_leaves_a_ledger_of_0_1_0_as_it_is(tmp_path: Path) -> None:
+    forge = tmp_path / "forge"
+    shutil.copytree(RECORDED, forge)
+    before = dump(forge)
+    for command in (["log"], ["log", "--journal"], ["contributors"], ["fsck"]):
+        result = CliRunner().invoke(build_app(), [*command, "--forge", str(forge)], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+    assert dump(forge) == before
+
+
+def dump(forge: Path) -> list[str]:
+    """Every table and row of a forge's ledger, as SQL."""
+    connection = sqlite3.connect(forge / "ledger.sqlite")
+    try:
+        return list(connection.iterdump())
+    finally:
+        connection.close()

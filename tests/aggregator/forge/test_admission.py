@@ -18,6 +18,7 @@ from medforge.aggregator.forge.admission import (
     PLUGIN_CONFIG,
     PLUGIN_WEIGHTS,
     check_content,
+    check_display_name,
     check_headers,
     check_manifest,
     check_weight_changes,
@@ -26,6 +27,7 @@ from medforge.aggregator.forge.admission import (
 from medforge.aggregator.forge.policy import Admission, Limits, Policy
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
+from medforge.contributor_name import ContributorName
 from medforge.errors import CorruptFile, InvalidBranch
 from medforge.manifest import BRANCH_FILES, DISTILLED_FILE, FileEntry, Manifest
 from medforge.plugin import PluginKind
@@ -63,6 +65,34 @@ def test_a_cap_that_is_met_exactly_admits_and_one_less_does_not(
     check_manifest(branch.manifest, Policy(limits=Limits(**{name: amount})), 0)
     with pytest.raises(OverLimit, match=f"{amount} .* admits {amount - 1}; .* ask the forge for a higher limit"):
         check_manifest(branch.manifest, Policy(limits=Limits(**{name: amount - 1})), 0)
+
+
+@pytest.mark.parametrize(
+    ("contributor", "display", "sentence"),
+    [
+        ("clinic", None, ""),
+        ("clinic", "Klinik für Radiologie", ""),
+        ("clinic", "Charité", "'Charité', but clinic was invited as 'Klinik für Radiologie'; push it with the kit"),
+        ("plain", "Plain & Simple", "'Plain & Simple', but plain was invited as 'plain'"),
+        ("stranger", "Praxis Nord", ""),
+        (
+            "stranger",
+            "KLINIK-FÜR RADIOLOGIE",
+            "which is the name of 'clinic', who was invited; commit it under",
+        ),
+        ("stranger", "Plain", "which is the name of 'plain', who was invited"),
+    ],
+)
+def test_nobody_chooses_anothers_name(
+    tiny_base: BaseModule, contributor: str, display: str | None, sentence: str
+) -> None:
+    manifest = make_branch(tiny_base).renamed(ContributorName(contributor, display)).manifest
+    invited = {"clinic": "Klinik für Radiologie", "plain": "plain"}
+    if not sentence:
+        check_display_name(manifest, invited)
+        return
+    with pytest.raises(InvalidBranch, match=sentence):
+        check_display_name(manifest, invited)
 
 
 def test_classes_are_capped(tiny_base: BaseModule) -> None:

@@ -9,7 +9,7 @@ from medforge.aggregator.coefficients.task_score import TaskScore
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.ledger import Ledger
 from medforge.aggregator.ledger.order import LedgerConflict
-from medforge.aggregator.ledger.records import State
+from medforge.aggregator.ledger.records import Contributor, State
 from medforge.aggregator.merge import choose_settings
 from medforge.errors import CorruptFile, InvalidInput
 from medforge.files import sha256_bytes
@@ -50,6 +50,28 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
     opened = Ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}" if request.param == "file" else "sqlite://")
     yield opened
     opened.close()
+
+
+def test_a_name_for_people_is_the_newest_invitations_or_the_newest_branchs(ledger: Ledger) -> None:
+    def invite(display: str | None) -> None:
+        ledger.invite(Contributor("clinic", b"k" * 32, "c" * 64, "2026-01-01T00:00:00Z"), display)
+
+    ledger.add_arrival(branch(1), "clinic", "lung", 1, display_name="Klinik")
+    ledger.add_arrival(branch(2), "stranger", "lung", 1, display_name="Fremdes Haus")
+    assert ledger.display_names() == {"clinic": "Klinik", "stranger": "Fremdes Haus"}
+    invite("Klinik Süd")
+    ledger.add_arrival(branch(3), "clinic", "brain", 1, display_name="Klinik Nord")
+    ledger.add_arrival(branch(4), "stranger", "brain", 1, display_name="Haus am See")
+    assert ledger.display_names() == {"clinic": "Klinik Süd", "stranger": "Haus am See"}
+    assert ledger.invited_as() == {"clinic": "Klinik Süd"}
+    invite(None)
+    assert ledger.display_names() == {"stranger": "Haus am See"}
+    assert ledger.invited_as() == {"clinic": "clinic"}
+
+
+def test_a_task_that_reads_like_a_name_names_nobody(ledger: Ledger) -> None:
+    ledger.add_arrival(branch(1), "clinic", '"display_name":"x"', 1)
+    assert ledger.display_names() == {}
 
 
 def test_arrivals_are_numbered_from_one_in_order(ledger: Ledger) -> None:

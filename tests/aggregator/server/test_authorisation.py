@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,8 @@ from medforge.aggregator.server.server import ForgeServer
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from medforge.cli import build_app
-from medforge.errors import InvalidInput, MedForgeError
+from medforge.contributor_name import ContributorName
+from medforge.errors import InvalidBranch, InvalidInput, MedForgeError
 from medforge.files import sha256_bytes
 from medforge.manifest import Manifest
 from medforge.proto import forge_pb2 as pb
@@ -381,6 +383,49 @@ class TestInvite:
     ) -> None:
         with pytest.raises(InvalidInput, match="is too like 'Centre A', who was invited before; choose another name"):
             invite(served[0], name, "h:1", tmp_path / "other")
+
+    def test_a_name_for_people_may_not_be_like_anothers(self, served: tuple[Forge, str], tmp_path: Path) -> None:
+        invite(served[0], ContributorName.of("Hôpital Nord"), "h:1", tmp_path / "nord")
+        for name in (ContributorName("North", "hôpital-nord"), ContributorName("North", "Hopital Nord")):
+            with pytest.raises(InvalidInput, match="is too like 'Hôpital Nord', who was invited before"):
+                invite(served[0], name, "h:1", tmp_path / "other")
+
+    def test_a_name_for_people_is_shown_wherever_people_read(
+        self, served: tuple[Forge, str], tiny_base: BaseModule, tmp_path: Path
+    ) -> None:
+        forge, address = served
+        kit = invite(forge, "Universitätsklinikum Bonn", address, tmp_path / "kit")
+        branch = make_branch(tiny_base, 5, task="bone").renamed(kit.card.name)
+        with RemoteForge(Connection(address, kit)) as remote:
+            remote.submit(sent(remote, branch, tmp_path / "b"), kit.sign_submit(branch.digest))
+            listed = {one.arrival.display_name for one in remote.log_entries() if one.HasField("arrival")}
+            told = {one.commit.display_name for one in remote.log_entries() if one.HasField("commit")}
+        assert "Universitätsklinikum Bonn" in listed | told
+        written, here = "Universitätsklinikum Bonn (Universitatsklinikum Bonn)", ("--forge", forge.directory)
+        for command in (("log",), ("log", "--journal"), ("contributors",)):
+            assert written in medforge(*command, *here)
+        assert written in medforge("log", "--kit", kit.directory)
+        journal = json.loads(medforge("log", "--journal", *here, "--json"))["journal"]
+        (arrived,) = [one for one in journal if one["actor"] == kit.card.contributor and one["what"] == "arrived"]
+        assert arrived["display_name"] == "Universitätsklinikum Bonn"
+        (entry,) = [
+            one for one in json.loads(medforge("contributors", *here, "--json"))
+            if one["contributor"] == "Universitatsklinikum Bonn"
+        ]  # fmt: skip
+        assert entry["display_name"] == "Universitätsklinikum Bonn"
+
+    def test_a_branch_under_another_name_for_people_than_the_invited_is_refused(
+        self, served: tuple[Forge, str], tiny_base: BaseModule, tmp_path: Path
+    ) -> None:
+        forge, address = served
+        kit = invite(forge, "Clínica Sur", address, tmp_path / "kit")
+        branch = make_branch(tiny_base, 6, task="skin").renamed(ContributorName(kit.card.contributor, "Clínica Norte"))
+        with (
+            RemoteForge(Connection(address, kit)) as remote,
+            pytest.raises(InvalidBranch, match="but Clinica Sur was invited as 'Clínica Sur'; push it"),
+        ):
+            remote.submit(sent(remote, branch, tmp_path / "b"), kit.sign_submit(branch.digest))
+        assert forge.ledger.arrival_of(branch.digest) is None
 
     def test_revoking_somebody_unknown_gets_a_sentence(self, served: tuple[Forge, str]) -> None:
         with pytest.raises(InvalidInput, match="nobody called 'Unknown' was invited to .*; `medforge contributors`"):
