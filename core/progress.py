@@ -134,8 +134,8 @@ def waiting(what: str) -> Iterator[None]:
 
 
 def spell_seconds(seconds: float) -> str:
-    """Write a duration as people say it: "40 s", "3 min", "2 h 10 min"."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
+    """Write a duration for people who wait: "40 s", "12 min", "3 h 05 min"."""
     minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes} min" if seconds >= 90 else f"{max(1, round(seconds))} s"

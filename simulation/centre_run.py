@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field, ValidationError
 
+from medforge.progress import spell_seconds
 from medforge.simulation.child import Child
-from medforge.simulation.durations import duration
 
 PROGRESS_FILE = "progress.json"
 """What a workspace's commands keep beside their work."""
@@ -37,7 +37,11 @@ class Step(BaseModel):
 
     def say(self) -> str:
         """Say it in a few words: what is done, how long this stage may still take, and the remark."""
-        left = f", about {duration(self.eta_seconds)} left of it" if self.eta_seconds and self.eta_seconds >= 1 else ""
+        left = (
+            f", about {spell_seconds(self.eta_seconds)} left of it"
+            if self.eta_seconds and self.eta_seconds >= 1
+            else ""
+        )
         note = f" ({self.note})" if self.note else ""
         return f"{self.stage} {self.step}/{self.total}{left}{note}"
 

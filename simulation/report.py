@@ -129,7 +129,7 @@ def settings_of(result: SimulationResult) -> list[tuple[str, str]]:
         ("arrival times", result.arrivals or "as soon as ready, in order"),
         ("device and dtype", f"{result.device}, {result.dtype}"),
         ("aggregator restarts", str(result.restarts)),
-        ("wall time", duration(result.seconds)),
+        ("wall time", _to_the_second(result.seconds)),
     ]
 
 
@@ -142,7 +142,7 @@ def digests_of(result: SimulationResult) -> list[tuple[str, str]]:
     return rows
 
 
-def duration(seconds: float) -> str:
+def _to_the_second(seconds: float) -> str:
     """Write seconds as 3 min 05 s."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

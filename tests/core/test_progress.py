@@ -58,7 +58,18 @@ def test_the_estimate_follows_the_pace_of_the_last_minute(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.2, "1 s"), (40, "40 s"), (170, "3 min"), (3600, "60 min"), (7800, "2 h 10 min")]
+    ("seconds", "text"),
+    [
+        (0.2, "1 s"),
+        (40, "40 s"),
+        (89, "89 s"),
+        (90, "2 min"),
+        (170, "3 min"),
+        (3599, "1 h 00 min"),
+        (3600, "1 h 00 min"),
+        (7800, "2 h 10 min"),
+        (7500, "2 h 05 min"),
+    ],
 )
 def test_durations_are_spelt_as_people_do(seconds: float, text: str) -> None:
     assert spell_seconds(seconds) == text

@@ -11,10 +11,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from medforge.progress import spell_seconds
 from medforge.simulation.benchmark.jobs.job import Job
 from medforge.simulation.benchmark.jobs.pool import PoolProgress, TimeLeft
 from medforge.simulation.benchmark.jobs.workbench import Bench
-from medforge.simulation.durations import duration
 from medforge.simulation.screen import Screen
 
 SECONDS_BETWEEN_LINES = 30.0
@@ -60,7 +60,7 @@ def heading(standing: PoolProgress, left: TimeLeft) -> str:
         return f"{done} of {total} jobs done"
     if left.seconds < 1 and not left.complete:
         return f"{done} of {total} jobs done, time left not known yet"
-    return f"{done} of {total} jobs done, {'about' if left.complete else 'at least'} {duration(left.seconds)} left"
+    return f"{done} of {total} jobs done, {'about' if left.complete else 'at least'} {spell_seconds(left.seconds)} left"
 
 
 def how_far(state: dict[str, Any]) -> str:

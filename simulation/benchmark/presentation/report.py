@@ -11,11 +11,11 @@ from markupsafe import Markup, escape
 
 from medforge.files import write_atomically
 from medforge.look.page import templates
+from medforge.progress import spell_seconds
 from medforge.simulation.benchmark.presentation.numbers_in_words import listed
 from medforge.simulation.benchmark.presentation.renderer import Renderer
 from medforge.simulation.benchmark.presentation.rendering import renderer_of
 from medforge.simulation.benchmark.results.result import Result
-from medforge.simulation.durations import duration
 from medforge.simulation.report import Picture, chart
 
 REPORT_FILE = "report.html"
@@ -80,7 +80,7 @@ def settings_of(result: Result) -> tuple[tuple[str, str], ...]:
         ("recipe", " ".join((made.recipe, *made.changes))),
         ("seeds", ", ".join(map(str, made.seeds))),
         ("device and dtype", f"{made.device}, {made.dtype}"),
-        ("computing time", f"{duration(made.seconds)}, summed over processes, work of earlier runs included"),
+        ("computing time", f"{spell_seconds(made.seconds)}, summed over processes, work of earlier runs included"),
     )
 
 
