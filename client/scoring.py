@@ -6,8 +6,8 @@ import math
 from pathlib import Path
 from typing import Any, get_args
 
-from medforge.base import BaseModule, load_base
-from medforge.client.data.catalogue import open_task
+from medforge.base import load_base
+from medforge.client.data.catalogue import check_source, open_task
 from medforge.client.evaluate import SplitName, score_item, score_plugin
 from medforge.client.workspace import Settings, Workspace
 from medforge.errors import InvalidInput
@@ -37,19 +37,21 @@ def score_on_split(
     if split not in get_args(SplitName):
         raise InvalidInput(f"there is no split {split!r}; choose one of {', '.join(get_args(SplitName))}")
     settings = Workspace(workspace).settings if workspace else None
-    with waiting("loading the base module"):
-        module = load_base(base or (settings.base if settings else "medforge-tiny"), device, dtype or _dtype(settings))
     place = source or (settings.source if settings else None)
     if place is None:
         raise InvalidInput("no images are named to score it on; say which: medforge evaluate NAME:PATH --item DIR")
+    scored = ForgeItem.load(item) if item else _plugin_of(workspace)
+    check_source(place)
+    with waiting("loading the base module"):
+        module = load_base(base or (settings.base if settings else "medforge-tiny"), device, dtype or _dtype(settings))
     with waiting("listing the images"):
         task = open_task(place, module.image_size, seed if seed is not None else (settings.seed if settings else 0))
     name: SplitName = split  # type: ignore[assignment]  # checked above
     progress = Progress(f"scoring the {split} split", len(task.splits[name]))
     metrics = (
-        score_item(ForgeItem.load(item), module, task, name, progress)
-        if item
-        else score_plugin(_plugin_of(workspace, module), module, task, name, progress)
+        score_plugin(scored, module, task, name, progress)
+        if isinstance(scored, Plugin)
+        else score_item(scored, module, task, name, progress)
     )
     return {
         "task": (settings and settings.task) or task.name,
@@ -67,7 +69,7 @@ def _dtype(settings: Settings | None) -> str:
     return settings.dtype if settings else "fp32"
 
 
-def _plugin_of(workspace: Path | None, base: BaseModule) -> Plugin:
+def _plugin_of(workspace: Path | None) -> Plugin:
     assert workspace is not None
     place = Workspace(workspace)
     if place.trained is None:

@@ -41,6 +41,7 @@ class Progress:
         self._recent = deque([(self._began, start)])
         self._interval = FIRST_LINE
         self._said = False
+        self._last = ""
         self._console = Console(stderr=True)
         self._bar: RichProgress | None = None
 
@@ -62,7 +63,7 @@ class Progress:
         self._write()
         if self._bar is not None:
             self._bar.stop()
-        elif kind is None and (self._said or time.monotonic() - self._began > FIRST_LINE):
+        elif kind is None and (self._said or time.monotonic() - self._began > FIRST_LINE) and self.line() != self._last:
             self._print()
 
     def advance(self, steps: int = 1, note: str | None = None) -> None:
@@ -102,7 +103,8 @@ class Progress:
         if self._said:
             self._interval = min(_LONGEST_INTERVAL, 2 * self._interval)
         self._said = True
-        print(self.line(), file=sys.stderr, flush=True)
+        self._last = self.line()
+        print(self._last, file=sys.stderr, flush=True)
 
     def _write(self) -> None:
         self._wrote = time.monotonic()

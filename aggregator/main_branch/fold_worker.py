@@ -126,8 +126,16 @@ class FoldWorker(threading.Thread):
         reason = reason_of(error)
         self._ledger.hold(arrival.number, reason)
         fields = _fields("held", arrival, reason=reason)
-        _log.error(
-            "arrival %d (branch %s) is held: %s", arrival.number, arrival.branch, reason, exc_info=error, extra=fields
+        # what was refused is explained by its sentence; only a fault is traced
+        expected = isinstance(error, MedForgeError)
+        _log.log(
+            logging.WARNING if expected else logging.ERROR,
+            "arrival %d (branch %s) is held: %s",
+            arrival.number,
+            arrival.branch,
+            reason,
+            exc_info=None if expected else error,
+            extra=fields,
         )
 
 

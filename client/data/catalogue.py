@@ -50,10 +50,11 @@ def check_source(source: str) -> None:
 def resolve_source(source: str) -> str:
     """Return a source in its one spelling: the path absolute, links followed, and the options sorted.
 
-    What stands in place of a path is left as it is. Raises InvalidInput where name or options do not exist.
+    What stands in place of a path is left as it is, also where a file or directory has that name: the same words mean
+    the same images in every directory. Raises InvalidInput where name or options do not exist.
     """
     found, place, options = _read(source)
-    named = found.words is None or (place in found.words and not Path(place).exists())
+    named = found.words is None or place in found.words
     where = place if named else str(Path(place).expanduser().resolve())
     return ",".join([f"{found.name}:{where}", *(f"{name}={options[name]}" for name in sorted(options))])
 

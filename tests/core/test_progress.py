@@ -42,6 +42,14 @@ def test_short_work_says_nothing(clock: Clock, capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().err == ""
 
 
+def test_the_last_line_is_said_once(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress("scoring", 2) as bar:
+        for _ in range(2):
+            clock.now += 3
+            bar.advance()
+    assert capsys.readouterr().err.splitlines() == ["scoring 1/2, about 3 s left", "scoring 2/2"]
+
+
 def test_the_estimate_follows_the_pace_of_the_last_minute(clock: Clock) -> None:
     bar = Progress("training", 1000)
     for _ in range(100):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PARTS = ("train", "val", "test")
 KEYS = tuple(f"{part}_{what}" for part in PARTS for what in ("images", "labels"))
+NAMES = (*PROMPTS, *PAIRS)
 SIZES = ("28", "64", "128", "224")
 _NAME = re.compile(r"(?P<set>[a-z]+mnist)(_\d+)?")
 
@@ -29,17 +30,18 @@ _NAME = re.compile(r"(?P<set>[a-z]+mnist)(_\d+)?")
     name="medmnist",
     about="any 2-D MedMNIST .npz file, or its name",
     options=("prompts", "size"),
-    words=(*PROMPTS, *PAIRS),
+    words=NAMES,
 )
 def open_medmnist(request: Request) -> Task:
     """Open a `.npz` file by its path, or a data set by its name through the `medmnist` package.
 
+    A file that has such a name, and no ending, is given as `./NAME`.
     Option `size` (28, 64, 128, 224) chooses the published size when fetched by name. Prompts come from the file's
     name, or from option `prompts`: a text file with one prompt a line; a file of another name gets `class 0` ….
 
     A file with several columns of labels is a multi-label task; a line of its prompts file says `WITH | WITHOUT`.
     """
-    path = request.path if request.path.is_file() else _fetch(request)
+    path = request.path if request.place not in NAMES and request.path.is_file() else _fetch(request)
     file = NpzFile(path)
     file.require(KEYS)
     source = NpzImages(file, [f"{part}_images" for part in PARTS])
@@ -133,10 +135,9 @@ def _set(path: Path) -> str:
 def _fetch(request: Request) -> Path:
     """Have the `medmnist` package download a data set; return its file."""
     name = request.place
-    names = sorted((*PROMPTS, *PAIRS))
-    if name not in names:
+    if name not in NAMES:
         raise InvalidInput(
-            f"medmnist: there is no file {request.path}; give a .npz file or one of the names {', '.join(names)}"
+            f"medmnist: there is no file {request.path}; give a .npz file or one of the names {', '.join(sorted(NAMES))}"
         )
     size = int(request.choice("size", SIZES, "28"))
     try:

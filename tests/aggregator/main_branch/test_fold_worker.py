@@ -64,7 +64,9 @@ def test_it_folds_what_waited_and_what_comes_in_order(forge: Forge, tiny_base: B
     assert working.ended.is_set()
 
 
-def test_a_fold_that_raises_is_held_with_its_reason_and_the_next_goes_on(forge: Forge, tiny_base: BaseModule) -> None:
+def test_a_fold_that_raises_is_held_with_its_reason_and_the_next_goes_on(
+    forge: Forge, tiny_base: BaseModule, caplog: pytest.LogCaptureFixture
+) -> None:
     def refuse_second(number: int) -> None:
         if number == 2:
             raise InvalidBranch("its plugin overflows; train it again with a lower rate")
@@ -78,9 +80,11 @@ def test_a_fold_that_raises_is_held_with_its_reason_and_the_next_goes_on(forge: 
         2: "its plugin overflows; train it again with a lower rate"
     }
     assert forge.load_branch(2).digest == branches(tiny_base)[1].digest
+    (held,) = (record for record in caplog.records if "is held" in record.getMessage())
+    assert (held.levelname, held.exc_info) == ("WARNING", None)  # a contributor's mistake has no traceback
 
 
-def test_a_bug_in_a_fold_is_held_too(forge: Forge, tiny_base: BaseModule) -> None:
+def test_a_bug_in_a_fold_is_held_too(forge: Forge, tiny_base: BaseModule, caplog: pytest.LogCaptureFixture) -> None:
     def fail(number: int) -> None:
         raise ZeroDivisionError("division by zero")
 
@@ -88,6 +92,9 @@ def test_a_bug_in_a_fold_is_held_too(forge: Forge, tiny_base: BaseModule) -> Non
     with Working(forge, tiny_base, fail):
         _wait(lambda: bool(forge.ledger.holds()))
     assert forge.ledger.holds()[1].reason == "its fold failed (ZeroDivisionError: division by zero)"
+    (held,) = (record for record in caplog.records if "is held" in record.getMessage())
+    assert held.levelname == "ERROR"
+    assert held.exc_info is not None
 
 
 @pytest.mark.parametrize("shortage", [OSError(errno.ENOSPC, "No space left on device"), MemoryError()])

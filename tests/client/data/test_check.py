@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from medforge.client.data.catalogue import check_source
+from medforge.client.data.catalogue import check_source, resolve_source, same_source
 from medforge.errors import InvalidInput
 
 
@@ -44,3 +44,16 @@ def test_every_word_that_passes_can_be_opened(name: str) -> None:
     for word in str(error.value).partition("choose one of ")[2].removesuffix(", or check the path").split(", "):
         check_source(f"{name}:{word}")
         assert open_task(f"{name}:{word},train=24,validation=8,test=8", 32).prompts
+
+
+@pytest.mark.parametrize("source", ["tissue:lung,train=24", "findings:chest", "medmnist:pneumoniamnist"])
+def test_a_word_is_no_path_where_a_directory_has_its_name(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert resolve_source(source) == source
+    # as after `medforge contribute tissue:lung --workspace lung`
+    (tmp_path / source.partition(":")[2].partition(",")[0]).mkdir()
+    check_source(source)
+    assert resolve_source(source) == source
+    assert same_source(source, f"{source},threads=2")
