@@ -34,7 +34,6 @@ class BlobStore:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._partial = directory / "partial"
-        self._partial.mkdir(parents=True, exist_ok=True)
         self._locks = [threading.Lock() for _ in range(_LOCKS)]
 
     def path(self, digest: str) -> Path:
@@ -77,7 +76,7 @@ class BlobStore:
         with self._lock(digest):
             # touched, so that a sweep that is under way leaves it
             if not self.touch(digest):
-                temporary = self._partial / f"{digest}.put"
+                temporary = self._incoming(f"{digest}.put")
                 temporary.write_bytes(data)
                 self._keep(temporary, digest)
         return digest
@@ -102,7 +101,7 @@ class BlobStore:
         with self._lock(digest):
             if self.has(digest):
                 return self.size(digest)
-            path = self._partial / digest
+            path = self._incoming(digest)
             received = self.partial_size(digest)
             if offset > received:
                 raise UploadConflict(
@@ -131,7 +130,7 @@ class BlobStore:
         with self._lock(digest):
             if self.has(digest):
                 return
-            path = self._partial / digest
+            path = self._incoming(digest)
             received = self.partial_size(digest)
             if received < size:
                 raise UploadConflict(
@@ -172,7 +171,7 @@ class BlobStore:
 
     def sweep(self, before: float, needed: Set[str]) -> int:
         """Delete unfinished uploads and present blobs last touched before a time (epoch s), except those needed."""
-        partial = [path for path in self._partial.iterdir() if path.is_file()]
+        partial = [path for path in self._partial.glob("*") if path.is_file()]
         old = {path.name.partition(".")[0] for path in partial if _last_touched(path) < before}
         old |= {digest for digest in self.present() if _last_touched(self.path(digest)) < before}
         swept = {digest for digest in old if _DIGEST.fullmatch(digest)} - needed
@@ -180,6 +179,11 @@ class BlobStore:
             self.remove(digest)
             (self._partial / f"{digest}.put").unlink(missing_ok=True)
         return len(swept)
+
+    def _incoming(self, name: str) -> Path:
+        """Return where an unfinished file is written; the directory is made now, as reading a forge makes nothing."""
+        self._partial.mkdir(parents=True, exist_ok=True)
+        return self._partial / name
 
     def _lock(self, digest: str) -> threading.Lock:
         return self._locks[int(check_digest(digest)[:4], 16) % _LOCKS]

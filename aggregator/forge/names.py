@@ -16,6 +16,7 @@ Known = TypeVar("Known")
 _LEFT = (State.SUPERSEDED, State.REJECTED, State.WITHDRAWN)
 _MOST_LISTED = 5
 _SHORT = 8
+HEAD = "head"
 
 
 def find_arrival(arrivals: Iterable[Arrival], name: str) -> Arrival:
@@ -29,11 +30,13 @@ def find_arrival(arrivals: Iterable[Arrival], name: str) -> Arrival:
     return staying[0].value if len(staying) == 1 and not name.isdigit() else _choose(known, name, "arrival")
 
 
-def find_commit(commits: Iterable[Commit], name: str) -> Commit:
+def find_commit(commits: Sequence[Commit], name: str) -> Commit:
     """Find the commit that somebody means by its digest or first letters, or by its arrival as in `find_arrival`.
 
-    Raises as `find_arrival` does.
+    "head" is the newest, unless a task is called so. Raises as `find_arrival` does.
     """
+    if name == HEAD and commits and all(one.task != HEAD for one in commits):
+        return commits[-1]
     known = [_Candidate(one, one.arrival, one.task, (one.digest, one.branch), _commit(one)) for one in commits]
     return _choose(known, name, "commit")
 

@@ -22,6 +22,16 @@ def files(store: BlobStore) -> list[str]:
     return sorted(path.name for path in store.directory.rglob("*") if path.is_file())
 
 
+def test_reading_makes_nothing(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path / "blobs")
+    assert not store.has(DIGEST)
+    assert store.partial_size(DIGEST) == 0
+    assert list(store.present()) == []
+    assert store.sweep(0.0, set()) == 0
+    store.remove(DIGEST)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_put_stores_once_and_reads_back(tmp_path: Path) -> None:
     store = BlobStore(tmp_path)
     assert store.put(DATA) == store.put(DATA) == DIGEST
