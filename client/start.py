@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from medforge.base import load_base
 from medforge.client.workspace import Workspace
 from medforge.errors import CorruptFile, InvalidInput
-from medforge.files import SHORTEST_PREFIX, parse_json, sha256_bytes
+from medforge.files import parse_json, sha256_bytes
 from medforge.forge_item import ForgeItem
 from medforge.plugin import Plugin
 from medforge.proto.checkout import download_item
 from medforge.proto.connection import Connection
+from medforge.proto.errors import NotFound
+from medforge.proto.names import HEAD, Candidate, choose, spell_commit
 from medforge.proto.remote import RemoteForge
 from medforge.svd_plugin import kind_of, plugin_of, share_kept
 
-HEAD = "head"
+_FIELDS = ("item", "kind", "arrival", "contributor", "task", "branch")
 
 
 class Start(NamedTuple):
@@ -55,8 +57,15 @@ def find_start(workspace: Workspace, text: str, find: Callable[[], ForgeItem], b
     )
 
 
+class _Commit(NamedTuple):
+    """Name a commit and its forge item (None where nobody was left) by their digests."""
+
+    digest: str
+    item: str | None
+
+
 def open_start(text: str, connection: Connection | None) -> ForgeItem:
-    """Read a checked-out forge item's directory, or fetch a commit ("head", its digest, or the digest's beginning).
+    """Read a checked-out forge item's directory, or fetch a commit by "head" or what else people call it.
 
     Raises InvalidInput where a commit is named and no forge, or where it is not on the main branch, and what
     `RemoteForge` raises.
@@ -70,28 +79,26 @@ def open_start(text: str, connection: Connection | None) -> ForgeItem:
         )
     at = connection.address
     with RemoteForge(connection) as forge:
-        commits = {sha256_bytes(content): content for _, content in forge.log()[0]}
-        chosen = _choose(list(commits), text, at)
-        return download_item(forge, chosen, _item_of(commits[chosen], at))
+        chosen = _choose([_candidate(content, at) for _, content in forge.log()[0]], text, at)
+        return download_item(forge, chosen.digest, chosen.item)
 
 
-def _choose(commits: list[str], text: str, at: str) -> str:
+def _choose(commits: Sequence[Candidate[_Commit]], text: str, at: str) -> _Commit:
     if not commits:
         raise InvalidInput(f"the main branch of the forge at {at} has no commit yet; leave --from out, or wait for one")
     if text == HEAD:
-        return commits[-1]
-    found = [commit for commit in commits if commit.startswith(text)] if len(text) >= SHORTEST_PREFIX else []
-    if len(found) != 1:
-        raise InvalidInput(
-            f"--from {text} is no directory, and names no single commit of the forge at {at}; give {HEAD!r}, or "
-            f"{SHORTEST_PREFIX} or more letters of a digest that `medforge log` lists"
-        )
-    return found[0]
-
-
-def _item_of(commit: bytes, at: str) -> str | None:
+        return commits[-1].value
     try:
-        item = parse_json(commit)["item"]
+        return choose(commits, text, "commit")
+    except NotFound as error:
+        raise InvalidInput(f"--from {text}: there is no such directory, and {error}") from error
+
+
+def _candidate(content: bytes, at: str) -> Candidate[_Commit]:
+    digest = sha256_bytes(content)
+    try:
+        item, kind, arrival, who, task, branch = (parse_json(content)[name] for name in _FIELDS)
     except (ValueError, KeyError, TypeError) as error:
         raise CorruptFile(f"the forge at {at} sent a commit that cannot be read; do not trust it") from error
-    return item if isinstance(item, str) else None
+    commit = _Commit(digest, item if isinstance(item, str) else None)
+    return Candidate(commit, arrival, str(task), (digest, str(branch)), spell_commit(digest, kind, arrival, who, task))

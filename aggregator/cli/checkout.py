@@ -20,8 +20,8 @@ def checkout(
         str | None,
         typer.Option(
             metavar="COMMIT",
-            help="Its digest or the first 8 or more letters of it, its arrival's number, or its task. "
-            "Default: the head.",
+            help="head (the newest, the default), its digest or the first 8 or more letters of it, its arrival's "
+            "number, or its task.",
         ),
     ] = None,
     as_json: AsJson = False,

@@ -57,7 +57,9 @@ def reject(
 def revert(
     commit: Annotated[
         str,
-        typer.Argument(metavar="COMMIT", help="Its digest or the beginning of it, its arrival's number, or its task."),
+        typer.Argument(
+            metavar="COMMIT", help="head, its digest or the beginning of it, its arrival's number, or its task."
+        ),
     ],
     forge: ForgeDirectory,
     reason: Reason = "",

@@ -13,7 +13,7 @@ from medforge.aggregator.forge.policy import Limits
 from medforge.aggregator.merge import choose_settings
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
-from medforge.client.start import _item_of, open_start
+from medforge.client.start import _candidate, open_start
 from medforge.client.train import train, trained_as
 from medforge.client.workspace import Workspace
 from medforge.errors import BaseMismatch, CorruptFile, InvalidInput
@@ -71,6 +71,10 @@ def test_a_new_task_is_trained_from_a_commit_and_its_branch_is_folded(
         other = tmp_path / "other"
         run(*sized(source, other, tiny_spec), "--from", head.digest[:8], "--at", at)
         assert Workspace(other).settings.start == merged.digest
+        # by any of the names that the other commands take
+        assert {open_start(name, Connection(at)).digest for name in ("2", "task 1")} == {merged.digest}
+        with pytest.raises(InvalidInput, match="is too short for a digest"):
+            open_start(head.digest[:7], Connection(at))
         # and so a maintainer learns who carries on what is withdrawn
         withdrawn = maintenance.withdraw(forge, "1", "patients objected", erase=False)
         assert [other.number for other in descendants(forge, withdrawn)] == [3]
@@ -105,7 +109,7 @@ def test_a_start_that_is_not_there_is_named(tmp_path: Path, tiny_base: BaseModul
             open_start("head", Connection(at))
         forge.admit(make_branch(tiny_base), tiny_base)
         wait_until_folded(forge, 1)
-        with pytest.raises(InvalidInput, match="names no single commit of the forge"):
+        with pytest.raises(InvalidInput, match="no such directory, and no commit is called 'abcdef'"):
             open_start("abcdef", Connection(at))
         # a gated mixture is several networks; the workspace is not begun with it
         with pytest.raises(InvalidInput, match="only a layer-level mixture without a gate folds"):
@@ -121,7 +125,7 @@ def test_a_start_that_is_not_there_is_named(tmp_path: Path, tiny_base: BaseModul
 def test_a_commit_that_cannot_be_read_is_the_forges_fault() -> None:
     for commit in (b"[" * 200_000, b"{}", b"[]", b"\xff"):
         with pytest.raises(CorruptFile, match="sent a commit that cannot be read"):
-            _item_of(commit, "forge:1")
+            _candidate(commit, "forge:1")
 
 
 def test_a_dense_change_is_kept_within_what_a_forge_admits(

@@ -136,9 +136,8 @@ def _fetch(request: Request) -> Path:
     """Have the `medmnist` package download a data set; return its file."""
     name = request.place
     if name not in NAMES:
-        raise InvalidInput(
-            f"medmnist: there is no file {request.path}; give a .npz file or one of the names {', '.join(sorted(NAMES))}"
-        )
+        known = ", ".join(sorted(NAMES))
+        raise InvalidInput(f"medmnist: there is no file {request.path}; give a .npz file or one of the names {known}")
     size = int(request.choice("size", SIZES, "28"))
     try:
         import medmnist as package

@@ -97,6 +97,7 @@ def test_a_commit_is_found_by_its_digest_or_by_its_arrival() -> None:
     with pytest.raises(InvalidInput, match=rf"2 commits: {second.digest[:8]} \(fold of arrival 4, .*\(remove of arr"):
         find_commit(commits, "4")
     assert head_or_named(commits, None) == removed
+    assert head_or_named(commits, "head") == find_commit(commits, "head") == removed
     assert head_or_named(commits, "2") == first
     with pytest.raises(NotFound, match="no commit is called '5'"):
         find_commit(commits, "5")

@@ -1,0 +1,61 @@
+"""Finding an arrival or a commit by what people call it; centre and aggregator take the same names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from medforge.errors import InvalidInput, printable
+from medforge.files import SHORTEST_PREFIX
+from medforge.proto.errors import NotFound
+
+HEAD = "head"
+"""What the newest commit is called."""
+Known = TypeVar("Known")
+_MOST_LISTED = 5
+_SHORT = 8
+
+
+@dataclass(frozen=True)
+class Candidate(Generic[Known]):
+    """Hold something with what it may be called by, and how it is listed."""
+
+    value: Known
+    number: int
+    task: str
+    digests: tuple[str, ...]
+    line: str
+
+
+def choose(known: Sequence[Candidate[Known]], name: str, kind: str) -> Known:
+    """Find what is meant by a number, a task, a digest or its first letters.
+
+    Raises NotFound for none, InvalidInput with the candidates for several, or for a beginning that is too short.
+    """
+    number = int(name) if name.isascii() and name.isdigit() and len(name) < SHORTEST_PREFIX else None
+    beginning = [one for one in known if name and any(digest.startswith(name) for digest in one.digests)]
+    found = [one for one in known if name == one.task or number == one.number]
+    if not found and len(name) >= SHORTEST_PREFIX:
+        found = beginning
+    if len(found) == 1:
+        return found[0].value
+    shown = repr(printable(name[:100]))
+    if found:
+        raise InvalidInput(f"{shown} may be any of {len(found)} {kind}s: {_listed(found)}; give more of its digest")
+    if beginning:
+        raise InvalidInput(
+            f"{shown} is too short for a digest; give {SHORTEST_PREFIX} letters or more of it: {_listed(beginning)}"
+        )
+    raise NotFound(f"no {kind} is called {shown}; `medforge log` lists numbers, tasks and digests")
+
+
+def _listed(found: Sequence[Candidate[Known]]) -> str:
+    lines = [one.line for one in found[:_MOST_LISTED]]
+    more = len(found) - len(lines)
+    return ", ".join(lines) + (f" and {more} more" if more else "")
+
+
+def spell_commit(digest: str, kind: str, arrival: int, contributor: str, task: str) -> str:
+    """Return a commit as it stands in a list of candidates."""
+    return printable(f"{digest[:_SHORT]} ({kind} of arrival {arrival}, {contributor}: {task})")
