@@ -202,7 +202,7 @@ class Workspace:
         }
 
     def _contributor(self) -> dict[str, str | None]:
-        """Who the branch is of, or was named for it so far, as an identifier and as it is written for people."""
+        """Return who the branch is of, or was named for it so far, as an identifier and as it is written for people."""
         manifest = _read_json(self.branch / "manifest.json")
         if manifest is not None:
             return {"contributor": manifest.get("contributor"), "display_name": manifest.get("display_name")}
