@@ -3,6 +3,8 @@
 import math
 import warnings
 from collections.abc import Callable
+from functools import cache
+from importlib import import_module
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +43,7 @@ def search_weights(
 
     import nevergrad
 
+    _sum_in_order()
     # Cobyla runs in a thread of nevergrad's, and that thread tells everybody about a tolerance that nevergrad chose
     warnings.filterwarnings("ignore", message="COBYLA: Invalid", category=UserWarning)
     bound = [settings.bound] * count
@@ -49,3 +52,18 @@ def search_weights(
     optimiser = nevergrad.optimizers.registry["Shiwa"](parametrization=values, budget=settings.budget)
     found = steadied(optimiser.minimize(evaluate).value)
     return found if usable else None
+
+
+@cache
+def _sum_in_order() -> None:
+    """Let SciPy's Cobyla add and multiply in plain loops from here on, as its Fortran original did.
+
+    Its products go through BLAS otherwise, whose kernels differ from processor to processor in the last bit, and
+    Cobyla's choices between simplices magnify that to 1e-2 of a coefficient. Older versions of SciPy have the Fortran
+    itself, and no such switch.
+    """
+    try:
+        linear_algebra = import_module("scipy._lib.pyprima.common.linalg")
+    except ModuleNotFoundError:
+        return
+    linear_algebra.USE_NAIVE_MATH = True

@@ -6,6 +6,7 @@ from importlib.metadata import version
 import torch
 from torch import Tensor
 
+from medforge.aggregator.coefficients.task_score import TaskScore
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.merge.catalogue import provider
 from medforge.aggregator.merge.method import FoldResult
@@ -18,6 +19,8 @@ from medforge.tensors import parse_tensors
 # of a coefficient, absolute; of a tensor, its distance as a share of its norm
 COEFFICIENTS = 1e-3
 TENSORS = 1e-3
+# of a loss in nats, as a share of it where it is more than 1; 0.1.0 scored in float32
+SCORES = 1e-2
 
 
 def software_of(settings: MethodSettings) -> dict[str, str]:
@@ -57,6 +60,19 @@ def far_coefficients(commit: Commit, folded: FoldResult) -> str:
     if gaps[worst] <= COEFFICIENTS:
         return ""
     return f"the coefficient of branch {worst[:12]} differs by {gaps[worst]:.2g}, more than {COEFFICIENTS:g}"
+
+
+def far_scores(commit: Commit, scores: Mapping[str, TaskScore]) -> str:
+    """Say which task the stored forge item scores otherwise than the commit records; empty where it does none."""
+    if scores.keys() != commit.metrics.keys():
+        return "it was scored on other tasks"
+    for task, score in commit.metrics.items():
+        if abs(scores[task].loss - score.loss) > SCORES * max(1.0, score.loss):
+            return (
+                f"its forge item has a loss of {scores[task].loss:.4f} on task {task!r}, where the commit says "
+                f"{score.loss:.4f}"
+            )
+    return ""
 
 
 def far_files(stored: Mapping[str, bytes], rebuilt: Mapping[str, bytes]) -> str:

@@ -12,7 +12,14 @@ from typing import Literal
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.stored_branches import StoredBranches
 from medforge.aggregator.ledger.commit import Commit
-from medforge.aggregator.main_branch.comparison import difference, far_coefficients, far_files, other_circumstances
+from medforge.aggregator.main_branch.comparison import (
+    difference,
+    far_coefficients,
+    far_files,
+    far_scores,
+    other_circumstances,
+)
+from medforge.aggregator.main_branch.examination import score_item
 from medforge.aggregator.merge.catalogue import listing_of
 from medforge.aggregator.merge.choosing import completed
 from medforge.aggregator.merge.folding import fold_round, refold
@@ -30,8 +37,8 @@ class ReplayResult:
     """Say what rebuilding a commit gave; `detail` names what differs, who was erased, or why a tolerance was due.
 
     ``within tolerance``: the commit was made on another kind of processor or with other libraries, where equality to
-    the byte cannot be asked for. ``unproven``: there the search
-    of its coefficients ended elsewhere, as searches may that follow last bits, which proves nothing against it.
+    the byte cannot be asked for. ``unproven``: there the search of its coefficients ended elsewhere, as a search may
+    that follows a last bit; the stored forge item scores what the commit says, which is all that can be seen.
     """
 
     number: int
@@ -72,7 +79,7 @@ def replay(forge: Forge, base: BaseModule) -> Iterator[ReplayResult]:
             yield ReplayResult(number, commit, "empty" if commit.item is None else "different")
         else:
             before = _rebuild(branches, base, commit, parent, before, probabilities)
-            yield _compared(forge, number, commit, before)
+            yield _compared(forge, base, branches, number, commit, before)
         parent = commit
 
 
@@ -92,7 +99,9 @@ def _rebuild(
     return refold(base, completed(commit.method), arrived, probabilities)
 
 
-def _compared(forge: Forge, number: int, commit: Commit, folded: FoldResult) -> ReplayResult:
+def _compared(
+    forge: Forge, base: BaseModule, branches: StoredBranches, number: int, commit: Commit, folded: FoldResult
+) -> ReplayResult:
     detail = difference(commit, folded)
     if not detail:
         return ReplayResult(number, commit, "identical")
@@ -100,9 +109,12 @@ def _compared(forge: Forge, number: int, commit: Commit, folded: FoldResult) -> 
     if not why:
         return ReplayResult(number, commit, "different", detail)
     far = far_coefficients(commit, folded)
-    if far and _searched(commit):
-        return ReplayResult(number, commit, "unproven", f"{why}, on which its search depends: {far}")
     try:
+        if far and _searched(commit):
+            scores = score_item(forge.load_item(commit), branches.arrived(commit.members), base)
+            if wrong := far_scores(commit, scores):
+                return ReplayResult(number, commit, "different", f"{wrong} ({why})")
+            return ReplayResult(number, commit, "unproven", f"{why}, on which its search depends: {far}")
         far = far or far_files(forge.load_item(commit).files(), folded.item.files())
     except NotFound:
         why += "; its forge item is not kept, so its coefficients alone were compared"

@@ -28,9 +28,10 @@ def settings_of(method: str, level: str, coefficients: str, budget: int = BUDGET
     return choose_settings(method=method, level=level, coefficients=coefficients, budget=budget)
 
 
-def branches(base: BaseModule, count: int = 3, kind: PluginKind = "lora") -> list[Branch]:
+def branches(base: BaseModule, count: int = 3, kind: PluginKind = "lora", ipc: int = 2) -> list[Branch]:
     return [
-        make_branch(base, seed, task=f"task {seed}", contributor=f"centre {seed}", kind=kind) for seed in range(count)
+        make_branch(base, seed, task=f"task {seed}", contributor=f"centre {seed}", kind=kind, ipc=ipc)
+        for seed in range(count)
     ]
 
 

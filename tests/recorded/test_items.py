@@ -1,11 +1,13 @@
-"""The recorded branches give the recorded forge items, with any number of threads."""
+"""The recorded branches give the recorded forge items, with one thread and with two."""
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
 
+from medforge.aggregator.main_branch.comparison import COEFFICIENTS
 from medforge.base import load_base
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
@@ -13,7 +15,8 @@ from medforge.processor import processor_kind
 from tests.recorded.items import HERE, RECORD, folded, recorded_branches, ways
 
 WAYS = ways()
-THREADS = (1, 2, 3)
+RECORDED: dict[str, Any] = json.loads(RECORD.read_text())
+BEFORE: dict[str, Any] = json.loads((HERE / "items-0.1.0.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +24,7 @@ def branches(tmp_path_factory: pytest.TempPathFactory) -> list[Branch]:
     return recorded_branches(tmp_path_factory.mktemp("recorded") / "forge")
 
 
-@pytest.fixture(params=THREADS)
+@pytest.fixture(scope="module", params=(1, 2))
 def base(request: pytest.FixtureRequest) -> Iterator[BaseModule]:
     """Loaded anew, so that prompts are encoded with this number of threads too."""
     before = torch.get_num_threads()
@@ -35,20 +38,19 @@ def base(request: pytest.FixtureRequest) -> Iterator[BaseModule]:
 def test_the_recorded_branches_give_the_recorded_items(
     base: BaseModule, branches: list[Branch], way: tuple[str, str, str, str]
 ) -> None:
-    record = json.loads(RECORD.read_text())
-    found, expected = folded(base, branches, way), record["items"]["-".join(way)]
-    if processor_kind() == record["processor"]:
+    found, expected = folded(base, branches, way), RECORDED["items"]["-".join(way)]
+    if processor_kind() == RECORDED["processor"]:
         assert found == expected
         return
-    # elsewhere a search may end at another point, but at none that is worse
-    losses = [[score["loss"] for score in one["metrics"].values()] for one in (found, expected)]
-    assert found["coefficients"].keys() == expected["coefficients"].keys()
-    assert sum(losses[0]) / len(losses[0]) == pytest.approx(sum(losses[1]) / len(losses[1]), abs=0.1)
+    # on another kind of processor a last bit may differ, and what it means is bounded
+    assert found["coefficients"] == pytest.approx(expected["coefficients"], abs=COEFFICIENTS)
+    for task, score in expected["metrics"].items():
+        assert found["metrics"][task] == pytest.approx(score, abs=COEFFICIENTS)
 
 
 def test_methods_without_a_search_give_the_items_of_0_1_0() -> None:
-    now, before = json.loads(RECORD.read_text())["items"], json.loads((HERE / "items-0.1.0.json").read_text())
-    assert now.keys() == before.keys() == {"-".join(way) for way in WAYS}
+    now = RECORDED["items"]
+    assert now.keys() == BEFORE.keys() == {"-".join(way) for way in WAYS}
     without = [name for name in now if "uniform" in name]
     assert len(without) == 8
-    assert [now[name]["item"] for name in without] == [before[name]["item"] for name in without]
+    assert [now[name]["item"] for name in without] == [BEFORE[name]["item"] for name in without]

@@ -1,6 +1,8 @@
 """Replay on the kind of processor that made a forge, and on another."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +12,7 @@ from medforge.aggregator.main_branch.main_branch import MainBranch
 from medforge.aggregator.main_branch.replay import ReplayResult, replay
 from medforge.aggregator.merge.method import FoldResult
 from medforge.base_module import BaseModule
+from medforge.forge_item import Mixture
 from medforge.processor import processor_kind
 from tests.aggregator.forges import branches, fold_all, open_main, settings_of
 
@@ -70,6 +73,33 @@ def test_what_a_rebuilt_commit_is_depends_on_the_processor(
     assert {one.outcome for one in found} == {outcome}
     if outcome == "within tolerance":
         assert all("another kind of processor" in one.detail for one in found)
+
+
+@pytest.mark.parametrize("processor", [None, OTHER])
+def test_an_item_that_is_not_what_its_commit_says_is_found_on_every_kind(
+    tmp_path: Path, tiny_base: BaseModule, monkeypatch: pytest.MonkeyPatch, processor: dict[str, str] | None
+) -> None:
+    """A forge that folds honestly and records a model in which the plugins' weights are exchanged."""
+    from medforge.aggregator.main_branch import main_branch as module
+
+    opened = open_main(tmp_path / "forge", tiny_base, settings_of("mixture", "output", "joint"))
+    honest = module.fold_round
+
+    def exchanged(*arguments: Any) -> FoldResult:
+        folded = honest(*arguments)
+        item = folded.item
+        assert isinstance(item, Mixture)
+        weights = [member.coefficient + 0.5 * (-1) ** place for place, member in enumerate(item.members)]
+        members = tuple(replace(one, coefficient=weight) for one, weight in zip(item.members, weights, strict=True))
+        coefficients = {member.branch: member.coefficient for member in members}
+        return FoldResult(replace(item, members=members), coefficients, folded.metrics)
+
+    with monkeypatch.context() as lying:
+        lying.setattr(module, "fold_round", exchanged)
+        fold_all(opened, branches(tiny_base, 2))
+    if processor is not None:
+        monkeypatch.setattr(comparison, "processor_kind", lambda: processor)
+    assert replayed(opened.forge, tiny_base)[-1].outcome == "different"
 
 
 def _refold(*arguments: object) -> FoldResult:
