@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from medforge.errors import ForgeUnavailable
-from medforge.simulation.child import Child, ending, last_sentence
+from medforge.simulation.child import Child, Launch, ending, last_sentence
 from medforge.simulation.commands import serve_command
 from medforge.simulation.rundir import RunDirectory
 from medforge.simulation.settings import SimulationSettings
@@ -17,8 +17,10 @@ FAILED_STARTS = 3
 class Aggregator:
     """Keep `medforge serve` running on one forge directory and one port."""
 
-    def __init__(self, settings: SimulationSettings, run: RunDirectory, notify: Callable[[str], None]) -> None:
-        self._settings, self._run, self._notify = settings, run, notify
+    def __init__(
+        self, settings: SimulationSettings, run: RunDirectory, launch: Launch, notify: Callable[[str], None]
+    ) -> None:
+        self._settings, self._run, self._launch, self._notify = settings, run, launch, notify
         self._child: Child | None = None
         self._port = 0
         self._failed_starts = 0
@@ -33,9 +35,7 @@ class Aggregator:
     def start(self) -> None:
         """Start the process; it says where it listens in the ready file."""
         self._run.ready_file.unlink(missing_ok=True)
-        self._child = Child(
-            serve_command(self._settings, self._run, self._port), self._run.log("aggregator"), keep=(self._run.lock,)
-        )
+        self._child = self._launch(serve_command(self._settings, self._run, self._port), self._run.log("aggregator"))
         self.address = None
 
     def watch(self) -> None:

@@ -1,45 +1,37 @@
-"""One child process of a run: started in its own group, logging to a file, never outliving the run."""
+"""One child process of a run, whose output goes to a log."""
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 GRACE_SECONDS = 10.0
 TAIL_LINES = 15
-_PR_SET_PDEATHSIG = 1
+
+
+class Process(Protocol):
+    """A running process, as `subprocess.Popen` and `ForkedProcess` hold one; see there."""
+
+    @property
+    def pid(self) -> int: ...  # noqa: D102
+
+    def poll(self) -> int | None: ...  # noqa: D102
+
+    def wait(self, timeout: float | None = None) -> int: ...  # noqa: D102
 
 
 class Child:
-    """Hold one running process whose output goes to `log` (appended).
+    """Hold one running process that leads its own process group; its part of `log` begins at the byte `start`."""
 
-    It is its own process group, so that Ctrl-C on the terminal reaches the run alone, which then stops its children in
-    order. On Linux the kernel ends it when the run itself is killed; the descriptors `keep` stay open in it, so that a
-    lock held by the run stays held for as long as any of its children lives.
-    """
-
-    def __init__(self, command: Sequence[str], log: Path, threads: int = 1, keep: Sequence[int] = ()) -> None:
-        self.command = tuple(command)
+    def __init__(self, process: Process, log: Path, start: int) -> None:
         self.log = log
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as output:
-            self._log_start = output.tell()
-            self._process = subprocess.Popen(
-                self.command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=_environment(threads),
-                start_new_session=True,
-                pass_fds=tuple(keep),
-                preexec_fn=_die_with_parent(),
-            )
+        self._log_start = start
+        self._process = process
 
     @property
     def pid(self) -> int:
@@ -72,6 +64,10 @@ class Child:
             return "\n".join(written.read().decode("utf-8", "replace").splitlines()[-lines:])
 
 
+Launch = Callable[[Sequence[str], Path], Child]
+"""What starts a `medforge` command, given its arguments and its log."""
+
+
 def last_sentence(tail: str) -> str:
     """Return the last line of a log that says anything, without the program's name before it."""
     lines = [line.strip() for line in tail.splitlines() if line.strip()]
@@ -83,16 +79,3 @@ def ending(status: int) -> str:
     if status < 0:
         return f"it was killed by {signal.Signals(-status).name}"
     return f"it ended with status {status}"
-
-
-def _environment(threads: int) -> dict[str, str]:
-    pinned = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-    return {**os.environ, **pinned, "PYTHONUNBUFFERED": "1"}
-
-
-def _die_with_parent() -> Callable[[], None] | None:
-    if not sys.platform.startswith("linux"):
-        return None
-    # Looked up before the fork: between fork and exec as little as possible should run.
-    prctl = ctypes.CDLL(None).prctl
-    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

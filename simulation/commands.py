@@ -1,22 +1,15 @@
-"""The command lines of a run's processes: what a person would type, written out."""
+"""The command lines of a run's processes: what a person would type after `medforge`, written out."""
 
 from __future__ import annotations
-
-import sys
 
 from medforge.simulation.centre_run import CentreRun
 from medforge.simulation.rundir import RunDirectory
 from medforge.simulation.settings import SimulationSettings
 
 
-def medforge_command(*arguments: str) -> tuple[str, ...]:
-    """Return the command line of `medforge ARGUMENTS…` under this interpreter, wherever the script is installed."""
-    return (sys.executable, "-m", "medforge", *arguments)
-
-
 def serve_command(settings: SimulationSettings, run: RunDirectory, port: int) -> tuple[str, ...]:
     """Write the aggregator's command line; port 0 lets the system choose one."""
-    return medforge_command(
+    return (
         "serve", "--forge", str(run.forge), "--base", settings.base, "--device", settings.device,
         "--dtype", settings.dtype,
         "--merge", settings.method, "--level", settings.level, "--coefficients", settings.coefficients,
@@ -30,7 +23,7 @@ def serve_command(settings: SimulationSettings, run: RunDirectory, port: int) ->
 def contribute_command(settings: SimulationSettings, centre: CentreRun) -> tuple[str, ...]:
     """Write the command line with which a centre trains, distils and commits."""
     changes = [word for change in settings.changes for word in ("--recipe-set", change)]
-    return medforge_command(
+    return (
         "contribute", centre.source, "--no-push", "--workspace", str(centre.workspace), "--contributor", centre.name,
         "--task", centre.name, "--base", settings.base, "--device", settings.device, "--dtype", settings.dtype,
         "--recipe", settings.recipe, "--plugin", settings.plugin, *changes, "--seed", str(settings.seed),
@@ -41,4 +34,4 @@ def contribute_command(settings: SimulationSettings, centre: CentreRun) -> tuple
 def push_command(centre: CentreRun, address: str) -> tuple[str, ...]:
     """Write the command line with which a centre pushes its branch."""
     # nothing leaves this machine, so what the audit says is kept and not obeyed
-    return medforge_command("push", "--workspace", str(centre.workspace), "--at", address, "--override", "simulation")
+    return ("push", "--workspace", str(centre.workspace), "--at", address, "--override", "simulation")

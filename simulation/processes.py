@@ -11,7 +11,7 @@ from medforge.files import write_atomically
 from medforge.proto.receipt import Receipt
 from medforge.simulation.aggregator_process import Aggregator
 from medforge.simulation.centre_run import CentreRun, Stage
-from medforge.simulation.child import Child, ending, last_sentence
+from medforge.simulation.child import Child, Launch, ending, last_sentence
 from medforge.simulation.commands import contribute_command, push_command
 from medforge.simulation.rundir import RunDirectory
 from medforge.simulation.settings import SimulationSettings
@@ -23,8 +23,9 @@ Notify = Callable[[str], None]
 class Supervisor:
     """Drive a run: compute in arrival order on at most `jobs` cores, push strictly in arrival order.
 
-    A centre that is ready early waits until everybody before it has arrived or is known not to come. `spare` is called
-    with the number of idle cores, and may do a little work; it returns whether it did. `show` is called every turn.
+    A centre that is ready early waits until everybody before it has arrived or is known not to come. `launch`
+    starts a command. `spare` is called with the number of idle cores, and may do a little work; it returns whether it
+    did. `show` is called every turn.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class Supervisor:
         settings: SimulationSettings,
         run: RunDirectory,
         jobs: int,
+        launch: Launch,
         notify: Notify,
         spare: Callable[[int], bool],
         show: Callable[[], None],
@@ -40,9 +42,9 @@ class Supervisor:
         self.centres = [
             CentreRun(a.name, sources[a.name], a.due, run.workspace(a.name), run.log(a.name)) for a in settings.schedule
         ]
-        self.aggregator = Aggregator(settings, run, notify)
+        self.aggregator = Aggregator(settings, run, launch, notify)
         self._settings, self._run, self._jobs = settings, run, jobs
-        self._notify, self._spare, self._show = notify, spare, show
+        self._launch, self._notify, self._spare, self._show = launch, notify, spare, show
         self._processes: dict[str, int | None] = {}
         self._waits_for_folds = False
         self._began = time.monotonic()
@@ -91,7 +93,7 @@ class Supervisor:
         """Start the next centres, in arrival order, while cores are free."""
         free = self._jobs - sum(centre.stage is Stage.COMPUTING for centre in self.centres)
         for centre in [c for c in self.centres if c.stage is Stage.WAITING][: max(0, free)]:
-            self._launch(centre, Stage.COMPUTING, contribute_command(self._settings, centre))
+            self._begin(centre, Stage.COMPUTING, contribute_command(self._settings, centre))
 
     def _push(self) -> None:
         """Let the first centre that is still to come push, once it is ready, due, and the aggregator listens."""
@@ -100,11 +102,11 @@ class Supervisor:
             return
         if time.monotonic() - self._began >= to_come.due:
             to_come.restarts_at_push = self.aggregator.restarts
-            self._launch(to_come, Stage.PUSHING, push_command(to_come, self.aggregator.address))
+            self._begin(to_come, Stage.PUSHING, push_command(to_come, self.aggregator.address))
 
-    def _launch(self, centre: CentreRun, stage: Stage, command: Sequence[str]) -> None:
+    def _begin(self, centre: CentreRun, stage: Stage, command: Sequence[str]) -> None:
         centre.began = time.time()
-        centre.child = Child(command, centre.log, keep=(self._run.lock,))
+        centre.child = self._launch(command, centre.log)
         centre.stage = stage
         self._notify(f"{centre.name}: {stage} (process {centre.child.pid})")
 

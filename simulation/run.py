@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from medforge.simulation.scoring import Scoring
 from medforge.simulation.settings import SimulationSettings
 
 if TYPE_CHECKING:
+    from medforge.simulation.launcher import Launcher
     from medforge.simulation.material import TaskMaterial
 
 DEMONSTRATION_BASES = ("medforge-tiny",)
@@ -30,7 +32,9 @@ DEMONSTRATION = (
 )
 
 
-def simulate(settings: SimulationSettings, out: Path, jobs: int, view: LiveTable) -> SimulationResult:
+def simulate(
+    settings: SimulationSettings, out: Path, jobs: int, launcher: Launcher, view: LiveTable
+) -> SimulationResult:
     """Run centres and aggregator as processes, score every main branch, write `result.json` and `report.html`.
 
     A directory with a finished run of the same settings is not run again: its result is returned. Raises InvalidInput
@@ -49,12 +53,16 @@ def simulate(settings: SimulationSettings, out: Path, jobs: int, view: LiveTable
         if run.resumed:
             view.notify(f"going on with the run in {out}")
         with interruptible(), view:
+            launcher.warm_up()
             scoring = Scoring(settings, run.forge, run.workspace)
+            scoring.load_code()
+            # children inherit the lock
+            launch = partial(launcher.start, keep=(run.lock,))
 
             def show() -> None:
                 view.show(supervisor.centres, scoring.rounds)
 
-            supervisor = Supervisor(settings, run, jobs, view.notify, scoring.spare, show)
+            supervisor = Supervisor(settings, run, jobs, launch, view.notify, scoring.spare, show)
             supervisor.drive(scoring.folded)
             view.notify("every centre has arrived or is known not to come; scoring what is left")
             scoring.finish(show)

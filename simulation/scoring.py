@@ -49,6 +49,10 @@ class Scoring:
         self.zero_shot: dict[str, Score] = {}
         self.rounds: list[RoundResult] = []
 
+    def load_code(self) -> None:
+        """Import what scoring needs, seconds that would fall later else, while the centres compute."""
+        import medforge.simulation.evaluation  # noqa: F401
+
     @property
     def evaluator(self) -> Evaluator:
         """Return the evaluator, once there is one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -70,20 +71,29 @@ def simulate(
         medforge simulate
         medforge simulate --centre lung=folder:lung --centre brain=folder:brain --merge ties --out runs/ties
     """
-    from medforge.simulation.rundir import RunDirectory
+    from medforge.simulation.launcher import Launcher
+    from medforge.simulation.live import LiveTable
+    from medforge.simulation.rundir import RunDirectory, next_free
 
     fresh = out is None or not RunDirectory.holds_run(out)
-    settings = _settings(recipe, merging, compute, centre, plugin, order, arrivals, seed, fresh)
+    view = LiveTable()
+    with Launcher() as launcher:
 
-    from medforge.simulation.live import LiveTable
-    from medforge.simulation.run import simulate as run
-    from medforge.simulation.rundir import next_free
+        def checked() -> None:
+            """Begin what takes seconds."""
+            if fresh:
+                launcher.warm_up()
+                view.notify("starting: loading the code of the centres, the aggregator and the scores, some seconds")
 
-    where = out if out is not None else next_free(Path("runs"))
-    jobs = compute.jobs or default_jobs(centre, len(settings.centres))
-    again = settings.command(where)
-    with on_interrupt(lambda: saved(where, again)):
-        result = run(settings, where, jobs, LiveTable())
+        settings = _settings(recipe, merging, compute, centre, plugin, order, arrivals, seed, fresh, checked)
+
+        from medforge.simulation.run import simulate as run
+
+        where = out if out is not None else next_free(Path("runs"))
+        jobs = compute.jobs or default_jobs(centre, len(settings.centres))
+        again = settings.command(where)
+        with on_interrupt(lambda: saved(where, again)):
+            result = run(settings, where, jobs, launcher, view)
     if as_json:
         typer.echo(result.model_dump_json(indent=2))
     else:
@@ -108,8 +118,12 @@ def _settings(
     arrivals: str | None,
     seed: int,
     fresh: bool,
+    checked: Callable[[], None],
 ) -> SimulationSettings:
-    """Return what a run computes, checked. Raises InvalidInput for whatever cannot be used."""
+    """Return what a run computes, checked; call `checked` once only the merge is left to look at.
+
+    Raises InvalidInput for whatever cannot be used.
+    """
     from medforge.aggregator.merge.choosing import choose_settings, parse_parameters
     from medforge.client.data.catalogue import names
     from medforge.client.recipes import change_recipe, recipe_for, with_plugin
@@ -123,8 +137,9 @@ def _settings(
     chosen = recipe_for(recipe.base, recipe.recipe or demonstration_recipe(centre, recipe.base))
     change_recipe(with_plugin(chosen, plugin), recipe.changes)
     if fresh:
-        # a merge method's settings are found with its code, which takes seconds to import
         check_inputs(centres, recipe.base, compute.device, compute.dtype)
+    # a merge method's settings are found with its code, which takes seconds to import
+    checked()
     merge = choose_settings(
         method=merging.merge or DEFAULT_MERGE,
         level=merging.level,
