@@ -9,7 +9,8 @@ from typing import Annotated, ClassVar
 import typer
 
 from medforge.cli import complete as shared
-from medforge.client.cli import complete
+from medforge.cli.compute import Device
+from medforge.client.cli.options import RecipeName
 
 Centres = Annotated[
     list[str] | None,
@@ -36,14 +37,7 @@ class RecipeOptions:
             autocompletion=shared.bases,
         ),
     ] = "medforge-tiny"
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Settings of training and distillation: tiny, paper or demo. Default: what suits the base.",
-            autocompletion=complete.recipes,
-        ),
-    ] = None
+    recipe: RecipeName = None
     recipe_set: Annotated[
         list[str] | None,
         typer.Option(
@@ -69,9 +63,7 @@ class ComputeOptions:
         int | None,
         typer.Option(min=1, metavar="N", help="Processes that compute at once. Default: one a core."),
     ] = None
-    device: Annotated[
-        str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1, …", autocompletion=shared.devices)
-    ] = "auto"
+    device: Device = "auto"
     dtype: Annotated[
         str, typer.Option(metavar="DTYPE", help="Compute dtype: fp32 or bf16.", autocompletion=shared.dtypes)
     ] = "fp32"

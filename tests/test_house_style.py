@@ -57,7 +57,7 @@ def test_errors_have_one_spelling() -> None:
     wrong = [
         one
         for one in found
-        if one[2][0].isupper() or one[2].endswith(".") or not ("; " in one[2] or one[2].endswith(": …"))
+        if one[2][0].isupper() or one[2].endswith(".") or not ("; " in one[2] or one[2].endswith((": …", ", and …")))
     ]
     assert wrong == []
 

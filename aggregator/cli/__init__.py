@@ -70,7 +70,7 @@ COMMANDS = (
     CommandEntry(
         "replay",
         "Maintainer",
-        "Rebuild the main branch from the ledger, and prove that every commit's forge item is byte-identical.",
+        "Rebuild the main branch from the ledger, and prove every commit's forge item.",
         "medforge.aggregator.cli.maintain:replay",
     ),
     CommandEntry(

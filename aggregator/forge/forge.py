@@ -175,7 +175,8 @@ class Forge:
                 f"train it on the forge's base"
             )
         with self.intake:
-            check_display_name(manifest, self.ledger.invited_as())
+            if manifest.display_name is not None:  # for invitations are looked up in the whole journal
+                check_display_name(manifest, self.ledger.invited_as())
             check_manifest(manifest, self.policy, self.ledger.stored_bytes(manifest.contributor))
             self._check_uploaded(manifest)
             files = {path: self.blobs.path(entry.digest) for path, entry in manifest.files.items()}

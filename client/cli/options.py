@@ -88,20 +88,23 @@ class TaskOptions:
         return {name: value for name, value in vars(self).items() if value is not None}
 
 
+RecipeName = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Settings of training and distillation: tiny, paper or demo. Default: what suits the base.",
+        autocompletion=complete.recipes,
+    ),
+]
+
+
 @dataclass(frozen=True)
 class RecipeOptions:
     """Say how a plugin is trained and how images are distilled; kept with the workspace."""
 
     PANEL: ClassVar[str] = "Recipe"
 
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Settings of training and distillation: tiny, paper or demo. Default: what suits the base.",
-            autocompletion=complete.recipes,
-        ),
-    ] = None
+    recipe: RecipeName = None
     distillation: Annotated[
         str | None,
         typer.Option(

@@ -9,6 +9,10 @@ import typer
 
 from medforge.cli import complete
 
+Device = Annotated[
+    str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1, …", autocompletion=complete.devices)
+]
+
 
 @dataclass(frozen=True)
 class ComputeOptions:
@@ -16,9 +20,7 @@ class ComputeOptions:
 
     PANEL: ClassVar[str] = "Computing"
 
-    device: Annotated[
-        str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1, …", autocompletion=complete.devices)
-    ] = "auto"
+    device: Device = "auto"
     threads: Annotated[int | None, typer.Option(min=1, metavar="N", help="CPU threads. Default: torch's choice.")] = (
         None
     )
