@@ -101,7 +101,9 @@ def test_everything_said_twice_is_heard_once(
     with ThreadPoolExecutor(8) as pool:
         for folder in folders:
             pair = [
-                pool.submit(push, folder, server.at, tmp_path / f"{folder.name}-{n}.json", patience=IMPATIENT)
+                pool.submit(
+                    push, folder, Connection(server.at), tmp_path / f"{folder.name}-{n}.json", patience=IMPATIENT
+                )
                 for n in range(2)
             ]
             receipts += [pushed.result(100) for pushed in pair]

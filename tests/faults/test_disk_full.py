@@ -51,7 +51,9 @@ def test_a_forge_without_room_keeps_what_it_has_and_goes_on_when_there_is_room(
     with ThreadPoolExecutor(1) as pool:
         # while a branch is uploaded: half of it fits
         disk.fill(leave=400_000)
-        pushed = pool.submit(push, folders[1], server.at, tmp_path / "2.json", patience=PATIENT, on_wait=heard.append)
+        pushed = pool.submit(
+            push, folders[1], Connection(server.at), tmp_path / "2.json", patience=PATIENT, on_wait=heard.append
+        )
         wait_for(lambda: len(heard) >= 3)
         assert all(sentence.startswith(FULL) for sentence in heard)
         with RemoteForge(Connection(server.at)) as remote:

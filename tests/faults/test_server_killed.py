@@ -122,7 +122,9 @@ def test_a_forge_that_freezes_is_left_and_found_again(
     program = server.up("between ledger and receipt=freeze")
     quick = Patience(minutes=2, silence=1.5, first_pause=0.05, longest_pause=0.2)
     with ThreadPoolExecutor(1) as pool:
-        pushed = pool.submit(push, folders[0], server.at, tmp_path / "1.json", patience=quick, on_wait=heard.append)
+        pushed = pool.submit(
+            push, folders[0], Connection(server.at), tmp_path / "1.json", patience=quick, on_wait=heard.append
+        )
         program.wait_for_fault()
         wait_for(lambda: heard)
         program.signal(signal.SIGCONT)
