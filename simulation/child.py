@@ -15,7 +15,7 @@ TAIL_LINES = 15
 
 
 class Process(Protocol):
-    """A running process, as `subprocess.Popen` and `ForkedProcess` hold one; see there."""
+    """Run beside this process, as `subprocess.Popen` and `ForkedProcess` do; see there."""
 
     @property
     def pid(self) -> int: ...  # noqa: D102

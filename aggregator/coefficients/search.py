@@ -66,4 +66,4 @@ def _sum_in_order() -> None:
         linear_algebra = import_module("scipy._lib.pyprima.common.linalg")
     except ModuleNotFoundError:
         return
-    linear_algebra.USE_NAIVE_MATH = True
+    vars(linear_algebra)["USE_NAIVE_MATH"] = True
