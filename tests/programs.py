@@ -13,21 +13,15 @@ from pathlib import Path
 
 from medforge.cli import main
 from medforge.faults import VARIABLE
+from medforge.simulation.fork_server import IMPORTED
 
-# Importing takes 5 to 7 seconds, a fork some milliseconds; nothing of torch or gRPC runs before the fork.
-_IMPORTED = (
-    "medforge.aggregator.cli.serve",
-    "medforge.aggregator.server.server",
-    "medforge.client.cli.contribute",
-    "medforge.client.send",
-    "medforge.client.work",
-)
 _SAID = re.compile(r"^medforge: fault: (\w+) at '([^']+)', time \d+$", re.MULTILINE)
 START_SECONDS = 120.0
 TICK = 0.02
 
 _processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(list(_IMPORTED))
+# importing takes 5 to 7 seconds, a fork some milliseconds
+_processes.set_forkserver_preload([*IMPORTED, "medforge.simulation.run"])
 # multiprocessing looks after all children whenever one is started, and may do so from one thread at a time only
 _guard = threading.Lock()
 

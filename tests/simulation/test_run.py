@@ -4,8 +4,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ from medforge.cli import build_app
 from medforge.errors import InvalidInput
 from medforge.forge_item import FusedPlugin
 from medforge.simulation.result import SimulationResult
+from tests.programs import Program
 from tests.simulation.waiting import PATIENCE, wait_for
 
 SMALL = "train=24,validation=8,test=16"
@@ -28,14 +27,14 @@ QUICK = (
 def command(spec: str, out: Path, *options: str) -> list[str]:
     changes = [word for change in QUICK for word in ("--recipe-set", change)]
     return [
-        sys.executable, "-m", "medforge", "simulate", "--base", spec, "--recipe", "tiny", *changes,
+        "simulate", "--base", spec, "--recipe", "tiny", *changes,
         "--device", "cpu", "--jobs", "2", "--out", str(out), *options,
     ]  # fmt: skip
 
 
 def run_here(line: list[str]) -> Result:
     """Run the command in this process, which has imported everything; its centres and aggregator are processes."""
-    return CliRunner().invoke(build_app(), line[3:], catch_exceptions=False)
+    return CliRunner().invoke(build_app(), line, catch_exceptions=False)
 
 
 def centres(*names: str) -> list[str]:
@@ -149,19 +148,13 @@ def test_a_finished_run_is_not_run_again(undisturbed: tuple[Path, Result], tiny_
 
 def test_a_killed_aggregator_loses_nothing(undisturbed: tuple[Path, Result], tiny_spec: str, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    run = subprocess.Popen(
-        command(tiny_spec, out, *centres("breast", "lung"), "--order", "lung,breast"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    run = Program(command(tiny_spec, out, *centres("breast", "lung"), "--order", "lung,breast"), tmp_path / "said")
     wait_for((out / "centres" / "lung" / "receipt.json").exists, run)
     killed = process_id(out, "aggregator")
     assert killed is not None
     os.kill(killed, signal.SIGKILL)
-    _, said = run.communicate(timeout=PATIENCE)
-    assert run.returncode == 0, said
-    assert f"aggregator (process {killed}) died: it was killed by SIGKILL; starting it again" in said
+    assert run.wait(PATIENCE) == 0, run.said()
+    assert f"aggregator (process {killed}) died: it was killed by SIGKILL; starting it again" in run.said()
     result, undisturbed_result = result_of(out), result_of(undisturbed[0])
     assert result.restarts == 1
     assert result.head == undisturbed_result.head
@@ -175,17 +168,11 @@ def test_a_run_goes_on_after_a_stop_and_without_a_centre_that_dies(tiny_spec: st
     empty = tmp_path / "empty folder"
     empty.mkdir()
     line = command(tiny_spec, out, "--centre", f"gone=folder:{empty}", *centres("lung"), "--json")
-    # a shell that runs the tests in the background lets its children ignore Ctrl-C, and exec inherits that
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        stopped = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    stopped = Program(line, tmp_path / "said", printed=tmp_path / "printed by the first")
     wait_for(lambda: process_id(out, "lung"), stopped)
-    stopped.send_signal(signal.SIGINT)
-    _, said = stopped.communicate(timeout=PATIENCE)
-    assert stopped.returncode == 130
-    ending = json.loads(said.splitlines()[-1])
+    stopped.signal(signal.SIGINT)
+    assert stopped.wait(PATIENCE) == 130
+    ending = json.loads(stopped.said().splitlines()[-1])
     assert ending["code"] == "interrupted"
     assert ending["error"] == f"interrupted: what was done is saved in {out}"
     assert ending["remedy"].startswith("to go on, run: medforge simulate ")
@@ -196,13 +183,13 @@ def test_a_run_goes_on_after_a_stop_and_without_a_centre_that_dies(tiny_spec: st
     assert other.value.exit_code == 2
     assert f"--out {out} holds a simulation with other settings (seed)" in str(other.value)
 
-    done = subprocess.run(line, capture_output=True, text=True)
-    assert done.returncode == 3, done.stderr
-    assert "going on with the run" in done.stderr
-    missing = json.loads(done.stderr.splitlines()[-1])
+    done = Program(line, tmp_path / "said", printed=tmp_path / "printed")
+    assert done.wait(PATIENCE) == 3, done.said()
+    assert "going on with the run" in done.said()
+    missing = json.loads(done.said().splitlines()[-1])
     assert missing["error"] == "gone did not arrive"
     assert missing["remedy"].startswith(f"see {out / 'logs'}, then run the same command to go on")
-    result = SimulationResult.model_validate_json(done.stdout)
+    result = SimulationResult.model_validate_json((tmp_path / "printed").read_bytes())
     gone, lung = result.centres
     assert not gone.arrived
     assert gone.why_not is not None
