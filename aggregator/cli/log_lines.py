@@ -14,12 +14,14 @@ from medforge.errors import printable
 if TYPE_CHECKING:
     from medforge.aggregator.ledger.commit import Commit
     from medforge.aggregator.ledger.records import Arrival, JournalEntry
+    from medforge.aggregator.main_branch.replay import ReplayResult
 
 SHORT = 8
 """As many letters of a digest as name it in a command."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _DONE = {"fold": (), "remove": ("removed",), "restore": ("restored",)}
 _INDENT = 9
+_MARGIN = 2
 
 
 def commit_lines(
@@ -58,6 +60,25 @@ def journal_lines(entries: Iterable[JournalEntry], names: Mapping[str, str], wid
         row = f"{entry.number:>7}  {entry.at[:19].replace('T', ' ')}"
         did = f"{spell_name(entry.actor, names)}: {entry.what}"
         yield from flow((row, did, _spell(json.loads(entry.about))), width, _INDENT)
+
+
+def replay_lines(found: Iterable[ReplayResult], width: int) -> Iterator[str]:
+    """Return the commits that were rebuilt, oldest first: commit, forge item, round, members, and how it came out.
+
+    A reason that several commits in a row share is said at the first of them.
+    """
+    yield from flow(("commit    item    ", "round: members", "rebuilt"), width, _MARGIN)
+    said = ""
+    for one in found:
+        commit = one.commit
+        members = ", ".join(map(str, commit.members)) or "nobody"
+        parts = (
+            f"{commit.digest[:SHORT]}  {(commit.item or 'none')[:SHORT]:{SHORT}}",
+            f"{commit.kind} {commit.arrival}: {members}",
+            one.outcome if one.detail in ("", said) else f"{one.outcome}: {one.detail}",
+        )
+        said = one.detail
+        yield from flow(parts, width, _MARGIN)
 
 
 def flow(parts: Iterable[str], width: int, indent: int) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,9 +97,7 @@ def replay(
     Example:
         medforge replay --forge forge
     """
-    from rich.console import Console
-    from rich.table import Table
-
+    from medforge.aggregator.cli.log_lines import replay_lines
     from medforge.aggregator.main_branch.replay import replay as rebuilt
     from medforge.base import load_base
     from medforge.progress import Progress
@@ -117,12 +116,8 @@ def replay(
         ]
         say_json({"commits": rows})
     else:
-        table = Table("commit", "arrival", "members", "forge item", "rebuilt")
-        for one in found:
-            members = " ".join(map(str, one.commit.members)) or "nobody"
-            row = (one.commit.digest[:12], f"{one.commit.kind} {one.commit.arrival}", members)
-            table.add_row(*row, (one.commit.item or "none")[:12], f"{one.outcome} {one.detail}".strip())
-        Console().print(table)
+        for line in replay_lines(found, shutil.get_terminal_size().columns):
+            typer.echo(line)
     different = [one for one in found if one.outcome == "different"]
     if different:
         typer.echo(

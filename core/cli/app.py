@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
@@ -40,6 +41,11 @@ def _run(words: list[str]) -> int:
     app = build_app()
     if asked := os.environ.get(COMPLETING):
         return complete(app, asked)
-    # without standalone mode, so that mistakes and interruptions come here and not to click's own wording
-    code = app.main(words, prog_name=NAME, standalone_mode=False)
+    from medforge.cli.loading import loading_said
+
+    # not where a program reads what is printed: with --json, or serve's --log-format json
+    read_by_program = any(word.endswith("json") for word in words)
+    with nullcontext() if read_by_program else loading_said():
+        # without standalone mode, so that mistakes and interruptions come here and not to click's own wording
+        code = app.main(words, prog_name=NAME, standalone_mode=False)
     return code if isinstance(code, int) else 0

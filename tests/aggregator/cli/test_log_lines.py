@@ -3,10 +3,11 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medforge.aggregator.cli.log_lines import commit_lines, flow, journal_lines, outside_lines
+from medforge.aggregator.cli.log_lines import commit_lines, flow, journal_lines, outside_lines, replay_lines
 from medforge.aggregator.coefficients.task_score import TaskScore
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.records import Arrival, JournalEntry, State
+from medforge.aggregator.main_branch.replay import ReplayResult
 from medforge.aggregator.merge import choose_settings
 
 WIDTHS = (60, 80, 110)
@@ -74,6 +75,20 @@ def test_no_line_is_wider_than_the_terminal() -> None:
         assert "waits for its turn" in said_all
         assert "Klinik für Radiologie (clinic): brain" in said_all
         assert "maintainer: accepted arrival 3, branch abababab, was held, erase" in said_all
+
+
+def test_a_replay_says_what_many_commits_share_once_and_in_whole_words() -> None:
+    why = "made by a version that did not record its processor, and depended on its threads"
+    found = [ReplayResult(number, commit(number), "within tolerance", why) for number in (1, 2)]
+    found.append(ReplayResult(3, commit(3), "identical"))
+    for width in WIDTHS:
+        lines = list(replay_lines(found, width))
+        assert max(map(len, lines)) <= width
+        assert all(len(line.split()) > 1 for line in lines)
+        head, *rest = " ".join(" ".join(lines).split()).split("rebuilt ")
+        assert head == "commit item round: members "
+        first, second, third = (f"{one.commit.digest[:8]} 00000000 fold {one.number}: 1, 2" for one in found)
+        assert rest == [f"{first} within tolerance: {why} {second} within tolerance {third} identical"]
 
 
 @given(parts=st.lists(st.text("ab c", max_size=40), max_size=6), width=st.integers(40, 100))
