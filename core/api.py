@@ -3,7 +3,7 @@
 It stands above the rooms and may use them all; nothing of ours imports it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from medforge.aggregator.forge.reader import check_chain, open_reader
@@ -122,9 +122,10 @@ def merge(
     settings = choose_settings(
         method=method, level=level, coefficients=coefficients, parameters=dict(parameters or {}), seed=seed
     )
-    branches = [part for part in parts if isinstance(part, Branch)]
-    plugins = [part for part in parts if isinstance(part, Plugin)]
-    if not parts or len(parts) not in (len(branches), len(plugins)):
+    given = list(parts) if isinstance(parts, Iterable) else []
+    branches = [part for part in given if isinstance(part, Branch)]
+    plugins = [part for part in given if isinstance(part, Plugin)]
+    if not given or len(given) not in (len(branches), len(plugins)):
         raise InvalidInput("merge takes one or more plugins, or one or more branches; give a list of either kind")
     return _merge_branches(branches, base, settings) if branches else _merge_plugins(plugins, base, settings)
 

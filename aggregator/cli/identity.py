@@ -96,7 +96,10 @@ def revoke(
 
     opened = Forge.open(forge, ledger)
     try:
-        known, names = opened.ledger.revoke(contributor, reason), opened.ledger.display_names()
+        names = opened.ledger.display_names()
+        invited = opened.ledger.invited_as()
+        meant = [one for one, shown in invited.items() if shown == contributor and contributor not in invited]
+        known = opened.ledger.revoke(meant[0] if meant else contributor, reason)
     finally:
         opened.close()
     if known is None:
@@ -143,8 +146,8 @@ def contributors(
         return
     import shutil
 
-    from medforge.aggregator.cli.log_lines import flow
     from medforge.aggregator.cli.plain import spell_name
+    from medforge.cli.lines import flow
 
     for one in invited:
         revoked = f"revoked {one.revoked_at[:10]}" if one.revoked_at else ""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from medforge.aggregator.cli.plain import spell_name
-from medforge.errors import printable
+from medforge.cli.lines import flow
 
 if TYPE_CHECKING:
     from medforge.aggregator.ledger.commit import Commit
@@ -79,27 +78,6 @@ def replay_lines(found: Iterable[ReplayResult], width: int) -> Iterator[str]:
         )
         said = one.detail
         yield from flow(parts, width, _MARGIN)
-
-
-def flow(parts: Iterable[str], width: int, indent: int) -> Iterator[str]:
-    """Lay texts out side by side, two blanks apart; one that does not fit goes to the next line, indented, as a whole.
-
-    A text that no line can hold is wrapped between words.
-    """
-    line, margin = "", " " * indent
-    for part in filter(None, map(printable, parts)):
-        longer = f"{line}  {part}" if line else part
-        if len(longer) <= width:
-            line = longer
-            continue
-        if line:
-            yield line.rstrip()
-        *full, line = textwrap.wrap(
-            part, max(width, indent + 20), initial_indent=margin, subsequent_indent=margin, break_on_hyphens=False
-        )
-        yield from full
-    if line:
-        yield line.rstrip()
 
 
 def _row(number: int, at: str, digest: str) -> str:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from medforge.cli.lines import flow
 from medforge.cli.output import AsJson, say_json
 from medforge.proto.options import ConnectionOptions
 
 if TYPE_CHECKING:
     from medforge.client.doctor import Diagnosis
 
-_COLOURS = {"ok": "green", "warning": "yellow", "problem": "red", "skipped": "dim"}
+_COLOURS = {"ok": "green", "warning": "yellow", "problem": "red", "skipped": "bright_black"}
+_CHECK, _STATE = 13, 7
 
 
 def doctor(
@@ -37,18 +41,17 @@ def doctor(
     if as_json:
         say_json([vars(one) for one in found])
     else:
-        _print(found)
+        for line in _lines(found, shutil.get_terminal_size().columns):
+            typer.echo(line)
     if any(one.state == "problem" for one in found):
         raise typer.Exit(1)
 
 
-def _print(found: list[Diagnosis]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table("check", "", "what was found", "how to fix it")
+def _lines(found: list[Diagnosis], width: int) -> Iterator[str]:
+    """Return a line or more for each check: its name, how it stands, what was found, and how to mend it."""
     for one in found:
-        colour = _COLOURS[one.state]
-        table.add_row(one.check, f"[{colour}]{one.state}[/]", escape(one.what), escape(one.fix))
-    Console().print(table)
+        start = f"{one.check:{_CHECK}}"
+        state = typer.style(one.state, fg=_COLOURS[one.state])
+        first, *more = flow((f"{start}{one.state:{_STATE}}", one.what, one.fix), width, 2)
+        yield start + state + first[len(start) + len(one.state) :]
+        yield from more

@@ -84,8 +84,9 @@ def commit(
     """
     from medforge.proto.kit import Kit
 
-    work = resume(workspace, compute)
+    # before anything is loaded, which takes seconds
     opened = Kit.load(kit) if kit else None
+    work = resume(workspace, compute)
     with working(work):
         digest = work.commit(opened, lambda said: typer.echo(said, err=as_json))
     tell(work, as_json, f"committed: branch {digest}")

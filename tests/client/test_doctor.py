@@ -471,10 +471,16 @@ class TestCommand:
         result = CliRunner().invoke(build_app(), ["doctor", *map(str, arguments)], catch_exceptions=False)
         return result.exit_code, result.stdout
 
-    def test_a_table_with_every_check(self, kit: Kit) -> None:
+    @pytest.mark.parametrize("width", [60, 80, 110])
+    def test_every_check_in_lines_that_fit_with_no_word_cut(
+        self, kit: Kit, width: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", str(width))
         code, said = self.run("--kit", kit.directory)
         assert code == 0
-        assert all(check in said for check in CHECKS)
+        assert [line.split()[0] for line in said.splitlines() if not line.startswith(" ")] == CHECKS
+        assert max(map(len, said.splitlines())) <= width
+        assert f"for forge {kit.card.forge}" in " ".join(said.split())
 
     def test_a_problem_ends_in_a_failure_and_its_remedy(self, kit: Kit) -> None:
         code, said = self.run("--kit", kit.directory, "--at", f"127.0.0.1:{closed_port()}", "--json")

@@ -3,12 +3,13 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medforge.aggregator.cli.log_lines import commit_lines, flow, journal_lines, outside_lines, replay_lines
+from medforge.aggregator.cli.log_lines import commit_lines, journal_lines, outside_lines, replay_lines
 from medforge.aggregator.coefficients.task_score import TaskScore
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.records import Arrival, JournalEntry, State
 from medforge.aggregator.main_branch.replay import ReplayResult
 from medforge.aggregator.merge import choose_settings
+from medforge.cli.lines import flow
 
 WIDTHS = (60, 80, 110)
 NAMES = {"University Hospital of Somewhere": "Universitätsklinikum Irgendwo", "clinic": "Klinik für Radiologie"}

@@ -353,6 +353,10 @@ class TestInvite:
         assert "Universitatsklinikum Koln" in [one.name for one in forge.ledger.contributors()]
         named = make_branch(tiny_base).renamed(kit.card.name)
         assert Manifest.parse(named.manifest.to_bytes()).name == kit.card.name
+        # whoever reads the name that `medforge contributors` lists can type it
+        medforge("revoke", "Universitätsklinikum Köln", "--forge", forge.directory)
+        revoked = [one.name for one in forge.ledger.contributors() if one.revoked_at is not None]
+        assert kit.card.contributor in revoked
         # a plain name leaves cards and manifests as they were
         assert "display_name" not in (invite(forge, "B", "h:1", tmp_path / "b").directory / "kit.json").read_text()
 
