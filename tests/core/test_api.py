@@ -122,6 +122,7 @@ class TestMistakes:
             ("'fusion' searches on distilled data; give branches, or choose one of .*ties", [plugin], "fusion"),
             ("one or more plugins, or one or more branches", [], "ties"),
             ("one or more plugins, or one or more branches", [plugin, branch], "ties"),
+            ("one or more plugins, or one or more branches", branch, "ties"),
         ):
             with pytest.raises(medforge.MedForgeError, match=sentence):
                 medforge.merge(parts, method=method, base=tiny_base)  # type: ignore[arg-type]
