@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 from medforge.errors import InvalidInput
+from medforge.open_clip_tags import package, tags_of
 
 EMBEDDED = ("medforge-tiny",)
 DTYPES = ("fp32", "bf16", "fp16")
 EVERYWHERE = ("auto", "cpu")
 """Devices that every machine has."""
 
+_HUB_CONFIG = "open_clip_config.json"
+_HUB_SECONDS = 10.0
 FORMS = "medforge-tiny, ARCH/PRETRAINED_TAG, ARCH:CHECKPOINT_PATH or hf-hub:ORGANISATION/MODEL"
 
 
 def check_base(spec: str, device: str = "auto", dtype: str = "fp32") -> None:
     """Refuse what plainly cannot be loaded, so that a command can say so before it writes anything.
 
-    Imports torch only for a device beside the CPU, and open_clip only for ARCH/PRETRAINED_TAG, whose tags it alone
-    knows; what a network has is not asked. Raises InvalidInput with the sentence that loading would end with.
+    Imports torch only for a device beside the CPU. A hub is asked once whether it has a model that is not in its cache.
+    Raises InvalidInput with the sentence that loading would end with.
     """
     if dtype not in DTYPES:
         raise InvalidInput(f"dtype {dtype!r} is not known; choose one of {', '.join(DTYPES)}")
@@ -31,9 +33,11 @@ def check_base(spec: str, device: str = "auto", dtype: str = "fp32") -> None:
 
 
 def _check_spec(spec: str) -> None:
-    if spec in EMBEDDED or spec.startswith("hf-hub:"):
+    if spec in EMBEDDED:
         return
-    if ":" in spec:
+    if spec.startswith("hf-hub:"):
+        _check_hub(spec)
+    elif ":" in spec:
         architecture, _, path = spec.partition(":")
         if not Path(path).is_file():
             raise InvalidInput(f"base module checkpoint {path} does not exist; check the path after '{architecture}:'")
@@ -41,9 +45,7 @@ def _check_spec(spec: str) -> None:
     elif "/" in spec:
         architecture, _, tag = spec.partition("/")
         _check_architecture(architecture)
-        import open_clip
-
-        known = open_clip.list_pretrained_tags_by_model(architecture)
+        known = tags_of(architecture)
         if tag not in known:
             raise InvalidInput(
                 f"open_clip has no weights {tag!r} for {architecture}; it has {', '.join(known) or 'none'}"
@@ -52,21 +54,32 @@ def _check_spec(spec: str) -> None:
         raise InvalidInput(f"base module {spec!r} is not of a known form; write {FORMS}")
 
 
+def _check_hub(spec: str) -> None:
+    """Ask once, where loading would try for half a minute."""
+    from huggingface_hub import HfApi, try_to_load_from_cache
+
+    model = spec.removeprefix("hf-hub:")
+    try:
+        if not isinstance(try_to_load_from_cache(model, _HUB_CONFIG), str):
+            HfApi().model_info(model, timeout=_HUB_SECONDS)
+    except Exception as error:  # of the hub's client and of what it calls with, which differ between versions
+        reason = str(error).strip().splitlines()
+        raise InvalidInput(
+            f"base module {spec} cannot be fetched: {reason[0] if reason else type(error).__name__}; "
+            "check name and network"
+        ) from error
+
+
 def _check_architecture(architecture: str) -> None:
     if architecture.endswith(".json"):
         if not Path(architecture).is_file():
             raise InvalidInput(f"model config {architecture} does not exist; check the path")
     # open_clip's architectures are the names of its config files
-    elif not any((folder / f"{architecture}.json").is_file() for folder in _config_folders()):
+    elif (folder := package()) is None or not (folder / "model_configs" / f"{architecture}.json").is_file():
         raise InvalidInput(
             f"open_clip has no architecture {architecture!r}; `python -c 'import open_clip; "
             "print(open_clip.list_models())'` lists them"
         )
-
-
-def _config_folders() -> list[Path]:
-    package = find_spec("open_clip")
-    return [Path(place) / "model_configs" for place in (package.submodule_search_locations or [])] if package else []
 
 
 def resolve_base(spec: str) -> str:

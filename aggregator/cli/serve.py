@@ -86,30 +86,33 @@ def serve(
         medforge serve --forge forge --base medforge-tiny --listen 0.0.0.0:50051
         medforge serve --forge forge --policy limits.branch=2GiB
     """
-    from medforge.aggregator.server.port_check import check_free
-
-    check_free(listening.listen)
-
-    import logging
-    import os
-
-    from medforge.aggregator.forge.forge import Forge
     from medforge.aggregator.forge.policy import change, load_policy
     from medforge.aggregator.forge.settings import existing_settings
-    from medforge.aggregator.logs import configure
-    from medforge.aggregator.server.server import serve as serve_forever
-    from medforge.base import load_base
+    from medforge.aggregator.server.port_check import check_free
+    from medforge.base_check import check_base
     from medforge.errors import InvalidInput
 
-    configure(listening.log_format)
+    check_free(listening.listen)
     settings = existing_settings(forge)
     spec = base or (settings.base_spec if settings else None)
     if spec is None:
         raise InvalidInput(
             f"{forge} is a new forge; say on which base module it stands with --base, such as medforge-tiny"
         )
-    chosen = _method(settings, merging, seed)
     rules = change(load_policy(forge), policy or [])
+    check_base(spec, compute.device, compute.dtype)
+    chosen = _method(settings, merging, seed)
+
+    # what follows takes seconds to import, and nothing was wrong so far
+    import logging
+    import os
+
+    from medforge.aggregator.forge.forge import Forge
+    from medforge.aggregator.logs import configure
+    from medforge.aggregator.server.server import serve as serve_forever
+    from medforge.base import load_base
+
+    configure(listening.log_format)
     compute.use_threads()
     module = load_base(spec, compute.device, compute.dtype)
     opened = Forge.establish(forge, module, chosen, ledger, rules)

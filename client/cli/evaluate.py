@@ -58,6 +58,14 @@ def evaluate(
         medforge evaluate --workspace clinic
         medforge evaluate folder:scans --item merged --split validation
     """
+    from medforge.base_check import check_base
+    from medforge.client.data.catalogue import check_source
+
+    # before anything that takes seconds to import
+    if source is not None:
+        check_source(source)
+    check_base(base or "medforge-tiny", compute.device, dtype or "fp32")
+
     from medforge.client.scoring import score_on_split
 
     compute.use_threads()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medforge.client.data.registration import COMMON_OPTIONS, Source
-from medforge.client.data.request import Request, split_source, whole_number
+from medforge.client.data.request import NamedSource, Request, split_source, whole_number
 from medforge.errors import InvalidInput, MedForgeError
 from medforge.registry import Registry
 
@@ -36,10 +38,12 @@ def source_package(source: str) -> dict[str, str]:
 def check_source(source: str) -> None:
     """Refuse at once what plainly cannot be opened: an unknown source or option, a path where nothing is.
 
-    It looks at no image, so it can stand before anything is written. Raises InvalidInput.
+    It decodes no image, so it can stand before anything is written. Raises InvalidInput.
     """
-    found, place, _ = _read(source)
+    found, place, options = _read(source)
     if found.words is None or place in found.words or Path(place).expanduser().exists():
+        if found.look is not None:
+            _look(found, NamedSource(found.name, place, options))
         return
     if found.words:
         known = ", ".join(found.words)
@@ -76,7 +80,7 @@ def open_task(source: str, image_size: int, seed: int = 0, cache: Path | None = 
 
     found, place, options = _read(source)
     storage = Storage(cache, budget, int(options.get("threads", 0)))
-    request = Request(found.name, place, image_size, seed, storage, options)
+    request = Request(found.name, place, options, image_size, seed, storage)
     return found.open(request) if found.name in SOURCES.built_in() else _open_foreign(found, request)
 
 
@@ -102,17 +106,33 @@ def _unthreaded(source: str) -> str:
         return source
 
 
+def _look(source: Source, named: NamedSource) -> None:
+    assert source.look is not None
+    if source.name in SOURCES.built_in():
+        source.look(named)
+    else:
+        with _answered_for(source):
+            source.look(named)
+
+
+@contextmanager
+def _answered_for(source: Source) -> Iterator[None]:
+    """Turn what the code of another package raises, which is not known, into a sentence about that package."""
+    try:
+        yield
+    except MedForgeError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise SOURCES.unusable(SOURCES.offers()[source.name], f"{type(error).__name__}: {error}") from error
+
+
 def _open_foreign(source: Source, request: Request) -> Task:
     """Open a source of another package, and answer for what it returns."""
     from medforge.client.data.task import Task
 
     offer = SOURCES.offers()[source.name]
-    try:
+    with _answered_for(source):
         task = source.open(request)
-    except MedForgeError:
-        raise
-    except (Exception, SystemExit) as error:  # what somebody else's code raises is not known
-        raise SOURCES.unusable(offer, f"{type(error).__name__}: {error}") from error
     if not isinstance(task, Task):
         raise SOURCES.unusable(offer, f"it opens no Task but {type(task).__name__}")
     seen: dict[str, str] = {}

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from medforge.registry import note
 
 if TYPE_CHECKING:
-    from medforge.client.data.request import Request
+    from medforge.client.data.request import NamedSource, Request
     from medforge.client.data.task import Task
 
     Opener = Callable[[Request], Task]
+    Look = Callable[[NamedSource], None]
 
 NAME = r"[a-z0-9][a-z0-9.-]{0,63}"
 """A source's name stands before a colon."""
@@ -27,7 +28,8 @@ COMMON_OPTIONS = ("threads",)
 class Source:
     """Hold a data source under its name: a line about it, the options that it takes, and what opens it.
 
-    `words` are what may stand in place of a path; None where what stands there is no path at all.
+    `look`, where there is one, refuses before anything is loaded what a glance shows to be wrong. `words` are what may
+    stand in place of a path; None where what stands there is no path at all.
     """
 
     name: str
@@ -35,16 +37,23 @@ class Source:
     options: tuple[str, ...]
     words: tuple[str, ...] | None
     open: Opener
+    look: Look | None = None
 
 
 def data_source(
-    *, name: str, about: str, options: tuple[str, ...] = (), words: tuple[str, ...] | None = ()
+    *,
+    name: str,
+    about: str,
+    options: tuple[str, ...] = (),
+    words: tuple[str, ...] | None = (),
+    look: Look | None = None,
 ) -> Callable[[Opener], Opener]:
     """Make the decorated function Request → Task the data source `name`, asked for as `NAME:PATH[,option=value]*`.
 
     `about` is one line for people, `options` are the options that `Request.options` may hold, `words` what may stand in
     place of a path (None: anything, and the source checks it itself). The function's splits must follow from
-    `Request.seed` and the data alone, and share no image; what it cannot read raises InvalidInput.
+    `Request.seed` and the data alone, and share no image; what it cannot read raises InvalidInput. `look` may refuse by
+    the same sentences what it sees without a base module or a decoded image: it is called before either is there.
 
     Raises ValueError for a name or an option that nobody could type, which is a mistake of who writes a source.
     """
@@ -55,7 +64,7 @@ def data_source(
             raise ValueError(f"{name}: an option cannot be named {option!r}")
 
     def register(opener: Opener) -> Opener:
-        note(opener, Source(name, about, options, words, opener))
+        note(opener, Source(name, about, options, words, opener, look))
         return opener
 
     return register

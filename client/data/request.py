@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,15 +17,12 @@ _TRAILING_OPTION = re.compile(r"^(?P<rest>.*),(?P<key>[a-z_]+)=(?P<value>[^,]*)$
 
 
 @dataclass(frozen=True)
-class Request:
-    """Name one source to open: its name, its path as typed, its options, and how to store and split what it holds."""
+class NamedSource:
+    """Name one source: its name, its path as typed, and its options."""
 
     name: str
     place: str
-    image_size: int
-    seed: int
-    storage: Storage
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str]
 
     @property
     def path(self) -> Path:
@@ -46,6 +43,15 @@ class Request:
         if value not in allowed:
             raise InvalidInput(f"{self.name}: option {option}={value} is unknown; choose {' or '.join(allowed)}")
         return value
+
+
+@dataclass(frozen=True)
+class Request(NamedSource):
+    """Ask for a source to be opened, and say how to store and split what it holds."""
+
+    image_size: int
+    seed: int
+    storage: Storage
 
 
 def split_source(source: str) -> tuple[str, str, dict[str, str]]:

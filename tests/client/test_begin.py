@@ -1,5 +1,7 @@
 """A workspace is begun only once everything was found in order, and bound only by work that is saved."""
 
+import os
+import re
 import resource
 import shutil
 import subprocess
@@ -71,20 +73,101 @@ def test_a_mistake_leaves_no_workspace_and_the_corrected_command_works(
 def test_an_image_that_cannot_be_read_binds_nothing(images: Path, tmp_path: Path) -> None:
     """Images are decoded when training reads them, which may take long; the settings are there by then."""
     place, broken = tmp_path / "w", shutil.copytree(images, tmp_path / "broken")
-    (broken / "train" / "dark_tissue" / "notes.png").write_text("no image")
-    with pytest.raises(InvalidInput, match=r"notes\.png is not a readable image; replace or remove it"):
+    half = next((broken / "train" / "dark_tissue").iterdir())
+    half.write_bytes(half.read_bytes()[:60])
+    with pytest.raises(InvalidInput, match=rf"{re.escape(half.name)} .*; replace or remove it"):
         run("train", f"folder:{broken}", "--workspace", place)
     assert run("train", f"folder:{images}", "--workspace", place, *options(train__epochs=1)).startswith("trained: ")
 
 
-def test_a_wrong_path_is_said_within_three_seconds(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Path:
+    """Folders that hold no data set: without classes, with an empty class, with a file that is no image."""
+    place = tmp_path_factory.mktemp("broken")
+    for part in ("train", "test"):
+        (place / "no classes" / part).mkdir(parents=True)
+        for label in ("a", "b"):
+            (place / "empty class" / part / label).mkdir(parents=True)
+    shutil.copytree(images, place / "no image")
+    (place / "no image" / "train" / "dark_tissue" / "notes.png").write_text("no image")
+    shutil.copytree(images, place / "no suffix")
+    (place / "no suffix" / "train" / "dark_tissue" / "notes.txt").write_text("no image")
+    return place
+
+
+SAID_AT_ONCE = [
+    (["train", "folder:/nope"], "folder: /nope does not exist; check the path"),
+    (["train", "folder:BROKEN/no classes"], "train has 0 class folders; a task needs at least two"),
+    (["train", "folder:BROKEN/empty class"], "train/a is empty; add images to it or remove it"),
+    (["train", "folder:BROKEN/no image"], "notes.png is not a readable image; replace or remove it"),
+    (["train", "folder:BROKEN/no suffix"], "notes.txt is not an image ("),
+    (["train", "folder:BROKEN/no image,threads=x"], "option threads=x must be a whole number of at least 1"),
+    (["train", "tissue:lung,train=zero"], "option train=zero must be a whole number of at least 3; change it"),
+    (["train", "tissue:lung,train=-1"], "option train=-1 must be a whole number of at least 3; change it"),
+    (["train", "findings:chest,test=2"], "option test=2 must be a whole number of at least 4; change it"),
+    (["train", "tissue:lung", "--device", "toaster"], "device 'toaster' is not available on this machine"),
+    (["train", "tissue:lung", "--dtype", "fp64"], "dtype 'fp64' is not known; choose one of"),
+    (["train", "tissue:lung", "--base", "nope"], "base module 'nope' is not of a known form; write"),
+    (
+        ["train", "tissue:lung", "--base", "ViT-B-16/nope"],
+        "open_clip has no weights 'nope' for ViT-B-16; it has",
+    ),
+    (["train", "tissue:lung", "--base", "ViT-B-16:no.pt"], "no.pt does not exist; check the path after"),
+    (["train", "tissue:lung", "--base", "hf-hub:x/y"], "base module hf-hub:x/y cannot be fetched: "),
+    (["contribute", "folder:BROKEN/no classes", "--no-push"], "train has 0 class folders; a task needs at least two"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), SAID_AT_ONCE, ids=lambda value: str(value)[:40])
+def test_a_mistake_is_said_within_three_seconds(
+    arguments: list[str], sentence: str, broken: Path, tmp_path: Path
+) -> None:
     """Of computing time, so that what else this machine does is not counted."""
-    command = [sys.executable, "-m", "medforge", "train", "folder:/nope", "--workspace", str(tmp_path / "w")]
+    place = tmp_path / "w"
+    words = [word.replace("BROKEN", str(broken)) for word in arguments]
+    seconds = said_at_once([*words, "--workspace", str(place)], sentence)
+    assert not place.exists()
+    assert seconds < 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--base", "nope"], "base module 'nope' is not of a known form"),
+        (["--base", "ViT-B-16/nope"], "open_clip has no weights 'nope' for ViT-B-16"),
+        (["--base", "medforge-tiny", "--device", "toaster"], "device 'toaster' is not available"),
+        (["--base", "medforge-tiny", "--dtype", "fp64"], "dtype 'fp64' is not known"),
+        (["--base", "medforge-tiny", "--merge", "nope"], "merge method 'nope' is not known"),
+        (["--base", "medforge-tiny", "--merge", "ties", "--parameter", "x=1"], "method 'ties' has no parameter 'x'"),
+        (["--base", "medforge-tiny", "--policy", "limits.nothing=1"], "limits.nothing"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_server_that_cannot_start_leaves_no_forge(arguments: list[str], sentence: str, tmp_path: Path) -> None:
+    forge = tmp_path / "forge"
+    assert said_at_once(["serve", "--forge", str(forge), "--listen", "127.0.0.1:0", *arguments], sentence) < 3
+    assert not forge.exists()
+
+
+def test_evaluate_says_a_wrong_base_at_once(tmp_path: Path) -> None:
+    command = ["evaluate", "tissue:lung", "--item", str(tmp_path), "--base"]
+    assert said_at_once([*command, "nope"], "base module 'nope' is not of a known form") < 3
+
+
+def said_at_once(arguments: list[str], sentence: str) -> float:
+    """Run a command that ends with one sentence and status 2; return the processor seconds it took."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "medforge", *arguments],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert "folder: /nope does not exist; check the path" in done.stderr
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 3
+    assert (done.returncode, done.stdout) == (2, "")
+    assert sentence in done.stderr
+    assert done.stderr.count("\n") == 1
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def test_work_that_is_saved_binds_and_nothing_else_does(images: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from medforge.base_check import check_base
 from medforge.base_module import _DTYPES
 from medforge.embedded import EMBEDDED
 from medforge.errors import InvalidInput
+from medforge.open_clip_tags import _table, tags_of
 
 
 @pytest.mark.parametrize(
@@ -43,6 +44,15 @@ def test_what_can_be_loaded_passes(tiny_spec: str, tmp_path: Path) -> None:
             check_base(spec, "auto", dtype)
 
 
+def test_the_tags_are_those_that_open_clip_lists() -> None:
+    """Its table is read without importing it; a version that writes it otherwise shows here."""
+    import open_clip
+
+    assert _table() is not None
+    for architecture in {*open_clip.list_models(), *(name for name, _ in open_clip.list_pretrained()), "nothing"}:
+        assert list(tags_of(architecture)) == open_clip.list_pretrained_tags_by_model(architecture)
+
+
 def test_it_knows_what_loading_knows() -> None:
     assert tuple(_DTYPES) == base_check.DTYPES
     assert EMBEDDED == base_check.EMBEDDED
@@ -51,6 +61,7 @@ def test_it_knows_what_loading_knows() -> None:
 def test_a_look_imports_no_torch() -> None:
     code = (
         "import sys; from medforge.base_check import check_base; check_base('medforge-tiny', 'cpu'); "
+        "check_base('ViT-B-16/openai', 'cpu'); "
         "assert not {'torch', 'open_clip'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

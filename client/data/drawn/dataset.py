@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from medforge.client.data.request import Request, whole_number
+from medforge.client.data.request import NamedSource, whole_number
 from medforge.client.data.splits import Parts
 
 SIZES: dict[str, int] = {"train": 360, "validation": 120, "test": 240}
@@ -44,7 +44,7 @@ class DrawnImages:
         return np.concatenate(list(workers.map(paint_strip, np.unique(wanted // STRIP).tolist())))
 
 
-def read_sizes(request: Request, least: int) -> dict[str, int]:
+def read_sizes(request: NamedSource, least: int) -> dict[str, int]:
     """Return the number of images of each split, from the options `train`, `validation` and `test`.
 
     Raises InvalidInput for fewer than `least` images.

@@ -35,6 +35,16 @@ def to_pixels(image: Image.Image, size: int, crop: int | None = None) -> NDArray
     return np.ascontiguousarray(np.asarray(_centre(image, size)).transpose(2, 0, 1))
 
 
+def check_header(path: Path) -> None:
+    """Read as much of a file as says what kind of image it is. Raises CorruptFile where it is none."""
+    try:
+        Image.open(path).close()
+    except UnidentifiedImageError as error:
+        raise CorruptFile(f"{path} is not a readable image; replace or remove it") from error
+    except _BROKEN as error:
+        raise CorruptFile(f"{path} cannot be decoded ({error}); replace or remove it") from error
+
+
 def read_image(path: Path, size: int, crop: int | None = None) -> NDArray[np.uint8]:
     """Decode one file to uint8 [3, S, S].
 

@@ -15,7 +15,7 @@ from medforge.client.data.drawn.painter import SIDE, resized
 from medforge.client.data.drawn.painter_chest import paint_films
 from medforge.client.data.published.chest_words import FINDINGS, NORMAL, film_with, pair
 from medforge.client.data.registration import data_source
-from medforge.client.data.request import Request
+from medforge.client.data.request import NamedSource, Request
 from medforge.client.data.splits import Index
 from medforge.client.data.task import Task
 from medforge.errors import InvalidInput
@@ -45,12 +45,17 @@ FILMS: dict[str, Films] = {
 }
 
 
+def _look(named: NamedSource) -> None:
+    read_sizes(named, LEAST)
+
+
 @data_source(
     name="findings",
     about="chest films drawn on the spot, for demonstrations: chest (4 findings, several an image), pneumonia or"
     " tuberculosis",
     options=("train", "validation", "test"),
     words=tuple(FILMS),
+    look=_look,
 )
 def open_findings(request: Request) -> Task:
     """Open a drawn task: `findings:chest` (4 findings, several a film), `findings:pneumonia`, `findings:tuberculosis`.

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from medforge.client.data.assemble import labelled_files, make_task
+from medforge.client.data.pixels.decode import check_header
 from medforge.client.data.pixels.files import content_ids, is_litter, list_images
 from medforge.client.data.registration import data_source
-from medforge.client.data.request import Request
+from medforge.client.data.request import NamedSource, Request
 from medforge.client.data.splits import VALIDATION_FRACTION, Parts, Strata, hold_out
 from medforge.errors import InvalidInput
 
@@ -30,7 +31,15 @@ class _Part:
     labels: list[int]
 
 
-@data_source(name="folder", about="a folder with train/CLASS and test/CLASS images")
+def _look(named: NamedSource) -> None:
+    """Refuse what the folders' names and the images' headers show to be wrong."""
+    _, _, found = _listed(named.folder())
+    for part in found.values():
+        for path in part.paths:
+            check_header(path)
+
+
+@data_source(name="folder", about="a folder with train/CLASS and test/CLASS images", look=_look)
 def open_folder(request: Request) -> Task:
     """Open an ImageFolder, links followed.
 
@@ -40,13 +49,7 @@ def open_folder(request: Request) -> Task:
     is no image, or an image whose bytes are in two splits.
     """
     root = request.folder()
-    own = _validation_folder(root)
-    classes = _classes(root / "train")
-    if len(classes) < 2:
-        raise InvalidInput(f"{root / 'train'} has {len(classes)} class folders; a task needs at least two")
-    found = {"train": _read(root / "train", classes), "test": _read(root / "test", classes)}
-    if own is not None:
-        found["validation"] = _read(own, classes)
+    own, classes, found = _listed(root)
     paths = [path for part in found.values() for path in part.paths]
     labels = [label for part in found.values() for label in part.labels]
     where = np.array([name for name, part in found.items() for _ in part.paths])
@@ -85,6 +88,18 @@ def read_prompts(file: Path, classes: tuple[str, ...]) -> tuple[str, ...]:
     raise InvalidInput(
         f"{file} must give one prompt for each of {', '.join(classes)}; write 'CLASS: prompt' on one line per class"
     )
+
+
+def _listed(root: Path) -> tuple[Path | None, tuple[str, ...], dict[str, _Part]]:
+    """Return the folder's own validation split, if any, the classes, and the files of each split."""
+    own = _validation_folder(root)
+    classes = _classes(root / "train")
+    if len(classes) < 2:
+        raise InvalidInput(f"{root / 'train'} has {len(classes)} class folders; a task needs at least two")
+    found = {"train": _read(root / "train", classes), "test": _read(root / "test", classes)}
+    if own is not None:
+        found["validation"] = _read(own, classes)
+    return own, classes, found
 
 
 def _validation_folder(root: Path) -> Path | None:

@@ -14,7 +14,7 @@ from medforge.client.data.drawn.organs import ORGANS, draw_class
 from medforge.client.data.drawn.painter import SIDE, paint, resized
 from medforge.client.data.drawn.painter_stain import draw_stain
 from medforge.client.data.registration import data_source
-from medforge.client.data.request import Request
+from medforge.client.data.request import NamedSource, Request
 from medforge.client.data.task import Task
 from medforge.errors import InvalidInput
 from medforge.seeds import generator
@@ -22,11 +22,16 @@ from medforge.seeds import generator
 DOUBT = 0.15
 
 
+def _look(named: NamedSource) -> None:
+    read_sizes(named, len(ORGANS[named.place].classes))
+
+
 @data_source(
     name="tissue",
     about="tissue drawn on the spot, for demonstrations: breast, lung or colon",
     options=("train", "validation", "test"),
     words=tuple(ORGANS),
+    look=_look,
 )
 def open_tissue(request: Request) -> Task:
     """Open the drawn task of an organ: `tissue:breast`, `tissue:lung` or `tissue:colon`.
