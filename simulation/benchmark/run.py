@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from medforge.simulation.benchmark.jobs.fork_server import warm_up
 from medforge.simulation.benchmark.settings import BenchmarkSettings, Experiment, check_number
 from medforge.simulation.checks import check_inputs
 
@@ -21,6 +22,7 @@ def run_experiment(settings: BenchmarkSettings, experiment: Experiment, out: Pat
     """
     check_number(experiment, settings.names)
     check_inputs(settings.centres, settings.base, settings.device, settings.dtype)
+    warm_up()
 
     from medforge.simulation.benchmark.computation import compute
 

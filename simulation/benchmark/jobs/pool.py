@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing.context import BaseContext
 
 from medforge.errors import MedForgeError
+from medforge.simulation.benchmark.jobs.fork_server import context
 from medforge.simulation.benchmark.jobs.job import Job
 from medforge.simulation.benchmark.jobs.store import Store
 from medforge.simulation.benchmark.jobs.workbench import Bench
@@ -93,7 +93,7 @@ def run_jobs(wanted: Iterable[Job], bench: Bench, workers: int, show: Show) -> i
     standing = PoolProgress({job: job.units(bench) for job in jobs}, workers)
     pool = ProcessPoolExecutor(
         workers,
-        mp_context=_context(),
+        mp_context=context(),
         initializer=_begin_worker,
         initargs=(bench.settings, bench.store, max(1, (os.cpu_count() or 1) // workers)),
     )
@@ -116,12 +116,6 @@ def run_jobs(wanted: Iterable[Job], bench: Bench, workers: int, show: Show) -> i
     finally:
         pool.shutdown(cancel_futures=True)
     return len(jobs)
-
-
-def _context() -> BaseContext:
-    """Start workers from one server process that has imported what they need once, before any device is touched."""
-    multiprocessing.set_forkserver_preload(["medforge.simulation.benchmark.jobs.warm"])
-    return multiprocessing.get_context("forkserver")
 
 
 def in_order_of_need(wanted: Iterable[Job]) -> list[Job]:
