@@ -20,9 +20,12 @@ def simplex_weights(likelihoods: Array, shares: Array) -> Array:
     ‖w‖² settles which optimum is meant where plugins agree on every image: equal weights for equal plugins, whatever
     their order.
     """
-    count = likelihoods.shape[1]
     shares = shares / shares.sum()
-    likelihoods = np.maximum(likelihoods, FLOOR)
+    # equal plugins are one while it is solved, and all in an order of their own: rounding then depends on neither
+    likelihoods, place, copies = np.unique(
+        np.maximum(likelihoods, FLOOR), axis=1, return_inverse=True, return_counts=True
+    )
+    count = likelihoods.shape[1]
     # a row may be scaled freely: it only adds a constant to the objective
     likelihoods = likelihoods / likelihoods.max(axis=1, keepdims=True)
     weights = np.full(count, 1 / count)
@@ -30,13 +33,13 @@ def simplex_weights(likelihoods: Array, shares: Array) -> Array:
     while count > 1 and barrier * count > _GAP:
         barrier = max(barrier / 10, 0.999 * _GAP / count)
         for _ in range(_STEPS):
-            weights, decrement = _newton(weights, likelihoods, shares, barrier)
+            weights, decrement = _newton(weights, likelihoods, shares, _RIDGE / copies, barrier)
             if decrement < _DECREMENT + 1e-6 * barrier:
                 break
     # what is left of the barrier, not a weight
     weights = np.where(weights < 1e-10, 0.0, weights)
-    rounded: Array = weights / weights.sum()
-    return rounded
+    rounded: Array = weights / weights.sum() / copies
+    return rounded[place.ravel()]
 
 
 def duality_gap(weights: Array, likelihoods: Array, shares: Array) -> float:
@@ -46,11 +49,11 @@ def duality_gap(weights: Array, likelihoods: Array, shares: Array) -> float:
     return float((likelihoods.T @ (shares / shares.sum() / mixture)).max() - 1)
 
 
-def _newton(weights: Array, likelihoods: Array, shares: Array, barrier: float) -> tuple[Array, float]:
+def _newton(weights: Array, likelihoods: Array, shares: Array, ridge: Array, barrier: float) -> tuple[Array, float]:
     """Take one damped Newton step on the barrier problem, in coordinates scaled by the weights (affine scaling)."""
     scaled = likelihoods * weights / (likelihoods @ weights)[:, None]
-    gradient = _RIDGE * weights**2 - shares @ scaled - barrier
-    hessian = (scaled * shares[:, None]).T @ scaled + np.diag(_RIDGE * weights**2 + barrier)
+    gradient = ridge * weights**2 - shares @ scaled - barrier
+    hessian = (scaled * shares[:, None]).T @ scaled + np.diag(ridge * weights**2 + barrier)
     system = np.zeros((len(weights) + 1, len(weights) + 1))
     system[:-1, :-1], system[:-1, -1], system[-1, :-1] = hessian, weights, weights
     step = np.linalg.solve(system, np.append(-gradient, 0.0))[:-1]
