@@ -44,14 +44,16 @@ def audit(
     """
     with Progress("auditing", len(task.train) + len(task.validation), file=progress_file) as bar:
         gallery = survey(base, task, plugin, bar)
-        bar.advance(0, note="comparing")
-        pixels, embeddings = distilled.pixels(base.mean, base.std), base.embed_all(distilled.images).cpu()
-        comparisons: dict[Measure, Comparison] = {
-            "layout": by_layout(gallery, pixels, seed),
-            "features": by_features(gallery, embeddings, seed),
-        }
-        bar.advance(0, note="attacking")
+    pixels, embeddings = distilled.pixels(base.mean, base.std), base.embed_all(distilled.images).cpu()
+    comparisons: dict[Measure, Comparison] = {}
+    with Progress("comparing", 2, file=progress_file) as bar:
+        comparisons["layout"] = by_layout(gallery, pixels, seed)
+        bar.advance(note="layout")
+        comparisons["features"] = by_features(gallery, embeddings, seed)
+        bar.advance(note="features")
+    with Progress("attacking", 1, file=progress_file) as bar:
         tried = attacks(gallery, pixels, embeddings)
+        bar.advance()
     names = (*task.train.images.names, *task.validation.images.names)
     grouped = task.train.groups is not None
     measured = Measurements(

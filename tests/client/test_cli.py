@@ -9,6 +9,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from medforge import progress
 from medforge.branch import Branch
 from medforge.cli import build_app
 from medforge.client.begin import begin_work
@@ -147,6 +148,14 @@ def test_evaluate_scores_a_workspace_and_a_forge_item_alike(
     assert item["acc"] == own["acc"]
     assert item["loss"] == pytest.approx(own["loss"], rel=1e-4)
     assert "8 images of the test split, by patch: accuracy" in run("evaluate", "--workspace", centre)
+
+
+def test_evaluate_says_how_far_it_has_come(centre: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "FIRST_LINE", -1.0)  # as if every step took long
+    command = ["evaluate", "--workspace", str(centre), "--split", "train", "--json"]
+    result = CliRunner().invoke(build_app(), command, catch_exceptions=False)
+    images = json.loads(result.stdout)["images"]
+    assert f"scoring the train split {images}/{images}" in result.stderr.splitlines()
 
 
 @pytest.mark.parametrize(

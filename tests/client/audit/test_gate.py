@@ -10,6 +10,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from medforge import progress
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from medforge.cli import build_app
@@ -215,6 +216,16 @@ def test_there_must_be_a_branch_to_audit(made: Path, tmp_path: Path) -> None:
         run("audit", "--workspace", tmp_path / "c")
     with pytest.raises(InvalidInput, match="there is no workspace in nowhere"):
         run("audit", "--workspace", "nowhere")
+
+
+def test_each_phase_of_an_audit_is_named(honest: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "FIRST_LINE", -1.0)  # as if every step took long
+    command = ["audit", "--workspace", str(honest.path)]
+    said = CliRunner().invoke(build_app(), command, catch_exceptions=False).stderr
+    steps = list(dict.fromkeys(re.findall(r"^(\w+ \d+/\d+)", said, re.MULTILINE)))
+    phases = list(dict.fromkeys(step.split()[0] for step in steps))
+    assert phases == ["auditing", "comparing", "attacking"]
+    assert {"auditing 60/60", "comparing 2/2", "attacking 1/1"} <= set(steps)
 
 
 def test_a_record_that_cannot_be_read_is_said(honest: Workspace) -> None:
