@@ -42,6 +42,7 @@ def begin_work(
     planned = _planned(workspace, given, recipe, changes, method, plugin)
     settings = planned or workspace.settings
     check_base(settings.base, device, settings.dtype)
+    workspace.check_writable()
     # imported here: it takes seconds, and nothing was wrong so far
     from medforge.client.work import Work
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -209,6 +210,17 @@ class Workspace:
         named = self.settings.contributor
         identifier = named and (identifier_of(named) or named)
         return {"contributor": identifier, "display_name": None if named == identifier else named}
+
+    def check_writable(self) -> None:
+        """Raise InvalidInput where no directory can be made or written at the path; nothing is tried out."""
+        nearest = next((one for one in (self.path, *self.path.absolute().parents) if os.path.lexists(one)), self.path)
+        if not nearest.is_dir():
+            reason = f"{nearest} is no directory"
+        elif not os.access(nearest, os.W_OK | os.X_OK):
+            reason = f"{nearest} admits no writing"
+        else:
+            return
+        raise InvalidInput(f"the workspace {self.path} cannot be written ({reason}); choose another --workspace")
 
     @contextmanager
     def locked(self) -> Iterator[None]:

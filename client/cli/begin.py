@@ -45,11 +45,12 @@ def begin(
 
 def resume(directory: Path, compute: ComputeOptions) -> Work:
     """Open a workspace that must be there. Raises InvalidInput where it is not."""
-    from medforge.client.work import Work
     from medforge.client.workspace import Workspace
 
     workspace = Workspace(directory)
-    workspace.settings  # noqa: B018  # the sentence for a missing workspace comes before any work
+    workspace.settings  # noqa: B018  # a missing workspace is said before anything is loaded, which takes seconds
+    from medforge.client.work import Work
+
     compute.use_threads()
     return Work(workspace, compute.device)
 

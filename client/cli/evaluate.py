@@ -60,8 +60,11 @@ def evaluate(
     """
     from medforge.base_check import check_base
     from medforge.client.data.catalogue import check_source
+    from medforge.client.workspace import Workspace
 
     # before anything that takes seconds to import
+    if workspace is not None:
+        Workspace(workspace).settings  # noqa: B018
     if source is not None:
         check_source(source)
     check_base(base or "medforge-tiny", compute.device, dtype or "fp32")

@@ -182,6 +182,26 @@ def test_mistakes_are_said_with_a_remedy(centre: Path, arguments: list[str], sen
         run(*[str(centre) if argument == "CENTRE" else argument for argument in arguments])
 
 
+def test_a_wrong_workspace_is_said_before_torch_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "a-file").touch()
+    program = """
+import sys
+from medforge.cli import build_app
+from medforge.errors import InvalidInput
+commands = [[name] for name in ("train", "distill", "commit", "audit", "push", "status", "evaluate")]
+for command, *rest in [*commands, ["train", "folder:."], ["distill", "folder:."]]:
+    try:
+        place = "a-file/nowhere" if rest else "nowhere"
+        build_app().main([command, *rest, "--workspace", place], standalone_mode=False)
+    except InvalidInput:
+        print(command, *({"torch", "open_clip"} & sys.modules.keys()))
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+    names = ["train", "distill", "commit", "audit", "push", "status", "evaluate", "train", "distill"]
+    assert done.stdout.split() == names, done.stdout
+    assert [one.name for one in tmp_path.iterdir()] == ["a-file"]
+
+
 def test_a_forge_that_is_away_leaves_the_branch_in_place(centre: Path) -> None:
     before = Workspace(centre).committed
     with pytest.raises(ForgeUnavailable, match="the branch is kept"):
