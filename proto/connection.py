@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medforge.errors import InvalidInput
+from medforge.proto.address import split_address
 from medforge.proto.kit import Kit
 
 
@@ -25,12 +26,13 @@ class Connection:
     def from_options(cls, at: str | None, kit: Path | None, plaintext: bool = False) -> Connection:
         """Open the kit of a directory, if one is given; without an address it is the kit's own.
 
-        Raises InvalidInput where neither is given, and what `Kit.load` raises.
+        Raises InvalidInput where neither is given or it is no HOST:PORT, and what `Kit.load` raises.
         """
         opened = Kit.load(kit) if kit is not None else None
         address = at or (opened.card.address if opened else None)
         if address is None:
             raise InvalidInput("no forge is named; give your kit with --kit DIR, or its address with --at HOST:PORT")
+        split_address(address)
         return cls(address, opened, plaintext)
 
     @classmethod

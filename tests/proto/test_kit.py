@@ -133,6 +133,10 @@ def test_the_address_is_the_kits_unless_another_is_given(kit: Kit) -> None:
     assert opened.tls is opened.kit
     assert Connection.from_options(None, kit.directory, plaintext=True).tls is None
     assert Connection.from_options("forge.example.org:443", None) == Connection("forge.example.org:443")
+    # before hours of training, rather than at the push
+    for wrong in ("forge.example.org", "forge:", "forge:99999", "::1:443"):
+        with pytest.raises(InvalidInput, match="is not an address; write"):
+            Connection.from_options(wrong, None)
     assert Connection.if_asked(None, None) is None
     with pytest.raises(InvalidInput, match="give your kit with --kit DIR, or its address with --at HOST:PORT"):
         Connection.from_options(None, None)
