@@ -65,7 +65,7 @@ def evaluate(
     # before anything that takes seconds to import
     if workspace is not None:
         Workspace(workspace).settings  # noqa: B018
-    if source is not None:
+    if source is not None and (workspace is None) != (item is None):
         check_source(source)
     check_base(base or "medforge-tiny", compute.device, dtype or "fp32")
 
