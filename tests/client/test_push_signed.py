@@ -215,5 +215,7 @@ class TestCommands:
         "arguments", [["contribute"], ["contribute", "--no-push", "--at", "127.0.0.1:1"], ["push"]]
     )
     def test_where_to_must_be_said(self, workspace: Workspace, arguments: list[str]) -> None:
-        with pytest.raises(InvalidInput, match=r"[Ss]ay wh(ere to push|ich forge).* --kit DIR"):
+        with pytest.raises(
+            InvalidInput, match=r"^no forge is named; (say where to push with|give your kit with) --kit DIR"
+        ):
             run(*arguments, "--workspace", workspace.path)
