@@ -34,7 +34,7 @@ def choose(known: Sequence[Candidate[Known]], name: str, kind: str) -> Known:
     Raises NotFound for none, InvalidInput with the candidates for several, or for a beginning that is too short.
     """
     number = int(name) if name.isascii() and name.isdigit() and len(name) < SHORTEST_PREFIX else None
-    beginning = [one for one in known if name and any(digest.startswith(name) for digest in one.digests)]
+    beginning = [one for one in known if name and any(digest.startswith(name.lower()) for digest in one.digests)]
     found = [one for one in known if name == one.task or number == one.number]
     if not found and len(name) >= SHORTEST_PREFIX:
         found = beginning

@@ -253,7 +253,7 @@ class Forge:
             if number not in arrivals:
                 raise NotFound(f"arrival {number} is not in this forge; `medforge log` lists the arrivals")
             if arrivals[number].erased:
-                raise NotFound(f"arrival {number} was erased at its contributor's wish; it must be pushed anew")
+                raise NotFound(f"arrival {number} was erased when it was withdrawn; it must be pushed anew")
         return [arrivals[number] for number in numbers]
 
     def _check_uploaded(self, manifest: Manifest) -> None:

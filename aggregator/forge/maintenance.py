@@ -48,7 +48,7 @@ def revert(forge: Forge, name: str, reason: str) -> list[Arrival]:
         found = forge.ledger.arrival(number)
         if found is not None and found.erase:
             raise LedgerConflict(
-                f"commit {commit.digest[:12]} cannot be undone: arrival {number} was erased at its contributor's wish; "
+                f"commit {commit.digest[:12]} cannot be undone: arrival {number} was erased when it was withdrawn; "
                 "ask the contributor to push it again"
             )
     why = f"commit {commit.digest[:12]} was reverted{': ' if reason else ''}{reason}"

@@ -110,7 +110,7 @@ class Ledger(Database):
                     f"arrival {number} is {was.value}, so it cannot become {state.value}; see `medforge log`"
                 )
             if row.erase and state is not was:
-                raise LedgerConflict(f"arrival {number} was erased at its contributor's wish; it must be pushed anew")
+                raise LedgerConflict(f"arrival {number} was erased when it was withdrawn; it must be pushed anew")
             row.state, row.reason, row.erase = state.value, reason, row.erase or erase
             row.admitted = state is State.RECEIVED and actor == MAINTAINER
             about = {"arrival": number, "branch": row.branch, "was": was.value, "reason": reason}

@@ -73,7 +73,7 @@ def replay(forge: Forge, base: BaseModule) -> Iterator[ReplayResult]:
         gone = sorted(erased & set(commit.members))
         if gone:
             before = None
-            yield ReplayResult(number, commit, "erased", f"arrival {gone[0]} was erased at its contributor's wish")
+            yield ReplayResult(number, commit, "erased", f"arrival {gone[0]} was erased when it was withdrawn")
         elif not commit.members:
             before = None
             yield ReplayResult(number, commit, "empty" if commit.item is None else "different")

@@ -30,6 +30,7 @@ ARRIVALS = [
     [
         (COLON, 2),
         (COLON[:8], 2),
+        (COLON[:8].upper(), 2),
         (LUNG[:9], 1),
         ("2", 2),
         ("colon", 2),
