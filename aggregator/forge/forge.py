@@ -233,8 +233,8 @@ class Forge:
         gone = [number for number in commit.members if number in arrivals and arrivals[number].erased]
         if gone:
             raise NotFound(
-                f"commit {commit.digest[:12]} was made with arrival {gone[0]}, which was erased at its contributor's "
-                f"wish; check out a later commit"
+                f"commit {commit.digest[:12]} was made with arrival {gone[0]}, which was erased when it was "
+                f"withdrawn; check out a later commit"
             )
 
     def find_commit(self, digest: str | None) -> Commit:
