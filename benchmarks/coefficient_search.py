@@ -25,6 +25,7 @@ from medforge.aggregator.merge.method import FoldResult
 from medforge.aggregator.merge.probability_cache import ProbabilityCache
 from medforge.base import BaseModule, load_base
 from medforge.branch import Branch
+from medforge.determinism import on_grid
 from medforge.distilled import DistilledDataset
 from medforge.mixing import FLOOR
 from medforge.plugin import Factors, Plugin, PluginSettings
@@ -115,10 +116,10 @@ class PlainLoop:
         mixed = torch.zeros(len(dataset), len(dataset.prompts), dtype=torch.float64)
         for of in self.arrived:
             self.forwards += len(dataset)
-            outputs = base.logits(base.embed_all(dataset.images, of.plugin.deltas(base)), dataset.prompts)
-            mixed += coefficients[of.digest] * outputs.softmax(dim=1).cpu().double()
+            outputs = base.log_probabilities(dataset.images, dataset.prompts, of.plugin.deltas(base))
+            mixed += coefficients[of.digest] * outputs.exp().float().cpu().double()
         mixed = mixed.clamp_min(FLOOR)
-        return float(F.nll_loss((mixed / mixed.sum(dim=1, keepdim=True)).log(), dataset.labels))
+        return float(F.nll_loss(on_grid((mixed / mixed.sum(dim=1, keepdim=True)).log()), dataset.labels))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -14,6 +14,7 @@ from medforge.cli import build_app
 from medforge.errors import InvalidInput
 from medforge.forge_item import FusedPlugin
 from medforge.simulation.result import SimulationResult
+from tests.client.tasks import write_folder
 from tests.programs import Program
 from tests.simulation.waiting import PATIENCE, wait_for
 
@@ -164,10 +165,11 @@ def test_a_killed_aggregator_loses_nothing(undisturbed: tuple[Path, Result], tin
 
 def test_a_run_goes_on_after_a_stop_and_without_a_centre_that_dies(tiny_spec: str, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    # what a look at the path cannot tell
-    empty = tmp_path / "empty folder"
-    empty.mkdir()
-    line = command(tiny_spec, out, "--centre", f"gone=folder:{empty}", *centres("lung"), "--json")
+    # what a look at the images' headers cannot tell
+    torn = write_folder(tmp_path / "torn images", 24, 8)
+    image = torn / "train" / "dark_tissue" / "0.png"
+    image.write_bytes(image.read_bytes()[:-400])
+    line = command(tiny_spec, out, "--centre", f"gone=folder:{torn}", *centres("lung"), "--json")
     stopped = Program(line, tmp_path / "said", printed=tmp_path / "printed by the first")
     wait_for(lambda: process_id(out, "lung"), stopped)
     stopped.signal(signal.SIGINT)
@@ -193,7 +195,7 @@ def test_a_run_goes_on_after_a_stop_and_without_a_centre_that_dies(tiny_spec: st
     gone, lung = result.centres
     assert not gone.arrived
     assert gone.why_not is not None
-    assert f"the folder {empty / 'train'} does not exist; put its class folders there" in gone.why_not
+    assert f"{image} cannot be decoded" in gone.why_not
     assert gone.individual is None
     assert lung.arrived
     assert lung.arrival == 1

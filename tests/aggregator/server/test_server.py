@@ -304,7 +304,7 @@ class TestCommands:
             ),
             (["serve", "--forge", "NEW"], "is a new forge; say on which base module it stands with --base"),
             (
-                ["serve", "--forge", "NEW", "--base", "x", "--merge", "average"],
+                ["serve", "--forge", "NEW", "--base", "medforge-tiny", "--merge", "average"],
                 "'average' is not known; choose one of",
             ),
             (

@@ -6,11 +6,12 @@ import pytest
 
 from medforge.client.data.catalogue import check_source, resolve_source, same_source
 from medforge.errors import InvalidInput
+from tests.client.tasks import write_folder
 
 
 def test_what_is_there_passes(tmp_path: Path) -> None:
-    (tmp_path / "a, b=c").mkdir()
-    for source in (f"folder:{tmp_path}", f"folder:{tmp_path / 'a, b=c'},threads=2", "tissue:lung,train=24"):
+    plain, odd = write_folder(tmp_path / "plain", 4, 2), write_folder(tmp_path / "a, b=c", 4, 2)
+    for source in (f"folder:{plain}", f"folder:{odd},threads=2", "tissue:lung,train=24"):
         check_source(source)
     check_source("medmnist:pneumoniamnist,size=28")
 

@@ -130,5 +130,7 @@ def test_equal_seeds_draw_equally() -> None:
 
 
 def test_unknown_operation_is_named() -> None:
-    with pytest.raises(InvalidInput, match="'color_blur' is not made of color, crop, cutout, flip, scale, rotate"):
+    with pytest.raises(
+        InvalidInput, match="'color_blur' has an operation that there is not; join some of color, crop, cutout, flip"
+    ):
         draws(1, strategy="color_blur")
