@@ -38,7 +38,8 @@ class ReplayResult:
 
     ``within tolerance``: the commit was made on another kind of processor or with other libraries, where equality to
     the byte cannot be asked for. ``unproven``: there the search of its coefficients ended elsewhere, as a search may
-    that follows a last bit; the stored forge item scores what the commit says, which is all that can be seen.
+    that follows a last bit; the stored forge item, where it is kept, scores what the commit says, which is all that can
+    be seen.
     """
 
     number: int
@@ -110,14 +111,16 @@ def _compared(
         return ReplayResult(number, commit, "different", detail)
     far = far_coefficients(commit, folded)
     try:
-        if far and _searched(commit):
-            scores = score_item(forge.load_item(commit), branches.arrived(commit.members), base)
-            if wrong := far_scores(commit, scores):
-                return ReplayResult(number, commit, "different", f"{wrong} ({why})")
-            return ReplayResult(number, commit, "unproven", f"{why}, on which its search depends: {far}")
-        far = far or far_files(forge.load_item(commit).files(), folded.item.files())
+        item = forge.load_item(commit)
     except NotFound:
-        why += "; its forge item is not kept, so its coefficients alone were compared"
+        item, why = None, f"{why}; its forge item is not kept, so its coefficients alone were compared"
+    if far and _searched(commit):
+        wrong = far_scores(commit, score_item(item, branches.arrived(commit.members), base)) if item else ""
+        if wrong:
+            return ReplayResult(number, commit, "different", f"{wrong} ({why})")
+        return ReplayResult(number, commit, "unproven", f"{why}, on which its search depends: {far}")
+    if item and not far:
+        far = far_files(item.files(), folded.item.files())
     if far:
         return ReplayResult(number, commit, "different", f"{far} ({why})")
     return ReplayResult(number, commit, "within tolerance", why)

@@ -102,6 +102,26 @@ def test_an_item_that_is_not_what_its_commit_says_is_found_on_every_kind(
     assert replayed(opened.forge, tiny_base)[-1].outcome == "different"
 
 
+def test_a_search_that_ended_elsewhere_proves_nothing_where_the_item_is_not_kept(
+    main: MainBranch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from medforge.aggregator.main_branch import replay as module
+
+    first = main.log()[0]
+    kept = {digest for one in main.log()[1:] for digest in one.item_files.values()}
+    dropped = set(first.item_files.values()) - kept
+    assert dropped
+    for digest in dropped:
+        main.forge.blobs.path(digest).unlink()
+    monkeypatch.setattr(comparison, "processor_kind", lambda: OTHER)
+    honest = module.fold_round
+    monkeypatch.setattr(module, "refold", lambda *a: moved(_refold(*a), 0.01))
+    monkeypatch.setattr(module, "fold_round", lambda *a: moved(honest(*a), 0.01))
+    found = replayed(main.forge, main.base)[0]
+    assert found.outcome == "unproven"
+    assert "its forge item is not kept" in found.detail
+
+
 def _refold(*arguments: object) -> FoldResult:
     from medforge.aggregator.merge.folding import refold
 
