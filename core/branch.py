@@ -9,15 +9,16 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from medforge.base_module import BaseModule
+from medforge.class_statistics import ClassStatistics
 from medforge.contributor_name import ContributorName
 from medforge.distilled import DistilledDataset, check_distilled
 from medforge.errors import BaseMismatch, CorruptFile, InvalidBranch
 from medforge.files import AnyPath, read_file, sha256_bytes, write_files
 from medforge.manifest import (
-    BRANCH_FILES,
     DISTILLED_FILE,
     MANIFEST_FILE,
     PLUGIN_DIRECTORY,
+    STATISTICS_FILE,
     FileEntry,
     Manifest,
     public_spec,
@@ -25,17 +26,19 @@ from medforge.manifest import (
 )
 from medforge.peft_format import CONFIG_FILE, WEIGHTS_FILE
 from medforge.plugin import Plugin, check_plugin
+from medforge.site_facts import SiteFacts
 
 _MISDESCRIBED = "the manifest does not describe its plugin and distilled dataset; commit the branch again"
 
 
 @dataclass(frozen=True, eq=False)
 class Branch:
-    """Hold a plugin, a distilled dataset, and the manifest that names their bytes."""
+    """Hold a plugin, a distilled dataset, and the manifest that names their bytes; class statistics where sent."""
 
     manifest: Manifest
     plugin: Plugin
     distilled: DistilledDataset
+    statistics: ClassStatistics | None = None
 
     @property
     def digest(self) -> str:
@@ -58,7 +61,7 @@ class Branch:
         start: str | None = None,
     ) -> Branch:
         """Make a branch of what a centre trained and distilled, and check it; raises InvalidBranch."""
-        files = _files_of(plugin, distilled)
+        files = _files_of(plugin, distilled, None)
         name = ContributorName(contributor) if isinstance(contributor, str) else contributor
         try:
             manifest = Manifest(
@@ -80,20 +83,34 @@ class Branch:
                 start=start,
             )
         except ValidationError as error:
-            first = error.errors()[0]
-            raise InvalidBranch(f"the branch's {first['loc'][0]} is wrong: {first['msg']}; change it") from error
+            raise _wrong_field(error) from error
         branch = cls(manifest, plugin, distilled)
+        branch.check(base)
+        return branch
+
+    def with_facts(self, facts: SiteFacts, base: BaseModule) -> Branch:
+        """Return the branch with what its site says beside it, checked; raises InvalidBranch."""
+        files = self.manifest.files
+        if facts.statistics is not None:
+            data = facts.statistics.to_bytes()
+            files = files | {STATISTICS_FILE: FileEntry(digest=sha256_bytes(data), size=len(data))}
+        said = {name: value for name, value in vars(facts).items() if name != "statistics" and value is not None}
+        try:
+            manifest = Manifest.model_validate({**dict(self.manifest), **said, "files": files})
+        except ValidationError as error:
+            raise _wrong_field(error) from error
+        branch = Branch(manifest, self.plugin, self.distilled, facts.statistics)
         branch.check(base)
         return branch
 
     def renamed(self, name: ContributorName) -> Branch:
         """Return the same plugin and images as another contributor's branch."""
         update = {"contributor": name.identifier, "display_name": name.display}
-        return Branch(self.manifest.model_copy(update=update), self.plugin, self.distilled)
+        return Branch(self.manifest.model_copy(update=update), self.plugin, self.distilled, self.statistics)
 
     def blobs(self) -> dict[str, bytes]:
         """Return the files that the manifest names, by relative path."""
-        return _files_of(self.plugin, self.distilled)
+        return _files_of(self.plugin, self.distilled, self.statistics)
 
     @classmethod
     def assemble(cls, manifest: Manifest, blobs: Mapping[str, bytes]) -> Branch:
@@ -108,7 +125,12 @@ class Branch:
                 raise CorruptFile(
                     f"{name} is not what the manifest says (size or digest differ); commit or push it again"
                 )
-        return cls(manifest, parse_plugin(manifest, blobs), parse_distilled(manifest, blobs[DISTILLED_FILE]))
+        return cls(
+            manifest,
+            parse_plugin(manifest, blobs),
+            parse_distilled(manifest, blobs[DISTILLED_FILE]),
+            parse_statistics(blobs[STATISTICS_FILE]) if STATISTICS_FILE in manifest.files else None,
+        )
 
     def check(self, base: BaseModule) -> None:
         """Check that the branch was made on ``base`` and is sound; raises BaseMismatch or InvalidBranch."""
@@ -119,6 +141,8 @@ class Branch:
             )
         check_plugin(self.plugin, base)
         check_distilled(self.distilled, base)
+        if self.statistics is not None:
+            self.statistics.check(base, len(self.manifest.prompts))
 
     def save(self, directory: AnyPath) -> None:
         """Write the branch; the manifest comes last, so a directory with a manifest is whole."""
@@ -128,9 +152,8 @@ class Branch:
     @classmethod
     def load(cls, directory: Path) -> Branch:
         """Read a branch directory, checking every digest; raises InvalidInput, CorruptFile or InvalidBranch."""
-        manifest = read_file(directory / MANIFEST_FILE, "the branch manifest")
-        files = {name: read_file(directory / name, "the branch") for name in BRANCH_FILES}
-        return cls.assemble(Manifest.parse(manifest), files)
+        manifest = Manifest.parse(read_file(directory / MANIFEST_FILE, "the branch manifest"))
+        return cls.assemble(manifest, {name: read_file(directory / name, "the branch") for name in manifest.files})
 
 
 def parse_plugin(manifest: Manifest, files: Mapping[str, bytes]) -> Plugin:
@@ -160,12 +183,29 @@ def parse_distilled(manifest: Manifest, data: bytes) -> DistilledDataset:
     return distilled
 
 
+def parse_statistics(data: bytes) -> ClassStatistics:
+    """Read a branch's class statistics from their bytes, whose digest has been checked.
+
+    Raises CorruptFile, or InvalidBranch where they are none.
+    """
+    statistics = ClassStatistics.from_bytes(data)
+    _check_spelling(STATISTICS_FILE, statistics.to_bytes(), data)
+    return statistics
+
+
+def _wrong_field(error: ValidationError) -> InvalidBranch:
+    first = error.errors()[0]
+    field = ".".join(map(str, first["loc"]))[:100] or "manifest"
+    return InvalidBranch(f"the branch's {field} is wrong: {first['msg']}; change it")
+
+
 def _check_spelling(name: str, spelled: bytes, data: bytes) -> None:
     """Raise InvalidBranch unless a file is spelled as we spell it: a branch is sent on, and has to keep its digest."""
     if spelled != data:
         raise InvalidBranch(f"{name} is not in its canonical spelling; commit the branch again")
 
 
-def _files_of(plugin: Plugin, distilled: DistilledDataset) -> dict[str, bytes]:
+def _files_of(plugin: Plugin, distilled: DistilledDataset, statistics: ClassStatistics | None) -> dict[str, bytes]:
     files = {f"{PLUGIN_DIRECTORY}/{name}": data for name, data in plugin.files().items()}
-    return files | {DISTILLED_FILE: distilled.to_bytes()}
+    files |= {DISTILLED_FILE: distilled.to_bytes()}
+    return files | ({} if statistics is None else {STATISTICS_FILE: statistics.to_bytes()})

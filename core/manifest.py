@@ -5,9 +5,9 @@ from __future__ import annotations
 import platform
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from medforge import __version__
 from medforge.contributor_name import IDENTIFIER, ContributorName, check_name
@@ -16,14 +16,21 @@ from medforge.errors import InvalidBranch, InvalidInput
 from medforge.files import canonical_json, parse_json, sha256_bytes
 from medforge.peft_format import CONFIG_FILE, WEIGHTS_FILE
 from medforge.plugin_settings import PluginSettings
+from medforge.prompt_form import normal_form
 
 MANIFEST_FILE = "manifest.json"
 DISTILLED_FILE = "distilled.safetensors"
 PLUGIN_DIRECTORY = "plugin"
 BRANCH_FILES = (f"{PLUGIN_DIRECTORY}/{CONFIG_FILE}", f"{PLUGIN_DIRECTORY}/{WEIGHTS_FILE}", DISTILLED_FILE)
+# what a branch may hold beside these
+STATISTICS_FILE = "statistics.safetensors"
+OPTIONAL_FILES = (STATISTICS_FILE,)
 NAME = IDENTIFIER
+# the shares of a site's validation images that lie within the distances a manifest gives
+LEVELS = (0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
+_LEAST_TEMPERATURE, _LARGEST_TEMPERATURE = 0.01, 100.0
 # texts are shown to people at terminals, so none may hold what a terminal or a log would obey
-_Line = Annotated[str, Field(pattern=r"^[^\p{Cc}\p{Zl}\p{Zp}]*$")]
+Line = Annotated[str, Field(pattern=r"^[^\p{Cc}\p{Zl}\p{Zp}]*$")]
 _MOST_ENTRIES = 100
 _MOST_VALUES = 2000
 # what fits a column of a database and converts to a float exactly
@@ -55,28 +62,52 @@ class Manifest(DigestedModel):
 
     ``start`` is the digest of the forge item that training began from, where it was not the bare base module;
     ``display_name`` how the contributor is written for people, where that is not the identifier.
+
+    A site may say more of its task and of its images. ``modality`` is an organ's or a modality's word. ``classes`` are
+    the keys of the task's classes and ``class_counts`` the training images, both in the order of the prompts.
+    ``distances`` are quantiles, at `LEVELS`, of the validation images' Mahalanobis distances from the nearest class
+    mean: in the base module's embeddings, under what the branch itself sends, which are its class statistics or, where
+    it sends none, its distilled images. ``temperature`` divides the plugin's logits; it is fitted on validation.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    younger = frozenset({"start", "display_name"})
+    younger = frozenset({"start", "display_name", "modality", "classes", "class_counts", "distances", "temperature"})
 
     format: Literal[1] = 1
     contributor: str = Field(pattern=NAME)
     task: str = Field(pattern=NAME)
-    prompts: tuple[_Line, ...] = Field(min_length=2, max_length=1000)
+    prompts: tuple[Line, ...] = Field(min_length=2, max_length=1000)
     base: str = Field(pattern=r"^[0-9a-f]{64}$")
-    base_spec: _Line = Field(max_length=1000)
+    base_spec: Line = Field(max_length=1000)
     plugin: PluginSettings
     ipc: int = Field(ge=1, le=_LARGEST)
     image_size: int = Field(ge=1, le=_LARGEST)
     training_images: int = Field(ge=1, le=_LARGEST)
-    recipe: _Line = Field(max_length=100)
+    recipe: Line = Field(max_length=100)
     seed: int = Field(ge=-(1 << 63), lt=1 << 64)
-    validation: dict[_Line, FiniteFloat] = Field(default_factory=dict, max_length=_MOST_ENTRIES)
-    files: dict[str, FileEntry] = Field(max_length=len(BRANCH_FILES))
-    software: dict[_Line, _Line] = Field(default_factory=dict, max_length=_MOST_ENTRIES)
+    validation: dict[Line, FiniteFloat] = Field(default_factory=dict, max_length=_MOST_ENTRIES)
+    files: dict[str, FileEntry] = Field(max_length=len(BRANCH_FILES) + len(OPTIONAL_FILES))
+    software: dict[Line, Line] = Field(default_factory=dict, max_length=_MOST_ENTRIES)
     start: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     display_name: Annotated[str, AfterValidator(_composed)] | None = None
+    modality: Annotated[Line, Field(min_length=1, max_length=100)] | None = None
+    classes: tuple[Annotated[Line, Field(min_length=1, max_length=100)], ...] | None = None
+    class_counts: tuple[Annotated[int, Field(ge=0, le=_LARGEST)], ...] | None = None
+    distances: tuple[Annotated[FiniteFloat, Field(ge=0)], ...] | None = None
+    temperature: FiniteFloat | None = Field(default=None, ge=_LEAST_TEMPERATURE, le=_LARGEST_TEMPERATURE)
+
+    @model_validator(mode="after")
+    def _facts_that_fit(self) -> Self:
+        for what, values in (("class keys", self.classes), ("class counts", self.class_counts)):
+            if values is not None and len(values) != len(self.prompts):
+                raise ValueError(f"it gives {len(values)} {what} for {len(self.prompts)} prompts")
+        if self.classes is not None and len(set(map(normal_form, self.classes))) != len(self.classes):
+            raise ValueError("it names a class twice")
+        if self.distances is not None and len(self.distances) != len(LEVELS):
+            raise ValueError(f"it gives {len(self.distances)} distances where {len(LEVELS)} quantiles are due")
+        if self.distances is not None and list(self.distances) != sorted(self.distances):
+            raise ValueError("its distances are quantiles out of order")
+        return self
 
     @property
     def name(self) -> ContributorName:
@@ -102,8 +133,11 @@ class Manifest(DigestedModel):
             first = error.errors(include_url=False, include_context=False, include_input=False)[0]
             field = ".".join(map(str, first["loc"]))[:100] or "the whole"
             raise InvalidBranch(f"the manifest's {field} is wrong: {first['msg']}; commit the branch again") from error
-        if set(manifest.files) != set(BRANCH_FILES):
-            raise InvalidBranch(f"the manifest must list exactly {', '.join(BRANCH_FILES)}; commit the branch again")
+        if not set(BRANCH_FILES) <= set(manifest.files) <= {*BRANCH_FILES, *OPTIONAL_FILES}:
+            raise InvalidBranch(
+                f"the manifest must list {', '.join(BRANCH_FILES)} and may list {', '.join(OPTIONAL_FILES)}; "
+                "commit the branch again"
+            )
         if manifest.to_bytes() != data:
             raise InvalidBranch("the manifest is not in its canonical spelling; commit the branch again")
         return manifest

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from medforge.errors import InvalidBranch
+from medforge.mahalanobis import inverse_root
 from medforge.tensors import dump_tensors, parse_tensors
 
 SHRINKAGE = 0.3
@@ -45,7 +46,8 @@ class PrototypeGate:
                 means.append(of_class.mean(dim=0))
                 owners.append(member)
                 residuals.append(of_class - means[-1])
-        metric = _inverse_root(torch.cat(residuals), shrinkage)
+        rest = torch.cat(residuals)
+        metric = inverse_root(rest.T @ rest / len(rest), shrinkage)
         return cls(torch.stack(means).float(), torch.tensor(owners), metric.float())
 
     @property
@@ -86,14 +88,3 @@ class PrototypeGate:
             raise InvalidBranch("the gate does not hold float32 prototypes and metric; fetch the forge item again")
         if int(self.owners.min()) < 0 or not (self.prototypes.isfinite().all() and self.metric.isfinite().all()):
             raise InvalidBranch("the gate holds values that cannot be used; fetch the forge item again")
-
-
-def _inverse_root(residuals: Tensor, shrinkage: float) -> Tensor:
-    """Return L [d, d] with L·Lᵀ = (covariance + shrinkage · mean variance · I)⁻¹."""
-    covariance = residuals.T @ residuals / len(residuals)
-    identity = torch.eye(covariance.shape[0], dtype=covariance.dtype)
-    mean_variance = covariance.diagonal().mean()
-    if mean_variance <= 0:
-        return identity
-    root: Tensor = torch.linalg.cholesky(torch.linalg.inv(covariance + shrinkage * mean_variance * identity))
-    return root

@@ -6,10 +6,12 @@ import torch
 
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
+from medforge.class_statistics import ClassStatistics
 from medforge.distilled import DistilledDataset, check_distilled
 from medforge.errors import BaseMismatch, CorruptFile, InvalidBranch, InvalidInput
 from medforge.files import canonical_json
 from medforge.manifest import Manifest, public_spec
+from medforge.site_facts import SiteFacts
 from tests.making import make_branch, make_distilled
 
 
@@ -50,7 +52,15 @@ def test_manifest_faults_are_named(tiny_base: BaseModule) -> None:
     for change, sentence in [
         ({"task": "../escape"}, "manifest's task is wrong"),
         ({"surprise": 1}, "manifest's surprise is wrong"),
-        ({"files": {}}, "must list exactly"),
+        ({"files": {}}, "must list plugin/"),
+        ({"modality": "chest\nx-ray"}, "manifest's modality is wrong"),
+        ({"classes": ["benign"]}, "1 class keys for 2 prompts"),
+        ({"classes": ["benign", "Benign"]}, "names a class twice"),
+        ({"class_counts": [1, 2, 3]}, "3 class counts for 2 prompts"),
+        ({"class_counts": [1, -2]}, "manifest's class_counts.1 is wrong"),
+        ({"distances": [1.0, 2.0]}, "2 distances where 7 quantiles are due"),
+        ({"distances": [1.0, 2.0, 3.0, 4.0, 6.0, 5.0, 7.0]}, "quantiles out of order"),
+        ({"temperature": 0.0}, "manifest's temperature is wrong"),
         ({"ipc": 0}, "manifest's ipc is wrong"),
     ]:
         with pytest.raises(InvalidBranch, match=sentence):
@@ -107,3 +117,36 @@ def test_pixels_invert_normalise(tiny_base: BaseModule) -> None:
     pixels = torch.arange(256, dtype=torch.uint8).repeat(12).view(1, 3, 32, 32)
     distilled = DistilledDataset(tiny_base.normalise(pixels).half(), torch.zeros(1, dtype=torch.int64), ("a", "b"))
     assert torch.equal(distilled.pixels(tiny_base.mean, tiny_base.std), pixels)
+
+
+def test_a_branch_says_more_of_its_site_without_a_change_of_what_says_nothing(
+    tiny_base: BaseModule, tmp_path: Path
+) -> None:
+    branch = make_branch(tiny_base)
+    assert b"class_counts" not in branch.manifest.to_bytes()
+    assert branch.with_facts(SiteFacts(), tiny_base).digest == branch.digest
+    width = tiny_base.embed_dim
+    facts = SiteFacts(
+        modality="histology",
+        classes=("benign", "malignant"),
+        class_counts=(30, 20),
+        distances=(1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0),
+        temperature=1.5,
+        statistics=ClassStatistics(torch.ones(2, width), torch.tensor([30, 20]), torch.eye(width)),
+    )
+    more = branch.with_facts(facts, tiny_base)
+    more.save(tmp_path)
+    again = Branch.load(tmp_path)
+    assert (again.digest, again.manifest.temperature) == (more.digest, 1.5)
+    assert again.statistics is not None
+    assert again.statistics.counts.tolist() == [30, 20]
+    assert again.blobs() == more.blobs()
+
+
+def test_facts_that_do_not_fit_are_named(tiny_base: BaseModule) -> None:
+    branch, width = make_branch(tiny_base), tiny_base.embed_dim
+    with pytest.raises(InvalidBranch, match="1 class counts for 2 prompts"):
+        branch.with_facts(SiteFacts(class_counts=(30,)), tiny_base)
+    three = ClassStatistics(torch.ones(3, width), torch.tensor([5, 2, 3]), torch.eye(width))
+    with pytest.raises(InvalidBranch, match="3 classes of"):
+        branch.with_facts(SiteFacts(statistics=three), tiny_base)
