@@ -14,38 +14,47 @@ from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
 from medforge.branch import Branch
+from medforge.class_statistics import ClassStatistics
 from medforge.distilled import DistilledDataset
 from medforge.errors import CorruptFile, InvalidBranch
-from medforge.manifest import DISTILLED_FILE, PLUGIN_DIRECTORY, Manifest
+from medforge.manifest import DISTILLED_FILE, PLUGIN_DIRECTORY, STATISTICS_FILE, Manifest
 from medforge.peft_format import CONFIG_FILE, WEIGHTS_FILE
 from medforge.plugin import Plugin
 from medforge.tensors import parse_tensors
 
 PLUGIN_RECORD = "plugin"
 DISTILLED_RECORD = "distilled"
+STATISTICS_RECORD = "statistics"
 MANIFEST_RECORD = "manifest"
 _MANIFEST_KEY = "manifest"
 _CONFIG_KEY = "adapter_config"
 _READERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 _NUMPY = "numpy.ndarray"
 _LARGEST_SIZE = 1 << 48
-_DTYPES = {"images": torch.float16, "labels": torch.int64}
+_DTYPES = {"images": torch.float16, "labels": torch.int64, "counts": torch.int64}
+_STATISTICS = {"sums", "counts", "covariance"}
 
 
 def branch_to_record(branch: Branch) -> RecordDict:
     """Put a branch into records.
 
     ArrayRecord ``plugin`` holds the adapter's tensors by their names on disk, ArrayRecord ``distilled`` the images
-    (float16 [n, 3, S, S]) and labels (int64 [n]), ConfigRecord ``manifest`` the canonical manifest and adapter
-    config.
+    (float16 [n, 3, S, S]) and labels (int64 [n]), ArrayRecord ``statistics`` the class statistics of a branch that has
+    them, ConfigRecord ``manifest`` the canonical manifest and adapter config.
     """
-    distilled = branch.distilled
+    distilled, statistics = branch.distilled, branch.statistics
+    told = (
+        {}
+        if statistics is None
+        else {STATISTICS_RECORD: _arrays({name: getattr(statistics, name) for name in sorted(_STATISTICS)})}
+    )
     texts = {_MANIFEST_KEY: branch.manifest.to_bytes(), _CONFIG_KEY: branch.plugin.files()[CONFIG_FILE]}
     return RecordDict(
         {
             PLUGIN_RECORD: plugin_arrays(branch.plugin),
             DISTILLED_RECORD: _arrays({"images": distilled.images, "labels": distilled.labels}),
             MANIFEST_RECORD: ConfigRecord({key: text.decode() for key, text in texts.items()}),
+            **told,
         }
     )
 
@@ -67,6 +76,13 @@ def branch_from_record(record: RecordDict) -> Branch:
         f"{PLUGIN_DIRECTORY}/{WEIGHTS_FILE}": weights,
         DISTILLED_FILE: distilled.to_bytes(),
     }
+    if STATISTICS_FILE in manifest.files:
+        told = _tensors(record, STATISTICS_RECORD)
+        if set(told) != _STATISTICS:
+            raise InvalidBranch(
+                f"the reply's {STATISTICS_RECORD} record must hold {', '.join(sorted(_STATISTICS))}; send it again"
+            )
+        blobs[STATISTICS_FILE] = ClassStatistics(**told).to_bytes()
     try:
         return Branch.assemble(manifest, blobs)
     except CorruptFile as error:

@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
+from medforge.class_statistics import ClassStatistics
 from medforge.errors import InvalidBranch
 from medforge.peft_format import WEIGHTS_FILE
 from medforge.plugin import PluginKind
 from medforge.proto.flower import branch_from_record, branch_to_record
+from medforge.site_facts import SiteFacts
 from medforge.tensors import parse_tensors
 from tests.making import make_branch
 
@@ -51,6 +53,30 @@ def test_a_branch_comes_back_to_the_byte(
     assert back.blobs() == branch.blobs()
     assert back.manifest == branch.manifest
     back.check(tiny_base)
+
+
+def test_class_statistics_come_back_to_the_byte(tiny_base: BaseModule) -> None:
+    branch = make_branch(tiny_base).with_facts(SiteFacts(statistics=_statistics(tiny_base)), tiny_base)
+    back = branch_from_record(over_the_wire(branch_to_record(branch)))
+    assert back.digest == branch.digest
+    assert back.blobs() == branch.blobs()
+
+
+def test_class_statistics_that_are_missing_or_odd_are_named(tiny_base: BaseModule) -> None:
+    branch = make_branch(tiny_base).with_facts(SiteFacts(statistics=_statistics(tiny_base)), tiny_base)
+    record = branch_to_record(branch)
+    del record["statistics"]
+    with pytest.raises(InvalidBranch, match="no statistics record"):
+        branch_from_record(record)
+    record = branch_to_record(branch)
+    del record.array_records["statistics"]["counts"]
+    with pytest.raises(InvalidBranch, match="must hold counts, covariance, sums"):
+        branch_from_record(record)
+
+
+def _statistics(base: BaseModule) -> ClassStatistics:
+    width = base.embed_dim
+    return ClassStatistics(torch.ones(2, width), torch.tensor([30, 20]), torch.eye(width))
 
 
 def test_a_branch_read_from_disk_comes_back_to_the_byte(tmp_path, tiny_base: BaseModule) -> None:
