@@ -64,6 +64,10 @@ class DsaRanges(_Settings):
     rotate: float = Field(15.0, ge=0, le=180, description="degrees")
 
 
+# Pixel updates a network and epochs of the network between two of them, by images per class (`get_loops` of Zhao et
+# al.'s public code; their paper, ICLR 2021, has the first, the second and the last).
+_PUBLISHED_LOOPS = {1: (1, 1), 10: (10, 50), 20: (20, 25), 30: (30, 20), 40: (40, 15), 50: (50, 10)}
+
 DistillMethod = Literal["dm-dsa", "dm", "dc-dsa"]
 
 
@@ -103,14 +107,16 @@ class DistillRecipe(_Settings):
         None, ge=1, description="dc-dsa: pixel updates per step, each with a network trained further; none = by ipc"
     )
     inner: int | None = Field(
-        None, ge=0, description="dc-dsa: network updates between two pixel updates; none = by ipc"
+        None, ge=0, description="dc-dsa: epochs of the network between two pixel updates; none = by ipc"
     )
     network_lr: float = Field(0.01, gt=0, description="dc-dsa: rate of the network's plain SGD")
     checkpoint_every: int = Field(100, ge=1)
     candidates: int = Field(4, ge=1, description="evenly spaced steps at which S is scored on validation")
     score: TrainRecipe = TrainRecipe()
     score_steps: int = Field(1000, ge=1, description="iterations of the fresh plugin that scores S")
-    score_augment: bool = Field(True, description="augment S by one DSA operation per iteration while scoring it")
+    score_augment: bool = Field(
+        True, description="augment S while scoring it: a DSA operation an iteration, numbers an image"
+    )
 
     @model_validator(mode="after")
     def _gradients_of_untrained_networks(self) -> DistillRecipe:
@@ -129,11 +135,8 @@ class DistillRecipe(_Settings):
 
     @property
     def loops(self) -> tuple[int, int]:
-        """The outer and inner loops of gradient matching; where not set, those published for the nearest ipc.
-
-        Zhao et al. (ICLR 2021): (1, 1) for 1 image a class, (10, 50) for 10, (50, 10) for 50.
-        """
-        outer, inner = (1, 1) if self.ipc <= 5 else (10, 50) if self.ipc <= 30 else (50, 10)
+        """The outer and inner loops of gradient matching; where not set, the public code's for the nearest ipc."""
+        outer, inner = _PUBLISHED_LOOPS[min(_PUBLISHED_LOOPS, key=lambda ipc: abs(ipc - self.ipc))]
         return self.outer or outer, inner if self.inner is None else self.inner
 
 

@@ -45,7 +45,7 @@ def score(logits: Tensor, labels: Tensor, groups: Sequence[str] | None = None) -
         return _score_findings(logits, labels)
     loss = F.cross_entropy(logits, labels)
     accuracy = (logits.argmax(dim=1) == labels).double().mean()
-    return Metrics(acc=float(accuracy), auc=_auc(logits.softmax(dim=1), labels), loss=float(loss))
+    return Metrics(acc=float(accuracy), auc=_auc(logits, labels), loss=float(loss))
 
 
 def _score_findings(log_odds: Tensor, labels: Tensor) -> Metrics:
@@ -70,9 +70,16 @@ def _by_slide(logits: Tensor, labels: Tensor, groups: Sequence[str]) -> tuple[Te
     return means, slide_labels
 
 
-def _auc(probabilities: Tensor, labels: Tensor) -> float:
-    present = [c for c in range(probabilities.shape[1]) if bool((labels == c).any())]
+def _auc(logits: Tensor, labels: Tensor) -> float:
+    present = [c for c in range(logits.shape[1]) if bool((labels == c).any())]
     if len(present) < 2:
         return float("nan")
     # two classes give the same area from either side, so the mean over both is the binary AUC
-    return float(sum(roc_auc_score((labels == c).numpy(), probabilities[:, c].numpy()) for c in present) / len(present))
+    areas = [roc_auc_score((labels == c).numpy(), _odds_of_class(logits, c).numpy()) for c in present]
+    return float(sum(areas) / len(areas))
+
+
+def _odds_of_class(logits: Tensor, label: int) -> Tensor:
+    """Return log P(label) − log P(every other class) [n]; a probability rounds to 1 where this is beyond 36."""
+    others = torch.cat([logits[:, :label], logits[:, label + 1 :]], dim=1)
+    return logits[:, label] - others.logsumexp(dim=1)

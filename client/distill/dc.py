@@ -17,7 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from medforge.base import BaseModule, batches
 from medforge.client.data.task import Task
-from medforge.client.distill.dsa import augment, draw
+from medforge.client.distill.dsa import augment, augment_each, draw, draw_each
 from medforge.client.distill.extractor import RandomFactors, random_factors
 from medforge.client.distill.real import RealImages
 from medforge.client.recipes import DistillRecipe
@@ -92,16 +92,17 @@ class GradientMatching:
             for of_parameter in zip(*gradients, strict=True)
         ]
 
-    def _train(self, network: dict[str, RandomFactors], images: Tensor, steps: int, chance: torch.Generator) -> None:
-        """Take plain SGD steps of the network on learned images, each batch under one DSA operation."""
-        labels = torch.arange(len(self._prompts)).repeat_interleave(self._recipe.ipc)
-        for _ in range(steps):
-            chosen = torch.randperm(len(images), generator=chance)[:_NETWORK_BATCH]
-            batch = augment(images[chosen], draw(chance, self._recipe.strategy, self._recipe.ranges))
+    def _train(self, network: dict[str, RandomFactors], images: Tensor, epochs: int, chance: torch.Generator) -> None:
+        """Train the network by plain SGD on learned images; a batch has one DSA operation, each image its numbers."""
+        recipe, labels = self._recipe, torch.arange(len(self._prompts)).repeat_interleave(self._recipe.ipc)
+        orders = (torch.randperm(len(images), generator=chance) for _ in range(epochs))
+        for chosen in (part for order in orders for part in order.split(_NETWORK_BATCH)):
+            drawn = draw_each(chance, recipe.strategy, recipe.ranges, len(chosen))
+            batch = augment_each(images[chosen], drawn)
             gradients = self._gradients(network, batch, labels[chosen])
             with torch.no_grad():
                 for parameter, gradient in zip(_parameters(network), gradients, strict=True):
-                    parameter -= self._recipe.network_lr * gradient
+                    parameter -= recipe.network_lr * gradient
 
     def _gradients(
         self, network: dict[str, RandomFactors], images: Tensor, labels: Tensor, differentiable: bool = False

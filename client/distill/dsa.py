@@ -8,7 +8,7 @@ gradient flows through it and equal draws mean equal operations whatever the bat
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -36,21 +36,43 @@ def color(images: Tensor, shift: float, saturation: float, contrast: float) -> T
     return (saturated - mean) * contrast + mean
 
 
-def crop(images: Tensor, down: float, right: float) -> Tensor:
-    """Move the images by `down` and `right` (fractions of their size, rounded to pixels); zeros come in."""
+def crop(images: Tensor, reach: float, down: float, right: float) -> Tensor:
+    """Move the images by whole pixels, at most `reach` times their size either way; zeros come in.
+
+    `down` and `right`, 0 ≤ x < 1, say which of the shifts, from the furthest up or left to the furthest down or right.
+    """
     height, width = images.shape[-2:]
-    dy, dx = round(down * height), round(right * width)
+    dy, dx = _shift(down, _pixels(reach, height)), _shift(right, _pixels(reach, width))
     padded = F.pad(images, (abs(dx), abs(dx), abs(dy), abs(dy)))
     return padded[..., abs(dy) - dy : abs(dy) - dy + height, abs(dx) - dx : abs(dx) - dx + width]
 
 
 def cutout(images: Tensor, size: float, middle_y: float, middle_x: float) -> Tensor:
-    """Set a square of `size` around the middle (all fractions of the image) to zero; it may hang over the edge."""
+    """Set a square of `size` times the image to zero; it may hang over the edge.
+
+    `middle_y` and `middle_x`, 0 ≤ x < 1, say where its middle is; a side of an even number of pixels has its middle
+    between two of them, of which there is one place more.
+    """
     height, width = images.shape[-2:]
-    y = torch.arange(height, device=images.device) - math.floor(middle_y * height) + round(size * height) // 2
-    x = torch.arange(width, device=images.device) - math.floor(middle_x * width) + round(size * width) // 2
-    inside = ((y >= 0) & (y < round(size * height)))[:, None] & ((x >= 0) & (x < round(size * width)))[None, :]
-    return images * (~inside).to(images.dtype)
+    inside = _covered(height, size, middle_y)[:, None] & _covered(width, size, middle_x)[None, :]
+    return images * (~inside).to(images)
+
+
+def _pixels(fraction: float, size: int) -> int:
+    """Return a fraction of `size` in whole pixels, halves up."""
+    return math.floor(fraction * size + 0.5)
+
+
+def _shift(place: float, reach: int) -> int:
+    return math.floor(place * (2 * reach + 1)) - reach
+
+
+def _covered(size: int, fraction: float, middle: float) -> Tensor:
+    """Return which of `size` pixels in a row lie in a stretch of `fraction` of them, bool [size]."""
+    side = _pixels(fraction, size)
+    first = math.floor(middle * (size + 1 - side % 2)) - side // 2
+    pixels = torch.arange(size)
+    return (pixels >= first) & (pixels < first + side)
 
 
 def flip(images: Tensor, mirrored: float) -> Tensor:
@@ -103,22 +125,40 @@ def operations(strategy: str) -> tuple[str, ...]:
 
 def draw(generator: torch.Generator, strategy: str, ranges: DsaRanges) -> Draw:
     """Draw one operation of `strategy`, each equally likely, and its numbers within `ranges`."""
+    return draw_each(generator, strategy, ranges, 1)[0]
+
+
+def draw_each(generator: torch.Generator, strategy: str, ranges: DsaRanges, count: int) -> tuple[Draw, ...]:
+    """Draw one operation for a batch of `count` images and its numbers for each of them.
+
+    So the public code augments learned images where a network is trained on them alone, without a real side.
+    """
     names = operations(strategy)
     name = names[int(torch.randint(len(names), (1,), generator=generator))]
     # Always three numbers, so that what comes after does not depend on which operation was drawn.
-    u, v, w = torch.rand(3, generator=generator, dtype=torch.float64).tolist()
+    numbers = torch.rand(count, 3, generator=generator, dtype=torch.float64).tolist()
+    return tuple(Draw(name, _values(name, ranges, *of_image)) for of_image in numbers)
+
+
+def _values(operation: str, ranges: DsaRanges, u: float, v: float, w: float) -> tuple[float, ...]:
+    """Return an operation's numbers from three that are uniform in [0, 1)."""
     smallest, largest = 1 / ranges.scale, ranges.scale
     values: dict[str, tuple[float, ...]] = {
         "color": ((u - 0.5) * ranges.brightness, v * ranges.saturation, w + ranges.contrast),
-        "crop": ((2 * u - 1) * ranges.crop, (2 * v - 1) * ranges.crop),
+        "crop": (ranges.crop, u, v),
         "cutout": (ranges.cutout, u, v),
         "flip": (float(u < ranges.flip),),
         "scale": (smallest + u * (largest - smallest), smallest + v * (largest - smallest)),
         "rotate": ((2 * u - 1) * math.radians(ranges.rotate),),
     }
-    return Draw(name, values[name])
+    return values[operation]
 
 
 def augment(images: Tensor, drawn: Draw) -> Tensor:
     """Apply one drawn operation to every image [n, 3, S, S]."""
     return OPERATIONS[drawn.operation](images, *drawn.values)
+
+
+def augment_each(images: Tensor, drawn: Sequence[Draw]) -> Tensor:
+    """Apply one drawn operation to each image of [n, 3, S, S]."""
+    return torch.cat([augment(image, one) for image, one in zip(images.split(1), drawn, strict=True)])

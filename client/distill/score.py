@@ -10,7 +10,7 @@ from peft import PeftModel
 from medforge.adapt import adapt
 from medforge.base import BaseModule
 from medforge.client.data.task import Task
-from medforge.client.distill.dsa import augment, draw
+from medforge.client.distill.dsa import augment_each, draw_each
 from medforge.client.evaluate import score_model
 from medforge.client.fit import fit_step, learning_rate, make_optimiser, seeded, trainable
 from medforge.client.recipes import DistillRecipe
@@ -46,7 +46,7 @@ def train_on_distilled(dataset: DistilledDataset, base: BaseModule, recipe: Dist
     """Train a fresh plugin for `recipe.score_steps` iterations on distilled images alone.
 
     Batches go through the images in a new random order each round. With `recipe.score_augment` every batch gets one
-    DSA operation, as the reference evaluates images that were learned under DSA.
+    DSA operation and each of its images numbers of its own, as the reference evaluates images learned under DSA.
     """
     settings, total = recipe.score, recipe.score_steps
     model = adapt(base, settings.plugin, derive(seed, "score", "plugin"))
@@ -61,7 +61,8 @@ def train_on_distilled(dataset: DistilledDataset, base: BaseModule, recipe: Dist
             chosen, queue = queue[: settings.batch], queue[settings.batch :]
             images = dataset.images[chosen].float().to(base.device)
             if recipe.score_augment:
-                images = augment(images, draw(chance, recipe.strategy, recipe.ranges))
+                drawn = draw_each(chance, recipe.strategy, recipe.ranges, len(images))
+                images = augment_each(images, drawn)
             lr = learning_rate(settings, step, total)
             fit_step(
                 model, base, optimiser, images.to(base.dtype), dataset.labels[chosen], dataset.prompts, settings, lr

@@ -31,6 +31,14 @@ def test_auc_is_macro_one_vs_rest() -> None:
     assert score(logits, labels).auc == pytest.approx(float(sum(areas) / 3))
 
 
+def test_auc_does_not_saturate_with_sure_logits() -> None:
+    """Probabilities round to 1 beyond log-odds of 36; the ranks are of log-odds."""
+    two = torch.tensor([[0.0, 60.0], [0.0, 50.0], [0.0, 45.0], [0.0, 40.0]])
+    assert score(two, torch.tensor([0, 1, 0, 1])).auc == 0.25
+    three = torch.tensor([[0.0, 60.0, 0.0], [0.0, 50.0, 0.0], [0.0, 45.0, 0.0], [0.0, 40.0, 0.0]])
+    assert score(three, torch.tensor([0, 1, 0, 1])).auc == 0.25
+
+
 def test_slides_are_scored_by_their_mean_output() -> None:
     logits = torch.tensor([[4.0, 0.0], [0.0, 1.0], [0.0, 2.0], [0.0, 3.0]])
     labels = torch.tensor([0, 0, 1, 1])

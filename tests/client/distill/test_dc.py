@@ -6,8 +6,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from medforge.base import BaseModule
+from medforge.client.distill import dc
 from medforge.client.distill.dc import GradientMatching, gradient_distance
-from medforge.client.distill.dsa import augment, draw
+from medforge.client.distill.dsa import augment, draw, draw_each
 from medforge.client.distill.extractor import random_factors
 from medforge.client.distill.real import RealImages
 from medforge.seeds import generator
@@ -109,6 +110,36 @@ def test_the_network_learns_from_the_learned_images_between_turns(tiny_base: Bas
         pair.up.requires_grad_()
     method._train(network, images, 20, generator(0, "inner"))
     assert loss() < before
+
+
+def test_an_inner_turn_is_an_epoch_with_an_augmentation_for_each_image(
+    tiny_base: BaseModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the public code trains the network: all learned images in batches, one operation a batch, its numbers each."""
+    monkeypatch.setattr(dc, "_NETWORK_BATCH", 4)
+    task, images, labels = make_task(), noise(6, 3, 32, 32), torch.tensor([0, 0, 0, 1, 1, 1])
+    networks = [random_factors(tiny_base, 4, 0.05, generator(0, "network")) for _ in range(2)]
+    for network in networks:
+        for pair in network.values():
+            pair.down.requires_grad_()
+            pair.up.requires_grad_()
+    GradientMatching(tiny_base, task, RECIPE, 0)._train(networks[0], images, 2, generator(0, "inner"))
+
+    chance = generator(0, "inner")
+    factors = [factor for pair in networks[1].values() for factor in pair]
+    for _ in range(2):
+        order = torch.randperm(6, generator=chance)
+        for chosen in (order[:4], order[4:]):
+            drawn = draw_each(chance, RECIPE.strategy, RECIPE.ranges, len(chosen))
+            batch = torch.cat([augment(images[[i]], one) for i, one in zip(chosen.tolist(), drawn, strict=True)])
+            deltas = {site: pair.up @ pair.down for site, pair in networks[1].items()}
+            loss = F.cross_entropy(tiny_base.logits(tiny_base.embed(batch, deltas), task.prompts), labels[chosen])
+            with torch.no_grad():
+                for factor, gradient in zip(factors, torch.autograd.grad(loss, factors), strict=True):
+                    factor -= RECIPE.network_lr * gradient
+    for site, pair in networks[0].items():
+        torch.testing.assert_close(pair.up, networks[1][site].up, atol=1e-6, rtol=1e-4)
+        torch.testing.assert_close(pair.down, networks[1][site].down, atol=1e-6, rtol=1e-4)
 
 
 def test_steps_bring_the_gradients_together(tiny_base: BaseModule) -> None:

@@ -5,14 +5,27 @@ import pytest
 import torch
 from torch import Tensor
 
-from medforge.client.distill.dsa import OPERATIONS, Draw, augment, color, crop, cutout, draw, flip, rotate, scale
+from medforge.client.distill.dsa import (
+    OPERATIONS,
+    Draw,
+    augment,
+    augment_each,
+    color,
+    crop,
+    cutout,
+    draw,
+    draw_each,
+    flip,
+    rotate,
+    scale,
+)
 from medforge.client.recipes import DsaRanges
 from medforge.errors import InvalidInput
 
 STRATEGY = "color_crop_cutout_flip_scale_rotate"
 NEUTRAL = {
     "color": (0.0, 1.0, 1.0),
-    "crop": (0.0, 0.0),
+    "crop": (0.0, 0.3, 0.7),
     "cutout": (0.0, 0.3, 0.7),
     "flip": (0.0,),
     "scale": (1.0, 1.0),
@@ -69,7 +82,7 @@ def test_color_is_brightness_then_saturation_then_contrast() -> None:
 
 def test_crop_moves_the_image_and_lets_zeros_in() -> None:
     x = images(1, 8)
-    moved = crop(x, 0.25, -0.125)
+    moved = crop(x, 0.25, 0.9, 0.3)  # of −2 … 2 the last and the second
     for row in range(8):
         for column in range(8):
             from_row, from_column = row - 2, column + 1
@@ -83,6 +96,35 @@ def test_cutout_clears_a_square_around_its_middle() -> None:
     expected = torch.ones(8, 8)
     expected[2:6, 0:2] = 0
     assert torch.equal(cleared[0, 0], expected)
+
+
+@pytest.mark.parametrize("size", [16, 64, 225])
+def test_crop_and_cutout_count_pixels_as_the_public_code_does(size: int) -> None:
+    """There `int(x + .5)` rounds and `randint` draws; halves go up, extremes are as likely as the rest."""
+    x = torch.ones(1, 1, size, size)
+    reach, side = int(size * 0.125 + 0.5), int(size * 0.5 + 0.5)
+    shifts, middles = range(-reach, reach + 1), range(size + (1 - side % 2))
+    for index, shift in enumerate(shifts):
+        moved = crop(x, 0.125, (index + 0.5) / len(shifts), 0.5)
+        assert int(moved[0, 0].any(dim=1).sum()) == size - abs(shift)
+        assert bool(moved[0, 0, 0].any()) == (shift <= 0)
+        assert moved[0, 0].any(dim=0).all()
+    for index, middle in enumerate(middles):
+        rows = (cutout(x, 0.5, (index + 0.5) / len(middles), 0.5)[0, 0] == 0).any(dim=1).nonzero().flatten()
+        expected = [row for row in range(middle - side // 2, middle - side // 2 + side) if 0 <= row < size]
+        assert rows.tolist() == expected
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_a_batch_may_have_one_operation_and_numbers_for_each_image(name: str) -> None:
+    chance = torch.Generator().manual_seed(5)
+    drawn = draw_each(chance, name, DsaRanges(), 4)
+    assert {d.operation for d in drawn} == {name}
+    assert len({d.values for d in drawn}) > 1
+    x = images(4)
+    for image, one, changed in zip(x, drawn, augment_each(x, drawn), strict=True):
+        assert torch.equal(augment(image[None], one)[0], changed)
+    assert draw_each(torch.Generator().manual_seed(5), name, DsaRanges(), 1)[0] == draws(1, 5, name)[0]
 
 
 def test_flip_mirrors_left_and_right() -> None:
@@ -111,7 +153,7 @@ def test_draws_stay_in_their_ranges_and_operations_are_equally_likely() -> None:
     assert all(400 < count < 600 for count in counts.values())
     limits = {
         "color": ((-0.5, 0.5), (0.0, 2.0), (0.5, 1.5)),
-        "crop": ((-0.125, 0.125),) * 2,
+        "crop": ((0.125, 0.125), (0.0, 1.0), (0.0, 1.0)),
         "cutout": ((0.5, 0.5), (0.0, 1.0), (0.0, 1.0)),
         "flip": ((0.0, 1.0),),
         "scale": ((1 / 1.2, 1.2),) * 2,

@@ -158,10 +158,12 @@ def test_a_recipe_takes_the_methods_own_settings(method: DistillMethod, name: st
 def test_gradient_matching_has_its_published_settings() -> None:
     paper = with_method(recipe_for("ViT-B-16/openai"), "dc-dsa").distill
     assert (paper.pixel_lr, paper.network_lr, paper.steps) == (0.1, 0.01, 1000)
-    loops = {ipc: paper.model_copy(update={"ipc": ipc}).loops for ipc in (1, 5, 10, 20, 30, 50, 200)}
-    assert loops == {1: (1, 1), 5: (1, 1), 10: (10, 50), 20: (10, 50), 30: (10, 50), 50: (50, 10), 200: (50, 10)}
-    assert paper.model_copy(update={"outer": 3}).loops == (3, 50)
-    assert paper.model_copy(update={"inner": 0}).loops == (10, 0)
+    loops = {ipc: paper.model_copy(update={"ipc": ipc}).loops for ipc in (1, 5, 10, 20, 30, 40, 44, 50, 200)}
+    assert [loops[ipc] for ipc in (1, 10, 20, 30, 40, 50)] == [(1, 1), (10, 50), (20, 25), (30, 20), (40, 15), (50, 10)]
+    assert (loops[5], loops[44], loops[200]) == (loops[1], loops[40], loops[50])
+    assert paper.ipc == 20
+    assert paper.model_copy(update={"outer": 3}).loops == (3, 25)
+    assert paper.model_copy(update={"inner": 0}).loops == (20, 0)
 
 
 def test_unknown_methods_are_named() -> None:
