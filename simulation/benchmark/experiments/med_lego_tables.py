@@ -7,7 +7,7 @@ from statistics import fmean
 
 from medforge.plugin import PluginKind
 from medforge.simulation.benchmark.experiments import published_med_lego
-from medforge.simulation.benchmark.experiments.notes import BUDGET_NOTE, UNION_NOTE
+from medforge.simulation.benchmark.experiments.notes import BUDGET_NOTE, HEAD_NOTE, UNION_NOTE
 from medforge.simulation.benchmark.experiments.table_plan import PaperTable
 from medforge.simulation.benchmark.jobs.methods import (
     FUSION,
@@ -18,12 +18,15 @@ from medforge.simulation.benchmark.jobs.methods import (
     MED_LEGO,
     SEQUENTIAL,
     TRAINING_FREE,
+    routed,
 )
 from medforge.simulation.benchmark.jobs.plugin_merges import MergePlugins, mean_rank
 from medforge.simulation.benchmark.jobs.rows import (
     KIND_NAMES,
     RowPlan,
     base_alone,
+    head_of_distilled_images,
+    head_of_real_images,
     merged,
     merged_plugins,
     single_task,
@@ -45,7 +48,7 @@ class LegoTable(PaperTable):
     def plans(self, settings: BenchmarkSettings) -> Sequence[RowPlan]:
         """List the rows."""
         free = [merged_plugins(merger, settings.plugin) for merger in TRAINING_FREE]
-        return (base_alone(), single_task(settings.plugin), *free)
+        return (base_alone(), head_of_real_images(), single_task(settings.plugin), *free)
 
     def remarks(self, bench: Bench) -> tuple[str, ...]:
         """Add the parameters of the training-free methods, and how large the merged plugin is."""
@@ -57,12 +60,14 @@ class Lego(LegoTable):
 
     experiment = Experiment.LEGO
     title = "Med-LEGO, cross-domain"
-    notes = (BUDGET_NOTE, UNION_NOTE, PAPER_NOTE)
+    notes = (HEAD_NOTE, BUDGET_NOTE, UNION_NOTE, PAPER_NOTE)
 
     def plans(self, settings: BenchmarkSettings) -> Sequence[RowPlan]:
         """Add the methods that search on distilled data."""
-        mergers = (LORAHUB, FUSION, SEQUENTIAL, JOINT, GATED, LAYER_JOINT)
-        return (*super().plans(settings), *(merged(merger, kind=settings.plugin) for merger in mergers))
+        mergers = (LORAHUB, FUSION, SEQUENTIAL, JOINT, GATED, LAYER_JOINT, *routed())
+        alone, real, *others = super().plans(settings)
+        from_distilled = head_of_distilled_images(kind=settings.plugin)
+        return (alone, real, from_distilled, *others, *(merged(m, kind=settings.plugin) for m in mergers))
 
     def beside(self, row: Row, settings: BenchmarkSettings) -> Row:
         """Add the paper's accuracies on the sets that are the paper's, and their average where all are."""
@@ -79,6 +84,7 @@ class LegoDomain(LegoTable):
 
     experiment = Experiment.LEGO_DOMAIN
     title = "Med-LEGO, in-domain"
+    notes = (HEAD_NOTE,)
     distils = False
 
     def remarks(self, bench: Bench) -> tuple[str, ...]:

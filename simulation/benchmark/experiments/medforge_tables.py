@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from medforge.plugin import PluginKind
 from medforge.simulation.benchmark.experiments import published_medforge
-from medforge.simulation.benchmark.experiments.notes import BUDGET_NOTE, UNION_NOTE
+from medforge.simulation.benchmark.experiments.notes import BUDGET_NOTE, HEAD_NOTE, UNION_NOTE
 from medforge.simulation.benchmark.experiments.table_plan import PaperTable
 from medforge.simulation.benchmark.jobs.methods import (
     FACTOR_AVERAGE,
@@ -22,8 +22,17 @@ from medforge.simulation.benchmark.jobs.methods import (
     SEQUENTIAL,
     SEQUENTIAL_REFERENCE,
     Merger,
+    routed,
 )
-from medforge.simulation.benchmark.jobs.rows import RowPlan, base_alone, distilled_only, merged, single_task
+from medforge.simulation.benchmark.jobs.rows import (
+    RowPlan,
+    base_alone,
+    distilled_only,
+    head_of_distilled_images,
+    head_of_real_images,
+    merged,
+    single_task,
+)
 from medforge.simulation.benchmark.results.rows import Row, Variant
 from medforge.simulation.benchmark.settings import BenchmarkSettings, Experiment
 
@@ -43,7 +52,7 @@ class Table1(PaperTable):
 
     experiment = Experiment.TABLE1
     title = "Table 1: merge methods"
-    notes = (BUDGET_NOTE, OBJECTIVE_NOTE, UNION_NOTE, PAPER_NOTE)
+    notes = (HEAD_NOTE, BUDGET_NOTE, OBJECTIVE_NOTE, UNION_NOTE, PAPER_NOTE)
 
     def plans(self, settings: BenchmarkSettings) -> Sequence[RowPlan]:
         """List the rows."""
@@ -51,7 +60,14 @@ class Table1(PaperTable):
             MODEL_SOUP, FACTOR_AVERAGE, LORAHUB_RAW, LORAHUB, FUSION, SEQUENTIAL, JOINT, GATED, LAYER_SEQUENTIAL,
             LAYER_JOINT, FUSION_REFERENCE, SEQUENTIAL_REFERENCE,
         )  # fmt: skip
-        return (base_alone(), single_task(), distilled_only(), *(merged(merger) for merger in mergers))
+        return (
+            base_alone(),
+            head_of_real_images(),
+            head_of_distilled_images(),
+            single_task(),
+            distilled_only(),
+            *(merged(merger) for merger in (*mergers, *routed())),
+        )
 
     def beside(self, row: Row, settings: BenchmarkSettings) -> Row:
         """Add the paper's scores of the data sets that are the paper's, and its average."""
@@ -74,6 +90,7 @@ class Table3(PaperTable):
     notes = (
         "DC-DSA matches gradients of a plugin's factors on the frozen base; in the small recipes with shortened loops, "
         "and without the centre's own plugin, which DM and DM-DSA use (see the recipes).",
+        HEAD_NOTE,
         BUDGET_NOTE,
         UNION_NOTE,
         PAPER_NOTE,
@@ -84,18 +101,24 @@ class Table3(PaperTable):
 
     def plans(self, settings: BenchmarkSettings) -> list[RowPlan]:
         """List the rows, a few for each distillation method."""
+        mergers = (FUSION, SEQUENTIAL, JOINT, GATED, *routed())
         return [
-            plan.under(variant)
-            for variant in self.distillations
-            for plan in (
-                distilled_only(variant.key),
-                *(merged(merger, variant.key) for merger in (FUSION, SEQUENTIAL, JOINT, GATED)),
-            )
+            head_of_real_images(),
+            *(
+                plan.under(variant)
+                for variant in self.distillations
+                for plan in (
+                    head_of_distilled_images(variant.key),
+                    distilled_only(variant.key),
+                    *(merged(merger, variant.key) for merger in mergers),
+                )
+            ),
         ]
 
     def beside(self, row: Row, settings: BenchmarkSettings) -> Row:
         """Add the paper's average."""
-        assert row.variant is not None, "every row of table 3 is a distillation method's"
+        if row.variant is None:
+            return row
         return row.model_copy(update={"paper_mean": published_medforge.table3(row.method, row.variant.key)})
 
 
@@ -108,6 +131,7 @@ class Table4(PaperTable):
     notes = (
         "A DoRA's magnitude is fused by its difference from the frozen weight's row lengths, so that one plugin at "
         "weight 1 is the identity.",
+        HEAD_NOTE,
         BUDGET_NOTE,
         UNION_NOTE,
         PAPER_NOTE,
@@ -115,8 +139,10 @@ class Table4(PaperTable):
 
     def plans(self, settings: BenchmarkSettings) -> Sequence[RowPlan]:
         """List the rows."""
-        mergers = (MODEL_SOUP, FACTOR_AVERAGE, LORAHUB_RAW, LORAHUB, FUSION, SEQUENTIAL, JOINT, GATED)
+        mergers = (MODEL_SOUP, FACTOR_AVERAGE, LORAHUB_RAW, LORAHUB, FUSION, SEQUENTIAL, JOINT, GATED, *routed())
         return (
+            head_of_real_images(),
+            head_of_distilled_images(kind=self.kind),
             single_task(self.kind),
             distilled_only(kind=self.kind),
             *(merged(merger, kind=self.kind) for merger in mergers),

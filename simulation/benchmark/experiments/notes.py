@@ -8,3 +8,9 @@ BUDGET_NOTE = (
 
 
 UNION_NOTE = "Union: the model chooses among the prompts of all tasks, so it must name the organ and the class at once."
+
+HEAD_NOTE = (
+    "LDA on the frozen base: a linear discriminant of class means and one covariance, without a plugin or training; "
+    "of the real training images, which sites send as sums, or of the distilled images. Its shrinkage is chosen on "
+    "validation. What a plugin adds is what it has above this row."
+)

@@ -12,14 +12,12 @@ from medforge.simulation.benchmark.experiments.plan import Plan
 from medforge.simulation.benchmark.experiments.provenance import provenance
 from medforge.simulation.benchmark.jobs.job import Job
 from medforge.simulation.benchmark.jobs.merges import Merge, beginnings, by_first
-from medforge.simulation.benchmark.jobs.methods import FUSION, GATED, JOINT, SEQUENTIAL, Merger
+from medforge.simulation.benchmark.jobs.methods import FUSION, GATED, JOINT, SEQUENTIAL, Merger, routed
 from medforge.simulation.benchmark.jobs.orders import merge_orders
 from medforge.simulation.benchmark.jobs.rows import single_task
 from medforge.simulation.benchmark.jobs.workbench import Bench
 from medforge.simulation.benchmark.results.result import Order, OrderMethod, OrderRun, OrdersResult
 from medforge.simulation.benchmark.settings import BenchmarkSettings, Experiment
-
-MERGERS = (FUSION, SEQUENTIAL, JOINT, GATED)
 
 
 class OrderRobustness(Plan):
@@ -31,7 +29,7 @@ class OrderRobustness(Plan):
     def jobs(self, settings: BenchmarkSettings) -> list[Job]:
         """Score the single plugins, then merge; orders that begin alike are one job."""
         alone = [job for seed in settings.seeds for job in single_task().jobs(settings, seed)]
-        return [*alone, *(job for seed in settings.seeds for m in MERGERS for job in self._merges(settings, m, seed))]
+        return [*alone, *(job for seed in settings.seeds for m in mergers() for job in self._merges(settings, m, seed))]
 
     def collect(self, bench: Bench, out: Path) -> OrdersResult:
         """Read every order's rounds."""
@@ -41,7 +39,7 @@ class OrderRobustness(Plan):
             title=self.title,
             exhaustive=len(orders) == factorial(len(settings.names)),
             individual=single_task().row(bench),
-            methods=tuple(self._method(bench, merger, orders) for merger in MERGERS),
+            methods=tuple(self._method(bench, merger, orders) for merger in mergers()),
             notes=(
                 "Rounds are scored on the tasks that have arrived; forgetting is what a task loses after its own "
                 "arrival.",
@@ -68,3 +66,8 @@ class OrderRobustness(Plan):
 
 def _orders(settings: BenchmarkSettings) -> tuple[Order, ...]:
     return merge_orders(settings.names, settings.most_orders, settings.seeds[0])
+
+
+def mergers() -> tuple[Merger, ...]:
+    """List the ways to merge whose orders are compared."""
+    return (FUSION, SEQUENTIAL, JOINT, GATED, *routed())

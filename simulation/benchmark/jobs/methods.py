@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from medforge.aggregator.merge import MethodSettings, choose_settings
+from medforge.aggregator.merge.catalogue import names
 from medforge.simulation.benchmark.results.rows import Group
 
 
@@ -70,3 +71,14 @@ SEQUENTIAL_REFERENCE = _merger(
     "mixture-sequential-reference", "Mixture, sequential, reference objective", _REFERENCE,
     method="mixture", level="output", coefficients="sequential", objective="reference",
 )  # fmt: skip
+
+
+def routed() -> tuple[Merger, ...]:
+    """Return the default merge, where this version has it."""
+    return available(_merger("routed", "Routed: router and experts", _OURS, method="routed"))
+
+
+def available(*mergers: Merger) -> tuple[Merger, ...]:
+    """Keep the ways to merge whose method can be asked for."""
+    known = names()
+    return tuple(merger for merger in mergers if dict(merger.options)["method"] in known)

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from medforge.plugin import PluginKind
+from medforge.simulation.benchmark.heads.catalogue import LDA, HeadMaker
 from medforge.simulation.benchmark.jobs.artefacts import Train, TrainedArtefact, TrainOnDistilled
+from medforge.simulation.benchmark.jobs.heads import DistilledBy, ScoreHead
 from medforge.simulation.benchmark.jobs.job import Job
 from medforge.simulation.benchmark.jobs.merges import Merge
 from medforge.simulation.benchmark.jobs.methods import Merger
@@ -18,6 +20,7 @@ from medforge.simulation.benchmark.results.rows import Group, Role, Row, Variant
 from medforge.simulation.benchmark.results.scores import PromptScores
 from medforge.simulation.benchmark.settings import DEFAULT_DISTILLATION, BenchmarkSettings
 
+HEADS_GROUP: Group = "class statistics, no plugin"
 KIND_NAMES: dict[PluginKind, str] = {"lora": "LoRA", "dora": "DoRA", "svd-lora": "SVD-LoRA"}
 
 
@@ -112,6 +115,24 @@ class MergedPluginsRow(RowPlan):
         return job.scores(bench)
 
 
+@dataclass(frozen=True)
+class HeadRow(RowPlan):
+    """Score a head of class statistics on the frozen base, without any plugin."""
+
+    head: str
+    distilled: DistilledBy | None = None
+    """What the statistics are of; None for real training images."""
+
+    def jobs(self, settings: BenchmarkSettings, seed: int) -> tuple[ScoreHead, ...]:
+        """List the one job for all tasks."""
+        return (ScoreHead(self.head, seed, settings.names, self.distilled),)
+
+    def scores(self, bench: Bench, seed: int) -> dict[str, PromptScores]:
+        """Read every task's score."""
+        (job,) = self.jobs(bench.settings, seed)
+        return job.scores(bench)
+
+
 def base_alone() -> SingleModelRow:
     """Plan the row of the base module without any plugin."""
     return SingleModelRow("base", "base module alone (zero-shot)", "no training", "base")
@@ -137,3 +158,16 @@ def merged(merger: Merger, distillation: str = DEFAULT_DISTILLATION, kind: Plugi
 def merged_plugins(merger: Merger, kind: PluginKind) -> MergedPluginsRow:
     """Plan the row of one merged model, of plugins alone."""
     return MergedPluginsRow(merger.key, merger.label, merger.group, "merged", merger, kind)
+
+
+def head_of_real_images(head: HeadMaker = LDA) -> HeadRow:
+    """Plan the row of a head of class statistics of the real training images."""
+    return HeadRow(head.key, f"{head.label} on the frozen base, no plugin", HEADS_GROUP, "head", head.key)
+
+
+def head_of_distilled_images(
+    distillation: str = DEFAULT_DISTILLATION, kind: PluginKind = "lora", head: HeadMaker = LDA
+) -> HeadRow:
+    """Plan the row of a head of class statistics that the distilled images give."""
+    label = f"{head.label} on the frozen base, from distilled images"
+    return HeadRow(f"{head.key}-distilled", label, HEADS_GROUP, "head", head.key, (distillation, kind))

@@ -11,10 +11,17 @@ from medforge.simulation.benchmark.results.scores import Cell, PromptScores, mea
 from medforge.simulation.result import Model
 
 Group = Literal[
-    "upper bound", "baseline", "training-free", "ours and the paper's", "reference objective", "no training"
+    "upper bound",
+    "baseline",
+    "training-free",
+    "ours and the paper's",
+    "reference objective",
+    "no training",
+    "class statistics, no plugin",
 ]
-Role = Literal["base", "single-task", "distilled-only", "merged"]
-"""What a row scores: the base module alone, each task's own plugin, plugins of distilled data alone, a merged model."""
+Role = Literal["base", "single-task", "distilled-only", "merged", "head"]
+"""What a row scores: the base module alone, each task's own plugin, plugins of distilled data alone, a merged model, or
+a head of class statistics on the frozen base."""
 
 
 class PaperScore(Model):

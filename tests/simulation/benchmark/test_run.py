@@ -13,7 +13,7 @@ from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.main_branch.main_branch import MainBranch
 from medforge.simulation.benchmark.jobs.artefacts import Train, assemble
 from medforge.simulation.benchmark.jobs.merges import Merge
-from medforge.simulation.benchmark.jobs.methods import FUSION, GATED
+from medforge.simulation.benchmark.jobs.methods import FUSION, GATED, routed
 from medforge.simulation.benchmark.jobs.store import Store
 from medforge.simulation.benchmark.jobs.workbench import Bench
 from medforge.simulation.benchmark.settings import BenchmarkSettings
@@ -68,9 +68,10 @@ def out(tiny_spec: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_table1_has_every_method_on_every_task(out: Path, tiny_spec: str) -> None:
     result = json.loads((out / "results" / "table1.json").read_bytes())
     assert [row["key"] for row in result["rows"]] == [
-        "base", "single-task", "distilled-only", "model-soup", "factor-average", "lorahub-raw", "lorahub", "fusion",
-        "mixture-sequential", "mixture-joint", "mixture-gated", "mixture-layer-sequential", "mixture-layer-joint",
-        "fusion-reference", "mixture-sequential-reference",
+        "base", "lda", "lda-distilled", "single-task", "distilled-only", "model-soup", "factor-average", "lorahub-raw",
+        "lorahub", "fusion", "mixture-sequential", "mixture-joint", "mixture-gated", "mixture-layer-sequential",
+        "mixture-layer-joint", "fusion-reference", "mixture-sequential-reference",
+        *(merger.key for merger in routed()),
     ]  # fmt: skip
     for row in result["rows"]:
         assert set(row["seeds"]) == {"0"}
@@ -113,7 +114,7 @@ def test_artefacts_serve_every_experiment_and_the_report_gets_its_page(out: Path
     assert result == json.loads((out / "results" / "orders.json").read_bytes())
     assert result["exhaustive"]
     assert [method["key"] for method in result["methods"]] == [
-        "fusion", "mixture-sequential", "mixture-joint", "mixture-gated",
+        "fusion", "mixture-sequential", "mixture-joint", "mixture-gated", *(merger.key for merger in routed()),
     ]  # fmt: skip
     table = json.loads((out / "results" / "table1.json").read_bytes())
     for method in result["methods"]:

@@ -15,7 +15,7 @@ from medforge.errors import InvalidInput
 from medforge.plugin import Plugin
 from medforge.simulation.benchmark.experiments.catalogue import check_labels, plan_for
 from medforge.simulation.benchmark.jobs.artefacts import Distil, Train, assemble
-from medforge.simulation.benchmark.jobs.methods import MED_LEGO, TRAINING_FREE
+from medforge.simulation.benchmark.jobs.methods import MED_LEGO, TRAINING_FREE, routed
 from medforge.simulation.benchmark.jobs.plugin_merges import MergePlugins
 from medforge.simulation.benchmark.jobs.pool import in_order_of_need
 from medforge.simulation.benchmark.jobs.scores import ScorePlugin
@@ -63,10 +63,11 @@ def test_lego_has_every_method_on_svd_lora_plugins(tiny_spec: str, shared: Path)
     result = compute(Experiment.LEGO, bench)
     assert isinstance(result, TableResult)
     assert [row.key for row in result.rows] == [
-        "base", "single-task", "med-lego", "model-soup", "factor-average", "task-arithmetic", "ties", "dare", "pem",
-        "magmax", "lorahub", "fusion", "mixture-sequential", "mixture-joint", "mixture-gated", "mixture-layer-joint",
+        "base", "lda", "lda-distilled", "single-task", "med-lego", "model-soup", "factor-average", "task-arithmetic",
+        "ties", "dare", "pem", "magmax", "lorahub", "fusion", "mixture-sequential", "mixture-joint", "mixture-gated",
+        "mixture-layer-joint", *(merger.key for merger in routed()),
     ]  # fmt: skip
-    assert result.rows[1].label == "SVD-LoRA supervised, one a task"
+    assert result.rows[3].label == "SVD-LoRA supervised, one a task"
     assert {row.key for row in result.rows if row.group == "training-free"} == {m.key for m in TRAINING_FREE}
     for row in result.rows:
         assert set(row.seeds["0"]) == {"breast", "colon", "lung"}
@@ -119,13 +120,16 @@ def test_lego_domain_takes_multi_label_tasks_and_has_no_union(tiny_spec: str, sh
     bench = bench_of(tiny_spec, shared, CHEST)
     result = compute(Experiment.LEGO_DOMAIN, bench)
     assert isinstance(result, TableResult)
-    assert [row.key for row in result.rows] == ["base", "single-task", *(merger.key for merger in TRAINING_FREE)]
+    assert [row.key for row in result.rows] == ["base", "lda", "single-task", *(merger.key for merger in TRAINING_FREE)]
     assert all(score.union is None for row in result.rows for score in row.seeds["0"].values())
     chest = bench.task("chest", 0)
     metrics = score_plugin(Train("chest", 0, "svd-lora").plugin(bench), bench.base, chest, "test")
-    own = result.rows[1].seeds["0"]["chest"].own
+    own = result.rows[2].seeds["0"]["chest"].own
     assert own.acc == pytest.approx(metrics.acc)
     assert own.auc == pytest.approx(metrics.auc)
+    findings = result.rows[1].seeds["0"]["chest"].own
+    assert 0 <= findings.acc <= 1
+    assert findings != own
     assert [task.multi_label for task in result.provenance.tasks] == [False, True]
     assert set(result.provenance.plugins) == {"breast, seed 0, svd-lora", "chest, seed 0, svd-lora"}
     assert any(note.startswith("Multi-label (chest)") for note in result.notes)
