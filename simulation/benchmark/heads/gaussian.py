@@ -26,12 +26,12 @@ def nearest_mean(classes: Gaussians) -> Head:
 
 
 def lda(classes: Gaussians, shrinkage: float) -> Head:
-    """Linear discriminant analysis: one covariance for all classes (Hastie et al., Elements of Stat. Learning, 4.3)."""
+    """Assume one covariance for all classes: linear discriminant analysis (Hastie et al. 2009, section 4.3)."""
     return _linear(classes, shrunk(classes.within, shrinkage))
 
 
 def fedcgs(classes: Gaussians, shrinkage: float) -> Head:
-    """FedCGS's head (Guan et al., CVPR 2025): LDA's formula with the covariance of all images around one mean.
+    """Put the covariance of all images around one mean into LDA's formula: FedCGS's head (Guan et al., CVPR 2025).
 
     As in the authors' public code, there without shrinkage. With T = W + B (within, between) in place of W, the
     directions are LDA's and only their lengths differ: the between-class direction of an eigenvalue b of W⁻¹B counts
@@ -42,7 +42,7 @@ def fedcgs(classes: Gaussians, shrinkage: float) -> Head:
 
 
 def naive_bayes(classes: Gaussians, shrinkage: float) -> Head:
-    """Gaussian naive Bayes: a variance for every class and feature, shrunk towards the class's mean variance."""
+    """Assume independent features of each class, their variances shrunk towards their mean: Gaussian naive Bayes."""
     variances = classes.covariances.diagonal(dim1=1, dim2=2)
     level = variances.mean(dim=1, keepdim=True)
     variances = ((1 - shrinkage) * variances + shrinkage * level).clamp_min(_RIDGE * _scale(classes))
@@ -56,7 +56,7 @@ def naive_bayes(classes: Gaussians, shrinkage: float) -> Head:
 
 
 def qda(classes: Gaussians, shrinkage: float) -> Head:
-    """Quadratic discriminant analysis: a covariance for every class, shrunk (GH-OFL's QDA, ICLR 2026)."""
+    """Assume a covariance for every class, shrunk: quadratic discriminant analysis (GH-OFL's, ICLR 2026)."""
     roots, logs = [], []
     for covariance in classes.covariances:
         lower = torch.linalg.cholesky(shrunk(covariance, shrinkage, _scale(classes)))
