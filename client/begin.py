@@ -10,6 +10,7 @@ from medforge.base_check import check_base, resolve_base
 from medforge.client.data.catalogue import check_source, resolve_source
 from medforge.client.recipes import Recipe, change_recipe, recipe_for, with_method, with_plugin
 from medforge.client.workspace import Settings, Workspace, make_settings
+from medforge.declared_task import DeclaredTask
 from medforge.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def begin_work(
     if start is not None:
         given, plugin = {**given, "start": start.item}, start.kind
     workspace = Workspace(directory)
+    given = _declared(workspace, given)
     planned = _planned(workspace, given, recipe, changes, method, plugin)
     settings = planned or workspace.settings
     check_base(settings.base, device, settings.dtype)
@@ -62,6 +64,24 @@ def begin_work(
             start.plugin.save(workspace.start)
         workspace.create(planned)
     return work
+
+
+def _declared(workspace: Workspace, given: Mapping[str, object]) -> Mapping[str, object]:
+    """Return what is given with the name of the task that is declared, where one is.
+
+    Raises InvalidInput for another name, and for a map without a declared task.
+    """
+    declared = given.get("declared") or (workspace.settings.declared if workspace.exists else None)
+    if not isinstance(declared, DeclaredTask):
+        if "class_map" in given:
+            raise InvalidInput(
+                "--map says which classes of a declared task the folders are, but none is declared; give --task-file "
+                "FILE, or --task NAME with --kit"
+            )
+        return given
+    if given.get("task", declared.name) != declared.name:
+        raise InvalidInput(f"the declared task is {declared.name!r}, not {given['task']!r}; leave --task out")
+    return {**given, "task": declared.name}
 
 
 def _planned(

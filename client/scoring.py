@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from medforge.base import load_base
 from medforge.client.data.catalogue import check_source, open_task
+from medforge.client.data.declared import declare
 from medforge.client.evaluate import SplitName, score_item, score_plugin
 from medforge.client.workspace import Settings, Workspace
 from medforge.errors import InvalidInput
@@ -46,6 +47,8 @@ def score_on_split(
         module = load_base(base or (settings.base if settings else "medforge-tiny"), device, dtype or _dtype(settings))
     with waiting("listing the images"):
         task = open_task(place, module.image_size, seed if seed is not None else (settings.seed if settings else 0))
+    if settings is not None and settings.declared is not None:
+        task = declare(task, settings.declared, settings.class_map)
     name: SplitName = split  # type: ignore[assignment]  # checked above
     progress = Progress(f"scoring the {split} split", len(task.splits[name]))
     metrics = (

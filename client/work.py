@@ -17,6 +17,7 @@ from medforge.client.audit.record import AuditRecord
 from medforge.client.audit.run import audit
 from medforge.client.audit.verdict import judge
 from medforge.client.data.catalogue import open_task, source_package
+from medforge.client.data.declared import declare
 from medforge.client.data.task import Task
 from medforge.client.distill.run import check_distillable, distill
 from medforge.client.naming import name_for, rename
@@ -68,6 +69,8 @@ class Work:
         size = self.base.image_size
         with waiting("listing the images"):
             task = open_task(settings.source, size, settings.seed, self.workspace.cache)
+        if settings.declared is not None:
+            task = declare(task, settings.declared, settings.class_map)
         if not re.match(NAME, settings.task or task.name):
             raise InvalidInput(f"the task's name {task.name!r} cannot be used; give it another name with --task NAME")
         return task

@@ -25,6 +25,7 @@ from medforge.client.records import (
 )
 from medforge.client.saved import CHECKPOINT_FILE, distillation_saved, training_saved
 from medforge.contributor_name import IDENTIFIER, check_name, identifier_of
+from medforge.declared_task import DeclaredTask
 from medforge.errors import CorruptFile, InvalidInput
 from medforge.files import canonical_json, sha256_file, write_atomically
 
@@ -37,7 +38,8 @@ class Settings(BaseModel):
 
     `source` and `base` hold absolute paths. `contributor` is who was named for it so far; the name that counts is that
     of the commit. `start` is the digest of the forge item that training began from; None where it began on the bare
-    base module.
+    base module. `declared` is the forge's declaration of the task, where one was given, and `class_map` the key of its
+    class for each of the site's own folders.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,6 +52,8 @@ class Settings(BaseModel):
     seed: int = Field(0, ge=0)
     dtype: str = "fp32"
     start: str | None = None
+    declared: DeclaredTask | None = None
+    class_map: dict[str, str] | None = None
 
     @property
     def method(self) -> str:
@@ -268,6 +272,10 @@ def _difference(name: str, kept: object, wanted: object) -> tuple[str, str]:
         return what, "leave them out to go on with its own"
     if name == "start":
         return "from another merged model, or from none", "leave --from out to go on with its own"
+    if name == "declared":
+        return "with another declaration of its task, or with none", "leave --task-file out to go on with its own"
+    if name == "class_map":
+        return "with another map of its folders, or with none", "leave --map out to go on with its own"
     return f"with {name} {kept!r}, not {wanted!r}", f"give {kept!r} again"
 
 
@@ -276,6 +284,8 @@ def _agree(name: str, kept: object, wanted: object) -> bool:
         return same_source(str(kept), str(wanted))
     if name == "base":
         return resolve_base(str(kept)) == resolve_base(str(wanted))
+    if isinstance(kept, DeclaredTask):
+        return kept == (DeclaredTask.model_validate(wanted) if isinstance(wanted, dict) else wanted)
     return kept == wanted
 
 

@@ -64,7 +64,27 @@ class TaskOptions:
     contributor: Annotated[
         str | None, typer.Option(metavar="NAME", help="Who contributes. Default: the workspace's name.")
     ] = None
-    task: Annotated[str | None, typer.Option(metavar="NAME", help="The task's name. Default: the source's.")] = None
+    task: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The task's name; with --kit also its classes, where the forge declares them. Default: the source's.",
+        ),
+    ] = None
+    task_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="The declared task to work on, as `medforge task show NAME --json` writes it."
+        ),
+    ] = None
+    class_map: Annotated[
+        Path | None,
+        typer.Option(
+            "--map",
+            metavar="FILE",
+            help="Which class of the declared task each of your folders is: a CSV file with the columns folder,class.",
+        ),
+    ] = None
     base: Annotated[
         str | None,
         typer.Option(
@@ -84,8 +104,20 @@ class TaskOptions:
     ] = None
 
     def given(self) -> dict[str, object]:
-        """Return the settings that were given, by their names."""
-        return {name: value for name, value in vars(self).items() if value is not None}
+        """Return the settings that were given, by their names; raises InvalidInput for a file that is not what it says.
+
+        A task that was given as a file is its declaration, and a map its table.
+        """
+        values = {name: value for name, value in vars(self).items() if value is not None}
+        if self.class_map is not None:
+            from medforge.client.data.class_map import read_map
+
+            values["class_map"] = read_map(self.class_map)
+        if self.task_file is not None:
+            from medforge.client.data.task_file import read_task_file
+
+            values["declared"] = read_task_file(values.pop("task_file"))
+        return values
 
 
 RecipeName = Annotated[

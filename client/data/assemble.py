@@ -48,8 +48,9 @@ def make_task(
     score_by: Literal["patch", "slide"] = "patch",
     flip: bool = False,
     negatives: Sequence[str] = (),
+    folders: Sequence[str] = (),
 ) -> Task:
-    """Put one bank of pixels under three splits."""
+    """Put one bank of pixels under three splits; `folders` are the site's own names of the classes, if it has any."""
     # here, for a source can be asked about without torch
     from medforge.client.data.pixels.store import PixelBank, PixelStore
     from medforge.client.data.task import Task, make_split
@@ -66,4 +67,5 @@ def make_task(
         score_by=score_by,
         flip=flip,
         negatives=tuple(negatives),
+        folders=tuple(folders),
     )

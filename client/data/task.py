@@ -56,6 +56,9 @@ class Task:
 
     With `negatives` the task is multi-label: prompt l says "with finding l", negative l "without it", and labels are
     [n, L]. Each finding must be both present and absent in the training split; rare ones may be missing elsewhere.
+
+    `folders` are the site's own names of the classes, where the source has other names than the prompts. A task that
+    follows a declaration (see `medforge.client.data.declared`) has the keys of its classes and a modality.
     """
 
     name: str
@@ -67,8 +70,16 @@ class Task:
     score_by: Literal["patch", "slide"] = "patch"
     flip: bool = False
     negatives: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    modality: str | None = None
 
     def __post_init__(self) -> None:
+        for what, names in (("folders", self.folders), ("classes", self.classes)):
+            if names and len(names) != len(self.prompts):
+                raise InvalidInput(
+                    f"{self.name} has {len(self.prompts)} prompts and {len(names)} {what}; give each one"
+                )
         if self.multi_label:
             _check_pairs(self.name, self.prompts, self.negatives)
         elif len(self.prompts) < 2:
@@ -90,6 +101,11 @@ class Task:
     def texts(self) -> tuple[str, ...]:
         """Return all that a model is asked: the prompts, then the negatives of a multi-label task."""
         return self.prompts + self.negatives
+
+    @property
+    def own_names(self) -> tuple[str, ...]:
+        """Return what the site calls its classes: folders where the source has them, else the prompts."""
+        return self.folders or self.prompts
 
     @property
     def splits(self) -> dict[str, Split]:

@@ -35,4 +35,5 @@ def open_table(request: Request) -> Task:
     data = labelled_files([root / row["path"] for row in rows], labels, root, patients)
     parts = divide(Strata(data.labels, classes, patients, "patient" if patients else "image"), request.seed, "split")
     prompts = [request.options.get("prompt", "{}").replace("{}", name) for name in classes]
-    return make_task(request, request.path.stem, prompts, data, parts, "patient" if patients else "random")
+    kind = "patient" if patients else "random"
+    return make_task(request, request.path.stem, prompts, data, parts, kind, folders=classes)

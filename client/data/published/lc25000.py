@@ -45,7 +45,8 @@ def open_organ(request: Request, organ: str, classes: dict[str, str]) -> Task:
     )
     data = labelled_files(paths, labels, folder, groups)
     kind: SplitKind = "grouped" if groups else "random"
-    return make_task(request, request.name, tuple(classes.values()), data, divide(strata, request.seed, "split"), kind)
+    parts = divide(strata, request.seed, "split")
+    return make_task(request, request.name, tuple(classes.values()), data, parts, kind, folders=tuple(classes))
 
 
 def _organ_folder(path: Path, organ: str, classes: dict[str, str]) -> Path:

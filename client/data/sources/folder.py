@@ -65,7 +65,8 @@ def open_folder(request: Request) -> Task:
         kept, held = hold_out(strata, train, VALIDATION_FRACTION, request.seed, "split", "validation")
         parts = Parts(kept, held, test)
     name = root.resolve().name
-    return make_task(request, name, prompts, labelled_files(paths, labels, root), parts, "published")
+    data = labelled_files(paths, labels, root)
+    return make_task(request, name, prompts, data, parts, "published", folders=classes)
 
 
 def read_prompts(file: Path, classes: tuple[str, ...]) -> tuple[str, ...]:

@@ -62,7 +62,7 @@ def open_oai(request: Request) -> Task:
     else:
         parts = Parts(*(np.flatnonzero(np.array(where) == part) for part in FOLDERS))
     kind: SplitKind = "patient" if split == "patient" else "published"
-    return make_task(request, request.name, PROMPTS, data, parts, kind, flip=True)
+    return make_task(request, request.name, PROMPTS, data, parts, kind, flip=True, folders=GRADES)
 
 
 def _root(request: Request) -> Path:

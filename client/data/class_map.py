@@ -1,0 +1,48 @@
+"""The file that says which class of a declared task each of a site's own folders is."""
+
+from __future__ import annotations
+
+import csv
+import unicodedata
+from io import StringIO
+from pathlib import Path
+
+from medforge.errors import InvalidInput
+from medforge.files import read_file
+
+COLUMNS = ("folder", "class")
+
+
+def read_map(path: Path) -> dict[str, str]:
+    """Read a CSV table of the columns `folder` and `class`: the site's names of its classes, and a class key for each.
+
+    Raises InvalidInput for a file that is no such table, an empty cell, and a folder that stands there twice.
+    """
+    try:
+        table = csv.DictReader(StringIO(read_file(path, "the map").decode("utf-8-sig")), strict=True)
+        rows = list(table)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InvalidInput(f"the map {path} cannot be read as a table ({error}); save it as CSV in UTF-8") from error
+    if tuple(table.fieldnames or ()) != COLUMNS:
+        raise InvalidInput(f"the map {path} must have the columns folder and class, and no others; mend its first line")
+    found: dict[str, str] = {}
+    for row in rows:
+        folder, key = (composed(row[name] or "") for name in COLUMNS)
+        if not folder or not key or None in row:
+            raise InvalidInput(f"the map {path} has a line that is not 'FOLDER,CLASS'; mend it")
+        if folder in found:
+            raise InvalidInput(f"the map {path} names the folder '{folder}' twice; keep one of the lines")
+        found[folder] = key
+    return found
+
+
+def spell_map(pairs: list[tuple[str, str]]) -> str:
+    r"""Spell a map as one line that `printf` writes as a file, with \n for the ends of its lines."""
+    text = StringIO()
+    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *pairs])
+    return text.getvalue().replace("\\", "\\\\").replace("%", "%%").replace("\n", "\\n")
+
+
+def composed(name: str) -> str:
+    """Spell a folder's name in Unicode's composed form, for disks keep it in either."""
+    return unicodedata.normalize("NFC", name).strip()
