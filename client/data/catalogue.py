@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from medforge.client.data.registration import COMMON_OPTIONS, Source
 from medforge.client.data.request import NamedSource, Request, split_source, whole_number
+from medforge.client.data.sites.site import OPTIONS, Site, read_site
 from medforge.errors import InvalidInput, MedForgeError
 from medforge.registry import Registry
 
@@ -72,16 +73,28 @@ def open_task(source: str, image_size: int, seed: int = 0, cache: Path | None = 
     """Open `NAME:PATH[,option=value]*` as a Task of images `image_size` pixels wide and high.
 
     The splits depend on `seed` and the data alone. At most `budget` bytes of decoded pixels are kept in memory; a
-    larger data set goes to a file in `cache` (or an unnamed temporary file). Option `threads=N` bounds the decoding
-    threads of every source. Raises InvalidInput naming the file, class or option that cannot be used, or the package
-    whose source cannot.
+    larger data set goes to a file in `cache` (or an unnamed temporary file). Of every source, option `threads=N` bounds
+    the decoding threads, and `part=2/4,by=WAY` opens what the second of four sites has of it (see `at_site`). Raises
+    InvalidInput naming the file, class or option that cannot be used, or the package whose source cannot.
     """
     from medforge.client.data.pixels.store import Storage
 
     found, place, options = _read(source)
     storage = Storage(cache, budget, int(options.get("threads", 0)))
     request = Request(found.name, place, options, image_size, seed, storage)
-    return found.open(request) if found.name in SOURCES.built_in() else _open_foreign(found, request)
+    task = found.open(request) if found.name in SOURCES.built_in() else _open_foreign(found, request)
+    site = read_site(options)
+    return task if site is None else _at_site(found, task, site, seed)
+
+
+def whole_source(source: str) -> tuple[str, Site | None]:
+    """Return a source without the options that divide it, and the site that they name.
+
+    Raises InvalidInput where name or options do not exist.
+    """
+    found, place, options = _read(source)
+    kept = (f"{name}={value}" for name, value in options.items() if name not in OPTIONS)
+    return ",".join([f"{found.name}:{place}", *kept]), read_site(options)
 
 
 def _read(source: str) -> tuple[Source, str, dict[str, str]]:
@@ -96,6 +109,10 @@ def _read(source: str) -> tuple[Source, str, dict[str, str]]:
             )
     if "threads" in options:
         whole_number(name, "threads", options["threads"], 1)
+    try:
+        read_site(options)
+    except InvalidInput as error:
+        raise InvalidInput(f"{name}: {error}") from error
     return found, place, options
 
 
@@ -104,6 +121,15 @@ def _unthreaded(source: str) -> str:
         return re.sub(r",threads=\d+(?=,|$)", "", resolve_source(source))
     except InvalidInput:  # of a package that is gone, or as another version spelt it
         return source
+
+
+def _at_site(source: Source, task: Task, site: Site, seed: int) -> Task:
+    from medforge.client.data.sites.divide import at_site
+
+    try:
+        return at_site(task, site, seed)
+    except InvalidInput as error:
+        raise InvalidInput(f"{source.name}: {error}") from error
 
 
 def _look(source: Source, named: NamedSource) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from medforge.client.data.sites import site
 from medforge.registry import note
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ NAME = r"[a-z0-9][a-z0-9.-]{0,63}"
 """A source's name stands before a colon."""
 
 OPTION = r"[a-z_]{1,32}"
-COMMON_OPTIONS = ("threads",)
+COMMON_OPTIONS = (*site.OPTIONS, "threads")
 """Options that every source takes; the catalogue reads them."""
 
 

@@ -58,7 +58,7 @@ def hold_out(strata: Strata, among: Index, fraction: float, seed: int, *names: s
     groups = [str(index) for index in among] if strata.groups is None else [strata.groups[index] for index in among]
     members, inverse = np.unique(np.array(groups, dtype=np.str_), return_inverse=True)
     several = strata.labels.ndim == 2
-    owners = (_rarest if several else _most_frequent)(strata.labels[among], inverse, len(members), len(strata.classes))
+    owners = group_owners(strata, among, inverse, len(members))
     held = np.zeros(len(members), dtype=np.bool_)
     for label, name in enumerate([*strata.classes, "none of them"] if several else strata.classes):
         own = np.flatnonzero(owners == label)
@@ -73,6 +73,18 @@ def hold_out(strata: Strata, among: Index, fraction: float, seed: int, *names: s
         held[random.permutation(own)[:count]] = True
     mask = held[inverse]
     return among[~mask], among[mask]
+
+
+def group_owners(strata: Strata, among: Index, group: Index, groups: int) -> Index:
+    """Return the class that each group [groups] counts for; `group` is that of each image at positions `among`.
+
+    It is the most frequent class of its images (the lowest label on a tie); where labels are [n, L], the rarest finding
+    that any of them has, or L for none.
+    """
+    labels = strata.labels[among]
+    if labels.ndim == 2:
+        return _rarest(labels, group, groups, labels.shape[1])
+    return _most_frequent(labels, group, groups, len(strata.classes))
 
 
 def _most_frequent(labels: Index, group: Index, groups: int, classes: int) -> Index:

@@ -125,11 +125,21 @@ class PixelBank:
 
 
 class PixelStore:
-    """Select images of a bank, indexed 0 … n−1; splits of one data set share one bank."""
+    """Select images of a bank, indexed 0 … n−1; splits of one data set share one bank.
 
-    def __init__(self, bank: PixelBank, indices: NDArray[np.int64] | None = None) -> None:
+    `change`, where there is one, is made to every image that is read, uint8 [k, 3, S, S] to the same: the bank, and its
+    cache file, keep what was decoded.
+    """
+
+    def __init__(
+        self,
+        bank: PixelBank,
+        indices: NDArray[np.int64] | None = None,
+        change: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
         self.bank = bank
         self.indices = np.arange(len(bank.names), dtype=np.int64) if indices is None else indices.astype(np.int64)
+        self._change = change
 
     @classmethod
     def of_tensor(cls, pixels: Tensor, names: Sequence[str] | None = None) -> PixelStore:
@@ -138,7 +148,12 @@ class PixelStore:
 
     def select(self, indices: NDArray[np.int64]) -> PixelStore:
         """Return the store of the images at `indices` of this one; pixels are shared, not copied."""
-        return PixelStore(self.bank, self.indices[indices])
+        return PixelStore(self.bank, self.indices[indices], self._change)
+
+    def changed(self, change: Callable[[Tensor], Tensor]) -> PixelStore:
+        """Return the store of the same images, each as `change` makes it."""
+        assert self._change is None, "images are changed once"
+        return PixelStore(self.bank, self.indices, change)
 
     @property
     def image_size(self) -> int:
@@ -159,9 +174,13 @@ class PixelStore:
         Raises InvalidInput, naming the file, when an image cannot be decoded; IndexError beyond the end.
         """
         if isinstance(indices, slice):
-            return self.bank.take(self.indices[indices])
+            return self._take(self.indices[indices])
         positions = np.asarray(indices.cpu() if isinstance(indices, Tensor) else indices).reshape(-1)
-        return self.bank.take(self.indices[positions if positions.size else positions.astype(np.int64)])
+        return self._take(self.indices[positions if positions.size else positions.astype(np.int64)])
+
+    def _take(self, places: NDArray[np.int64]) -> Tensor:
+        pixels = self.bank.take(places)
+        return pixels if self._change is None else self._change(pixels)
 
     def prepare(self, report: Callable[[int, int], None] | None = None) -> None:
         """Decode every image of this store now, so that an unreadable one is found before work starts on the others."""
