@@ -51,6 +51,7 @@ class CentreRun:
     """Follow one centre: its workspace, its running process, and what became of it."""
 
     name: str
+    task: str
     source: str
     due: float
     workspace: Path

@@ -25,7 +25,7 @@ def contribute_command(settings: SimulationSettings, centre: CentreRun) -> tuple
     changes = [word for change in settings.changes for word in ("--recipe-set", change)]
     return (
         "contribute", centre.source, "--no-push", "--workspace", str(centre.workspace), "--contributor", centre.name,
-        "--task", centre.name, "--base", settings.base, "--device", settings.device, "--dtype", settings.dtype,
+        "--task", centre.task, "--base", settings.base, "--device", settings.device, "--dtype", settings.dtype,
         "--recipe", settings.recipe, "--plugin", settings.plugin, *changes, "--seed", str(settings.seed),
         "--threads", "1",
     )  # fmt: skip

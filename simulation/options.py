@@ -16,8 +16,18 @@ Centres = Annotated[
     list[str] | None,
     typer.Option(
         "--centre",
-        metavar="NAME=SOURCE:PATH",
-        help="One centre and its images; repeat it. Default: drawn breast, lung and colon tissue.",
+        metavar="NAME=[TASK@]SOURCE:PATH",
+        help="One centre, its task (default: a task of its own) and its images; repeat it. "
+        "Default: drawn breast, lung and colon tissue.",
+    ),
+]
+Divide = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--divide",
+        metavar="CENTRE=SITES:WAY",
+        help="Put several centres of one task in the place of one, its images divided by iid, dirichlet:ALPHA, "
+        "missing-class or look, as in lung=4:dirichlet:0.3; repeat it.",
     ),
 ]
 Seed = Annotated[int, typer.Option(metavar="N", help="Seed of everything random.")]

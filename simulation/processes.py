@@ -38,9 +38,10 @@ class Supervisor:
         spare: Callable[[int], bool],
         show: Callable[[], None],
     ) -> None:
-        sources = {centre.name: centre.source for centre in settings.centres}
+        asked = {centre.name: centre for centre in settings.centres}
         self.centres = [
-            CentreRun(a.name, sources[a.name], a.due, run.workspace(a.name), run.log(a.name)) for a in settings.schedule
+            CentreRun(a.name, asked[a.name].task, asked[a.name].source, a.due, run.workspace(a.name), run.log(a.name))
+            for a in settings.schedule
         ]
         self.aggregator = Aggregator(settings, run, launch, notify)
         self._settings, self._run, self._jobs = settings, run, jobs

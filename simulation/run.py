@@ -16,6 +16,7 @@ from medforge.simulation.centre_run import CentreRun
 from medforge.simulation.checks import check_inputs
 from medforge.simulation.live import LiveTable
 from medforge.simulation.processes import Supervisor
+from medforge.simulation.questions import check_questions
 from medforge.simulation.result import CentreResult, Means, Score, SimulationResult, mean_score
 from medforge.simulation.rundir import RESULT_FILE, RunDirectory
 from medforge.simulation.scoring import Scoring
@@ -44,6 +45,7 @@ def simulate(
     began = time.monotonic()
     if not RunDirectory.holds_run(out):
         check_inputs(settings.centres, settings.base, settings.device, settings.dtype)
+        check_questions(settings.centres, settings.seed)
     run = RunDirectory.claim(out, settings)
     try:
         finished = done_before(run)
@@ -146,7 +148,7 @@ def centre_result(
     why_not = f"the forge holds its branch back: {held}" if held else run.why_not
     return CentreResult(
         name=run.name,
-        task=run.name,
+        task=run.task,
         source=run.source,
         split=task.split if task else None,
         score_by=task.score_by if task else None,

@@ -51,7 +51,7 @@ class SimulationSettings(BaseModel):
         """Write the command that runs this again."""
         words = ["medforge", "simulate"]
         for centre in self.centres:
-            words += ["--centre", f"{centre.name}={centre.source}"]
+            words += ["--centre", centre.spell()]
         words += ["--arrivals", self.arrivals] if self.arrivals else ["--order", ",".join(self.order)]
         words += ["--merge", self.method]
         named = ("base", "level", "coefficients", "objective", "recipe", "plugin", "seed", "device", "dtype")

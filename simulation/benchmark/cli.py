@@ -20,7 +20,7 @@ from medforge.simulation.benchmark.settings import (
     check_plugin,
     parse_seeds,
 )
-from medforge.simulation.options import Centres, ComputeOptions, RecipeOptions, saved
+from medforge.simulation.options import Centres, ComputeOptions, Divide, RecipeOptions, saved
 
 WIDTH = 150
 
@@ -35,6 +35,7 @@ def benchmark(
     recipe: RecipeOptions,
     compute: ComputeOptions,
     centre: Centres = None,
+    divide: Divide = None,
     out: Annotated[
         Path,
         typer.Option(metavar="DIR", help="Directory of artefacts, results and report; every experiment may share it."),
@@ -74,11 +75,11 @@ def benchmark(
     """
     from medforge.client.data.catalogue import names
     from medforge.client.recipes import change_recipe, recipe_for
-    from medforge.simulation.centres import DEFAULT_CENTRES, demonstration_recipe, parse_centres
+    from medforge.simulation.centres import DEFAULT_CENTRES, demonstration_recipe, divided, parse_centres
 
     kind = check_plugin(experiment, plugin)
     drawn = DOMAIN_CENTRES if experiment is Experiment.LEGO_DOMAIN else DEFAULT_CENTRES
-    centres = parse_centres(centre, list(names())) if centre else drawn
+    centres = divided(parse_centres(centre, list(names())) if centre else drawn, divide or [])
     # drawn films take longer to learn than drawn tissue
     short = None if experiment is Experiment.LEGO_DOMAIN else demonstration_recipe(centre, recipe.base)
     chosen = recipe_for(recipe.base, recipe.recipe or short)

@@ -66,7 +66,7 @@ class BenchmarkSettings(BaseModel):
         """Write the command that runs this again."""
         words = ["medforge", "benchmark", experiment.value]
         for centre in self.centres:
-            words += ["--centre", f"{centre.name}={centre.source}"]
+            words += ["--centre", centre.spell()]
         words += ["--seeds", ",".join(map(str, self.seeds)), "--base", self.base, "--recipe", self.recipe]
         for change in self.changes:
             words += ["--recipe-set", change]

@@ -14,7 +14,7 @@ from medforge.cli.interrupt import on_interrupt
 from medforge.cli.output import AsJson
 from medforge.client.cli import complete
 from medforge.errors import MedForgeError
-from medforge.simulation.options import Centres, ComputeOptions, RecipeOptions, Seed, saved
+from medforge.simulation.options import Centres, ComputeOptions, Divide, RecipeOptions, Seed, saved
 
 if TYPE_CHECKING:
     from medforge.simulation.result import SimulationResult
@@ -35,6 +35,7 @@ def simulate(
     merging: MergeOptions,
     compute: ComputeOptions,
     centre: Centres = None,
+    divide: Divide = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -70,6 +71,8 @@ def simulate(
     Examples:
         medforge simulate
         medforge simulate --centre lung=folder:lung --centre brain=folder:brain --merge ties --out runs/ties
+        medforge simulate --centre north=lung@folder:north --centre south=lung@folder:south --centre brain=folder:brain
+        medforge simulate --divide lung=4:dirichlet:0.3
     """
     from medforge.simulation.launcher import Launcher
     from medforge.simulation.live import LiveTable
@@ -85,7 +88,7 @@ def simulate(
                 launcher.warm_up()
                 view.notify("starting: loading the code of the centres, the aggregator and the scores, some seconds")
 
-        settings = _settings(recipe, merging, compute, centre, plugin, order, arrivals, seed, fresh, checked)
+        settings = _settings(recipe, merging, compute, (centre, divide), plugin, order, arrivals, seed, fresh, checked)
 
         from medforge.simulation.run import simulate as run
 
@@ -112,7 +115,7 @@ def _settings(
     recipe: RecipeOptions,
     merging: MergeOptions,
     compute: ComputeOptions,
-    centre: list[str] | None,
+    asked: tuple[list[str] | None, list[str] | None],
     plugin: str,
     order: str | None,
     arrivals: str | None,
@@ -122,7 +125,7 @@ def _settings(
 ) -> SimulationSettings:
     """Return what a run computes, checked; call `checked` once only the merge is left to look at.
 
-    Raises InvalidInput for whatever cannot be used.
+    `asked` are the centres and how they are divided, as given. Raises InvalidInput for whatever cannot be used.
     """
     from medforge.aggregator.merge.choosing import choose_settings, parse_parameters
     from medforge.client.data.catalogue import names
@@ -132,7 +135,8 @@ def _settings(
     from medforge.simulation.checks import check_inputs
     from medforge.simulation.settings import SimulationSettings
 
-    centres = parse_centres(centre or [], list(names()))
+    centre, divide = asked
+    centres = parse_centres(centre or [], list(names()), divide or [])
     planned = schedule([c.name for c in centres], order, arrivals, seed)
     chosen = recipe_for(recipe.base, recipe.recipe or demonstration_recipe(centre, recipe.base))
     change_recipe(with_plugin(chosen, plugin), recipe.changes)

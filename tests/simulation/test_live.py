@@ -15,7 +15,9 @@ from medforge.simulation.live import LiveTable
 
 @pytest.fixture
 def centre(tmp_path: Path) -> CentreRun:
-    return CentreRun("lung", "tissue:lung", 0.0, tmp_path, tmp_path / "log", Stage.COMPUTING, began=time.time() - 1)
+    return CentreRun(
+        "lung", "lung", "tissue:lung", 0.0, tmp_path, tmp_path / "log", Stage.COMPUTING, began=time.time() - 1
+    )
 
 
 def write(centre: CentreRun, **state: object) -> None:

@@ -40,6 +40,8 @@ def at_site(task: Task, site: Site, seed: int) -> Task:
     return replace(
         task,
         prompts=tuple(task.prompts[label] for label in chosen),
+        folders=tuple(task.folders[label] for label in chosen) if task.folders else (),
+        classes=tuple(task.classes[label] for label in chosen) if task.classes else (),
         train=splits["train"],
         validation=splits["validation"],
         test=splits["test"],

@@ -147,7 +147,9 @@ def test_an_unknown_source_lists_the_names() -> None:
 
 
 def test_an_unknown_option_lists_the_options(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="breakhis: there is no option 'zoom' .* it takes magnification, by, part, threads"):
+    with pytest.raises(
+        InvalidInput, match="breakhis: there is no option 'zoom' .* it takes magnification, by, part, threads"
+    ):
         open_task(f"breakhis:{tmp_path},zoom=40X", 16)
 
 
