@@ -16,11 +16,11 @@ from medforge.base import BaseModule, batches
 from medforge.client.data.task import Task
 from medforge.errors import InvalidInput
 from medforge.forge_item import ForgeItem, FusedPlugin, Mixture
-from medforge.metrics import score
 from medforge.mixing import mix
-from medforge.multi_label import log_odds, mix_pairs
+from medforge.multi_label import mix_pairs
 from medforge.plugin import Plugin
 from medforge.prototype_gate import PrototypeGate
+from medforge.simulation.outputs import Outputs
 from medforge.simulation.result import Score
 
 BATCH = 32
@@ -76,15 +76,11 @@ class Evaluator:
 
     def score_base(self, name: str, prompts: Sequence[str] | None = None) -> Score:
         """Score the base module alone on a task (see `score_item` for `prompts`)."""
-        asked = self._prompts(name, prompts)
-        _exhaust(self.prepare_base(name))
-        return self._score(name, self._logits(name, "base", asked), asked)
+        return self.base_outputs(name, prompts).score()
 
     def score_plugin(self, name: str, plugin: Plugin, prompts: Sequence[str] | None = None) -> Score:
         """Score one plugin on a task (see `score_item` for `prompts`)."""
-        asked = self._prompts(name, prompts)
-        _exhaust(self.prepare_plugin(name, plugin))
-        return self._score(name, self._logits(name, plugin.digest, asked), asked)
+        return self.plugin_outputs(name, plugin, prompts).score()
 
     def score_item(self, name: str, item: ForgeItem, prompts: Sequence[str] | None = None) -> Score:
         """Score a forge item on a task.
@@ -92,9 +88,25 @@ class Evaluator:
         The model chooses among `prompts`, which must hold the task's own; without them among the task's own alone.
         Raises InvalidInput for `prompts` with a multi-label task: a finding is told from its own two prompts alone.
         """
+        return self.item_outputs(name, item, prompts).score()
+
+    def base_outputs(self, name: str, prompts: Sequence[str] | None = None) -> Outputs:
+        """Return what the base module alone answers (see `score_item` for `prompts`)."""
+        asked = self._prompts(name, prompts)
+        _exhaust(self.prepare_base(name))
+        return self._outputs(name, self._logits(name, "base", asked), asked)
+
+    def plugin_outputs(self, name: str, plugin: Plugin, prompts: Sequence[str] | None = None) -> Outputs:
+        """Return what one plugin answers (see `score_item` for `prompts`)."""
+        asked = self._prompts(name, prompts)
+        _exhaust(self.prepare_plugin(name, plugin))
+        return self._outputs(name, self._logits(name, plugin.digest, asked), asked)
+
+    def item_outputs(self, name: str, item: ForgeItem, prompts: Sequence[str] | None = None) -> Outputs:
+        """Return what a forge item answers (see `score_item` for `prompts`)."""
         asked = self._prompts(name, prompts)
         _exhaust(self.prepare_item(name, item))
-        return self._score(name, self._item_logits(name, item, asked), asked)
+        return self._outputs(name, self._item_logits(name, item, asked), asked)
 
     def forget(self, item: ForgeItem) -> None:
         """Drop what is kept for an item that is one network of its own; a mixture's plugins may be asked for again."""
@@ -145,14 +157,8 @@ class Evaluator:
             raise InvalidInput(f"{name} is a multi-label task; score it among its own prompts alone")
         return task.texts if prompts is None else prompts
 
-    def _score(self, name: str, logits: Tensor, prompts: Sequence[str]) -> Score:
-        task = self.tasks[name]
-        if task.multi_label:
-            metrics = score(log_odds(logits), task.test.labels, task.scoring_groups(task.test))
-            return Score(acc=metrics.acc, auc=metrics.auc)
-        places = torch.tensor([prompts.index(prompt) for prompt in task.prompts])
-        metrics = score(logits, places[task.test.labels], task.scoring_groups(task.test))
-        return Score(acc=metrics.acc, auc=metrics.auc)
+    def _outputs(self, name: str, logits: Tensor, prompts: Sequence[str]) -> Outputs:
+        return Outputs.on_test(self.tasks[name], logits, prompts)
 
 
 def _key(item: ForgeItem) -> str:
