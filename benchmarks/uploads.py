@@ -218,7 +218,8 @@ def forge_server(place: Path, uploads: int) -> Iterator[tuple[int, str]]:
     words = [f"limits.{name}={value}" for name, value in policy.items()]
     words += ["admission.behaviour=false", "admission.weight_change=100", "admission.brightness=100"]
     command = ["-m", "medforge", "serve", "--forge", str(place / "forge"), "--base", "medforge-tiny", "--threads", "1",
-               "--listen", "127.0.0.1:0", *(word for one in words for word in ("--policy", one))]  # fmt: skip
+               "--open-tasks", "--listen", "127.0.0.1:0",
+               *(word for one in words for word in ("--policy", one))]  # fmt: skip
     with _process(place / "forge.ready", [*command, "--ready-file", str(place / "forge.ready")]) as both:
         yield both
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import combinations
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from medforge.digested import DigestedModel
-from medforge.errors import InvalidBranch, InvalidInput
+from medforge.errors import CorruptFile, InvalidBranch, InvalidInput
 from medforge.files import canonical_json, sha256_bytes
 from medforge.manifest import NAME, Line, Manifest
 from medforge.overrides import first_fault
@@ -74,8 +73,27 @@ class DeclaredTask(DigestedModel):
         return sha256_bytes(self.to_bytes())
 
     @classmethod
+    def parse(cls, content: bytes, digest: str) -> DeclaredTask:
+        """Read a declaration back from its bytes; raises CorruptFile unless they are one with this digest."""
+        if sha256_bytes(content) != digest:
+            raise CorruptFile(f"task declaration {digest[:12]} has another digest; restore it from a backup")
+        try:
+            task = cls.model_validate_json(content)
+        except ValidationError as error:
+            raise CorruptFile(
+                f"task declaration {digest[:12]} cannot be read ({first_fault(error)}); use the version that wrote it"
+            ) from error
+        if task.to_bytes() != content:
+            raise CorruptFile(
+                f"task declaration {digest[:12]} is not in its canonical spelling; restore it from a backup"
+            )
+        return task
+
+    @classmethod
     def make(cls, name: str, classes: Sequence[tuple[str, str]], modality: str = "") -> DeclaredTask:
         """Declare a task of classes (key, prompt); raises InvalidInput with what is wrong."""
+        if len(classes) < 2:
+            raise InvalidInput(f"task {name[:100]!r} would have {len(classes)} classes; give it at least 2")
         try:
             return cls(
                 name=name,
@@ -84,7 +102,7 @@ class DeclaredTask(DigestedModel):
             )
         except ValidationError as error:
             raise InvalidInput(
-                f"task {name[:100]!r} cannot be declared: {first_fault(error)}; change its name or its classes"
+                f"task {name[:100]!r} cannot be declared: {_fault(error)}; change its name or its classes"
             ) from error
 
     @classmethod
@@ -132,34 +150,55 @@ class DeclaredTask(DigestedModel):
         return place
 
 
-def check_apart(tasks: Sequence[DeclaredTask], base: BaseModule | None = None) -> None:
-    """Raise InvalidInput where two tasks share a name or a prompt, or two classes a prompt.
+def check_joins(task: DeclaredTask, others: Sequence[DeclaredTask], base: BaseModule | None = None) -> None:
+    """Raise InvalidInput where a task shares its name or a prompt with another, or two of its classes a prompt.
 
     Prompts are compared in normal form and, given a base module, by its text features: what its tokenizer does not
-    tell apart, no model that stands on it can.
+    tell apart, no model that stands on it can. The others are not compared with one another.
     """
-    prompts = [(task.name, prompt) for task in tasks for prompt in task.prompts]
-    names = Counter(normal_form(task.name) for task in tasks)
-    for task in tasks:
-        if names[normal_form(task.name)] > 1:
-            raise InvalidInput(f"there is a task {task.name!r} already; choose another name")
-    owners: dict[str, tuple[str, str]] = {}
-    for name, prompt in prompts:
-        first = owners.setdefault(normal_form(prompt), (name, prompt))
-        if first != (name, prompt):
-            raise InvalidInput(_alike(first, (name, prompt), "read the same"))
-    if base is None or not prompts:
+    for other in others:
+        if normal_form(other.name) == normal_form(task.name):
+            raise InvalidInput(f"there is a task {other.name!r} already; choose another name")
+    named = [(other.name, prompt) for other in others for prompt in other.prompts]
+    owners = {normal_form(prompt): (name, prompt) for name, prompt in named}
+    for prompt in task.prompts:
+        if (known := owners.get(normal_form(prompt))) is not None:
+            raise InvalidInput(_alike(known, (task.name, prompt), "read the same"))
+    if base is None:
         return
-    features = base.prompt_features([prompt for _, prompt in prompts]).double().cpu()
-    likeness = features @ features.T
-    for one, other in combinations(range(len(prompts)), 2):
-        if likeness[one, other] > 1 - SAME_FEATURES:
-            raise InvalidInput(_alike(prompts[one], prompts[other], "are the same to the base module"))
+    import torch
+
+    named += [(task.name, prompt) for prompt in task.prompts]
+    # by task, as the base keeps features by the tuple of prompts
+    features = [base.prompt_features(one.prompts).double().cpu() for one in (*others, task)]
+    likeness = torch.cat(features) @ features[-1].T
+    for column, prompt in enumerate(task.prompts):
+        # what comes after it is compared with it in its turn
+        before = likeness[: len(named) - len(task.prompts) + column, column]
+        if len(before) and float(before.max()) > 1 - SAME_FEATURES:
+            raise InvalidInput(
+                _alike(named[int(before.argmax())], (task.name, prompt), "are the same to the base module")
+            )
+
+
+def check_apart(tasks: Sequence[DeclaredTask], base: BaseModule | None = None) -> None:
+    """Raise InvalidInput where two tasks share a name or a prompt, or two classes a prompt; see `check_joins`."""
+    for place, task in enumerate(tasks):
+        check_joins(task, tasks[:place], base)
 
 
 def _alike(one: tuple[str, str], other: tuple[str, str], how: str) -> str:
     where = f"of task {one[0]!r}" if one[0] == other[0] else f"of tasks {one[0]!r} and {other[0]!r}"
     return f"the prompts {one[1][:200]!r} and {other[1][:200]!r} {where} {how}; word them differently"
+
+
+def _fault(error: ValidationError) -> str:
+    first = error.errors()[0]
+    if first["type"] != "string_pattern_mismatch":
+        return first_fault(error).removeprefix("content: Value error, ")
+    if first["loc"] == ("name",):
+        return "a name has 1 to 100 ASCII letters, digits, spaces, '.', '_' and '-', and begins with a letter or digit"
+    return f"its {first['loc'][-1]} holds a character that cannot be seen"
 
 
 def _keys(manifest: Manifest) -> tuple[str | None, ...]:

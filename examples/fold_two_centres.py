@@ -24,7 +24,7 @@ def main(directory: Path) -> None:
     ready.unlink(missing_ok=True)
     # the branches of an example are too quickly made for the examination, which holds what does not beat chance
     serve = [*MEDFORGE, "serve", "--forge", str(forge), "--base", "medforge-tiny", "--listen", "127.0.0.1:0"]
-    serve += ["--ready-file", str(ready), "--policy", "admission.behaviour=false"]
+    serve += ["--ready-file", str(ready), "--policy", "admission.behaviour=false", "--open-tasks"]
     with subprocess.Popen(serve, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
             wait_until(ready.exists, "the forge does not start")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
+from medforge.declared_task import DeclaredTask
 from medforge.errors import CorruptFile
 from medforge.files import sha256_bytes
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.receipt import Receipt
+from medforge.proto.signed_task import SignedTask
 
 
 def receipt_to_message(receipt: Receipt) -> pb.Receipt:
@@ -42,6 +44,28 @@ def receipt_from_message(message: pb.Receipt, key: bytes) -> Receipt:
         ) from error
     receipt.verify()
     return receipt
+
+
+def task_to_message(signed: SignedTask) -> pb.DeclaredTask:
+    """Put a signed task into its message without forge and key: who verifies must know them from elsewhere."""
+    return pb.DeclaredTask(content=signed.task.to_bytes(), signature=bytes.fromhex(signed.signature))
+
+
+def task_from_message(message: pb.DeclaredTask, forge: str, key: bytes) -> SignedTask:
+    """Read a declared task and verify that the forge with this id and public key (32 bytes) signed it.
+
+    Raises CorruptFile for what is no declaration, NotAllowed if the signature is not by that key.
+    """
+    task = DeclaredTask.parse(message.content, sha256_bytes(message.content))
+    try:
+        signed = SignedTask(forge=forge, task=task, key=key.hex(), signature=message.signature.hex())
+    except ValidationError as error:
+        field = error.errors()[0]["loc"][0]
+        raise CorruptFile(
+            f"the forge's task {task.name!r} has no valid {field}; tell whoever runs the forge"
+        ) from error
+    signed.verify()
+    return signed
 
 
 def commit_to_message(

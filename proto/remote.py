@@ -16,13 +16,14 @@ from medforge.files import sha256_bytes
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.address import is_loopback, split_address
 from medforge.proto.certificates import now, server_name
-from medforge.proto.codec import commit_from_message, receipt_from_message
+from medforge.proto.codec import commit_from_message, receipt_from_message, task_from_message
 from medforge.proto.connection import Connection
 from medforge.proto.errors import ForgeFault, OverLimit
 from medforge.proto.forge_pb2_grpc import ForgeStub
 from medforge.proto.handshake import diagnose
 from medforge.proto.kit import Kit
 from medforge.proto.receipt import Receipt
+from medforge.proto.signed_task import SignedTask
 from medforge.proto.status import error_of, spoken_by_forge
 
 _OPTIONS = (
@@ -89,6 +90,17 @@ class RemoteForge:
             )
         self._key = self._key or reply.key
         return reply
+
+    def tasks(self, described: pb.DescribeReply | None = None) -> dict[str, SignedTask]:
+        """Return the declared tasks by name, each verified; of what `describe` returned before, if that is given.
+
+        They are verified with the kit's key of the forge, or without a kit with the one that the forge tells. Raises
+        CorruptFile or NotAllowed.
+        """
+        reply = described or self.describe()
+        key = self._kit.forge_key if self._kit else reply.key
+        tasks = [task_from_message(message, reply.forge, key) for message in reply.tasks]
+        return {signed.task.name: signed for signed in tasks}
 
     def missing(self, digests: Iterable[str]) -> dict[str, int]:
         """Ask which blobs the forge lacks; return how many bytes of each it has received."""

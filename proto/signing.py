@@ -22,6 +22,7 @@ from medforge.proto.errors import NotAllowed
 SUBMIT = "submit"
 WITHDRAW = "withdraw"
 RECEIPT = "receipt"
+TASK = "task"
 
 Statement = Mapping[str, str | int | bool]
 

@@ -1,4 +1,4 @@
-"""What a contributor signs, spelt the same by who signs and by who verifies."""
+"""What a contributor or a forge signs, spelt the same by who signs and by who verifies."""
 
 from __future__ import annotations
 
@@ -18,3 +18,8 @@ def withdraw_statement(forge: str, branch: str, erase: bool) -> Statement:
 def receipt_statement(forge: str, arrival: int, branch: str, accepted_at: str) -> Statement:
     """Say that a forge keeps a branch as its `arrival`-th since a time (RFC 3339)."""
     return {"forge": forge, "arrival": arrival, "branch": branch, "accepted_at": accepted_at}
+
+
+def task_statement(forge: str, task: str) -> Statement:
+    """Say that a forge declares a task, named by the digest of its declaration."""
+    return {"forge": forge, "task": task}

@@ -128,7 +128,7 @@ class Server:
         self.starts = 0
         self._ready = beside / f"{directory.name}.ready"
         self._command = ["serve", "--forge", directory, "--base", spec, "--ready-file", self._ready, "--threads", "1"]
-        self._command += options
+        self._command += ["--open-tasks", *options]
         self.log = beside / f"{directory.name}.log"
         self.program: Program | None = None
 

@@ -44,6 +44,26 @@ COMMANDS = (
         "medforge.aggregator.cli.identity:contributors",
     ),
     CommandEntry(
+        "task",
+        "Maintainer",
+        "Declare what a forge asks: tasks, each with its classes and their prompts.",
+        commands=(
+            CommandEntry(
+                "add",
+                "Maintainer",
+                "Declare a task: its name, its classes with their prompts, and what the images are.",
+                "medforge.aggregator.cli.task:add",
+            ),
+            CommandEntry("list", "Maintainer", "List the declared tasks.", "medforge.aggregator.cli.task:list_tasks"),
+            CommandEntry(
+                "show",
+                "Maintainer",
+                "Show a declared task; with --json as the signed file that a centre can be given.",
+                "medforge.aggregator.cli.task:show",
+            ),
+        ),
+    ),
+    CommandEntry(
         "log",
         "Maintainer",
         "List the commits of a main branch, then the arrivals that are not in it.",

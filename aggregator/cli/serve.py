@@ -75,18 +75,27 @@ def serve(
             help="Change the policy for good, as in limits.branch=2GiB or admission.margin=0.2; repeat it.",
         ),
     ] = None,
+    open_tasks: Annotated[
+        bool | None,
+        typer.Option(
+            "--open-tasks/--declared-tasks",
+            help="Whether the first branch of a task declares it, for good, or only `medforge task add` does. "
+            "Default: as before; a new forge waits for `medforge task add`.",
+        ),
+    ] = None,
     retry_held: Annotated[bool, typer.Option("--retry-held", help="Examine and fold held arrivals again.")] = False,
 ) -> None:
     """Receive branches, and fold each into the main branch in the order of arrival.
 
     A forge keeps its base module and its merge method for good, and its policy (policy.json) until it is changed;
-    a restart needs only --forge.
+    a restart needs only --forge. A branch is held until its task is declared.
 
     Examples:
         medforge serve --forge forge --base medforge-tiny --listen 0.0.0.0:50051
+        medforge serve --forge forge --base medforge-tiny --open-tasks
         medforge serve --forge forge --policy limits.branch=2GiB
     """
-    from medforge.aggregator.forge.policy import change, load_policy
+    from medforge.aggregator.forge.policy import change, policy_to_serve
     from medforge.aggregator.forge.settings import existing_settings
     from medforge.aggregator.server.port_check import check_free
     from medforge.base_check import check_base
@@ -99,7 +108,8 @@ def serve(
         raise InvalidInput(
             f"{forge} is a new forge; say on which base module it stands with --base, such as medforge-tiny"
         )
-    rules = change(load_policy(forge), policy or [])
+    asked = [] if open_tasks is None else [f"tasks.open={open_tasks}"]
+    rules = change(policy_to_serve(forge, new=settings is None), [*(policy or []), *asked])
     check_base(spec, compute.device, compute.dtype)
     chosen = _method(settings, merging, seed)
 
@@ -108,6 +118,7 @@ def serve(
     import os
 
     from medforge.aggregator.forge.forge import Forge
+    from medforge.aggregator.ledger.task_table import TaskTable
     from medforge.aggregator.logs import configure
     from medforge.aggregator.server.server import serve as serve_forever
     from medforge.base import load_base
@@ -120,6 +131,8 @@ def serve(
         if retry_held:
             for arrival in opened.ledger.holds():
                 opened.ledger.release(arrival)
+        if rules.tasks.open:
+            TaskTable(opened.ledger).release()
         serve_forever(opened, module, listening.listen, listening.ready_file, listening.tls, listening.metrics)
     finally:
         opened.close()

@@ -25,12 +25,14 @@ from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.ledger import Ledger
 from medforge.aggregator.ledger.records import Arrival
 from medforge.aggregator.merge import MethodSettings
+from medforge.declared_task import DeclaredTask
 from medforge.errors import BaseMismatch, CorruptFile, InvalidInput
 from medforge.faults import reached
 from medforge.files import canonical_json, sha256_bytes, write_atomically
 from medforge.manifest import Manifest, public_spec
 from medforge.proto.errors import MissingBlob, NotFound, OverLimit
 from medforge.proto.receipt import Receipt
+from medforge.proto.signed_task import SignedTask
 from medforge.proto.signing import load_key, new_key, save_key
 
 # torch takes seconds to import, and only who handles tensors needs it: reading the ledger and deciding do not
@@ -140,7 +142,7 @@ class Forge:
 
     @cached_property
     def key(self) -> Ed25519PrivateKey:
-        """The key that the forge signs receipts with."""
+        """The key that the forge signs receipts and tasks with."""
         return load_key(self.directory / KEY_FILE)
 
     def parse_manifest(self, data: bytes) -> Manifest:
@@ -200,6 +202,10 @@ class Forge:
     def receipt(self, arrival: Arrival) -> Receipt:
         """Sign the receipt of an arrival; the same arrival always gets the same receipt."""
         return Receipt.issue(self.key, self.settings.forge, arrival.number, arrival.branch, arrival.accepted_at)
+
+    def signed(self, task: DeclaredTask) -> SignedTask:
+        """Sign a declared task; the same declaration always gets the same signature."""
+        return SignedTask.issue(self.key, self.settings.forge, task)
 
     def manifest(self, arrival: int) -> Manifest:
         """Read the manifest of an arrival; raise NotFound for a number that has not arrived, or was erased."""

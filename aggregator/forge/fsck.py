@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.retention import referenced
 from medforge.aggregator.ledger.commit import Commit
-from medforge.aggregator.ledger.journal import INVITED, entry_digest
+from medforge.aggregator.ledger.journal import DECLARED, EXTENDED, INVITED, entry_digest
 from medforge.aggregator.ledger.records import Arrival, State
+from medforge.aggregator.ledger.task_table import TaskTable
 from medforge.errors import MedForgeError
 from medforge.files import sha256_file
 from medforge.manifest import Manifest
@@ -110,6 +111,18 @@ def _journal(forge: Forge) -> Iterator[str]:
         previous = entry.digest
 
 
+def _tasks(forge: Forge) -> Iterator[str]:
+    entries = [json.loads(entry.about) for entry in forge.ledger.journal() if entry.what in (DECLARED, EXTENDED)]
+    told = [(about["task"], about["digest"], about.get("arrival")) for about in entries]
+    declared = [(one.task.name, one.task.digest, one.arrival) for one in TaskTable(forge.ledger).history()]
+    for place in range(max(len(told), len(declared))):
+        if told[place : place + 1] == declared[place : place + 1]:
+            yield ""
+        else:
+            name, _, _ = (declared[place : place + 1] or told[place : place + 1])[0]
+            yield f"task {name!r} is not declared as the journal says; restore the ledger from a backup"
+
+
 def _head(forge: Forge) -> Iterator[str]:
     head = forge.ledger.head()
     members = set(head.members) if head else set()
@@ -129,5 +142,6 @@ _CHECKS: dict[str, Callable[[Forge], Iterator[str]]] = {
     "submissions are signed by their contributors": _signatures,
     "the chain of commits is whole": _chain,
     "the chain of the journal is whole": _journal,
+    "tasks are declared as the journal says": _tasks,
     "the head is made of exactly what is folded": _head,
 }

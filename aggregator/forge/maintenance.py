@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from medforge.aggregator.forge.declaring import declaration_for
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.names import find_arrival, find_commit
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.journal import MAINTAINER
 from medforge.aggregator.ledger.order import LedgerConflict
 from medforge.aggregator.ledger.records import Arrival, State
+from medforge.aggregator.ledger.task_table import TaskTable
+from medforge.errors import InvalidBranch
 
 
 def accept(forge: Forge, name: str) -> Arrival:
-    """Let a held or rejected arrival be folded whatever its examination says."""
+    """Let a held or rejected arrival be folded whatever its examination says.
+
+    Raises LedgerConflict for one in another state, or one whose task is not declared, or not as it answers it.
+    """
     arrival = find_arrival(forge.ledger.arrivals(), name)
     if arrival.state not in (State.HELD, State.REJECTED):
         raise LedgerConflict(
             f"arrival {arrival.number} is {arrival.state.value}; only a held or rejected one is accepted"
         )
+    declared = TaskTable(forge.ledger).declarations()
+    try:
+        declaration_for(forge.manifest(arrival.number), arrival.number, declared, forge.policy.tasks.open)
+    except InvalidBranch as error:
+        raise LedgerConflict(f"arrival {arrival.number} cannot be accepted: {error}") from error
     return forge.ledger.change(arrival.number, State.RECEIVED, actor=MAINTAINER)
 
 

@@ -1,4 +1,4 @@
-"""A forge's policy: how much a peer may send, and what a branch must show before it is merged."""
+"""A forge's policy: how much a peer may send, what a branch must show before it is merged, who declares tasks."""
 
 from __future__ import annotations
 
@@ -84,12 +84,22 @@ class Admission(_Frozen):
     margin: float = Field(0.1, ge=0, le=1)
 
 
+class Tasks(_Frozen):
+    """Say who declares a forge's tasks: where they are ``open`` the first branch of each, else the maintainer alone.
+
+    A policy that was written before tasks were declared names none of this, and is open.
+    """
+
+    open: bool = True
+
+
 class Policy(_Frozen):
     """Hold what a forge admits; its maintainer may change it at every start."""
 
     format: Literal[1] = 1
     limits: Limits = Limits()
     admission: Admission = Admission()
+    tasks: Tasks = Tasks()
 
     def save(self, directory: Path) -> None:
         """Write the policy into a forge's directory, durably."""
@@ -109,8 +119,22 @@ def load_policy(directory: Path) -> Policy:
         ) from error
 
 
+def policy_to_serve(directory: Path, new: bool) -> Policy:
+    """Read the policy of a forge that is about to be served; a new one has its tasks declared by the maintainer.
+
+    Raises as `load_policy` does.
+    """
+    policy = load_policy(directory)
+    if new and "tasks" not in policy.model_fields_set:
+        return policy.model_copy(update={"tasks": Tasks(open=False)})
+    return policy
+
+
 def change(policy: Policy, changes: Sequence[str]) -> Policy:
     """Return ``policy`` with ``changes`` such as "limits.branch=2GiB" applied; raises InvalidInput for a wrong one."""
     return apply_changes(
-        policy, changes, "policy", "limits.NAME=VALUE or admission.NAME=VALUE, e.g. limits.branch=2GiB"
+        policy,
+        changes,
+        "policy",
+        "limits.NAME=VALUE, admission.NAME=VALUE or tasks.open=VALUE, e.g. limits.branch=2GiB",
     )

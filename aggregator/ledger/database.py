@@ -29,12 +29,12 @@ class Database:
     def __init__(self, url: str) -> None:
         self._engine = _engine(url)
         self._lock = threading.RLock()
+        self._there: set[type[Table]] = set()
         name = make_url(url).render_as_string()
         try:
-            earlier = inspect(self._engine).has_table(FactRow.__tablename__)
-            Table.metadata.create_all(self._engine)
             # one that was killed while it was made has tables and no fact
-            if not earlier or not self._facts():
+            if not inspect(self._engine).has_table(FactRow.__tablename__) or not self._facts():
+                Table.metadata.create_all(self._engine)
                 self.set_fact("schema", _SCHEMA)
             found = self.fact("schema")
         except SQLAlchemyError as error:
@@ -59,6 +59,24 @@ class Database:
         """Write a fact about the ledger as a whole."""
         with self.writing() as session:
             session.merge(FactRow(name=name, value=value))
+
+    def has(self, table: type[Table]) -> bool:
+        """Say whether a table is there: an older ledger gains one when something is first written into it."""
+        with self._lock:
+            if table not in self._there and inspect(self._engine).has_table(table.__tablename__):
+                self._there.add(table)
+            return table in self._there
+
+    def gain(self, table: type[Table]) -> None:
+        """Make a table that an older ledger lacks."""
+        if self.has(table):
+            return
+        try:
+            Table.metadata.create_all(self._engine, tables=[Table.metadata.tables[table.__tablename__]])
+        except SQLAlchemyError:
+            # another process may have been quicker
+            if not self.has(table):
+                raise
 
     @contextmanager
     def reading(self) -> Iterator[Session]:

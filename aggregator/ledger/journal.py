@@ -15,6 +15,8 @@ FORGE = "forge"
 MAINTAINER = "maintainer"
 ARRIVED = "arrived"
 INVITED = "invited"
+DECLARED = "declared"
+EXTENDED = "extended"
 
 
 def entry_digest(previous: str, number: int, at: str, actor: str, what: str, about: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from medforge.declared_task import DeclaredTask
+
 
 class State(StrEnum):
     """Say where an arrival stands. The main branch is made of exactly those that are folded, once it has settled."""
@@ -65,3 +67,16 @@ class JournalEntry:
     what: str
     about: str
     digest: str
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """Say how a task is declared, since when (RFC 3339 in UTC), and by which arrival (None: by the maintainer).
+
+    `number` counts the declarations of a forge; one that extends a task takes the place of the one before.
+    """
+
+    number: int
+    task: DeclaredTask
+    arrival: int | None
+    declared_at: str

@@ -6,7 +6,8 @@ from sqlalchemy import DDL, BigInteger, Boolean, ForeignKey, LargeBinary, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from medforge.aggregator.ledger.commit import Commit
-from medforge.aggregator.ledger.records import Arrival, Contributor, JournalEntry, State
+from medforge.aggregator.ledger.records import Arrival, Contributor, Declaration, JournalEntry, State
+from medforge.declared_task import DeclaredTask
 
 
 class Table(DeclarativeBase):
@@ -106,6 +107,24 @@ class EntryRow(Table):
         return JournalEntry(self.number, self.at, self.actor, self.what, self.about, self.digest)
 
 
+class TaskRow(Table):
+    """Keep how a task is declared; a later row of the same name extends the declaration."""
+
+    __tablename__ = "tasks"
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    name: Mapped[str] = mapped_column(String(100), index=True)
+    digest: Mapped[str] = mapped_column(String(64))
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+    arrival: Mapped[int | None] = mapped_column(ForeignKey("arrivals.number"))
+    declared_at: Mapped[str] = mapped_column(String(40))
+
+    def plain(self) -> Declaration:
+        """Return the declaration, its digest checked."""
+        task = DeclaredTask.parse(self.content, self.digest)
+        return Declaration(self.number, task, self.arrival, self.declared_at)
+
+
 def _append_only(table: str) -> None:
     """Let SQLite itself refuse that a row is changed or removed; elsewhere the hash chain shows it."""
     for verb in ("UPDATE", "DELETE"):
@@ -118,3 +137,4 @@ def _append_only(table: str) -> None:
 
 _append_only("commits")
 _append_only("journal")
+_append_only("tasks")

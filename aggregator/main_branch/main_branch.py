@@ -14,6 +14,7 @@ from medforge.aggregator.ledger.records import Arrival, State
 from medforge.aggregator.logs import about
 from medforge.aggregator.main_branch.comparison import software_of
 from medforge.aggregator.main_branch.examination import Examination
+from medforge.aggregator.main_branch.task_gate import TaskGate
 from medforge.aggregator.main_branch.transient import is_transient, reason_of
 from medforge.aggregator.merge.choosing import completed
 from medforge.aggregator.merge.folding import fold_round, refold
@@ -47,6 +48,7 @@ class MainBranch:
         self.forge = forge
         self.base = base
         self.settings = completed(forge.settings.method)
+        self._tasks = TaskGate(forge, base)
         self._forget()
 
     def _forget(self) -> None:
@@ -90,9 +92,9 @@ class MainBranch:
         what it would be had the earlier one never come. The forge item's files are stored before the commit, so a
         crash in between leaves the main branch as it was.
 
-        Raises LedgerConflict where another arrival is next, NotFound for a number that has not arrived, Held for a
-        branch that its examination keeps out, InvalidBranch for one that cannot be merged (the main branch stays as it
-        was).
+        Raises LedgerConflict where another arrival is next, NotFound for a number that has not arrived, BranchHeld for
+        a branch whose task is not declared or that its examination keeps out, InvalidBranch for one that cannot be
+        merged (the main branch stays as it was).
         """
         entry = self._entry(arrival)
         known = self.forge.ledger.commit_of(arrival)
@@ -105,6 +107,7 @@ class MainBranch:
         kept = tuple(number for number in members if not _same_work(entries[number], entry))
         arrived = self._branches.arrived((*kept, arrival))
         self._branches.begin_fold(arrived)
+        declaration = self._tasks.check(arrived[-1].manifest, arrival)
         examination = Examination(self.base, self.probabilities, self.forge.policy.admission)
         if not entry.admitted:
             examination.arrival(arrived)
@@ -113,6 +116,8 @@ class MainBranch:
         if not entry.admitted:
             head = self.head()
             examination.merge(arrived, before, head.metrics if head else {}, folded)
+        if declaration is not None:
+            self._tasks.declare(declaration, arrival)
         return self._append(self._commit("fold", entry, (*kept, arrival), folded))
 
     def settle(self) -> list[Commit]:
@@ -124,6 +129,7 @@ class MainBranch:
         erased are deleted.
         """
         commits = []
+        self._tasks.catch_up(self._members())
         while (due := self._due()) is not None:
             kind, entry = due
             commit = self._remove(entry) if kind == "remove" else self._restore(entry)

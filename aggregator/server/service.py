@@ -14,6 +14,7 @@ from medforge.aggregator.forge.blobs import check_digest
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.retention import readable_by
 from medforge.aggregator.ledger.records import State
+from medforge.aggregator.ledger.task_table import TaskTable
 from medforge.aggregator.main_branch.wakeup import Wakeup
 from medforge.aggregator.server.authorisation import Caller, authorise_submit, authorise_withdraw, caller_of
 from medforge.aggregator.server.call_record import note
@@ -25,7 +26,7 @@ from medforge.files import canonical_json
 from medforge.manifest import public_spec
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.certificates import now, spell_time
-from medforge.proto.codec import commit_to_message, receipt_to_message
+from medforge.proto.codec import commit_to_message, receipt_to_message, task_to_message
 from medforge.proto.errors import NotAllowed, NotFound, OverLimit, UploadConflict
 from medforge.proto.signing import public_bytes
 
@@ -60,6 +61,7 @@ class ForgeService:
         settings, limits = self._forge.settings, self._forge.policy.limits
         head = self._forge.ledger.head()
         arrivals, commits = self._forge.ledger.counts()
+        declared = TaskTable(self._forge.ledger).declarations().values()
         return pb.DescribeReply(
             forge=settings.forge,
             base_spec=public_spec(settings.base_spec),
@@ -82,6 +84,8 @@ class ForgeService:
             software=__version__,
             key=public_bytes(self._forge.key),
             time=spell_time(now()),
+            tasks=[task_to_message(self._forge.signed(one.task)) for one in declared],
+            open_tasks=self._forge.policy.tasks.open,
         )
 
     @unary

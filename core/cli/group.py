@@ -9,14 +9,13 @@ from medforge.cli.catalogue import PANELS, CommandEntry
 from medforge.cli.panels import Page, Row
 
 SUMMARY = "Build one medical foundation model from many centres' branches; no raw image travels."
-FOOT = "medforge COMMAND --help explains a command and shows an example."
 
 
-class CommandGroup(click.Group):
-    """Hold every command by its entry; `load` happens when one is called, completed or asked for its help."""
+class LazyGroup(click.Group):
+    """Hold commands by their entries; one is imported when it is called, completed or asked for its help."""
 
-    def __init__(self, name: str, entries: tuple[CommandEntry, ...]) -> None:
-        super().__init__(name, params=_options(), invoke_without_command=True, help=SUMMARY)
+    def __init__(self, name: str, entries: tuple[CommandEntry, ...], options: list[click.Parameter], help: str) -> None:
+        super().__init__(name, params=options, invoke_without_command=True, help=help)
         self.entries = {entry.name: entry for entry in entries}
         self.callback = self._show_help
 
@@ -28,9 +27,7 @@ class CommandGroup(click.Group):
         """Return a command, importing what it needs; None where there is none of that name."""
         entry = self.entries.get(cmd_name)
         if entry is not None and cmd_name not in self.commands:
-            from medforge.cli.command import load
-
-            self.commands[cmd_name] = load(entry)
+            self.commands[cmd_name] = _load(entry)
         return self.commands.get(cmd_name)
 
     def resolve_command(
@@ -41,7 +38,7 @@ class CommandGroup(click.Group):
             from difflib import get_close_matches
 
             near = get_close_matches(args[0], self.entries, n=1)
-            remedy = f"did you mean {near[0]!r}?" if near else "medforge --help lists the commands"
+            remedy = f"did you mean {near[0]!r}?" if near else f"{ctx.command_path} --help lists the commands"
             raise click.UsageError(f"there is no command {args[0]!r}; {remedy}", ctx)
         return super().resolve_command(ctx, args)
 
@@ -56,19 +53,42 @@ class CommandGroup(click.Group):
         """Write the commands in their panels."""
         page = Page()
         page.usage(f"{ctx.command_path} COMMAND [ARGUMENTS] [OPTIONS]")
-        page.paragraph(SUMMARY)
-        for panel in PANELS:
-            page.panel(panel, [Row(e.name, e.summary) for e in self.entries.values() if e.panel == panel])
+        page.paragraph(self.help or "")
+        for title, entries in self.panels().items():
+            page.panel(title, [Row(entry.name, entry.summary) for entry in entries])
         page.panel(
             "Options", [Row(", ".join(o.opts), o.help or "") for o in self.params if isinstance(o, click.Option)]
         )
-        page.paragraph(FOOT)
+        page.paragraph(f"{ctx.command_path} COMMAND --help explains a command and shows an example.")
         formatter.write(page.text())
+
+    def panels(self) -> dict[str, list[CommandEntry]]:
+        """Return the commands under the headings of the help."""
+        return {"Commands": list(self.entries.values())}
 
     def _show_help(self) -> None:
         ctx = click.get_current_context()
         if ctx.invoked_subcommand is None:
             click.echo(ctx.get_help())
+
+
+class CommandGroup(LazyGroup):
+    """Be the command itself: every room's commands, and the options that stand alone."""
+
+    def __init__(self, name: str, entries: tuple[CommandEntry, ...]) -> None:
+        super().__init__(name, entries, _options(), SUMMARY)
+
+    def panels(self) -> dict[str, list[CommandEntry]]:
+        """Return the commands under the headings of the help."""
+        return {panel: [e for e in self.entries.values() if e.panel == panel] for panel in PANELS}
+
+
+def _load(entry: CommandEntry) -> click.Command:
+    if entry.commands:
+        return LazyGroup(entry.name, entry.commands, [_help_option()], entry.summary)
+    from medforge.cli.command import load
+
+    return load(entry)
 
 
 def _options() -> list[click.Parameter]:
@@ -91,12 +111,16 @@ def _options() -> list[click.Parameter]:
         flag("--version", version, "Print the version and stop."),
         flag("--install-completion", completion, "Let this shell complete commands, options and their values."),
         flag("--show-completion", completion, "Print what --install-completion would add, to add it by hand."),
-        click.Option(["--help"], is_flag=True, is_eager=True, expose_value=False, help="Show this page.",
-                     callback=_help),
-    ]  # fmt: skip
+        _help_option(),
+    ]
 
 
-def _help(ctx: click.Context, _: click.Parameter, given: bool) -> None:
-    if given and not ctx.resilient_parsing:
-        click.echo(ctx.get_help())
-        ctx.exit()
+def _help_option() -> click.Option:
+    def show(ctx: click.Context, _: click.Parameter, given: bool) -> None:
+        if given and not ctx.resilient_parsing:
+            click.echo(ctx.get_help())
+            ctx.exit()
+
+    return click.Option(
+        ["--help"], is_flag=True, is_eager=True, expose_value=False, callback=show, help="Show this page."
+    )

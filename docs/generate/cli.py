@@ -6,7 +6,7 @@ import click
 
 from docs.generate.markdown import cell, code, notice, page, table
 from medforge.cli import build_app
-from medforge.cli.catalogue import PANELS, entries
+from medforge.cli.catalogue import PANELS, entries, whole
 from medforge.cli.command import Command, panel_of
 
 _INTRODUCTION = """
@@ -21,10 +21,10 @@ def build() -> str:
     """Return the page."""
     root = build_app()
     context = click.Context(root, info_name="medforge")
-    names = {panel: [entry.name for entry in entries() if entry.panel == panel] for panel in PANELS}
-    contents = "\n".join(
-        f"- {panel}: {', '.join(f'[{name}](#medforge-{name})' for name in below)}" for panel, below in names.items()
-    )
+    names = {
+        panel: [one.name for entry in entries() if entry.panel == panel for one in whole(entry)] for panel in PANELS
+    }
+    contents = "\n".join(f"- {panel}: {', '.join(map(_link, below))}" for panel, below in names.items())
     return page(
         notice("the commands"),
         "# The command line",
@@ -36,10 +36,19 @@ def build() -> str:
     )
 
 
+def _link(name: str) -> str:
+    return f"[{name}](#medforge-{name.replace(' ', '-')})"
+
+
 def _section(name: str, root: click.Group, parent: click.Context) -> str:
-    command = root.get_command(parent, name)
+    first, *below = name.split()
+    command, context = root.get_command(parent, first), parent
+    for word in below:
+        assert isinstance(command, click.Group)
+        context = click.Context(command, info_name=first, parent=context)
+        command = command.get_command(context, word)
     assert isinstance(command, Command)
-    context = click.Context(command, info_name=name, parent=parent)
+    context = click.Context(command, info_name=name.rpartition(" ")[2], parent=context)
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
     return page(
         f"## `medforge {name}`",

@@ -65,7 +65,7 @@ class Served:
         self.errors = directory.parent / f"{directory.name}.stderr"
         self.ready.unlink(missing_ok=True)
         command = ["serve", "--forge", directory, "--base", spec, "--listen", listen, "--ready-file", self.ready]
-        command += ["--threads", "1", "--policy", "admission.behaviour=false", *options]
+        command += ["--threads", "1", "--policy", "admission.behaviour=false", "--open-tasks", *options]
         self.process = Program(command, self.errors, fault)
 
     def wait_ready(self) -> str:

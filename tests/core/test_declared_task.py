@@ -86,7 +86,7 @@ def test_a_declaration_is_read_back() -> None:
         ([("a", "one thing"), ("A", "another")], "two of its classes have the key 'a'"),
         ([("a", "one thing"), ("b", "One  thing")], "two of its classes have the prompt 'one thing'"),
         ([("a", "one thing"), ("b", "\u200b")], "in which nothing can be read"),
-        ([("a", "one thing"), ("b", "two\nthings")], "pattern"),
+        ([("a", "one thing"), ("b", "two\nthings")], "its prompt holds a character that cannot be seen"),
     ],
 )
 def test_classes_that_are_none_are_refused(classes: list[tuple[str, str]], sentence: str) -> None:

@@ -137,6 +137,8 @@ def test_shown_commands_and_their_options_exist(page: Path, words: list[str]) ->
     if words[0].startswith("--") or words[0].isupper():
         return
     command = app.get_command(context, words[0])
+    if isinstance(command, click.Group) and len(words) > 1:
+        command = command.get_command(context, words[1])
     assert command is not None, f"{name_of(page)} shows a command that is not there"
     known = {flag for one in command.params for flag in (*one.opts, *one.secondary_opts)} | {"--help"}
     given = {word.partition("=")[0] for word in words[1:] if word.startswith("--")}

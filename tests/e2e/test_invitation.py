@@ -75,7 +75,7 @@ class Server:
         # the examination of what a plugin of three epochs can do has tests of its own
         self.process = start(
             "serve", "--forge", directory, "--base", spec, "--listen", network.listen, "--ready-file", ready,
-            "--threads", 1, "--policy", "admission.behaviour=false", on=network.on_forge,
+            "--threads", 1, "--policy", "admission.behaviour=false", "--open-tasks", on=network.on_forge,
         )  # fmt: skip
         end = time.monotonic() + START_SECONDS
         while not ready.exists():

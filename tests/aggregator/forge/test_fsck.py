@@ -39,10 +39,11 @@ def alter(main: MainBranch, *statements: str) -> None:
 
 def test_a_sound_forge_has_no_problem_and_replays(main: MainBranch, tiny_base: BaseModule) -> None:
     checks = list(check_forge(main.forge))
-    assert [check.problems for check in checks] == [()] * 7
+    assert [check.problems for check in checks] == [()] * 8
     counted = {check.name: check.count for check in checks}
     assert counted["the chain of commits is whole"] == 3
-    assert counted["the chain of the journal is whole"] == 6
+    assert counted["tasks are declared as the journal says"] == 3
+    assert counted["the chain of the journal is whole"] == 9
     assert counted["blobs have the digests they are named by"] > 10
     assert [one.outcome for one in replay(main.forge, tiny_base)] == ["identical"] * 3
 
@@ -112,7 +113,7 @@ def test_a_signature_that_no_invited_key_made_is_found(main: MainBranch, tiny_ba
 
 def test_sqlite_itself_refuses_to_change_what_was_written(main: MainBranch) -> None:
     with sqlite3.connect(main.forge.directory / "ledger.sqlite") as raw:
-        for table in ("commits", "journal"):
+        for table in ("commits", "journal", "tasks"):
             for statement in (f"DELETE FROM {table}", f"UPDATE {table} SET number = number + 100"):
                 with pytest.raises(sqlite3.IntegrityError, match=f"{table} is append-only"):
                     raw.execute(statement)
@@ -121,9 +122,10 @@ def test_sqlite_itself_refuses_to_change_what_was_written(main: MainBranch) -> N
 def test_the_journal_says_what_happened(main: MainBranch) -> None:
     main.forge.ledger.change(2, main.forge.ledger.arrivals()[1].state.__class__.REJECTED, "why", MAINTAINER)
     main.settle()
+    folded = ("forge", "committed fold")
     said = [(entry.actor, entry.what) for entry in main.forge.ledger.journal()]
     assert said == [
-        *(entry for n in range(3) for entry in ((f"centre {n}", "arrived"), ("forge", "committed fold"))),
+        *(entry for n in range(3) for entry in ((f"centre {n}", "arrived"), ("forge", "declared"), folded)),
         ("maintainer", "rejected"),
         ("forge", "committed remove"),
     ]
@@ -134,4 +136,4 @@ def test_two_processes_write_one_journal_in_turn(main: MainBranch) -> None:
     for number in range(20):
         (other if number % 2 else main.forge.ledger).enter("somebody", "said", {"number": number})
     assert problems(main) == []
-    assert len(other.journal()) == 26
+    assert len(other.journal()) == 29

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from medforge.cli.catalogue import PANELS, entries
-from tests.core.cli.commands import APP, CONTEXT, NAMES, command, context
+from tests.core.cli.commands import APP, ENTRIES, NAMES, command, context, parent
 
 # `serve` says nothing on stdout; it logs to stderr, as JSON with --log-format json
 SILENT = {"serve"}
@@ -16,7 +16,7 @@ EXPECTED = {
     "Centre": {"contribute", "train", "distill", "commit", "audit", "push", "status", "doctor", "withdraw"},
     "Model": {"evaluate", "checkout", "methods"},
     "Maintainer": {
-        "serve", "invite", "revoke", "contributors", "log", "accept", "reject", "revert", "replay", "fsck"
+        "serve", "invite", "revoke", "contributors", "log", "accept", "reject", "revert", "replay", "fsck", "task"
     },
     "Research": {"simulate", "benchmark"},
 }  # fmt: skip
@@ -38,7 +38,7 @@ def test_the_panels_hold_every_command_once() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_summary_is_the_first_line_of_the_docstring(name: str) -> None:
-    assert command(name).description[0] == APP.entries[name].summary
+    assert command(name).description[0] == ENTRIES[name].summary
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -46,9 +46,10 @@ def test_the_examples_are_commands_that_the_parser_takes(name: str) -> None:
     examples = command(name).examples
     assert examples
     for example in examples:
-        program, called, *arguments = shlex.split(example)
-        assert (program, called) == ("medforge", name)
-        parsed = command(name).make_context(name, arguments, parent=CONTEXT)
+        program, *words = shlex.split(example)
+        called, arguments = words[: len(name.split())], words[len(name.split()) :]
+        assert (program, called) == ("medforge", name.split())
+        parsed = command(name).make_context(name, arguments, parent=parent(name))
         assert not parsed.args
 
 
@@ -80,7 +81,7 @@ def test_what_a_command_says_can_be_had_as_json(name: str) -> None:
 @pytest.mark.parametrize("name", ["", *NAMES])
 def test_help_breaks_no_word(name: str, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
-    shown = CliRunner().invoke(APP, [name, "--help"] if name else ["--help"]).stdout
+    shown = CliRunner().invoke(APP, [*name.split(), "--help"]).stdout
     assert all(len(line) <= columns for line in shown.splitlines()), shown
     available = Counter(words(shown))
     if name:
@@ -89,7 +90,7 @@ def test_help_breaks_no_word(name: str, columns: int, monkeypatch: pytest.Monkey
         wanted += [p.metavar or "" for p in command(name).params if isinstance(p, click.Option)]
         wanted += command(name).examples
     else:
-        wanted = [entry.summary for entry in APP.entries.values()] + NAMES + list(PANELS)
+        wanted = [entry.summary for entry in APP.entries.values()] + list(APP.entries) + list(PANELS)
     missing = Counter(words(" ".join(wanted))) - available
     assert not missing
     # not even a box that a word pushed out of line
@@ -99,15 +100,15 @@ def test_help_breaks_no_word(name: str, columns: int, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("name", NAMES)
 def test_an_old_option_is_answered_with_the_new_one(name: str) -> None:
     known = {spelling for parameter in command(name).params for spelling in parameter.opts}
-    for old, new in APP.entries[name].renamed.items():
+    for old, new in ENTRIES[name].renamed.items():
         assert old not in known
         assert new in known
         with pytest.raises(click.UsageError, match=f"{old} is no option of {name} any more; give {new}"):
-            command(name).make_context(name, [old, "x"], parent=CONTEXT)
+            command(name).make_context(name, [old, "x"], parent=parent(name))
 
 
 def test_the_two_meanings_of_method_and_set_have_names_of_their_own() -> None:
-    renamed = {name: APP.entries[name].renamed for name in NAMES if APP.entries[name].renamed}
+    renamed = {name: ENTRIES[name].renamed for name in NAMES if ENTRIES[name].renamed}
     assert renamed["train"] == renamed["distill"] == renamed["contribute"]
     assert renamed["train"] == {"--method": "--distillation", "--set": "--recipe-set"}
     assert renamed["serve"] == {"--method": "--merge", "--set": "--policy"}
