@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from medforge.base_check import check_base, resolve_base
 from medforge.client.data.catalogue import check_source, resolve_source
 from medforge.client.recipes import Recipe, change_recipe, recipe_for, with_method, with_plugin
-from medforge.client.workspace import Settings, Workspace, make_settings
+from medforge.client.settings import Settings, make_settings
+from medforge.client.workspace import Workspace
 from medforge.declared_task import DeclaredTask
 from medforge.errors import InvalidInput
 
@@ -59,7 +60,7 @@ def begin_work(
     check(work)
     with workspace.locked():
         if workspace.begun:
-            workspace.require(planned.model_dump(mode="json", exclude={"contributor"}))
+            workspace.require(planned.model_dump(mode="json", exclude={"contributor", "statistics"}))
         elif start is not None and start.plugin is not None:
             start.plugin.save(workspace.start)
         workspace.create(planned)

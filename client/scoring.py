@@ -10,7 +10,8 @@ from medforge.base import load_base
 from medforge.client.data.catalogue import check_source, open_task
 from medforge.client.data.declared import declare
 from medforge.client.evaluate import SplitName, score_item, score_plugin
-from medforge.client.workspace import Settings, Workspace
+from medforge.client.settings import Settings
+from medforge.client.workspace import Workspace
 from medforge.errors import InvalidInput
 from medforge.forge_item import ForgeItem
 from medforge.plugin import Plugin

@@ -20,12 +20,17 @@ from medforge.client.data.catalogue import open_task, source_package
 from medforge.client.data.declared import declare
 from medforge.client.data.task import Task
 from medforge.client.distill.run import check_distillable, distill
+from medforge.client.embeddings import embed_task
+from medforge.client.facts import gather_facts
 from medforge.client.naming import name_for, rename
 from medforge.client.recipes import Recipe
 from medforge.client.records import CandidateRecord, DistillationRecord, EpochRecord, TrainingRecord
+from medforge.client.release import Release, release
 from medforge.client.saved import CHECKPOINT_FILE
+from medforge.client.settings import Settings
 from medforge.client.train import train
-from medforge.client.workspace import RECORD_FILE, Settings, Workspace
+from medforge.client.workspace import RECORD_FILE, Workspace
+from medforge.contributor_name import ContributorName
 from medforge.distilled import DistilledDataset
 from medforge.errors import InvalidInput
 from medforge.files import canonical_json, write_atomically
@@ -132,12 +137,20 @@ class Work:
         assert done is not None
         return done.best
 
-    def commit(self, kit: Kit | None = None, say: Callable[[str], None] = lambda sentence: None) -> str:
-        """Put plugin and distilled dataset together as a branch unless that is done; return its digest.
+    def commit(
+        self,
+        kit: Kit | None = None,
+        say: Callable[[str], None] = lambda sentence: None,
+        site: SitePolicy | None = None,
+    ) -> str:
+        """Put plugin, distilled dataset and what the site says of them together as a branch; return its digest.
 
-        The branch bears the kit's name, else the one that was given, else the directory's. One that bears another is
-        committed again, and `say` hears of it. Raises InvalidInput when a stage is missing or the kit's forge has the
-        branch under another name, InvalidBranch when the result must not be pushed.
+        What is committed stays. The branch bears the kit's name, else the one that was given, else the directory's. One
+        that bears another is committed again, and `say` hears of it, as of class statistics that stay here. `site`
+        bounds those; without it the built-in limits do.
+
+        Raises InvalidInput when a stage is missing or the kit's forge has the branch under another name, InvalidBranch
+        when the result must not be pushed.
         """
         workspace = self.workspace
         trained, distilled = workspace.trained, workspace.distilled
@@ -147,30 +160,54 @@ class Work:
                 f"the workspace {workspace.path} has nothing to commit yet; "
                 f"run: medforge {missing} --workspace {workspace.path}"
             )
-        if workspace.committed is None:
-            best = trained.best
-            validation = {"acc": best.acc, "auc": best.auc, "loss": best.loss, "distilled_acc": distilled.best.acc}
-            branch = Branch.build(
-                Plugin.load(workspace.plugin),
-                DistilledDataset.load(workspace.distilled_file),
-                contributor=name_for(workspace, kit),
-                task=trained.task,
-                base=self.base,
-                training_images=trained.images,
-                recipe=self.recipe.name,
-                seed=self.settings.seed,
-                validation={name: value for name, value in validation.items() if value is not None},
-                start=self.settings.start,
-            )
-            branch.save(workspace.branch)
-            given, name = self.settings.contributor, branch.manifest.name
-            if kit is not None and given not in (None, name.identifier, name.display):
-                say(f"the branch bears the kit's name, {name}, and not {given}")
-        else:
+        if workspace.committed is not None:
             said = rename(workspace, kit)
             if said:
                 say(said)
+            return str(workspace.committed)
+        branch = self._branch(trained, distilled, name_for(workspace, kit), site or SitePolicy(), say)
+        branch.save(workspace.branch)
+        given, name = self.settings.contributor, branch.manifest.name
+        if kit is not None and given not in (None, name.identifier, name.display):
+            say(f"the branch bears the kit's name, {name}, and not {given}")
         return str(workspace.committed)
+
+    def _branch(
+        self,
+        trained: TrainingRecord,
+        distilled: DistillationRecord,
+        name: ContributorName,
+        site: SitePolicy,
+        say: Callable[[str], None],
+    ) -> Branch:
+        workspace, best = self.workspace, trained.best
+        validation = {"acc": best.acc, "auc": best.auc, "loss": best.loss, "distilled_acc": distilled.best.acc}
+        branch = Branch.build(
+            Plugin.load(workspace.plugin),
+            DistilledDataset.load(workspace.distilled_file),
+            contributor=name,
+            task=trained.task,
+            base=self.base,
+            training_images=trained.images,
+            recipe=self.recipe.name,
+            seed=self.settings.seed,
+            validation={name: value for name, value in validation.items() if value is not None},
+            start=self.settings.start,
+        )
+        embeddings = embed_task(self.base, self.task, workspace.embeddings_file, workspace.progress_file)
+        released = release(embeddings, self.task, site) if workspace.settings.statistics else Release(None)
+        for sentence in released.said:
+            say(sentence)
+        facts = gather_facts(
+            self.base,
+            self.task,
+            branch.plugin,
+            branch.distilled,
+            embeddings.validation,
+            released.statistics,
+            workspace.progress_file,
+        )
+        return branch.with_facts(facts, self.base)
 
     def _start(self) -> Plugin | None:
         if self.settings.start is None:
@@ -200,7 +237,13 @@ class Work:
         branch = Branch.load(workspace.branch)
         branch.check(self.base)
         evidence = audit(
-            self.base, self.task, branch.plugin, branch.distilled, self.settings.seed, workspace.progress_file
+            self.base,
+            self.task,
+            branch.plugin,
+            branch.distilled,
+            self.settings.seed,
+            workspace.progress_file,
+            branch.statistics,
         )
         # matplotlib, which only this stage needs, takes a second to import
         from medforge.client.audit.page import render

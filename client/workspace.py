@@ -7,14 +7,12 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from filelock import FileLock, Timeout
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
-from medforge.base_check import resolve_base
 from medforge.client.audit.record import AuditRecord
-from medforge.client.data.catalogue import same_source
 from medforge.client.records import (
     DistillationRecord,
     DistillationSaved,
@@ -24,51 +22,14 @@ from medforge.client.records import (
     TrainingSaved,
 )
 from medforge.client.saved import CHECKPOINT_FILE, distillation_saved, training_saved
-from medforge.contributor_name import IDENTIFIER, check_name, identifier_of
-from medforge.declared_task import DeclaredTask
+from medforge.client.settings import Settings, agree, difference
+from medforge.contributor_name import identifier_of
 from medforge.errors import CorruptFile, InvalidInput
 from medforge.files import canonical_json, sha256_file, write_atomically
+from medforge.manifest import MANIFEST_FILE
 
 RECORD_FILE = "history.json"
 _KEPT = (RECORD_FILE, CHECKPOINT_FILE)
-
-
-class Settings(BaseModel):
-    """Say what a workspace works on. Every field shapes the branch; device and threads do not, and are not kept.
-
-    `source` and `base` hold absolute paths. `contributor` is who was named for it so far; the name that counts is that
-    of the commit. `start` is the digest of the forge item that training began from; None where it began on the bare
-    base module. `declared` is the forge's declaration of the task, where one was given, and `class_map` the key of its
-    class for each of the site's own folders.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    source: str
-    contributor: Annotated[str, AfterValidator(check_name)] | None = None
-    task: str | None = Field(None, pattern=IDENTIFIER)
-    base: str = "medforge-tiny"
-    recipe: dict[str, Any]
-    seed: int = Field(0, ge=0)
-    dtype: str = "fp32"
-    start: str | None = None
-    declared: DeclaredTask | None = None
-    class_map: dict[str, str] | None = None
-
-    @property
-    def method(self) -> str:
-        """The recipe's distillation method."""
-        return str(self.recipe["distill"]["method"])
-
-    @property
-    def distillation_steps(self) -> int:
-        """How many steps the recipe distils."""
-        return int(self.recipe["distill"]["steps"])
-
-    @property
-    def plugin(self) -> str:
-        """The kind of plugin that the recipe trains."""
-        return str(self.recipe["train"]["plugin"]["kind"])
 
 
 class Workspace:
@@ -92,6 +53,7 @@ class Workspace:
         self.receipt_file = path / "receipt.json"
         self.progress_file = path / "progress.json"
         self.cache = path / "cache"
+        self.embeddings_file = self.cache / "embeddings.safetensors"
 
     @property
     def exists(self) -> bool:
@@ -125,6 +87,24 @@ class Workspace:
                 f"the workspace {self.path} cannot be written ({error.strerror}); choose another --workspace"
             ) from error
 
+    def allow_statistics(self, allowed: bool) -> None:
+        """Say whether class statistics may be sent; a branch that was committed otherwise is to be committed again.
+
+        Raises InvalidInput where it was pushed already.
+        """
+        settings = self.settings
+        if settings.statistics == allowed:
+            return
+        receipt = self.pushed
+        if receipt is not None and receipt.branch == self.committed:
+            raise InvalidInput(
+                f"the branch was pushed already, as arrival {receipt.arrival}; to change what it holds, begin another "
+                "workspace and have the forge withdraw and erase the arrival"
+            )
+        # the branch first: what was left out must not be there after a kill in between
+        (self.branch / MANIFEST_FILE).unlink(missing_ok=True)
+        self.create(settings.model_copy(update={"statistics": allowed}))
+
     def require(self, wanted: Mapping[str, object]) -> Settings:
         """Return the settings, having checked that they agree with what is `wanted` of them.
 
@@ -133,8 +113,8 @@ class Workspace:
         settings = self.settings
         for name, value in wanted.items():
             kept = getattr(settings, name)
-            if not _agree(name, kept, value):
-                what, remedy = _difference(name, kept, value)
+            if not agree(name, kept, value):
+                what, remedy = difference(name, kept, value)
                 raise InvalidInput(f"the workspace {self.path} was begun {what}; {remedy}, or use another --workspace")
         return settings
 
@@ -161,13 +141,13 @@ class Workspace:
     @property
     def committed(self) -> str | None:
         """Return the branch's digest, or None while there is no branch."""
-        manifest = self.branch / "manifest.json"
+        manifest = self.branch / MANIFEST_FILE
         return sha256_file(manifest) if manifest.exists() else None
 
     @property
     def committed_files(self) -> dict[str, str]:
         """Return the sha256 of every file of the branch by its name; empty while there is none. Raises CorruptFile."""
-        path = self.branch / "manifest.json"
+        path = self.branch / MANIFEST_FILE
         manifest = _read_json(path)
         try:
             return {} if manifest is None else {name: entry["digest"] for name, entry in manifest["files"].items()}
@@ -208,7 +188,7 @@ class Workspace:
 
     def _contributor(self) -> dict[str, str | None]:
         """Return who the branch is of, or was named for it so far, as an identifier and as it is written for people."""
-        manifest = _read_json(self.branch / "manifest.json")
+        manifest = _read_json(self.branch / MANIFEST_FILE)
         if manifest is not None:
             return {"contributor": manifest.get("contributor"), "display_name": manifest.get("display_name")}
         named = self.settings.contributor
@@ -244,49 +224,6 @@ class Workspace:
             yield
         finally:
             lock.release()
-
-
-def make_settings(values: Mapping[str, object]) -> Settings:
-    """Build settings. Raises InvalidInput naming the option that cannot be used."""
-    try:
-        return Settings.model_validate(dict(values))
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0])
-        raise InvalidInput(
-            f"option --{name} cannot be {first['input']!r}; names are ASCII letters, digits, spaces, '.', '_' and '-'"
-            if first["type"] == "string_pattern_mismatch"
-            else f"option --{name} cannot be {first['input']!r}; {_said(first['msg'])}"
-        ) from error
-
-
-def _said(message: str) -> str:
-    """Write pydantic's words as ours begin."""
-    return message[:1].lower() + message[1:]
-
-
-def _difference(name: str, kept: object, wanted: object) -> tuple[str, str]:
-    """Say with what a workspace was begun instead, and what to do about it."""
-    if name == "recipe":
-        what = "with another recipe or other --recipe-set or --epochs options"
-        return what, "leave them out to go on with its own"
-    if name == "start":
-        return "from another merged model, or from none", "leave --from out to go on with its own"
-    if name == "declared":
-        return "with another declaration of its task, or with none", "leave --task-file out to go on with its own"
-    if name == "class_map":
-        return "with another map of its folders, or with none", "leave --map out to go on with its own"
-    return f"with {name} {kept!r}, not {wanted!r}", f"give {kept!r} again"
-
-
-def _agree(name: str, kept: object, wanted: object) -> bool:
-    if name == "source":
-        return same_source(str(kept), str(wanted))
-    if name == "base":
-        return resolve_base(str(kept)) == resolve_base(str(wanted))
-    if isinstance(kept, DeclaredTask):
-        return kept == (DeclaredTask.model_validate(wanted) if isinstance(wanted, dict) else wanted)
-    return kept == wanted
 
 
 def _plain(record: BaseModel | None) -> dict[str, Any] | None:

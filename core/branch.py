@@ -17,6 +17,7 @@ from medforge.files import AnyPath, read_file, sha256_bytes, write_files
 from medforge.manifest import (
     DISTILLED_FILE,
     MANIFEST_FILE,
+    OPTIONAL_FILES,
     PLUGIN_DIRECTORY,
     STATISTICS_FILE,
     FileEntry,
@@ -145,9 +146,15 @@ class Branch:
             self.statistics.check(base, len(self.manifest.prompts))
 
     def save(self, directory: AnyPath) -> None:
-        """Write the branch; the manifest comes last, so a directory with a manifest is whole."""
+        """Write the branch; the manifest comes last, so a directory with a manifest is whole.
+
+        A file that an earlier branch had there, and this one does not, goes.
+        """
         write_files(directory, self.blobs())
         write_files(directory, {MANIFEST_FILE: self.manifest.to_bytes()})
+        for name in OPTIONAL_FILES:
+            if name not in self.manifest.files:
+                (Path(directory) / name).unlink(missing_ok=True)
 
     @classmethod
     def load(cls, directory: Path) -> Branch:

@@ -58,6 +58,12 @@ class ClassStatistics:
         """Class means [C, d], float64; zero for a class without an image."""
         return self.sums.double() / self.counts.clamp_min(1).unsqueeze(1)
 
+    def completed(self, others: ClassStatistics) -> ClassStatistics:
+        """Return the statistics with the classes that they have no image of taken from others, of distilled images."""
+        absent = self.counts == 0
+        sums = torch.where(absent.unsqueeze(1), others.sums, self.sums)
+        return ClassStatistics(sums, torch.where(absent, others.counts, self.counts), self.covariance)
+
     @cached_property
     def _bytes(self) -> bytes:
         return dump_tensors({"sums": self.sums, "counts": self.counts, "covariance": self.covariance})

@@ -77,7 +77,7 @@ def survey(base: BaseModule, task: Task, plugin: Plugin, bar: Progress) -> Galle
         base_loss=base_loss,
         plugin_loss=plugin_loss,
         labels=torch.cat([task.train.labels, task.validation.labels]),
-        groups=_numbered(task.train.groups, task.validation.groups, len(embeddings)),
+        groups=numbered(task.train.groups, task.validation.groups, len(embeddings)),
     )
 
 
@@ -88,7 +88,8 @@ def pictures(task: Task, positions: Sequence[int]) -> Tensor:
     return torch.cat(found)
 
 
-def _numbered(train: Sequence[str] | None, validation: Sequence[str] | None, count: int) -> Tensor:
+def numbered(train: Sequence[str] | None, validation: Sequence[str] | None, count: int) -> Tensor:
+    """Return numbers of the groups of training, then validation images, int64 [count]; each its own where unknown."""
     names = [*(train or ()), *(validation or ())]
     # with one group in all nothing would be left to compare an image with
     if len(names) != count or len(set(names)) < 2:

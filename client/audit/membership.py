@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -16,9 +15,8 @@ from torch import Tensor
 from medforge.client.audit.distances import directions, layouts, nearest
 from medforge.client.audit.gallery import Gallery
 from medforge.client.audit.near_copies import turned_rows
+from medforge.client.audit.record import AttackResult, Target
 from medforge.client.audit.roc import Area, Curve, Groups, Scores, area, curve, placements, rate_at
-
-Target = Literal["distilled", "plugin"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +43,14 @@ class Attack:
     def rate(self) -> float:
         """Return the true positive rate at 1 % false positives."""
         return rate_at(self.curve)
+
+    @property
+    def result(self) -> AttackResult:
+        """Return what a record keeps of it."""
+        area = self.area
+        return AttackResult(
+            name=self.name, target=self.target, auc=area.value, low=area.low, high=area.high, tpr=self.rate
+        )
 
 
 def attacks(gallery: Gallery, pixels: Tensor, embeddings: Tensor) -> list[Attack]:

@@ -13,6 +13,7 @@ from medforge.errors import CorruptFile
 from medforge.files import write_atomically
 
 Measure = Literal["layout", "features"]
+Target = Literal["distilled", "plugin", "statistics"]
 
 
 class _Record(BaseModel):
@@ -46,21 +47,51 @@ class AttackResult(_Record):
     """Hold what one membership attack achieved: AUC with its 95 % interval, true positive rate at 1 % false ones."""
 
     name: str
-    target: Literal["distilled", "plugin"]
+    target: Target
     auc: float
     low: float
     high: float
     tpr: float
 
 
+class NearestToMean(_Record):
+    """Say which training image lies nearest to the mean of its class, in the base's features.
+
+    `counted` are the images that were summed up; `distance` is that image's from the mean, `typical` the median one.
+    """
+
+    prompt: str
+    counted: int
+    distance: float
+    typical: float
+    nearest: int
+    name: str
+
+
+class StatisticsFound(_Record):
+    """Say what class statistics hold: how many numbers, and in how many directions the covariance is the images' own.
+
+    `classes` has those that send any.
+    """
+
+    numbers: int
+    features: int
+    directions: int
+    classes: tuple[NearestToMean, ...]
+
+
 class Measurements(_Record):
-    """Hold all figures of an audit, before anybody judges them. `groups` counts patients or tiles where known."""
+    """Hold all figures of an audit, before anybody judges them. `groups` counts patients or tiles where known.
+
+    `statistics` is None for a branch without class statistics.
+    """
 
     members: int
     others: int
     groups: int | None
     comparisons: dict[Measure, Comparisons]
     attacks: tuple[AttackResult, ...]
+    statistics: StatisticsFound | None = None
 
 
 class Check(_Record):

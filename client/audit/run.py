@@ -5,13 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from medforge.base import BaseModule
+from medforge.class_statistics import ClassStatistics
 from medforge.client.audit.gallery import Gallery, survey
 from medforge.client.audit.membership import Attack, attacks
 from medforge.client.audit.near_copies import Comparison, by_features, by_layout
-from medforge.client.audit.record import AttackResult, Closeness, Comparisons, Measure, Measurements
+from medforge.client.audit.record import (
+    Closeness,
+    Comparisons,
+    Measure,
+    Measurements,
+    NearestToMean,
+    StatisticsFound,
+)
+from medforge.client.audit.statistics_attacks import attack_statistics, directions_kept
 from medforge.client.data.task import Task
 from medforge.distilled import DistilledDataset
 from medforge.plugin import Plugin
@@ -37,10 +47,11 @@ def audit(
     distilled: DistilledDataset,
     seed: int,
     progress_file: Path | None = None,
+    statistics: ClassStatistics | None = None,
 ) -> Evidence:
     """Compare a branch with the task's training and validation images, and attack it; the test split stays unseen.
 
-    Depends on the images, the branch and the seed alone.
+    `statistics` are the class statistics in the branch, if any. Depends on images, branch and seed alone.
     """
     with Progress("auditing", len(task.train) + len(task.validation), file=progress_file) as bar:
         gallery = survey(base, task, plugin, bar)
@@ -53,6 +64,8 @@ def audit(
         bar.advance(note="features")
     with Progress("attacking", 1, file=progress_file) as bar:
         tried = attacks(gallery, pixels, embeddings)
+        if statistics is not None:
+            tried += attack_statistics(statistics, gallery.embeddings, gallery.labels, gallery.groups, gallery.members)
         bar.advance()
     names = (*task.train.images.names, *task.validation.images.names)
     grouped = task.train.groups is not None
@@ -61,12 +74,36 @@ def audit(
         others=gallery.others,
         groups=len(gallery.groups.unique()) if grouped else None,
         comparisons={measure: _kept(found, names) for measure, found in comparisons.items()},
-        attacks=tuple(
-            AttackResult(name=a.name, target=a.target, auc=a.area.value, low=a.area.low, high=a.area.high, tpr=a.rate)
-            for a in tried
-        ),
+        attacks=tuple(attack.result for attack in tried),
+        statistics=None if statistics is None else _found(statistics, gallery, task),
     )
     return Evidence(gallery, pixels, distilled.labels, comparisons, tried, measured)
+
+
+def _found(statistics: ClassStatistics, gallery: Gallery, task: Task) -> StatisticsFound:
+    members, labels = gallery.embeddings[: gallery.members].double(), gallery.labels[: gallery.members]
+    distances = (members - statistics.means[labels]).norm(dim=1)
+    width = members.shape[1]
+    sent = torch.nonzero(statistics.counts).flatten().tolist()
+    return StatisticsFound(
+        numbers=len(sent) * (width + 1) + width * (width + 1) // 2,
+        features=width,
+        directions=directions_kept(statistics.covariance),
+        classes=tuple(_nearest_to_mean(at, int(statistics.counts[at]), distances, labels, task) for at in sent),
+    )
+
+
+def _nearest_to_mean(label: int, counted: int, distances: Tensor, labels: Tensor, task: Task) -> NearestToMean:
+    own = torch.nonzero(labels == label).flatten()
+    nearest = int(own[distances[own].argmin()])
+    return NearestToMean(
+        prompt=task.prompts[label],
+        counted=counted,
+        distance=float(distances[nearest]),
+        typical=float(distances[own].median()),
+        nearest=nearest,
+        name=task.train.images.names[nearest],
+    )
 
 
 def _kept(comparison: Comparison, names: tuple[str, ...]) -> Comparisons:

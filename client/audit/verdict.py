@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from medforge.client.audit.near_copies import IDENTICAL
 from medforge.client.audit.policy import SitePolicy
-from medforge.client.audit.record import AttackResult, Check, Comparisons, Measure, Measurements
+from medforge.client.audit.record import AttackResult, Check, Comparisons, Measure, Measurements, Target
+
+CALLED: dict[Target, str] = {
+    "distilled": "distilled dataset",
+    "plugin": "plugin",
+    "statistics": "class statistics",
+}
+"""What an attack is on, as people call it."""
 
 FEWEST_OTHERS = 100
 """With fewer non-members a false positive rate of 1 % cannot be told from 0."""
@@ -30,15 +39,18 @@ def bound(comparisons: Comparisons, share: float) -> float:
 
 def judge(measured: Measurements, policy: SitePolicy) -> tuple[Check, ...]:
     """Judge every figure; the order is that of the report."""
-    checks = [_copies(measured, policy)]
-    for attack in measured.attacks:
-        limits = (
-            (policy.distilled_auc, policy.distilled_tpr)
-            if attack.target == "distilled"
-            else (policy.plugin_auc, policy.plugin_tpr)
-        )
-        checks += [_area(attack, limits[0]), _rate(attack, limits[1], measured.others)]
-    return tuple(checks)
+    return (_copies(measured, policy), *judge_attacks(measured.attacks, policy, measured.others))
+
+
+def judge_attacks(attacks: Sequence[AttackResult], policy: SitePolicy, others: int) -> tuple[Check, ...]:
+    """Judge attacks that were tried with this many non-members."""
+    limits: dict[Target, tuple[float, float]] = {
+        "distilled": (policy.distilled_auc, policy.distilled_tpr),
+        "plugin": (policy.plugin_auc, policy.plugin_tpr),
+        "statistics": (policy.statistics_auc, policy.statistics_tpr),
+    }
+    pairs = [(attack, *limits[attack.target]) for attack in attacks]
+    return tuple(check for attack, auc, tpr in pairs for check in (_area(attack, auc), _rate(attack, tpr, others)))
 
 
 def _copies(measured: Measurements, policy: SitePolicy) -> Check:
@@ -80,4 +92,4 @@ def _rate(attack: AttackResult, limit: float, others: int) -> Check:
 
 
 def _called(attack: AttackResult) -> str:
-    return "distilled dataset" if attack.target == "distilled" else "plugin"
+    return CALLED[attack.target]

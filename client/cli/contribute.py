@@ -20,6 +20,7 @@ from medforge.client.cli.options import (
     Patience,
     RecipeOptions,
     Site,
+    Statistics,
     TaskOptions,
 )
 from medforge.client.cli.push import pushed, send
@@ -39,6 +40,7 @@ def contribute(
     compute: ComputeOptions,
     forge: ConnectionOptions,
     no_push: Annotated[bool, typer.Option("--no-push", help="Stop after the audit.")] = False,
+    statistics: Statistics = None,
     site: Site = None,
     override: Override = None,
     patience: Patience = 60.0,
@@ -78,10 +80,12 @@ def contribute(
         typer.echo(sentence, err=as_json)
 
     with working(work):
+        if statistics is not None:
+            work.workspace.allow_statistics(statistics)
         check(work)
         say(trained(work.train()))
         say(distilled(work.distill()))
-        say(f"committed: branch {work.commit(kit, say)}")
+        say(f"committed: branch {work.commit(kit, say, policy)}")
         last = verdict(work.workspace, work.audit(policy))
         if connection is not None and not no_push:
             say(last)

@@ -42,6 +42,14 @@ Site = Annotated[
     Path | None,
     typer.Option("--site", metavar="FILE", help="The site's limits, a TOML file. Default: the built-in limits."),
 ]
+Statistics = Annotated[
+    bool | None,
+    typer.Option(
+        "--statistics/--no-statistics",
+        help="Send sums and a covariance of the training images' features with the branch, as far as the site's limits "
+        "allow; kept with the workspace. Default: send them.",
+    ),
+]
 Patience = Annotated[
     float, typer.Option(min=0, metavar="MINUTES", help="How long a push without any progress goes on trying.")
 ]

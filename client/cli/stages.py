@@ -16,6 +16,8 @@ from medforge.client.cli.options import (
     Existing,
     From,
     RecipeOptions,
+    Site,
+    Statistics,
     TaskOptions,
 )
 from medforge.proto.options import ConnectionOptions
@@ -73,22 +75,29 @@ def commit(
     kit: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Your startup kit: the branch bears the name in it.")
     ] = None,
+    statistics: Statistics = None,
+    site: Site = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put plugin and distilled dataset together as a branch.
+    """Put plugin, distilled dataset and class statistics together as a branch.
 
     It is in your kit's name; a push can still change the name.
 
-    Example:
+    Examples:
         medforge commit --workspace clinic
+        medforge commit --workspace clinic --no-statistics
     """
+    from medforge.client.audit.policy import read_policy
     from medforge.proto.kit import Kit
 
     # before anything is loaded, which takes seconds
     opened = Kit.load(kit) if kit else None
+    policy = read_policy(site) if site else None
     work = resume(workspace, compute)
     with working(work):
-        digest = work.commit(opened, lambda said: typer.echo(said, err=as_json))
+        if statistics is not None:
+            work.workspace.allow_statistics(statistics)
+        digest = work.commit(opened, lambda said: typer.echo(said, err=as_json), policy)
     tell(work, as_json, f"committed: branch {digest}")
 
 

@@ -64,9 +64,9 @@ def _alike(task: Task, declared: DeclaredTask) -> tuple[int, ...]:
     keys = ["KEY" if place is None else declared.keys[place] for place in found]
     pairs = list(zip(task.own_names, keys, strict=True))
     if None in found:
-        strange, known = task.own_names[found.index(None)], ", ".join(declared.keys)
+        own, known = task.own_names[found.index(None)], ", ".join(declared.keys)
         raise InvalidInput(
-            f"the folder '{strange}' is no class of task {declared.name}, which has {known}; say which class it is with "
+            f"the folder '{own}' is no class of task {declared.name}, which has {known}; say which class it is with "
             f"--map FILE, written by: printf {shlex.quote(spell_map(pairs))} > FILE"
         )
     return tuple(place for place in found if place is not None)

@@ -22,7 +22,8 @@ from medforge.cli import build_app
 from medforge.client import doctor
 from medforge.client.doctor import Diagnosis, examine
 from medforge.client.recipes import Recipe
-from medforge.client.workspace import Workspace, make_settings
+from medforge.client.settings import make_settings
+from medforge.client.workspace import Workspace
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.certificates import now, spell_time
 from medforge.proto.connection import Connection

@@ -17,7 +17,8 @@ from medforge.cli import build_app
 from medforge.client.naming import rename
 from medforge.client.push import Patience, push
 from medforge.client.recipes import recipe_for
-from medforge.client.workspace import Workspace, make_settings
+from medforge.client.settings import make_settings
+from medforge.client.workspace import Workspace
 from medforge.errors import ForgeUnavailable, InvalidInput
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.connection import Connection

@@ -15,7 +15,8 @@ from medforge.client.records import (
     Record,
     TrainingRecord,
 )
-from medforge.client.workspace import Workspace, make_settings
+from medforge.client.settings import make_settings
+from medforge.client.workspace import Workspace
 from medforge.errors import CorruptFile, InvalidInput
 
 SOURCE = "tissue:lung,test=6,train=12,validation=6"

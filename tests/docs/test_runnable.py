@@ -17,8 +17,9 @@ import pytest
 from medforge.base import load_base
 from medforge.cli import build_app
 from medforge.client.recipes import change_recipe, recipe_for
+from medforge.client.settings import Settings
 from medforge.client.work import Work
-from medforge.client.workspace import Settings, Workspace
+from medforge.client.workspace import Workspace
 from tests.docs.pages import ROOT, blocks, pages
 
 SHELL = ("sh", "bash")

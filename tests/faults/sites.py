@@ -7,7 +7,8 @@ from medforge.branch import Branch
 from medforge.client.audit.policy import SitePolicy
 from medforge.client.audit.record import AuditRecord, Measurements
 from medforge.client.recipes import recipe_for
-from medforge.client.workspace import Settings, Workspace
+from medforge.client.settings import Settings
+from medforge.client.workspace import Workspace
 from medforge.files import sha256_file
 
 

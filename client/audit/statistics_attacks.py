@@ -1,0 +1,40 @@
+"""Attacks on class statistics: can somebody tell from sums and a covariance which images were summed up?"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from medforge.class_statistics import ClassStatistics
+from medforge.client.audit.membership import Attack
+
+# of the mean variance: what is less is lost in float32, so no attacker has more
+_LEAST_VARIANCE = 1e-6
+
+
+def attack_statistics(
+    statistics: ClassStatistics, embeddings: Tensor, labels: Tensor, groups: Tensor, members: int
+) -> list[Attack]:
+    """Attack by base embeddings [n, d] with their labels and groups (int64 [n]), of which the first `members` are in.
+
+    The score is minus the distance from the mean of the own class: plain, and by the covariance, under which an image
+    lies nearer that had a part in it (the leverage of regression). Images of classes that send nothing are left out.
+    """
+    kept = statistics.counts[labels] > 0
+    first = int(kept[:members].sum())
+    residuals = (embeddings.double() - statistics.means[labels])[kept]
+    values, vectors = torch.linalg.eigh(statistics.covariance.double())
+    least = (_LEAST_VARIANCE * values.mean()).clamp_min(torch.finfo(torch.float64).tiny)
+    whitened = residuals @ vectors * values.clamp_min(least).rsqrt()
+    scores = {"nearness to its class's mean": residuals, "nearness under the covariance": whitened}
+    own = groups[kept].numpy()
+    return [
+        Attack(name, "statistics", distance[:first].numpy(), distance[first:].numpy(), own)
+        for name, distance in ((name, -rows.norm(dim=1)) for name, rows in scores.items())
+    ]
+
+
+def directions_kept(covariance: Tensor) -> int:
+    """Count the directions in which a covariance has a variance of its own: others were given the least in common."""
+    values = torch.linalg.eigvalsh(covariance.double())
+    return int((values > values[0] + 1e-3 * values.mean()).sum())
