@@ -17,6 +17,7 @@ from medforge.simulation.benchmark.settings import (
     BenchmarkSettings,
     Experiment,
     check_changes,
+    check_methods,
     check_plugin,
     parse_seeds,
 )
@@ -57,6 +58,19 @@ def benchmark(
             help="lego experiments: kind of plugin, lora, dora or svd-lora. Default: svd-lora.",
         ),
     ] = None,
+    methods: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,…", help="sites, tasks: merge methods to compare. Default: every one that there is."
+        ),
+    ] = None,
+    foreign: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=SOURCE:PATH",
+            help="tasks: images of no task, which a merged model should not accept; repeat it.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Rebuild a table or figure of the papers on your own centres, beside the papers' numbers.
@@ -67,6 +81,8 @@ def benchmark(
 
     lego-domain: merges that need plugins alone, also of multi-label tasks. lego-transfer: new tasks from a merge.
 
+    sites: one task at several centres. tasks: many tasks in one model, what it refuses, and what it costs.
+
     Plugins and distilled datasets are made once per task, seed, plugin kind and distillation method, and serve every
     experiment in the same directory. Give the same command again to go on with one that was stopped.
 
@@ -75,7 +91,13 @@ def benchmark(
     """
     from medforge.client.data.catalogue import names
     from medforge.client.recipes import change_recipe, recipe_for
-    from medforge.simulation.centres import DEFAULT_CENTRES, demonstration_recipe, divided, parse_centres
+    from medforge.simulation.centres import (
+        DEFAULT_CENTRES,
+        demonstration_recipe,
+        divided,
+        parse_centre,
+        parse_centres,
+    )
 
     kind = check_plugin(experiment, plugin)
     drawn = DOMAIN_CENTRES if experiment is Experiment.LEGO_DOMAIN else DEFAULT_CENTRES
@@ -93,9 +115,13 @@ def benchmark(
         changes=recipe.changes,
         most_orders=most_orders,
         plugin=kind,
+        methods=tuple(name for name in (methods or "").split(",") if name),
+        foreign=tuple(map(parse_centre, foreign or ())),
         device=compute.device,
         dtype=compute.dtype,
     )
+
+    check_methods(experiment, settings.methods, settings.foreign)
 
     from medforge.simulation.benchmark.run import run_experiment
 

@@ -20,8 +20,8 @@ def run_experiment(settings: BenchmarkSettings, experiment: Experiment, out: Pat
     that is there. Raises InvalidInput for what plainly cannot be run, before anything is written, and MedForgeError
     with the sentence of the first job that fails; what is done stays done.
     """
-    check_number(experiment, settings.names)
-    check_inputs(settings.centres, settings.base, settings.device, settings.dtype)
+    check_number(experiment, settings)
+    check_inputs((*settings.centres, *settings.foreign), settings.base, settings.device, settings.dtype)
     warm_up()
 
     from medforge.simulation.benchmark.computation import compute

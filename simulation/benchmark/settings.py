@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from medforge.aggregator.merge.catalogue import listing_of
 from medforge.errors import InvalidInput
 from medforge.plugin_settings import PluginKind
 from medforge.simulation.centres import Centre
@@ -25,6 +26,8 @@ class Experiment(StrEnum):
     LEGO = "lego"
     LEGO_DOMAIN = "lego-domain"
     LEGO_TRANSFER = "lego-transfer"
+    SITES = "sites"
+    TASKS = "tasks"
 
 
 LEGO = (Experiment.LEGO, Experiment.LEGO_DOMAIN, Experiment.LEGO_TRANSFER)
@@ -38,7 +41,8 @@ class BenchmarkSettings(BaseModel):
 
     ``centres`` are in merge order. ``most_orders`` bounds the orders of the experiment ``orders``: all of them where
     there are no more, else that many drawn from the first seed. ``plugin`` is the kind that the experiments of Med-LEGO
-    merge; every other experiment sets its own.
+    merge; every other experiment sets its own. ``methods`` are the merge methods of the experiments `sites` and
+    `tasks`, all there are where none is named; ``foreign`` are images of no task, which `tasks` should not accept.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,6 +54,8 @@ class BenchmarkSettings(BaseModel):
     changes: tuple[str, ...] = ()
     most_orders: int = 120
     plugin: PluginKind = LEGO_PLUGIN
+    methods: tuple[str, ...] = ()
+    foreign: tuple[Centre, ...] = ()
     device: str = "auto"
     dtype: str = "fp32"
 
@@ -57,6 +63,17 @@ class BenchmarkSettings(BaseModel):
     def names(self) -> tuple[str, ...]:
         """The centres' names, in merge order."""
         return tuple(centre.name for centre in self.centres)
+
+    def task_of(self, name: str) -> str:
+        """Return the task of a centre; several centres may have one."""
+        return next(str(getattr(centre, "task", "") or name) for centre in self.centres if centre.name == name)
+
+    def sharing(self, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Gather centres under their tasks, both in their order."""
+        found: dict[str, tuple[str, ...]] = {}
+        for name in names:
+            found[self.task_of(name)] = (*found.get(self.task_of(name), ()), name)
+        return found
 
     def source(self, name: str) -> str:
         """Return the source of a centre's images."""
@@ -74,6 +91,10 @@ class BenchmarkSettings(BaseModel):
             words += ["--most-orders", str(self.most_orders)]
         if experiment in LEGO:
             words += ["--plugin", self.plugin]
+        if self.methods:
+            words += ["--methods", ",".join(self.methods)]
+        for centre in self.foreign:
+            words += ["--foreign", f"{centre.name}={centre.source}"]
         return shlex.join([*words, "--device", self.device, "--dtype", self.dtype, "--out", str(out)])
 
 
@@ -104,10 +125,37 @@ def check_plugin(experiment: Experiment, plugin: PluginKind | None) -> PluginKin
     return plugin or LEGO_PLUGIN
 
 
-def check_number(experiment: Experiment, names: Sequence[str]) -> None:
-    """Refuse one task alone where all but one are merged. Raises InvalidInput."""
-    if experiment is Experiment.LEGO_TRANSFER and len(names) < 2:
-        raise InvalidInput(f"{experiment.value} merges the plugins of all tasks but one; give at least 2 --centre")
+def check_methods(experiment: Experiment, methods: Sequence[str], foreign: Sequence[Centre]) -> None:
+    """Refuse options that an experiment does not heed, and unknown methods. Raises InvalidInput."""
+    if methods and experiment not in (Experiment.SITES, Experiment.TASKS):
+        raise InvalidInput(f"--methods cannot be used with {experiment.value}, whose rows are fixed; leave it out")
+    for name in methods:
+        listing_of(name)
+    if foreign and experiment is not Experiment.TASKS:
+        raise InvalidInput(f"--foreign cannot be used with {experiment.value}; it is for {Experiment.TASKS.value}")
+
+
+def check_number(experiment: Experiment, settings: BenchmarkSettings) -> None:
+    """Refuse centres that an experiment cannot be run on: too few, or of other tasks. Raises InvalidInput."""
+    names, sharing = settings.names, settings.sharing(settings.names)
+    if experiment in (Experiment.LEGO_TRANSFER, Experiment.TASKS, Experiment.SITES) and len(names) < 2:
+        what = {
+            Experiment.LEGO_TRANSFER: "merges the plugins of all tasks but one",
+            Experiment.TASKS: "leaves each task out once",
+            Experiment.SITES: "merges centres of one task",
+        }[experiment]
+        raise InvalidInput(f"{experiment.value} {what}; give at least 2 --centre")
+    if experiment is Experiment.SITES and len(sharing) > 1:
+        raise InvalidInput(
+            f"{experiment.value} compares centres of one task, and these have {len(sharing)} tasks "
+            f"({', '.join(sharing)}); give every --centre the same, as in NAME=TASK@SOURCE"
+        )
+    several = next((task for task, centres in sharing.items() if len(centres) > 1), None)
+    if experiment is Experiment.TASKS and several is not None:
+        raise InvalidInput(
+            f"{experiment.value} takes one centre a task, and {several} has {len(sharing[several])}; leave out all but "
+            "one, or compare them by sites"
+        )
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

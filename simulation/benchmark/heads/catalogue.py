@@ -14,7 +14,7 @@ from medforge.simulation.benchmark.heads.with_text import with_text
 Option = tuple[float, ...]
 """What is chosen on validation: a shrinkage, and a text's weight; nothing of a head without either."""
 
-SHRINKAGES = (0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
+SHRINKAGES = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 0.6, 0.9)
 WEIGHTS = (0.0, 0.2, 0.4, 0.6, 0.8)
 PUBLISHED_SHRINKAGE = 0.05
 

@@ -41,6 +41,8 @@ class Merge(Job):
     orders: tuple[Order, ...]
     kind: PluginKind = "lora"
     distillation: str = DEFAULT_DISTILLATION
+    across: bool = False
+    """Whether to score on all centres, also those that have not arrived, among all classes of their task."""
 
     @property
     def label(self) -> str:
@@ -83,7 +85,11 @@ class Merge(Job):
                 continue
             began = time.monotonic()
             item, coefficients = folding.item(order)
-            scores = bench.score_item(item, tuple(sorted(order)), self.seed)
+            scores = (
+                bench.score_across(item, self.seed)
+                if self.across
+                else bench.score_item(item, tuple(sorted(order)), self.seed)
+            )
             record: dict[str, object] = {
                 "facts": self._facts(bench, order),
                 "item": item.digest,
@@ -115,6 +121,7 @@ class Merge(Job):
             "raw": self.merger.raw,
             "arrivals": [[job.facts(bench) for job in self._arrival(task)] for task in order],
             "union": bench.union_facts,
+            **({"across": bench.settings.sharing(bench.settings.names)} if self.across else {}),
         }
 
 

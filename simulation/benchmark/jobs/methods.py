@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from medforge.aggregator.merge import MethodSettings, choose_settings
-from medforge.aggregator.merge.catalogue import names
+from medforge.aggregator.merge.catalogue import listing_of, names
 from medforge.simulation.benchmark.results.rows import Group
 
 
@@ -34,6 +35,7 @@ _BASELINE: Group = "baseline"
 _FREE: Group = "training-free"
 _OURS: Group = "ours and the paper's"
 _REFERENCE: Group = "reference objective"
+_SINGLE: Group = "one network"
 
 MODEL_SOUP = _merger("model-soup", "ModelSoup (mean of ΔW)", _BASELINE, method="model-soup")
 FACTOR_AVERAGE = _merger("factor-average", "LoRA averaging (mean of factors)", _BASELINE, method="factor-average")
@@ -73,9 +75,36 @@ SEQUENTIAL_REFERENCE = _merger(
 )  # fmt: skip
 
 
+_KNOWN = (
+    _merger("routed", "Routed: router and experts", _OURS, method="routed"),
+    GATED,
+    _merger("student", "Student", _SINGLE, method="student"),
+    _merger("regmean++", "RegMean++", _SINGLE, method="regmean++"),
+    _merger("regmean", "RegMean", _SINGLE, method="regmean"),
+    _merger("adamerging", "AdaMerging", _SINGLE, method="adamerging"),
+    FUSION,
+    LORAHUB,
+    SEQUENTIAL,
+    *TRAINING_FREE,
+)
+
+
+def every_merge(only: Sequence[str] = ()) -> tuple[Merger, ...]:
+    """Return every way to merge that can be asked for: those known here, then any other method, with its defaults.
+
+    With ``only``, those of the methods of these names. Raises InvalidInput for a method that there is not.
+    """
+    for name in only:
+        listing_of(name)
+    found = dict.fromkeys(dict(merger.options)["method"] for merger in available(*_KNOWN))
+    others = [_merger(name, name, _SINGLE, method=name) for name in names() if name not in found]
+    every = (*available(*_KNOWN), *others)
+    return tuple(merger for merger in every if not only or dict(merger.options)["method"] in only)
+
+
 def routed() -> tuple[Merger, ...]:
     """Return the default merge, where this version has it."""
-    return available(_merger("routed", "Routed: router and experts", _OURS, method="routed"))
+    return available(_KNOWN[0])
 
 
 def available(*mergers: Merger) -> tuple[Merger, ...]:

@@ -101,6 +101,16 @@ class Bench:
 
         return lru_cache(maxsize=2 * len(self.settings.centres))(open_named)
 
+    def classes(self, task: str, seed: int) -> tuple[str, ...]:
+        """Return the prompts of a task: those of its centres, each once, for a centre may lack some."""
+        centres = self.settings.sharing(self.settings.names)[task]
+        return tuple(dict.fromkeys(prompt for name in centres for prompt in self.task(name, seed).prompts))
+
+    def places(self, name: str, seed: int) -> list[int]:
+        """Return which classes of its task a centre's are."""
+        classes = self.classes(self.settings.task_of(name), seed)
+        return [classes.index(prompt) for prompt in self.task(name, seed).prompts]
+
     def score_item(self, item: ForgeItem, names: tuple[str, ...], seed: int) -> dict[str, PromptScores]:
         """Score a merged model on tasks: among each task's own prompts, and among all tasks' where they compete."""
         evaluator = self._evaluator(seed)
@@ -110,6 +120,24 @@ class Bench:
         }
         # a fused model is scored once, and there are hundreds of orders
         evaluator.forget(item)
+        return scores
+
+    def score_across(self, model: Plugin | ForgeItem | None, seed: int) -> dict[str, PromptScores]:
+        """Score one model on every centre's test split, among all classes of the centre's task.
+
+        It is a merged model, one plugin, or (None) the base module alone.
+        """
+        evaluator = self._evaluator(seed)
+        scores: dict[str, PromptScores] = {}
+        for name in self.settings.names:
+            prompts = self.classes(self.settings.task_of(name), seed)
+            if isinstance(model, ForgeItem):
+                own = evaluator.score_item(name, model, prompts)
+            else:
+                own = evaluator.score_plugin(name, model, prompts) if model else evaluator.score_base(name, prompts)
+            scores[name] = PromptScores(own=own, union=None)
+        if isinstance(model, ForgeItem):
+            evaluator.forget(model)
         return scores
 
     def score_plugin(self, plugin: Plugin | None, name: str, seed: int) -> PromptScores:

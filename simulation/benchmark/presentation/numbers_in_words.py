@@ -92,3 +92,11 @@ def epochs(found: EpochsNeeded) -> str:
         return NONE
     text = f"{found.epochs:.1f}"
     return text if found.count == found.of else f"{text} ({found.count} of {found.of})"
+
+
+def size(count: float) -> str:
+    """Write a number of bytes as 1.4 MB, 310 kB or 12 B."""
+    for unit, least in (("MB", 1e6), ("kB", 1e3)):
+        if count >= least:
+            return f"{count / least:.1f} {unit}" if count < 100 * least else f"{count / least:,.0f} {unit}"
+    return f"{count:.0f} B"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
 
 from medforge.simulation.benchmark.presentation.sheets import Sheet
-from medforge.simulation.benchmark.results.result import ExperimentResult
+from medforge.simulation.benchmark.results.result_model import ExperimentResult
 
 R_co = TypeVar("R_co", bound=ExperimentResult, covariant=True)
 

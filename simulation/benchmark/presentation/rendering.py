@@ -8,6 +8,7 @@ from typing import Any
 from medforge.simulation.benchmark.presentation.figure.renderer import FigureRenderer
 from medforge.simulation.benchmark.presentation.orders.renderer import OrdersRenderer
 from medforge.simulation.benchmark.presentation.renderer import Renderer
+from medforge.simulation.benchmark.presentation.sites.renderer import SitesRenderer
 from medforge.simulation.benchmark.presentation.table.renderer import TableRenderer
 from medforge.simulation.benchmark.presentation.transfer.renderer import TransferRenderer
 from medforge.simulation.benchmark.results.result import Result
@@ -17,6 +18,7 @@ _RENDERERS: Mapping[str, type[Renderer[Any]]] = {
     "orders": OrdersRenderer,
     "figure": FigureRenderer,
     "transfer": TransferRenderer,
+    "sites": SitesRenderer,
 }
 
 

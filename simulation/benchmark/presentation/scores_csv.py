@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from medforge.simulation.benchmark.results.result import ExperimentResult, OrderMethod
+from medforge.simulation.benchmark.results.result import OrderMethod
+from medforge.simulation.benchmark.results.result_model import ExperimentResult
 from medforge.simulation.benchmark.results.rows import Row
 from medforge.simulation.benchmark.results.scores import PromptScores
 

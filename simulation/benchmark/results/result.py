@@ -9,23 +9,15 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from medforge.errors import CorruptFile
 from medforge.files import write_atomically
-from medforge.simulation.benchmark.results.provenance import Provenance
+from medforge.simulation.benchmark.results.result_model import ExperimentResult
 from medforge.simulation.benchmark.results.rows import PaperScore, Row
 from medforge.simulation.benchmark.results.scores import PromptScores
+from medforge.simulation.benchmark.results.sites import SitesResult
+from medforge.simulation.benchmark.results.tasks import TasksResult
 from medforge.simulation.result import Model, Score
 
 Order = tuple[str, ...]
 """Tasks in the order in which their branches arrive."""
-
-
-class ExperimentResult(Model):
-    """Hold what every experiment's result says of itself."""
-
-    format: int = 1
-    experiment: str
-    title: str
-    notes: tuple[str, ...]
-    provenance: Provenance
 
 
 class TableResult(ExperimentResult):
@@ -111,7 +103,7 @@ class TransferResult(ExperimentResult):
     starts: tuple[TransferStart, ...]
 
 
-Result = TableResult | OrdersResult | FigureResult | TransferResult
+Result = TableResult | OrdersResult | FigureResult | TransferResult | SitesResult | TasksResult
 _ANY: TypeAdapter[Result] = TypeAdapter(Annotated[Result, Field(discriminator="kind")])
 
 

@@ -18,10 +18,13 @@ Group = Literal[
     "reference objective",
     "no training",
     "class statistics, no plugin",
+    "one network",
+    "one centre alone",
+    "images or rounds together",
 ]
-Role = Literal["base", "single-task", "distilled-only", "merged", "head"]
-"""What a row scores: the base module alone, each task's own plugin, plugins of distilled data alone, a merged model, or
-a head of class statistics on the frozen base."""
+Role = Literal["base", "single-task", "distilled-only", "merged", "head", "centre", "together"]
+"""What a row scores: the base module alone, each task's own plugin, plugins of distilled data alone, a merged model, a
+head of class statistics on the frozen base, one centre's plugin everywhere, or what no forge can make."""
 
 
 class PaperScore(Model):

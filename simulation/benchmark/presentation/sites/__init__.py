@@ -1,0 +1,1 @@
+"""How one task at several centres is shown."""

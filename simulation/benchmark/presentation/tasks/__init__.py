@@ -1,0 +1,1 @@
+"""How many tasks in one model are shown."""
