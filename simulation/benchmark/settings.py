@@ -66,7 +66,7 @@ class BenchmarkSettings(BaseModel):
 
     def task_of(self, name: str) -> str:
         """Return the task of a centre; several centres may have one."""
-        return next(str(getattr(centre, "task", "") or name) for centre in self.centres if centre.name == name)
+        return next(centre.task for centre in self.centres if centre.name == name)
 
     def sharing(self, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
         """Gather centres under their tasks, both in their order."""
@@ -94,7 +94,7 @@ class BenchmarkSettings(BaseModel):
         if self.methods:
             words += ["--methods", ",".join(self.methods)]
         for centre in self.foreign:
-            words += ["--foreign", f"{centre.name}={centre.source}"]
+            words += ["--foreign", centre.spell()]
         return shlex.join([*words, "--device", self.device, "--dtype", self.dtype, "--out", str(out)])
 
 

@@ -179,7 +179,7 @@ def assemble(bench: Bench, task: str, seed: int, kind: PluginKind, method: str) 
         trained.plugin(bench),
         distilled.dataset(bench),
         contributor=task,
-        task=task,
+        task=bench.settings.task_of(task),
         base=bench.base,
         training_images=record["images"],
         recipe=bench.settings.recipe,
