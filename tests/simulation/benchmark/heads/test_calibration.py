@@ -32,7 +32,8 @@ def test_the_temperature_is_what_the_logits_were_scaled_by(scale: float) -> None
     found = fitted_temperature(logits * scale, labels)
     assert found == pytest.approx(scale, rel=0.08)
     losses = [
-        float(torch.nn.functional.cross_entropy(logits * scale / t, labels)) for t in (found, 0.98 * found, 1.02 * found)
+        float(torch.nn.functional.cross_entropy(logits * scale / t, labels))
+        for t in (found, 0.98 * found, 1.02 * found)
     ]
     assert min(losses) == losses[0]
 
