@@ -60,7 +60,7 @@ from medforge.simulation.centres import demonstration_recipe, parse_centres
 from medforge.simulation.evaluation import Evaluator
 
 METHODS: dict[str, dict[str, str]] = {
-    "gated": {"coefficients": "gated"},
+    "gated": {"method": "mixture", "coefficients": "gated"},
     "joint": {"coefficients": "joint"},
     "sequential": {"coefficients": "sequential"},
     "fusion": {"method": "fusion"},

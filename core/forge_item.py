@@ -2,6 +2,7 @@
 
 from medforge.item import ITEM_FILE, ForgeItem
 from medforge.mixture import GATE_FILE, Level, Member, Mixture
+from medforge.routed import Routed
 from medforge.single_network import CHANGE_FILE, FusedPlugin, WeightChange
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "Level",
     "Member",
     "Mixture",
+    "Routed",
     "WeightChange",
 ]

@@ -2,7 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -84,10 +84,12 @@ class ForgeItem(ABC):
         return ForgeItem.parse({str(p.relative_to(directory)): read_file(p, "the forge item") for p in paths})
 
     @staticmethod
-    def parse(files: Mapping[str, bytes]) -> "ForgeItem":
-        """Read an item from its files; raises CorruptFile where they do not make one."""
+    def parse(files: Mapping[str, bytes], kinds: Collection[str] | None = None) -> "ForgeItem":
+        """Read an item of these kinds (any) from its files; raises CorruptFile where they do not make one."""
         try:
             card = parse_json(files[ITEM_FILE])
+            if kinds is not None and card["kind"] not in kinds:
+                raise ValueError(f"it is of the kind {str(card['kind'])[:80]!r}")
             return _KINDS[card["kind"]].read(files, card)
         except (KeyError, ValueError, TypeError, OverflowError) as error:
             raise CorruptFile(f"the forge item is not whole ({error!r}); check it out again") from error

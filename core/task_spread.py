@@ -18,7 +18,7 @@ from medforge.manifest import LEVELS
 STATISTICS_SHRINKAGE = 0.03
 """Of its mean variance, what a covariance of all training images gets on its diagonal (explanation-merging.md)."""
 
-DISTILLED_SHRINKAGE = 0.3
+DISTILLED_SHRINKAGE = 1.0
 """The same for a covariance of distilled images, which are few."""
 
 FURTHEST = 0.99

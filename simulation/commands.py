@@ -13,7 +13,8 @@ def serve_command(settings: SimulationSettings, run: RunDirectory, port: int) ->
         "serve", "--forge", str(run.forge), "--base", settings.base, "--device", settings.device,
         "--dtype", settings.dtype,
         "--merge", settings.method, "--level", settings.level, "--coefficients", settings.coefficients,
-        "--objective", settings.objective, *settings.parameter_words(), "--seed", str(settings.seed),
+        "--objective", settings.objective, *settings.parameter_words(), *settings.expert_words(),
+        "--seed", str(settings.seed),
         "--listen", f"127.0.0.1:{port}", "--ready-file", str(run.ready_file),
         # a simulation measures what a method does with whatever arrives
         "--policy", "admission.behaviour=false", "--open-tasks",

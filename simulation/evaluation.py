@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -15,11 +16,12 @@ from torch import Tensor
 from medforge.base import BaseModule, batches
 from medforge.client.data.task import Task
 from medforge.errors import InvalidInput
-from medforge.forge_item import ForgeItem, FusedPlugin, Mixture
+from medforge.forge_item import ForgeItem, FusedPlugin, Mixture, Routed
 from medforge.mixing import mix
 from medforge.multi_label import mix_pairs
 from medforge.plugin import Plugin
 from medforge.prototype_gate import PrototypeGate
+from medforge.routed_task import Expert, RoutedTask
 from medforge.simulation.outputs import Outputs
 from medforge.simulation.result import Score
 
@@ -44,8 +46,8 @@ class Evaluator:
     """Score plugins and forge items on the test splits of named tasks.
 
     What is kept are embeddings, which belong to no prompts: each plugin sees each test image at most once, whatever
-    the number of rounds and of prompt sets; under a gate it sees only the images that the gate gives it. `forwards`
-    counts images that went through the visual tower.
+    the number of rounds and of prompt sets; under a gate or a router it sees only the images that it is given.
+    `forwards` counts images that went through the visual tower.
     """
 
     base: BaseModule
@@ -71,6 +73,11 @@ class Evaluator:
         elif isinstance(item, Mixture) and item.level == "output":
             for member in item.members:
                 yield from self.prepare_plugin(name, member.plugin)
+        elif isinstance(item, Routed):
+            yield from self.prepare_base(name)
+            route = item.route(self._rows[name, "base"].values, self.tasks[name].texts)
+            for index, task in enumerate(route.tasks):
+                yield from self._prepare_expert(name, task.expert, route.likeliest == index)
         else:
             yield from self._fill(name, _key(item), lambda: item.weight_change(self.base))
 
@@ -109,17 +116,38 @@ class Evaluator:
         return self._outputs(name, self._item_logits(name, item, asked), asked)
 
     def forget(self, item: ForgeItem) -> None:
-        """Drop what is kept for an item that is one network of its own; a mixture's plugins may be asked for again."""
-        if not isinstance(item, Mixture) or item.level == "layer":
-            for name in self.tasks:
-                self._rows.pop((name, _key(item)), None)
+        """Drop what is kept for networks that this item alone has; centres' own plugins may be asked for again."""
+        if isinstance(item, Routed):
+            networks = [_key(task.expert) for task in item.tasks if len(task.card.members) > 1]
+        else:
+            networks = [_key(item)] if not isinstance(item, Mixture) or item.level == "layer" else []
+        for name, key in product(self.tasks, networks):
+            self._rows.pop((name, key), None)
 
     def chosen(self, name: str, gate: PrototypeGate) -> Tensor:
         """Count for each member the images [K] of a task's test split that the gate gives to it."""
         _exhaust(self.prepare_base(name))
         return torch.bincount(self._choice(name, gate), minlength=gate.members)
 
+    def routed(self, name: str, item: Routed) -> Tensor:
+        """Count for each of a model's tasks the images [T] of a task's test split that the router gives to it."""
+        _exhaust(self.prepare_base(name))
+        likeliest = item.route(self._rows[name, "base"].values).likeliest
+        return torch.bincount(likeliest, minlength=len(item.tasks))
+
+    def _prepare_expert(self, name: str, expert: Expert, wanted: Tensor) -> Iterator[None]:
+        return self._fill(name, _key(expert), lambda: expert.weight_change(self.base), wanted)
+
+    def _ask(self, name: str, task: RoutedTask, rows: Tensor) -> Tensor:
+        wanted = torch.zeros(len(self.tasks[name].test), dtype=torch.bool)
+        wanted[rows] = True
+        _exhaust(self._prepare_expert(name, task.expert, wanted))
+        return self._rows[name, _key(task.expert)].values[rows]
+
     def _item_logits(self, name: str, item: ForgeItem, prompts: Sequence[str]) -> Tensor:
+        if isinstance(item, Routed):
+            embeddings = self._rows[name, "base"].values
+            return item.answer(self.base, embeddings, prompts, lambda task, rows: self._ask(name, task, rows))
         if isinstance(item, Mixture) and (item.gate is not None or item.level == "output"):
             outputs = torch.stack([self._logits(name, member.plugin.digest, prompts) for member in item.members])
             if item.gate is None and self.tasks[name].multi_label:

@@ -12,6 +12,8 @@ from medforge.simulation.result import RoundResult, Score, mean_score
 from medforge.simulation.settings import SimulationSettings
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from medforge.aggregator.forge.forge import Forge
     from medforge.aggregator.ledger.commit import Commit
     from medforge.branch import Branch
@@ -177,15 +179,33 @@ class Scoring:
     def _weights(
         self, commit: Commit, item: ForgeItem, evaluator: Evaluator
     ) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
-        """Return the coefficients by centre and, under a gate, where each task's images go."""
-        from medforge.forge_item import Mixture
+        """Return the coefficients by centre and, under a gate or a router, where each task's images go.
+
+        Of a routed task's images every centre of the task gets its share of the weight.
+        """
+        from medforge.forge_item import Mixture, Routed
 
         names = {entry.branch: entry.contributor for entry in self._open().ledger.arrivals()}
+        coefficients = {names[branch]: value for branch, value in commit.coefficients.items()}
+        if isinstance(item, Routed):
+            return coefficients, {
+                name: {
+                    names[member.branch]: share * commit.coefficients[member.branch]
+                    for task, share in zip(item.tasks, _shares(evaluator.routed(name, item)), strict=True)
+                    for member in task.card.members
+                }
+                for name in evaluator.tasks
+            }
         if not isinstance(item, Mixture) or item.gate is None:
-            return {names[branch]: value for branch, value in commit.coefficients.items()}, {}
+            return coefficients, {}
         members = [names[member.branch] for member in item.members]
         counts = {name: evaluator.chosen(name, item.gate).tolist() for name in evaluator.tasks}
         total = sum(map(sum, counts.values()))
         shares = {member: sum(row[k] for row in counts.values()) / total for k, member in enumerate(members)}
         routing = {name: dict(zip(members, (n / sum(row) for n in row), strict=True)) for name, row in counts.items()}
         return shares, routing
+
+
+def _shares(counts: Tensor) -> list[float]:
+    shares: list[float] = (counts / counts.sum()).tolist()
+    return shares

@@ -30,6 +30,7 @@ class SimulationSettings(BaseModel):
     coefficients: str
     objective: str = "cross-entropy"
     parameters: dict[str, float] = Field(default_factory=dict)
+    expert: str = "mean"
     recipe: str
     plugin: str = "lora"
     changes: tuple[str, ...]
@@ -57,7 +58,7 @@ class SimulationSettings(BaseModel):
         named = ("base", "level", "coefficients", "objective", "recipe", "plugin", "seed", "device", "dtype")
         for name in named:
             words += [f"--{name}", str(getattr(self, name))]
-        words += self.parameter_words()
+        words += self.parameter_words() + self.expert_words()
         for change in self.changes:
             words += ["--recipe-set", change]
         return shlex.join([*words, "--out", str(out)])
@@ -65,6 +66,10 @@ class SimulationSettings(BaseModel):
     def parameter_words(self) -> list[str]:
         """Write the merge method's parameters as the command line takes them."""
         return [word for name, value in self.parameters.items() for word in ("--parameter", f"{name}={value!r}")]
+
+    def expert_words(self) -> list[str]:
+        """Write the rule that merges inside a task as the command line takes it; nothing for the default."""
+        return [] if self.expert == type(self).model_fields["expert"].default else ["--expert", self.expert]
 
     @classmethod
     def parse(cls, data: bytes, path: Path) -> SimulationSettings:

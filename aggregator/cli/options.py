@@ -77,6 +77,15 @@ class MergeOptions:
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="Set a parameter of the merge method, as in energy=0.99; repeat it."),
     ] = None
+    expert: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RULE",
+            help="How routed merges the branches of one task: mean (weighted by images), or a method that makes one "
+            "network, such as ties.",
+            autocompletion=complete.merge_methods,
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)

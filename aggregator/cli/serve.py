@@ -151,6 +151,7 @@ def _method(settings: ForgeSettings | None, merging: MergeOptions, seed: int | N
         "level": merging.level,
         "coefficients": merging.coefficients,
         "objective": merging.objective,
+        "expert": merging.expert,
         "seed": seed,
     }
     parameters = merging.parameter or []

@@ -10,9 +10,10 @@ from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.ledger.records import Arrival
 from medforge.aggregator.merge.arrived_branch import ArrivedBranch
 from medforge.aggregator.merge.tensor_cache import TensorCache
-from medforge.branch import parse_distilled, parse_plugin
+from medforge.branch import parse_distilled, parse_plugin, parse_statistics
+from medforge.class_statistics import ClassStatistics
 from medforge.distilled import DistilledDataset
-from medforge.manifest import BRANCH_FILES, DISTILLED_FILE, Manifest
+from medforge.manifest import BRANCH_FILES, DISTILLED_FILE, STATISTICS_FILE, Manifest
 from medforge.plugin import Plugin
 
 PLUGIN_BYTES = 512 << 20
@@ -71,6 +72,10 @@ class StoredBranches:
         parts = ["labels", manifest.files[DISTILLED_FILE].digest]
         return self._labels.get(parts, lambda: self.distilled(branch, manifest).labels)
 
+    def statistics(self, manifest: Manifest) -> ClassStatistics | None:
+        """Read a branch's class statistics; raises as `plugin` does."""
+        return parse_statistics(self._read(manifest, STATISTICS_FILE)) if STATISTICS_FILE in manifest.files else None
+
     def _named(self, arrival: Arrival) -> ArrivedBranch:
         digest = arrival.branch
         if digest not in self._branches:
@@ -96,6 +101,9 @@ class _Parts:
 
     def images(self) -> Tensor:
         return self.stored.distilled(self.branch, self.manifest).images
+
+    def statistics(self) -> ClassStatistics | None:
+        return self.stored.statistics(self.manifest)
 
 
 def _size(plugin: Plugin) -> int:

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from medforge.aggregator.coefficients.labelled_images import LabelledImages
 from medforge.branch import Branch
+from medforge.class_statistics import ClassStatistics
 from medforge.files import canonical_json, sha256_bytes
 from medforge.forge_item import Member
-from medforge.manifest import DISTILLED_FILE, PLUGIN_DIRECTORY, Manifest
+from medforge.manifest import DISTILLED_FILE, PLUGIN_DIRECTORY, STATISTICS_FILE, Manifest
 from medforge.peft_format import CONFIG_FILE, WEIGHTS_FILE
 from medforge.plugin import Plugin
 
@@ -26,6 +27,9 @@ class BranchParts(Protocol):
 
     def images(self) -> Tensor:
         """Read the distilled images, float16 [n, 3, S, S]."""
+
+    def statistics(self) -> ClassStatistics | None:
+        """Read the class statistics of the training images, None where the branch has none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +88,10 @@ class ArrivedBranch:
         """Read the branch's distilled images, float16 [n, 3, S, S]; only a forward pass needs them."""
         return self.parts.images()
 
+    def statistics(self) -> ClassStatistics | None:
+        """Read the branch's class statistics, None where its site sent none."""
+        return self.parts.statistics() if STATISTICS_FILE in self.manifest.files else None
+
     def labelled(self) -> LabelledImages:
         """Read the branch's distilled dataset."""
         return LabelledImages(self.task, self.images(), self.labels(), self.prompts)
@@ -105,3 +113,6 @@ class _InMemory:
 
     def images(self) -> Tensor:
         return self.branch.distilled.images
+
+    def statistics(self) -> ClassStatistics | None:
+        return self.branch.statistics

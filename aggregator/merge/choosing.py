@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from medforge.aggregator.merge.catalogue import built_in, listing_of, names
 from medforge.aggregator.merge.listing import Listing, Mode
-from medforge.aggregator.merge.settings import MethodSettings
+from medforge.aggregator.merge.settings import MEAN, MethodSettings
 from medforge.errors import InvalidInput
 
 
@@ -15,11 +15,12 @@ def choose_settings(**values: Any) -> MethodSettings:
     """Return settings made from what a user typed, None where nothing.
 
     The method's own defaults fill in what is left out: its first mode that fits, its search settings, its parameters.
-    Raises InvalidInput naming the field that is wrong, and for a method, level, coefficients, objective or parameter
-    that do not exist or do not go together.
+    Raises InvalidInput naming the field that is wrong, and for a method, level, coefficients, objective, parameter
+    or expert that do not exist or do not go together.
     """
     given = {name: value for name, value in values.items() if value is not None}
-    listing = listing_of(given.get("method", MethodSettings.model_fields["method"].default))
+    given.setdefault("method", _default_method(given))
+    listing = listing_of(given["method"])
     level, coefficients = _mode(listing, given)
     defaults = {name: parameter.default for name, parameter in listing.parameters.items()}
     parameters = given.get("parameters", {})
@@ -39,6 +40,7 @@ def choose_settings(**values: Any) -> MethodSettings:
         raise InvalidInput(f"merge setting {field} is wrong: {first['msg']}; change it") from error
     _check_parameters(settings, listing)
     _check_objective(settings, listing)
+    _check_expert(settings, listing)
     return settings
 
 
@@ -58,6 +60,7 @@ def completed(settings: MethodSettings) -> MethodSettings:
             f"merge method {settings.method!r} has no mode {settings.level} {settings.coefficients} here, by which "
             "this forge folds; install the version that has it"
         )
+    _check_expert(settings, listing)
     defaults = {name: parameter.default for name, parameter in listing.parameters.items()}
     return settings.model_copy(update={"parameters": {**defaults, **settings.parameters}})
 
@@ -77,13 +80,20 @@ def parse_parameters(words: Iterable[str]) -> dict[str, float]:
     return parameters
 
 
+def _default_method(given: Mapping[str, Any]) -> str:
+    """Return the default method; where only a mode of another is typed, the mixture, whose modes came before it."""
+    default: str = MethodSettings.model_fields["method"].default
+    asked = [given[name] for name in ("level", "coefficients") if name in given]
+    return default if any(set(asked) <= set(mode) for mode in listing_of(default).modes) else "mixture"
+
+
 def _mode(listing: Listing, given: Mapping[str, Any]) -> Mode:
     level, coefficients = given.get("level"), given.get("coefficients")
     fitting = [mode for mode in listing.modes if level in (None, mode[0]) and coefficients in (None, mode[1])]
     if not fitting:
         asked = " with ".join(f"{name} {given[name]!r}" for name in ("level", "coefficients") if given.get(name))
         known = "; ".join(f"level {a!r} with coefficients {b!r}" for a, b in listing.modes)
-        raise InvalidInput(f"method {given.get('method', 'mixture')!r} has no {asked}; choose one of: {known}")
+        raise InvalidInput(f"method {given['method']!r} has no {asked}; choose one of: {known}")
     return fitting[0]
 
 
@@ -98,6 +108,18 @@ def _check_parameters(settings: MethodSettings, listing: Listing) -> None:
                 f"parameter {name} of {settings.method} is {value:g}; "
                 f"choose a number from {parameter.low:g} to {parameter.high:g}"
             )
+
+
+def _check_expert(settings: MethodSettings, listing: Listing) -> None:
+    if settings.expert == MEAN:
+        return
+    if listing.item != "routed":
+        raise InvalidInput(f"method {settings.method!r} has no experts; leave expert out, or merge by routed")
+    if not any(level == "layer" for level, _ in listing_of(settings.expert).modes):
+        raise InvalidInput(
+            f"method {settings.expert!r} makes no single network, so it cannot merge the branches of one task; choose "
+            f"{MEAN}, or a method that works in the layers"
+        )
 
 
 def _check_objective(settings: MethodSettings, listing: Listing) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-ItemKind = Literal["plugin", "mixture", "weights"]
+ItemKind = Literal["plugin", "mixture", "weights", "routed"]
 Level = Literal["output", "layer"]
 Coefficients = Literal["sequential", "joint", "gated", "uniform"]
 Mode = tuple[str, str]
@@ -37,8 +37,8 @@ def scale_parameter(default: float) -> Parameter:
 class Listing:
     """Describe a method: where it lives, what it does, where it comes from, its modes and its parameters.
 
-    ``module`` is where it is defined. ``item`` is the kind of forge item it makes: one plugin, a mixture, or dense
-    weights. ``modes`` are (level, coefficients), the default first;
+    ``module`` is where it is defined. ``item`` is the kind of forge item it makes: one plugin, a mixture, dense
+    weights, or experts behind a router. ``modes`` are (level, coefficients), the default first;
     ``any_order`` are those whose result does not depend on the order of arrival, ``reference`` those for which the
     published scripts have an objective. ``distilled`` says whether it searches on distilled data: a method that does
     not needs plugins alone. ``defaults`` are settings of the search in which the method differs from the others, of

@@ -6,13 +6,17 @@ from pathlib import Path
 from torch import Tensor
 
 from medforge.aggregator.merge.arrived_branch import ArrivedBranch
+from medforge.aggregator.merge.kept_tasks import KeptTasks
+from medforge.aggregator.merge.running_sums import RunningSums
 from medforge.aggregator.merge.tensor_cache import TensorCache
 from medforge.base_module import BaseModule
 from medforge.determinism import on_grid
 from medforge.errors import InvalidBranch
+from medforge.forge_item import FusedPlugin, WeightChange
 
 # how entries are computed: those of 0.1.0 depended on threads
 _COMPUTED = "in float64, on a grid"
+_ANSWERS = 512
 
 
 class ProbabilityCache:
@@ -20,15 +24,19 @@ class ProbabilityCache:
 
     Entries are addressed by the digests of everything they depend on (base, dtype, device kind, plugin, dataset), held
     in memory and in ``directory`` (None: in memory only). A file that is missing, cut short or altered is computed
-    again. ``image_forwards`` counts the images that went through the network, ``base_forwards`` those among them
-    without a plugin.
+    again. ``sums`` and ``tasks`` are what a routed main branch keeps of its tasks. ``image_forwards`` counts the images
+    that went through the network, ``base_forwards`` those among them without a plugin.
     """
 
     def __init__(self, base: BaseModule, directory: Path | None) -> None:
         self.image_forwards = 0
         self.base_forwards = 0
+        self.sums = RunningSums(directory)
+        self.tasks = KeptTasks(directory)
         self._base = base
         self._kept = TensorCache(directory)
+        # of merged networks, which next to every fold makes anew: only the newest are asked again
+        self._answers = TensorCache(None, _ANSWERS)
 
     def probabilities(self, of: ArrivedBranch, on: ArrivedBranch) -> Tensor:
         """Return class probabilities [n, C] (float32, CPU) of one branch's plugin on another branch's distilled images.
@@ -40,6 +48,25 @@ class ProbabilityCache:
     def embeddings(self, on: ArrivedBranch) -> Tensor:
         """Return unnormalised base embeddings [n, d], float32 on the CPU, of a branch's distilled images."""
         return self._entry("embeddings", "", on.distilled_digest, lambda: self._embed(on))
+
+    def answers(self, network: FusedPlugin | WeightChange, on: ArrivedBranch) -> Tensor:
+        """Return embeddings [n, d] of a branch's distilled images by the base with a merged network; in memory only.
+
+        float32 on the CPU, not normalised. Raises InvalidBranch where they are not finite.
+        """
+        return self._answers.get([network.digest, on.distilled_digest], lambda: self._answer(network, on))
+
+    def _answer(self, network: FusedPlugin | WeightChange, on: ArrivedBranch) -> Tensor:
+        base, images = self._base, on.images()
+        self.image_forwards += len(images)
+        change = base.steadily(lambda: network.weight_change(base))
+        embeddings = on_grid(base.embed_all(images, change, exactly=True)).float().cpu()
+        if not embeddings.isfinite().all():
+            raise InvalidBranch(
+                f"merged, the plugins of task {on.task!r} give outputs that are not finite; train the arriving one "
+                "again with a lower rate"
+            )
+        return embeddings
 
     def _ask(self, of: ArrivedBranch, on: ArrivedBranch) -> Tensor:
         base, images = self._base, on.images()

@@ -12,8 +12,14 @@ from medforge.errors import InvalidInput
 _ParameterName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
 
 
+MEAN = "mean"
+"""The rule by which a routed main branch merges inside a task, where no method is named: a mean weighted by images."""
+
+
 class MethodSettings(SearchSettings):
     """Name a merge method, its mode, its coefficient search and the method's own numbers (``parameters``).
+
+    ``expert`` names the rule that merges the branches of one task where the method is routed.
 
     Plain data: nothing here asks whether the method is installed, or has such a mode, for a commit or a forge may
     record what this machine does not have. `choose_settings` makes settings from what a user typed, and
@@ -21,12 +27,13 @@ class MethodSettings(SearchSettings):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    younger = frozenset({"objective", "parameters"})
+    younger = frozenset({"objective", "parameters", "expert"})
 
-    method: str = Field(default="mixture", pattern=METHOD_NAME)
+    method: str = Field(default="routed", pattern=METHOD_NAME)
     level: Level = "output"
     coefficients: Coefficients = "gated"
     parameters: dict[_ParameterName, FiniteFloat] = Field(default_factory=dict)
+    expert: str = Field(default=MEAN, pattern=METHOD_NAME)
 
     @model_validator(mode="after")
     def _start_within_bounds(self) -> "MethodSettings":

@@ -1,5 +1,6 @@
 """Tensors that are computed once and kept by what they depend on."""
 
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,14 +13,15 @@ from medforge.tensors import dump_tensors, parse_tensors
 
 
 class TensorCache:
-    """Keep tensors in memory and in ``directory`` (None: in memory only).
+    """Keep tensors in memory, the ``most`` (None: all) last asked for, and in ``directory`` (None: in no file).
 
     A file that is missing, cut short, altered or in another's place is computed again.
     """
 
-    def __init__(self, directory: Path | None) -> None:
+    def __init__(self, directory: Path | None, most: int | None = None) -> None:
         self._directory = directory
-        self._held: dict[str, Tensor] = {}
+        self._most = most
+        self._held: OrderedDict[str, Tensor] = OrderedDict()
 
     def get(self, parts: list[str], compute: Callable[[], Tensor]) -> Tensor:
         """Return what is kept under the names and digests of everything it depends on, or compute and keep it."""
@@ -31,6 +33,9 @@ class TensorCache:
                 kept = compute().clone()
                 self._write(key, kept)
             self._held[key] = kept
+        self._held.move_to_end(key)
+        while self._most is not None and len(self._held) > self._most:
+            self._held.popitem(last=False)
         return self._held[key]
 
     def _path(self, key: str) -> Path | None:

@@ -36,7 +36,12 @@ def build() -> str:
 
 
 def _section(name: str, listing: Listing) -> str:
-    kinds = {"plugin": "one plugin", "mixture": "a mixture of plugins", "weights": "dense weights"}
+    kinds = {
+        "plugin": "one plugin",
+        "mixture": "a mixture of plugins",
+        "weights": "dense weights",
+        "routed": "an expert for each task, and a router",
+    }
     differs = ", ".join(f"{key} {value:g}" for key, value in listing.defaults.items())
     rows = [
         (code(parameter), f"{value.default:g}", f"{value.low:g} to {value.high:g}", cell(value.meaning))

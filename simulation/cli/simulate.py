@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from medforge.simulation.result import SimulationResult
     from medforge.simulation.settings import SimulationSettings
 
-DEFAULT_MERGE = "mixture"
-
 
 class Incomplete(MedForgeError):
     """Report a run in which not every centre arrived."""
@@ -145,10 +143,11 @@ def _settings(
     # a merge method's settings are found with its code, which takes seconds to import
     checked()
     merge = choose_settings(
-        method=merging.merge or DEFAULT_MERGE,
+        method=merging.merge,
         level=merging.level,
         coefficients=merging.coefficients,
         objective=merging.objective,
+        expert=merging.expert,
         parameters=parse_parameters(merging.parameter or []),
         seed=seed,
     )
@@ -162,6 +161,7 @@ def _settings(
         coefficients=merge.coefficients,
         objective=merge.objective,
         parameters=merge.parameters,
+        expert=merge.expert,
         recipe=chosen.name,
         plugin=plugin,
         changes=recipe.changes,

@@ -11,8 +11,11 @@ from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.merge import MethodSettings, choose_settings
 from medforge.aggregator.merge.choosing import parse_parameters
 from medforge.base_module import BaseModule
+from medforge.branch import Branch
+from medforge.class_statistics import ClassStatistics
 from medforge.cli import build_app
 from medforge.errors import InvalidInput, MedForgeError
+from medforge.site_facts import SiteFacts
 from tests.aggregator.forges import LISTINGS, branches, fold_all, fold_in_memory, open_main
 
 
@@ -59,11 +62,21 @@ def test_what_is_no_parameter_is_refused(words: list[str]) -> None:
     assert parse_parameters(["energy=0.9", "scale=-1e-3"]) == {"energy": 0.9, "scale": -0.001}
 
 
+def informed(base: BaseModule) -> list[Branch]:
+    """Branches with class statistics, without which the discriminant of a routed main branch says nothing."""
+    made = branches(base)
+    facts = [
+        SiteFacts(statistics=ClassStatistics.of(base.embed_all(one.distilled.images), one.distilled.labels, 2))
+        for one in made
+    ]
+    return [one.with_facts(fact, base) for one, fact in zip(made, facts, strict=True)]
+
+
 def test_a_parameter_changes_what_is_folded(tiny_base: BaseModule) -> None:
     for method, listing in LISTINGS.items():
         for name, parameter in listing.parameters.items():
             ends = [
-                fold_in_memory(tiny_base, choose_settings(method=method, parameters={name: value}), branches(tiny_base))
+                fold_in_memory(tiny_base, choose_settings(method=method, parameters={name: value}), informed(tiny_base))
                 for value in (parameter.default, parameter.high / 2)
             ]
             assert ends[0][-1].item.digest != ends[1][-1].item.digest, (method, name)

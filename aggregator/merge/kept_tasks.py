@@ -1,0 +1,63 @@
+"""The tasks of a routed main branch as they were last merged: a fold changes one of them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from medforge.errors import MedForgeError
+from medforge.files import canonical_json, parse_json, sha256_bytes, write_files
+from medforge.routed_task import RoutedTask
+
+_KEY_FILE = "kept.json"
+
+
+class KeptTasks:
+    """Keep the newest state of every task, in memory and in ``directory`` (None: in memory only).
+
+    What is missing, damaged or of other branches is merged again.
+    """
+
+    def __init__(self, directory: Path | None) -> None:
+        self._directory = directory
+        self._held: dict[str, tuple[str, RoutedTask]] = {}
+        self._lock = threading.Lock()
+
+    def get(self, name: str, parts: Sequence[str], merge: Callable[[], RoutedTask]) -> RoutedTask:
+        """Return the task that was merged from ``parts``, the names of everything it depends on, or merge it."""
+        key = sha256_bytes(canonical_json([name, *parts]))
+        with self._lock:
+            held = self._held.get(name)
+        if held is not None and held[0] == key:
+            return held[1]
+        task = self._read(name, key)
+        if task is None:
+            task = merge()
+            self._write(name, key, task)
+        with self._lock:
+            self._held[name] = (key, task)
+        return task
+
+    def _place(self, name: str) -> Path | None:
+        return None if self._directory is None else self._directory / "tasks" / sha256_bytes(name.encode())
+
+    def _read(self, name: str, key: str) -> RoutedTask | None:
+        place = self._place(name)
+        if place is None or not (place / _KEY_FILE).is_file():
+            return None
+        try:
+            kept = parse_json((place / _KEY_FILE).read_bytes())
+            if kept["key"] != key:
+                return None
+            paths = [path for path in place.rglob("*") if path.is_file()]
+            task = RoutedTask.read({str(path.relative_to(place)): path.read_bytes() for path in paths})
+            return task if task.digest == kept["digest"] else None
+        except (MedForgeError, OSError, KeyError, ValueError, TypeError):
+            return None
+
+    def _write(self, name: str, key: str, task: RoutedTask) -> None:
+        place = self._place(name)
+        if place is not None:
+            write_files(place, task.files())
+            write_files(place, {_KEY_FILE: canonical_json({"key": key, "digest": task.digest})})

@@ -1,0 +1,199 @@
+"""The routed forge item: a router over tasks, and an expert for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from medforge.base_module import BaseModule
+from medforge.errors import InvalidInput
+from medforge.files import canonical_json
+from medforge.item import ITEM_FILE, ForgeItem
+from medforge.plugin import Plugin
+from medforge.prediction import Prediction
+from medforge.prompt_form import normal_form
+from medforge.routed_task import RoutedTask
+from medforge.router import Router
+from medforge.single_network import FusedPlugin
+
+TASKS_DIRECTORY = "tasks"
+# embeddings [m, d] of some images (positions [m]) by the base with a task's expert
+AskExpert = Callable[[RoutedTask, Tensor], Tensor]
+_FLOOR = 1e-30
+
+
+class Route(NamedTuple):
+    """Hold the tasks that prompts may belong to, P(task | image) among them [n, T] and the likeliest task [n].
+
+    ``places`` are for every task the class of each prompt, None where it has no such class; None altogether for prompts
+    of no task.
+    """
+
+    tasks: tuple[RoutedTask, ...]
+    probabilities: Tensor
+    likeliest: Tensor
+    places: tuple[tuple[int | None, ...], ...] | None
+
+    def share(self, task: int) -> Tensor:
+        """Return the positions [m] of the images whose likeliest task it is."""
+        return (self.likeliest == task).nonzero().flatten()
+
+
+@dataclass(frozen=True, eq=False)
+class Routed(ForgeItem):
+    """Hold the experts of tasks, sorted by name, and answer by P(task | image) · P(class | task, image).
+
+    Two forward passes an image, whatever the number of tasks and branches: the base module's embedding says which task
+    it belongs to, and that task's expert which class. Of other tasks the classes' probabilities are the discriminant's.
+    """
+
+    tasks: tuple[RoutedTask, ...]
+    kind: ClassVar = "routed"
+
+    @classmethod
+    def read(cls, files: Mapping[str, bytes], card: Mapping[str, Any]) -> Routed:
+        """Read the tasks that the card names; raises KeyError, ValueError or TypeError where one is not whole."""
+        names = card["tasks"]
+        if not isinstance(names, list) or not names or names != sorted(set(names)):
+            raise ValueError("its tasks are not one or more names in their order")
+        tasks = []
+        for name in names:
+            prefix = f"{TASKS_DIRECTORY}/{name}/"
+            task = RoutedTask.read({p.removeprefix(prefix): data for p, data in files.items() if p.startswith(prefix)})
+            if task.card.name != name:
+                raise ValueError(f"task {str(name)[:80]!r} is another")
+            tasks.append(task)
+        if len({(task.expert.base_fingerprint, task.spread.means.shape[1]) for task in tasks}) != 1:
+            raise ValueError("its tasks belong to several base modules")
+        return cls(tuple(tasks))
+
+    @property
+    def base_fingerprint(self) -> str:  # type: ignore[override]
+        """The base module that the experts change."""
+        return self.tasks[0].expert.base_fingerprint
+
+    @cached_property
+    def router(self) -> Router:
+        """The router over all tasks."""
+        return Router(tuple(task.spread for task in self.tasks))
+
+    def plugins(self) -> tuple[Plugin, ...]:
+        """Return the experts that are plugins, in the order of their tasks."""
+        return tuple(task.expert.plugin for task in self.tasks if isinstance(task.expert, FusedPlugin))
+
+    def check(self, base: BaseModule) -> None:
+        """Check as for every item; every expert and the router must fit the base too."""
+        super().check(base)
+        for task in self.tasks:
+            task.check(base)
+
+    def weight_change(self, base: BaseModule) -> dict[str, Tensor]:
+        """Return the expert's weight change where there is one task; raises InvalidInput where there are several."""
+        if len(self.tasks) > 1:
+            raise InvalidInput(
+                f"the merged model routes images over {len(self.tasks)} tasks, so it is several networks; for one "
+                "network merge by another method, such as --merge ties"
+            )
+        return self.tasks[0].expert.weight_change(base)
+
+    def logits(self, base: BaseModule, images: Tensor, prompts: Sequence[str]) -> Tensor:
+        """Return class logits of normalised images, log-probabilities where the prompts are known (see `answer`)."""
+        embeddings = base.embed_all(images)
+        return self.answer(base, embeddings, prompts, _asking(base, images)).to(base.device)
+
+    def answer(self, base: BaseModule, embeddings: Tensor, prompts: Sequence[str], ask: AskExpert) -> Tensor:
+        """Return class logits [n, P], float32 on the CPU, of images whose base embeddings [n, d] are at hand.
+
+        Prompts of one task are answered by its expert, those of several by P(task) · P(class | task) over the tasks
+        that have them. Other prompts are put to the expert of the likeliest task: similarities, not probabilities.
+        """
+        route = self.route(embeddings, prompts)
+        if route.places is None:
+            return self._similarities(base, route, prompts, ask)
+        found = torch.zeros(len(embeddings), len(prompts), dtype=torch.float64)
+        for index, places in enumerate(route.places):
+            of_class = self._of_classes(base, route, index, embeddings, ask)
+            for column, place in enumerate(places):
+                if place is not None:
+                    found[:, column] += route.probabilities[:, index] * of_class[:, place]
+        return found.clamp_min(_FLOOR).log().log_softmax(dim=1).float()
+
+    def route(self, embeddings: Tensor, prompts: Sequence[str] | None = None) -> Route:
+        """Say which task each image (base embeddings [n, d]) belongs to, among those that the prompts may belong to.
+
+        Those are the tasks that have every prompt; where none does, and each prompt has a task, the tasks that have
+        one; all tasks where a prompt has none, or without prompts.
+        """
+        forms = [normal_form(prompt) for prompt in prompts or ()]
+        having = [[task.places.get(form) for form in forms] for task in self.tasks]
+        whole = [index for index, places in enumerate(having) if None not in places]
+        known = all(any(places[column] is not None for places in having) for column in range(len(forms)))
+        some = [index for index, places in enumerate(having) if any(place is not None for place in places)]
+        chosen = whole or (some if known else list(range(len(self.tasks))))
+        evidence = self.router.task_log_probabilities(embeddings)[:, chosen]
+        return Route(
+            tuple(self.tasks[index] for index in chosen),
+            evidence.softmax(dim=1),
+            evidence.argmax(dim=1),
+            tuple(tuple(having[index]) for index in chosen) if known else None,
+        )
+
+    def predict(self, base: BaseModule, images: Tensor) -> list[Prediction]:
+        """Return the likeliest task of each normalised image, and of that task the likeliest class."""
+        embeddings = base.embed_all(images).cpu()
+        route, ask = self.route(embeddings), _asking(base, images)
+        found: list[Prediction | None] = [None] * len(images)
+        for index, task in enumerate(route.tasks):
+            rows = route.share(index)
+            if not len(rows):
+                continue
+            of_class = task.class_probabilities(base, embeddings[rows], ask(task, rows))
+            distances = task.spread.nearest(embeddings[rows])
+            percentiles, beyond = task.spread.percentiles(distances), task.spread.beyond(distances)
+            for place, row in enumerate(rows.tolist()):
+                best = task.card.classes[int(of_class[place].argmax())]
+                found[row] = Prediction(
+                    task=task.card.name,
+                    key=best.key,
+                    prompt=best.prompt,
+                    task_probability=float(route.probabilities[row, index]),
+                    class_probability=float(of_class[place].max()),
+                    distance=float(distances[place]),
+                    percentile=None if percentiles is None else float(percentiles[place]),
+                    none_of_these=bool(beyond[place]),
+                )
+        return [one for one in found if one is not None]
+
+    def _of_classes(self, base: BaseModule, route: Route, index: int, embeddings: Tensor, ask: AskExpert) -> Tensor:
+        """Return P(class | task) [n, C]: the expert's where the task is the likeliest, else the discriminant's."""
+        task, rows = route.tasks[index], route.share(index)
+        of_class = task.spread.class_log_probabilities(embeddings).exp()
+        if len(rows):
+            of_class[rows] = task.class_probabilities(base, embeddings.cpu()[rows], ask(task, rows))
+        return of_class
+
+    def _similarities(self, base: BaseModule, route: Route, prompts: Sequence[str], ask: AskExpert) -> Tensor:
+        logits = torch.empty(len(route.likeliest), len(prompts))
+        for index, task in enumerate(route.tasks):
+            rows = route.share(index)
+            if len(rows):
+                logits[rows] = base.logits(ask(task, rows).to(base.device), prompts).cpu() / task.card.temperature
+        return logits
+
+    def _build_files(self) -> dict[str, bytes]:
+        files = {ITEM_FILE: canonical_json({"kind": self.kind, "tasks": [task.card.name for task in self.tasks]})}
+        for task in self.tasks:
+            files |= {f"{TASKS_DIRECTORY}/{task.card.name}/{name}": data for name, data in task.files().items()}
+        return files
+
+
+def _asking(base: BaseModule, images: Tensor) -> AskExpert:
+    def ask(task: RoutedTask, rows: Tensor) -> Tensor:
+        return base.embed_all(images[rows.to(images.device)], task.expert.weight_change(base))
+
+    return ask
