@@ -29,6 +29,7 @@ from medforge.aggregator.identity.authority import Authority
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.merge import MethodSettings
 from medforge.branch import Branch
+from medforge.declared_task import DeclaredTask
 from medforge.distilled import DistilledDataset
 from medforge.errors import LONGEST_SENTENCE, MedForgeError
 from medforge.files import canonical_json, sha256_bytes
@@ -38,17 +39,26 @@ from medforge.peft_format import CONFIG_FILE, WEIGHTS_FILE
 from medforge.plugin import Plugin
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.certificates import common_name, digest_of, now, parse_certificate, signing_key
-from medforge.proto.codec import commit_from_message, commit_to_message, receipt_from_message, receipt_to_message
+from medforge.proto.codec import (
+    commit_from_message,
+    commit_to_message,
+    receipt_from_message,
+    receipt_to_message,
+    task_from_message,
+    task_to_message,
+)
 from medforge.proto.flower import branch_from_record, branch_to_record
 from medforge.proto.receipt import Receipt
-from medforge.proto.signing import RECEIPT, SUBMIT, public_bytes, sign, verify
-from medforge.proto.statements import receipt_statement
+from medforge.proto.signed_task import SignedTask
+from medforge.proto.signing import RECEIPT, SUBMIT, TASK, public_bytes, sign, verify
+from medforge.proto.statements import receipt_statement, task_statement
 from medforge.proto.status import error_of
 from medforge.prototype_gate import PrototypeGate
 from medforge.tensors import dump_tensors, parse_tensors
 from tests.fuzz import artefacts
 from tests.fuzz.mutations import Parts
 
+_TASK = DeclaredTask.make("lung", [("n", "normal lung"), ("t", "lung tumor")], "CT")
 _KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 # the random plugins of tests change the weights more than trained ones
 _POLICY = Policy(admission=Admission(weight_change=100.0, brightness=10.0))
@@ -313,6 +323,28 @@ def _receipt_parts() -> tuple[Parts, ...]:
     return ((receipt_to_message(receipt).SerializeToString(), public_bytes(_KEY)),)
 
 
+def _task_message(parts: Parts) -> None:
+    """A forge's declaration, from one that signs whatever it says."""
+    message = pb.DeclaredTask(content=parts[0])
+    message.signature = sign(_KEY, TASK, task_statement("f", sha256_bytes(parts[0])))
+    signed = task_from_message(message, "f", public_bytes(_KEY))
+    assert task_to_message(signed) == message
+    assert signed.task.to_bytes() == parts[0]
+
+
+def _signed_task(parts: Parts) -> None:
+    signed = SignedTask.parse(parts[0], "a file")
+    assert SignedTask.parse(canonical_json(signed.document()), "a file") == signed
+
+
+def _task_parts() -> tuple[Parts, ...]:
+    return ((_TASK.to_bytes(),), (DeclaredTask.make("two", [("0", "no"), ("1", "yes")]).to_bytes(),))
+
+
+def _signed_task_parts() -> tuple[Parts, ...]:
+    return ((canonical_json(SignedTask.issue(_KEY, "f", _TASK).document()),),)
+
+
 def _commit_message(parts: Parts) -> None:
     message = pb.CommitRecord()
     try:
@@ -413,6 +445,8 @@ TARGETS = {
         Target("commit", _commit_parts, _commit),
         Target("receipt", _receipt_parts, _receipt),
         Target("sealed-receipt", _receipt_parts, _sealed_receipt),
+        Target("task-message", _task_parts, _task_message),
+        Target("signed-task", _signed_task_parts, _signed_task),
         Target("commit-message", _commit_message_parts, _commit_message),
         Target("status", _status_parts, _status),
         Target("certificate", _certificate_parts, _certificate),

@@ -1,17 +1,29 @@
+import json
 from pathlib import Path
 
 import pytest
 
+from medforge.declared_task import DeclaredTask
 from medforge.errors import CorruptFile, InvalidInput
 from medforge.files import sha256_bytes
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.address import is_loopback, join_address, split_address
-from medforge.proto.codec import commit_from_message, commit_to_message, receipt_from_message, receipt_to_message
+from medforge.proto.codec import (
+    commit_from_message,
+    commit_to_message,
+    receipt_from_message,
+    receipt_to_message,
+    task_from_message,
+    task_to_message,
+)
 from medforge.proto.errors import NotAllowed
 from medforge.proto.receipt import Receipt
-from medforge.proto.signing import new_key, public_bytes
+from medforge.proto.signed_task import SignedTask
+from medforge.proto.signing import SUBMIT, new_key, public_bytes, sign
+from medforge.proto.statements import task_statement
 
 KEY = new_key()
+TASK = DeclaredTask.make("lung", [("n", "normal lung"), ("t", "lung tumor")], "CT")
 RECEIPT = Receipt.issue(KEY, "some-forge", 7, "a" * 64, "2026-01-02T03:04:05.678Z")
 
 
@@ -44,6 +56,48 @@ def test_a_file_that_is_no_receipt_gets_a_sentence(tmp_path: Path) -> None:
         Receipt.load(tmp_path / "receipt.json")
     with pytest.raises(InvalidInput, match="cannot read the receipt"):
         Receipt.load(tmp_path / "absent.json")
+
+
+def test_a_declared_task_is_read_only_with_the_key_and_the_forge_that_signed_it() -> None:
+    signed = SignedTask.issue(KEY, "some-forge", TASK)
+    wire = pb.DeclaredTask.FromString(task_to_message(signed).SerializeToString())
+    assert task_from_message(wire, "some-forge", public_bytes(KEY)) == signed
+    for forge, key in (("another-forge", public_bytes(KEY)), ("some-forge", public_bytes(new_key()))):
+        with pytest.raises(NotAllowed, match="task 'lung' is not signed by the forge's key"):
+            task_from_message(wire, forge, key)
+    other = pb.DeclaredTask(content=TASK.to_bytes().replace(b"tumor", b"cysts"), signature=wire.signature)
+    with pytest.raises(NotAllowed, match="task 'lung' is not signed by the forge's key"):
+        task_from_message(other, "some-forge", public_bytes(KEY))
+    with pytest.raises(
+        CorruptFile, match="the forge's task 'lung' has no valid signature; tell whoever runs the forge"
+    ):
+        task_from_message(pb.DeclaredTask(content=TASK.to_bytes()), "some-forge", public_bytes(KEY))
+    with pytest.raises(CorruptFile, match="cannot be read"):
+        task_from_message(pb.DeclaredTask(content=b"{}"), "some-forge", public_bytes(KEY))
+
+
+def test_a_signature_for_a_receipt_or_a_branch_declares_no_task() -> None:
+    signature = sign(KEY, SUBMIT, task_statement("some-forge", TASK.digest))
+    with pytest.raises(NotAllowed, match="is not signed by the forge's key"):
+        task_from_message(
+            pb.DeclaredTask(content=TASK.to_bytes(), signature=signature), "some-forge", public_bytes(KEY)
+        )
+
+
+def test_a_task_is_given_to_a_centre_as_a_file(tmp_path: Path) -> None:
+    signed = SignedTask.issue(KEY, "some-forge", TASK)
+    path = tmp_path / "lung.json"
+    path.write_text(json.dumps(signed.document(), indent=2))
+    assert SignedTask.load(path) == signed
+    path.write_text(json.dumps(signed.document() | {"name": "brain"}))
+    with pytest.raises(NotAllowed, match="task 'brain' is not signed .*; ask whoever runs the forge"):
+        SignedTask.load(path)
+    for content in ("{", "[]", "{}", TASK.to_bytes().decode()):
+        path.write_text(content)
+        with pytest.raises(
+            CorruptFile, match="lung.json is not a signed task .*write it again with `medforge task show"
+        ):
+            SignedTask.load(path)
 
 
 def test_a_commit_travels_as_its_very_bytes() -> None:
