@@ -9,10 +9,14 @@ import torch
 
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
-from medforge.forge_item import ForgeItem, FusedPlugin, Level, Member, Mixture, WeightChange
-from medforge.manifest import BRANCH_FILES, DISTILLED_FILE
+from medforge.class_statistics import ClassStatistics
+from medforge.declared_task import TaskClass
+from medforge.forge_item import ForgeItem, FusedPlugin, Level, Member, Mixture, Routed, WeightChange
+from medforge.manifest import BRANCH_FILES, DISTILLED_FILE, LEVELS
 from medforge.plugin import PluginKind
 from medforge.prototype_gate import PrototypeGate
+from medforge.routed_task import RoutedTask, TaskCard, TaskMember
+from medforge.task_spread import TaskSpread
 from tests.fuzz.mutations import Parts
 from tests.making import branch_around, make_branch, make_ragged
 
@@ -55,6 +59,23 @@ def items() -> tuple[ForgeItem, ...]:
     mixtures = [Mixture(members, level) for level in levels] + [Mixture(members, "output", gate)]
     dense = WeightChange.of(smallest_base(), branches()[0].plugin.deltas(smallest_base()))
     return (FusedPlugin(branches()[0].plugin), dense, *mixtures)
+
+
+@cache
+def routed() -> Routed:
+    """A routed forge item of one task."""
+    base, branch = smallest_base(), branches()[0]
+    statistics = ClassStatistics.of(base.embed_all(branch.distilled.images), branch.distilled.labels, 2)
+    measured = TaskSpread.of(statistics, 0.5)
+    distances = tuple(float(place) for place in range(len(LEVELS)))
+    card = TaskCard(
+        name="lung",
+        classes=(TaskClass(key="a", prompt="benign"), TaskClass(key="b", prompt="malignant")),
+        members=(TaskMember(branch=branch.digest, weight=1),),
+        distances=distances,
+    )
+    spread = TaskSpread(measured.means.float(), measured.weights, measured.covariance.float(), distances)
+    return Routed((RoutedTask(card, spread, FusedPlugin(branch.plugin)),))
 
 
 def split(safetensors: bytes) -> Parts:

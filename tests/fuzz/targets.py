@@ -33,7 +33,7 @@ from medforge.declared_task import DeclaredTask
 from medforge.distilled import DistilledDataset
 from medforge.errors import LONGEST_SENTENCE, MedForgeError
 from medforge.files import canonical_json, sha256_bytes
-from medforge.forge_item import CHANGE_FILE, GATE_FILE, ITEM_FILE, ForgeItem
+from medforge.forge_item import CHANGE_FILE, GATE_FILE, ITEM_FILE, ForgeItem, Routed
 from medforge.manifest import Manifest
 from medforge.peft_format import CONFIG_FILE, WEIGHTS_FILE
 from medforge.plugin import Plugin
@@ -256,6 +256,33 @@ def _item_parts() -> tuple[Parts, ...]:
     return tuple(parts)
 
 
+def _routed(parts: Parts) -> None:
+    card, task, *tensors = parts
+    expert = {CONFIG_FILE: tensors[2], WEIGHTS_FILE: artefacts.joined(*tensors[3:])}
+    files = {
+        ITEM_FILE: card,
+        "tasks/lung/task.json": task,
+        "tasks/lung/spread.safetensors": artefacts.joined(*tensors[:2]),
+        f"tasks/lung/expert/{ITEM_FILE}": b'{"kind":"fused"}',
+        **{f"tasks/lung/expert/plugin/{name}": data for name, data in expert.items()},
+    }
+    item = ForgeItem.parse(files)
+    assert isinstance(item, Routed)
+    assert ForgeItem.parse(item.files()).digest == item.digest
+    assert all(".." not in path and not path.startswith("/") for path in item.files())
+    rows = torch.zeros(1, item.tasks[0].spread.means.shape[1])
+    assert item.route(rows).probabilities.shape == (1, 1)
+    assert not item.tasks[0].spread.nearest(rows).isnan().any()
+
+
+def _routed_parts() -> tuple[Parts, ...]:
+    files = artefacts.routed().files()
+    place = "tasks/lung"
+    config, weights = (files[f"{place}/expert/plugin/{name}"] for name in (CONFIG_FILE, WEIGHTS_FILE))
+    spread = artefacts.split(files[f"{place}/spread.safetensors"])
+    return ((files[ITEM_FILE], files[f"{place}/task.json"], *spread, config, *artefacts.split(weights)),)
+
+
 def _gate(parts: Parts) -> None:
     gate = PrototypeGate.from_bytes(artefacts.joined(*parts))
     data = gate.to_bytes()
@@ -441,6 +468,7 @@ TARGETS = {
         Target("admission", _branches, _admission),
         Target("flower-record", _record_parts, _record),
         Target("forge-item", _item_parts, _item),
+        Target("routed-item", _routed_parts, _routed),
         Target("gate", _gate_parts, _gate),
         Target("commit", _commit_parts, _commit),
         Target("receipt", _receipt_parts, _receipt),

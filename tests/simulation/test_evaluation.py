@@ -3,15 +3,18 @@
 import pytest
 import torch
 
+from medforge.aggregator.merge import choose_settings
 from medforge.base_module import BaseModule
+from medforge.branch import Branch
 from medforge.client.data.pixels.store import PixelStore
 from medforge.client.data.task import Split, Task
 from medforge.client.evaluate import score_base, score_item, score_plugin
 from medforge.errors import InvalidInput
-from medforge.forge_item import ForgeItem, FusedPlugin, Member, Mixture, WeightChange
+from medforge.forge_item import ForgeItem, FusedPlugin, Member, Mixture, Routed, WeightChange
 from medforge.metrics import score
 from medforge.prototype_gate import PrototypeGate
 from medforge.simulation.evaluation import BATCH, Evaluator
+from tests.aggregator.forges import fold_in_memory
 from tests.making import make_distilled, make_plugin
 
 COUNT = BATCH + 9
@@ -50,10 +53,32 @@ def items(base: BaseModule) -> dict[str, ForgeItem]:
         "gated": Mixture(members(base), "output", gate(base)),
         "fused": FusedPlugin(make_plugin(base, seed=3)),
         "dense": WeightChange.of(base, make_plugin(base, seed=4).deltas(base)),
+        "routed": routed(base),
     }
 
 
-@pytest.mark.parametrize("kind", ["output", "layer", "gated", "fused", "dense"])
+def routed(base: BaseModule) -> Routed:
+    """A model of both tasks."""
+    branches = [
+        Branch.build(
+            make_plugin(base, seed=classes),
+            make_distilled(base, seed=classes, prompts=tuple(f"{name} class {c}" for c in range(classes))),
+            contributor=name,
+            task=name,
+            base=base,
+            training_images=10,
+            recipe="test",
+            seed=0,
+            validation={},
+        )
+        for name, classes in (("a", 2), ("b", 3))
+    ]
+    item = fold_in_memory(base, choose_settings(method="routed"), branches)[-1].item
+    assert isinstance(item, Routed)
+    return item
+
+
+@pytest.mark.parametrize("kind", ["output", "layer", "gated", "fused", "dense", "routed"])
 @pytest.mark.parametrize("name", ["a", "b"])
 def test_an_item_scores_as_its_own_logits_do(
     tiny_base: BaseModule, tasks: dict[str, Task], kind: str, name: str
@@ -94,6 +119,15 @@ def test_a_gated_round_costs_one_base_and_one_plugin_pass(tiny_base: BaseModule,
     chosen = evaluator.chosen("a", gate(tiny_base))
     assert len(chosen) == 2
     assert chosen.sum() == COUNT
+
+
+def test_a_routed_round_costs_one_base_and_one_expert_pass(tiny_base: BaseModule, tasks: dict[str, Task]) -> None:
+    evaluator, item = Evaluator(tiny_base, tasks), routed(tiny_base)
+    for _ in range(2):
+        for name in tasks:
+            evaluator.score_item(name, item)
+    assert evaluator.forwards == 2 * 2 * COUNT
+    assert int(evaluator.routed("a", item).sum()) == COUNT
 
 
 def test_steps_taken_one_by_one_give_the_same_scores(tiny_base: BaseModule, tasks: dict[str, Task]) -> None:
@@ -141,7 +175,7 @@ def findings(tiny_base: BaseModule) -> Task:
     return Task("c", prompts, *parts, split="random", negatives=tuple(f"no {prompt}" for prompt in prompts))
 
 
-@pytest.mark.parametrize("kind", ["output", "layer", "gated", "fused"])
+@pytest.mark.parametrize("kind", ["output", "layer", "gated", "fused", "routed"])
 def test_findings_score_as_the_centre_scores_them(tiny_base: BaseModule, findings: Task, kind: str) -> None:
     item = items(tiny_base)[kind]
     found, wanted = (
