@@ -16,7 +16,7 @@ from medforge.branch import Branch
 from medforge.contributor_name import as_read
 from medforge.errors import CorruptFile, InvalidBranch
 from medforge.files import parse_json
-from medforge.manifest import DISTILLED_FILE, PLUGIN_DIRECTORY, Manifest
+from medforge.manifest import DISTILLED_FILE, PLUGIN_DIRECTORY, STATISTICS_FILE, Manifest
 from medforge.peft_format import CONFIG_FILE, WEIGHTS_FILE, stored_shapes, tensor_name
 from medforge.plugin import Plugin
 from medforge.proto.errors import OverLimit
@@ -25,6 +25,9 @@ PLUGIN_CONFIG = f"{PLUGIN_DIRECTORY}/{CONFIG_FILE}"
 PLUGIN_WEIGHTS = f"{PLUGIN_DIRECTORY}/{WEIGHTS_FILE}"
 LONGEST_CONFIG = 1 << 20
 LONGEST_HEADER = 1 << 22
+# how many distilled images tell how large embeddings are, and how much larger statistics may be
+_MEASURED = 16
+_MOST_TIMES = 4.0
 _BYTES = {"F32": 4, "F16": 2, "I64": 8}
 # name → (dtype as safetensors spells it, shape)
 Layout = Mapping[str, tuple[str, tuple[int, ...]]]
@@ -74,7 +77,7 @@ def check_display_name(manifest: Manifest, invited: Mapping[str, str]) -> None:
 
 
 def check_headers(manifest: Manifest, files: Mapping[str, Path], base: BaseModule, limits: Limits) -> None:
-    """Check the headers of a branch's two safetensors files, before any tensor is read.
+    """Check the headers of a branch's safetensors files, before any tensor is read.
 
     Names, dtypes, shapes and sizes must be those that the manifest's kind, rank, images per class and classes make on
     the base module's sites and image size. ``files`` are the blobs by the manifest's paths.
@@ -93,10 +96,13 @@ def check_headers(manifest: Manifest, files: Mapping[str, Path], base: BaseModul
     _cap("the plugin", len(plugin), "tensors", limits.tensors, "adapt fewer layers")
     _compare(plugin, _plugin_layout(manifest, base), "the plugin")
     _compare(read_header(files[DISTILLED_FILE], "the distilled dataset"), _distilled_layout(manifest), "the dataset")
+    if STATISTICS_FILE in files:
+        what = "the statistics file"
+        _compare(read_header(files[STATISTICS_FILE], what), _statistics_layout(manifest, base), what)
 
 
 def check_content(branch: Branch, base: BaseModule, admission: Admission) -> None:
-    """Check that a sound branch stays within bounds: ‖ΔW‖ at every site, and the range of the distilled pixels.
+    """Check that a sound branch stays within bounds: ‖ΔW‖ at every site, distilled pixels, counts, class statistics.
 
     Raises InvalidBranch with the first thing that does not.
     """
@@ -111,6 +117,50 @@ def check_content(branch: Branch, base: BaseModule, admission: Admission) -> Non
             f"distilled pixels lie in {low:.3g} … {high:.3g} where {-room:g} … {1 + room:g} are admitted "
             f"(0 is black, 1 white); distil again with a lower pixel rate"
         )
+    check_counts(branch)
+    check_statistics(branch, base)
+
+
+def check_counts(branch: Branch) -> None:
+    """Check that what a manifest counts by class is what it counts in all, and what its class statistics sum up.
+
+    Raises InvalidBranch.
+    """
+    said, images = branch.manifest.class_counts, branch.manifest.training_images
+    if said is None:
+        return
+    if sum(said) != images:
+        raise InvalidBranch(
+            f"the class counts add up to {sum(said)} where {images} training images are named; commit the branch again"
+        )
+    summed = said if branch.statistics is None else branch.statistics.counts.tolist()
+    for prompt, count, counted in zip(branch.manifest.prompts, said, summed, strict=True):
+        if counted not in (0, count):
+            raise InvalidBranch(
+                f"the class statistics sum up {counted} images of {prompt[:200]!r} where the manifest names {count}; "
+                "commit the branch again"
+            )
+
+
+def check_statistics(branch: Branch, base: BaseModule) -> None:
+    """Check that class means and spread have the size of the base's embeddings, which distilled images tell.
+
+    A router stands on the mean of all sites' covariances: one that is out of all measure would be everybody's. Raises
+    InvalidBranch.
+    """
+    statistics, images = branch.statistics, branch.distilled.images
+    if statistics is None:
+        return
+    some = images[:: max(1, len(images) // _MEASURED)]
+    bound = _MOST_TIMES * float(base.embed_all(some).norm(dim=1).max())
+    means, spread = float(statistics.means.norm(dim=1).max()), float(statistics.covariance.double().trace()) ** 0.5
+    for what, size in (("a mean of length", means), ("a spread of", spread)):
+        # also where it is no number, which no comparison holds for
+        if not size <= bound:
+            raise InvalidBranch(
+                f"the class statistics have {what} {size:.3g} where the base module's embeddings of the distilled "
+                f"images admit {bound:.3g}; commit the branch again on the forge's base"
+            )
 
 
 def check_weight_changes(plugin: Plugin, base: BaseModule, bound: float) -> None:
@@ -178,6 +228,11 @@ def _plugin_layout(manifest: Manifest, base: BaseModule) -> Layout:
 def _distilled_layout(manifest: Manifest) -> Layout:
     count, size = manifest.ipc * len(manifest.prompts), manifest.image_size
     return {"images": ("F16", (count, 3, size, size)), "labels": ("I64", (count,))}
+
+
+def _statistics_layout(manifest: Manifest, base: BaseModule) -> Layout:
+    classes, width = len(manifest.prompts), base.embed_dim
+    return {"sums": ("F32", (classes, width)), "counts": ("I64", (classes,)), "covariance": ("F32", (width, width))}
 
 
 def _compare(found: Layout, due: Layout, what: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,15 +30,24 @@ def begin(
     epochs: int | None = None,
     start: Start | None = None,
     check: Callable[[Work], None] = lambda work: None,
+    connection: Connection | None = None,
 ) -> Work:
     """Open the workspace, or begin it, with the options that were given; `check` may refuse it before it is written.
 
-    Raises InvalidInput where they differ from those it was begun with.
+    The declared task is that of the file, or of the forge that the connection leads to. Raises InvalidInput where the
+    options differ from those it was begun with, and what `find_declared` raises.
     """
     from medforge.client.begin import begin_work
+    from medforge.client.declared_task import find_declared
+    from medforge.client.workspace import Workspace
 
+    given = task.given()
+    say = partial(typer.echo, err=True)
+    declared = find_declared(Workspace(directory), task.task, task.task_file, connection, say)
+    if declared is not None:
+        given["declared"] = declared
     wanted = (recipe.recipe, recipe.changes(epochs), recipe.distillation, recipe.plugin)
-    work = begin_work(directory, task.given(), *wanted, compute.device, start, check)
+    work = begin_work(directory, given, *wanted, compute.device, start, check)
     # not before, as it loads torch: what is wrong with the options is said at once
     compute.use_threads()
     return work
@@ -82,7 +92,7 @@ def find_start(
     from medforge.client.start import open_start
     from medforge.client.workspace import Workspace
 
-    base = str(task.given().get("base", "medforge-tiny"))
+    base = task.base or "medforge-tiny"
     start = fetch(Workspace(directory), text, lambda: open_start(text, connection), base, compute.device)
     if start.said:
         # a JSON document stands alone on stdout

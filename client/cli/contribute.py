@@ -51,7 +51,7 @@ def contribute(
     """Train, distil, commit, audit and push in one go; run again after any interruption, it goes on.
 
     Examples:
-        medforge contribute folder:scans --workspace clinic --kit kit
+        medforge contribute folder:scans --workspace clinic --kit kit --task lung --map folders.csv
         medforge contribute folder:scans --workspace clinic --no-push
     """
     from medforge.client.audit.policy import read_policy
@@ -73,7 +73,7 @@ def contribute(
             _check_base(work, kit)
         work.check_distillable()
 
-    work = begin(workspace, task, recipe, compute, epochs, begun, check)
+    work = begin(workspace, task, recipe, compute, epochs, begun, check, connection)
 
     def say(sentence: str) -> None:
         # a JSON document stands alone on stdout

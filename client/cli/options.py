@@ -112,19 +112,15 @@ class TaskOptions:
     ] = None
 
     def given(self) -> dict[str, object]:
-        """Return the settings that were given, by their names; raises InvalidInput for a file that is not what it says.
+        """Return the settings that were given, by their names, with the map as the table that it holds.
 
-        A task that was given as a file is its declaration, and a map its table.
+        The task's file is left to `medforge.client.declared_task`. Raises InvalidInput for a map that is none.
         """
-        values = {name: value for name, value in vars(self).items() if value is not None}
+        values = {name: value for name, value in vars(self).items() if value is not None and name != "task_file"}
         if self.class_map is not None:
             from medforge.client.data.class_map import read_map
 
             values["class_map"] = read_map(self.class_map)
-        if self.task_file is not None:
-            from medforge.client.data.task_file import read_task_file
-
-            values["declared"] = read_task_file(values.pop("task_file"))
         return values
 
 

@@ -38,14 +38,17 @@ def train(
 ) -> None:
     """Train a plugin on the centre's images; goes on where a killed run stopped.
 
-    A forge is needed only with --from, to fetch the merged model that training begins from.
+    A forge is needed only with --from, to fetch the merged model that training begins from, and to learn the classes of
+    a task that it declares; those may also be given with --task-file.
 
     Examples:
         medforge train folder:scans --workspace clinic
+        medforge train folder:scans --workspace clinic --task-file lung.json --map folders.csv
         medforge train folder:scans --workspace clinic --from head --kit kit
     """
-    begun = find_start(workspace, start, forge.connection_if_asked(), task, recipe, compute, as_json)
-    work = begin(workspace, task, recipe, compute, epochs, begun)
+    connection = forge.connection_if_asked()
+    begun = find_start(workspace, start, connection, task, recipe, compute, as_json)
+    work = begin(workspace, task, recipe, compute, epochs, begun, connection=connection)
     with working(work):
         best = work.train()
     tell(work, as_json, trained(best))

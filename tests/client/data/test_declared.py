@@ -12,7 +12,6 @@ from medforge.client.data.class_map import read_map
 from medforge.client.data.declared import declare
 from medforge.client.data.pixels.store import PixelStore
 from medforge.client.data.task import Split, Task
-from medforge.client.data.task_file import read_task_file
 from medforge.declared_task import DeclaredTask
 from medforge.errors import InvalidInput
 from tests.client.tasks import make_findings_task, write_folder
@@ -132,21 +131,6 @@ def test_a_map_that_is_none(text: str, sentence: str, tmp_path: Path) -> None:
 def test_a_missing_map_is_said(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"the map .*none.csv"):
         read_map(tmp_path / "none.csv")
-
-
-def test_a_task_file_is_read_and_what_else_it_says_passed_over(tmp_path: Path) -> None:
-    content = LUNG.model_dump_json().removesuffix("}") + ', "branches": 3}'
-    assert read_task_file(write(tmp_path / "lung.json", content)) == LUNG
-
-
-@pytest.mark.parametrize("content", ["[]", "{", '{"name": "lung"}', '{"name": "a/b", "classes": []}', "\ud800"])
-def test_another_file_declares_no_task(content: str, tmp_path: Path) -> None:
-    path = tmp_path / "lung.json"
-    path.write_bytes(content.encode(errors="surrogatepass"))
-    with pytest.raises(
-        InvalidInput, match=r"lung.json declares no task \(.*\); write it with: medforge task show NAME"
-    ):
-        read_task_file(path)
 
 
 def test_sources_know_their_folders(tmp_path: Path) -> None:
