@@ -17,6 +17,7 @@ from grpc_reflection.v1alpha import reflection
 
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.identity.authority import Authority
+from medforge.aggregator.ledger.task_table import TaskTable
 from medforge.aggregator.logs import about
 from medforge.aggregator.main_branch.fold_worker import FoldWorker
 from medforge.aggregator.main_branch.main_branch import MainBranch
@@ -160,6 +161,8 @@ def serve(
         _log.warning(
             "%s can be reached from other machines and the connection is not encrypted; guard it, by a VPN say", address
         )
+    if not forge.policy.tasks.open and not TaskTable(forge.ledger).declarations():
+        _log.info("no task is declared yet; a branch is held until `medforge task add` declares its task")
     where = about("listening", forge=forge.settings.forge, address=address)
     _log.info("forge %s (%s) listens on %s", forge.settings.forge, forge.directory, address, extra=where)
     if ready_file is not None:
