@@ -109,18 +109,27 @@ def merge(
     coefficients: str | None = None,
     parameters: Mapping[str, float] | None = None,
     seed: int = 0,
+    weights: str | None = None,
+    scaling: str | None = None,
 ) -> ForgeItem:
     """Merge plugins, or branches in their order of arrival, by the name of a method, such as ``"ties"``.
 
     Branches give the forge item that a forge would make of them. Plugins alone are enough for a method that does not
     search on distilled data (``not merge_methods()[method].distilled``), in any order. What is left out (``level``,
-    ``coefficients``, ``parameters``) is the method's default.
+    ``coefficients``, ``parameters``) is the method's default. ``weights="images"`` and ``scaling="distilled"`` (see
+    `MethodSettings`) are read from branches.
 
     Raises InvalidInput for a method, mode or parameter that does not exist, for nothing to merge and for plugins where
     branches are needed; BaseMismatch or InvalidBranch for parts that do not fit the base or each other.
     """
     settings = choose_settings(
-        method=method, level=level, coefficients=coefficients, parameters=dict(parameters or {}), seed=seed
+        method=method,
+        level=level,
+        coefficients=coefficients,
+        parameters=dict(parameters or {}),
+        seed=seed,
+        weights=weights,
+        scaling=scaling,
     )
     given = list(parts) if isinstance(parts, Iterable) else []
     branches = [part for part in given if isinstance(part, Branch)]
@@ -150,6 +159,8 @@ def _merge_branches(branches: Sequence[Branch], base: BaseModule, settings: Meth
 
 def _merge_plugins(plugins: Sequence[Plugin], base: BaseModule, settings: MethodSettings) -> ForgeItem:
     method = method_of(settings.method)
+    if (settings.weights, settings.scaling) != ("equal", "given"):
+        raise InvalidInput("plugins alone have no images to be weighed or scaled by; give branches")
     if not isinstance(method, TrainingFree):
         free = ", ".join(name for name, listing in merge_methods().items() if not listing.distilled)
         raise InvalidInput(

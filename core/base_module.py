@@ -2,7 +2,9 @@
 
 import copy
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -92,6 +94,27 @@ class BaseModule(nn.Module):
         """
         return self._run(images, self._changed(deltas))
 
+    def site_inputs(self, images: Tensor, deltas: Mapping[str, Tensor], sites: Collection[str]) -> dict[str, Tensor]:
+        """Return what flows into some sites, [n, …, in] each, while one batch of normalised images is embedded.
+
+        ``deltas`` change the weights of any sites, one at least. The tower runs no further than to the last of
+        ``sites``; no gradients. Sites that are fed the same tensor get the same one.
+        """
+        seen: dict[str, Tensor] = {}
+        with self._own_tower() as tower, torch.no_grad():
+            hooks = [
+                tower.get_submodule(site).register_forward_pre_hook(partial(_note_input, seen, site, len(sites)))
+                for site in sites
+            ]
+            try:
+                functional_call(tower, self._changed(deltas), (images.to(self.device, self.dtype),))
+            except _Seen:
+                pass
+            finally:
+                for hook in hooks:
+                    hook.remove()
+        return seen
+
     def embed_all(self, images: Tensor, deltas: Mapping[str, Tensor] | None = None, exactly: bool = False) -> Tensor:
         """Embed any number of normalised images without gradients; [n, d], the same with any number of threads.
 
@@ -159,21 +182,36 @@ class BaseModule(nn.Module):
         if not changed:
             unchanged: Tensor = self.visual(images)
             return unchanged.float()
-        # functional_call exchanges a module's weights while it runs, so two threads must not share one
+        with self._own_tower() as tower:
+            embeddings: Tensor = functional_call(tower, changed, (images,))
+        return embeddings.float()
+
+    @contextmanager
+    def _own_tower(self) -> Iterator[VisualTower]:
+        """Lend a tower that nobody else uses: `functional_call` exchanges a module's weights while it runs."""
         try:
             tower = self._towers.pop()
         except IndexError:
             tower = _sharing_weights(self.visual)
         try:
-            embeddings: Tensor = functional_call(tower, changed, (images,))
+            yield tower
         finally:
             self._towers.append(tower)
-        return embeddings.float()
 
     def _embedding_width(self) -> int:
         size = self.image_size
         with torch.no_grad():
             return int(self.visual(torch.zeros(1, 3, size, size, device=self.device, dtype=self.dtype)).shape[1])
+
+
+class _Seen(Exception):
+    """Stop a forward pass whose rest nobody needs."""
+
+
+def _note_input(seen: dict[str, Tensor], site: str, wanted: int, _layer: nn.Module, inputs: tuple[Tensor]) -> None:
+    (seen[site],) = inputs
+    if len(seen) == wanted:
+        raise _Seen
 
 
 def _sharing_weights(tower: VisualTower) -> VisualTower:

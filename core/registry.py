@@ -87,7 +87,7 @@ class Registry(Generic[T]):
     older: Callable[[str, object], T | None] = lambda _name, _found: None
 
     def built_in(self) -> tuple[str, ...]:
-        """Return the names of what MedForge brings, sorted: those of the files, with - for _."""
+        """Return the names of what MedForge brings, sorted: those of the files, with + for _plus and - for _."""
         return _files(self.package)
 
     def offers(self) -> Mapping[str, Offer]:
@@ -160,7 +160,7 @@ class Registry(Generic[T]):
         return found if isinstance(found, self.kind) else None
 
     def _in_file(self, name: str) -> T:
-        module = import_module(f"{self.package}.{name.replace('-', '_')}")
+        module = import_module(f"{self.package}.{name.replace('+', '_plus').replace('-', '_')}")
         own = (self.noted(one) for one in vars(module).values() if getattr(one, "__module__", "") == module.__name__)
         (noted,) = (one for one in own if one is not None)
         assert noted.name == name, f"{module.__name__} calls itself {noted.name}"
@@ -170,4 +170,4 @@ class Registry(Generic[T]):
 @cache
 def _files(package: str) -> tuple[str, ...]:
     path = import_module(package).__path__
-    return tuple(sorted(module.name.replace("_", "-") for module in iter_modules(path)))
+    return tuple(sorted(module.name.replace("_plus", "+").replace("_", "-") for module in iter_modules(path)))

@@ -29,6 +29,8 @@ class SimulationSettings(BaseModel):
     level: str
     coefficients: str
     objective: str = "cross-entropy"
+    weights: str = "equal"
+    scaling: str = "given"
     parameters: dict[str, float] = Field(default_factory=dict)
     expert: str = "mean"
     recipe: str
@@ -64,8 +66,11 @@ class SimulationSettings(BaseModel):
         return shlex.join([*words, "--out", str(out)])
 
     def parameter_words(self) -> list[str]:
-        """Write the merge method's parameters as the command line takes them."""
-        return [word for name, value in self.parameters.items() for word in ("--parameter", f"{name}={value!r}")]
+        """Write the merge method's weights, scaling and parameters as the command line takes them."""
+        words = [word for name, value in self.parameters.items() for word in ("--parameter", f"{name}={value!r}")]
+        # a method that searches has neither
+        words += ["--weights", self.weights] if self.weights != "equal" else []
+        return words + (["--scaling", self.scaling] if self.scaling != "given" else [])
 
     def expert_words(self) -> list[str]:
         """Write the rule that merges inside a task as the command line takes it; nothing for the default."""

@@ -27,6 +27,16 @@ def objectives(incomplete: str) -> list[str]:
     return beginning(["cross-entropy", "reference"], incomplete)
 
 
+def weights(incomplete: str) -> list[str]:
+    """Return how branches can be weighed."""
+    return beginning(["equal", "images"], incomplete)
+
+
+def scalings(incomplete: str) -> list[str]:
+    """Return how a merged weight change can be scaled."""
+    return beginning(["given", "distilled"], incomplete)
+
+
 def log_formats(incomplete: str) -> list[str]:
     """Return how a server can log."""
     return beginning(["text", "json"], incomplete)

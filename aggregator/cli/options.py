@@ -73,6 +73,22 @@ class MergeOptions:
             autocompletion=complete.objectives,
         ),
     ] = None
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHAT",
+            help="How much a branch counts in a method without a search: equal (default), or images (as many).",
+            autocompletion=complete.weights,
+        ),
+    ] = None
+    scaling: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHAT",
+            help="Size of what a method without a search made: given (default), or distilled (chosen on images).",
+            autocompletion=complete.scalings,
+        ),
+    ] = None
     parameter: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="Set a parameter of the merge method, as in energy=0.99; repeat it."),

@@ -152,6 +152,8 @@ def _method(settings: ForgeSettings | None, merging: MergeOptions, seed: int | N
         "coefficients": merging.coefficients,
         "objective": merging.objective,
         "expert": merging.expert,
+        "weights": merging.weights,
+        "scaling": merging.scaling,
         "seed": seed,
     }
     parameters = merging.parameter or []

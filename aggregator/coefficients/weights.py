@@ -33,27 +33,28 @@ class WeightScorer:
         """Return what a search minimises, without its penalty: one forward pass over all images."""
         return search_loss(self._scored(deltas), objective)
 
-    def gradient(self, stacks: Deltas, coefficients: Sequence[float]) -> tuple[float, list[float]]:
-        """Return the mean loss over tasks of Σ_k c_k ΔW_k, and its derivative by every c_k.
+    def gradient(self, stacks: Deltas, coefficients: Tensor) -> tuple[float, Tensor]:
+        """Return the mean loss over tasks of Σ_k c_k ΔW_k, and its derivative by every coefficient.
 
-        ``stacks`` holds the K weight changes [K, out, in] of every site. Gradients are added up chunk by chunk, in
-        their order, so that every thread holds the graph of one chunk at a time.
+        ``stacks`` holds the K weight changes [K, out, in] of every site, ``coefficients`` is what `weigh` takes, in
+        float64. Gradients are added up chunk by chunk, in their order, so that every thread holds the graph of one
+        chunk at a time.
         """
-        total, slopes = 0.0, torch.zeros(len(coefficients), dtype=torch.float64)
+        total, slopes = 0.0, torch.zeros_like(coefficients)
         for read, share in zip(self._sources, self._shares, strict=True):
             dataset = read()
             of_chunk = partial(self._slope, dataset, stacks, coefficients)
             for loss, slope in self._base.in_chunks(of_chunk, len(dataset)):
                 total += share * loss
                 slopes += share * slope
-        return total, slopes.tolist()
+        return total, slopes
 
     def _slope(
-        self, dataset: LabelledImages, stacks: Deltas, coefficients: Sequence[float], part: slice
+        self, dataset: LabelledImages, stacks: Deltas, coefficients: Tensor, part: slice
     ) -> tuple[float, Tensor]:
-        """Return the sum of the losses of some images, and its derivative by every coefficient, float64 [K]."""
+        """Return the sum of the losses of some images, and its derivative by every coefficient."""
         base = self._base
-        c = torch.tensor(coefficients, dtype=torch.float64, requires_grad=True)
+        c = coefficients.clone().requires_grad_()
         logits = base.steadily(
             lambda: base.logits(base.embed(dataset.images[part], weigh(stacks, c.to(base.device))), dataset.prompts)
         )
@@ -75,5 +76,12 @@ class WeightScorer:
 
 
 def weigh(stacks: Deltas, coefficients: Tensor) -> dict[str, Tensor]:
-    """Add up weight changes: Σ_k c_k ΔW_k of every site, from stacks [K, out, in] and c [K], differentiable in both."""
-    return {site: torch.einsum("k,koi->oi", coefficients.to(stack), stack) for site, stack in stacks.items()}
+    """Add up weight changes: Σ_k c_k ΔW_k of every site, from stacks [K, out, in], differentiable in both.
+
+    Coefficients are one a plugin [K], or one a plugin and site [K, sites] in the order of ``stacks``.
+    """
+    columns = coefficients.unbind(dim=1) if coefficients.ndim == 2 else [coefficients] * len(stacks)
+    return {
+        site: torch.einsum("k,koi->oi", column.to(stack), stack)
+        for column, (site, stack) in zip(columns, stacks.items(), strict=True)
+    }

@@ -20,7 +20,8 @@ class Commit(DigestedModel):
 
     `kind` says whether `arrival` was folded, removed (withdrawn, reverted) or restored; `members` are the arrivals that
     the main branch is made of from here on, in the order of folding. `parent` is the digest of the commit before it
-    (None for the first), `branch` and the keys of `coefficients` are branch digests, `base` is the base module's
+    (None for the first), `branch` and the keys of `coefficients` are branch digests (methods that combine factors weigh
+    both factors by them, so that −1 on one plugin alone is as 1), `base` is the base module's
     fingerprint, `compute` the device and dtype of the fold, `item` the forge item's digest (None where nobody is left)
     and `item_files` the blob digest of each of its files. `processor` is the kind of processor (see `processor_kind`;
     0.1.0 recorded none). No clock, no forge id and no number of cores is inside: the same arrivals under the same

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from medforge.aggregator.merge.catalogue import built_in, listing_of, names
-from medforge.aggregator.merge.listing import Listing, Mode
+from medforge.aggregator.merge.listing import UNIFORM, Listing, Mode
 from medforge.aggregator.merge.settings import MEAN, MethodSettings
 from medforge.errors import InvalidInput
 
@@ -41,6 +41,7 @@ def choose_settings(**values: Any) -> MethodSettings:
     _check_parameters(settings, listing)
     _check_objective(settings, listing)
     _check_expert(settings, listing)
+    _check_unsearched(settings)
     return settings
 
 
@@ -119,6 +120,18 @@ def _check_expert(settings: MethodSettings, listing: Listing) -> None:
         raise InvalidInput(
             f"method {settings.expert!r} makes no single network, so it cannot merge the branches of one task; choose "
             f"{MEAN}, or a method that works in the layers"
+        )
+
+
+def _check_unsearched(settings: MethodSettings) -> None:
+    """Refuse weights and scaling where a method finds its own coefficients."""
+    defaults = MethodSettings.model_fields
+    asked = [name for name in ("weights", "scaling") if getattr(settings, name) != defaults[name].default]
+    if asked and (settings.level, settings.coefficients) != UNIFORM:
+        known = ", ".join(name for name in built_in() if UNIFORM in listing_of(name).modes)
+        raise InvalidInput(
+            f"method {settings.method!r} finds its own coefficients and takes no {' and no '.join(asked)}; "
+            f"leave that out, or choose one of: {known}"
         )
 
 

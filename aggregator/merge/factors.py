@@ -18,8 +18,9 @@ def combine_factors(plugins: Sequence[Plugin], weights: Sequence[float], base: B
     Factors of a smaller rank are padded with zeros. √(alpha / rank) is folded into both factors of each plugin first,
     so plugins of different scaling combine by what they do; the result has the largest rank and scaling 1. A single
     plugin at weight 1, the others at 0, gives that plugin's weight change, and all at 0 give none. Cross terms
-    (B_j A_k) are part of the sum. The E of an SVD-LoRA is divided between its factors as scaling is, its signs go to
-    B; the result is a LoRA then.
+    (w_j w_k B_j A_k) are part of the sum, and a plugin's own part is w_k² ΔW_k: alone at −1 it is as at 1, for both of
+    its factors change sign. The E of an SVD-LoRA is divided between its factors as scaling is, its signs go to B; the
+    result is a LoRA then.
 
     A DoRA's magnitude is combined by its difference from the frozen row's length: m = ‖W‖ + Σ w_k (m_k − ‖W‖). Scaling
     magnitudes themselves would shrink or stretch the frozen weight unless the weights sum to 1.

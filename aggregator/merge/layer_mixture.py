@@ -49,9 +49,14 @@ def joint(merge_round: Round) -> FoldResult:
     stacks = base.steadily(
         lambda: {site: torch.stack([plugin.delta(site, base) for plugin in plugins]) for site in plugins[0].sites}
     )
+
+    def gradient(values: Sequence[float]) -> tuple[float, list[float]]:
+        loss, slopes = scorer.gradient(stacks, torch.tensor(values, dtype=torch.float64))
+        return loss, slopes.tolist()
+
     found = joint_layers(
         lambda values: mean_loss(scorer.scores(weigh(stacks, torch.tensor(values, dtype=torch.float64)))),
-        lambda values: scorer.gradient(stacks, values),
+        gradient,
         len(order),
         merge_round.settings,
     )

@@ -8,8 +8,12 @@ ItemKind = Literal["plugin", "mixture", "weights", "routed"]
 Level = Literal["output", "layer"]
 Coefficients = Literal["sequential", "joint", "gated", "uniform"]
 Mode = tuple[str, str]
+Weights = Literal["equal", "images"]
+Scaling = Literal["given", "distilled"]
+# every branch counts by its own weight: the mode of methods that search no coefficients
+UNIFORM: Mode = ("layer", "uniform")
 # names are read from commits that peers send, and shown at terminals
-METHOD_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+METHOD_NAME = r"^[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}$"
 # settings in which a method may differ from the others
 DEFAULTABLE = frozenset({"budget", "bound", "start", "l1"})
 

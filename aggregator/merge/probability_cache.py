@@ -33,6 +33,7 @@ class ProbabilityCache:
         self.base_forwards = 0
         self.sums = RunningSums(directory)
         self.tasks = KeptTasks(directory)
+        self.directory = directory
         self._base = base
         self._kept = TensorCache(directory)
         # of merged networks, which next to every fold makes anew: only the newest are asked again
@@ -43,11 +44,11 @@ class ProbabilityCache:
 
         Raises InvalidBranch where the plugin's outputs are not finite.
         """
-        return self._entry("probabilities", of.plugin_digest, on.distilled_digest, lambda: self._ask(of, on))
+        return self.entry("probabilities", of.plugin_digest, on.distilled_digest, lambda: self._ask(of, on))
 
     def embeddings(self, on: ArrivedBranch) -> Tensor:
         """Return unnormalised base embeddings [n, d], float32 on the CPU, of a branch's distilled images."""
-        return self._entry("embeddings", "", on.distilled_digest, lambda: self._embed(on))
+        return self.entry("embeddings", "", on.distilled_digest, lambda: self._embed(on))
 
     def answers(self, network: FusedPlugin | WeightChange, on: ArrivedBranch) -> Tensor:
         """Return embeddings [n, d] of a branch's distilled images by the base with a merged network; in memory only.
@@ -87,7 +88,8 @@ class ProbabilityCache:
         self.base_forwards += len(images)
         return on_grid(self._base.embed_all(images, exactly=True)).float().cpu()
 
-    def _entry(self, kind: str, plugin: str, distilled: str, compute: Callable[[], Tensor]) -> Tensor:
+    def entry(self, kind: str, plugin: str, distilled: str, compute: Callable[[], Tensor]) -> Tensor:
+        """Return what is kept under a kind and the digests of a plugin and a dataset, or compute and keep it."""
         base = self._base
         parts = [_COMPUTED, kind, base.fingerprint, str(base.dtype), base.device.type, plugin, distilled]
         return self._kept.get(parts, compute)

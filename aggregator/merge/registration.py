@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from medforge.aggregator.merge.listing import METHOD_NAME, ItemKind, Listing, Mode, Parameter
+from medforge.aggregator.merge.listing import METHOD_NAME, UNIFORM, ItemKind, Listing, Mode, Parameter
 from medforge.registry import note
 
 if TYPE_CHECKING:
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from medforge.aggregator.merge.training_free import PluginMerge
 
 Target = TypeVar("Target", bound="PluginMerge | type[MergeMethod]")
-
-UNIFORM: Mode = ("layer", "uniform")
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,23 +3,52 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
 from typing import Protocol
 
-from medforge.aggregator.merge.method import FoldResult, MergeMethod, Round
+from torch import Tensor
+
+from medforge.aggregator.merge.method import Round
 from medforge.aggregator.merge.settings import MethodSettings
+from medforge.aggregator.merge.uniform import Uniform, Weighed
 from medforge.base_module import BaseModule
-from medforge.errors import InvalidBranch
-from medforge.forge_item import ForgeItem
+from medforge.forge_item import ForgeItem, Member
 from medforge.plugin import Plugin
 
 
 @dataclass(frozen=True, eq=False)
 class NamedPlugin:
-    """Hold a plugin beside the digest of the branch it came with."""
+    """Hold a plugin beside the digest of the branch it came with, and how often it counts (1 on average)."""
 
     branch: str
     plugin: Plugin
+    weight: float = 1.0
+
+    @property
+    def weighed(self) -> Plugin:
+        """The plugin, its weight change multiplied by its weight."""
+        if self.weight == 1:
+            return self.plugin
+        return WeighedPlugin(self.plugin.settings, self.plugin.base_fingerprint, self.plugin.factors, self.weight)
+
+    def member(self, coefficient: float) -> Member:
+        """Return the plugin as a member of a layer mixture; its coefficient is multiplied by its weight."""
+        return Member(self.branch, self.plugin, self.weight * coefficient)
+
+
+@dataclass(frozen=True, eq=False)
+class WeighedPlugin(Plugin):
+    """Read a plugin's weight change multiplied by ``weight``, of every kind: a DoRA's factors could not say that."""
+
+    weight: float = 1.0
+
+    def low_rank(self, site: str) -> tuple[Tensor, Tensor] | None:
+        """Return two factors whose product is the weighed ΔW; None for a DoRA."""
+        pair = super().low_rank(site)
+        return None if pair is None else (self.weight * pair[0], pair[1])
+
+    def delta(self, site: str, base: BaseModule) -> Tensor:
+        """Return the weighed ΔW."""
+        return self.weight * super().delta(site, base)
 
 
 class PluginMerge(Protocol):
@@ -34,33 +63,17 @@ class PluginMerge(Protocol):
         """Merge the plugins."""
 
 
-class TrainingFree(MergeMethod):
-    """Merge all plugins anew at every arrival, so the result depends on no order and a withdrawal is exact.
-
-    A running sum would be cheaper by little, and floating-point sums depend on the order of their terms. Distilled data
-    are only used to score what came out.
-    """
+class TrainingFree(Uniform):
+    """Merge plugins alone; distilled data are only used to score what came out, and to choose a factor where asked."""
 
     @abstractmethod
     def merge(self, plugins: Sequence[NamedPlugin], base: BaseModule, settings: MethodSettings) -> ForgeItem:
         """Merge plugins as `PluginMerge` says."""
 
-    def coefficient(self, count: int, settings: MethodSettings) -> float:
-        """Return what a commit records as each of ``count`` plugins' coefficient."""
-        return 1 / count
-
-    def fold(self, merge_round: Round) -> FoldResult:
-        """Merge everything that has arrived; raises InvalidBranch where the result has no finite outputs."""
-        base, settings, order = merge_round.base, merge_round.settings, merge_round.canonical
-        item = self.merge([NamedPlugin(a.digest, a.plugin()) for a in order], base, settings)
-        coefficient = self.coefficient(len(order), settings)
-        scores = merge_round.scorer(order).scores(base.steadily(lambda: item.weight_change(base)))
-        if not all(isfinite(score.loss) for score in scores.values()):
-            raise InvalidBranch(
-                f"merged by {settings.method}, the plugins that have arrived give outputs that are not finite; "
-                "train the arriving one again with a lower rate"
-            )
-        return FoldResult(item, dict.fromkeys((a.digest for a in order), coefficient), scores)
+    def merge_all(self, merge_round: Round, members: Sequence[Weighed]) -> ForgeItem:
+        """Read every plugin, and merge them."""
+        plugins = [NamedPlugin(one.arrived.digest, one.arrived.plugin(), one.weight) for one in members]
+        return self.merge(plugins, merge_round.base, merge_round.settings)
 
 
 @dataclass(frozen=True)

@@ -148,6 +148,8 @@ def _settings(
         coefficients=merging.coefficients,
         objective=merging.objective,
         expert=merging.expert,
+        weights=merging.weights,
+        scaling=merging.scaling,
         parameters=parse_parameters(merging.parameter or []),
         seed=seed,
     )
@@ -160,6 +162,8 @@ def _settings(
         level=merge.level,
         coefficients=merge.coefficients,
         objective=merge.objective,
+        weights=merge.weights,
+        scaling=merge.scaling,
         parameters=merge.parameters,
         expert=merge.expert,
         recipe=chosen.name,

@@ -20,12 +20,16 @@ Mode = tuple[str, str, str]
 LISTINGS = {name: listing_of(name) for name in built_in()}
 MODES: tuple[Mode, ...] = tuple((name, *mode) for name, listing in LISTINGS.items() for mode in listing.modes)
 BUDGET = 12
+# parameters under which a method that trains takes a moment
+QUICK = {"student": {"steps": 3, "rank": 2, "mixtures": 32}, "adamerging": {"steps": 2}}
 # random plugins classify nothing, which an examination would notice
 UNEXAMINED = Policy(admission=Admission(behaviour=False))
 
 
 def settings_of(method: str, level: str, coefficients: str, budget: int = BUDGET) -> MethodSettings:
-    return choose_settings(method=method, level=level, coefficients=coefficients, budget=budget)
+    return choose_settings(
+        method=method, level=level, coefficients=coefficients, budget=budget, parameters=QUICK.get(method)
+    )
 
 
 def branches(base: BaseModule, count: int = 3, kind: PluginKind = "lora", ipc: int = 2) -> list[Branch]:

@@ -14,7 +14,7 @@ from medforge.aggregator.merge.catalogue import built_in, listing_of
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from medforge.processor import processor_kind
-from tests.aggregator.forges import fold_in_memory
+from tests.aggregator.forges import QUICK, fold_in_memory
 
 HERE = Path(__file__).parent
 RECORD = HERE / "items.json"
@@ -43,7 +43,13 @@ def recorded_branches(directory: Path) -> list[Branch]:
 def folded(base: BaseModule, branches: list[Branch], way: tuple[str, str, str, str]) -> dict[str, Any]:
     """What a forge's newest commit would record of the three branches under one way."""
     method, level, coefficients, objective = way
-    settings = choose_settings(method=method, level=level, coefficients=coefficients, objective=objective)
+    settings = choose_settings(
+        method=method,
+        level=level,
+        coefficients=coefficients,
+        objective=objective,
+        parameters=QUICK.get(method),
+    )
     result = fold_in_memory(base, settings, branches)[-1]
     return {
         "item": result.item.digest,

@@ -31,7 +31,7 @@ def dare(plugins: Sequence[NamedPlugin], base: BaseModule, drop: float, scale: f
         total = torch.zeros(base.site_shape(site), device=base.device)
         for named in plugins:
             random = generator(seed, "dare", named.branch, site)
-            total += drop_and_rescale(named.plugin.delta(site, base), drop, random)
+            total += drop_and_rescale(named.weighed.delta(site, base), drop, random)
         merged[site] = scale * total
     return merged
 

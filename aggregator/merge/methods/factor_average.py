@@ -21,5 +21,5 @@ def merge(plugins: Sequence[NamedPlugin], base: BaseModule, settings: MethodSett
 
     A single plugin stays as it is.
     """
-    parts = [named.plugin for named in plugins]
-    return FusedPlugin(parts[0] if len(parts) == 1 else combine_factors(parts, [1 / len(parts)] * len(parts), base))
+    parts, weights = [named.plugin for named in plugins], [named.weight / len(plugins) for named in plugins]
+    return FusedPlugin(parts[0] if len(parts) == 1 else combine_factors(parts, weights, base))

@@ -30,7 +30,7 @@ class Fusion(MergeMethod):
         """Fuse the arriving plugin into the main one; the first arrival becomes the main plugin as it is.
 
         The commit's coefficients are the products c_k = w′_k · Π_{j>k} w_j, by which plugin k's factors weigh in the
-        result.
+        result. Both factors: its own weight change counts c_k² times, so −1 and 1 differ in cross terms alone.
         """
         base, settings = merge_round.base, merge_round.settings
         scorer = merge_round.scorer(merge_round.arrived)

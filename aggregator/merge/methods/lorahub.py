@@ -21,6 +21,7 @@ def lorahub(
 ) -> tuple[Plugin, list[float]]:
     """Compose (Σ w_k B_k)(Σ w_k A_k), and return it with its weights w (Huang et al. 2023, LoRAHub).
 
+    A plugin's own weight change counts w_k² times, so −1 and 1 differ in cross terms alone.
     w minimises the mean over tasks of cross-entropy on the scorer's images plus l1 · mean|w|, within ±bound (see
     `search_weights`). On distilled datasets this is "LoRAHub with distill"; on raw training images, that without.
 

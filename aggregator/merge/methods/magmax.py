@@ -38,4 +38,4 @@ def magmax(plugins: Sequence[Plugin], base: BaseModule, scale: float) -> dict[st
 )
 def merge(plugins: Sequence[NamedPlugin], base: BaseModule, settings: MethodSettings) -> WeightChange:
     """Choose every entry; later means later in the order of the branches' digests, so that no arrival order counts."""
-    return WeightChange.of(base, magmax([named.plugin for named in plugins], base, settings.parameters["scale"]))
+    return WeightChange.of(base, magmax([named.weighed for named in plugins], base, settings.parameters["scale"]))

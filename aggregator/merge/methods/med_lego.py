@@ -50,4 +50,4 @@ def _mean(plugins: Sequence[Plugin], site: str, base: BaseModule) -> Triples:
 )
 def merge(plugins: Sequence[NamedPlugin], base: BaseModule, settings: MethodSettings) -> FusedPlugin:
     """Decompose the mean weight change, and keep ``energy`` of it; also of a single plugin."""
-    return FusedPlugin(med_lego([named.plugin for named in plugins], base, settings.parameters["energy"]))
+    return FusedPlugin(med_lego([named.weighed for named in plugins], base, settings.parameters["energy"]))

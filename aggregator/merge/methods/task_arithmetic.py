@@ -7,12 +7,15 @@ from medforge.aggregator.merge.registration import merge_method
 from medforge.aggregator.merge.settings import MethodSettings
 from medforge.aggregator.merge.training_free import NamedPlugin
 from medforge.base_module import BaseModule
-from medforge.forge_item import Member, Mixture
+from medforge.forge_item import Mixture
 
 
 def scaled_sum(plugins: Sequence[NamedPlugin], scale: float) -> Mixture:
-    """Return scale · Σ_k ΔW_k as a layer mixture: one forward pass, exact for plugins of every kind and rank."""
-    return Mixture(tuple(Member(named.branch, named.plugin, scale) for named in plugins), "layer")
+    """Return scale · Σ_k w_k ΔW_k as a layer mixture: one forward pass, exact for plugins of every kind and rank.
+
+    w_k is how often a branch counts, 1 unless branches are weighed.
+    """
+    return Mixture(tuple(named.member(scale) for named in plugins), "layer")
 
 
 @merge_method(

@@ -79,5 +79,5 @@ def _threshold(plugin: Plugin, base: BaseModule, density: float) -> Tensor:
 def merge(plugins: Sequence[NamedPlugin], base: BaseModule, settings: MethodSettings) -> WeightChange:
     """Resolve what plugins disagree about, and average; also a single plugin, which is trimmed."""
     values = settings.parameters
-    changes = ties([named.plugin for named in plugins], base, values["density"], values["scale"])
+    changes = ties([named.weighed for named in plugins], base, values["density"], values["scale"])
     return WeightChange.of(base, changes)
