@@ -242,7 +242,7 @@ def test_chosen_shares_average_over_tasks() -> None:
 @pytest.mark.parametrize(
     ("given_settings", "sentence"),
     [
-        ({"method": "soup"}, "merge method 'soup' is not known; choose one of dare, factor-average, fusion, lorahub,"),
+        ({"method": "soup"}, "merge method 'soup' is not known; choose one of adamerging, dare, factor-average, fusion,"),
         ({"method": "mixture", "level": "head"}, "no level 'head'; choose one of: level 'output' with"),
         (
             {"method": "mixture", "level": "layer", "coefficients": "gated"},
@@ -296,5 +296,5 @@ def test_settings_written_before_there_was_an_objective_are_read_and_written_as_
 def test_every_registered_method_can_be_had() -> None:
     for name in names():
         method_of(name)
-    with pytest.raises(InvalidInput, match="choose one of dare, factor-average, fusion, lorahub, magmax, med-lego"):
+    with pytest.raises(InvalidInput, match="choose one of adamerging, dare, factor-average, fusion, knots-ties"):
         method_of("soup")
