@@ -1,5 +1,6 @@
 """Small pieces of Markdown."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 
@@ -16,6 +17,16 @@ def cell(text: object) -> str:
 def code(text: object) -> str:
     """Return a text in code style, for a table."""
     return f"`{' '.join(str(text).split())}`".replace("|", "\\|")
+
+
+def heading_anchors(headings: Iterable[str]) -> dict[str, str]:
+    """Return the anchor that each heading has at a code host: its letters, and a number where another has the same."""
+    found: dict[str, str] = {}
+    for heading in headings:
+        slug = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        same = sum(re.sub(r"-\d+$", "", anchor) == slug for anchor in found.values())
+        found[heading] = f"{slug}-{same}" if same else slug
+    return found
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

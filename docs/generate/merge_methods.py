@@ -1,6 +1,6 @@
 """docs/reference-merge-methods.md, from the methods' own listings."""
 
-from docs.generate.markdown import cell, code, notice, page, table
+from docs.generate.markdown import cell, code, heading_anchors, notice, page, table
 from medforge.aggregator.merge import Listing, built_in, listing_of
 
 _INTRODUCTION = """
@@ -9,8 +9,8 @@ those of installed packages ([how to add one](how-to-add-a-merge-method.md)). Wh
 method to take: [merging](explanation-merging.md).
 
 *Level* says what is weighed: the class probabilities of each plugin (output), or the weights of the network
-(layer). A method *searches* where its coefficients are found on the branches' distilled data; the others need
-plugins alone. Where the result depends on *no order*, every order of arrival gives the same forge item to the
+(layer). A method *needs images* where it searches coefficients, measures layers or trains on the branches'
+distilled data; the others need plugins alone. Where the result depends on *no order*, every order of arrival gives the same forge item to the
 byte. *Passes* are forward passes an image, of a main branch of N branches.
 """
 
@@ -18,9 +18,10 @@ byte. *Passes* are forward passes an image, of a main branch of N branches.
 def build() -> str:
     """Return the page, of built-in methods alone: what is installed beside them is not of this repository."""
     listings = {name: listing_of(name) for name in built_in()}
+    anchors = heading_anchors(listings)
     rows = [
         (
-            f"[`{name}`](#{name})" if place == 0 else "",
+            f"[`{name}`](#{anchors[name]})" if place == 0 else "",
             f"{level}, {coefficients}{' (default)' if place == 0 and len(listing.modes) > 1 else ''}",
             "yes" if listing.distilled else "no",
             "yes" if (level, coefficients) in listing.any_order else "no",
@@ -30,7 +31,7 @@ def build() -> str:
         for name, listing in listings.items()
         for place, (level, coefficients) in enumerate(listing.modes)
     ]
-    head = ("method", "level, coefficients", "searches", "no order", "passes", "a branch leaves")
+    head = ("method", "level, coefficients", "needs images", "no order", "passes", "a branch leaves")
     sections = [_section(name, listing) for name, listing in listings.items()]
     return page(notice("the methods' listings"), "# Merge methods", _INTRODUCTION, table(head, rows), *sections)
 

@@ -242,7 +242,10 @@ def test_chosen_shares_average_over_tasks() -> None:
 @pytest.mark.parametrize(
     ("given_settings", "sentence"),
     [
-        ({"method": "soup"}, "merge method 'soup' is not known; choose one of adamerging, dare, factor-average, fusion,"),
+        (
+            {"method": "soup"},
+            "merge method 'soup' is not known; choose one of adamerging, dare, factor-average, fusion,",
+        ),
         ({"method": "mixture", "level": "head"}, "no level 'head'; choose one of: level 'output' with"),
         (
             {"method": "mixture", "level": "layer", "coefficients": "gated"},
@@ -253,7 +256,7 @@ def test_chosen_shares_average_over_tasks() -> None:
         ({"budget": 1}, "merge setting budget is wrong"),
         ({"start": 2.0}, "start 2 lies outside ±1.5"),
         ({"objective": "accuracy"}, "merge setting objective is wrong"),
-        ({"objective": "reference"}, "the published scripts have no objective for mixture output gated; leave"),
+        ({"objective": "reference"}, "the published scripts have no objective for routed output gated; leave"),
         (
             {"coefficients": "joint", "objective": "reference"},
             "choose one of: fusion layer sequential, lorahub layer joint, mixture",
@@ -275,7 +278,7 @@ def test_what_is_left_out_is_the_methods_default() -> None:
         "sequential",
     )
     assert choose_settings(method="mixture", level="layer", coefficients=None).coefficients == "sequential"
-    assert MethodSettings() == choose_settings(method="mixture", seed=None)
+    assert MethodSettings(parameters=choose_settings().parameters) == choose_settings(method="routed", seed=None)
     assert choose_settings(method="lorahub").start == 0.0
     assert choose_settings(method="lorahub", start=0.25).start == 0.25
     assert choose_settings(method="fusion").start == 0.5
