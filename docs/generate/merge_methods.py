@@ -10,8 +10,8 @@ method to take: [merging](explanation-merging.md).
 
 *Level* says what is weighed: the class probabilities of each plugin (output), or the weights of the network
 (layer). A method *needs images* where it searches coefficients, measures layers or trains on the branches'
-distilled data; the others need plugins alone. Where the result depends on *no order*, every order of arrival gives the same forge item to the
-byte. *Passes* are forward passes an image, of a main branch of N branches.
+distilled data; the others need plugins alone. Where the result depends on *no order*, every order of arrival
+gives the same forge item to the byte. *Passes* are forward passes an image, of a main branch of N branches.
 """
 
 
