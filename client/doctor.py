@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
 
 from medforge import __version__
+from medforge.client.diagnosis import Diagnosis, State, problem, skipped
+from medforge.client.task_check import check_task
 from medforge.errors import ForgeUnavailable, InvalidInput, MedForgeError
 from medforge.files import read_file
 from medforge.proto import forge_pb2 as pb
@@ -23,7 +23,6 @@ from medforge.proto.kit import Kit
 from medforge.proto.proxy import check_supported, connect, proxy_for
 from medforge.proto.remote import RemoteForge
 
-State = Literal["ok", "warning", "problem", "skipped"]
 _SECONDS = 5.0
 _SOON = timedelta(days=30)
 _CLOCK_DRIFTS, _CLOCK_IS_WRONG = timedelta(minutes=1), timedelta(minutes=5)
@@ -31,22 +30,12 @@ _GIB = 1 << 30
 _UNREAD = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "all_proxy")
 
 
-@dataclass(frozen=True)
-class Diagnosis:
-    """Say what a check found, and how to mend it where it is a problem or a warning."""
-
-    check: str
-    state: State
-    what: str
-    fix: str = ""
-
-
 def examine(connection: Connection, workspace: Path | None = None, disk_gib: float = 1.0) -> list[Diagnosis]:
     """Check the way to a forge, and what the centre itself needs; raises nothing for what it checks."""
     at, kit = connection.address, connection.kit
     found = [check_kit(kit), check_name(at), check_proxy(at), check_tcp(at)]
     reached = found[-1].state == "ok"
-    found.append(check_tls(connection) if reached else _skipped("TLS", "there is no connection"))
+    found.append(check_tls(connection) if reached else skipped("TLS", "there is no connection"))
     answer = _ask(connection) if reached else None
     reply = answer if isinstance(answer, pb.DescribeReply) else None
     return [
@@ -56,6 +45,7 @@ def examine(connection: Connection, workspace: Path | None = None, disk_gib: flo
         check_clock(reply.time if reply else None, kit),
         check_base(reply, kit, workspace),
         check_workspace(kit, workspace),
+        check_task(reply, kit, workspace),
         check_disk(workspace or Path(), disk_gib),
     ]
 
@@ -63,7 +53,7 @@ def examine(connection: Connection, workspace: Path | None = None, disk_gib: flo
 def check_kit(kit: Kit | None) -> Diagnosis:
     """See whether the kit's secrets are secret; that its parts belong together has been seen when it was opened."""
     if kit is None:
-        return _skipped("kit", "no kit was given")
+        return skipped("kit", "no kit was given")
     loose = kit.readable_by_others()
     if loose:
         files = " ".join(str(kit.directory / name) for name in loose)
@@ -77,9 +67,9 @@ def check_name(at: str) -> Diagnosis:
     """Resolve the forge's host name."""
     host, port = split_address(at)
     if _is_literal(host):
-        return _skipped("DNS", f"{host} is an address, not a name")
+        return skipped("DNS", f"{host} is an address, not a name")
     if proxy_for(host) is not None:
-        return _skipped("DNS", "the proxy resolves the name")
+        return skipped("DNS", "the proxy resolves the name")
     try:
         places = {str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
     except OSError as error:
@@ -98,7 +88,7 @@ def check_proxy(at: str) -> Diagnosis:
     try:
         check_supported(host)
     except InvalidInput as error:
-        return _problem("proxy", error)
+        return problem("proxy", error)
     proxy = proxy_for(host)
     if proxy is None:
         unread = [name for name in _UNREAD if os.environ.get(name)]
@@ -113,7 +103,7 @@ def check_proxy(at: str) -> Diagnosis:
     try:
         connect(at, _SECONDS).close()
     except ForgeUnavailable as error:
-        return _problem("proxy", error)
+        return problem("proxy", error)
     except OSError as error:
         return Diagnosis(
             "proxy",
@@ -143,32 +133,32 @@ def check_tcp(at: str) -> Diagnosis:
     except OSError as error:
         return Diagnosis("TCP", "problem", f"no connection to {at} ({error.strerror or error})", "check the network")
     except ForgeUnavailable as error:
-        return _problem("TCP", error)
+        return problem("TCP", error)
     return Diagnosis("TCP", "ok", f"port {port} of {host} is open")
 
 
 def check_tls(connection: Connection) -> Diagnosis:
     """Meet the forge over TLS, each proving itself to the other."""
     if connection.tls is None:
-        return _skipped("TLS", "without a kit, or with --plaintext, the connection is not encrypted")
+        return skipped("TLS", "without a kit, or with --plaintext, the connection is not encrypted")
     try:
         peer = handshake(connection.address, connection.tls, _SECONDS)
     except MedForgeError as error:
-        return _problem("TLS", error)
+        return problem("TLS", error)
     return Diagnosis("TLS", "ok", f"{peer.version}; the forge's certificate names the kit's forge")
 
 
 def check_certificate(kit: Kit | None, refusal: NotAllowed | None = None) -> Diagnosis:
     """See whether the kit's certificate is valid, for how long, and whether the forge still honours it."""
     if kit is None:
-        return _skipped("certificate", "no kit was given")
+        return skipped("certificate", "no kit was given")
     moment = now()
     try:
         kit.check_valid(moment)
     except InvalidInput as error:
-        return _problem("certificate", error)
+        return problem("certificate", error)
     if refusal is not None:
-        return _problem("certificate", refusal)
+        return problem("certificate", refusal)
     ends = kit.x509.not_valid_after_utc
     if ends - moment < _SOON:
         return Diagnosis(
@@ -183,9 +173,9 @@ def check_certificate(kit: Kit | None, refusal: NotAllowed | None = None) -> Dia
 def check_forge(answer: pb.DescribeReply | MedForgeError | None) -> Diagnosis:
     """See whether what answers is a forge, the kit's forge, and of this version."""
     if answer is None:
-        return _skipped("forge", "there is no connection")
+        return skipped("forge", "there is no connection")
     if isinstance(answer, MedForgeError):
-        return _problem("forge", answer)
+        return problem("forge", answer)
     if _series(answer.software) != _series(__version__):
         return Diagnosis(
             "forge",
@@ -209,7 +199,7 @@ def check_clock(time: str | None, kit: Kit | None) -> Diagnosis:
         begins = spell_time(kit.x509.not_valid_before_utc)
         what = f"this machine says {spell_time(moment)}, but the kit is valid from {begins} on"
         return Diagnosis("clock", "problem", what, "set the clock, or let NTP keep it")
-    return _skipped("clock", "the forge could not be asked for its time")
+    return skipped("clock", "the forge could not be asked for its time")
 
 
 def check_base(reply: pb.DescribeReply | None, kit: Kit | None, workspace: Path | None) -> Diagnosis:
@@ -217,7 +207,7 @@ def check_base(reply: pb.DescribeReply | None, kit: Kit | None, workspace: Path 
     from medforge.client.workspace import Workspace
 
     if reply is None:
-        return _skipped("base", "the forge could not be asked for its base module")
+        return skipped("base", "the forge could not be asked for its base module")
     if kit is not None and kit.card.base != reply.base:
         return Diagnosis(
             "base",
@@ -233,7 +223,7 @@ def check_base(reply: pb.DescribeReply | None, kit: Kit | None, workspace: Path 
     try:
         branch = Manifest.parse(read_file(place.branch / MANIFEST_FILE, "the manifest"))
     except MedForgeError as error:
-        return _problem("base", error)
+        return problem("base", error)
     if branch.base != reply.base:
         return Diagnosis(
             "base",
@@ -250,11 +240,11 @@ def check_workspace(kit: Kit | None, workspace: Path | None) -> Diagnosis:
     from medforge.client.workspace import Workspace
 
     if workspace is None or kit is None:
-        return _skipped("workspace", "no workspace was given" if workspace is None else "no kit was given")
+        return skipped("workspace", "no workspace was given" if workspace is None else "no kit was given")
     try:
         contributor = Workspace(workspace).settings.contributor
     except MedForgeError as error:
-        return _problem("workspace", error)
+        return problem("workspace", error)
     if contributor not in (None, kit.card.contributor, kit.card.display_name):
         what = f"{workspace} was begun as {contributor}'s; the branch is committed as {kit.card.name}'s"
         return Diagnosis("workspace", "ok", what)
@@ -278,16 +268,6 @@ def _ask(connection: Connection) -> pb.DescribeReply | MedForgeError:
             return forge.describe()
     except MedForgeError as error:
         return error
-
-
-def _problem(check: str, error: MedForgeError) -> Diagnosis:
-    """Read an error as a finding: its sentences name the problem, then after the last semicolon the remedy."""
-    what, _, fix = str(error).rpartition("; ")
-    return Diagnosis(check, "problem", what or fix, fix)
-
-
-def _skipped(check: str, why: str) -> Diagnosis:
-    return Diagnosis(check, "skipped", why)
 
 
 def _is_literal(host: str) -> bool:

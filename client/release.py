@@ -70,9 +70,7 @@ def coarsened(statistics: ClassStatistics, floor: float) -> ClassStatistics:
     with one_thread():
         values, vectors = torch.linalg.eigh(statistics.covariance.double())
         low = values < floor * values.mean()
-        if not low.any():
-            return statistics
-        levelled = torch.where(low, values[low].mean().clamp_min(0), values)
+        levelled = torch.where(low, values[low].mean().clamp_min(0), values) if low.any() else values
         covariance = vectors @ torch.diag(levelled) @ vectors.T
     return ClassStatistics(statistics.sums, statistics.counts, _rounded((covariance + covariance.T) / 2))
 

@@ -181,6 +181,7 @@ class Workspace:
                 "distillation": _plain(self.saved_distillation),
             },
             "committed": self.committed,
+            "files": sorted(self.committed_files),
             "audited": _audit_state(self.audited),
             "pushed": _plain(pushed),
             "progress": _plain(progress),

@@ -15,8 +15,8 @@ from medforge.client.audit import charts
 from medforge.client.audit.distances import layouts, nearest, turned
 from medforge.client.audit.gallery import Gallery, pictures
 from medforge.client.audit.near_copies import turned_rows
-from medforge.client.audit.record import AuditRecord, Closeness, Measure
-from medforge.client.audit.verdict import FEWEST_OTHERS, bound, near_copies
+from medforge.client.audit.record import AuditRecord, Closeness, Measure, Measurements, NearestToMean
+from medforge.client.audit.verdict import CALLED, FEWEST_OTHERS, bound, near_copies
 from medforge.look.page import templates
 from medforge.look.pictures import data_uri, grid
 
@@ -52,6 +52,14 @@ class MeasurePanel:
     trios: tuple[Trio, ...]
 
 
+@dataclass(frozen=True)
+class MeanPanel:
+    """Show the training image that lies nearest to the mean of its class."""
+
+    closest: NearestToMean
+    image: str
+
+
 def render(record: AuditRecord, evidence: Evidence, task: Task) -> str:
     """Write the report of an audit as one self-contained HTML page."""
     policy, measured = record.policy, record.measured
@@ -60,9 +68,13 @@ def render(record: AuditRecord, evidence: Evidence, task: Task) -> str:
         "features": ("By the base module's features", policy.feature_distance),
     }
     panels = [_panel(measure, *titles[measure], record, evidence, task) for measure in titles]
+    targets = tuple(dict.fromkeys(attack.target for attack in evidence.attacks))
     rocs = [
-        (title, data_uri(charts.roc([a for a in evidence.attacks if a.target == target]).encode(), "image/svg+xml"))
-        for target, title in (("distilled", "Attacks on the distilled dataset"), ("plugin", "Attacks on the plugin"))
+        (
+            f"Attacks on the {CALLED[target]}",
+            data_uri(charts.roc([a for a in evidence.attacks if a.target == target]).encode(), "image/svg+xml"),
+        )
+        for target in targets
     ]
     return (
         templates("medforge.client.audit")
@@ -76,13 +88,21 @@ def render(record: AuditRecord, evidence: Evidence, task: Task) -> str:
             copies=near_copies(measured, policy),
             total=len(evidence.labels),
             closest=min(image.relative for image in measured.comparisons["layout"].images),
-            worst={
-                target: max(a.auc for a in measured.attacks if a.target == target) for target in ("distilled", "plugin")
-            },
+            worst={target: max(a.auc for a in measured.attacks if a.target == target) for target in targets},
+            called=CALLED,
+            means=_means(measured, task),
             few=measured.others < FEWEST_OTHERS,
             fewest=FEWEST_OTHERS,
         )
     )
+
+
+def _means(measured: Measurements, task: Task) -> tuple[MeanPanel, ...]:
+    if measured.statistics is None:
+        return ()
+    closest = measured.statistics.classes[:SHOWN]
+    shown = pictures(task, [one.nearest for one in closest])
+    return tuple(MeanPanel(one, _picture(image)) for one, image in zip(closest, shown, strict=True))
 
 
 def _panel(

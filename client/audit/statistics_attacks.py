@@ -26,7 +26,7 @@ def attack_statistics(
     values, vectors = torch.linalg.eigh(statistics.covariance.double())
     least = (_LEAST_VARIANCE * values.mean()).clamp_min(torch.finfo(torch.float64).tiny)
     whitened = residuals @ vectors * values.clamp_min(least).rsqrt()
-    scores = {"nearness to its class's mean": residuals, "nearness under the covariance": whitened}
+    scores = {"nearness to the mean": residuals, "nearness by covariance": whitened}
     own = groups[kept].numpy()
     return [
         Attack(name, "statistics", distance[:first].numpy(), distance[first:].numpy(), own)

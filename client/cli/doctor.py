@@ -14,7 +14,7 @@ from medforge.cli.output import AsJson, say_json
 from medforge.proto.options import ConnectionOptions
 
 if TYPE_CHECKING:
-    from medforge.client.doctor import Diagnosis
+    from medforge.client.diagnosis import Diagnosis
 
 _COLOURS = {"ok": "green", "warning": "yellow", "problem": "red", "skipped": "bright_black"}
 _CHECK, _STATE = 13, 7

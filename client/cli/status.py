@@ -43,6 +43,8 @@ def _lines(state: dict[str, Any]) -> list[str]:
     names = ("source", "contributor", "task", "base", "recipe", "seed", "dtype")
     unset = {"contributor": "whoever the kit names", "task": "the source's"}
     known = state if state["contributor"] is None else {**state, "contributor": _who(state)}
+    if state["declared"] is not None:
+        known = {**known, "task": f"{state['task']}, as the forge declares it"}
     lines = [f"{name:12} {unset.get(name) if known[name] is None else known[name]}" for name in names]
     if state["start"] is not None:
         lines.append(f"{'begun from':12} forge item {state['start']}")
@@ -51,6 +53,7 @@ def _lines(state: dict[str, Any]) -> list[str]:
     return [
         *lines,
         f"{'committed':12} {state['committed'] or 'no'}",
+        f"{'statistics':12} {_statistics(state)}",
         f"{'audited':12} {_audited(state['audited'])}",
         f"{'pushed':12} {'no' if state['pushed'] is None else 'yes'}",
     ]
@@ -69,6 +72,14 @@ def _stage(done: dict[str, Any] | None, saved: dict[str, Any] | None) -> str:
     if done is not None:
         return f"yes, validation accuracy {done['acc']:.3f}"
     return "no" if saved is None else f"no, {spell_saved(read_saved(saved))} saved"
+
+
+def _statistics(state: dict[str, Any]) -> str:
+    from medforge.manifest import STATISTICS_FILE
+
+    if state["committed"] is None:
+        return "of classes may be sent" if state["statistics"] else "of classes are left out"
+    return f"of classes are {'' if STATISTICS_FILE in state['files'] else 'not '}in the branch"
 
 
 def _audited(state: dict[str, Any] | None) -> str:

@@ -20,7 +20,8 @@ from medforge.aggregator.identity.invite import invite
 from medforge.base_module import BaseModule
 from medforge.cli import build_app
 from medforge.client import doctor
-from medforge.client.doctor import Diagnosis, examine
+from medforge.client.diagnosis import Diagnosis
+from medforge.client.doctor import examine
 from medforge.client.recipes import Recipe
 from medforge.client.settings import make_settings
 from medforge.client.workspace import Workspace
@@ -35,7 +36,7 @@ from tests.kits import DAY, FORGE, make_kit
 from tests.making import make_branch
 from tests.proto.test_remote_tls import Service, listening
 
-CHECKS = ["kit", "DNS", "proxy", "TCP", "TLS", "certificate", "forge", "clock", "base", "workspace", "disk"]
+CHECKS = ["kit", "DNS", "proxy", "TCP", "TLS", "certificate", "forge", "clock", "base", "workspace", "task", "disk"]
 _PROXIES = ("grpc_proxy", "https_proxy", "http_proxy", "no_grpc_proxy", "no_proxy", "HTTPS_PROXY", "HTTP_PROXY",
             "ALL_PROXY", "all_proxy")  # fmt: skip
 
@@ -105,6 +106,7 @@ def test_all_is_well_with_a_good_kit(
     make_branch(tiny_base, contributor="Centre A").save(workspace / "branch")
     found = by_check(examine(Connection(served[1], kit), workspace=workspace, disk_gib=0))
     assert {one.check: one.state for one in found.values() if one.state != "ok"} == {"DNS": "skipped"}
+    assert found["task"].what == "the first branch declares task task at this forge"
     assert found["DNS"].what == "127.0.0.1 is an address, not a name"
     assert found["TLS"].what == "TLSv1.3; the forge's certificate names the kit's forge"
     assert "the branch's too" in found["base"].what
