@@ -81,6 +81,12 @@ class RoutedTask:
         return {normal_form(one.prompt): place for place, one in enumerate(self.card.classes)}
 
     @property
+    def shares(self) -> dict[str, float]:
+        """The share of each branch (by digest) in the task's weight."""
+        total = sum(member.weight for member in self.card.members)
+        return {member.branch: member.weight / total for member in self.card.members}
+
+    @property
     def prompts(self) -> tuple[str, ...]:
         """The classes' prompts, in their order."""
         return tuple(one.prompt for one in self.card.classes)

@@ -151,14 +151,12 @@ class MainBranch:
 
     def _due(self) -> tuple[Literal["remove", "restore"], Arrival] | None:
         members = self._members()
-        entries = self.forge.ledger.arrivals_by_number(members)
+        folded = {entry.number: entry for entry in self.forge.ledger.arrivals(State.FOLDED)}
         for number in members:
-            if entries[number].state is not State.FOLDED:
-                return "remove", entries[number]
-        for entry in self.forge.ledger.arrivals(State.FOLDED):
-            if entry.number not in members:
-                return "restore", entry
-        return None
+            if number not in folded:
+                return "remove", self._entry(number)
+        inside = set(members)
+        return next((("restore", entry) for number, entry in folded.items() if number not in inside), None)
 
     def _remove(self, entry: Arrival) -> Commit:
         after = tuple(number for number in self._members() if number != entry.number)

@@ -47,11 +47,7 @@ class RoutedMethod(MergeMethod):
         members = _by_task(merge_round)
         tasks = [_kept_task(merge_round, name, of_task) for name, of_task in members.items()]
         routed = Routed(tuple(tasks))
-        coefficients = {
-            member.branch: member.weight / sum(other.weight for other in task.card.members)
-            for task in tasks
-            for member in task.card.members
-        }
+        coefficients = {branch: share for task in tasks for branch, share in task.shares.items()}
         return FoldResult(routed, coefficients, task_scores(_scored(merge_round, routed, members)))
 
 
