@@ -16,8 +16,7 @@ def serve_command(settings: SimulationSettings, run: RunDirectory, port: int) ->
         "--objective", settings.objective, *settings.parameter_words(), *settings.expert_words(),
         "--seed", str(settings.seed),
         "--listen", f"127.0.0.1:{port}", "--ready-file", str(run.ready_file),
-        # a simulation measures what a method does with whatever arrives
-        "--policy", "admission.behaviour=false", "--open-tasks",
+        "--open-tasks", *settings.policy_words(),
     )  # fmt: skip
 
 

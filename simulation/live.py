@@ -45,7 +45,7 @@ class LiveTable(Screen):
         """Bring the table up to date; elsewhere print the scores of new rounds, and now and then how far all are."""
         if self.live is None:
             for done in rounds[self._rounds_told :]:
-                scores = ", ".join(f"{name} {score.acc:.3f}" for name, score in done.metrics.items())
+                scores = ", ".join(f"{name} {score.acc:.3f}" for name, score in done.tasks.items())
                 self.notify(f"main branch after arrival {done.arrival} ({done.centre}), test accuracy: {scores}")
             self._rounds_told = len(rounds)
             self._tell(centres)
@@ -66,11 +66,17 @@ class LiveTable(Screen):
 
 
 def table(centres: Sequence[CentreRun], rounds: Sequence[RoundResult]) -> Table:
-    """Draw centres, what they do, their arrival number, and the main branch's accuracy on their task."""
+    """Draw centres, what they do, their arrival number, and the main branch's accuracy on their test images.
+
+    The task is told where it is not the centre's own.
+    """
     last = rounds[-1] if rounds else None
     title = f"main branch after arrival {last.arrival}" if last else "no arrival scored yet"
     drawn = Table(title=title, title_justify="left", title_style="bold", expand=False)
     drawn.add_column("centre", no_wrap=True)
+    shared = any(centre.task != centre.name for centre in centres)
+    if shared:
+        drawn.add_column("task", no_wrap=True)
     drawn.add_column("state")
     drawn.add_column("progress", min_width=34)
     drawn.add_column("arrival", justify="right")
@@ -79,6 +85,7 @@ def table(centres: Sequence[CentreRun], rounds: Sequence[RoundResult]) -> Table:
         score = last.metrics.get(centre.name) if last else None
         drawn.add_row(
             centre.name,
+            *((centre.task,) if shared else ()),
             Text(str(centre.stage), style=COLOURS[centre.stage]),
             work(centre),
             str(centre.arrival or ""),

@@ -34,6 +34,35 @@ Seed = Annotated[int, typer.Option(metavar="N", help="Seed of everything random.
 
 
 @dataclass(frozen=True)
+class CentreOptions:
+    """Say which centres there are."""
+
+    centre: Centres = None
+    divide: Divide = None
+
+
+@dataclass(frozen=True)
+class ArrivalOptions:
+    """Say who arrives when, and what the forge asks of an arrival."""
+
+    order: Annotated[
+        str | None,
+        typer.Option(metavar="A,B,C", help="Arrival order of the centres. Default: the order of --centre."),
+    ] = None
+    arrivals: Annotated[
+        str | None,
+        typer.Option(metavar="poisson:RATE", help="Draw arrival times and order from the seed, RATE centres a minute."),
+    ] = None
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="Change the forge's policy, as in admission.behaviour=false to merge whatever arrives; repeat it.",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
 class RecipeOptions:
     """Say what the centres train and distil."""
 

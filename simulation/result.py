@@ -33,7 +33,9 @@ class CentreResult(Model):
     """Describe one centre: its task, whether it arrived, and its test scores alone and in the main branch.
 
     `individual` is the centre's own plugin on its own test split, None where it never arrived; `merged` is the
-    last main branch on the same images, None where there is no main branch or the task cannot be opened.
+    last main branch on the same images, None where there is no main branch or the task cannot be opened. Both choose
+    among all the prompts of the centre's task. `held` is the forge's reason where it has the branch and holds it back:
+    such a centre has not arrived in the main branch.
     """
 
     name: str
@@ -47,14 +49,34 @@ class CentreResult(Model):
     arrival: int | None = None
     branch: str | None = None
     why_not: str | None = None
+    held: str | None = None
     individual: Score | None = None
     merged: Score | None = None
 
 
-class RoundResult(Model):
-    """Describe one merge round: who arrived, what every centre weighs now, and the scores of every task.
+class TaskResult(Model):
+    """Describe one task: its prompts, its centres whose images are at hand, and scores on all their test images.
 
-    `coefficients` and `metrics` are keyed by centre name; `mean` is the macro mean over the tasks of `metrics`.
+    `away` says for each centre that sent a branch (outer key) what its own plugin scores on each centre's test images
+    (inner key), and `alone` what it scores on all of them together. `home` is what the last main branch scores on each
+    centre's test images, `merged` on all of them.
+    """
+
+    name: str
+    prompts: tuple[str, ...]
+    centres: tuple[str, ...]
+    test_images: int
+    zero_shot: Score
+    merged: Score | None = None
+    home: dict[str, Score] = {}
+    away: dict[str, dict[str, Score]] = {}
+    alone: dict[str, Score] = {}
+
+
+class RoundResult(Model):
+    """Describe one merge round: who arrived, what every centre weighs now, and the scores of every centre and task.
+
+    `coefficients` and `metrics` are keyed by centre name, `tasks` by task; `mean` is the macro mean over the tasks.
     For `coefficients="gated"` a coefficient is the share of all test images that the gate gives to that centre, and
     `routing` says for each task (outer key) which share of its images goes to each centre (inner key).
     """
@@ -67,6 +89,7 @@ class RoundResult(Model):
     coefficients: dict[str, float]
     routing: dict[str, dict[str, float]] = {}
     metrics: dict[str, Score]
+    tasks: dict[str, Score] = {}
     mean: Score | None
 
 
@@ -83,6 +106,7 @@ class SimulationResult(Model):
     format: int = 1
     centres: tuple[CentreResult, ...]
     rounds: tuple[RoundResult, ...]
+    tasks: tuple[TaskResult, ...] = ()
     mean: Means
     zero_shot: dict[str, Score]
     method: str
@@ -108,8 +132,13 @@ class SimulationResult(Model):
 
     @property
     def complete(self) -> bool:
-        """Say whether every centre arrived."""
-        return all(centre.arrived for centre in self.centres)
+        """Say whether every centre's branch is at the forge, in the main branch or held back."""
+        return all(centre.arrived or centre.held for centre in self.centres)
+
+    @property
+    def shared(self) -> tuple[TaskResult, ...]:
+        """Return the tasks that several centres answer."""
+        return tuple(task for task in self.tasks if len(task.centres) > 1)
 
     def save(self, path: Path) -> None:
         """Write the result as indented JSON, atomically."""

@@ -96,7 +96,8 @@ def collect(
     from medforge.manifest import software_versions
 
     evaluator = scoring.evaluator
-    own = scoring.own_scores()
+    tasks = scoring.tasks()
+    own = {name: scores[name] for task in tasks for name, scores in task.away.items()}
     last = scoring.rounds[-1] if scoring.rounds else None
     branches = {r.centre: r.branch for r in scoring.rounds}
     by_name = {c.name: c for c in supervisor.centres}
@@ -108,6 +109,7 @@ def collect(
     return SimulationResult(
         centres=centres,
         rounds=tuple(scoring.rounds),
+        tasks=tasks,
         mean=Means(
             individual=mean_score([c.individual for c in there if c.individual]),
             merged=mean_score([c.merged for c in there if c.merged]),
@@ -139,13 +141,12 @@ def collect(
 def centre_result(
     run: CentreRun, scoring: Scoring, own: Score | None, merged: Score | None, branches: dict[str, str]
 ) -> CentreResult:
-    """Describe one centre; a branch that the forge holds back counts as not arrived, with the forge's reason."""
+    """Describe one centre; a branch that the forge holds back has not arrived in the main branch."""
     task = scoring.evaluator.tasks.get(run.name)
     # The ledger knows better than the process: a push may die between the forge's receipt and its own disk.
     arrival = scoring.arrivals.get(run.name)
     held = None if arrival is None else scoring.holds.get(arrival)
     arrived = arrival is not None and held is None
-    why_not = f"the forge holds its branch back: {held}" if held else run.why_not
     return CentreResult(
         name=run.name,
         task=run.task,
@@ -157,7 +158,8 @@ def centre_result(
         arrived=arrived,
         arrival=arrival,
         branch=branches.get(run.name),
-        why_not=None if arrived else why_not,
+        why_not=None if arrived or held else run.why_not,
+        held=held,
         individual=own,
         merged=merged,
     )
@@ -166,7 +168,8 @@ def centre_result(
 def warnings(settings: SimulationSettings, centres: tuple[CentreResult, ...]) -> tuple[str, ...]:
     """List what a reader of the result must know."""
     found = [DEMONSTRATION.format(base=settings.base)] if settings.base in DEMONSTRATION_BASES else []
-    found += [f"{c.name} did not arrive: {c.why_not}" for c in centres if not c.arrived]
+    found += [f"the forge holds the branch of {c.name} back: {c.held}" for c in centres if c.held]
+    found += [f"{c.name} did not arrive: {c.why_not}" for c in centres if not c.arrived and not c.held]
     return tuple(found)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medforge.errors import MedForgeError
-from medforge.simulation.result import RoundResult, Score, mean_score
+from medforge.simulation.result import RoundResult, Score, TaskResult, mean_score
 from medforge.simulation.settings import SimulationSettings
 
 if TYPE_CHECKING:
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
     from medforge.branch import Branch
     from medforge.client.data.task import Task
     from medforge.forge_item import ForgeItem
+    from medforge.plugin import Plugin
     from medforge.simulation.evaluation import Evaluator
+    from medforge.simulation.outputs import Outputs
+    from medforge.simulation.task_scores import Question, Scores
 
 # Share of the wall time that scoring may take from the centres while no core is idle.
 SHARE_WHEN_BUSY = 0.1
@@ -29,8 +33,9 @@ POLL_SECONDS = 0.5
 class Scoring:
     """Score the base alone, then every commit as it appears in the forge, on every task's test split.
 
-    The steps come in an order that does not depend on when they are taken, so neither do the scores. A task that cannot
-    be opened is left out, with the reason in `unopened`.
+    A model chooses among all the prompts of a task on the test images of each of its centres. The steps come in an
+    order that does not depend on when they are taken, so neither do the scores. A centre whose images cannot be opened
+    is left out, with the reason in `unopened`.
     """
 
     def __init__(self, settings: SimulationSettings, forge: Path, workspace: Callable[[str], Path]) -> None:
@@ -39,6 +44,8 @@ class Scoring:
         self._workspace = workspace
         self._forge: Forge | None = None
         self._evaluator: Evaluator | None = None
+        self._questions: tuple[Question, ...] = ()
+        self._base_scores: dict[str, Scores] = {}
         self._commits: list[Commit] = []
         self._work = self._all_steps()
         self._began = time.monotonic()
@@ -87,13 +94,28 @@ class Scoring:
             next(self._work)
             show()
 
-    def own_scores(self) -> dict[str, Score]:
-        """Score each arrived centre's own plugin on its own test split."""
-        return {
-            name: self.evaluator.score_plugin(name, self.branch(name).plugin)
-            for name in self.arrivals
-            if name in self.evaluator.tasks
+    def tasks(self) -> tuple[TaskResult, ...]:
+        """Score each centre's own plugin, on the test images of every centre of its task."""
+        return tuple(self._task(question) for question in self._questions)
+
+    def _task(self, question: Question) -> TaskResult:
+        last = self.rounds[-1] if self.rounds else None
+        own = {
+            name: question.scores(partial(_plugin_answer, self.evaluator, self.branch(name).plugin))
+            for name in question.centres
+            if name in self.arrivals
         }
+        return TaskResult(
+            name=question.name,
+            prompts=question.prompts or self.evaluator.tasks[question.centres[0]].texts,
+            centres=question.centres,
+            test_images=sum(len(self.evaluator.tasks[name].test) for name in question.centres),
+            zero_shot=self._base_scores[question.name].whole,
+            merged=last.tasks[question.name] if last else None,
+            home={name: last.metrics[name] for name in question.centres} if last else {},
+            away={name: scores.centres for name, scores in own.items()},
+            alone={name: scores.whole for name, scores in own.items()},
+        )
 
     def branch(self, name: str) -> Branch:
         """Read the branch of a centre that arrived."""
@@ -124,10 +146,15 @@ class Scoring:
         self._polled = time.monotonic()
 
     def _all_steps(self) -> Iterator[None]:
+        from medforge.simulation.task_scores import questions
+
         evaluator = self._evaluator = yield from self._prepare()
-        for name in evaluator.tasks:
-            yield from evaluator.prepare_base(name)
-            self.zero_shot[name] = evaluator.score_base(name)
+        self._questions = questions(self._settings.centres, evaluator.tasks)
+        for question in self._questions:
+            for name in question.centres:
+                yield from evaluator.prepare_base(name)
+            scores = self._base_scores[question.name] = question.scores(evaluator.base_outputs)
+            self.zero_shot |= scores.centres
         self._ready = True
         while True:
             while len(self.rounds) == len(self._commits):
@@ -162,7 +189,10 @@ class Scoring:
         return Evaluator(base, tasks)
 
     def _round(self, commit: Commit, item: ForgeItem, evaluator: Evaluator) -> RoundResult:
-        metrics = {name: evaluator.score_item(name, item) for name in evaluator.tasks}
+        scores = {
+            question.name: question.scores(partial(_item_answer, evaluator, item)) for question in self._questions
+        }
+        tasks = {name: one.whole for name, one in scores.items()}
         coefficients, routing = self._weights(commit, item, evaluator)
         return RoundResult(
             arrival=commit.arrival,
@@ -172,8 +202,9 @@ class Scoring:
             item=commit.item,
             coefficients=coefficients,
             routing=routing,
-            metrics=metrics,
-            mean=mean_score(list(metrics.values())),
+            metrics={name: score for one in scores.values() for name, score in one.centres.items()},
+            tasks=tasks,
+            mean=mean_score(list(tasks.values())),
         )
 
     def _weights(
@@ -209,3 +240,11 @@ class Scoring:
 def _shares(counts: Tensor) -> list[float]:
     shares: list[float] = (counts / counts.sum()).tolist()
     return shares
+
+
+def _item_answer(evaluator: Evaluator, item: ForgeItem, name: str, prompts: Sequence[str] | None) -> Outputs:
+    return evaluator.item_outputs(name, item, prompts)
+
+
+def _plugin_answer(evaluator: Evaluator, plugin: Plugin, name: str, prompts: Sequence[str] | None) -> Outputs:
+    return evaluator.plugin_outputs(name, plugin, prompts)

@@ -35,6 +35,7 @@ class SimulationSettings(BaseModel):
     expert: str = "mean"
     recipe: str
     plugin: str = "lora"
+    policy: tuple[str, ...] = ()
     changes: tuple[str, ...]
     seed: int
     device: str
@@ -60,7 +61,7 @@ class SimulationSettings(BaseModel):
         named = ("base", "level", "coefficients", "objective", "recipe", "plugin", "seed", "device", "dtype")
         for name in named:
             words += [f"--{name}", str(getattr(self, name))]
-        words += self.parameter_words() + self.expert_words()
+        words += self.parameter_words() + self.expert_words() + self.policy_words()
         for change in self.changes:
             words += ["--recipe-set", change]
         return shlex.join([*words, "--out", str(out)])
@@ -75,6 +76,10 @@ class SimulationSettings(BaseModel):
     def expert_words(self) -> list[str]:
         """Write the rule that merges inside a task as the command line takes it; nothing for the default."""
         return [] if self.expert == type(self).model_fields["expert"].default else ["--expert", self.expert]
+
+    def policy_words(self) -> list[str]:
+        """Write the changes of the forge's policy as the command line takes them."""
+        return [word for change in self.policy for word in ("--policy", change)]
 
     @classmethod
     def parse(cls, data: bytes, path: Path) -> SimulationSettings:

@@ -1,10 +1,12 @@
-"""The table that a run ends with."""
+"""The tables that a run ends with."""
 
 from __future__ import annotations
 
 from rich.table import Table
 
-from medforge.simulation.result import Score, SimulationResult
+from medforge.simulation.result import CentreResult, Score, SimulationResult, TaskResult
+
+ALL, MAIN, BASE = "all together", "main branch", "base alone"
 
 
 def result_table(result: SimulationResult) -> Table:
@@ -13,15 +15,52 @@ def result_table(result: SimulationResult) -> Table:
         title="test scores: each centre's own plugin, and the one main branch", title_justify="left", title_style="bold"
     )
     table.add_column("centre", no_wrap=True)
+    if result.shared:
+        table.add_column("task", no_wrap=True)
     table.add_column("arrival", justify="right")
     for head in ("own ACC", "own AUC", "merged ACC", "merged AUC"):
         table.add_column(head, justify="right")
     for centre in result.centres:
-        arrival = str(centre.arrival) if centre.arrived else "[red]did not arrive[/red]"
-        table.add_row(centre.name, arrival, *cells(centre.individual), *cells(centre.merged))
+        task = (centre.task,) if result.shared else ()
+        table.add_row(centre.name, *task, _arrival(centre), *cells(centre.individual), *cells(centre.merged))
     table.add_section()
-    table.add_row("mean", "", *cells(result.mean.individual), *cells(result.mean.merged), style="bold")
+    blank = ("",) if result.shared else ()
+    table.add_row("mean", *blank, "", *cells(result.mean.individual), *cells(result.mean.merged), style="bold")
     return table
+
+
+def _arrival(centre: CentreResult) -> str:
+    if centre.held:
+        return "[yellow]held back[/yellow]"
+    return str(centre.arrival) if centre.arrived else "[red]did not arrive[/red]"
+
+
+def home_and_away_table(task: TaskResult) -> Table:
+    """Draw the accuracy of each centre's own plugin, and of the main branch, on every centre's test images."""
+    table = Table(
+        title=f"{task.name}: accuracy on the test images of each of its centres", title_justify="left",
+        title_style="bold",
+    )  # fmt: skip
+    table.add_column("", no_wrap=True)
+    for name in (*task.centres, ALL):
+        table.add_column(name, justify="right")
+    for label, scores in home_and_away(task):
+        table.add_row(label, *(cells(score)[0] for score in scores), style="bold" if label == MAIN else None)
+    return table
+
+
+def home_and_away(task: TaskResult) -> list[tuple[str, list[Score | None]]]:
+    """Return a row for each centre's plugin, the base alone and the main branch: each centre's test images, then all.
+
+    The base alone is scored on all of them together only.
+    """
+    rows: list[tuple[str, list[Score | None]]] = [
+        (f"plugin of {name}", [*(scores.get(one) for one in task.centres), task.alone.get(name)])
+        for name, scores in task.away.items()
+    ]
+    rows.append((BASE, [*(None for _ in task.centres), task.zero_shot]))
+    rows.append((MAIN, [*(task.home.get(one) for one in task.centres), task.merged]))
+    return rows
 
 
 def cells(score: Score | None) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from medforge.cli.interrupt import on_interrupt
 from medforge.cli.output import AsJson
 from medforge.client.cli import complete
 from medforge.errors import MedForgeError
-from medforge.simulation.options import Centres, ComputeOptions, Divide, RecipeOptions, Seed, saved
+from medforge.simulation.options import ArrivalOptions, CentreOptions, ComputeOptions, RecipeOptions, Seed, saved
 
 if TYPE_CHECKING:
     from medforge.simulation.result import SimulationResult
@@ -29,11 +29,11 @@ class Incomplete(MedForgeError):
 
 
 def simulate(
+    centres: CentreOptions,
     recipe: RecipeOptions,
     merging: MergeOptions,
+    arriving: ArrivalOptions,
     compute: ComputeOptions,
-    centre: Centres = None,
-    divide: Divide = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -50,21 +50,14 @@ def simulate(
             autocompletion=complete.plugin_kinds,
         ),
     ] = "lora",
-    order: Annotated[
-        str | None,
-        typer.Option(metavar="A,B,C", help="Arrival order of the centres. Default: the order of --centre."),
-    ] = None,
-    arrivals: Annotated[
-        str | None,
-        typer.Option(metavar="poisson:RATE", help="Draw arrival times and order from the seed, RATE centres a minute."),
-    ] = None,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
     """Run centres and an aggregator as processes on this machine, and report what the merged model can do.
 
     Give the same --out and settings again to go on with a run that was stopped. Ends with status 3 where a centre did
-    not arrive. The default's three small centres compute all at once.
+    not arrive; one whose branch the forge holds back did, and the report says why. The default's three small centres
+    compute all at once.
 
     Examples:
         medforge simulate
@@ -86,12 +79,12 @@ def simulate(
                 launcher.warm_up()
                 view.notify("starting: loading the code of the centres, the aggregator and the scores, some seconds")
 
-        settings = _settings(recipe, merging, compute, (centre, divide), plugin, order, arrivals, seed, fresh, checked)
+        settings = _settings(centres, recipe, merging, arriving, compute, plugin, seed, fresh, checked)
 
         from medforge.simulation.run import simulate as run
 
         where = out if out is not None else next_free(Path("runs"))
-        jobs = compute.jobs or default_jobs(centre, len(settings.centres))
+        jobs = compute.jobs or default_jobs(centres.centre, len(settings.centres))
         again = settings.command(where)
         with on_interrupt(lambda: saved(where, again)):
             result = run(settings, where, jobs, launcher, view)
@@ -100,7 +93,7 @@ def simulate(
     else:
         _print(result, where)
     if not result.complete:
-        missing = ", ".join(c.name for c in result.centres if not c.arrived)
+        missing = ", ".join(c.name for c in result.centres if not c.arrived and not c.held)
         raise Incomplete(f"{missing} did not arrive; see {where / 'logs'}, then run the same command to go on")
 
 
@@ -110,21 +103,21 @@ def default_jobs(centre: list[str] | None, count: int) -> int:
 
 
 def _settings(
+    asked: CentreOptions,
     recipe: RecipeOptions,
     merging: MergeOptions,
+    arriving: ArrivalOptions,
     compute: ComputeOptions,
-    asked: tuple[list[str] | None, list[str] | None],
     plugin: str,
-    order: str | None,
-    arrivals: str | None,
     seed: int,
     fresh: bool,
     checked: Callable[[], None],
 ) -> SimulationSettings:
     """Return what a run computes, checked; call `checked` once only the merge is left to look at.
 
-    `asked` are the centres and how they are divided, as given. Raises InvalidInput for whatever cannot be used.
+    Raises InvalidInput for whatever cannot be used.
     """
+    from medforge.aggregator.forge.policy import Policy, change
     from medforge.aggregator.merge.choosing import choose_settings, parse_parameters
     from medforge.client.data.catalogue import names
     from medforge.client.recipes import change_recipe, recipe_for, with_plugin
@@ -133,10 +126,11 @@ def _settings(
     from medforge.simulation.checks import check_inputs
     from medforge.simulation.settings import SimulationSettings
 
-    centre, divide = asked
-    centres = parse_centres(centre or [], list(names()), divide or [])
-    planned = schedule([c.name for c in centres], order, arrivals, seed)
-    chosen = recipe_for(recipe.base, recipe.recipe or demonstration_recipe(centre, recipe.base))
+    centres = parse_centres(asked.centre or [], list(names()), asked.divide or [])
+    planned = schedule([c.name for c in centres], arriving.order, arriving.arrivals, seed)
+    policy = tuple(arriving.policy or ())
+    change(Policy(), policy)
+    chosen = recipe_for(recipe.base, recipe.recipe or demonstration_recipe(asked.centre, recipe.base))
     change_recipe(with_plugin(chosen, plugin), recipe.changes)
     if fresh:
         check_inputs(centres, recipe.base, compute.device, compute.dtype)
@@ -156,7 +150,8 @@ def _settings(
     return SimulationSettings(
         centres=centres,
         schedule=planned,
-        arrivals=arrivals,
+        arrivals=arriving.arrivals,
+        policy=policy,
         base=recipe.base,
         method=merge.method,
         level=merge.level,
@@ -179,10 +174,12 @@ def _print(result: SimulationResult, where: Path) -> None:
     from rich.console import Console
 
     from medforge.simulation.run import report_path
-    from medforge.simulation.tables import result_table
+    from medforge.simulation.tables import home_and_away_table, result_table
 
     console = Console(highlight=False)
     console.print(result_table(result))
+    for task in result.shared:
+        console.print(home_and_away_table(task))
     for warning in result.warnings:
         console.print(warning, style="yellow", markup=False)
     console.print(f"report: {report_path(where)}", soft_wrap=True, markup=False)
