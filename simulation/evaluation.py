@@ -63,8 +63,8 @@ class Evaluator:
         """Embed a task's test images (of the mask `wanted` [n]) with one plugin, a batch at a time."""
         return self._fill(name, plugin.digest, lambda: plugin.deltas(self.base), wanted)
 
-    def prepare_item(self, name: str, item: ForgeItem) -> Iterator[None]:
-        """Compute whatever scoring `item` on this task still needs, a batch at a time."""
+    def prepare_item(self, name: str, item: ForgeItem, prompts: Sequence[str] | None = None) -> Iterator[None]:
+        """Compute whatever scoring `item` on this task still needs, a batch at a time (see `score_item`)."""
         if isinstance(item, Mixture) and item.gate is not None:
             yield from self.prepare_base(name)
             choice = self._choice(name, item.gate)
@@ -75,7 +75,7 @@ class Evaluator:
                 yield from self.prepare_plugin(name, member.plugin)
         elif isinstance(item, Routed):
             yield from self.prepare_base(name)
-            route = item.route(self._rows[name, "base"].values, self.tasks[name].texts)
+            route = item.route(self._rows[name, "base"].values, self._prompts(name, prompts))
             for index, task in enumerate(route.tasks):
                 yield from self._prepare_expert(name, task.expert, route.likeliest == index)
         else:
@@ -112,7 +112,7 @@ class Evaluator:
     def item_outputs(self, name: str, item: ForgeItem, prompts: Sequence[str] | None = None) -> Outputs:
         """Return what a forge item answers (see `score_item` for `prompts`)."""
         asked = self._prompts(name, prompts)
-        _exhaust(self.prepare_item(name, item))
+        _exhaust(self.prepare_item(name, item, prompts))
         return self._outputs(name, self._item_logits(name, item, asked), asked)
 
     def forget(self, item: ForgeItem) -> None:
@@ -134,6 +134,17 @@ class Evaluator:
         _exhaust(self.prepare_base(name))
         likeliest = item.route(self._rows[name, "base"].values).likeliest
         return torch.bincount(likeliest, minlength=len(item.tasks))
+
+    def none_of_these(self, name: str, item: Routed) -> Tensor:
+        """Say which images [n] of a task's test split lie further off than the likeliest task's own ever do."""
+        _exhaust(self.prepare_base(name))
+        embeddings = self._rows[name, "base"].values
+        route = item.route(embeddings)
+        found = torch.zeros(len(embeddings), dtype=torch.bool)
+        for index, task in enumerate(route.tasks):
+            rows = route.share(index)
+            found[rows] = task.spread.beyond(task.spread.nearest(embeddings[rows]))
+        return found
 
     def _prepare_expert(self, name: str, expert: Expert, wanted: Tensor) -> Iterator[None]:
         return self._fill(name, _key(expert), lambda: expert.weight_change(self.base), wanted)

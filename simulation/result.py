@@ -77,8 +77,10 @@ class RoundResult(Model):
     """Describe one merge round: who arrived, what every centre weighs now, and the scores of every centre and task.
 
     `coefficients` and `metrics` are keyed by centre name, `tasks` by task; `mean` is the macro mean over the tasks.
-    For `coefficients="gated"` a coefficient is the share of all test images that the gate gives to that centre, and
-    `routing` says for each task (outer key) which share of its images goes to each centre (inner key).
+    Under a router a coefficient is a centre's weight in the expert of its task, and `routing` says for each task (outer
+    key) which share of its test images goes to each task (inner key); `none_of_these` is the share of each task's test
+    images that the model says to be of no task, empty where it cannot say. Under a gate (`coefficients="gated"`) a
+    coefficient is the share of all test images that goes to a centre, and `routing` is by centre.
     """
 
     arrival: int
@@ -88,6 +90,7 @@ class RoundResult(Model):
     item: str
     coefficients: dict[str, float]
     routing: dict[str, dict[str, float]] = {}
+    none_of_these: dict[str, float] = {}
     metrics: dict[str, Score]
     tasks: dict[str, Score] = {}
     mean: Score | None

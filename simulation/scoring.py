@@ -13,8 +13,6 @@ from medforge.simulation.result import RoundResult, Score, TaskResult, mean_scor
 from medforge.simulation.settings import SimulationSettings
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from medforge.aggregator.forge.forge import Forge
     from medforge.aggregator.ledger.commit import Commit
     from medforge.branch import Branch
@@ -161,8 +159,9 @@ class Scoring:
                 yield
             commit = self._commits[len(self.rounds)]
             item = self._open().load_item(commit)
-            for name in evaluator.tasks:
-                yield from evaluator.prepare_item(name, item)
+            for question in self._questions:
+                for name in question.centres:
+                    yield from evaluator.prepare_item(name, item, question.prompts)
             self.rounds.append(self._round(commit, item, evaluator))
             yield
 
@@ -189,57 +188,27 @@ class Scoring:
         return Evaluator(base, tasks)
 
     def _round(self, commit: Commit, item: ForgeItem, evaluator: Evaluator) -> RoundResult:
+        from medforge.simulation.routing import routing_of
+
         scores = {
             question.name: question.scores(partial(_item_answer, evaluator, item)) for question in self._questions
         }
         tasks = {name: one.whole for name, one in scores.items()}
-        coefficients, routing = self._weights(commit, item, evaluator)
+        contributors = {entry.branch: entry.contributor for entry in self._open().ledger.arrivals()}
+        routing = routing_of(item, commit.coefficients, contributors, self._questions, evaluator)
         return RoundResult(
             arrival=commit.arrival,
             centre=commit.contributor,
             branch=commit.branch,
             commit=commit.digest,
             item=commit.item,
-            coefficients=coefficients,
-            routing=routing,
+            coefficients=routing.coefficients,
+            routing=routing.shares,
+            none_of_these=routing.none_of_these,
             metrics={name: score for one in scores.values() for name, score in one.centres.items()},
             tasks=tasks,
             mean=mean_score(list(tasks.values())),
         )
-
-    def _weights(
-        self, commit: Commit, item: ForgeItem, evaluator: Evaluator
-    ) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
-        """Return the coefficients by centre and, under a gate or a router, where each task's images go.
-
-        Of a routed task's images every centre of the task gets its share of the weight.
-        """
-        from medforge.forge_item import Mixture, Routed
-
-        names = {entry.branch: entry.contributor for entry in self._open().ledger.arrivals()}
-        coefficients = {names[branch]: value for branch, value in commit.coefficients.items()}
-        if isinstance(item, Routed):
-            return coefficients, {
-                name: {
-                    names[member.branch]: share * commit.coefficients[member.branch]
-                    for task, share in zip(item.tasks, _shares(evaluator.routed(name, item)), strict=True)
-                    for member in task.card.members
-                }
-                for name in evaluator.tasks
-            }
-        if not isinstance(item, Mixture) or item.gate is None:
-            return coefficients, {}
-        members = [names[member.branch] for member in item.members]
-        counts = {name: evaluator.chosen(name, item.gate).tolist() for name in evaluator.tasks}
-        total = sum(map(sum, counts.values()))
-        shares = {member: sum(row[k] for row in counts.values()) / total for k, member in enumerate(members)}
-        routing = {name: dict(zip(members, (n / sum(row) for n in row), strict=True)) for name, row in counts.items()}
-        return shares, routing
-
-
-def _shares(counts: Tensor) -> list[float]:
-    shares: list[float] = (counts / counts.sum()).tolist()
-    return shares
 
 
 def _item_answer(evaluator: Evaluator, item: ForgeItem, name: str, prompts: Sequence[str] | None) -> Outputs:
