@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.image import AxesImage
 
-    from medforge.simulation.result import RoundResult, Score
+    from medforge.simulation.result import RoundResult, Score, TaskResult
 
 DOTTED = (0, (1, 2))
+UPRIGHT = 5
+SLANTED: dict[str, Any] = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"}
+"""How the names of more than `UPRIGHT` centres stand below an axis."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +35,11 @@ class Cloud:
     distilled: np.ndarray
 
 
-def accuracy_over_arrivals(
-    names: Sequence[str], zero_shot: Mapping[str, Score], rounds: Sequence[RoundResult], individual: Mapping[str, Score]
-) -> str:
+def accuracy_over_arrivals(tasks: Sequence[TaskResult], rounds: Sequence[RoundResult]) -> str:
     """Draw the accuracy of every task after every arrival; arrival 0 is the base module alone.
 
-    A task's line is dotted before its own centre arrives and solid after; the short dash at the right edge is the
-    accuracy of the centre's own plugin.
+    A task's line is dotted before the first of its centres arrives and solid after; the short dashes at the right edge
+    are the accuracies of its centres' own plugins.
     """
     with rc_context(STYLE):
         figure = Figure(figsize=(8.6, 4.0))
@@ -46,28 +47,27 @@ def accuracy_over_arrivals(
         steps = [0, *(r.arrival for r in rounds)]
         last = steps[-1]
         ends: list[tuple[float, str, str]] = []
-        for index, name in enumerate(names):
-            first = zero_shot.get(name)
-            later = [r.metrics[name].acc if name in r.metrics else np.nan for r in rounds]
-            line = [first.acc if first else np.nan, *later]
-            joined = next((place for place, r in enumerate(rounds, start=1) if r.centre == name), len(rounds))
+        for index, task in enumerate(tasks):
+            later = [r.tasks[task.name].acc if task.name in r.tasks else np.nan for r in rounds]
+            line = [task.zero_shot.acc, *later]
+            joined = next((place for place, r in enumerate(rounds, start=1) if r.centre in task.centres), len(rounds))
             paint = colour(index)
             axes.plot(steps[: joined + 1], line[: joined + 1], color=paint, lw=1.4, ls=DOTTED, zorder=3)
             axes.plot(steps[joined:], line[joined:], color=paint, lw=2.2, zorder=3)
             axes.plot(steps, line, color=paint, lw=0, marker=marker(index), ms=6.5, mec="white", zorder=4)
-            if name in individual:
-                axes.plot([last + 0.06, last + 0.16], [individual[name].acc] * 2, color=paint, lw=2.6, zorder=3)
+            for own in task.alone.values():
+                axes.plot([last + 0.06, last + 0.16], [own.acc] * 2, color=paint, lw=2.6, zorder=3)
             if np.isfinite(line[-1]):
-                ends.append((line[-1], name, paint))
+                ends.append((line[-1], task.name, paint))
         for place, (_, name, paint) in zip(spread([value for value, _, _ in ends]), ends, strict=True):
             axes.text(last + 0.2, place, name, color=paint, va="center", fontweight="bold")
-        axes.set_xlim(-0.15, last + 0.55 + 0.02 * max(map(len, names)))
+        axes.set_xlim(-0.15, last + 0.55 + 0.02 * max(len(task.name) for task in tasks))
         axes.set_ylim(0, 1.03)
         axes.set_xticks(steps, ["base\nalone", *(f"{r.arrival}\n{r.centre}" for r in rounds)])
         axes.set_xlabel("arrival")
         axes.set_ylabel("accuracy on the test split")
         keys = [
-            Line2D([], [], color=MUTED, lw=1.4, ls=DOTTED, label="before its own centre arrived"),
+            Line2D([], [], color=MUTED, lw=1.4, ls=DOTTED, label="before a centre of it arrived"),
             Line2D([], [], color=MUTED, lw=2.2, label="after"),
             Line2D([], [], color=MUTED, lw=0, marker=0, ms=11, mew=2.6, label="own plugin"),
         ]
@@ -94,12 +94,18 @@ def coefficients_per_round(names: Sequence[str], rounds: Sequence[RoundResult]) 
     return heat_map(table, list(names), [f"{r.arrival}\n{r.centre}" for r in rounds], "arrival", "plugin of")
 
 
-def routing(last: RoundResult, names: Sequence[str]) -> str:
-    """Draw which share of each task's test images the gate gives to each plugin; a perfect gate is diagonal."""
-    tasks = [name for name in names if name in last.routing]
-    plugins = [name for name in names if name in last.coefficients]
-    table = np.array([[last.routing[task].get(plugin, 0.0) for plugin in plugins] for task in tasks], dtype=float)
-    return heat_map(table, tasks, plugins, "goes to the plugin of", "image of")
+def routing(shares: Mapping[str, Mapping[str, float]], below: str, beside: str) -> str:
+    """Draw which share of each row's test images goes where; what always knows gives 1 on the diagonal."""
+    columns = list(dict.fromkeys(name for row in shares.values() for name in row))
+    columns = [name for name in shares if name in columns] + [name for name in columns if name not in shares]
+    table = np.array([[row.get(name, 0.0) for name in columns] for row in shares.values()], dtype=float)
+    return heat_map(table, list(shares), columns, below, beside)
+
+
+def home_and_away(rows: Sequence[tuple[str, Sequence[Score | None]]], columns: Sequence[str]) -> str:
+    """Draw the accuracy of every model (rows) on every centre's test images (columns)."""
+    table = np.array([[np.nan if score is None else score.acc for score in scores] for _, scores in rows], dtype=float)
+    return heat_map(table, [label for label, _ in rows], columns, "test images of", "")
 
 
 def heat_map(table: NDArray[np.float64], rows: Sequence[str], columns: Sequence[str], below: str, beside: str) -> str:
@@ -155,9 +161,13 @@ def paint_cells(
 
 
 def individual_against_merged(
-    names: Sequence[str], individual: Mapping[str, Score], merged: Mapping[str, Score]
+    paints: Mapping[str, str], individual: Mapping[str, Score], merged: Mapping[str, Score]
 ) -> str:
-    """Draw each centre's own plugin beside the last main branch, accuracy on the left and AUC on the right."""
+    """Draw each centre's own plugin beside the last main branch, accuracy on the left and AUC on the right.
+
+    `paints` gives every centre its colour.
+    """
+    names = list(paints)
     with rc_context(STYLE):
         figure = Figure(figsize=(8.6, 3.2))
         left, right = figure.subplots(1, 2, sharey=True)
@@ -168,13 +178,12 @@ def individual_against_merged(
                 (0.2, merged, None, "main branch"),
             ):
                 heights = [getattr(scores[name], measure) if name in scores else 0.0 for name in names]
-                paints = [colour(i) for i in range(len(names))]
                 axes.bar(
-                    places + offset, heights, width=0.36, color=[face or paint for paint in paints],
-                    edgecolor=paints, linewidth=1.4, hatch="////" if face else None, label=label,
+                    places + offset, heights, width=0.36, color=[face or paint for paint in paints.values()],
+                    edgecolor=list(paints.values()), linewidth=1.4, hatch="////" if face else None, label=label,
                 )  # fmt: skip
                 annotate(axes, places + offset, heights, [name in scores for name in names])
-            axes.set_xticks(places, list(names))
+            axes.set_xticks(places, names, **SLANTED if len(names) > UPRIGHT else {})
             axes.tick_params(axis="x", length=0)
             axes.set_title(title, loc="left", fontsize=10, fontweight="bold")
             axes.set_ylim(0, 1.1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +13,12 @@ from medforge.look.page import templates
 from medforge.look.pictures import data_uri, grid
 from medforge.simulation import charts
 from medforge.simulation.material import SHOWN_A_CLASS, TaskMaterial
-from medforge.simulation.result import CentreResult, Score, SimulationResult
+from medforge.simulation.result import Score, SimulationResult, TaskResult
+from medforge.simulation.tables import ALL, home_and_away
 
 READABLE = {
     ("fusion", None): "Fusion: one plugin, its factors weighted and added at every arrival",
+    ("routed", "output"): "Routed: a router says which task an image belongs to, and that task's expert which class",
     ("mixture", "output"): "Mixture of class probabilities: every plugin stays as it is",
     ("mixture", "layer"): "Mixture inside the layers: folds to one forward pass",
 }
@@ -82,8 +84,9 @@ def verdict(result: SimulationResult) -> str:
     """Say in one or two sentences what came out."""
     arrived = sum(centre.arrived for centre in result.centres)
     if not arrived:
-        return "No centre arrived, so there is no main branch."
-    opening = f"{arrived} of {len(result.centres)} centres arrived."
+        return "No centre arrived in the main branch, so there is none."
+    held = sum(centre.held is not None for centre in result.centres)
+    opening = f"{arrived} of {len(result.centres)} centres arrived{f', {held} held back' if held else ''}."
     own, main = result.mean.individual, result.mean.merged
     if own is None or main is None:
         return opening
@@ -99,19 +102,51 @@ def verdict(result: SimulationResult) -> str:
 
 def accuracy_alt(result: SimulationResult) -> str:
     """Describe the accuracy chart in words: every task's last accuracy."""
-    if not result.rounds:
-        return "No arrival, no accuracy."
-    last = ", ".join(f"{name} {score.acc:.2f}" for name, score in result.rounds[-1].metrics.items())
+    last = ", ".join(f"{name} {score.acc:.2f}" for name, score in result.rounds[-1].tasks.items())
     return f"Line chart of every task's test accuracy after every arrival; after the last: {last}."
 
 
 def routing_alt(result: SimulationResult) -> str:
-    """Describe in words how many images of each task the gate gives to the task's own plugin."""
-    routes = result.rounds[-1].routing
-    right = ", ".join(f"{name} {routes[name].get(name, 0.0):.2f}" for name in routes)
-    return (
-        f"Heat map of where the gate sends each task's test images; share that goes to the task's own plugin: {right}."
-    )
+    """Describe in words how many images of each row stay where they belong."""
+    shares = result.rounds[-1].routing
+    right = ", ".join(f"{name} {shares[name].get(name, 0.0):.2f}" for name in shares)
+    return f"Heat map of where test images go; share that goes to the row's own: {right}."
+
+
+def home_and_away_of(
+    task: TaskResult, zero_shot: Mapping[str, Score]
+) -> tuple[TaskResult, list[tuple[str, list[Score | None]]], Picture]:
+    """Return a task with its rows of home and away scores, and their picture."""
+    rows = home_and_away(task, zero_shot)
+    main = "" if task.merged is None else f"; the main branch on all of them together: {task.merged.acc:.2f}"
+    alt = f"Heat map of accuracy, own plugins and main branch on each centre's test images of {task.name}{main}."
+    return task, rows, chart(charts.home_and_away(rows, [*task.centres, ALL]), alt)
+
+
+def drawings_of(result: SimulationResult, paints: dict[str, str]) -> dict[str, Picture]:
+    """Draw what a run with a main branch shows."""
+    names = [centre.name for centre in result.centres]
+    shown = {centre.name: centre for centre in result.centres if centre.arrived}
+    individual = {name: one.individual for name, one in shown.items() if one.individual}
+    merged = {name: one.merged for name, one in shown.items() if one.merged}
+    drawings = {
+        "accuracy": chart(charts.accuracy_over_arrivals(result.tasks, result.rounds), accuracy_alt(result)),
+        "coefficients": chart(
+            charts.coefficients_per_round(names, result.rounds),
+            "Heat map of what every centre weighs after every arrival; the table below holds the numbers.",
+        ),
+        "individual": chart(
+            charts.individual_against_merged(paints, individual, merged),
+            "Bars of accuracy and AUC, own plugin beside main branch; the table below holds the numbers.",
+        ),
+    }
+    shares = result.rounds[-1].routing
+    if shares:
+        words = (
+            ("goes to task", "image of task") if result.method == "routed" else ("goes to the plugin of", "image of")
+        )
+        drawings["routing"] = chart(charts.routing(shares, *words), routing_alt(result))
+    return drawings
 
 
 def settings_of(result: SimulationResult) -> list[tuple[str, str]]:
@@ -120,11 +155,13 @@ def settings_of(result: SimulationResult) -> list[tuple[str, str]]:
         ("merge method", result.method),
         ("level", result.level or "–"),
         ("coefficients", result.coefficients),
+        *([("inside a task", result.expert)] if result.method == "routed" else []),
         *((name, f"{value:g}") for name, value in result.parameters.items()),
         ("base module", result.base),
         ("recipe", " ".join((result.recipe, *result.changes))),
         ("plugin", result.plugin),
         ("seed", str(result.seed)),
+        ("policy", " ".join(result.policy) or "as a forge has it"),
         ("arrival order", " → ".join(result.order)),
         ("arrival times", result.arrivals or "as soon as ready, in order"),
         ("device and dtype", f"{result.device}, {result.dtype}"),
@@ -171,36 +208,20 @@ def commands_of(result: SimulationResult, out: Path) -> list[tuple[str, str]]:
 
 def render(result: SimulationResult, materials: Sequence[TaskMaterial], out: Path) -> str:
     """Render the report as one HTML page that loads nothing from elsewhere."""
-    names = [centre.name for centre in result.centres]
-    shown: list[CentreResult] = [c for c in result.centres if c.arrived]
-    individual = {c.name: c.individual for c in shown if c.individual}
-    merged = {c.name: c.merged for c in shown if c.merged}
-    drawings: dict[str, Picture] = {}
-    if result.rounds:
-        drawings = {
-            "accuracy": chart(
-                charts.accuracy_over_arrivals(names, result.zero_shot, result.rounds, individual), accuracy_alt(result)
-            ),
-            "coefficients": chart(
-                charts.coefficients_per_round(names, result.rounds),
-                "Heat map of what every centre weighs after every arrival; the table below holds the numbers.",
-            ),
-            "individual": chart(
-                charts.individual_against_merged(names, individual, merged),
-                "Bars of accuracy and AUC, own plugin beside main branch; the table below holds the numbers.",
-            ),
-        }
-        if result.rounds[-1].routing:
-            drawings["routing"] = chart(charts.routing(result.rounds[-1], names), routing_alt(result))
+    # a centre has its task's colour
+    places = {task: place for place, task in enumerate(dict.fromkeys(centre.task for centre in result.centres))}
+    paints = {centre.name: colour(places[centre.task]) for centre in result.centres}
     environment = templates("medforge.simulation")
     environment.filters["number"] = number
     return environment.get_template("report.html.j2").render(
         result=result,
         verdict=verdict(result),
-        names=names,
-        charts=drawings,
+        names=list(paints),
+        charts=drawings_of(result, paints) if result.rounds else {},
+        away=[home_and_away_of(task, result.zero_shot) for task in result.shared],
+        all_together=ALL,
         panels=[panel(material) for material in materials],
-        colours={name: colour(index) for index, name in enumerate(names)},
+        colours=paints,
         method=READABLE.get((result.method, result.level), result.method),
         settings=settings_of(result),
         digests=digests_of(result),

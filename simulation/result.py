@@ -116,10 +116,12 @@ class SimulationResult(Model):
     level: str | None
     coefficients: str
     parameters: dict[str, float] = Field(default_factory=dict)
+    expert: str = "mean"
     base: str
     base_fingerprint: str
     recipe: str
     plugin: str = "lora"
+    policy: tuple[str, ...] = ()
     changes: tuple[str, ...]
     seed: int
     order: tuple[str, ...]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rich.table import Table
 
 from medforge.simulation.result import CentreResult, Score, SimulationResult, TaskResult
@@ -35,8 +37,8 @@ def _arrival(centre: CentreResult) -> str:
     return str(centre.arrival) if centre.arrived else "[red]did not arrive[/red]"
 
 
-def home_and_away_table(task: TaskResult) -> Table:
-    """Draw the accuracy of each centre's own plugin, and of the main branch, on every centre's test images."""
+def home_and_away_table(task: TaskResult, zero_shot: Mapping[str, Score]) -> Table:
+    """Draw what each centre's own plugin, the base module alone and the main branch score on every centre's images."""
     table = Table(
         title=f"{task.name}: accuracy on the test images of each of its centres", title_justify="left",
         title_style="bold",
@@ -44,23 +46,21 @@ def home_and_away_table(task: TaskResult) -> Table:
     table.add_column("", no_wrap=True)
     for name in (*task.centres, ALL):
         table.add_column(name, justify="right")
-    for label, scores in home_and_away(task):
+    for label, scores in home_and_away(task, zero_shot):
         table.add_row(label, *(cells(score)[0] for score in scores), style="bold" if label == MAIN else None)
     return table
 
 
-def home_and_away(task: TaskResult) -> list[tuple[str, list[Score | None]]]:
+def home_and_away(task: TaskResult, zero_shot: Mapping[str, Score]) -> list[tuple[str, list[Score | None]]]:
     """Return a row for each centre's plugin, the base alone and the main branch: each centre's test images, then all.
 
-    The base alone is scored on all of them together only.
+    `zero_shot` is what the base alone scores on each centre's test images.
     """
-    rows: list[tuple[str, list[Score | None]]] = [
-        (f"plugin of {name}", [*(scores.get(one) for one in task.centres), task.alone.get(name)])
-        for name, scores in task.away.items()
+    plugins = [(f"plugin of {name}", scores, task.alone.get(name)) for name, scores in task.away.items()]
+    others = [(BASE, zero_shot, task.zero_shot), (MAIN, task.home, task.merged)]
+    return [
+        (label, [*(scores.get(name) for name in task.centres), whole]) for label, scores, whole in [*plugins, *others]
     ]
-    rows.append((BASE, [*(None for _ in task.centres), task.zero_shot]))
-    rows.append((MAIN, [*(task.home.get(one) for one in task.centres), task.merged]))
-    return rows
 
 
 def cells(score: Score | None) -> tuple[str, str]:

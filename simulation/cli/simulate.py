@@ -179,7 +179,7 @@ def _print(result: SimulationResult, where: Path) -> None:
     console = Console(highlight=False)
     console.print(result_table(result))
     for task in result.shared:
-        console.print(home_and_away_table(task))
+        console.print(home_and_away_table(task, result.zero_shot))
     for warning in result.warnings:
         console.print(warning, style="yellow", markup=False)
     console.print(f"report: {report_path(where)}", soft_wrap=True, markup=False)

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from medforge.simulation.report import render
-from medforge.simulation.result import CentreResult, Means, RoundResult, Score, SimulationResult
+from medforge.simulation.result import CentreResult, Means, RoundResult, Score, SimulationResult, TaskResult
 
 SCORE = Score(acc=0.75, auc=0.8)
-ROUTING = "Where the gate sends each task"
+ROUTING = "Where the {} sends each"
 
 
 def result(method: str, routing: dict[str, dict[str, float]]) -> SimulationResult:
@@ -34,11 +34,24 @@ def result(method: str, routing: dict[str, dict[str, float]]) -> SimulationResul
         coefficients={"north": 1.0},
         routing=routing,
         metrics={"north": SCORE},
+        tasks={"lung": SCORE},
         mean=SCORE,
+    )
+    task = TaskResult(
+        name="lung",
+        prompts=("benign", "malignant"),
+        centres=("north",),
+        test_images=20,
+        zero_shot=SCORE,
+        merged=SCORE,
+        home={"north": SCORE},
+        away={"north": {"north": SCORE}},
+        alone={"north": SCORE},
     )
     return SimulationResult(
         centres=(centre,),
         rounds=(only,),
+        tasks=(task,),
         mean=Means(individual=SCORE, merged=SCORE),
         zero_shot={"north": SCORE},
         method=method,
@@ -62,13 +75,46 @@ def result(method: str, routing: dict[str, dict[str, float]]) -> SimulationResul
     )
 
 
-@pytest.mark.parametrize(("method", "routing"), [("med-lego", {}), ("mixture", {"north": {"north": 1.0}})])
-def test_only_a_gate_has_a_table_of_where_images_go(
-    tmp_path: Path, method: str, routing: dict[str, dict[str, float]]
+@pytest.mark.parametrize(
+    ("method", "routing", "who"),
+    [
+        ("med-lego", {}, None),
+        ("mixture", {"north": {"north": 1.0}}, "gate"),
+        ("routed", {"lung": {"lung": 1.0}}, "router"),
+    ],
+)
+def test_only_a_gate_or_a_router_has_a_table_of_where_images_go(
+    tmp_path: Path, method: str, routing: dict[str, dict[str, float]], who: str | None
 ) -> None:
     page = render(result(method, routing), [], tmp_path)
-    assert (ROUTING in page) == bool(routing)
+    for one in ("gate", "router"):
+        assert (ROUTING.format(one) in page) == (one == who)
     assert "0.750" in page
+
+
+def test_what_a_router_calls_none_of_these_is_told(tmp_path: Path) -> None:
+    routed = result("routed", {"lung": {"lung": 1.0}})
+    assert "cannot say that an image belongs to none" in render(routed, [], tmp_path)
+    told = routed.rounds[0].model_copy(update={"none_of_these": {"lung": 0.052}})
+    page = render(routed.model_copy(update={"rounds": (told,)}), [], tmp_path)
+    assert "5.2 % of the test images of lung" in page
+    assert "cannot say that an image belongs to none" not in page
+
+
+def test_home_and_away_is_shown_where_centres_share_a_task(tmp_path: Path) -> None:
+    alone = result("routed", {"lung": {"lung": 1.0}})
+    assert "Home and away" not in render(alone, [], tmp_path)
+    north, task = alone.centres[0], alone.tasks[0]
+    south = north.model_copy(update={"name": "south", "arrived": False, "held": "it tells nothing apart"})
+    scores = {"north": Score(acc=0.811, auc=0.9), "south": Score(acc=0.422, auc=0.5)}
+    shared = task.model_copy(update={"centres": ("north", "south"), "away": {"north": scores, "south": scores}})
+    page = render(alone.model_copy(update={"centres": (north, south), "tasks": (shared,)}), [], tmp_path)
+    (section,) = re.findall(r'<section id="home-and-away">.*?</section>', page, re.DOTALL)
+    assert section.count("0.811") == section.count("0.422") == 2
+    for row in ("plugin of north", "plugin of south", "base alone", "main branch", "all together"):
+        assert row in section
+    assert "held back by the forge: it tells nothing apart" in page
+    assert "1 of 2 centres arrived, 1 held back" in page
 
 
 def test_a_method_that_searches_on_nothing_is_not_said_to(tmp_path: Path) -> None:
