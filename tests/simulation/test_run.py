@@ -96,9 +96,11 @@ def test_result_holds_every_centre_and_every_round(
     assert [(r["arrival"], r["centre"]) for r in result["rounds"]] == [(1, "lung"), (2, "breast")]
     for round_ in result["rounds"]:
         assert set(round_["metrics"]) == {"breast", "lung"}
-        assert sum(round_["coefficients"].values()) == pytest.approx(1)
-    assert set(result["rounds"][0]["coefficients"]) == {"lung"}
-    assert set(result["rounds"][1]["coefficients"]) == {"breast", "lung"}
+        for row in round_["routing"].values():
+            assert sum(row.values()) == pytest.approx(1)
+    # each is the only centre of its task
+    assert result["rounds"][0]["coefficients"] == {"lung": 1.0}
+    assert result["rounds"][1]["coefficients"] == {"breast": 1.0, "lung": 1.0}
     assert result["head"] == result["rounds"][-1]["commit"]
 
 
@@ -170,7 +172,7 @@ def test_a_run_goes_on_after_a_stop_and_without_a_centre_that_dies(tiny_spec: st
     torn = write_folder(tmp_path / "torn images", 24, 8)
     image = torn / "train" / "dark_tissue" / "0.png"
     image.write_bytes(image.read_bytes()[:-400])
-    line = command(tiny_spec, out, "--centre", f"gone=folder:{torn}", *centres("lung"), "--json")
+    line = command(tiny_spec, out, "--centre", f"gone=folder:{torn}", *centres("lung"), "--merge", "mixture", "--json")
     stopped = Program(line, tmp_path / "said", printed=tmp_path / "printed by the first")
     wait_for(lambda: process_id(out, "lung"), stopped)
     stopped.signal(signal.SIGINT)
