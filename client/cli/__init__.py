@@ -29,7 +29,7 @@ COMMANDS = (
     CommandEntry(
         "commit",
         "Centre",
-        "Put plugin and distilled dataset together as a branch.",
+        "Put plugin, distilled dataset and class statistics together as a branch.",
         "medforge.client.cli.stages:commit",
     ),
     CommandEntry(
