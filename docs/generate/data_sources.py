@@ -20,6 +20,9 @@ _NOTES = """
   evaluated and merged without distilled data (`medforge benchmark lego-domain`), but not distilled, committed
   or pushed: a distilled image has one class.
 - Splits depend on the seed and on the data alone. `threads=N` bounds the decoding threads of every source.
+- `part=2/4,by=WAY` opens what the second of four sites has of any source, divided by `iid`, `dirichlet:ALPHA`,
+  `missing-class` or `look`: see
+  [several centres with one question](how-to-simulate-several-centres-with-one-question.md).
 """
 
 

@@ -25,5 +25,8 @@ def run_experiment(settings: BenchmarkSettings, experiment: Experiment, out: Pat
     warm_up()
 
     from medforge.simulation.benchmark.computation import compute
+    from medforge.simulation.questions import check_questions
 
+    if experiment in (Experiment.SITES, Experiment.TASKS):
+        check_questions(settings.centres, settings.seeds[0])
     return compute(settings, experiment, out, jobs)
