@@ -18,11 +18,14 @@ from medforge.manifest import LEVELS
 STATISTICS_SHRINKAGE = 0.03
 """Of its mean variance, what a covariance of all training images gets on its diagonal (explanation-merging.md)."""
 
-DISTILLED_SHRINKAGE = 1.0
-"""The same for a covariance of distilled images, which are few."""
+DISTILLED_SHRINKAGE = 2.0
+"""The same for a covariance of distilled images: they are few, and lie closer together than those they stand for."""
 
-FURTHEST = 0.99
-"""The share of the sites' own validation images that is accepted; what lies further belongs to no task."""
+FURTHEST = 0.95
+"""The share of the sites' own validation images that is accepted; what lies further belongs to no task.
+
+At .99 a third of a task's images that the model never saw would be taken for another's (explanation-merging.md).
+"""
 
 
 def shrunk(covariance: Tensor, shrinkage: float) -> Tensor:
@@ -81,7 +84,7 @@ class TaskSpread:
         return torch.from_numpy(np.interp(distances.numpy(), (0.0, *self.distances), (0.0, *LEVELS)))
 
     def beyond(self, distances: Tensor) -> Tensor:
-        """Say for which images [n] the distance is one that the sites' own next to never have; none if uncalibrated."""
+        """Say for which images [n] the distance is one that the sites' own seldom have; none if uncalibrated."""
         if self.distances is None:
             return torch.zeros(len(distances), dtype=torch.bool)
         return distances > self.distances[LEVELS.index(FURTHEST)]

@@ -8,6 +8,7 @@ import pytest
 
 import benchmarks
 from benchmarks import (
+    arrival_cost,
     coefficient_search,
     distillation,
     egress_gate,
@@ -79,6 +80,14 @@ def test_uploads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     # whether memory is flat cannot be seen in two small blobs; whether every digest is right can
     uploads.main([*smallest, "--directory", str(tmp_path)])
     assert "every digest right: True" in capsys.readouterr().out
+
+
+def test_arrival_cost(tiny_spec: str, tmp_path: Path) -> None:
+    out = tmp_path / "costs.json"
+    words = ["--base", tiny_spec, "--marks", "2", "4", "--tasks", "2", "--per-class", "2", "--window", "2"]
+    # of four arrivals the costs say nothing, and the sameness of the merged models all
+    arrival_cost.main([*words, "--unexamined", "--json", str(out)])
+    assert json.loads(out.read_text())["same item as from nothing"] is True
 
 
 def test_mixture_modes(workspace: Workspace, tiny_spec: str, tmp_path: Path) -> None:

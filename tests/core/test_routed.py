@@ -15,7 +15,7 @@ from medforge.files import canonical_json
 from medforge.forge_item import ForgeItem, FusedPlugin, Routed, WeightChange
 from medforge.manifest import LEVELS
 from medforge.routed_task import Expert, RoutedTask, TaskCard, TaskMember
-from medforge.task_spread import TaskSpread
+from medforge.task_spread import FURTHEST, TaskSpread
 from medforge.tensors import dump_tensors, parse_tensors
 from tests.making import make_plugin
 
@@ -125,7 +125,7 @@ def test_a_prediction_says_task_class_and_how_sure(tiny_base: BaseModule, item: 
         assert one.class_probability == pytest.approx(float(classes.max()), abs=1e-5)
         assert one.distance == pytest.approx(float(chosen.spread.nearest(embeddings[[place]])[0]))
         assert one.calibrated == (one.task == "colon")
-        assert one.none_of_these == (one.calibrated and one.distance > LEVELS.index(0.99) + 1)
+        assert one.none_of_these == (one.calibrated and one.distance > LEVELS.index(FURTHEST) + 1)
     assert item.predict(tiny_base, IMAGES[:0]) == []
 
 
