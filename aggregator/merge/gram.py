@@ -52,7 +52,7 @@ def _grams(inputs: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, int]]:
 
 REGRESSION_PARAMETERS = {
     "off-diagonal": Parameter(1.0, 0.0, 1.0, "factor on the off-diagonal entries of the Gram matrices"),
-    "ridge": Parameter(0.1, 1e-9, 1.0, "what is added to a Gram matrix's diagonal, as a share of its mean"),
+    "ridge": Parameter(0.03, 1e-9, 1.0, "what is added to a Gram matrix's diagonal, as a share of its mean"),
 }
 
 
