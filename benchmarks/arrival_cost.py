@@ -6,7 +6,7 @@ branch is that plugin and those images with a little noise of its own. The cost 
 time, over all threads, of the last few arrivals up to it; ratios are to the 10th.
 
 Beside the ratios stands the agreement: the forge item that has grown arrival by arrival must be, to the byte, that of
-a fold of all branches from nothing. Exit status 1 where it is not, or where an arrival costs more than 1.5 times the 10th.
+a fold of all branches from nothing. Exit status 1 where it is not, or where an arrival costs over 1.5 times the 10th.
 
 Run from the repository's root: ``python -m benchmarks.arrival_cost [--marks 10 100 1000] [--tasks 3] [--json OUT]``.
 """

@@ -78,6 +78,14 @@ def _whole(own: ClassStatistics | None, arrived: ArrivedBranch, cache: Probabili
     return learned if own is None else own.completed(learned)
 
 
+def _statistics(arrived: ArrivedBranch, own: ClassStatistics | None, cache: ProbabilityCache) -> ClassStatistics:
+    """Return the site's statistics, or those of its distilled images: of all classes, or of those it has none of."""
+    if own is not None and bool(own.counts.all()):
+        return own
+    learned = ClassStatistics.of(cache.embeddings(arrived), arrived.labels(), len(arrived.prompts))
+    return learned if own is None else own.completed(learned)
+
+
 def _changes(arrived: ArrivedBranch, base: BaseModule, weight: int) -> dict[str, Tensor]:
     plugin = arrived.plugin()
     deltas = base.steadily(lambda: plugin.deltas(base))
