@@ -16,6 +16,7 @@ from benchmarks import (
     med_lego,
     mixture_modes,
     poisoning,
+    statistics_leak,
     threads,
     training,
     uploads,
@@ -103,6 +104,18 @@ def test_egress_gate(workspace: Workspace, tmp_path: Path) -> None:
     out = tmp_path / "gate.json"
     egress_gate.main(["--workspace", str(workspace.path), "--json", str(out)])
     assert json.loads(out.read_text())
+
+
+def test_statistics_leak(tiny_spec: str, tmp_path: Path) -> None:
+    out = tmp_path / "leak.json"
+    source = "tissue:lung,train=120,validation=30,test=30"
+    statistics_leak.main(
+        ["--source", source, "--seeds", "0", "--images", "60", "--base", tiny_spec, "--json", str(out)]
+    )
+    row = json.loads(out.read_text())[0]
+    assert row["images"] == 60
+    # 60 images have no secret in a covariance of 16 features; what is sent must say less
+    assert row["sent_auc"] is None or row["sent_auc"] < row["exact_auc"]
 
 
 def test_poisoning(tiny_spec: str, tmp_path: Path) -> None:

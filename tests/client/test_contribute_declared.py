@@ -263,9 +263,7 @@ def test_a_file_of_another_forge_is_not_the_kits(server: Server, tmp_path: Path)
     file = tmp_path / "shades.json"
     file.write_text(run("task", "show", "shades", "--forge", server.directory, "--json"))
     kit = make_kit(Authority.of(tmp_path / "authority", FORGE), tmp_path / "kit")
-    with pytest.raises(
-        InvalidInput, match=r"shades.json is a task of forge .*, not of the kit's, .*; ask"
-    ):
+    with pytest.raises(InvalidInput, match=r"shades.json is a task of forge .*, not of the kit's, .*; ask"):
         find_declared(Workspace(tmp_path / "w"), None, file, Connection(server.at, kit), print)
 
 
