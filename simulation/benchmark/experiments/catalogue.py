@@ -11,6 +11,7 @@ from medforge.simulation.benchmark.settings import Experiment
 def plan_for(experiment: Experiment) -> Plan:
     """Return the plan of an experiment."""
     from medforge.simulation.benchmark.experiments.figure5 import Figure5
+    from medforge.simulation.benchmark.experiments.many_tasks import ManyTasks
     from medforge.simulation.benchmark.experiments.med_lego_tables import Lego, LegoDomain
     from medforge.simulation.benchmark.experiments.med_lego_transfer import LegoTransfer
     from medforge.simulation.benchmark.experiments.medforge_tables import Table1, Table3, Table4
@@ -19,7 +20,7 @@ def plan_for(experiment: Experiment) -> Plan:
 
     plans: tuple[Plan, ...] = (
         Table1(), OrderRobustness(), Table3(), Table4(), Figure5(), Lego(), LegoDomain(), LegoTransfer(),
-        SiteComparison(),
+        SiteComparison(), ManyTasks(),
     )  # fmt: skip
     return next(plan for plan in plans if plan.experiment is experiment)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from medforge.simulation.benchmark.experiments.plan import Plan
 from medforge.simulation.benchmark.experiments.provenance import provenance
-from medforge.simulation.benchmark.jobs.artefacts import Distil
+from medforge.simulation.benchmark.jobs.artefacts import Distil, GatherFacts
 from medforge.simulation.benchmark.jobs.job import Job
 from medforge.simulation.benchmark.jobs.workbench import Bench
 from medforge.simulation.benchmark.results.result import FigureResult, PlanePoint
@@ -22,8 +22,8 @@ class Figure5(Plan):
     title = "Figure 5: real and distilled images"
 
     def jobs(self, settings: BenchmarkSettings) -> list[Job]:
-        """Distil."""
-        return [Distil(name, settings.seeds[0], DEFAULT_DISTILLATION) for name in settings.names]
+        """Distil, and put the branches together whose digests are reported."""
+        return [GatherFacts(name, settings.seeds[0], DEFAULT_DISTILLATION) for name in settings.names]
 
     def collect(self, bench: Bench, out: Path) -> FigureResult:
         """Compute every task's plane."""

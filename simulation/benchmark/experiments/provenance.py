@@ -8,7 +8,7 @@ from typing import Any
 
 from medforge.client.recipes import DistillRecipe, TrainRecipe
 from medforge.manifest import public_spec, software_versions
-from medforge.simulation.benchmark.jobs.artefacts import Distil, Train, assemble
+from medforge.simulation.benchmark.jobs.artefacts import Distil, GatherFacts, Train, assemble
 from medforge.simulation.benchmark.jobs.job import Job, StoredArtefact
 from medforge.simulation.benchmark.jobs.merges import Merge
 from medforge.simulation.benchmark.jobs.pool import in_order_of_need
@@ -95,7 +95,7 @@ def _facts(bench: Bench, name: str) -> TaskFacts:
 
 
 def _branches(bench: Bench, jobs: Sequence[Job]) -> dict[str, str]:
-    pairs = {(d.task, d.seed, d.kind, d.method) for d in jobs if isinstance(d, Distil)}
+    pairs = {(said.task, said.seed, said.kind, said.method) for said in jobs if isinstance(said, GatherFacts)}
     return {
         f"{task}, seed {seed}, {kind}, {method}": assemble(bench, task, seed, kind, method).manifest.digest
         for task, seed, kind, method in sorted(pairs)
@@ -103,6 +103,6 @@ def _branches(bench: Bench, jobs: Sequence[Job]) -> dict[str, str]:
 
 
 def _plugins(bench: Bench, jobs: Sequence[Job]) -> dict[str, str]:
-    pushed = {d.trained for d in jobs if isinstance(d, Distil)}
+    pushed = {said.distilled.trained for said in jobs if isinstance(said, GatherFacts)}
     alone = [job for job in jobs if isinstance(job, Train) and job not in pushed]
     return {f"{t.task}, seed {t.seed}, {t.kind}": t.record(bench)["digest"] for t in alone}

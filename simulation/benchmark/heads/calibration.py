@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from scipy.optimize import minimize_scalar
+from collections.abc import Sequence
+from statistics import fmean
+
 from torch import Tensor
 from torch.nn import functional as F
 
 from medforge.simulation.benchmark.results.tasks import Bin, Reliability
 
 BINS = 10
-LEAST, MOST = 0.05, 20.0
 
 
 def reliability(log_probabilities: Tensor, labels: Tensor) -> Reliability:
@@ -31,16 +32,16 @@ def reliability(log_probabilities: Tensor, labels: Tensor) -> Reliability:
     return Reliability(error=error, loss=float(F.nll_loss(log_probabilities, labels)), bins=tuple(bins))
 
 
-def fitted_temperature(logits: Tensor, labels: Tensor) -> float:
-    """Return the T in [0.05, 20] that minimises the cross-entropy of logits / T; logits [n, C], labels int64 [n].
-
-    The loss is convex in 1 / T, so a bounded search on that finds it.
-    """
-    logits = logits.double()
-    found = minimize_scalar(
-        lambda inverse: float(F.cross_entropy(logits * inverse, labels)),
-        bounds=(1 / MOST, 1 / LEAST),
-        method="bounded",
-        options={"xatol": 1e-6},
+def over_tasks(log_probabilities: Sequence[Tensor], labels: Sequence[Tensor]) -> Reliability:
+    """Return error and loss as means over tasks, each counting the same, and the bins of all their images."""
+    parts = [reliability(found, truth) for found, truth in zip(log_probabilities, labels, strict=True)]
+    bins = []
+    for here in zip(*(part.bins for part in parts), strict=True):
+        count = sum(one.count for one in here)
+        confidence, accuracy = (
+            sum(one.count * getattr(one, what) for one in here) / max(count, 1) for what in ("confidence", "accuracy")
+        )
+        bins.append(Bin(count=count, confidence=confidence, accuracy=accuracy))
+    return Reliability(
+        error=fmean(part.error for part in parts), loss=fmean(part.loss for part in parts), bins=tuple(bins)
     )
-    return float(1 / found.x)

@@ -8,15 +8,23 @@ from pathlib import Path
 
 from medforge.adapt import extract
 from medforge.branch import Branch
+from medforge.class_statistics import ClassStatistics
+from medforge.client.audit.policy import SitePolicy
 from medforge.client.distill.run import distill
 from medforge.client.distill.score import train_on_distilled
+from medforge.client.embeddings import embed_task
+from medforge.client.facts import gather_facts
+from medforge.client.release import release
 from medforge.client.train import TrainingResult as Outcome
 from medforge.client.train import train
 from medforge.distilled import DistilledDataset
+from medforge.files import write_atomically
+from medforge.manifest import STATISTICS_FILE
 from medforge.plugin import Plugin, PluginKind
 from medforge.simulation.benchmark.jobs.job import Artefact, Job
 from medforge.simulation.benchmark.jobs.workbench import Bench, Facts
 from medforge.simulation.benchmark.settings import DEFAULT_DISTILLATION
+from medforge.site_facts import SiteFacts
 
 DISTILLED_FILE = "distilled.safetensors"
 
@@ -171,11 +179,69 @@ class TrainOnDistilled(TrainedArtefact):
         return {"digest": trained.digest}
 
 
+@dataclass(frozen=True)
+class GatherFacts(Artefact):
+    """Measure what a branch says of its site beside plugin and distilled images, as a centre's commit does."""
+
+    method: str = DEFAULT_DISTILLATION
+    kind: PluginKind = "lora"
+
+    sort = "what a branch says of its site"
+
+    @property
+    def label(self) -> str:
+        """Name the job."""
+        return f"{self.task}, seed {self.seed}: what the branch says beside {self.method} and {self.kind}"
+
+    @property
+    def distilled(self) -> Distil:
+        """The distilled dataset."""
+        return Distil(self.task, self.seed, self.method, self.kind)
+
+    @property
+    def needs(self) -> tuple[Job, ...]:
+        """The plugin and the distilled dataset."""
+        return (self.distilled.trained, self.distilled)
+
+    def facts(self, bench: Bench) -> Facts:
+        """Name the plugin and the distilled dataset."""
+        return {
+            "artefact": "what a branch says of its site",
+            "plugin": self.distilled.trained.facts(bench),
+            "distilled": self.distilled.facts(bench),
+        }
+
+    def make(self, bench: Bench, place: Path) -> Mapping[str, object]:
+        """Release class statistics under the default policy, measure the rest, and save both."""
+        task, plugin = bench.task(self.task, self.seed), self.distilled.trained.plugin(bench)
+        embeddings = embed_task(bench.base, task)
+        released = release(embeddings, task, SitePolicy())
+        facts = gather_facts(
+            bench.base, task, plugin, self.distilled.dataset(bench), embeddings.validation, released.statistics
+        )
+        if facts.statistics is not None:
+            write_atomically(place / STATISTICS_FILE, facts.statistics.to_bytes())
+        return {"said": {name: value for name, value in vars(facts).items() if name != "statistics"}}
+
+    def found(self, bench: Bench) -> SiteFacts:
+        """Read what was measured."""
+        said = self.record(bench)["said"]
+        path = self.place(bench) / STATISTICS_FILE
+        return SiteFacts(
+            modality=said["modality"],
+            classes=said["classes"] and tuple(said["classes"]),
+            class_counts=tuple(said["class_counts"]),
+            distances=tuple(said["distances"]),
+            temperature=said["temperature"],
+            statistics=ClassStatistics.from_bytes(path.read_bytes(), str(path)) if path.exists() else None,
+        )
+
+
 def assemble(bench: Bench, task: str, seed: int, kind: PluginKind, method: str) -> Branch:
-    """Put a task's plugin and distilled dataset together as the branch that its centre would push."""
+    """Put a task's plugin, distilled dataset and facts together as the branch that its centre would push."""
     trained, distilled = Train(task, seed, kind), Distil(task, seed, method, kind)
     record = trained.record(bench)
-    return Branch.build(
+    branch = Branch.build(
         trained.plugin(bench),
         distilled.dataset(bench),
         contributor=task,
@@ -186,3 +252,4 @@ def assemble(bench: Bench, task: str, seed: int, kind: PluginKind, method: str) 
         seed=seed,
         validation={"acc": record["best"]["acc"], "distilled_acc": distilled.record(bench)["best"]["acc"]},
     )
+    return branch.with_facts(GatherFacts(task, seed, method, kind).found(bench), bench.base)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ from medforge.aggregator.merge.arrived_branch import ArrivedBranch
 from medforge.aggregator.merge.folding import fold_round
 from medforge.aggregator.merge.method import FoldResult
 from medforge.aggregator.merge.methods.lorahub import lorahub
+from medforge.branch import Branch
 from medforge.forge_item import ForgeItem, FusedPlugin
 from medforge.plugin import PluginKind
 from medforge.seeds import derive, numpy_generator
-from medforge.simulation.benchmark.jobs.artefacts import Distil, Train, assemble
+from medforge.simulation.benchmark.jobs.artefacts import Distil, GatherFacts, Train, assemble
 from medforge.simulation.benchmark.jobs.job import Job
 from medforge.simulation.benchmark.jobs.methods import Merger
 from medforge.simulation.benchmark.jobs.workbench import Bench, Facts
@@ -61,9 +62,10 @@ class Merge(Job):
 
     @property
     def needs(self) -> tuple[Job, ...]:
-        """Plugin and distilled dataset of every task."""
+        """Plugin, distilled dataset and facts of every task."""
         tasks = sorted({task for order in self.orders for task in order})
-        return tuple(job for task in tasks for job in self._arrival(task))
+        said = (GatherFacts(task, self.seed, self.distillation, self.kind) for task in tasks)
+        return (*(job for task in tasks for job in self._arrival(task)), *said)
 
     def place(self, bench: Bench, order: Order) -> Path:
         """Return the directory of one merged model's scores."""
@@ -126,13 +128,13 @@ class Merge(Job):
 
 
 class Folding:
-    """Fold orders for one job, each beginning once."""
+    """Fold orders for one job, each beginning once; ``change`` is what becomes of every branch before."""
 
-    def __init__(self, bench: Bench, job: Merge) -> None:
+    def __init__(self, bench: Bench, job: Merge, change: Callable[[Branch], Branch] = lambda branch: branch) -> None:
         self._bench, self._job = bench, job
         self._settings = job.merger.settings(job.seed)
         tasks = sorted({task for order in job.orders for task in order})
-        self._branches = {task: assemble(bench, task, job.seed, job.kind, job.distillation) for task in tasks}
+        self._branches = {task: change(assemble(bench, task, job.seed, job.kind, job.distillation)) for task in tasks}
         self._folded: dict[Order, FoldResult] = {}
 
     def item(self, order: Order) -> tuple[ForgeItem, dict[str, float]]:

@@ -113,7 +113,7 @@ class Bench:
 
     def score_item(self, item: ForgeItem, names: tuple[str, ...], seed: int) -> dict[str, PromptScores]:
         """Score a merged model on tasks: among each task's own prompts, and among all tasks' where they compete."""
-        evaluator = self._evaluator(seed)
+        evaluator = self.evaluator(seed)
         scores = {
             name: self._scores(lambda prompts, name=name: evaluator.score_item(name, item, prompts))  # type: ignore[misc]
             for name in names
@@ -127,7 +127,7 @@ class Bench:
 
         It is a merged model, one plugin, or (None) the base module alone.
         """
-        evaluator = self._evaluator(seed)
+        evaluator = self.evaluator(seed)
         scores: dict[str, PromptScores] = {}
         for name in self.settings.names:
             prompts = self.classes(self.settings.task_of(name), seed)
@@ -142,7 +142,7 @@ class Bench:
 
     def score_plugin(self, plugin: Plugin | None, name: str, seed: int) -> PromptScores:
         """Score one plugin, or the base module alone, on a task."""
-        evaluator = self._evaluator(seed)
+        evaluator = self.evaluator(seed)
         if plugin is None:
             return self._scores(lambda prompts: evaluator.score_base(name, prompts))
         return self._scores(lambda prompts: evaluator.score_plugin(name, plugin, prompts))
@@ -150,7 +150,8 @@ class Bench:
     def _scores(self, score: Callable[[Sequence[str] | None], Score]) -> PromptScores:
         return PromptScores(own=score(None), union=score(self.union) if self.union else None)
 
-    def _evaluator(self, seed: int) -> Evaluator:
+    def evaluator(self, seed: int) -> Evaluator:
+        """Return what scores models on the test splits of a seed."""
         if seed not in self._evaluators:
             # one seed at a time: what is kept grows with every plugin scored
             self._evaluators.clear()

@@ -10,6 +10,7 @@ from medforge.simulation.benchmark.presentation.orders.renderer import OrdersRen
 from medforge.simulation.benchmark.presentation.renderer import Renderer
 from medforge.simulation.benchmark.presentation.sites.renderer import SitesRenderer
 from medforge.simulation.benchmark.presentation.table.renderer import TableRenderer
+from medforge.simulation.benchmark.presentation.tasks.renderer import TasksRenderer
 from medforge.simulation.benchmark.presentation.transfer.renderer import TransferRenderer
 from medforge.simulation.benchmark.results.result import Result
 
@@ -19,6 +20,7 @@ _RENDERERS: Mapping[str, type[Renderer[Any]]] = {
     "figure": FigureRenderer,
     "transfer": TransferRenderer,
     "sites": SitesRenderer,
+    "tasks": TasksRenderer,
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
-from medforge.simulation.benchmark.results.result import TableResult
+from medforge.simulation.benchmark.results.result_model import RowsResult
 from medforge.simulation.benchmark.results.rows import Row
 
 MUCH = 0.10
@@ -22,7 +22,7 @@ def upper_bound(rows: Sequence[Row]) -> Row | None:
     return next((row for row in rows if row.role == "single-task"), None)
 
 
-def has_union(result: TableResult) -> bool:
+def has_union(result: RowsResult) -> bool:
     """Say whether the models were also scored among the prompts of all tasks."""
     return all(row.mean.union_acc for row in result.rows)
 

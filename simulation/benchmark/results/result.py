@@ -9,7 +9,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from medforge.errors import CorruptFile
 from medforge.files import write_atomically
-from medforge.simulation.benchmark.results.result_model import ExperimentResult
+from medforge.simulation.benchmark.results.result_model import ExperimentResult, RowsResult
 from medforge.simulation.benchmark.results.rows import PaperScore, Row
 from medforge.simulation.benchmark.results.scores import PromptScores
 from medforge.simulation.benchmark.results.sites import SitesResult
@@ -20,11 +20,10 @@ Order = tuple[str, ...]
 """Tasks in the order in which their branches arrive."""
 
 
-class TableResult(ExperimentResult):
-    """Hold one table: a method a row."""
+class TableResult(RowsResult):
+    """Hold one table, and nothing beside it."""
 
     kind: Literal["table"] = "table"
-    rows: tuple[Row, ...]
 
 
 class OrderRun(Model):

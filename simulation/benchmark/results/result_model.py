@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from medforge.simulation.benchmark.results.provenance import Provenance
+from medforge.simulation.benchmark.results.rows import Row
 from medforge.simulation.result import Model
 
 
@@ -14,3 +15,9 @@ class ExperimentResult(Model):
     title: str
     notes: tuple[str, ...]
     provenance: Provenance
+
+
+class RowsResult(ExperimentResult):
+    """Hold a table: a method a row."""
+
+    rows: tuple[Row, ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import fmean
 from typing import Literal
 
-from medforge.simulation.benchmark.results.result_model import ExperimentResult
+from medforge.simulation.benchmark.results.result_model import RowsResult
 from medforge.simulation.benchmark.results.rows import Row
 from medforge.simulation.benchmark.results.scores import Measure
 from medforge.simulation.result import Model
@@ -34,7 +34,7 @@ class Traffic(Model):
     bytes: float
 
 
-class SitesResult(ExperimentResult):
+class SitesResult(RowsResult):
     """Hold every model's scores on every centre, how they grow with the centres, and what is sent for them.
 
     The centres are the tasks of the rows and of the provenance. A row's scores are among all classes of the task.
@@ -43,7 +43,6 @@ class SitesResult(ExperimentResult):
     kind: Literal["sites"] = "sites"
     experiment: str = "sites"
     task: str
-    rows: tuple[Row, ...]
     growth: tuple[Growth, ...]
     traffic: tuple[Traffic, ...]
 

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Literal
 
-from medforge.simulation.benchmark.results.result_model import ExperimentResult
-from medforge.simulation.benchmark.results.rows import Row
+from medforge.simulation.benchmark.results.result_model import RowsResult
 from medforge.simulation.benchmark.results.scores import Measure
 from medforge.simulation.result import Model
 
@@ -87,12 +86,11 @@ class Cost(Model):
     seconds: tuple[float, ...]
 
 
-class TasksResult(ExperimentResult):
+class TasksResult(RowsResult):
     """Hold the table of methods over tasks, and what else there is to know of a model of many."""
 
     kind: Literal["tasks"] = "tasks"
     experiment: str = "tasks"
-    rows: tuple[Row, ...]
     abstention: tuple[Abstention, ...]
     calibration: tuple[Calibration, ...]
     cost: tuple[Cost, ...]

@@ -13,13 +13,13 @@ from medforge.look.chart_style import INK, STYLE, colour, svg
 from medforge.simulation.benchmark.presentation.numbers_in_words import number
 from medforge.simulation.benchmark.presentation.renderer import Drawing
 from medforge.simulation.benchmark.results.comparison import by_section
-from medforge.simulation.benchmark.results.result import TableResult
+from medforge.simulation.benchmark.results.result_model import RowsResult
 
 WIDE = 8.6
 LABEL = 42
 
 
-def bars(result: TableResult) -> Drawing:
+def bars(result: RowsResult) -> Drawing:
     """Draw the bars of a table's means."""
     rows = [row for rows in by_section(result.rows).values() for row in rows]
     union = any(row.mean.union_acc for row in rows)
@@ -40,7 +40,7 @@ def bars(result: TableResult) -> Drawing:
     )
 
 
-def mean_bars(result: TableResult) -> str:
+def mean_bars(result: RowsResult) -> str:
     """Draw each method's mean accuracy among own prompts and among all prompts; whiskers are the std over seeds."""
     sections = list(by_section(result.rows).values())
     rows = [row for section in sections for row in section]

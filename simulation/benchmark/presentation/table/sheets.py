@@ -7,14 +7,14 @@ from collections.abc import Callable
 from medforge.simulation.benchmark.presentation.numbers_in_words import measured, number, published
 from medforge.simulation.benchmark.presentation.sheets import Column, Section, Sheet
 from medforge.simulation.benchmark.results.comparison import by_section, has_union
-from medforge.simulation.benchmark.results.result import TableResult
+from medforge.simulation.benchmark.results.result_model import RowsResult
 from medforge.simulation.benchmark.results.rows import Row
 
 PAPER = Column("paper", "what the paper reports for this data set or average; never measured here")
 UNION = "accuracy among the prompts of all tasks: the model must name the organ and the class at once"
 
 
-def own_sheet(result: TableResult) -> Sheet:
+def own_sheet(result: RowsResult) -> Sheet:
     """Write ACC over AUC among each task's own prompts, the paper's beside ours where there are any."""
     union = has_union(result)
     tasks = [task.name for task in result.provenance.tasks]
@@ -46,7 +46,7 @@ def own_sheet(result: TableResult) -> Sheet:
     return Sheet(f"{result.title}, among each task's own prompts", tuple(columns), table_sections(result, line))
 
 
-def union_sheet(result: TableResult) -> Sheet:
+def union_sheet(result: RowsResult) -> Sheet:
     """Write accuracy among the prompts of all tasks."""
     tasks = [task.name for task in result.provenance.tasks]
     columns = [Column("method", words=True), *(Column(f"{task}\nunion ACC") for task in tasks)]
@@ -64,6 +64,6 @@ def union_sheet(result: TableResult) -> Sheet:
     return Sheet(f"{result.title}, among the prompts of all tasks", tuple(columns), table_sections(result, line))
 
 
-def table_sections(result: TableResult, line: Callable[[Row], tuple[str, ...]]) -> tuple[Section, ...]:
+def table_sections(result: RowsResult, line: Callable[[Row], tuple[str, ...]]) -> tuple[Section, ...]:
     """Write rows under the names of their sections."""
     return tuple(Section(name, tuple(map(line, rows))) for name, rows in by_section(result.rows).items())

@@ -14,11 +14,11 @@ from medforge.simulation.benchmark.results.comparison import (
     upper_bound,
     weakest_task,
 )
-from medforge.simulation.benchmark.results.result import TableResult
+from medforge.simulation.benchmark.results.result_model import RowsResult
 from medforge.simulation.benchmark.results.rows import Row
 
 
-def table_verdict(result: TableResult) -> str:
+def table_verdict(result: RowsResult) -> str:
     """Name the merge method with the best mean, and how far it lies from the single-task plugins."""
     merged = merged_rows(result.rows)
     if not merged:
@@ -92,7 +92,7 @@ def variants_verdict(merged: Sequence[Row]) -> str:
     return f"Merged models do best with {first}: mean accuracy {number(means[first])} over methods; {others}. "
 
 
-def table_findings(result: TableResult) -> tuple[str, ...]:
+def table_findings(result: RowsResult) -> tuple[str, ...]:
     """Say of every merge method how far it lies from the single-task plugins, best first."""
     bound = upper_bound(result.rows)
     if bound is None:

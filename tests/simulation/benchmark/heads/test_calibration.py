@@ -1,5 +1,7 @@
 """Calibration and ranks against scikit-learn and SciPy."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import log_loss
 
 from medforge.seeds import generator
-from medforge.simulation.benchmark.heads.calibration import fitted_temperature, reliability
+from medforge.simulation.benchmark.heads.calibration import over_tasks, reliability
 
 
 def test_two_classes_are_binned_as_scikit_learn_bins_them() -> None:
@@ -24,20 +26,10 @@ def test_two_classes_are_binned_as_scikit_learn_bins_them() -> None:
     assert found.loss == pytest.approx(log_loss(labels.numpy(), positive.numpy()))
 
 
-@pytest.mark.parametrize("scale", [0.3, 1.0, 6.0])
-def test_the_temperature_is_what_the_logits_were_scaled_by(scale: float) -> None:
-    chance = generator(1, "test", "calibration")
-    logits = torch.randn(4000, 5, generator=chance, dtype=torch.float64)
-    labels = torch.multinomial(logits.softmax(dim=1), 1, generator=chance).flatten()
-    found = fitted_temperature(logits * scale, labels)
-    assert found == pytest.approx(scale, rel=0.08)
-    losses = [
-        float(torch.nn.functional.cross_entropy(logits * scale / t, labels))
-        for t in (found, 0.98 * found, 1.02 * found)
-    ]
-    assert min(losses) == losses[0]
-
-
-def test_a_temperature_stays_within_bounds_where_the_model_is_always_right() -> None:
-    logits = torch.eye(3)[torch.arange(30) % 3]
-    assert fitted_temperature(logits, torch.arange(30) % 3) == pytest.approx(0.05, rel=1e-3)
+def test_every_task_counts_the_same_and_bins_hold_all_images() -> None:
+    sure, unsure = torch.tensor([[0.95, 0.05]]).log(), torch.tensor([[0.55, 0.25, 0.2]]).log()
+    found = over_tasks([sure.repeat(30, 1), unsure.repeat(10, 1)], [torch.zeros(30).long(), torch.ones(10).long()])
+    assert found.error == pytest.approx((0.05 + 0.55) / 2)
+    assert found.loss == pytest.approx(-(math.log(0.95) + math.log(0.25)) / 2, rel=1e-6)
+    assert [one.count for one in found.bins if one.count] == [10, 30]
+    assert [one.accuracy for one in found.bins if one.count] == [0.0, 1.0]
