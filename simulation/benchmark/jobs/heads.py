@@ -6,17 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from medforge.client.data.task import Task
 from medforge.client.evaluate import SplitName
-from medforge.metrics import score
+from medforge.metrics import Metrics, score
 from medforge.plugin import PluginKind
 from medforge.simulation.benchmark.heads.catalogue import HeadMaker, Option, head_named
 from medforge.simulation.benchmark.heads.gaussian import Head
-from medforge.simulation.benchmark.heads.moments import ClassMoments, Gaussians, gaussians
+from medforge.simulation.benchmark.heads.moments import ClassMoments, gaussians
 from medforge.simulation.benchmark.jobs.artefacts import Distil
 from medforge.simulation.benchmark.jobs.embeddings import Embed
 from medforge.simulation.benchmark.jobs.job import Job, StoredArtefact
@@ -27,13 +28,18 @@ from medforge.simulation.result import Score
 DistilledBy = tuple[str, PluginKind]
 """A distillation method, and the kind of plugin beside which it was done."""
 
+Made = TypeVar("Made")
+Value = tuple[float, float]
+"""Accuracy on validation, and the loss with its sign changed: the larger, the better."""
+
 
 @dataclass(frozen=True)
 class ScoreHead(StoredArtefact):
     """Fit a head to the class statistics of every task, and score it on each and among all classes of all tasks.
 
     The statistics are of the real training images, or of the distilled images of a method (beside a kind of plugin).
-    What a head leaves open is chosen on validation: task by task among the task's own classes, and once for the union.
+    What a head leaves open is chosen on validation, by the mean over tasks: once for the tasks' own classes, and once
+    for the union.
     Of a multi-label task each finding gets a head of its own, and there is no union.
     """
 
@@ -77,7 +83,7 @@ class ScoreHead(StoredArtefact):
     def make(self, bench: Bench, place: Path) -> Mapping[str, object]:
         """Fit and score."""
         fitting = Fitting(bench, self)
-        own = {name: found for task in fitting.members for name, found in fitting.own(task).items()}
+        own = fitting.own()
         union = None if bench.multi_label else fitting.union()
         scores = {name: PromptScores(own=own[name], union=union[name] if union else None) for name in own}
         return {
@@ -105,13 +111,19 @@ class Fitting:
         self.rows = {name: Embed(name, job.seed).embeddings(bench) for name in self.tasks}
         self.chosen: dict[str, Option] = {}
 
-    def own(self, task: str) -> dict[str, Score]:
-        """Score a task's centres among the task's own classes."""
-        names = self.members[task]
-        if self.tasks[names[0]].multi_label:
-            return {name: self._findings(name) for name in names}
-        classes, prompts = gaussians([self._moments(task)]), self.bench.classes(task, self.job.seed)
-        return self._fit(task, classes, prompts, {name: self.bench.places(name, self.job.seed) for name in names})
+    def own(self) -> dict[str, Score]:
+        """Score every centre among its task's own classes; one option serves all tasks, which makes it less noisy."""
+        plain = [task for task, names in self.members.items() if not self.tasks[names[0]].multi_label]
+        places = {name: self.bench.places(name, self.job.seed) for task in plain for name in self.members[task]}
+        classes = {task: gaussians([self._moments(task)]) for task in plain}
+        texts = {task: self._text(self.bench.classes(task, self.job.seed)) for task in plain}
+
+        def make(option: Option) -> dict[str, Head]:
+            heads = {task: self.maker.make(classes[task], option, texts[task], self.job.seed) for task in plain}
+            return {name: heads[task] for task in plain for name in self.members[task]}
+
+        found = self._fit("own", make, places) if plain else {}
+        return {name: found[name] if name in found else self._findings(name) for name in self.tasks}
 
     def union(self) -> dict[str, Score]:
         """Score every centre among the classes of all tasks, each task with the same weight."""
@@ -121,28 +133,46 @@ class Fitting:
             for name in names:
                 places[name] = [len(prompts) + place for place in self.bench.places(name, self.job.seed)]
             prompts += self.bench.classes(task, self.job.seed)
-        classes = gaussians([self._moments(task) for task in self.members])
-        return self._fit("union", classes, prompts, places)
+        classes, text = gaussians([self._moments(task) for task in self.members]), self._text(prompts)
+
+        def make(option: Option) -> dict[str, Head]:
+            return dict.fromkeys(places, self.maker.make(classes, option, text, self.job.seed))
+
+        return self._fit("union", make, places)
 
     def _fit(
-        self, what: str, classes: Gaussians, prompts: Sequence[str], places: Mapping[str, Sequence[int]]
+        self, what: str, make: Callable[[Option], dict[str, Head]], places: Mapping[str, Sequence[int]]
     ) -> dict[str, Score]:
-        """Choose on the validation images of all centres together, and score each one's test images."""
-        text = self._text(prompts)
+        """Choose on the validation images of all tasks, each counting the same, and score each centre's test images.
 
-        def validation(head: Head) -> float:
-            return sum(self._score(head, name, "validation", places[name]).acc * weight for name, weight in fitted)
+        ``places`` are a centre's classes among its head's.
+        """
+        tasks = [
+            [name for name in names if name in places and name in self.job.tasks] for names in self.members.values()
+        ]
 
-        fitted = [(name, len(self.tasks[name].validation)) for name in self.job.tasks if name in places]
-        head = self._best(what, lambda option: self.maker.make(classes, option, text, self.job.seed), validation)
-        return {name: self._score(head, name, "test", where) for name, where in places.items()}
+        def validation(heads: dict[str, Head]) -> Value:
+            parts = [
+                _mean(
+                    [
+                        (self._metrics(heads[name], name, "validation", places[name]), len(self.tasks[name].validation))
+                        for name in names
+                    ]
+                )
+                for names in tasks
+                if names
+            ]
+            return sum(acc for acc, _ in parts), sum(loss for _, loss in parts)
 
-    def _score(self, head: Head, name: str, part: SplitName, places: Sequence[int]) -> Score:
+        heads = self._best(what, make, validation)
+        return {name: _score(self._metrics(heads[name], name, "test", where)) for name, where in places.items()}
+
+    def _metrics(self, head: Head, name: str, part: SplitName, places: Sequence[int]) -> Metrics:
         """Score one centre's images; ``places`` are its classes among the head's."""
         task = self.tasks[name]
         split = task.splits[part]
         labels = torch.tensor(places)[split.labels]
-        return _scored(head(self.rows[name][part]), labels, task.scoring_groups(split))
+        return score(head(self.rows[name][part]), labels, task.scoring_groups(split))
 
     def _findings(self, name: str) -> Score:
         """Score a multi-label task: each finding has a head of two classes, with it and without it."""
@@ -156,14 +186,14 @@ class Fitting:
             heads = [self.maker.make(classes, option, text, self.job.seed) for classes, text in pairs]
             return lambda x: torch.stack([(s := head(x))[:, 0] - s[:, 1] for head in heads], dim=1)
 
-        def score_on(head: Head, part: SplitName) -> Score:
+        def score_on(head: Head, part: SplitName) -> Metrics:
             split = task.splits[part]
-            return _scored(head(self.rows[name][part]), split.labels, task.scoring_groups(split))
+            return score(head(self.rows[name][part]), split.labels, task.scoring_groups(split))
 
-        return score_on(self._best(name, make, lambda head: score_on(head, "validation").acc), "test")
+        return _score(score_on(self._best(name, make, lambda head: _mean([(score_on(head, "validation"), 1)])), "test"))
 
-    def _best(self, name: str, make: Callable[[Option], Head], value: Callable[[Head], float]) -> Head:
-        """Make the head of the option that is best on validation, the first of equals."""
+    def _best(self, name: str, make: Callable[[Option], Made], value: Callable[[Made], Value]) -> Made:
+        """Make the head of the option that is best on validation: by accuracy, then by loss, as plugins are chosen."""
         options = self.maker.options
         self.chosen[name] = max(options, key=lambda option: value(make(option))) if len(options) > 1 else options[0]
         return make(self.chosen[name])
@@ -189,6 +219,11 @@ class Fitting:
         return self.bench.base.embed_all(dataset.images.float()).cpu(), dataset.labels
 
 
-def _scored(logits: Tensor, labels: Tensor, groups: Sequence[str] | None) -> Score:
-    metrics = score(logits, labels, groups)
+def _mean(parts: Sequence[tuple[Metrics, int]]) -> Value:
+    """Average accuracy and, with its sign changed, the loss over centres, weighted by their images."""
+    count = sum(weight for _, weight in parts)
+    return sum(m.acc * weight for m, weight in parts) / count, -sum(m.loss * weight for m, weight in parts) / count
+
+
+def _score(metrics: Metrics) -> Score:
     return Score(acc=metrics.acc, auc=metrics.auc)

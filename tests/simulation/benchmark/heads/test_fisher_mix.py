@@ -36,6 +36,15 @@ def test_what_it_learns_of_draws_is_nearly_as_good_as_lda_on_images() -> None:
     torch.testing.assert_close(head(rows), fisher_mix(classes, 0.05, seed=0, samples=2000)(rows))
 
 
+def test_of_two_classes_it_has_two_scores() -> None:
+    rows, labels = drawn((80, 40), apart=2.0)
+    moments = ClassMoments.of(rows, labels, 2)
+    scores = fisher_mix(gaussians([moments]), 0.05, seed=0)(rows)
+    assert (scores.argmax(dim=1) == labels).double().mean() > 0.9
+    placed = fisher_mix(gaussians([moments.placed([0, 2], 3)]), 0.05, seed=0)(rows)
+    assert (placed[:, 1] == -torch.inf).all()
+
+
 def test_a_text_weighs_from_nothing_to_everything() -> None:
     rows, labels = drawn((30, 30))
     visual = lda(gaussians([ClassMoments.of(rows, labels, 2)]), 0.1)
