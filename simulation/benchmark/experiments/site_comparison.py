@@ -25,7 +25,7 @@ from medforge.simulation.benchmark.jobs.across_rows import (
 )
 from medforge.simulation.benchmark.jobs.artefacts import assemble
 from medforge.simulation.benchmark.jobs.job import Job
-from medforge.simulation.benchmark.jobs.methods import Merger, every_merge
+from medforge.simulation.benchmark.jobs.methods import Merger, every_merge, experts
 from medforge.simulation.benchmark.jobs.rows import RowPlan
 from medforge.simulation.benchmark.jobs.workbench import Bench
 from medforge.simulation.benchmark.results.sites import Growth, SitesResult, Traffic
@@ -59,7 +59,7 @@ class SiteComparison(Plan):
             head_across(),
             head_of_distilled_across(DEFAULT_DISTILLATION),
             *map(centre_across, settings.names),
-            *map(merged_across, every_merge(settings.methods)),
+            *map(merged_across, (*every_merge(settings.methods), *experts(settings.methods))),
             pooled_across(),
             distilled_across(),
             averaged_across(),

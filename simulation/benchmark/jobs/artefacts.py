@@ -14,7 +14,7 @@ from medforge.client.distill.run import distill
 from medforge.client.distill.score import train_on_distilled
 from medforge.client.embeddings import embed_task
 from medforge.client.facts import gather_facts
-from medforge.client.release import release
+from medforge.client.release import Release, release
 from medforge.client.train import TrainingResult as Outcome
 from medforge.client.train import train
 from medforge.distilled import DistilledDataset
@@ -185,13 +185,16 @@ class GatherFacts(Artefact):
 
     method: str = DEFAULT_DISTILLATION
     kind: PluginKind = "lora"
+    statistics: bool = True
+    """Whether the site sends class statistics."""
 
     sort = "what a branch says of its site"
 
     @property
     def label(self) -> str:
         """Name the job."""
-        return f"{self.task}, seed {self.seed}: what the branch says beside {self.method} and {self.kind}"
+        without = "" if self.statistics else ", no statistics"
+        return f"{self.task}, seed {self.seed}: what the branch says beside {self.method} and {self.kind}{without}"
 
     @property
     def distilled(self) -> Distil:
@@ -209,13 +212,14 @@ class GatherFacts(Artefact):
             "artefact": "what a branch says of its site",
             "plugin": self.distilled.trained.facts(bench),
             "distilled": self.distilled.facts(bench),
+            "statistics": self.statistics,
         }
 
     def make(self, bench: Bench, place: Path) -> Mapping[str, object]:
         """Release class statistics under the default policy, measure the rest, and save both."""
         task, plugin = bench.task(self.task, self.seed), self.distilled.trained.plugin(bench)
         embeddings = embed_task(bench.base, task)
-        released = release(embeddings, task, SitePolicy())
+        released = release(embeddings, task, SitePolicy()) if self.statistics else Release(None)
         facts = gather_facts(
             bench.base, task, plugin, self.distilled.dataset(bench), embeddings.validation, released.statistics
         )
@@ -237,7 +241,7 @@ class GatherFacts(Artefact):
         )
 
 
-def assemble(bench: Bench, task: str, seed: int, kind: PluginKind, method: str) -> Branch:
+def assemble(bench: Bench, task: str, seed: int, kind: PluginKind, method: str, statistics: bool = True) -> Branch:
     """Put a task's plugin, distilled dataset and facts together as the branch that its centre would push."""
     trained, distilled = Train(task, seed, kind), Distil(task, seed, method, kind)
     record = trained.record(bench)
@@ -252,4 +256,4 @@ def assemble(bench: Bench, task: str, seed: int, kind: PluginKind, method: str) 
         seed=seed,
         validation={"acc": record["best"]["acc"], "distilled_acc": distilled.record(bench)["best"]["acc"]},
     )
-    return branch.with_facts(GatherFacts(task, seed, method, kind).found(bench), bench.base)
+    return branch.with_facts(GatherFacts(task, seed, method, kind, statistics).found(bench), bench.base)

@@ -64,7 +64,8 @@ class Merge(Job):
     def needs(self) -> tuple[Job, ...]:
         """Plugin, distilled dataset and facts of every task."""
         tasks = sorted({task for order in self.orders for task in order})
-        said = (GatherFacts(task, self.seed, self.distillation, self.kind) for task in tasks)
+        site = self.merger.statistics
+        said = (GatherFacts(task, self.seed, self.distillation, self.kind, site) for task in tasks)
         return (*(job for task in tasks for job in self._arrival(task)), *said)
 
     def place(self, bench: Bench, order: Order) -> Path:
@@ -123,6 +124,7 @@ class Merge(Job):
             "raw": self.merger.raw,
             "arrivals": [[job.facts(bench) for job in self._arrival(task)] for task in order],
             "union": bench.union_facts,
+            **({} if self.merger.statistics else {"statistics": False}),
             **({"across": bench.settings.sharing(bench.settings.names)} if self.across else {}),
         }
 
@@ -134,7 +136,10 @@ class Folding:
         self._bench, self._job = bench, job
         self._settings = job.merger.settings(job.seed)
         tasks = sorted({task for order in job.orders for task in order})
-        self._branches = {task: change(assemble(bench, task, job.seed, job.kind, job.distillation)) for task in tasks}
+        self._branches = {
+            task: change(assemble(bench, task, job.seed, job.kind, job.distillation, job.merger.statistics))
+            for task in tasks
+        }
         self._folded: dict[Order, FoldResult] = {}
 
     def item(self, order: Order) -> tuple[ForgeItem, dict[str, float]]:

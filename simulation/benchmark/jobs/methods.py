@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from medforge.aggregator.merge import MethodSettings, choose_settings
@@ -13,13 +13,17 @@ from medforge.simulation.benchmark.results.rows import Group
 
 @dataclass(frozen=True)
 class Merger:
-    """Name one way to merge. ``options`` are `MethodSettings`; ``raw`` searches on raw training images instead of S."""
+    """Name one way to merge. ``options`` are `MethodSettings`; ``raw`` searches on raw training images instead of S.
+
+    Without ``statistics``, branches come from sites that send no class statistics.
+    """
 
     key: str
     label: str
     group: Group
     options: tuple[tuple[str, str], ...]
     raw: bool = False
+    statistics: bool = True
 
     def settings(self, seed: int) -> MethodSettings:
         """Return the merge settings under a seed."""
@@ -75,13 +79,18 @@ SEQUENTIAL_REFERENCE = _merger(
 )  # fmt: skip
 
 
+_ROUTED = _merger("routed", "Routed: router and experts", _OURS, method="routed")
+_EXPERTS = {"ties": "TIES", "regmean++": "RegMean++", "student": "the student"}
 _KNOWN = (
-    _merger("routed", "Routed: router and experts", _OURS, method="routed"),
+    _ROUTED,
+    replace(_ROUTED, key="routed-distilled", label="Routed, sites send no class statistics", statistics=False),
     GATED,
     _merger("student", "Student", _SINGLE, method="student"),
     _merger("regmean++", "RegMean++", _SINGLE, method="regmean++"),
     _merger("regmean", "RegMean", _SINGLE, method="regmean"),
     _merger("adamerging", "AdaMerging", _SINGLE, method="adamerging"),
+    _merger("tsv-m", "TSV-M", _FREE, method="tsv-m"),
+    _merger("knots-ties", "KnOTS in front of TIES", _FREE, method="knots-ties"),
     FUSION,
     LORAHUB,
     SEQUENTIAL,
@@ -102,9 +111,20 @@ def every_merge(only: Sequence[str] = ()) -> tuple[Merger, ...]:
     return tuple(merger for merger in every if not only or dict(merger.options)["method"] in only)
 
 
+def experts(only: Sequence[str] = ()) -> tuple[Merger, ...]:
+    """Return the routed merge with other rules inside a task than its default, of those that can be asked for."""
+    if not routed() or (only and "routed" not in only):
+        return ()
+    return tuple(
+        _merger(f"routed-{name}", f"Routed, expert by {label}", _OURS, method="routed", expert=name)
+        for name, label in _EXPERTS.items()
+        if name in names()
+    )
+
+
 def routed() -> tuple[Merger, ...]:
     """Return the default merge, where this version has it."""
-    return available(_KNOWN[0])
+    return available(_ROUTED)
 
 
 def available(*mergers: Merger) -> tuple[Merger, ...]:

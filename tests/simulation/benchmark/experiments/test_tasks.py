@@ -14,7 +14,6 @@ from medforge.simulation.benchmark.heads.catalogue import HEADS
 from medforge.simulation.benchmark.jobs.abstention import strangeness, strangers
 from medforge.simulation.benchmark.jobs.artefacts import GatherFacts, assemble
 from medforge.simulation.benchmark.jobs.calibrate import without_temperature
-from medforge.simulation.benchmark.jobs.methods import routed
 from medforge.simulation.benchmark.jobs.store import Store
 from medforge.simulation.benchmark.jobs.workbench import Bench
 from medforge.simulation.benchmark.results.tasks import TasksResult
@@ -26,7 +25,7 @@ from tests.simulation.benchmark.test_run import QUICK
 SMALL = "train=24,validation=8,test=16"
 TISSUE = tuple(Centre(name=name, source=f"tissue:{name},{SMALL}") for name in ("breast", "lung"))
 FOREIGN = (Centre(name="films", source=f"findings:pneumonia,{SMALL}"),)
-METHODS = ("ties", "mixture", *(["routed"] if routed() else []))
+METHODS = ("ties", "mixture", "routed")
 
 
 def bench_of(spec: str, out: Path) -> Bench:
@@ -50,7 +49,7 @@ def test_the_table_has_every_head_and_the_methods_that_were_asked_for(made: tupl
     _, result = made
     keys = [row.key for row in result.rows]
     assert keys[: 3 + len(HEADS)] == ["base", *(head.key for head in HEADS), "lda-distilled", "single-task"]
-    assert set(keys[3 + len(HEADS) :]) == {"ties", "mixture-gated", "mixture-sequential", *(m.key for m in routed())}
+    assert keys[3 + len(HEADS) :] == ["routed", "routed-distilled", "mixture-gated", "mixture-sequential", "ties"]
     assert all(score.union is not None for row in result.rows for score in row.seeds["0"].values())
 
 
@@ -65,7 +64,7 @@ def test_every_sort_of_strangers_is_shown_to_both_routers(made: tuple[Bench, Tas
 def test_calibration_and_cost_are_measured(made: tuple[Bench, TasksResult]) -> None:
     _, result = made
     keys = [one.key for one in result.calibration]
-    assert keys == ["own-plugins/own", *(["routed/own", "routed/union"] if routed() else [])]
+    assert keys == ["own-plugins/own", "routed/own", "routed/union"]
     for one in result.calibration:
         assert sum(found.count for found in one.before["0"].bins) == 32
     cost = {one.key: one.passes for one in result.cost}
@@ -93,6 +92,9 @@ def test_a_branch_says_what_its_centre_would_say(made: tuple[Bench, TasksResult]
     assert manifest.class_counts == tuple(torch.bincount(bench.task("lung", 0).train.labels).tolist())
     assert manifest.distances == said.distances
     assert manifest.temperature == said.temperature
+    silent = assemble(bench, "lung", 0, "lora", "dm-dsa", statistics=False)
+    assert silent.statistics is None
+    assert silent.manifest.distances is not None
     stripped = without_temperature(branch)
     assert stripped.manifest.temperature is None
     assert stripped.manifest.distances == manifest.distances
