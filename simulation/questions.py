@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 
-from medforge.client.data.catalogue import open_task, whole_source
+from medforge.client.data.catalogue import open_task, same_source, whole_source
 from medforge.declared_task import DeclaredTask, check_apart
 from medforge.errors import InvalidInput
 from medforge.prompt_form import class_key, normal_form
@@ -61,3 +62,16 @@ def _common(task: str, names: Sequence[str], asked: Mapping[str, tuple[str, ...]
                     f" {fullest} {', '.join(map(repr, asked[fullest]))}; word their prompts alike, or name two tasks"
                 )
     return asked[fullest]
+
+
+def same_images(centres: Sequence[Centre]) -> list[str]:
+    """Return a sentence for every two centres of one task that have images in common: neither is away at the other."""
+    found = []
+    for one, other in combinations(centres, 2):
+        (source, site), (other_source, other_site) = whole_source(one.source), whole_source(other.source)
+        apart = site is not None and other_site is not None and site.parts_from(other_site)
+        if one.task == other.task and same_source(source, other_source) and not apart:
+            found.append(
+                f"{one.name} and {other.name} have images in common, so neither is away from home at the other"
+            )
+    return found

@@ -16,7 +16,7 @@ from medforge.simulation.centre_run import CentreRun
 from medforge.simulation.checks import check_inputs
 from medforge.simulation.live import LiveTable
 from medforge.simulation.processes import Supervisor
-from medforge.simulation.questions import check_questions
+from medforge.simulation.questions import check_questions, same_images
 from medforge.simulation.result import CentreResult, Means, Score, SimulationResult, mean_score
 from medforge.simulation.rundir import RESULT_FILE, RunDirectory
 from medforge.simulation.scoring import Scoring
@@ -170,6 +170,7 @@ def centre_result(
 def warnings(settings: SimulationSettings, centres: tuple[CentreResult, ...]) -> tuple[str, ...]:
     """List what a reader of the result must know."""
     found = [DEMONSTRATION.format(base=settings.base)] if settings.base in DEMONSTRATION_BASES else []
+    found += same_images(settings.centres)
     found += [f"the forge holds the branch of {c.name} back: {c.held}" for c in centres if c.held]
     found += [f"{c.name} did not arrive: {c.why_not}" for c in centres if not c.arrived and not c.held]
     return tuple(found)

@@ -8,7 +8,7 @@ import pytest
 from medforge.client.data.catalogue import names
 from medforge.errors import InvalidInput
 from medforge.simulation.centres import parse_centres
-from medforge.simulation.questions import check_questions
+from medforge.simulation.questions import check_questions, same_images
 from tests.client.tasks import write_folder
 
 
@@ -61,3 +61,21 @@ def test_a_source_that_cannot_be_divided_is_refused_by_its_centre_s_name(folder:
 def test_tasks_whose_names_differ_by_case_alone_are_refused() -> None:
     with pytest.raises(InvalidInput, match="there is a task 'lung' already"):
         check("a=lung@tissue:lung", "b=Lung@tissue:colon")
+
+
+@pytest.mark.parametrize(
+    ("centres", "pairs"),
+    [
+        (["a=lung@tissue:lung", "b=lung@tissue:lung,threads=1"], 1),
+        (["a=lung@tissue:lung", "b=lung@tissue:lung,part=1/2"], 1),
+        (["a=lung@tissue:lung,part=1/2", "b=lung@tissue:lung,part=2/2,by=look"], 0),
+        (["a=lung@tissue:lung,part=1/2", "b=lung@tissue:lung,part=2/3"], 1),
+        (["a=lung@tissue:lung,part=1/2", "b=lung@tissue:lung,part=2/2,by=missing-class"], 1),
+        (["a=lung@tissue:lung,part=1/2", "b=lung@tissue:lung,part=1/2"], 1),
+        (["a=lung@tissue:lung,part=1/2", "b=lung@tissue:lung,part=2/2"], 0),
+        (["a=lung@tissue:lung,train=90", "b=lung@tissue:lung"], 0),
+        (["a=tissue:lung", "b=tissue:lung"], 0),
+    ],
+)
+def test_centres_with_images_in_common_are_told(centres: list[str], pairs: int) -> None:
+    assert len(same_images(parse_centres(centres, list(names())))) == pairs

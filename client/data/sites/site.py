@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from medforge.errors import InvalidInput
@@ -45,6 +45,15 @@ class Site:
 
     number: int
     division: Division
+
+    def parts_from(self, other: Site) -> bool:
+        """Say whether two sites of one source have no image in common for certain."""
+        # who gets which image is the same where the sites only look different
+        cut, other_cut = (
+            replace(site.division, way="iid") if site.division.way == "look" else site.division
+            for site in (self, other)
+        )
+        return cut == other_cut and self.number != other.number
 
 
 def parse_division(text: str) -> Division:
