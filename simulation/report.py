@@ -81,7 +81,7 @@ def panel(material: TaskMaterial) -> TaskPanel:
 
 
 def verdict(result: SimulationResult) -> str:
-    """Say in one or two sentences what came out."""
+    """Say in a few sentences what came out."""
     arrived = sum(centre.arrived for centre in result.centres)
     if not arrived:
         return "No centre arrived in the main branch, so there is none."
@@ -97,7 +97,19 @@ def verdict(result: SimulationResult) -> str:
         relation = f"one main branch stays within {-gap * 100:.1f} points of their own plugins"
     else:
         relation = f"one main branch falls {-gap * 100:.1f} points behind their own plugins"
-    return f"{opening} On unseen test images {relation}: mean accuracy {main.acc:.3f} against {own.acc:.3f}."
+    shared = "".join(filter(None, map(shared_verdict, result.shared)))
+    return f"{opening} On unseen test images {relation}: mean accuracy {main.acc:.3f} against {own.acc:.3f}.{shared}"
+
+
+def shared_verdict(task: TaskResult) -> str | None:
+    """Say how the main branch does on all test images of a task beside its best centre alone."""
+    if task.merged is None or not task.alone:
+        return None
+    best = max(task.alone, key=lambda name: task.alone[name].acc)
+    return (
+        f" On the test images of all centres of {task.name} it has {task.merged.acc:.3f}, the best of their plugins"
+        f" ({best}) {task.alone[best].acc:.3f}."
+    )
 
 
 def accuracy_alt(result: SimulationResult) -> str:

@@ -115,6 +115,7 @@ def test_home_and_away_is_shown_where_centres_share_a_task(tmp_path: Path) -> No
         assert row in section
     assert "held back by the forge: it tells nothing apart" in page
     assert "1 of 2 centres arrived, 1 held back" in page
+    assert "On the test images of all centres of lung it has 0.750, the best of their plugins (north) 0.750." in page
 
 
 def test_a_method_that_searches_on_nothing_is_not_said_to(tmp_path: Path) -> None:
