@@ -44,7 +44,7 @@ def terms_of(arrived: ArrivedBranch, base: BaseModule, cache: ProbabilityCache, 
     """
     manifest = arrived.manifest
     own = arrived.statistics()
-    statistics = _whole(own, arrived, cache)
+    statistics = _statistics(arrived, own, cache)
     counts = statistics.counts.tolist() if own else _counts(manifest)
     weights = torch.tensor([weight_of(count) for count in counts], dtype=torch.float64)
     weight = weight_of(manifest.training_images)
@@ -68,14 +68,6 @@ def terms_of(arrived: ArrivedBranch, base: BaseModule, cache: ProbabilityCache, 
     if distances:
         sums["distances"] = on_integers(torch.tensor(distances), _NUMBER, "the branch's distances are")
     return sums | (_changes(arrived, base, weight) if changes else {})
-
-
-def _whole(own: ClassStatistics | None, arrived: ArrivedBranch, cache: ProbabilityCache) -> ClassStatistics:
-    """Return a branch's statistics, of its distilled images where a class, or the site, sends none."""
-    if own is not None and bool((own.counts > 0).all()):
-        return own
-    learned = ClassStatistics.of(cache.embeddings(arrived), arrived.labels(), len(arrived.prompts))
-    return learned if own is None else own.completed(learned)
 
 
 def _statistics(arrived: ArrivedBranch, own: ClassStatistics | None, cache: ProbabilityCache) -> ClassStatistics:
