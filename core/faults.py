@@ -28,6 +28,7 @@ POINTS = {
     "between blob and ledger": "all blobs of a branch are durable, and it has no arrival number yet",
     "between ledger and receipt": "the arrival is durable, and its contributor has not heard of it",
     "during fold": "a fold, or a main branch without a withdrawn branch, is computed, and nothing of it is stored",
+    "during student": "a student's training has written its state, and goes on",
     "between forge item and commit": "a forge item is stored, and its commit is not",
     "after commit": "a commit is durable, and nobody has heard of it",
     "during erasure": "one blob of a withdrawn branch is deleted, and others are not",

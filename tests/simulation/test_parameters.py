@@ -51,3 +51,14 @@ def test_a_wrong_parameter_is_named_before_anything_runs(tmp_path: Path) -> None
     ):
         CliRunner().invoke(build_app(), arguments, catch_exceptions=False)
     assert not (tmp_path / "run").exists()
+
+
+def test_weights_and_scaling_are_written_where_they_were_asked_for(tmp_path: Path) -> None:
+    chosen = settings().model_copy(update={"weights": "images", "scaling": "distilled"})
+    served = serve_command(chosen, RunDirectory(tmp_path / "run", lock=-1, resumed=False), 0)
+    for command in (list(served), shlex.split(chosen.command(tmp_path / "run"))):
+        place = command.index("--weights")
+        assert command[place : place + 4] == ["--weights", "images", "--scaling", "distilled"]
+    assert "--weights" not in settings().command(tmp_path)
+    assert "--scaling" not in settings().command(tmp_path)
+    assert SimulationSettings.parse(chosen.model_dump_json().encode(), tmp_path) == chosen

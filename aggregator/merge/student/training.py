@@ -14,6 +14,7 @@ from medforge.aggregator.merge.student.recipe import PLATE, StudentRecipe
 from medforge.aggregator.merge.student.saved_state import SavedState
 from medforge.base_module import BaseModule
 from medforge.errors import InvalidBranch
+from medforge.faults import reached
 from medforge.seeds import generator
 
 _log = logging.getLogger(__name__)
@@ -135,6 +136,7 @@ def train(student: Student, recipe: StudentRecipe, directory: Path | None, key: 
         loss = student.advance()
         if student.step % _EVERY == 0 or student.step == recipe.steps:
             saved.write(student.step, student.state())
+            reached("during student")
             _log.info(
                 "student step %d of %d: loss %.4f", student.step, recipe.steps, loss,
                 extra=about("student", step=student.step, steps=recipe.steps, loss=loss),

@@ -11,7 +11,8 @@ from typing import Any
 from medforge.aggregator.coefficients.labelled_images import LabelledImages
 from medforge.aggregator.coefficients.weights import WeightScorer
 from medforge.aggregator.merge.arrived_branch import ArrivedBranch
-from medforge.aggregator.merge.folding import fold_round
+from medforge.aggregator.merge.catalogue import listing_of
+from medforge.aggregator.merge.folding import fold_round, refold
 from medforge.aggregator.merge.method import FoldResult
 from medforge.aggregator.merge.methods.lorahub import lorahub
 from medforge.branch import Branch
@@ -151,10 +152,16 @@ class Folding:
         return folded.item, {names[digest]: value for digest, value in folded.coefficients.items()}
 
     def _fold(self, order: Order) -> FoldResult:
-        if order not in self._folded:
+        if order in self._folded:
+            return self._folded[order]
+        base, settings, cache = self._bench.base, self._settings, self._bench.probabilities
+        arrived = [ArrivedBranch.of(number, self._branches[task]) for number, task in enumerate(order, start=1)]
+        if (settings.level, settings.coefficients) in listing_of(settings.method).any_order:
+            # what led to a main branch that depends on no order need not be folded: a student would train for each
+            self._folded[order] = refold(base, settings, arrived, cache)
+        else:
             head = self._fold(order[:-1]).head if len(order) > 1 else None
-            arrived = [ArrivedBranch.of(number, self._branches[task]) for number, task in enumerate(order, start=1)]
-            self._folded[order] = fold_round(self._bench.base, self._settings, arrived, head, self._bench.probabilities)
+            self._folded[order] = fold_round(base, settings, arrived, head, cache)
         return self._folded[order]
 
     def _search_on_raw_images(self, order: Order) -> tuple[ForgeItem, dict[str, float]]:
