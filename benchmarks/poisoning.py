@@ -33,7 +33,8 @@ from torch import Tensor
 from medforge.adapt import extract
 from medforge.aggregator.forge.admission import check_content, check_headers, check_manifest
 from medforge.aggregator.forge.policy import Policy
-from medforge.aggregator.main_branch.examination import BranchHeld, Examination, objections
+from medforge.aggregator.main_branch.examination import BranchHeld, Examination
+from medforge.aggregator.main_branch.objections import objections
 from medforge.aggregator.merge import MethodSettings, choose_settings
 from medforge.aggregator.merge.arrived_branch import ArrivedBranch
 from medforge.aggregator.merge.folding import fold_round

@@ -86,7 +86,7 @@ HELD: dict[str, tuple[Attack, str]] = {
     "labels exchanged": (lambda base: attack(base, "a", "a", exchange=True), "does not beat chance"),
     "labels exchanged, also in training": (
         lambda base: attack(base, "a", "a", exchange=True, train_on_it=True),
-        "the base module classifies 0 of the 16 distilled images, which is worse than chance",
+        "it contradicts arrival 1 (centre a), which has classes of its own",
     ),
     "random plugin": (random_plugin, "does not beat chance"),
     "plugin of another task": (lambda base: attack(base, "a", "b", exchange=True), "worse than chance|beat chance"),
