@@ -49,6 +49,7 @@ class ForgeService:
         self._arrived = arrived
         self._committed = committed
         self._closing = threading.Event()
+        self._tasks = TaskTable(forge.ledger)
 
     def close(self) -> None:
         """End the streams of watchers."""
@@ -61,7 +62,7 @@ class ForgeService:
         settings, limits = self._forge.settings, self._forge.policy.limits
         head = self._forge.ledger.head()
         arrivals, commits = self._forge.ledger.counts()
-        declared = TaskTable(self._forge.ledger).declarations().values()
+        declared = self._tasks.declarations().values()
         return pb.DescribeReply(
             forge=settings.forge,
             base_spec=public_spec(settings.base_spec),
