@@ -90,8 +90,10 @@ class DistillRecipe(_Settings):
     control_variate: bool = Field(
         False, description="distribution matching: correct a batch's real means by the bare base's, for all real images"
     )
+    pixel_optimiser: Literal["sgd", "adam"] = "sgd"
     pixel_lr: float = Field(10.0, gt=0)
     pixel_schedule: Literal["constant", "cosine"] = "constant"
+    pixel_warmup: int = Field(0, ge=0, description="steps in which the pixel rate rises to what the schedule says")
     pixel_momentum: float = Field(0.5, ge=0, lt=1)
     clamp_each_step: bool = Field(False, description="keep pixels valid at every step, not only at the end")
     strategy: str = "color_crop_cutout_flip_scale_rotate"
@@ -102,6 +104,22 @@ class DistillRecipe(_Settings):
     )
     own_plugin_every: int = Field(
         0, ge=0, description="every how many steps the extractor carries the centre's own trained plugin; 0 = never"
+    )
+    discriminant_every: int = Field(
+        0,
+        ge=0,
+        description="distribution matching: every how many steps, from the first, the linear discriminant of all "
+        "training images, unaugmented, is matched instead of a batch's class means; 0 = never",
+    )
+    covariance_weight: float = Field(1.0, ge=0, description="of the covariances' distance beside the means', there")
+    odds_weight: float = Field(1.0, ge=0, description="of the discriminants' divergence on the real images, there")
+    whitening: bool = Field(
+        False,
+        description="distribution matching: compare a batch's class means by the Mahalanobis distance, by the "
+        "covariance that all training images have within their classes, instead of the plain distance",
+    )
+    recognition_weight: float = Field(
+        0.0, ge=0, description="at steps with the own plugin: of its cross-entropy on the learned images"
     )
     outer: int | None = Field(
         None, ge=1, description="dc-dsa: pixel updates per step, each with a network trained further; none = by ipc"
@@ -127,11 +145,16 @@ class DistillRecipe(_Settings):
             )
         return self
 
+    @property
+    def knows_all_images(self) -> bool:
+        """Whether distribution matching embeds all training images once, before the first step."""
+        return self.control_variate or self.whitening or self.discriminant_every > 0
+
     def pixel_rate(self, step: int) -> float:
-        """Return the pixel rate of step 0 … steps−1; "cosine" falls from `pixel_lr` towards 0."""
-        if self.pixel_schedule == "constant":
-            return self.pixel_lr
-        return self.pixel_lr * 0.5 * (1 + math.cos(math.pi * step / self.steps))
+        """Return the pixel rate of step 0 … steps−1; "cosine" falls from `pixel_lr` towards 0, after the warm-up."""
+        rising = min(1.0, (step + 1) / (self.pixel_warmup + 1))
+        falling = 0.5 * (1 + math.cos(math.pi * step / self.steps)) if self.pixel_schedule == "cosine" else 1.0
+        return self.pixel_lr * rising * falling
 
     @property
     def loops(self) -> tuple[int, int]:

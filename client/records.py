@@ -51,11 +51,12 @@ class TrainingRecord(Record):
 
 
 class CandidateRecord(Record):
-    """Record what a fresh plugin reached on validation from the images of one step."""
+    """Record what a fresh plugin, and the images' linear discriminant, reached on validation from one step's images."""
 
     step: int
     acc: float
     loss: float
+    discriminant: float | None = None
 
 
 class DistillationRecord(Record):

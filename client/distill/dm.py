@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from medforge.base import BaseModule, batches
 from medforge.client.data.task import Task
+from medforge.client.distill.discriminant import DiscriminantMatching
 from medforge.client.distill.dsa import augment, draw
 from medforge.client.distill.extractor import OwnPlugin, random_deltas
 from medforge.client.distill.real import CHUNK, ControlVariate, RealImages, class_means
@@ -45,16 +46,37 @@ class DistributionMatching:
         self._base = base
         self._real = RealImages(base, task)
         self._own = own = OwnPlugin(base, recipe, plugin)
-        ways = (False, True) if recipe.own_plugin_every else (False,) if recipe.control_variate else ()
+        ways = (False, True) if recipe.own_plugin_every else (False,) if recipe.knows_all_images else ()
         self._control = {used: ControlVariate(base, task, own.deltas(used)) for used in ways}
+        self._discriminant = {
+            used: DiscriminantMatching(control.embeddings, task.train.labels, len(task.prompts), recipe)
+            for used, control in self._control.items()
+        }
         self._recipe = recipe
+        self._labels = torch.arange(len(task.prompts)).repeat_interleave(recipe.ipc)
+        self._prompts = task.prompts
         self._seed = seed
         self._siamese = siamese
 
     def step(self, pixels: nn.Parameter, optimiser: torch.optim.Optimizer, number: int) -> float:
         """Update pixels, float32 [C·ipc, 3, S, S] ordered by class, by one step; return the loss before it."""
+        every, with_own = self._recipe.discriminant_every, self._own.used(number)
+        if every and number % every == 0:
+            learned = self._base.embed(pixels.to(self._base.dtype), self._own.deltas(with_own))
+            loss = self._discriminant[with_own].distance(learned, self._labels)
+        else:
+            loss, learned = self._sampled(pixels, number, with_own)
+        if with_own and self._recipe.recognition_weight:
+            loss = loss + self._recipe.recognition_weight * self._unrecognised(learned)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        return float(loss.detach())
+
+    def _sampled(self, pixels: nn.Parameter, number: int, with_own: bool) -> tuple[Tensor, Tensor]:
+        """Return the distance of class means from a batch of real images under a random plugin, and S's embeddings."""
         chance = generator(self._seed, "distill", "step", number)
-        recipe, with_own = self._recipe, self._own.used(number)
+        recipe = self._recipe
         chosen = self._real.choose(recipe.real_batch, chance)
         real = self._real.images(chosen)
         drawn_deltas = random_deltas(self._base, recipe.extractor_rank, recipe.extractor_scale, chance)
@@ -64,15 +86,17 @@ class DistributionMatching:
             drawn = [draw(chance, recipe.strategy, recipe.ranges) for _ in real]
             real, synthetic = (tuple(map(augment, side, drawn)) for side in (real, synthetic))
         with torch.no_grad():
-            real_means = self._means(real, deltas)
+            real_means = class_means(self._embed(real, deltas), [len(of_class) for of_class in real])
             if recipe.control_variate:
                 real_means = real_means + self._control[with_own].correction(chosen)
-        synthetic_means = self._means(synthetic, deltas)
-        loss = self._unit(with_own) * matching_loss(real_means, synthetic_means)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        return float(loss.detach())
+        learned = self._embed(synthetic, deltas)
+        synthetic_means = class_means(learned, [recipe.ipc] * len(synthetic))
+        return self._compared(real_means, synthetic_means, with_own), learned
+
+    def _compared(self, real_means: Tensor, synthetic_means: Tensor, with_own: bool) -> Tensor:
+        if self._recipe.whitening:
+            return self._discriminant[with_own].of_means(real_means, synthetic_means)
+        return self._unit(with_own) * matching_loss(real_means, synthetic_means)
 
     def _unit(self, with_own: bool) -> float:
         """Measure distances in both spaces by the spread that a class has in each, so that neither outweighs the other.
@@ -81,8 +105,11 @@ class DistributionMatching:
         """
         return self._control[False].variance / self._control[True].variance if with_own else 1.0
 
-    def _means(self, classes: Sequence[Tensor], deltas: dict[str, Tensor]) -> Tensor:
+    def _unrecognised(self, learned: Tensor) -> Tensor:
+        logits = self._base.logits(learned, self._prompts)
+        return torch.nn.functional.cross_entropy(logits.float(), self._labels.to(logits.device))
+
+    def _embed(self, classes: Sequence[Tensor], deltas: dict[str, Tensor]) -> Tensor:
         images = torch.cat(list(classes)).to(self._base.dtype)
         size = len(images) if images.requires_grad else CHUNK
-        embeddings = torch.cat([self._base.embed(images[part], deltas) for part in batches(len(images), size)])
-        return class_means(embeddings, [len(images_of_class) for images_of_class in classes])
+        return torch.cat([self._base.embed(images[part], deltas) for part in batches(len(images), size)])

@@ -51,21 +51,22 @@ class ControlVariate:
     (PneumoniaMNIST) and .37 (brain MRI) of the plain mean's; for brain from .03 for flips to .68 for cutout. Where
     ψ(A(x)) has little to do with g(x), it is higher than the plain mean's.
 
-    ``variance`` is the mean squared distance of an embedding g(x) from its class's mean.
+    ``embeddings`` are g(x) of all training images [n, d], and ``variance`` is the mean squared distance of one from its
+    class's mean.
     """
 
     def __init__(self, base: BaseModule, task: Task, deltas: Mapping[str, Tensor] | None = None) -> None:
         images = task.train.images
         parts = [base.embed_all(base.normalise(images[part]), deltas) for part in batches(len(images), CHUNK)]
-        self._embeddings = torch.cat(parts)
-        of_class = [self._embeddings[indices] for indices in task.train.by_class(len(task.prompts))]
+        self.embeddings = torch.cat(parts)
+        of_class = [self.embeddings[indices] for indices in task.train.by_class(len(task.prompts))]
         self._class_means = torch.stack([rows.mean(dim=0) for rows in of_class])
         squares = [(rows - mean).square().sum() for rows, mean in zip(of_class, self._class_means, strict=True)]
         self.variance = float(torch.stack(squares).sum()) / len(images)
 
     def correction(self, chosen: Sequence[Tensor]) -> Tensor:
         """Return mean_class[g] − mean_batch[g] [C, d] for the indices drawn of every class; it is 0 for all of them."""
-        drawn = self._embeddings[torch.cat(list(chosen))]
+        drawn = self.embeddings[torch.cat(list(chosen))]
         return self._class_means - class_means(drawn, [len(indices) for indices in chosen])
 
 

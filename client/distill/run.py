@@ -106,7 +106,7 @@ class Distillation:
         self.plugin = plugin if recipe.own_plugin_every else None
         self.method = METHODS[recipe.method](base, task, recipe, seed, plugin)
         self.pixels = nn.Parameter(_start(base, task, recipe, seed).to(base.device))
-        self.optimiser = torch.optim.SGD([self.pixels], lr=recipe.pixel_lr, momentum=recipe.pixel_momentum)
+        self.optimiser = _optimiser(self.pixels, recipe)
         if recipe.clamp_each_step:
             self._clamp()
             self.optimiser.register_step_post_hook(lambda *_: self._clamp())
@@ -190,6 +190,12 @@ class Distillation:
         assert self.best_images is not None
         dataset = DistilledDataset(self.best_images, self.labels, self.task.prompts)
         return DistillationResult(dataset, tuple(self.candidates), self.best)
+
+
+def _optimiser(pixels: nn.Parameter, recipe: DistillRecipe) -> torch.optim.Optimizer:
+    if recipe.pixel_optimiser == "adam":
+        return torch.optim.Adam([pixels], lr=recipe.pixel_lr)
+    return torch.optim.SGD([pixels], lr=recipe.pixel_lr, momentum=recipe.pixel_momentum)
 
 
 def _start(base: BaseModule, task: Task, recipe: DistillRecipe, seed: int) -> Tensor:

@@ -8,27 +8,42 @@ import torch
 from peft import PeftModel
 
 from medforge.adapt import adapt
-from medforge.base import BaseModule
+from medforge.base import BaseModule, batches
+from medforge.class_statistics import ClassStatistics
 from medforge.client.data.task import Task
 from medforge.client.distill.dsa import augment_each, draw_each
+from medforge.client.distill.real import CHUNK
 from medforge.client.evaluate import score_model
 from medforge.client.fit import fit_step, learning_rate, make_optimiser, seeded, trainable
 from medforge.client.recipes import DistillRecipe
 from medforge.distilled import DistilledDataset
 from medforge.seeds import derive, generator
+from medforge.task_spread import DISTILLED_SHRINKAGE, TaskSpread
 
 
 class Candidate(NamedTuple):
-    """Record what a fresh plugin reached on validation from the images of one step ("distilled data only")."""
+    """Record what the images of one step are worth on validation.
+
+    `acc` and `loss` are a fresh plugin's that was trained on them alone ("distilled data only"); `discriminant` is the
+    accuracy of their linear discriminant on the bare base, where the recipe matches that.
+    """
 
     step: int
     acc: float
     loss: float
+    discriminant: float | None = None
 
 
 def better(new: Candidate, old: Candidate | None) -> bool:
-    """Say whether a candidate beats the best so far: by accuracy, then by loss; equal in both, the earlier stays."""
-    return old is None or (new.acc, -new.loss) > (old.acc, -old.loss)
+    """Say whether a candidate beats the best so far: by accuracy, then by loss; equal in both, the earlier stays.
+
+    Where there are two accuracies, by their sum: a forge asks both of the images.
+    """
+    return old is None or _merit(new) > _merit(old)
+
+
+def _merit(candidate: Candidate) -> tuple[float, float]:
+    return candidate.acc + (candidate.discriminant or 0.0), -candidate.loss
 
 
 def score_distilled(
@@ -39,7 +54,17 @@ def score_distilled(
     Every candidate gets the same fresh plugin and the same draws, so that only the images differ.
     """
     metrics = score_model(train_on_distilled(dataset, base, recipe, seed), base, task, "validation")
-    return Candidate(step, metrics.acc, metrics.loss)
+    discriminant = discriminant_accuracy(dataset, base, task) if recipe.discriminant_every else None
+    return Candidate(step, metrics.acc, metrics.loss, discriminant)
+
+
+def discriminant_accuracy(dataset: DistilledDataset, base: BaseModule, task: Task) -> float:
+    """Return the accuracy on validation of the learned images' linear discriminant, as a forge fits it to them."""
+    learned = ClassStatistics.of(base.embed_all(dataset.images), dataset.labels, len(dataset.prompts))
+    spread = TaskSpread.of(learned, DISTILLED_SHRINKAGE)
+    split = task.validation
+    real = torch.cat([base.embed_all(base.normalise(split.images[part])) for part in batches(len(split), CHUNK)])
+    return float((spread.squared(real).argmin(dim=1) == split.labels).double().mean())
 
 
 def train_on_distilled(dataset: DistilledDataset, base: BaseModule, recipe: DistillRecipe, seed: int) -> PeftModel:
