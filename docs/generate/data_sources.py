@@ -11,7 +11,8 @@ Where a centre's images come from, written `NAME:PATH[,option=value]*`: `folder:
 
 _NOTES = """
 - `folder` wants `train/` and `test/`, one folder a class in each; the folders' names are the class prompts,
-  unless a file `prompts.txt` gives them. A validation split is cut from `train/`.
+  unless a file `prompts.txt` gives them. A validation split is cut from `train/`. `groups=groups.csv` names a table
+  of `path` and `group` (a patient, a lesion): no group is then in two splits, or at two sites of a division.
 - LC25000 is split by source tile where `groups.csv` says which images share one, BreakHis by patient,
   `nih-cxr14` as published (by patient without its lists), `oai-knee` as published or by patient
   (`oai-knee:PATH,split=patient`).

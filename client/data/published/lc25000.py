@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from medforge.client.data.assemble import labelled_files, make_task
 from medforge.client.data.pixels.files import list_images
+from medforge.client.data.published.group_table import read_groups
 from medforge.client.data.request import Request
 from medforge.client.data.splits import Strata, divide
 from medforge.errors import InvalidInput
@@ -76,20 +76,9 @@ def _groups_file(request: Request, folder: Path) -> Path | None:
 
 
 def _read_groups(file: Path, paths: list[Path], folder: Path) -> list[str]:
-    """Return each image's source tile; the file's columns are `path` (organ_image_sets/class/file) and `group`."""
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            if not {"path", "group"} <= set(reader.fieldnames or ()):
-                raise InvalidInput(f"{file} must have the columns path and group; mend its first line")
-            table = {row["path"]: row["group"] for row in reader}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InvalidInput(f"{file} cannot be read as a table ({error}); mend it or give split=random") from error
+    """Return each image's source tile; the file's column `path` is organ_image_sets/class/file."""
     keys = [f"{_published_name(path)}_image_sets/{path.relative_to(folder).as_posix()}" for path in paths]
-    for key in keys:
-        if not table.get(key):
-            raise InvalidInput(f"{file} names no group for {key}; add it or give split=random")
-    return [table[key] for key in keys]
+    return read_groups(file, keys, "give split=random")
 
 
 def _published_name(path: Path) -> str:

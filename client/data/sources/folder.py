@@ -11,6 +11,7 @@ import numpy as np
 from medforge.client.data.assemble import labelled_files, make_task
 from medforge.client.data.pixels.decode import check_header
 from medforge.client.data.pixels.files import content_ids, is_litter, list_images
+from medforge.client.data.published.group_table import read_groups
 from medforge.client.data.registration import data_source
 from medforge.client.data.request import NamedSource, Request
 from medforge.client.data.splits import VALIDATION_FRACTION, Parts, Strata, hold_out
@@ -39,14 +40,17 @@ def _look(named: NamedSource) -> None:
             check_header(path)
 
 
-@data_source(name="folder", about="a folder with train/CLASS and test/CLASS images", look=_look)
+@data_source(name="folder", about="a folder with train/CLASS and test/CLASS images", options=("groups",), look=_look)
 def open_folder(request: Request) -> Task:
     """Open an ImageFolder, links followed.
 
     Classes are the sorted folder names of `train/`; the other splits must have the same. Validation is `val/`,
     `validation/` or `valid/`, else 15 % of each class of `train/`, equal files kept together. Prompts are the folder
-    names with underscores as spaces, or come from `prompts.txt`. Raises InvalidInput for an empty class, a file that
-    is no image, or an image whose bytes are in two splits.
+    names with underscores as spaces, or come from `prompts.txt`.
+
+    `groups=FILE`, a table of `path` (from the folder) and `group` in the folder or elsewhere, says which images are of
+    one patient: no group is then divided. Raises InvalidInput for an empty class, a file that is no image, or an image
+    whose bytes, or a group, is in two splits.
     """
     root = request.folder()
     own, classes, found = _listed(root)
@@ -54,18 +58,21 @@ def open_folder(request: Request) -> Task:
     labels = [label for part in found.values() for label in part.labels]
     where = np.array([name for name, part in found.items() for _ in part.paths])
     ids = content_ids(paths)
-    _refuse_shared(paths, ids, where.tolist())
+    _refuse_shared(paths, ids, where.tolist(), "the same image")
+    groups = _groups(request, root, paths)
+    if groups is not None:
+        _refuse_shared(paths, groups, where.tolist(), "of one group")
 
     prompts = read_prompts(root / PROMPTS_FILE, classes)
     train, test = np.flatnonzero(where == "train"), np.flatnonzero(where == "test")
     if own is not None:
         parts = Parts(train, np.flatnonzero(where == "validation"), test)
     else:
-        strata = Strata(np.array(labels, dtype=np.int64), classes, ids, "image")
+        strata = Strata(np.array(labels, dtype=np.int64), classes, groups or ids, "group" if groups else "image")
         kept, held = hold_out(strata, train, VALIDATION_FRACTION, request.seed, "split", "validation")
         parts = Parts(kept, held, test)
     name = root.resolve().name
-    data = labelled_files(paths, labels, root)
+    data = labelled_files(paths, labels, root, groups)
     return make_task(request, name, prompts, data, parts, "published", folders=classes)
 
 
@@ -145,9 +152,19 @@ def _read(folder: Path, classes: tuple[str, ...]) -> _Part:
     return part
 
 
-def _refuse_shared(paths: list[Path], ids: list[str], where: list[str]) -> None:
+def _groups(named: NamedSource, root: Path, paths: list[Path]) -> list[str] | None:
+    option = named.options.get("groups")
+    if option is None:
+        return None
+    file = next((place for place in (root / option, Path(option).expanduser()) if place.is_file()), None)
+    if file is None:
+        raise InvalidInput(f"{named.name}: the groups file {option} does not exist; check option groups")
+    return read_groups(file, [path.relative_to(root).as_posix() for path in paths], "leave option groups out")
+
+
+def _refuse_shared(paths: list[Path], ids: list[str], where: list[str], how: str) -> None:
     seen: dict[str, tuple[Path, str]] = {}
     for path, identity, part in zip(paths, ids, where, strict=True):
         other, other_part = seen.setdefault(identity, (path, part))
         if other_part != part:
-            raise InvalidInput(f"{other} and {path} are the same image in two splits; remove one of them")
+            raise InvalidInput(f"{other} and {path} are {how} in two splits; remove one of them")

@@ -48,6 +48,42 @@ def test_validation_comes_out_of_train(root: Path) -> None:
     assert open_task(f"folder:{root}", 8, seed=1).train.images.names != task.train.images.names
 
 
+def patients(root: Path, of: Callable[[Path], str]) -> str:
+    """Write a table of groups, and name the source that reads it."""
+    files = sorted(root.rglob("*.png"))
+    rows = [f"{path.relative_to(root).as_posix()},{of(path)}" for path in files]
+    (root / "patients.csv").write_text("\n".join(["path,group", *rows]) + "\n")
+    return f"folder:{root},groups=patients.csv"
+
+
+def test_a_table_of_groups_keeps_a_patient_s_images_together(root: Path) -> None:
+    source = patients(root, lambda path: f"{path.parts[-3]} {path.parent.name} {int(path.stem) // 2}")
+    task = open_task(source, 8)
+    groups = [set(split.groups or ()) for split in task.splits.values()]
+    assert len(set.union(*groups)) == sum(map(len, groups)) == 2 * 10 + 2 * 3
+    assert len(task.validation) == 8
+    sites = [open_task(f"{source},part={number}/2", 8) for number in (1, 2)]
+    there = [set(split.groups or ()) for site in sites for split in site.splits.values()]
+    assert len(set.union(*there)) == sum(map(len, there)) == 26
+    assert open_task(f"folder:{root}", 8).train.groups is None
+
+
+def test_a_table_of_groups_that_does_not_fit_is_refused(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="folder: the groups file none.csv does not exist; check option groups"):
+        open_task(f"folder:{root},groups=none.csv", 8)
+    source = patients(root, lambda path: path.stem)
+    with pytest.raises(InvalidInput, match="are of one group in two splits; remove one of them"):
+        open_task(source, 8)
+    (root / "patients.csv").write_text("path,group\n")
+    with pytest.raises(
+        InvalidInput, match="patients.csv names no group for train/.*; add it or leave option groups out"
+    ):
+        open_task(source, 8)
+    (tmp_path / "elsewhere.csv").write_text("file,group\n")
+    with pytest.raises(InvalidInput, match="elsewhere.csv must have the columns path and group; mend its first line"):
+        open_task(f"folder:{root},groups={tmp_path / 'elsewhere.csv'}", 8)
+
+
 @pytest.mark.parametrize("name", ["val", "validation", "valid"])
 def test_a_validation_folder_is_used_where_there_is_one(root: Path, write_image: WriteImage, name: str) -> None:
     for seed, label in enumerate(CLASSES):
