@@ -23,7 +23,7 @@ class StudentRecipe:
     plates: int = 2
     steps: int = 300
     rate: float = 3e-3
-    features: float = 1.0
+    features: float = 10.0
     clip: float = 1.0
     warmup: float = 0.1
 
