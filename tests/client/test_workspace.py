@@ -12,7 +12,6 @@ from medforge.client.records import (
     DistillationRecord,
     EpochRecord,
     ReceiptRecord,
-    Record,
     TrainingRecord,
 )
 from medforge.client.settings import make_settings
@@ -144,7 +143,8 @@ def test_stages_are_done_when_their_last_file_is_there(workspace: Workspace) -> 
     assert workspace.trained is None
     TRAINED.save(workspace.training / "history.json")
     DISTILLED.save(workspace.distillation / "history.json")
-    Record().save(workspace.branch / "manifest.json")
+    workspace.branch.mkdir()
+    (workspace.branch / "manifest.json").write_text('{"files": {}}')
     receipt = {"forge": "f", "arrival": 1, "branch": "b", "accepted_at": "2026-01-01T00:00:00Z", "key": "k"}
     ReceiptRecord.model_validate(receipt).save(workspace.receipt_file)
     status = json.loads(json.dumps(workspace.status()))
