@@ -37,8 +37,9 @@ class Moments(NamedTuple):
 
     def log_odds(self, embeddings: Tensor) -> Tensor:
         """Return the linear discriminant's scores of embeddings [n, d], [n, C]: log P(class | x) up to a constant."""
-        directions = torch.linalg.solve(shrunk(self.covariance, DISTILLED_SHRINKAGE), self.means.double().T)
-        return embeddings.double() @ directions - (self.means.double() * directions.T).sum(dim=1) / 2
+        means = self.means.double()
+        directions: Tensor = torch.linalg.solve(shrunk(self.covariance, DISTILLED_SHRINKAGE), means.T)
+        return embeddings.double() @ directions - (means * directions.T).sum(dim=1) / 2
 
 
 class DiscriminantMatching:

@@ -18,7 +18,7 @@ from medforge.client.distill.extractor import random_deltas
 from medforge.client.distill.real import RealImages
 from medforge.client.distill.run import Distillation, distill
 from medforge.client.distill.score import Candidate, better, discriminant_accuracy
-from medforge.client.recipes import DistillRecipe
+from medforge.client.recipes import RECIPES, DistillRecipe
 from medforge.distilled import DistilledDataset
 from medforge.mahalanobis import inverse_root, squared_distances
 from medforge.seeds import generator
@@ -210,3 +210,10 @@ def test_better_adds_the_discriminants_accuracy_where_there_is_one() -> None:
 def test_the_pixel_rate_rises_over_the_warm_up() -> None:
     recipe = RECIPE.model_copy(update={"pixel_warmup": 3, "pixel_lr": 4.0, "steps": 6})
     assert [recipe.pixel_rate(step) for step in range(5)] == [1.0, 2.0, 3.0, 4.0, 4.0]
+
+
+def test_the_papers_recipe_matches_means_alone_by_plain_sgd() -> None:
+    paper = RECIPES["paper"].distill
+    assert (paper.pixel_optimiser, paper.pixel_warmup, paper.whitening) == ("sgd", 0, False)
+    assert (paper.discriminant_every, paper.own_plugin_every, paper.recognition_weight) == (0, 0, 0.0)
+    assert not paper.knows_all_images
