@@ -68,7 +68,7 @@ class DsaRanges(_Settings):
 # al.'s public code; their paper, ICLR 2021, has the first, the second and the last).
 _PUBLISHED_LOOPS = {1: (1, 1), 10: (10, 50), 20: (20, 25), 30: (30, 20), 40: (40, 15), 50: (50, 10)}
 
-DistillMethod = Literal["dm-dsa", "dm", "dc-dsa"]
+DistillMethod = Literal["dm-dsa", "dm", "dc-dsa", "lgm"]
 
 
 class DistillRecipe(_Settings):
@@ -138,10 +138,10 @@ class DistillRecipe(_Settings):
 
     @model_validator(mode="after")
     def _gradients_of_untrained_networks(self) -> DistillRecipe:
-        if self.method == "dc-dsa" and self.own_plugin_every:
+        if self.method in ("dc-dsa", "lgm") and self.own_plugin_every:
             raise ValueError(
-                "gradient matching distils without the centre's own plugin; choose it with --distillation dc-dsa, "
-                "or set distill.own_plugin_every=0 as well"
+                "gradient matching distils without the centre's own plugin; choose it with "
+                f"--distillation {self.method}, or set distill.own_plugin_every=0 as well"
             )
         return self
 
@@ -234,9 +234,12 @@ RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (PAPER, TINY, DE
 # What a method changes in each named recipe; a recipe of another name is changed like "paper". For gradient matching
 # that is the published pixel rate and number of networks; the small recipes shorten its loops and draw fewer networks,
 # so that it takes about as long as distribution matching does.
-_SHORT_MATCHING = {
+_MEANS_UNMATCHED: dict[str, object] = {
+    "own_plugin_every": 0, "discriminant_every": 0, "whitening": False, "recognition_weight": 0.0
+}  # fmt: skip
+_SHORT_MATCHING: dict[str, object] = {
     "pixel_optimiser": "sgd", "pixel_lr": 0.1, "pixel_warmup": 0, "outer": 5, "inner": 1, "real_batch": 16,
-    "checkpoint_every": 2, "own_plugin_every": 0, "discriminant_every": 0, "whitening": False, "recognition_weight": 0.0
+    "checkpoint_every": 2, **_MEANS_UNMATCHED
 }  # fmt: skip
 _METHOD_SETTINGS: dict[DistillMethod, dict[str, dict[str, object]]] = {
     "dm-dsa": {"paper": {}},
@@ -245,6 +248,11 @@ _METHOD_SETTINGS: dict[DistillMethod, dict[str, dict[str, object]]] = {
         "paper": {"pixel_lr": 0.1, "steps": 1000},
         "tiny": {**_SHORT_MATCHING, "steps": 8},
         "demo": {**_SHORT_MATCHING, "steps": 5},
+    },
+    "lgm": {
+        "paper": {"pixel_optimiser": "adam", "pixel_lr": 0.02, "pixel_schedule": "cosine"},
+        "tiny": _MEANS_UNMATCHED,
+        "demo": _MEANS_UNMATCHED,
     },
 }
 

@@ -145,7 +145,7 @@ class RecipeOptions:
         str | None,
         typer.Option(
             metavar="METHOD",
-            help="How images are distilled: dm-dsa (default), dm or dc-dsa.",
+            help="How images are distilled: dm-dsa (default), dm, dc-dsa or lgm.",
             autocompletion=complete.distillations,
         ),
     ] = None

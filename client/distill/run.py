@@ -15,6 +15,7 @@ from medforge.client.checkpoint import Checkpoint, optimiser_tensors, restore_op
 from medforge.client.data.task import Task
 from medforge.client.distill.dc import GradientMatching
 from medforge.client.distill.dm import DistributionMatching
+from medforge.client.distill.lgm import LinearGradientMatching
 from medforge.client.distill.score import Candidate, better, score_distilled
 from medforge.client.distill.start import texture, white
 from medforge.client.recipes import DistillMethod, DistillRecipe
@@ -38,6 +39,7 @@ METHODS: dict[DistillMethod, Callable[[BaseModule, Task, DistillRecipe, int, Plu
     "dm": partial(DistributionMatching, siamese=False),
     # what it matches are the gradients of a network that still has to learn; the own plugin has learned
     "dc-dsa": lambda base, task, recipe, seed, _plugin: GradientMatching(base, task, recipe, seed),
+    "lgm": lambda base, task, recipe, seed, _plugin: LinearGradientMatching(base, task, recipe, seed),
 }
 
 
