@@ -17,7 +17,7 @@ from medforge.simulation.benchmark.settings import (
     BenchmarkSettings,
     Experiment,
     check_changes,
-    check_methods,
+    check_options,
     check_plugin,
     parse_seeds,
 )
@@ -71,6 +71,13 @@ def benchmark(
             help="tasks: images of no task, which a merged model should not accept; repeat it.",
         ),
     ] = None,
+    same_patients: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME,NAME,…",
+            help="sites: centres that share patients, so that what has seen one is not tested on another; repeat it.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Rebuild a table or figure of the papers on your own centres, beside the papers' numbers.
@@ -117,11 +124,12 @@ def benchmark(
         plugin=kind,
         methods=tuple(name for name in (methods or "").split(",") if name),
         foreign=tuple(map(parse_centre, foreign or ())),
+        same_patients=tuple(tuple(text.split(",")) for text in same_patients or ()),
         device=compute.device,
         dtype=compute.dtype,
     )
 
-    check_methods(experiment, settings.methods, settings.foreign)
+    check_options(experiment, settings)
 
     from medforge.simulation.benchmark.run import run_experiment
 

@@ -42,7 +42,8 @@ class BenchmarkSettings(BaseModel):
     ``centres`` are in merge order. ``most_orders`` bounds the orders of the experiment ``orders``: all of them where
     there are no more, else that many drawn from the first seed. ``plugin`` is the kind that the experiments of Med-LEGO
     merge; every other experiment sets its own. ``methods`` are the merge methods of the experiments `sites` and
-    `tasks`, all there are where none is named; ``foreign`` are images of no task, which `tasks` should not accept.
+    `tasks`, all there are where none is named; ``foreign`` are images of no task, which `tasks` should not accept;
+    ``same_patients`` are centres of `sites` that share patients: what has seen one is not tested on the others.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,6 +57,7 @@ class BenchmarkSettings(BaseModel):
     plugin: PluginKind = LEGO_PLUGIN
     methods: tuple[str, ...] = ()
     foreign: tuple[Centre, ...] = ()
+    same_patients: tuple[tuple[str, ...], ...] = ()
     device: str = "auto"
     dtype: str = "fp32"
 
@@ -74,6 +76,10 @@ class BenchmarkSettings(BaseModel):
         for name in names:
             found[self.task_of(name)] = (*found.get(self.task_of(name), ()), name)
         return found
+
+    def tested(self, name: str, seen: Sequence[str]) -> bool:
+        """Say whether a centre's test images are new to a model that was made from the centres it has ``seen``."""
+        return not any(name in group and set(group) & set(seen) - {name} for group in self.same_patients)
 
     def source(self, name: str) -> str:
         """Return the source of a centre's images."""
@@ -95,6 +101,8 @@ class BenchmarkSettings(BaseModel):
             words += ["--methods", ",".join(self.methods)]
         for centre in self.foreign:
             words += ["--foreign", centre.spell()]
+        for group in self.same_patients:
+            words += ["--same-patients", ",".join(group)]
         return shlex.join([*words, "--device", self.device, "--dtype", self.dtype, "--out", str(out)])
 
 
@@ -125,12 +133,20 @@ def check_plugin(experiment: Experiment, plugin: PluginKind | None) -> PluginKin
     return plugin or LEGO_PLUGIN
 
 
-def check_methods(experiment: Experiment, methods: Sequence[str], foreign: Sequence[Centre]) -> None:
+def check_options(experiment: Experiment, settings: BenchmarkSettings) -> None:
     """Refuse options that an experiment does not heed, and unknown methods. Raises InvalidInput."""
+    methods, foreign = settings.methods, settings.foreign
+    same_patients, names = settings.same_patients, settings.names
     if methods and experiment not in (Experiment.SITES, Experiment.TASKS):
         raise InvalidInput(f"--methods cannot be used with {experiment.value}, whose rows are fixed; leave it out")
     for name in methods:
         listing_of(name)
+    unknown = [name for group in same_patients for name in group if name not in names]
+    if same_patients and (experiment is not Experiment.SITES or unknown):
+        what = f"there is no centre {unknown[0]}" if unknown else f"it is for {Experiment.SITES.value}"
+        raise InvalidInput(f"--same-patients cannot be used here, for {what}; name centres of one command of sites")
+    if same_patients and not any(settings.tested(name, names) for name in names):
+        raise InvalidInput("--same-patients: every centre shares patients with another; leave all but one of them out")
     if foreign and experiment is not Experiment.TASKS:
         raise InvalidInput(f"--foreign cannot be used with {experiment.value}; it is for {Experiment.TASKS.value}")
 

@@ -7,7 +7,11 @@ BUDGET_NOTE = (
 )
 
 
-UNION_NOTE = "Union: the model chooses among the prompts of all tasks, so it must name the organ and the class at once."
+UNION_NOTE = (
+    "Union: the model chooses among the prompts of all tasks, so it must name the organ and the class at once. A "
+    "plugin was never trained to reject other tasks' prompts, so a model that gives it all of them does badly here, "
+    "whatever the base can do; routed weighs a task's own classes by the probability of the task."
+)
 
 HEAD_NOTE = (
     "LDA on the frozen base: a linear discriminant of class means and one covariance, without a plugin or training; "

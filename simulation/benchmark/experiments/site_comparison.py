@@ -28,6 +28,7 @@ from medforge.simulation.benchmark.jobs.job import Job
 from medforge.simulation.benchmark.jobs.methods import Merger, every_merge, experts
 from medforge.simulation.benchmark.jobs.rows import RowPlan
 from medforge.simulation.benchmark.jobs.workbench import Bench
+from medforge.simulation.benchmark.results.rows import Row
 from medforge.simulation.benchmark.results.sites import Growth, SitesResult, Traffic
 from medforge.simulation.benchmark.settings import DEFAULT_DISTILLATION, BenchmarkSettings, Experiment
 
@@ -76,10 +77,10 @@ class SiteComparison(Plan):
         return SitesResult(
             title=self.title,
             task=settings.task_of(settings.names[0]),
-            rows=tuple(plan.row(bench) for plan in self.plans(settings)),
+            rows=tuple(_tested(plan.row(bench), settings) for plan in self.plans(settings)),
             growth=tuple(self._growths(bench)),
             traffic=tuple(_traffic(bench)),
-            notes=(HOME_NOTE, HEAD_NOTE, FEDAVG_NOTE),
+            notes=(HOME_NOTE, *_patients_notes(settings), HEAD_NOTE, FEDAVG_NOTE),
             provenance=provenance(bench, self.experiment, self.jobs(settings), out),
         )
 
@@ -107,6 +108,24 @@ class SiteComparison(Plan):
             for seed in settings.seeds
         }
         yield Growth(key=LDA.key, label=head_across().label, seeds=heads)
+
+
+def _tested(row: Row, settings: BenchmarkSettings) -> Row:
+    """Keep the scores on images of patients that the model has not seen at another centre."""
+    seen = {"base": (), "centre": (row.key.removeprefix("alone/"),)}.get(row.role, settings.names)
+    seeds = {
+        seed: {name: score for name, score in scores.items() if settings.tested(name, seen)}
+        for seed, scores in row.seeds.items()
+    }
+    return row.model_copy(update={"seeds": seeds})
+
+
+def _patients_notes(settings: BenchmarkSettings) -> Iterator[str]:
+    for group in settings.same_patients:
+        yield (
+            f"{', '.join(group)} share patients: no model that was made from one of them is tested on another, and a "
+            "mean is over the other centres alone."
+        )
 
 
 def _growers(settings: BenchmarkSettings) -> list[Merger]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from statistics import fmean
 from typing import Literal
 
 from medforge.simulation.benchmark.results.result_model import RowsResult
 from medforge.simulation.benchmark.results.rows import Row
-from medforge.simulation.benchmark.results.scores import Measure
+from medforge.simulation.benchmark.results.scores import Cell, Measure, mean_over_tasks
 from medforge.simulation.result import Model
 
 DEFAULT = "routed"
@@ -20,9 +21,9 @@ class Growth(Model):
     label: str
     seeds: dict[str, tuple[dict[str, float], ...]]
 
-    def mean(self, arrivals: int) -> Measure:
+    def mean(self, arrivals: int, centres: Sequence[str]) -> Measure:
         """Average over centres, each counting the same, and then over seeds."""
-        return Measure.of([fmean(steps[arrivals - 1].values()) for steps in self.seeds.values()])
+        return Measure.of([fmean(steps[arrivals - 1][name] for name in centres) for steps in self.seeds.values()])
 
 
 class Traffic(Model):
@@ -37,7 +38,8 @@ class Traffic(Model):
 class SitesResult(RowsResult):
     """Hold every model's scores on every centre, how they grow with the centres, and what is sent for them.
 
-    The centres are the tasks of the rows and of the provenance. A row's scores are among all classes of the task.
+    The centres are the tasks of the rows and of the provenance. A row's scores are among all classes of the task; it
+    has none on a centre that shares patients with one that the model was made from.
     """
 
     kind: Literal["sites"] = "sites"
@@ -62,4 +64,19 @@ class SitesResult(RowsResult):
     @property
     def best_alone(self) -> Row:
         """The centre whose own plugin has the highest mean over all centres."""
-        return max(self.of_role("centre"), key=lambda row: row.mean.acc.mean)
+        return max(self.of_role("centre"), key=lambda row: self.mean(row).acc.mean)
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The centres on which every model is tested, over which a mean is."""
+        everywhere = [set(next(iter(row.seeds.values()))) for row in self.rows]
+        return tuple(name for name in self.centres if all(name in there for there in everywhere))
+
+    def mean(self, row: Row) -> Cell:
+        """Average a row over the centres that all rows have, and over seeds."""
+        seeds = [{name: scores[name] for name in self.compared} for scores in row.seeds.values()]
+        return Cell.of([mean_over_tasks(scores) for scores in seeds])
+
+    def cell(self, row: Row, centre: str) -> Cell | None:
+        """Average a row on a centre over seeds; None where it is not tested there."""
+        return row.cell(centre) if all(centre in scores for scores in row.seeds.values()) else None

@@ -16,6 +16,7 @@ from medforge.simulation import charts
 from medforge.simulation.benchmark.presentation.numbers_in_words import number, short_names
 from medforge.simulation.benchmark.results.comparison import by_section
 from medforge.simulation.benchmark.results.rows import Row
+from medforge.simulation.benchmark.results.scores import Cell
 from medforge.simulation.benchmark.results.sites import SitesResult
 
 WIDE = 8.6
@@ -30,8 +31,15 @@ def in_order(result: SitesResult) -> list[Row]:
 def home_and_away(result: SitesResult) -> NDArray[np.float64]:
     """Lay out accuracy [models, centres and their mean], means over seeds."""
     return np.array(
-        [[*(row.cell(centre).acc.mean for centre in result.centres), row.mean.acc.mean] for row in in_order(result)]
+        [
+            [*(_accuracy(result.cell(row, centre)) for centre in result.centres), result.mean(row).acc.mean]
+            for row in in_order(result)
+        ]
     )
+
+
+def _accuracy(cell: Cell | None) -> float:
+    return cell.acc.mean if cell else np.nan
 
 
 def matrix(result: SitesResult) -> Figure:
@@ -70,7 +78,7 @@ def growth(result: SitesResult) -> Figure:
         axes = figure.add_subplot()
         steps = range(1, count + 1)
         for place, line in enumerate(result.growth):
-            measures = [line.mean(step) for step in steps]
+            measures = [line.mean(step, result.compared) for step in steps]
             means, spread = np.array([m.mean for m in measures]), np.array([m.std or 0.0 for m in measures])
             if spread.any():
                 axes.fill_between(steps, means - spread, means + spread, color=colour(place), alpha=0.1, linewidth=0)
@@ -81,7 +89,11 @@ def growth(result: SitesResult) -> Figure:
         rivals = [result.best_alone, *(row for key in ("fedavg", "pooled") if (row := result.row(key)) is not None)]
         for row, style in zip(rivals, (":", "--", "-."), strict=False):
             axes.axhline(
-                row.mean.acc.mean, color=INK, lw=1.1, ls=style, label=f"{row.label} {number(row.mean.acc.mean)}"
+                result.mean(row).acc.mean,
+                color=INK,
+                lw=1.1,
+                ls=style,
+                label=f"{row.label} {number(result.mean(row).acc.mean)}",
             )
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("centres merged so far, in the order of arrival")

@@ -12,7 +12,12 @@ from medforge.simulation.benchmark.results.sites import SitesResult
 def matrix_drawing(result: SitesResult) -> Drawing:
     """Draw home and away."""
     gist = "; ".join(
-        f"{row.label}: " + ", ".join(f"{name} {number(row.cell(name).acc.mean)}" for name in result.centres)
+        f"{row.label}: "
+        + ", ".join(
+            f"{name} {number(cell.acc.mean if cell else None)}"
+            for name in result.centres
+            for cell in (result.cell(row, name),)
+        )
         for row in in_order(result)
     )
     return Drawing(
@@ -29,7 +34,7 @@ def growth_drawing(result: SitesResult) -> Drawing:
     """Draw accuracy against the number of centres."""
     count = len(result.centres)
     gist = "; ".join(
-        f"{line.label} " + ", ".join(number(line.mean(step).mean) for step in range(1, count + 1))
+        f"{line.label} " + ", ".join(number(line.mean(step, result.compared).mean) for step in range(1, count + 1))
         for line in result.growth
     )
     seeds = len(result.provenance.seeds)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from medforge.simulation.benchmark.presentation.numbers_in_words import NONE, measured, points, size
+from medforge.simulation.benchmark.presentation.numbers_in_words import NONE, listed, measured, points, size
 from medforge.simulation.benchmark.presentation.sheets import Column, Section, Sheet
 from medforge.simulation.benchmark.results.comparison import by_section
 from medforge.simulation.benchmark.results.rows import Row
+from medforge.simulation.benchmark.results.scores import Cell
 from medforge.simulation.benchmark.results.sites import SitesResult
 
 
@@ -14,20 +15,24 @@ def centre_sheet(result: SitesResult) -> Sheet:
     columns = (
         Column("model", words=True),
         *(Column(f"on {name}\nACC, AUC") for name in result.centres),
-        Column("mean\nACC, AUC", "over centres, each counting the same"),
+        Column("mean\nACC, AUC", f"over {listed(result.compared)}, each counting the same"),
         Column("to the best\ncentre alone", "difference of the mean accuracies, in percentage points"),
     )
-    rival = result.best_alone.mean.acc.mean
+    rival = result.mean(result.best_alone).acc.mean
 
     def line(row: Row) -> tuple[str, ...]:
-        cells = [row.cell(name) for name in result.centres]
-        gap = row.mean.acc.mean - rival
+        cells = [result.cell(row, name) for name in result.centres]
+        gap = result.mean(row).acc.mean - rival
         sign = "+" if gap > 0 else "−"
         away = NONE if row.key == result.best_alone.key else f"{sign}{points(gap).split(' ')[0]}"
-        return (row.label, *(f"{measured(c.acc)}\n{measured(c.auc)}" for c in (*cells, row.mean)), away)
+        return (row.label, *map(_two, (*cells, result.mean(row))), away)
 
     sections = tuple(Section(name, tuple(map(line, rows))) for name, rows in by_section(result.rows).items())
     return Sheet(f"{result.title}: {result.task}", columns, sections)
+
+
+def _two(cell: Cell | None) -> str:
+    return f"{measured(cell.acc)}\n{measured(cell.auc)}" if cell else NONE
 
 
 def traffic_sheet(result: SitesResult) -> Sheet:

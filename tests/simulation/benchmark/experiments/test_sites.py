@@ -16,7 +16,7 @@ from medforge.simulation.benchmark.jobs.pooled import pooled
 from medforge.simulation.benchmark.jobs.store import Store
 from medforge.simulation.benchmark.jobs.workbench import Bench
 from medforge.simulation.benchmark.results.sites import SitesResult
-from medforge.simulation.benchmark.settings import BenchmarkSettings, Experiment, check_number
+from medforge.simulation.benchmark.settings import BenchmarkSettings, Experiment, check_number, check_options
 from medforge.simulation.centres import Centre
 from tests.simulation.benchmark.test_run import QUICK
 
@@ -82,7 +82,7 @@ def test_growth_ends_where_the_rows_are(made: tuple[Bench, SitesResult]) -> None
         assert row is not None
         assert len(line.seeds["0"]) == 2
         assert line.seeds["0"][-1] == {name: row.seeds["0"][name].own.acc for name in result.centres}
-        assert line.mean(2).mean == pytest.approx(row.mean.acc.mean)
+        assert line.mean(2, result.centres).mean == pytest.approx(row.mean.acc.mean)
 
 
 def test_a_single_branch_is_its_plugin(made: tuple[Bench, SitesResult]) -> None:
@@ -102,6 +102,19 @@ def test_what_is_sent_is_counted(made: tuple[Bench, SitesResult]) -> None:
     plugin = FedAvg("lung", 0, result.centres).plugin(bench)
     assert rounds.rounds == len(record["rounds"])
     assert rounds.bytes == 2 * 2 * rounds.rounds * sum(map(len, plugin.files().values()))
+
+
+def test_patients_are_not_tested_on_what_has_seen_them_elsewhere() -> None:
+    three = (*SITES, centre("west", "lung,train=16,validation=8,test=16"))
+    settings = BenchmarkSettings(centres=three, same_patients=(("north", "south"),))
+    assert not settings.tested("north", ("south", "west"))
+    assert settings.tested("north", ("north",))
+    assert settings.tested("west", ("north", "south", "west"))
+    assert "--same-patients north,south" in settings.command(Experiment.SITES, Path("out"))
+    with pytest.raises(InvalidInput, match="every centre shares patients"):
+        check_options(Experiment.SITES, settings.model_copy(update={"centres": SITES}))
+    with pytest.raises(InvalidInput, match="there is no centre east"):
+        check_options(Experiment.SITES, settings.model_copy(update={"same_patients": (("north", "east"),)}))
 
 
 def test_the_results_are_written(made: tuple[Bench, SitesResult]) -> None:
