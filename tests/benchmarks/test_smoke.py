@@ -16,6 +16,7 @@ from benchmarks import (
     med_lego,
     mixture_modes,
     poisoning,
+    router_settings,
     statistics_leak,
     threads,
     training,
@@ -89,6 +90,16 @@ def test_arrival_cost(tiny_spec: str, tmp_path: Path) -> None:
     # of four arrivals the costs say nothing, and the sameness of the merged models all
     arrival_cost.main([*words, "--unexamined", "--json", str(out)])
     assert json.loads(out.read_text())["same item as from nothing"] is True
+
+
+def test_router_settings(tiny_spec: str, workspace: Workspace, tmp_path: Path) -> None:
+    out = tmp_path / "settings.json"
+    tasks = [word for name in ("lung", "colon") for word in ("--task", f"{name}=tissue:{name},{SMALL}")]
+    words = [*tasks, "--plugin", f"lung={workspace.plugin}", "--base", tiny_spec, "--json", str(out)]
+    assert router_settings.main(words) == 0
+    found = json.loads(out.read_text())
+    assert [len(rows) for rows in found.values()] == [5, 6, 2]
+    assert all(0 <= row["router"] <= 1 for row in found["shrinkage"].values())
 
 
 def test_mixture_modes(workspace: Workspace, tiny_spec: str, tmp_path: Path) -> None:
