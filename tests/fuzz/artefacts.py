@@ -12,10 +12,11 @@ from medforge.branch import Branch
 from medforge.class_statistics import ClassStatistics
 from medforge.declared_task import TaskClass
 from medforge.forge_item import ForgeItem, FusedPlugin, Level, Member, Mixture, Routed, WeightChange
-from medforge.manifest import BRANCH_FILES, DISTILLED_FILE, LEVELS
+from medforge.manifest import BRANCH_FILES, DISTILLED_FILE, LEVELS, STATISTICS_FILE
 from medforge.plugin import PluginKind
 from medforge.prototype_gate import PrototypeGate
 from medforge.routed_task import RoutedTask, TaskCard, TaskMember
+from medforge.site_facts import SiteFacts
 from medforge.task_spread import TaskSpread
 from tests.fuzz.mutations import Parts
 from tests.making import branch_around, make_branch, make_ragged
@@ -47,6 +48,25 @@ def branches() -> tuple[Branch, ...]:
     return (
         *(make_branch(base, number, kind=kind, rank=1) for number, kind in kinds),
         branch_around(base, make_ragged(base)),
+    )
+
+
+@cache
+def telling_branches() -> tuple[Branch, ...]:
+    """Two branches that say all they can of their sites."""
+    base = smallest_base()
+    return tuple(make_branch(base, seed, rank=1).with_facts(_facts(base, seed), base) for seed in range(2))
+
+
+def _facts(base: BaseModule, seed: int) -> SiteFacts:
+    rows = 0.1 * torch.randn(10, base.embed_dim, generator=torch.Generator().manual_seed(seed))
+    return SiteFacts(
+        modality="histology",
+        classes=("benign", "malignant"),
+        class_counts=(5, 5),
+        distances=tuple(1.0 + place for place in range(len(LEVELS))),
+        temperature=1.5,
+        statistics=ClassStatistics.of(rows, torch.arange(10) % 2, 2),
     )
 
 
@@ -91,13 +111,14 @@ def joined(header: bytes, data: bytes) -> bytes:
 
 
 def branch_parts(branch: Branch) -> Parts:
-    """Take a branch apart: manifest, adapter config, header and data of the weights, header and data of the images."""
+    """Take a branch apart: manifest, adapter config, and header and data of weights, images and, if any, statistics."""
     blobs = branch.blobs()
     return (
         branch.manifest.to_bytes(),
         blobs[CONFIG_PART],
         *split(blobs[WEIGHTS_PART]),
         *split(blobs[DISTILLED_PART]),
+        *(split(blobs[STATISTICS_FILE]) if STATISTICS_FILE in blobs else ()),
     )
 
 
@@ -117,4 +138,6 @@ class Files:
             WEIGHTS_PART: joined(tensors[0], tensors[1]),
             DISTILLED_PART: joined(tensors[2], tensors[3]),
         }
+        if len(tensors) > 4:
+            blobs[STATISTICS_FILE] = joined(tensors[4], tensors[5])
         return cls(manifest, blobs)

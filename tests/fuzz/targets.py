@@ -29,6 +29,7 @@ from medforge.aggregator.identity.authority import Authority
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.merge import MethodSettings
 from medforge.branch import Branch
+from medforge.class_statistics import ClassStatistics
 from medforge.declared_task import DeclaredTask
 from medforge.distilled import DistilledDataset
 from medforge.errors import LONGEST_SENTENCE, MedForgeError
@@ -118,6 +119,14 @@ def _distilled(parts: Parts) -> None:
     assert 0 <= distilled.ipc <= len(distilled) == len(distilled.images)
     data = distilled.to_bytes()
     assert DistilledDataset.from_bytes(data).to_bytes() == data
+
+
+def _statistics(parts: Parts) -> None:
+    statistics = ClassStatistics.from_bytes(artefacts.joined(*parts))
+    statistics.check(artefacts.smallest_base(), 2)
+    assert bool(statistics.means.isfinite().all())
+    data = statistics.to_bytes()
+    assert ClassStatistics.from_bytes(data).to_bytes() == data
 
 
 def _plugin(parts: Parts) -> None:
@@ -451,6 +460,10 @@ def _distilled_parts() -> tuple[Parts, ...]:
     return tuple(artefacts.branch_parts(branch)[4:] for branch in artefacts.branches())
 
 
+def _telling() -> tuple[Parts, ...]:
+    return tuple(map(artefacts.branch_parts, artefacts.telling_branches()))
+
+
 def _branches() -> tuple[Parts, ...]:
     return tuple(map(artefacts.branch_parts, artefacts.branches()))
 
@@ -464,6 +477,9 @@ TARGETS = {
         Target("manifest", lambda: tuple(parts[:1] for parts in _branches()), _manifest),
         Target("branch", _branches, _branch),
         Target("sealed-branch", _branches, _sealed_branch),
+        Target("telling-branch", _telling, _sealed_branch),
+        Target("telling-admission", _telling, _admission),
+        Target("statistics", lambda: tuple(parts[6:] for parts in _telling()), _statistics),
         Target("header", lambda: tuple((b"", *parts[2:4]) for parts in _branches()), _header),
         Target("admission", _branches, _admission),
         Target("flower-record", _record_parts, _record),
