@@ -18,28 +18,28 @@ from torch import Tensor
 
 from medforge.client.recipes import DistillRecipe
 from medforge.mahalanobis import inverse_root
-from medforge.task_spread import DISTILLED_SHRINKAGE, shrunk
+from medforge.task_spread import DISTILLED_SHRINKAGE
 
 
 class Moments(NamedTuple):
-    """Hold class means [C, d] and the covariance within classes [d, d] of embeddings."""
+    """Hold class means [C, d] and the covariance within classes [d, d] of embeddings; float64 on the CPU."""
 
     means: Tensor
     covariance: Tensor
 
     @classmethod
     def of(cls, embeddings: Tensor, labels: Tensor, classes: int) -> Moments:
-        """Average embeddings [n, d] by labels [n]; every class has one. Differentiable, in the embeddings' dtype."""
-        members = torch.nn.functional.one_hot(labels.to(embeddings.device), classes).to(embeddings)
+        """Average embeddings [n, d] by labels [n]; every class has one. Differentiable."""
+        members = torch.nn.functional.one_hot(labels, classes).to(embeddings)
         means = members.T @ embeddings / members.sum(dim=0).unsqueeze(1)
         residuals = embeddings - members @ means
         return cls(means, residuals.T @ residuals / len(embeddings))
 
     def log_odds(self, embeddings: Tensor) -> Tensor:
         """Return the linear discriminant's scores of embeddings [n, d], [n, C]: log P(class | x) up to a constant."""
-        means = self.means.double()
-        directions: Tensor = torch.linalg.solve(shrunk(self.covariance, DISTILLED_SHRINKAGE), means.T)
-        return embeddings.double() @ directions - (means * directions.T).sum(dim=1) / 2
+        root = inverse_root(self.covariance, DISTILLED_SHRINKAGE)
+        means = self.means @ root
+        return embeddings @ root @ means.T - means.square().sum(dim=1) / 2
 
 
 class DiscriminantMatching:
@@ -47,14 +47,14 @@ class DiscriminantMatching:
 
     def __init__(self, embeddings: Tensor, labels: Tensor, classes: int, recipe: DistillRecipe) -> None:
         self._classes, self._recipe = classes, recipe
-        self._embeddings = embeddings
-        self._real = Moments.of(embeddings.double(), labels, classes)
+        self._embeddings = _exact(embeddings)
+        self._real = Moments.of(self._embeddings, labels, classes)
         self._root = inverse_root(self._real.covariance, DISTILLED_SHRINKAGE)
-        self._probabilities = self._real.log_odds(embeddings).softmax(dim=1)
+        self._probabilities = self._real.log_odds(self._embeddings).softmax(dim=1)
 
     def distance(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Return the weighted sum of three distances of learned embeddings [n, d] with labels [n]."""
-        learned = Moments.of(embeddings.double(), labels, self._classes)
+        learned = Moments.of(_exact(embeddings), labels, self._classes)
         recipe = self._recipe
         means = self.of_means(self._real.means, learned.means)
         return (
@@ -63,7 +63,7 @@ class DiscriminantMatching:
 
     def of_means(self, real: Tensor, learned: Tensor) -> Tensor:
         """Return Σ_c ‖(learned_c − real_c)·L‖² of means [C, d]: Mahalanobis by all real images' covariance."""
-        return ((learned.double() - real.double()) @ self._root).square().sum()
+        return ((_exact(learned) - _exact(real)) @ self._root).square().sum()
 
     def of_covariance(self, learned: Moments) -> Tensor:
         """Return ‖Lᵀ(learned − real)L‖² of the covariances: in the metric in which the real one is nearly white."""
@@ -73,3 +73,8 @@ class DiscriminantMatching:
         """Return the mean divergence KL(real ‖ learned) of the two discriminants' probabilities of the real images."""
         logs = learned.log_odds(self._embeddings).log_softmax(dim=1)
         return torch.nn.functional.kl_div(logs, self._probabilities, reduction="batchmean")
+
+
+def _exact(embeddings: Tensor) -> Tensor:
+    # few numbers, badly conditioned; the CPU has float64 whatever the device
+    return embeddings.cpu().double()

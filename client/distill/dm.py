@@ -51,6 +51,7 @@ class DistributionMatching:
         self._discriminant = {
             used: DiscriminantMatching(control.embeddings, task.train.labels, len(task.prompts), recipe)
             for used, control in self._control.items()
+            if recipe.discriminant_every or recipe.whitening
         }
         self._recipe = recipe
         self._labels = torch.arange(len(task.prompts)).repeat_interleave(recipe.ipc)

@@ -116,6 +116,20 @@ def test_the_real_images_are_at_distance_zero_and_the_gradient_leads_there() -> 
     assert float(loss.detach()) < 1e-3
 
 
+def test_one_image_a_class_has_no_covariance_and_the_plain_distance() -> None:
+    real = rows(3)
+    match = DiscriminantMatching(real, torch.arange(3), 3, RECIPE)
+    learned = rows(3, seed=1).requires_grad_()
+    distance = match.distance(learned, torch.arange(3))
+    distance.backward()
+    assert distance.isfinite()
+    assert learned.grad is not None
+    assert learned.grad.isfinite().all()
+    assert float(match.of_means(real, learned.detach())) == pytest.approx(
+        float((learned - real).detach().square().sum())
+    )
+
+
 @pytest.mark.parametrize("number", range(4))
 def test_a_step_equals_the_direct_transcription(tiny_base: BaseModule, number: int) -> None:
     """Of four steps two match the discriminant and two a batch's means, the last with the own plugin."""
