@@ -79,7 +79,7 @@ def test_where_the_means_alone_say_too_much_nothing_leaves() -> None:
     near = rows * 0.2 + labels.unsqueeze(1) * 0.8
     found = release(Embeddings(near, held), make_task(labels, known), SitePolicy())
     assert found.statistics is None
-    assert found.said[-1].startswith("no class statistics are sent: an attack on the class statistics by nearness to")
+    assert found.said[-1].startswith("no class statistics are sent: even without a covariance an attack by nearness to")
 
 
 def test_a_small_class_sends_none_and_is_left_out_of_the_covariance() -> None:
