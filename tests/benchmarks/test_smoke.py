@@ -16,6 +16,7 @@ from benchmarks import (
     med_lego,
     mixture_modes,
     poisoning,
+    regmean,
     router_settings,
     statistics_leak,
     threads,
@@ -52,6 +53,13 @@ def test_no_benchmark_is_left_out() -> None:
 def test_coefficient_search(tiny_spec: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert coefficient_search.main(["--base", tiny_spec, "--plugins", "2", "--ipc", "1", "--rank", "2"]) == 0
     assert "ratio" in capsys.readouterr().out
+
+
+def test_regmean(tiny_spec: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--base", tiny_spec, "--plugins", "2", "--ipc", "6", "--rank", "2", "--steps", "1"]
+    assert regmean.main([*words, "--json", str(tmp_path / "out.json")]) == 0
+    assert "ratio" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out.json").read_text())["largest difference, share of the norm"] < 0.01
 
 
 def test_distillation(tiny_spec: str, capsys: pytest.CaptureFixture[str]) -> None:
