@@ -41,8 +41,8 @@ ABSTENTION_NOTE = (
     f"so are {NOISE_IMAGES} images of noise, and foreign sets."
 )
 COST_NOTE = (
-    "Cost: passes of the visual tower an image, and seconds an image, the least of three runs on the first task's test "
-    "images; other work on the machine is in them, so they are ratios."
+    "Cost: passes of the visual tower an image, and seconds of computing an image (CPU time, summed over threads; on "
+    "an accelerator wall time), the least of three runs on the first task's test images."
 )
 
 

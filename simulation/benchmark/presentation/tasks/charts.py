@@ -114,27 +114,31 @@ def reliability_curves(result: TasksResult) -> Figure:
         for axes, found in zip(grid, result.calibration, strict=True):
             axes.plot([0, 1], [0, 1], color=MUTED, lw=1, ls=":")
             paint_reliability(axes, found)
-            axes.set_title(fill(found.label, 26), fontsize=9.5, fontweight="bold", loc="left")
+            (before, _), (after, _) = found.over(found.before), found.over(found.after)
+            errors = f"error {number(before.mean)} → {number(after.mean)}"
+            axes.set_title(f"{fill(found.label, 26)}\n{errors}", fontsize=9.5, loc="left")
             axes.set_xlim(0, 1.02)
             axes.set_ylim(0, 1.02)
             axes.set_xlabel("probability of the likeliest class")
         grid[0].set_ylabel("share that is right")
+        handles, labels = grid[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper left", ncols=2, fontsize=9)
         return figure
 
 
 def paint_reliability(axes: Axes, found: Calibration) -> None:
     """Draw both curves of one model; a dot is as large as its bin has images."""
-    for place, (words, seeds) in enumerate((("without temperatures", found.before), ("with the sites'", found.after))):
+    for place, (words, seeds) in enumerate(
+        (("without temperatures", found.before), ("with the sites' temperatures", found.after))
+    ):
         bins = [one for one in pooled_bins(list(seeds.values())) if one.count]
         most = max(one.count for one in bins)
         sure, often = [one.confidence for one in bins], [one.accuracy for one in bins]
-        error, _ = found.over(seeds)
-        axes.plot(sure, often, color=colour(place), lw=1.6, label=f"{words}: error {number(error.mean)}")
+        axes.plot(sure, often, color=colour(place), lw=1.6, label=words)
         axes.scatter(
             sure, often, s=[12 + 70 * one.count / most for one in bins], color=colour(place), marker=marker(place),
             edgecolors="white", linewidths=0.6, zorder=3,
         )  # fmt: skip
-    axes.legend(loc="upper left", fontsize=8)
 
 
 def cost_curves(result: TasksResult) -> Figure:
@@ -149,7 +153,8 @@ def cost_curves(result: TasksResult) -> Figure:
                     steps, values, color=colour(place), marker=marker(place), ms=6, mec="white", mew=0.6, lw=2,
                     label=cost.label,
                 )  # fmt: skip
-        for axes, words in ((left, "passes an image"), (right, "milliseconds an image")):
+        left.yaxis.set_major_locator(MaxNLocator(integer=True))
+        for axes, words in ((left, "passes an image"), (right, "milliseconds of computing an image")):
             axes.set_ylim(0, None)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.set_xlabel("tasks in the model")
