@@ -79,7 +79,8 @@ def shortened(text: str) -> str:
     """The same commands with fewer images and steps, so that a page takes seconds; then nothing beats chance."""
     settings = " ".join(f"--recipe-set {one}" for one in QUICK)
     text = re.sub(r"train=\d+,validation=\d+,test=\d+", FEW, text).replace("--recipe demo", f"--recipe demo {settings}")
-    return text.replace("--tls", "--tls --policy admission.behaviour=false")
+    unexamined = "--policy admission.behaviour=false"
+    return text.replace("--tls", f"--tls {unexamined}").replace("medforge simulate", f"medforge simulate {unexamined}")
 
 
 @pytest.fixture(scope="module")
