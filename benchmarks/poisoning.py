@@ -39,6 +39,7 @@ from medforge.aggregator.merge import MethodSettings, choose_settings
 from medforge.aggregator.merge.arrived_branch import ArrivedBranch
 from medforge.aggregator.merge.folding import fold_round
 from medforge.aggregator.merge.method import FoldResult
+from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from medforge.client.data.catalogue import names
 from medforge.client.data.task import Task
@@ -47,11 +48,10 @@ from medforge.client.train import train
 from medforge.distilled import DistilledDataset
 from medforge.errors import MedForgeError
 from medforge.forge_item import ForgeItem
-from medforge.manifest import BRANCH_FILES
 from medforge.plugin import Factors, Plugin
 from medforge.proto.errors import OverLimit
 from medforge.seeds import generator, numpy_generator
-from medforge.simulation.benchmark.jobs.artefacts import Distil, Train, assemble
+from medforge.simulation.benchmark.jobs.artefacts import Distil, GatherFacts, Train, assemble
 from medforge.simulation.benchmark.jobs.job import Job
 from medforge.simulation.benchmark.jobs.pool import in_order_of_need
 from medforge.simulation.benchmark.jobs.store import Store
@@ -222,6 +222,21 @@ ATTACKS: dict[str, Attack] = {
 }
 
 
+def refused(branch: Branch, base: BaseModule, policy: Policy) -> str:
+    """Say "refused" where a branch is not admitted under a policy, nothing where it is."""
+    try:
+        check_manifest(branch.manifest, policy, 0)
+        with tempfile.TemporaryDirectory() as directory:
+            branch.save(Path(directory))
+            files = {name: Path(directory) / name for name in branch.manifest.files}
+            check_headers(branch.manifest, files, base, policy.limits)
+        branch.check(base)
+        check_content(branch, base, policy.admission)
+    except (MedForgeError, OverLimit):
+        return "refused"
+    return ""
+
+
 class Outcome(NamedTuple):
     """Say what became of one branch: the check that stopped it ("" for none), and by how much each task fell."""
 
@@ -246,7 +261,7 @@ class Arena:
     def outcomes(self, attack: str, branch: Branch, methods: Sequence[str], main: str) -> Iterator[Outcome]:
         """Send one branch to one main branch under every method."""
         names = tuple(n for n in self.bench.settings.names if main == "known" or n != branch.manifest.task)
-        stopped = self._admit(branch) or self._examine(branch, names)
+        stopped = refused(branch, self.base, self.policy) or self._examine(branch, names)
         for method in methods:
             # what is stopped is merged all the same, to see what it would have done, but for the slowest method
             if stopped == "refused" or (stopped and method == "fusion"):
@@ -259,19 +274,6 @@ class Arena:
                 continue
             before, after = self._scores(names, method), self._score(folded.item, names)
             yield Outcome(attack, method, main, stopped or reason, {n: before[n] - after[n] for n in names})
-
-    def _admit(self, branch: Branch) -> str:
-        try:
-            check_manifest(branch.manifest, self.policy, 0)
-            with tempfile.TemporaryDirectory() as directory:
-                branch.save(Path(directory))
-                files = {name: Path(directory) / name for name in BRANCH_FILES}
-                check_headers(branch.manifest, files, self.base, self.policy.limits)
-            branch.check(self.base)
-            check_content(branch, self.base, self.policy.admission)
-        except (MedForgeError, OverLimit):
-            return "refused"
-        return ""
 
     def _examine(self, branch: Branch, names: tuple[str, ...]) -> str:
         arrived = (*self._arrived(names), ArrivedBranch.of(len(names) + 1, branch))
@@ -319,7 +321,7 @@ def run(options: argparse.Namespace) -> None:
     needed: list[Job] = []
     for name in names:
         for seed in range(min(seeds), max(seeds) + 2):
-            needed += [Train(name, seed), Distil(name, seed)]
+            needed += [Train(name, seed), Distil(name, seed), GatherFacts(name, seed)]
         needed += [TrainOnExchanged(name, seed + shift) for seed in seeds for shift in (0, 1)]
     for job in in_order_of_need(needed):
         if not job.done(bench):

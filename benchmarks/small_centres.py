@@ -9,7 +9,8 @@ from medforge.branch import Branch
 from medforge.client.data.catalogue import open_task
 from medforge.client.data.sites.site import parse_division
 from medforge.errors import InvalidInput
-from medforge.simulation.benchmark.jobs.artefacts import Distil, Train, assemble
+from medforge.simulation.benchmark.jobs.artefacts import Distil, GatherFacts, Train, assemble
+from medforge.simulation.benchmark.jobs.job import Job
 from medforge.simulation.benchmark.jobs.store import Store
 from medforge.simulation.benchmark.jobs.workbench import Bench
 from medforge.simulation.benchmark.settings import BenchmarkSettings
@@ -21,6 +22,8 @@ SITES = 3
 IMAGES = (60, 110, 200)
 # the first centre of one group in six distils as long as the recipe says
 _EVERY = 6
+# to count images and classes takes no pixel
+_SIDE = 8
 # what is sent is the last candidate, so none is scored at length
 _ONE = ("distill.candidates=1", "distill.score_steps=10")
 RECIPES = {"full": _ONE, "short": ("distill.steps=50", *_ONE)}
@@ -28,11 +31,12 @@ RECIPES = {"full": _ONE, "short": ("distill.steps=50", *_ONE)}
 
 @dataclass(frozen=True)
 class SmallCentre:
-    """Name one centre, its images, the task that it shares with its group, the seed, and how long it distils."""
+    """Name one centre, its images, the task that it shares with its group, how that is divided, and how it distils."""
 
     name: str
     source: str
     task: str
+    way: str
     seed: int
     recipe: str
 
@@ -40,8 +44,7 @@ class SmallCentre:
 class SmallCentres:
     """Hold groups of centres that each share a task, and the benches that make their branches.
 
-    Every whole centre of the settings is divided under every seed: over three seeds in each of three ways, and into
-    parts of each of three sizes. Centres that answer one task and are named to stay whole are a group as they are.
+    Every centre of the settings is divided under every seed, over three seeds in each of three ways.
     """
 
     def __init__(self, settings: BenchmarkSettings, store: Store) -> None:
@@ -70,15 +73,23 @@ class SmallCentres:
 
     def make(self, centre: SmallCentre) -> None:
         """Train and distil what is missing of a centre's branch."""
-        bench = self.bench(centre)
-        for job in self.jobs(centre):
-            if not job.done(bench):
-                job.run(bench)
+        self._run(centre, *self.jobs(centre))
+
+    def made(self, centre: SmallCentre) -> bool:
+        """Say whether a centre's branch is there."""
+        return all(job.done(self.bench(centre)) for job in self.jobs(centre))
 
     def branch(self, centre: SmallCentre) -> Branch:
         """Return what an honest centre pushes: its task is that of its group."""
+        self._run(centre, GatherFacts(centre.name, centre.seed))
         made = assemble(self.bench(centre), centre.name, centre.seed, "lora", "dm-dsa")
         return replace(made, manifest=made.manifest.model_copy(update={"task": centre.task}))
+
+    def _run(self, centre: SmallCentre, *jobs: Job) -> None:
+        bench = self.bench(centre)
+        for job in jobs:
+            if not job.done(bench):
+                job.run(bench)
 
 
 def group_of(whole: Centre, place: int, seed: int) -> tuple[SmallCentre, ...]:
@@ -98,15 +109,12 @@ def group_of(whole: Centre, place: int, seed: int) -> tuple[SmallCentre, ...]:
             name=f"{whole.name}-{seed}-{number}",
             source=f"{whole.source},{parse_division(f'{sites}:{way}').options(number)}",
             task=whole.task,
+            way=way,
             seed=seed,
             recipe="full" if turn % _EVERY == 2 and number == 1 else "short",
         )
         for number in range(1, SITES + 1)
     )
-
-
-# to count images and classes takes no pixel
-_SIDE = 8
 
 
 def _divides(source: str, seed: int) -> bool:

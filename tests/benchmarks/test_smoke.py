@@ -13,6 +13,7 @@ from benchmarks import (
     distillation,
     egress_gate,
     fuzz,
+    honest,
     med_lego,
     mixture_modes,
     poisoning,
@@ -143,6 +144,21 @@ def test_poisoning(tiny_spec: str, tmp_path: Path) -> None:
         poisoning.main([*centres, *changes, *words, "--dtype", "fp32", "--out", str(tmp_path), "--json", str(out)]) == 0
     )
     assert json.loads(out.read_text())
+
+
+def test_honest(tiny_spec: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, enough = tmp_path / "verdicts.json", "train=90,validation=18,test=18"
+    words = [word for name in ("lung", "colon") for word in ("--centre", f"{name}=tissue:{name},{enough}")]
+    words += [word for change in QUICK for word in ("--recipe-set", change)]
+    words += ["--base", tiny_spec, "--recipe", "tiny", "--seeds", "0", "--dtype", "fp32", "--out", str(tmp_path)]
+    assert honest.main([*words, "--json", str(out)]) == 0
+    verdicts = json.loads(out.read_text())
+    sent = {(one["way"], one["centre"], one["main"]) for one in verdicts if one["attack"] == honest.HONEST}
+    assert len(sent) == 2 * honest.SITES * len(honest.MAINS)
+    assert {one["attack"] for one in verdicts} == set(honest.ATTACKS)
+    assert "honest, all" in capsys.readouterr().out
+    # what is there is not made again, and a policy is a forge's
+    assert honest.main([*words, "--made", "--policy", "admission.behaviour=maybe"]) == 2
 
 
 def test_fuzz_replays_an_input(tmp_path: Path) -> None:
