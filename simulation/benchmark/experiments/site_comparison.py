@@ -25,14 +25,14 @@ from medforge.simulation.benchmark.jobs.across_rows import (
 )
 from medforge.simulation.benchmark.jobs.artefacts import assemble
 from medforge.simulation.benchmark.jobs.job import Job
-from medforge.simulation.benchmark.jobs.methods import Merger, every_merge, experts
+from medforge.simulation.benchmark.jobs.methods import Merger, every_merge, within_a_task
 from medforge.simulation.benchmark.jobs.rows import RowPlan
 from medforge.simulation.benchmark.jobs.workbench import Bench
 from medforge.simulation.benchmark.results.rows import Row
 from medforge.simulation.benchmark.results.sites import Growth, SitesResult, Traffic
 from medforge.simulation.benchmark.settings import DEFAULT_DISTILLATION, BenchmarkSettings, Experiment
 
-GROWING = ("routed", "mean", "model-soup", "ties", "regmean++")
+GROWING = ("routed", "mean", "ties", "regmean++")
 """The methods whose accuracy is followed from the first centre to the last."""
 
 FEDAVG_NOTE = (
@@ -60,7 +60,7 @@ class SiteComparison(Plan):
             head_across(),
             head_of_distilled_across(DEFAULT_DISTILLATION),
             *map(centre_across, settings.names),
-            *map(merged_across, (*every_merge(settings.methods), *experts(settings.methods))),
+            *map(merged_across, (*every_merge(settings.methods), *within_a_task(settings.methods))),
             pooled_across(),
             distilled_across(),
             averaged_across(),
@@ -129,7 +129,8 @@ def _patients_notes(settings: BenchmarkSettings) -> Iterator[str]:
 
 
 def _growers(settings: BenchmarkSettings) -> list[Merger]:
-    return [merger for merger in every_merge(settings.methods) if merger.key in GROWING]
+    everything = (*every_merge(settings.methods), *within_a_task(settings.methods))
+    return [merger for merger in everything if merger.key in GROWING]
 
 
 def _traffic(bench: Bench) -> Iterator[Traffic]:

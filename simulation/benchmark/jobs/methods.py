@@ -80,6 +80,10 @@ SEQUENTIAL_REFERENCE = _merger(
 
 
 _ROUTED = _merger("routed", "Routed: router and experts", _OURS, method="routed")
+_BY_IMAGES = (
+    _merger("mean", "Mean of ΔW by images", _FREE, method="model-soup", weights="images"),
+    _merger("ties-by-images", "TIES-Merging by images", _FREE, method="ties", weights="images"),
+)
 _EXPERTS = {"ties": "TIES", "regmean++": "RegMean++", "student": "the student"}
 _KNOWN = (
     _ROUTED,
@@ -111,15 +115,18 @@ def every_merge(only: Sequence[str] = ()) -> tuple[Merger, ...]:
     return tuple(merger for merger in every if not only or dict(merger.options)["method"] in only)
 
 
-def experts(only: Sequence[str] = ()) -> tuple[Merger, ...]:
-    """Return the routed merge with other rules inside a task than its default, of those that can be asked for."""
-    if not routed() or (only and "routed" not in only):
-        return ()
-    return tuple(
+def within_a_task(only: Sequence[str] = ()) -> tuple[Merger, ...]:
+    """Return ways to merge that differ from the others only among branches of one task.
+
+    They are those that weigh branches by their images, and the routed merge with other rules inside a task than its
+    default; with ``only``, those of the methods of these names.
+    """
+    routes = (
         _merger(f"routed-{name}", f"Routed, expert by {label}", _OURS, method="routed", expert=name)
         for name, label in _EXPERTS.items()
         if name in names()
     )
+    return tuple(one for one in available(*_BY_IMAGES, *routes) if not only or dict(one.options)["method"] in only)
 
 
 def routed() -> tuple[Merger, ...]:

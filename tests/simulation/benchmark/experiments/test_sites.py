@@ -60,8 +60,8 @@ def made(tiny_spec: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Benc
 def test_every_model_is_scored_on_every_centre(made: tuple[Bench, SitesResult]) -> None:
     bench, result = made
     assert [row.key for row in result.rows] == [
-        "base", "lda", "lda-distilled", "alone/north", "alone/south", "model-soup", "ties", "pooled", "all-distilled",
-        "fedavg",
+        "base", "lda", "lda-distilled", "alone/north", "alone/south", "model-soup", "ties", "mean", "ties-by-images",
+        "pooled", "all-distilled", "fedavg",
     ]  # fmt: skip
     assert result.centres == ("north", "south")
     for row in result.rows:
@@ -76,7 +76,7 @@ def test_every_model_is_scored_on_every_centre(made: tuple[Bench, SitesResult]) 
 
 def test_growth_ends_where_the_rows_are(made: tuple[Bench, SitesResult]) -> None:
     _, result = made
-    assert [line.key for line in result.growth] == ["model-soup", "ties", "lda"]
+    assert [line.key for line in result.growth] == ["ties", "mean", "lda"]
     for line in result.growth:
         row = result.row(line.key)
         assert row is not None
@@ -89,8 +89,8 @@ def test_a_single_branch_is_its_plugin(made: tuple[Bench, SitesResult]) -> None:
     _, result = made
     alone = result.row("alone/north")
     assert alone is not None
-    soup = next(line for line in result.growth if line.key == "model-soup")
-    assert soup.seeds["0"][0] == {name: alone.seeds["0"][name].own.acc for name in result.centres}
+    mean = next(line for line in result.growth if line.key == "mean")
+    assert mean.seeds["0"][0] == {name: alone.seeds["0"][name].own.acc for name in result.centres}
 
 
 def test_what_is_sent_is_counted(made: tuple[Bench, SitesResult]) -> None:
