@@ -17,7 +17,7 @@ def main(directory: Path) -> None:
     workspaces = contribute(directory)
     base = medforge.load_base("medforge-tiny")
     branches = [medforge.load_branch(place / "branch") for place in workspaces.values()]
-    medforge.merge(branches, method="mixture", base=base).save(directory / "merged")
+    medforge.merge(branches, method="routed", base=base).save(directory / "merged")
 
     item = medforge.load_item(directory / "merged")
     item.check(base)

@@ -41,7 +41,7 @@ def main(directory: Path) -> None:
 
     # the same branches in the same order give the same forge item, also without a forge
     branches = [medforge.load_branch(place / "branch") for place in workspaces.values()]
-    item = medforge.merge(branches, method="mixture", base=medforge.load_base("medforge-tiny"))
+    item = medforge.merge(branches, method="routed", base=medforge.load_base("medforge-tiny"))
     print("merged here to the same bytes:", item.digest == medforge.read_log(forge)[-1].item)
 
 
