@@ -77,7 +77,7 @@ class SiteComparison(Plan):
         return SitesResult(
             title=self.title,
             task=settings.task_of(settings.names[0]),
-            rows=tuple(_tested(plan.row(bench), settings) for plan in self.plans(settings)),
+            rows=tuple(on_new_patients(plan.row(bench), settings) for plan in self.plans(settings)),
             growth=tuple(self._growths(bench)),
             traffic=tuple(_traffic(bench)),
             notes=(HOME_NOTE, *_patients_notes(settings), HEAD_NOTE, FEDAVG_NOTE),
@@ -110,7 +110,7 @@ class SiteComparison(Plan):
         yield Growth(key=LDA.key, label=head_across().label, seeds=heads)
 
 
-def _tested(row: Row, settings: BenchmarkSettings) -> Row:
+def on_new_patients(row: Row, settings: BenchmarkSettings) -> Row:
     """Keep the scores on images of patients that the model has not seen at another centre."""
     seen = {"base": (), "centre": (row.key.removeprefix("alone/"),)}.get(row.role, settings.names)
     seeds = {
@@ -145,5 +145,5 @@ def _traffic(bench: Bench) -> Iterator[Traffic]:
     yield Traffic(key="branches", label="every centre's branch, once", rounds=1, bytes=once)
     records = [fedavg(settings, seed).record(bench) for seed in settings.seeds]
     rounds = max(len(record["rounds"]) for record in records)
-    label = f"FedAvg, {rounds} rounds that every centre attends"
+    label = "FedAvg, rounds that every centre attends"
     yield Traffic(key="fedavg", label=label, rounds=rounds, bytes=fmean(record["bytes"] for record in records))

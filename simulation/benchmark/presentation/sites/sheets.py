@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from medforge.simulation.benchmark.presentation.numbers_in_words import NONE, listed, measured, points, size
+from medforge.simulation.benchmark.presentation.numbers_in_words import NONE, listed, measured, size
 from medforge.simulation.benchmark.presentation.sheets import Column, Section, Sheet
 from medforge.simulation.benchmark.results.comparison import by_section
 from medforge.simulation.benchmark.results.rows import Row
@@ -23,8 +23,9 @@ def centre_sheet(result: SitesResult) -> Sheet:
     def line(row: Row) -> tuple[str, ...]:
         cells = [result.cell(row, name) for name in result.centres]
         gap = result.mean(row).acc.mean - rival
-        sign = "+" if gap > 0 else "−"
-        away = NONE if row.key == result.best_alone.key else f"{sign}{points(gap).split(' ')[0]}"
+        away = (
+            NONE if row.key == result.best_alone.key else f"{100 * gap:+.1f}".replace("-", "−").replace("−0.0", "+0.0")
+        )
         return (row.label, *map(_two, (*cells, result.mean(row))), away)
 
     sections = tuple(Section(name, tuple(map(line, rows))) for name, rows in by_section(result.rows).items())

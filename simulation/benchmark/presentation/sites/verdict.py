@@ -39,7 +39,7 @@ def sent(result: SitesResult) -> str:
     if not {"branches", "fedavg"} <= traffic.keys():
         return ""
     branches, rounds = traffic["branches"], traffic["fedavg"]
-    return f"It takes {size(branches.bytes)} sent once; FedAvg sends {size(rounds.bytes)} in {rounds.rounds} rounds."
+    return f"It takes {size(branches.bytes)} sent once; FedAvg sends {size(rounds.bytes)} in {_rounds(rounds.rounds)}."
 
 
 def sites_findings(result: SitesResult) -> tuple[str, ...]:
@@ -59,3 +59,7 @@ def sites_findings(result: SitesResult) -> tuple[str, ...]:
             f"plugin at home weakest on {weakest}, {against(gaps[weakest])} it."
         )
     return tuple(found)
+
+
+def _rounds(count: int) -> str:
+    return "one round" if count == 1 else f"{count} rounds"
