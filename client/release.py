@@ -71,14 +71,16 @@ def release(embeddings: Embeddings, task: Task, policy: SitePolicy) -> Release:
 def coarsened(statistics: ClassStatistics, floor: float) -> ClassStatistics:
     """Return the statistics with a covariance that forgets the directions of little variance.
 
-    All whose variance is below `floor` times the mean one get the mean of theirs; ∞ leaves one variance for all. What
-    tells an image that was summed up from others lies in those directions, and what tells classes apart does not: with
-    fewer images than features they hold every training image exactly. The covariance is rounded to 20 bits.
+    All whose variance is below `floor` times the mean one get that much; ∞ leaves one variance, the mean, for all. To a
+    discriminant that is shrinkage, where the mean of the forgotten would make it trust them too much. What tells an
+    image that was summed up from others lies in those directions, and what tells classes apart does not: with fewer
+    images than features they hold every training image exactly. The covariance is rounded to 20 bits.
     """
     with one_thread():
         values, vectors = torch.linalg.eigh(statistics.covariance.double())
         low = values < floor * values.mean()
-        levelled = torch.where(low, values[low].mean().clamp_min(0), values) if low.any() else values
+        mean = values.mean()
+        levelled = torch.where(low, mean if floor == inf else floor * mean, values)
         covariance = vectors @ torch.diag(levelled) @ vectors.T
     return ClassStatistics(statistics.sums, statistics.counts, _rounded((covariance + covariance.T) / 2))
 
