@@ -82,7 +82,7 @@ class Admission(_Frozen):
     brightness: float = Field(1.0, ge=0)
     behaviour: bool = True
     significance: float = Field(0.05, gt=0, lt=0.5)
-    noise: float = Field(0.05, gt=0, le=1)
+    noise: float = Field(0.15, gt=0, le=1)
     witnesses: int = Field(3, ge=0, le=100)
     agreement: float = Field(2.0, ge=0)
     margin: float = Field(0.1, ge=0, le=1)

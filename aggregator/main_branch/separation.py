@@ -14,18 +14,20 @@ _SHUFFLES = 999
 _MOST_IMAGES = 1000
 
 
-def separation(features: Tensor, labels: Tensor, seed: int) -> float:
+def separation(features: Tensor, labels: Tensor, seed: int, whiten: bool = True) -> float:
     """Return the share of label shuffles under which the classes' means lie at least as far apart; in (0, 1].
 
     A permutation test (Anderson 2001, PERMANOVA) of the between-class scatter Σ_c n_c‖m_c‖² of ``features`` [n, d] that
     are whitened by their total covariance, shrunk half-way to a sphere: then it is Pillai's trace, and not drowned by
-    how images differ whatever their class. Labels that say nothing about the features give a uniform value. At most
+    how images differ whatever their class. Without ``whiten`` it is the plain scatter, which sees classes whose means
+    were learned and whose images were not. Labels that say nothing about the features give a uniform value. At most
     1000 images, drawn by ``seed``, are looked at.
     """
     random = generator(seed, "separation")
     chosen = torch.randperm(len(labels), generator=random)[:_MOST_IMAGES]
     kept = labels[chosen]
-    rows = _whitened(features[chosen].double())
+    centred = features[chosen].double() - features[chosen].double().mean(dim=0)
+    rows = _whitened(centred) if whiten else centred
     observed = _scatter(rows, kept)
     shuffles = (_scatter(rows, kept[torch.randperm(len(kept), generator=random)]) for _ in range(_SHUFFLES))
     # an equal partition counts as at least as far apart, whatever the order of its sums
@@ -41,8 +43,7 @@ def can_separate(labels: Tensor, level: float) -> bool:
     return alike <= log(level) + lgamma(sum(sizes) + 1) + 1e-9
 
 
-def _whitened(rows: Tensor) -> Tensor:
-    centred = rows - rows.mean(dim=0)
+def _whitened(centred: Tensor) -> Tensor:
     # the metric knows no labels, so the test stays exact
     return centred @ inverse_root(centred.T @ centred / len(centred), shrinkage=1.0)
 
