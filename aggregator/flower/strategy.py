@@ -26,7 +26,7 @@ from medforge.aggregator.main_branch.main_branch import MainBranch
 from medforge.aggregator.merge.catalogue import listing_of
 from medforge.aggregator.merge.listing import ItemKind
 from medforge.errors import InvalidBranch, InvalidInput
-from medforge.forge_item import ForgeItem, FusedPlugin, Mixture, WeightChange
+from medforge.forge_item import ForgeItem, FusedPlugin, Mixture, Routed, WeightChange
 from medforge.manifest import public_spec
 from medforge.proto.flower import branch_from_record, manifest_from_record, plugin_arrays
 
@@ -209,8 +209,27 @@ class WeightChangeStrategy(MedForgeStrategy):
         return ArrayRecord({site: Array(change.numpy()) for site, change in item.changes.items()})
 
 
+class RoutedStrategy(MedForgeStrategy):
+    """Fold by a router and experts: the main branch is where tasks' images lie; the experts stay in the forge."""
+
+    item = "routed"
+
+    def arrays_of(self, item: ForgeItem) -> ArrayRecord:
+        """Return every task's class means [C, d], their weights [C] and covariance [d, d], as TASK/means and so on."""
+        if not isinstance(item, Routed):
+            raise InvalidInput("the forge item is not a routed one; use strategy_for")
+        spreads = {task.card.name: task.spread for task in item.tasks}
+        return ArrayRecord(
+            {
+                f"{name}/{part}": Array(getattr(spread, part).numpy())
+                for name, spread in spreads.items()
+                for part in ("means", "weights", "covariance")
+            }
+        )
+
+
 STRATEGIES: dict[ItemKind, type[MedForgeStrategy]] = {
-    kind.item: kind for kind in (FusionStrategy, MixtureStrategy, WeightChangeStrategy)
+    kind.item: kind for kind in (FusionStrategy, MixtureStrategy, WeightChangeStrategy, RoutedStrategy)
 }
 
 

@@ -91,11 +91,11 @@ def examine_merge(
     if not admission.behaviour:
         return None
     few = shared or {}
-    lost = {task: before[task].acc - after[task].acc for task in sorted(before)}
+    # rounded, so that equal losses are equal whatever the last bit of a difference says
+    lost = {task: round(before[task].acc - after[task].acc, 9) for task in sorted(before)}
     worse = [
         task
         for task, loss in lost.items()
-        # a margin that is met exactly is admitted, whatever the last bit of the difference says
         if loss > admission.margin + 1e-9
         and (task not in few or costs_more(loss, few[task], admission.margin, admission.significance))
     ]

@@ -162,7 +162,8 @@ def test_on_the_union_of_prompts_the_model_must_name_task_and_class(
         assert found.acc == pytest.approx(wanted.acc, abs=1e-9)
         seen = evaluator.forwards
         evaluator.score_item("b", item)
-        assert evaluator.forwards == seen
+        # among all prompts a router asks the expert about those images only that it sends there
+        assert evaluator.forwards - seen <= (len(task.test) if isinstance(item, Routed) else 0)
 
 
 @pytest.fixture(scope="module")

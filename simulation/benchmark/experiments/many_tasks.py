@@ -26,6 +26,7 @@ from medforge.simulation.benchmark.jobs.rows import (
 from medforge.simulation.benchmark.jobs.workbench import Bench
 from medforge.simulation.benchmark.results.tasks import Abstention, Calibration, Cost, TasksResult
 from medforge.simulation.benchmark.settings import DEFAULT_DISTILLATION, BenchmarkSettings, Experiment
+from medforge.task_spread import FURTHEST
 
 PEERS_NOTE = (
     "Rows of class statistics are closed-form heads on the frozen base, as the nearest peers have them, who send once "
@@ -37,8 +38,8 @@ PEERS_NOTE = (
 )
 ABSTENTION_NOTE = (
     "Abstention: an image is as strange as its distance to the nearest class of its likeliest task, over the distance "
-    "that 99 % of that task's validation images keep. Each task is left out once and its test images are strangers; "
-    f"so are {NOISE_IMAGES} images of noise, and foreign sets."
+    f"that {100 * FURTHEST:.0f} % of that task's validation images keep. Each task is left out once and its images "
+    f"of test are strangers; so are {NOISE_IMAGES} images of noise, and foreign sets."
 )
 COST_NOTE = (
     "Cost: passes of the visual tower an image, and seconds of computing an image (CPU time, summed over threads; on "

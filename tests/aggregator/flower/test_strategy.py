@@ -9,6 +9,7 @@ from medforge.aggregator.flower.strategy import (
     FusionStrategy,
     MedForgeStrategy,
     MixtureStrategy,
+    RoutedStrategy,
     WeightChangeStrategy,
     strategy_for,
 )
@@ -17,7 +18,7 @@ from medforge.aggregator.merge import choose_settings
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from medforge.errors import InvalidBranch, InvalidInput
-from medforge.forge_item import FusedPlugin, Mixture
+from medforge.forge_item import FusedPlugin, Mixture, Routed
 from medforge.proto.flower import branch_to_record
 from tests.aggregator.forges import MODES, branches, fold_all, open_main, settings_of
 from tests.aggregator.grids import Answer, MemoryGrid, Node, reply_with
@@ -66,6 +67,7 @@ def test_the_strategy_follows_from_the_forges_method(tmp_path: Path, tiny_base: 
         ("med-lego", FusionStrategy),
         ("model-soup", MixtureStrategy),
         ("ties", WeightChangeStrategy),
+        ("routed", RoutedStrategy),
     ],
 )
 def test_the_strategy_follows_from_the_item_that_a_method_makes(
@@ -77,6 +79,11 @@ def test_the_strategy_follows_from_the_item_that_a_method_makes(
         arrays, _ = made.aggregate_train(number, [reply_with(branch)])
     assert arrays is not None
     assert ("coefficients" in arrays) == (kind is MixtureStrategy)
+    if kind is RoutedStrategy:
+        routed = made.main.checkout()
+        assert isinstance(routed, Routed)
+        assert set(arrays) == {f"task {n}/{part}" for n in (0, 1) for part in ("means", "weights", "covariance")}
+        assert arrays["task 1/means"].numpy().tolist() == routed.tasks[1].spread.means.tolist()
     if kind is WeightChangeStrategy:
         item = made.main.checkout()
         assert {site: array.numpy().tolist() for site, array in arrays.items()} == {

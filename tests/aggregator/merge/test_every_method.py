@@ -14,7 +14,7 @@ from medforge.aggregator.merge.methods.med_lego import med_lego
 from medforge.aggregator.merge.training_free import NamedPlugin, TrainingFree
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
-from medforge.forge_item import FusedPlugin, Level, Member, Mixture
+from medforge.forge_item import ForgeItem, FusedPlugin, Level, Member, Mixture, Routed
 from medforge.plugin import Plugin, PluginKind
 from tests.aggregator.forges import LISTINGS, MODES, Mode, branches, fold_in_memory, open_main, settings_of
 from tests.making import make_branch, make_distilled, make_plugin
@@ -86,10 +86,20 @@ def test_the_score_is_what_the_forge_item_really_gives(tiny_base: BaseModule, mo
     arriving = branches(tiny_base, kind=kind)
     result = fold_in_memory(tiny_base, settings_of(*mode), arriving)[-1]
     for branch in arriving:
-        logits = result.item.logits(tiny_base, branch.distilled.images, branch.distilled.prompts)
+        logits = scored_logits(tiny_base, result.item, branch, arriving)
         score = result.metrics[branch.manifest.task]
         assert score.loss == pytest.approx(float(F.cross_entropy(logits, branch.distilled.labels)), abs=1e-4)
         assert score.acc == float((logits.argmax(1) == branch.distilled.labels).float().mean())
+
+
+def scored_logits(base: BaseModule, item: ForgeItem, branch: Branch, arrived: list[Branch]) -> torch.Tensor:
+    """Return what a merge is scored by: a router's answers have one more, that the image is of another task."""
+    own, images = branch.distilled.prompts, branch.distilled.images
+    if not isinstance(item, Routed):
+        return item.logits(base, images, own)
+    union = [*own, *(prompt for one in arrived for prompt in one.distilled.prompts if prompt not in own)]
+    everywhere = item.logits(base, images, union).log_softmax(dim=1)
+    return torch.cat([everywhere[:, : len(own)], everywhere[:, len(own) :].logsumexp(dim=1, keepdim=True)], dim=1)
 
 
 @any_order

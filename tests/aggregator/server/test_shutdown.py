@@ -13,6 +13,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.forge.settings import read_settings
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.records import Arrival
 from medforge.aggregator.main_branch.main_branch import MainBranch
@@ -149,7 +150,9 @@ class serving_again:  # noqa: N801 (a context manager)
     """A server in this process, to take up what another left."""
 
     def __init__(self, directory: Path, base: BaseModule) -> None:
-        self.server = ForgeServer(Forge.establish(directory, base, FAST, policy=UNEXAMINED), base, "127.0.0.1:0")
+        settings = read_settings(directory)
+        forge = Forge.establish(directory, base, settings.method, policy=UNEXAMINED)
+        self.server = ForgeServer(forge, base, "127.0.0.1:0")
 
     def __enter__(self) -> ForgeServer:
         self.at = self.server.start()

@@ -14,6 +14,7 @@ from medforge.simulation.benchmark.presentation.tasks.charts import (
     task_bars,
 )
 from medforge.simulation.benchmark.results.tasks import TasksResult
+from medforge.task_spread import FURTHEST
 
 
 def bars_drawing(result: TasksResult) -> Drawing:
@@ -45,7 +46,8 @@ def strangers_drawing(result: TasksResult) -> Drawing:
         svg=svg(strangers_chart(result)),
         title="Images of no task",
         caption="Left: how well the distance ranks strangers behind own test images. Right: which share of the "
-        "strangers is accepted all the same, at the limit that 99 % of the sites' validation images keep.",
+        f"strangers is accepted all the same, at the limit that {100 * FURTHEST:.0f} % of the sites' validation images "
+        "keep.",
         alt=f"Dots of AUROC. {gist}.",
     )
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from medforge.class_statistics import ClassStatistics
-from medforge.manifest import LEVELS
 from medforge.seeds import generator
 from medforge.simulation.benchmark.computation import compute
 from medforge.simulation.benchmark.heads.catalogue import HEADS
@@ -19,7 +18,7 @@ from medforge.simulation.benchmark.jobs.workbench import Bench
 from medforge.simulation.benchmark.results.tasks import TasksResult
 from medforge.simulation.benchmark.settings import BenchmarkSettings, Experiment
 from medforge.simulation.centres import Centre
-from medforge.task_spread import TaskSpread, quantiles
+from medforge.task_spread import FURTHEST, TaskSpread, quantiles
 from tests.simulation.benchmark.test_run import QUICK
 
 SMALL = "train=24,validation=8,test=16"
@@ -109,7 +108,7 @@ def test_what_lies_far_from_every_class_is_strange() -> None:
     spread = TaskSpread(spread.means, spread.weights, spread.covariance, quantiles(spread.nearest(rows)))
     found = strangers("far", "noise", [spread], [rows], rows + 40)
     assert (found.auroc, found.accepted, found.passed) == (1.0, 0.0, 0.0)
-    assert found.refused == pytest.approx(1 - LEVELS[-1], abs=0.006)
+    assert found.refused == pytest.approx(1 - FURTHEST, abs=0.006)
     same = strangers("same", "noise", [spread], [rows], rows)
     assert same.auroc == pytest.approx(0.5)
     assert same.accepted == pytest.approx(0.95, abs=0.006)
