@@ -8,14 +8,28 @@ import unicodedata
 _LONGEST_KEY = 100
 # format, control, private, unassigned: characters that nobody sees
 _INVISIBLE = frozenset({"Cf", "Cc", "Co", "Cn", "Cs"})
+# letters and marks that are drawn as nothing: what else is Default_Ignorable_Code_Point in Unicode 16, and a null note
+_FILLERS = frozenset(
+    chr(point)
+    for points in (
+        (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFFA0, 0x1D159),
+        range(0x180B, 0x1810),
+        range(0xFE00, 0xFE10),
+        range(0xE0100, 0xE01F0),
+    )
+    for point in points
+)
+# a braille cell without dots is a space that Unicode counts among the symbols
+_BLANK = "\N{BRAILLE PATTERN BLANK}"
 
 
 def normal_form(text: str) -> str:
     """Return a text as it is compared: Unicode NFKC, case folded, one space between words, nothing invisible."""
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    folded = _folded(text).replace(_BLANK, " ")
     # white space that is a control character parts words all the same
-    seen = (c for c in folded if c.isspace() or not (unicodedata.category(c) in _INVISIBLE or _is_filler(c)))
-    return " ".join("".join(seen).split())
+    seen = (c for c in folded if c.isspace() or not (unicodedata.category(c) in _INVISIBLE or c in _FILLERS))
+    # once more: what was dropped may have stood between a letter and its mark
+    return " ".join(_folded("".join(seen)).split())
 
 
 def class_key(prompt: str) -> str:
@@ -23,7 +37,5 @@ def class_key(prompt: str) -> str:
     return re.sub(r"\W+", "-", normal_form(prompt)).strip("-")[:_LONGEST_KEY] or "class"
 
 
-def _is_filler(character: str) -> bool:
-    """Say whether a letter or mark of Unicode is drawn as nothing: Hangul fillers and variation selectors."""
-    point = ord(character)
-    return point in (0x115F, 0x1160, 0x3164, 0xFFA0, 0x034F) or 0xFE00 <= point <= 0xFE0F or 0xE0100 <= point <= 0xE01EF
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())

@@ -34,10 +34,16 @@ def _manifest(base: BaseModule, *prompts: str, **more: object) -> Manifest:
         "ｌｕｎｇ adenocarcinoma",
         "lung adenocarcinoma\ufe0f",
         "\u202elung adenocarcinoma",
+        "lung\u2800adenocarcinoma",
+        "lung\u180b adeno\u17b4carcinoma",
     ],
 )
 def test_what_people_read_as_one_text_is_one(spelling: str) -> None:
     assert normal_form(spelling) == "lung adenocarcinoma"
+
+
+def test_a_mark_belongs_to_its_letter_across_what_nobody_sees() -> None:
+    assert normal_form("o\u034f\u0308dem") == normal_form("o\u200b\u0308dem") == "ödem"
 
 
 @given(st.text())
