@@ -39,7 +39,8 @@ def begin_work(
     commit's. Raises InvalidInput naming what is missing, wrong or differs.
     """
     if start is not None:
-        given, plugin = {**given, "start": start.item}, start.kind
+        expert = {} if start.task is None else {"start_task": start.task}
+        given, plugin = {**given, "start": start.item, **expert}, start.kind
     workspace = Workspace(directory)
     given = _declared(workspace, given)
     planned = _planned(workspace, given, recipe, changes, method, plugin)

@@ -18,10 +18,10 @@ class Settings(BaseModel):
     """Say what a workspace works on. Every field shapes the branch; device and threads do not, and are not kept.
 
     `source` and `base` hold absolute paths. `contributor` is who was named for it so far; the name that counts is that
-    of the commit. `start` is the digest of the forge item that training began from; None where it began on the bare
-    base module. `declared` is the forge's declaration of the task, where one was given, and `class_map` the key of its
-    class for each of the site's own folders. `statistics` says whether class statistics may be sent; it can be changed
-    until the push.
+    of the commit. `start` is the digest of the forge item that training began from, None where it began on the bare
+    base module; of a routed one `start_task` is the task whose expert it was. `declared` is the forge's declaration of
+    the task, where one was given, and `class_map` the key of its class for each of the site's own folders. `statistics`
+    says whether class statistics may be sent; it can be changed until the push.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,6 +34,7 @@ class Settings(BaseModel):
     seed: int = Field(0, ge=0)
     dtype: str = "fp32"
     start: str | None = None
+    start_task: str | None = None
     declared: DeclaredTask | None = None
     class_map: dict[str, str] | None = None
     statistics: bool = True
@@ -80,6 +81,8 @@ def difference(name: str, kept: object, wanted: object) -> tuple[str, str]:
         return what, "leave them out to go on with its own"
     if name == "start":
         return "from another merged model, or from none", "leave --from out to go on with its own"
+    if name == "start_task":
+        return "from another task's expert", "leave --from-task out to go on with its own"
     if name == "declared":
         return "with another declaration of its task, or with none", "leave --task-file out to go on with its own"
     if name == "class_map":

@@ -10,7 +10,7 @@ from medforge.base import load_base
 from medforge.client.workspace import Workspace
 from medforge.errors import CorruptFile, InvalidInput
 from medforge.files import parse_json, sha256_bytes
-from medforge.forge_item import ForgeItem
+from medforge.forge_item import ForgeItem, Routed
 from medforge.plugin import Plugin
 from medforge.proto.checkout import download_item
 from medforge.proto.connection import Connection
@@ -25,36 +25,75 @@ _FIELDS = ("item", "kind", "arrival", "contributor", "task", "branch")
 class Start(NamedTuple):
     """Name the forge item that training begins from (its digest), the plugin kind it gives, and what to say of it.
 
-    `plugin` is what training begins with, where it has still to be kept.
+    `plugin` is what training begins with, where it has still to be kept. `task` is whose expert of a routed model it
+    is; None for a model without experts.
     """
 
     item: str
     kind: str
     said: str = ""
     plugin: Plugin | None = None
+    task: str | None = None
 
 
-def find_start(workspace: Workspace, text: str, find: Callable[[], ForgeItem], base: str, device: str) -> Start:
+def find_start(
+    workspace: Workspace,
+    text: str,
+    find: Callable[[], ForgeItem],
+    base: str,
+    device: str,
+    own: str | None = None,
+    named: str | None = None,
+) -> Start:
     """Find the merged model that a workspace begins, or has begun, from. It writes nothing.
 
     `find` reads the model that `text` names; in a workspace that has begun, "head" is the head that was. `base` is the
-    base module's spec. Raises InvalidInput where the model is several networks, BaseMismatch where it belongs to
-    another base.
+    base module's spec. Of a routed model it is the expert of the task that is `named`, else of the `own` task. Raises
+    InvalidInput where the model is several networks, BaseMismatch where it belongs to another base.
     """
     if workspace.exists and workspace.settings.start is not None and text == HEAD:
-        return Start(workspace.settings.start, workspace.settings.plugin)
+        return Start(workspace.settings.start, workspace.settings.plugin, task=named)
     item = find()
+    network, task = choose_expert(item, own, named)
     if workspace.begun:
-        return Start(item.digest, kind_of(item))
+        return Start(item.digest, kind_of(network), task=task)
     module = load_base(base, device)
-    plugin = plugin_of(item, module)
+    plugin = plugin_of(network, module)
+    expert = "" if task is None else f", its expert for {task}"
     return Start(
         item.digest,
         plugin.settings.kind,
-        f"begins from forge item {item.digest[:12]}: {plugin.settings.kind} of rank {plugin.settings.rank}, "
-        f"{share_kept(plugin, item, module):.1%} of its weight change",
+        f"begins from forge item {item.digest[:12]}{expert}: {plugin.settings.kind} of rank {plugin.settings.rank}, "
+        f"{share_kept(plugin, network, module):.1%} of its weight change",
         plugin,
+        task,
     )
+
+
+def choose_expert(item: ForgeItem, own: str | None, named: str | None) -> tuple[ForgeItem, str | None]:
+    """Return the part of a merged model to begin from, and of a routed one the task whose expert it is.
+
+    That is the task that is `named`, else the `own` one, else the only one. Raises InvalidInput for a name that the
+    model does not have, and where there are several experts and none is named.
+    """
+    if not isinstance(item, Routed):
+        if named is not None:
+            raise InvalidInput(
+                f"--from-task {named} cannot be used here: the merged model has no experts, it is one for all tasks; "
+                "leave it out"
+            )
+        return item, None
+    experts = {task.card.name: task.expert for task in item.tasks}
+    wanted = named if named is not None or own not in experts else own
+    if wanted is None and len(experts) == 1:
+        wanted = next(iter(experts))
+    if wanted not in experts:
+        said = "which of them is not said" if wanted is None else f"none for {wanted}"
+        raise InvalidInput(
+            f"the merged model has an expert for each of {', '.join(experts)}, and {said}; name one with "
+            "--from-task NAME"
+        )
+    return experts[wanted], wanted
 
 
 class _Commit(NamedTuple):

@@ -68,17 +68,22 @@ def resume(directory: Path, compute: ComputeOptions) -> Work:
 def find_start(
     directory: Path,
     text: str | None,
+    expert: str | None,
     connection: Connection | None,
     task: TaskOptions,
     recipe: RecipeOptions,
     compute: ComputeOptions,
     as_json: bool,
 ) -> Start | None:
-    """Fetch the merged model that training is to begin from, if any.
+    """Fetch the merged model that training is to begin from, if any; `expert` names a task of a routed one.
 
     Raises InvalidInput where an option would give the plugin another shape than the model's.
     """
     if text is None:
+        if expert is not None:
+            raise InvalidInput(
+                f"--from-task {expert} names an expert of a merged model, and no model is named; give --from too"
+            )
         return None
     sized = [] if recipe.plugin is None else [f"--plugin {recipe.plugin}"]
     sized += [
@@ -92,8 +97,9 @@ def find_start(
     from medforge.client.start import open_start
     from medforge.client.workspace import Workspace
 
-    base = task.base or "medforge-tiny"
-    start = fetch(Workspace(directory), text, lambda: open_start(text, connection), base, compute.device)
+    base, workspace = task.base or "medforge-tiny", Workspace(directory)
+    own = task.task or (workspace.settings.task if workspace.exists else None)
+    start = fetch(workspace, text, lambda: open_start(text, connection), base, compute.device, own, expert)
     if start.said:
         # a JSON document stands alone on stdout
         typer.echo(start.said, err=as_json)

@@ -16,6 +16,7 @@ from medforge.client.cli.options import (
     Directory,
     Epochs,
     From,
+    FromTask,
     Override,
     Patience,
     RecipeOptions,
@@ -46,6 +47,7 @@ def contribute(
     patience: Patience = 60.0,
     epochs: Epochs = None,
     start: From = None,
+    start_task: FromTask = None,
     as_json: AsJson = False,
 ) -> None:
     """Train, distil, commit, audit and push in one go; run again after any interruption, it goes on.
@@ -66,7 +68,7 @@ def contribute(
     if kit is not None:
         task = _as_the_kit_says(workspace, task, kit)
     policy = read_policy(site) if site else None
-    begun = find_start(workspace, start, connection, task, recipe, compute, as_json)
+    begun = find_start(workspace, start, start_task, connection, task, recipe, compute, as_json)
 
     def check(work: Work) -> None:
         if kit is not None:

@@ -34,6 +34,15 @@ From = Annotated[
         "The plugin keeps its kind and ranks.",
     ),
 ]
+FromTask = Annotated[
+    str | None,
+    typer.Option(
+        "--from-task",
+        metavar="NAME",
+        rich_help_panel="Recipe",
+        help="Whose expert to begin from, where the merged model has one for each task. Default: your own task's.",
+    ),
+]
 Override = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="Let the branch out although its audit failed, under this name; it is recorded."),

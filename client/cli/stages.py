@@ -15,6 +15,7 @@ from medforge.client.cli.options import (
     Epochs,
     Existing,
     From,
+    FromTask,
     RecipeOptions,
     Site,
     Statistics,
@@ -34,6 +35,7 @@ def train(
     forge: ConnectionOptions,
     epochs: Epochs = None,
     start: From = None,
+    start_task: FromTask = None,
     as_json: AsJson = False,
 ) -> None:
     """Train a plugin on the centre's images; goes on where a killed run stopped.
@@ -47,7 +49,7 @@ def train(
         medforge train folder:scans --workspace clinic --from head --kit kit
     """
     connection = forge.connection_if_asked()
-    begun = find_start(workspace, start, connection, task, recipe, compute, as_json)
+    begun = find_start(workspace, start, start_task, connection, task, recipe, compute, as_json)
     work = begin(workspace, task, recipe, compute, epochs, begun, connection=connection)
     with working(work):
         best = work.train()

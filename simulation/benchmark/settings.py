@@ -167,7 +167,7 @@ def check_number(experiment: Experiment, settings: BenchmarkSettings) -> None:
             f"({', '.join(sharing)}); give every --centre the same, as in NAME=TASK@SOURCE"
         )
     several = next((task for task, centres in sharing.items() if len(centres) > 1), None)
-    if experiment is Experiment.TASKS and several is not None:
+    if experiment is not Experiment.SITES and several is not None:
         raise InvalidInput(
             f"{experiment.value} takes one centre a task, and {several} has {len(sharing[several])}; leave out all but "
             "one, or compare them by sites"

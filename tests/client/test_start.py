@@ -180,3 +180,44 @@ def test_a_manifest_without_a_start_is_as_it_was(tiny_base: BaseModule) -> None:
     assert b'"start"' not in manifest.to_bytes()
     begun = manifest.model_copy(update={"start": "a" * 64})
     assert Manifest.parse(begun.to_bytes()).start == "a" * 64
+
+
+def test_of_a_routed_model_training_begins_from_an_expert(
+    tmp_path: Path, tiny_base: BaseModule, tiny_spec: str, source: str
+) -> None:
+    with serving(tmp_path / "forge", tiny_base, settings=choose_settings(method="routed")) as (forge, at):
+        branches = {name: make_branch(tiny_base, seed, name) for seed, name in enumerate(("colon", "lung"))}
+        for branch in branches.values():
+            forge.admit(branch, tiny_base)
+        wait_until_folded(forge, 2)
+        new = [*sized(source, tmp_path / "new", tiny_spec), "--from", "head", "--at", at]
+        for options_, sentence in (
+            ([], "an expert for each of colon, lung, and which of them is not said; name one with --from-task NAME"),
+            (["--from-task", "skin"], "an expert for each of colon, lung, and none for skin"),
+        ):
+            with pytest.raises(InvalidInput, match=sentence):
+                run(*new, *options_)
+        assert not Workspace(tmp_path / "new").exists
+        said = run(*new, "--from-task", "lung")
+        assert "its expert for lung: lora of rank 2, 100.0% of its weight change" in said
+        assert Plugin.load(tmp_path / "new" / "start").digest == branches["lung"].plugin.digest
+        # it goes on with its own, and with no other
+        run(*new)
+        with pytest.raises(InvalidInput, match="was begun from another task's expert"):
+            run(*new, "--from-task", "colon")
+        # the own task's needs no name
+        own = tmp_path / "own"
+        folders = tmp_path / "folders.csv"
+        folders.write_text("folder,class\nbright_tissue,benign-colon\ndark_tissue,malignant-colon\n")
+        of_own = [*sized(source, own, tiny_spec), "--task", "colon", "--map", folders]
+        run(*of_own, "--from", "head", "--at", at)
+        assert Plugin.load(own / "start").digest == branches["colon"].plugin.digest
+
+
+def test_experts_are_of_routed_models_alone(tmp_path: Path, tiny_base: BaseModule, tiny_spec: str, source: str) -> None:
+    FusedPlugin(make_plugin(tiny_base)).save(tmp_path / "fused")
+    words = sized(source, tmp_path / "centre", tiny_spec)
+    with pytest.raises(InvalidInput, match="the merged model has no experts, it is one for all tasks; leave it out"):
+        run(*words, "--from", tmp_path / "fused", "--from-task", "lung")
+    with pytest.raises(InvalidInput, match="no model is named; give --from too"):
+        run(*words, "--from-task", "lung")
