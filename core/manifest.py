@@ -28,6 +28,19 @@ OPTIONAL_FILES = (STATISTICS_FILE,)
 NAME = IDENTIFIER
 # the shares of a site's validation images that lie within the distances a manifest gives
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
+
+
+def _in_order(values: tuple[float, ...]) -> tuple[float, ...]:
+    if len(values) != len(LEVELS):
+        raise ValueError(f"it gives {len(values)} distances where {len(LEVELS)} quantiles are due")
+    if list(values) != sorted(values):
+        raise ValueError("its distances are quantiles out of order")
+    return values
+
+
+Quantiles = Annotated[tuple[Annotated[FiniteFloat, Field(ge=0)], ...], AfterValidator(_in_order)]
+"""Quantiles at `LEVELS` of distances, as a manifest gives them."""
+
 _LEAST_TEMPERATURE, _LARGEST_TEMPERATURE = 0.01, 100.0
 # texts are shown to people at terminals, so none may hold what a terminal or a log would obey
 Line = Annotated[str, Field(pattern=r"^[^\p{Cc}\p{Zl}\p{Zp}]*$")]
@@ -93,7 +106,7 @@ class Manifest(DigestedModel):
     modality: Annotated[Line, Field(min_length=1, max_length=100)] | None = None
     classes: tuple[Annotated[Line, Field(min_length=1, max_length=100)], ...] | None = None
     class_counts: tuple[Annotated[int, Field(ge=0, le=_LARGEST)], ...] | None = None
-    distances: tuple[Annotated[FiniteFloat, Field(ge=0)], ...] | None = None
+    distances: Quantiles | None = None
     temperature: FiniteFloat | None = Field(default=None, ge=_LEAST_TEMPERATURE, le=_LARGEST_TEMPERATURE)
 
     @model_validator(mode="after")
@@ -103,10 +116,6 @@ class Manifest(DigestedModel):
                 raise ValueError(f"it gives {len(values)} {what} for {len(self.prompts)} prompts")
         if self.classes is not None and len(set(map(normal_form, self.classes))) != len(self.classes):
             raise ValueError("it names a class twice")
-        if self.distances is not None and len(self.distances) != len(LEVELS):
-            raise ValueError(f"it gives {len(self.distances)} distances where {len(LEVELS)} quantiles are due")
-        if self.distances is not None and list(self.distances) != sorted(self.distances):
-            raise ValueError("its distances are quantiles out of order")
         return self
 
     @property

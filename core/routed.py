@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
@@ -17,13 +17,11 @@ from medforge.item import ITEM_FILE, ForgeItem
 from medforge.plugin import Plugin
 from medforge.prediction import Prediction
 from medforge.prompt_form import normal_form
-from medforge.routed_task import RoutedTask
+from medforge.routed_task import AskExpert, Expert, RoutedTask
 from medforge.router import Router
 from medforge.single_network import FusedPlugin
 
 TASKS_DIRECTORY = "tasks"
-# embeddings [m, d] of some images (positions [m]) by the base with a task's expert
-AskExpert = Callable[[RoutedTask, Tensor], Tensor]
 _FLOOR = 1e-30
 
 
@@ -68,7 +66,7 @@ class Routed(ForgeItem):
             if task.card.name != name:
                 raise ValueError(f"task {str(name)[:80]!r} is another")
             tasks.append(task)
-        if len({(task.expert.base_fingerprint, task.spread.means.shape[1]) for task in tasks}) != 1:
+        if len({(one.base_fingerprint, task.spread.means.shape[1]) for task in tasks for one in task.networks}) != 1:
             raise ValueError("its tasks belong to several base modules")
         return cls(tuple(tasks))
 
@@ -83,8 +81,8 @@ class Routed(ForgeItem):
         return Router(tuple(task.spread for task in self.tasks))
 
     def plugins(self) -> tuple[Plugin, ...]:
-        """Return the experts that are plugins, in the order of their tasks."""
-        return tuple(task.expert.plugin for task in self.tasks if isinstance(task.expert, FusedPlugin))
+        """Return the experts that are plugins, in the order of their tasks, each task's own before its sites'."""
+        return tuple(one.plugin for task in self.tasks for one in task.networks if isinstance(one, FusedPlugin))
 
     def check(self, base: BaseModule) -> None:
         """Check as for every item; every expert and the router must fit the base too."""
@@ -93,11 +91,12 @@ class Routed(ForgeItem):
             task.check(base)
 
     def weight_change(self, base: BaseModule) -> dict[str, Tensor]:
-        """Return the expert's weight change where there is one task; raises InvalidInput where there are several."""
-        if len(self.tasks) > 1:
+        """Return the expert's weight change where nothing else answers; raises InvalidInput for several networks."""
+        if len(self.tasks) > 1 or self.tasks[0].sites:
+            over = f"{len(self.tasks)} tasks" if len(self.tasks) > 1 else f"{len(self.tasks[0].sites)} sites"
             raise InvalidInput(
-                f"the merged model routes images over {len(self.tasks)} tasks, so it is several networks; for one "
-                "network merge by another method, such as --merge ties"
+                f"the merged model routes images over {over}, so it is several networks; for one network merge by "
+                "another method, such as --merge ties"
             )
         return self.tasks[0].expert.weight_change(base)
 
@@ -114,7 +113,7 @@ class Routed(ForgeItem):
         """
         route = self.route(embeddings, prompts)
         if route.places is None:
-            return self._similarities(base, route, prompts, ask)
+            return self._similarities(base, route, embeddings, prompts, ask)
         found = torch.zeros(len(embeddings), len(prompts), dtype=torch.float64)
         for index, places in enumerate(route.places):
             of_class = self._of_classes(base, route, index, embeddings, ask)
@@ -152,7 +151,7 @@ class Routed(ForgeItem):
             rows = route.share(index)
             if not len(rows):
                 continue
-            of_class = task.class_probabilities(base, embeddings[rows], ask(task, rows))
+            of_class = task.class_probabilities(base, embeddings[rows], _among(rows, ask))
             distances = task.spread.nearest(embeddings[rows])
             percentiles, beyond = task.spread.percentiles(distances), task.spread.beyond(distances)
             for place, row in enumerate(rows.tolist()):
@@ -174,15 +173,17 @@ class Routed(ForgeItem):
         task, rows = route.tasks[index], route.share(index)
         of_class = task.spread.class_log_probabilities(embeddings).exp()
         if len(rows):
-            of_class[rows] = task.class_probabilities(base, embeddings.cpu()[rows], ask(task, rows))
+            of_class[rows] = task.class_probabilities(base, embeddings.cpu()[rows], _among(rows, ask))
         return of_class
 
-    def _similarities(self, base: BaseModule, route: Route, prompts: Sequence[str], ask: AskExpert) -> Tensor:
+    def _similarities(
+        self, base: BaseModule, route: Route, embeddings: Tensor, prompts: Sequence[str], ask: AskExpert
+    ) -> Tensor:
         logits = torch.empty(len(route.likeliest), len(prompts))
         for index, task in enumerate(route.tasks):
             rows = route.share(index)
             if len(rows):
-                logits[rows] = base.logits(ask(task, rows).to(base.device), prompts).cpu() / task.card.temperature
+                logits[rows] = task.logits(base, embeddings.cpu()[rows], prompts, _among(rows, ask)).float()
         return logits
 
     def _build_files(self) -> dict[str, bytes]:
@@ -193,7 +194,12 @@ class Routed(ForgeItem):
 
 
 def _asking(base: BaseModule, images: Tensor) -> AskExpert:
-    def ask(task: RoutedTask, rows: Tensor) -> Tensor:
-        return base.embed_all(images[rows.to(images.device)], task.expert.weight_change(base))
+    def ask(expert: Expert, rows: Tensor) -> Tensor:
+        return base.embed_all(images[rows.to(images.device)], expert.weight_change(base))
 
     return ask
+
+
+def _among(rows: Tensor, ask: AskExpert) -> AskExpert:
+    """Ask for images by their positions among ``rows``."""
+    return lambda expert, part: ask(expert, rows[part])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Annotated, Self
+from functools import cached_property, partial
+from typing import Annotated, NamedTuple, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
@@ -13,12 +13,14 @@ from torch import Tensor
 
 from medforge.base_module import BaseModule
 from medforge.declared_task import TaskClass
+from medforge.digested import DigestedModel
 from medforge.errors import InvalidBranch
 from medforge.files import canonical_json, digest_of_files, parse_json
 from medforge.item import ForgeItem
-from medforge.manifest import LEVELS, NAME, Line
+from medforge.manifest import NAME, Line, Quantiles
 from medforge.prompt_form import normal_form
 from medforge.single_network import FusedPlugin, WeightChange
+from medforge.task_site import SiteCard, TaskSite, dump_sites, nearest_site, read_sites
 from medforge.task_spread import TaskSpread
 from medforge.tensors import dump_tensors, parse_tensors
 
@@ -26,6 +28,8 @@ CARD_FILE = "task.json"
 SPREAD_FILE = "spread.safetensors"
 EXPERT_DIRECTORY = "expert"
 Expert = FusedPlugin | WeightChange
+# embeddings [m, d] of some images (positions [m]) by the base with an expert
+AskExpert = Callable[[Expert, Tensor], Tensor]
 
 
 class TaskMember(BaseModel):
@@ -37,14 +41,16 @@ class TaskMember(BaseModel):
     weight: int = Field(ge=1)
 
 
-class TaskCard(BaseModel):
+class TaskCard(DigestedModel):
     """Say what a task asks, and who answers it.
 
     ``temperature`` divides the expert's logits; ``head`` is the share of the discriminant in P(class | task, image);
-    ``distances`` are the task's quantiles, as in `TaskSpread`.
+    ``distances`` are the task's quantiles, as in `TaskSpread`. ``sites`` are those that keep a plugin of their own,
+    sorted by branch.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    younger = frozenset({"sites"})
 
     name: str = Field(pattern=NAME)
     modality: Annotated[Line, Field(max_length=100)] = ""
@@ -52,7 +58,8 @@ class TaskCard(BaseModel):
     members: tuple[TaskMember, ...] = Field(min_length=1)
     temperature: FiniteFloat = Field(default=1.0, gt=0)
     head: FiniteFloat = Field(default=0.0, ge=0, le=1)
-    distances: tuple[Annotated[FiniteFloat, Field(ge=0)], ...] | None = None
+    distances: Quantiles | None = None
+    sites: tuple[SiteCard, ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -60,20 +67,32 @@ class TaskCard(BaseModel):
             raise ValueError("two of its classes share a prompt")
         if len({one.branch for one in self.members}) != len(self.members):
             raise ValueError("a branch is its member twice")
-        if self.distances is not None and not (
-            len(self.distances) == len(LEVELS) and list(self.distances) == sorted(self.distances)
-        ):
-            raise ValueError("its distances are not the quantiles that are due")
+        branches = [one.branch for one in self.sites]
+        if branches != sorted(set(branches)) or len(branches) == 1:
+            raise ValueError("its sites are not two or more branches in their order")
         return self
+
+
+class Share(NamedTuple):
+    """Hold which images (positions [m]) an expert answers, and by what its logits are divided."""
+
+    expert: Expert
+    temperature: float
+    rows: Tensor
 
 
 @dataclass(frozen=True, eq=False)
 class RoutedTask:
-    """Hold a task's card, the spread of its images (`distances` of the card are in it) and its expert."""
+    """Hold a task's card, the spread of its images (`distances` of the card are in it) and its expert.
+
+    Where ``sites`` keep plugins of their own (with cards as in the task's), an image is answered by the plugin of the
+    site it looks like, and by the expert where it looks like none.
+    """
 
     card: TaskCard
     spread: TaskSpread
     expert: Expert
+    sites: tuple[TaskSite, ...] = ()
 
     @cached_property
     def places(self) -> dict[str, int]:
@@ -91,22 +110,54 @@ class RoutedTask:
         """The classes' prompts, in their order."""
         return tuple(one.prompt for one in self.card.classes)
 
-    def class_probabilities(self, base: BaseModule, embeddings: Tensor, answers: Tensor) -> Tensor:
-        """Return P(class | task, image), float64 [n, C] on the CPU.
+    @property
+    def networks(self) -> tuple[Expert, ...]:
+        """Everything that answers: the expert, then the sites' own plugins."""
+        return (self.expert, *(site.expert for site in self.sites))
 
-        ``embeddings`` [n, d] are the base's, ``answers`` [n, d] those of the base with the expert. Mixes the expert's
-        class probabilities with those of the discriminant.
+    def divided(self, embeddings: Tensor) -> Iterator[Share]:
+        """Say which network answers which images (base embeddings [n, d]); each image one, and no share is empty."""
+        chosen = torch.full((len(embeddings),), -1)
+        if self.sites and len(embeddings):
+            chosen = nearest_site(self.sites, self.spread, embeddings)
+        temperatures = (self.card.temperature, *(site.card.temperature for site in self.sites))
+        for place, (network, temperature) in enumerate(zip(self.networks, temperatures, strict=True), start=-1):
+            rows = (chosen == place).nonzero().flatten()
+            if len(rows):
+                yield Share(network, temperature, rows)
+
+    def logits(
+        self,
+        base: BaseModule,
+        embeddings: Tensor,
+        prompts: Sequence[str],
+        ask: AskExpert,
+    ) -> Tensor:
+        """Return logits [n, P] on the CPU of any prompts, each network's divided by its temperature.
+
+        ``embeddings`` [n, d] are the base's, and ``ask`` embeds some of these images with a network.
         """
-        logits = base.steadily(lambda: base.logits(answers.to(base.device), self.prompts)).cpu().double()
-        of_expert = (logits / self.card.temperature).softmax(dim=1)
+        logits = torch.empty(len(embeddings), len(prompts), dtype=torch.float64)
+        for network, temperature, rows in self.divided(embeddings):
+            of_network = partial(base.logits, ask(network, rows).to(base.device), prompts)
+            logits[rows] = base.steadily(of_network).cpu().double() / temperature
+        return logits
+
+    def class_probabilities(self, base: BaseModule, embeddings: Tensor, ask: AskExpert) -> Tensor:
+        """Return P(class | task, image), float64 [n, C] on the CPU (see `logits` for what is given).
+
+        Mixes the expert's class probabilities with those of the discriminant.
+        """
+        of_expert = self.logits(base, embeddings, self.prompts, ask).softmax(dim=1)
         if not self.card.head:
             return of_expert
         of_head = self.spread.class_log_probabilities(embeddings).exp()
         return (1 - self.card.head) * of_expert + self.card.head * of_head
 
     def check(self, base: BaseModule) -> None:
-        """Check that the expert and the spread fit the base; raises BaseMismatch or InvalidBranch."""
-        self.expert.check(base)
+        """Check that the experts and the spread fit the base; raises BaseMismatch or InvalidBranch."""
+        for network in self.networks:
+            network.check(base)
         if self.spread.means.shape[1] != base.embed_dim:
             raise InvalidBranch(
                 f"the forge item's router measures {self.spread.means.shape[1]} features where the base module has "
@@ -130,6 +181,7 @@ class RoutedTask:
             CARD_FILE: canonical_json(self.card.model_dump(mode="json")),
             SPREAD_FILE: dump_tensors(spread),
             **expert,
+            **dump_sites(self.sites),
         }
 
     @classmethod
@@ -142,7 +194,8 @@ class RoutedTask:
             ("fused", "weights"),
         )
         assert isinstance(expert, FusedPlugin | WeightChange)
-        return cls(card, _spread(files[SPREAD_FILE], card), expert)
+        spread = _spread(files[SPREAD_FILE], card)
+        return cls(card, spread, expert, read_sites(files, card.sites, spread))
 
 
 def _spread(data: bytes, card: TaskCard) -> TaskSpread:

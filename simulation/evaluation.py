@@ -21,7 +21,7 @@ from medforge.mixing import mix
 from medforge.multi_label import mix_pairs
 from medforge.plugin import Plugin
 from medforge.prototype_gate import PrototypeGate
-from medforge.routed_task import Expert, RoutedTask
+from medforge.routed_task import Expert
 from medforge.simulation.outputs import Outputs
 from medforge.simulation.result import Score
 
@@ -75,9 +75,12 @@ class Evaluator:
                 yield from self.prepare_plugin(name, member.plugin)
         elif isinstance(item, Routed):
             yield from self.prepare_base(name)
-            route = item.route(self._rows[name, "base"].values, self._prompts(name, prompts))
+            embeddings = self._rows[name, "base"].values
+            route = item.route(embeddings, self._prompts(name, prompts))
             for index, task in enumerate(route.tasks):
-                yield from self._prepare_expert(name, task.expert, route.likeliest == index)
+                rows = route.share(index)
+                for share in task.divided(embeddings[rows]):
+                    yield from self._prepare_expert(name, share.expert, rows[share.rows])
         else:
             yield from self._fill(name, _key(item), lambda: item.weight_change(self.base))
 
@@ -146,19 +149,19 @@ class Evaluator:
             found[rows] = task.spread.beyond(task.spread.nearest(embeddings[rows]))
         return found
 
-    def _prepare_expert(self, name: str, expert: Expert, wanted: Tensor) -> Iterator[None]:
-        return self._fill(name, _key(expert), lambda: expert.weight_change(self.base), wanted)
-
-    def _ask(self, name: str, task: RoutedTask, rows: Tensor) -> Tensor:
+    def _prepare_expert(self, name: str, expert: Expert, rows: Tensor) -> Iterator[None]:
         wanted = torch.zeros(len(self.tasks[name].test), dtype=torch.bool)
         wanted[rows] = True
-        _exhaust(self._prepare_expert(name, task.expert, wanted))
-        return self._rows[name, _key(task.expert)].values[rows]
+        return self._fill(name, _key(expert), lambda: expert.weight_change(self.base), wanted)
+
+    def _ask(self, name: str, expert: Expert, rows: Tensor) -> Tensor:
+        _exhaust(self._prepare_expert(name, expert, rows))
+        return self._rows[name, _key(expert)].values[rows]
 
     def _item_logits(self, name: str, item: ForgeItem, prompts: Sequence[str]) -> Tensor:
         if isinstance(item, Routed):
             embeddings = self._rows[name, "base"].values
-            return item.answer(self.base, embeddings, prompts, lambda task, rows: self._ask(name, task, rows))
+            return item.answer(self.base, embeddings, prompts, lambda expert, rows: self._ask(name, expert, rows))
         if isinstance(item, Mixture) and (item.gate is not None or item.level == "output"):
             outputs = torch.stack([self._logits(name, member.plugin.digest, prompts) for member in item.members])
             if item.gate is None and self.tasks[name].multi_label:

@@ -12,6 +12,13 @@ def merge_methods(incomplete: str) -> list[str]:
     return beginning(listings(), incomplete)
 
 
+def rules(incomplete: str) -> list[str]:
+    """Return the rules by which branches of one task can be merged."""
+    from medforge.aggregator.merge.settings import MEAN, SITES
+
+    return beginning([MEAN, SITES, *merge_methods("")], incomplete)
+
+
 def levels(incomplete: str) -> list[str]:
     """Return what merge methods weigh."""
     return beginning((level for level, _ in _modes()), incomplete)

@@ -97,9 +97,9 @@ class MergeOptions:
         str | None,
         typer.Option(
             metavar="RULE",
-            help="How routed merges the branches of one task: mean (weighted by images), or a method that makes one "
-            "network, such as ties.",
-            autocompletion=complete.merge_methods,
+            help="How routed merges the branches of one task: mean (weighted by images), sites (each keeps its plugin, "
+            "an image goes to the nearest), or a method that makes one network, such as ties.",
+            autocompletion=complete.rules,
         ),
     ] = None
 

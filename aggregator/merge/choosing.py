@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from medforge.aggregator.merge.catalogue import built_in, listing_of, names
 from medforge.aggregator.merge.listing import UNIFORM, Listing, Mode
-from medforge.aggregator.merge.settings import MEAN, MethodSettings
+from medforge.aggregator.merge.settings import MEAN, SITES, MethodSettings
 from medforge.errors import InvalidInput
 
 
@@ -116,10 +116,10 @@ def _check_expert(settings: MethodSettings, listing: Listing) -> None:
         return
     if listing.item != "routed":
         raise InvalidInput(f"method {settings.method!r} has no experts; leave expert out, or merge by routed")
-    if not any(level == "layer" for level, _ in listing_of(settings.expert).modes):
+    if settings.expert != SITES and not any(level == "layer" for level, _ in listing_of(settings.expert).modes):
         raise InvalidInput(
             f"method {settings.expert!r} makes no single network, so it cannot merge the branches of one task; choose "
-            f"{MEAN}, or a method that works in the layers"
+            f"{MEAN}, {SITES}, or a method that works in the layers"
         )
 
 

@@ -10,8 +10,9 @@ from medforge.aggregator.merge.choosing import choose_settings
 from medforge.aggregator.merge.folding import refold
 from medforge.aggregator.merge.loading import method_of
 from medforge.aggregator.merge.method import Round
-from medforge.aggregator.merge.settings import MEAN, MethodSettings
-from medforge.aggregator.merge.task_sums import TaskSums
+from medforge.aggregator.merge.probability_cache import ProbabilityCache
+from medforge.aggregator.merge.settings import MEAN, SITES, MethodSettings
+from medforge.aggregator.merge.task_sums import TaskSums, terms_of
 from medforge.aggregator.merge.training_free import NamedPlugin, TrainingFree
 from medforge.base_module import BaseModule
 from medforge.forge_item import ForgeItem, FusedPlugin, WeightChange
@@ -19,6 +20,7 @@ from medforge.low_rank import svd_of
 from medforge.plugin import Plugin
 from medforge.routed_task import Expert
 from medforge.svd_plugin import svd_plugin
+from medforge.task_site import SiteCard, TaskSite
 
 EXPERT_RANKS = 64
 """The most ranks of an expert at a site: four plugins of the default rank, exactly; of more, the largest part."""
@@ -31,7 +33,7 @@ def expert_of(merge_round: Round, members: Sequence[ArrivedBranch], sums: TaskSu
     """
     if len(members) == 1:
         return FusedPlugin(members[0].plugin())
-    if merge_round.settings.expert == MEAN:
+    if merge_round.settings.expert in (MEAN, SITES):
         return FusedPlugin(mean_plugin(sums, merge_round.base))
     return _by_method(merge_round, members)
 
@@ -43,6 +45,24 @@ def mean_plugin(sums: TaskSums, base: BaseModule) -> Plugin:
     """
     changes = ((site, svd_of(sums.mean_change(base, site)).first(EXPERT_RANKS)) for site in base.sites)
     return svd_plugin(changes, base.fingerprint, energy=1.0)
+
+
+def sites_of(
+    members: Sequence[ArrivedBranch], sums: TaskSums, base: BaseModule, cache: ProbabilityCache
+) -> tuple[TaskSite, ...]:
+    """Return the sites of a task's branches, sorted by digest, with their plugins as they came; none of one branch.
+
+    Of every branch the statistics are read at every arrival: what sites have apart is no sum.
+    """
+    if len(members) == 1:
+        return ()
+    sites = []
+    for one in members:
+        spread = TaskSums(sums.members, terms_of(one, base, cache, False)).spread
+        said = one.manifest
+        card = SiteCard(branch=one.digest, temperature=said.temperature or 1.0, distances=said.distances)
+        sites.append(TaskSite(card, spread.means, spread.weights, FusedPlugin(one.plugin())))
+    return tuple(sites)
 
 
 def inner_settings(settings: MethodSettings) -> MethodSettings:

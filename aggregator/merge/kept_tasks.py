@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -59,5 +60,7 @@ class KeptTasks:
     def _write(self, name: str, key: str, task: RoutedTask) -> None:
         place = self._place(name)
         if place is not None:
+            # plugins of sites that left would stay otherwise
+            shutil.rmtree(place, ignore_errors=True)
             write_files(place, task.files())
             write_files(place, {_KEY_FILE: canonical_json({"key": key, "digest": task.digest})})

@@ -15,6 +15,9 @@ _ParameterName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
 MEAN = "mean"
 """The rule by which a routed main branch merges inside a task, where no method is named: a mean weighted by images."""
 
+SITES = "sites"
+"""The rule by which it keeps each site's plugin beside that mean, and an image goes to the site it looks like."""
+
 
 class MethodSettings(SearchSettings):
     """Name a merge method, its mode, its coefficient search and the method's own numbers (``parameters``).

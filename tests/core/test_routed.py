@@ -163,8 +163,8 @@ def test_it_is_written_and_read_back(tmp_path: Path, tiny_base: BaseModule, item
         ({"members": [{"branch": "0" * 64, "weight": 0}]}, "weight"),
         ({"temperature": 0}, "temperature"),
         ({"head": 1.5}, "head"),
-        ({"distances": [1, 2, 3]}, "not the quantiles"),
-        ({"distances": [7, 6, 5, 4, 3, 2, 1]}, "not the quantiles"),
+        ({"distances": [1, 2, 3]}, "it gives 3 distances where 7 quantiles are due"),
+        ({"distances": [7, 6, 5, 4, 3, 2, 1]}, "quantiles out of order"),
         ({"more": 1}, "more"),
     ],
 )

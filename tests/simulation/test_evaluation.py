@@ -54,31 +54,42 @@ def items(base: BaseModule) -> dict[str, ForgeItem]:
         "fused": FusedPlugin(make_plugin(base, seed=3)),
         "dense": WeightChange.of(base, make_plugin(base, seed=4).deltas(base)),
         "routed": routed(base),
+        "sites": by_sites(base),
     }
 
 
 def routed(base: BaseModule) -> Routed:
     """A model of both tasks."""
-    branches = [
-        Branch.build(
-            make_plugin(base, seed=classes),
-            make_distilled(base, seed=classes, prompts=tuple(f"{name} class {c}" for c in range(classes))),
-            contributor=name,
-            task=name,
-            base=base,
-            training_images=10,
-            recipe="test",
-            seed=0,
-            validation={},
-        )
-        for name, classes in (("a", 2), ("b", 3))
-    ]
-    item = fold_in_memory(base, choose_settings(method="routed"), branches)[-1].item
+    item = fold_in_memory(base, choose_settings(method="routed"), [branch(base, "a", 2), branch(base, "b", 3)])[-1].item
     assert isinstance(item, Routed)
     return item
 
 
-@pytest.mark.parametrize("kind", ["output", "layer", "gated", "fused", "dense", "routed"])
+def by_sites(base: BaseModule) -> Routed:
+    """A model of both tasks; of the first two sites keep their plugins."""
+    branches = [branch(base, "a", 2), branch(base, "a", 2, seed=9), branch(base, "b", 3)]
+    item = fold_in_memory(base, choose_settings(method="routed", expert="sites"), branches)[-1].item
+    assert isinstance(item, Routed)
+    assert [len(task.sites) for task in item.tasks] == [2, 0]
+    return item
+
+
+def branch(base: BaseModule, name: str, classes: int, seed: int | None = None) -> Branch:
+    number = classes if seed is None else seed
+    return Branch.build(
+        make_plugin(base, seed=number),
+        make_distilled(base, seed=number, prompts=tuple(f"{name} class {c}" for c in range(classes))),
+        contributor=name if seed is None else f"{name} {seed}",
+        task=name,
+        base=base,
+        training_images=10,
+        recipe="test",
+        seed=0,
+        validation={},
+    )
+
+
+@pytest.mark.parametrize("kind", ["output", "layer", "gated", "fused", "dense", "routed", "sites"])
 @pytest.mark.parametrize("name", ["a", "b"])
 def test_an_item_scores_as_its_own_logits_do(
     tiny_base: BaseModule, tasks: dict[str, Task], kind: str, name: str
@@ -130,6 +141,14 @@ def test_a_routed_round_costs_one_base_and_one_expert_pass(tiny_base: BaseModule
     assert int(evaluator.routed("a", item).sum()) == COUNT
 
 
+def test_where_sites_keep_their_plugins_a_round_costs_as_much(tiny_base: BaseModule, tasks: dict[str, Task]) -> None:
+    evaluator, item = Evaluator(tiny_base, tasks), by_sites(tiny_base)
+    for _ in range(2):
+        for name in tasks:
+            evaluator.score_item(name, item)
+    assert evaluator.forwards == 2 * 2 * COUNT
+
+
 def test_steps_taken_one_by_one_give_the_same_scores(tiny_base: BaseModule, tasks: dict[str, Task]) -> None:
     item = items(tiny_base)["output"]
     stepped = Evaluator(tiny_base, tasks)
@@ -176,7 +195,7 @@ def findings(tiny_base: BaseModule) -> Task:
     return Task("c", prompts, *parts, split="random", negatives=tuple(f"no {prompt}" for prompt in prompts))
 
 
-@pytest.mark.parametrize("kind", ["output", "layer", "gated", "fused", "routed"])
+@pytest.mark.parametrize("kind", ["output", "layer", "gated", "fused", "routed", "sites"])
 def test_findings_score_as_the_centre_scores_them(tiny_base: BaseModule, findings: Task, kind: str) -> None:
     item = items(tiny_base)[kind]
     found, wanted = (

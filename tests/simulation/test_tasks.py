@@ -155,3 +155,30 @@ def test_a_mistake_leaves_nothing_behind(options: list[str], sentence: str, tmp_
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_sites_keep_their_plugins_where_that_is_asked_for(tiny_spec: str, tmp_path: Path) -> None:
+    source = "tissue:lung,train=48,validation=16,test=16"
+    out = tmp_path / "run"
+    two = ("--centre", f"a=lung@{source},by=iid,part=1/2", "--centre", f"b=lung@{source},by=iid,part=2/2")
+    done = run_here(command(tiny_spec, out, *two, "--expert", "sites"))
+    assert done.exit_code == 0, done.stderr
+    result = result_of(out)
+    assert (result.expert, "--expert sites" in result.command) == ("sites", True)
+    base = load_base(tiny_spec, "cpu")
+    forge = Forge.open(out / "forge")
+    try:
+        item = forge.load_item(forge.find_commit(None))
+        plugins = {branch.digest: branch.plugin for branch in map(forge.load_branch, (1, 2))}
+    finally:
+        forge.close()
+    assert isinstance(item, Routed)
+    assert {site.card.branch: site.expert.plugin.digest for site in item.tasks[0].sites} == {
+        digest: plugin.digest for digest, plugin in plugins.items()
+    }
+    (lung,) = result.tasks
+    whole = open_task(source, base.image_size, result.seed)
+    logits = item.logits(base, base.normalise(whole.test.images[:]), whole.prompts)
+    expected = score(logits, whole.test.labels)
+    assert lung.merged is not None
+    assert lung.merged.acc == pytest.approx(expected.acc, abs=1e-9)

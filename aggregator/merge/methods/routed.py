@@ -10,15 +10,15 @@ from torch import Tensor
 
 from medforge.aggregator.coefficients.objective import ScoredImages, task_scores
 from medforge.aggregator.merge.arrived_branch import ArrivedBranch
-from medforge.aggregator.merge.experts import expert_of
+from medforge.aggregator.merge.experts import expert_of, sites_of
 from medforge.aggregator.merge.listing import Parameter
 from medforge.aggregator.merge.method import FoldResult, MergeMethod, Round
 from medforge.aggregator.merge.registration import merge_method
-from medforge.aggregator.merge.settings import MEAN
+from medforge.aggregator.merge.settings import MEAN, SITES
 from medforge.aggregator.merge.task_sums import TaskSums, terms_of, weight_of
 from medforge.determinism import on_grid
 from medforge.forge_item import Routed
-from medforge.routed_task import RoutedTask, TaskCard, TaskMember
+from medforge.routed_task import Expert, RoutedTask, TaskCard, TaskMember
 
 # what is kept must not outlive a change of how it is computed
 _COMPUTED = "routed 1"
@@ -32,7 +32,7 @@ Members = Mapping[str, tuple[ArrivedBranch, ...]]
     name="routed",
     item="routed",
     summary="a router chooses the task, and the task's expert the class",
-    source="ours; inside a task a mean weighted by images, or the method that --expert names",
+    source="ours; inside a task a mean weighted by images, or the rule that --expert names",
     modes=(("output", "gated"),),
     any_order=[("output", "gated")],
     parameters={
@@ -65,11 +65,12 @@ def _kept_task(merge_round: Round, name: str, members: Sequence[ArrivedBranch]) 
 
 def _task(merge_round: Round, name: str, members: Sequence[ArrivedBranch]) -> RoutedTask:
     base, cache, settings = merge_round.base, merge_round.probabilities, merge_round.settings
-    with_changes = settings.expert == MEAN
+    with_changes = settings.expert in (MEAN, SITES)
     parts = [*_circumstances(merge_round), name, str(with_changes)]
     sums = TaskSums(
         tuple(members), cache.sums.over(parts, members, lambda one: terms_of(one, base, cache, with_changes))
     )
+    sites = sites_of(members, sums, base, cache) if settings.expert == SITES else ()
     card = TaskCard(
         name=name,
         modality=sums.modality,
@@ -78,8 +79,9 @@ def _task(merge_round: Round, name: str, members: Sequence[ArrivedBranch]) -> Ro
         temperature=sums.temperature,
         head=settings.parameters["head"] * sums.informed,
         distances=sums.distances,
+        sites=tuple(site.card for site in sites),
     )
-    return RoutedTask(card, sums.spread, expert_of(merge_round, members, sums))
+    return RoutedTask(card, sums.spread, expert_of(merge_round, members, sums), sites)
 
 
 def _circumstances(merge_round: Round) -> list[str]:
@@ -99,8 +101,8 @@ def _outputs(merge_round: Round, routed: Routed, on: ArrivedBranch) -> Tensor:
     cache = merge_round.probabilities
     embeddings = cache.embeddings(on)
 
-    def ask(task: RoutedTask, rows: Tensor) -> Tensor:
-        return cache.answers(task.expert, on)[rows]
+    def ask(expert: Expert, rows: Tensor) -> Tensor:
+        return cache.answers(expert, on)[rows]
 
     own = {task.card.name for task in routed.route(embeddings, on.prompts).tasks}
     everywhere = routed.route(embeddings)

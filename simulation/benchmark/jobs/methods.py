@@ -8,6 +8,7 @@ from typing import Any
 
 from medforge.aggregator.merge import MethodSettings, choose_settings
 from medforge.aggregator.merge.catalogue import listing_of, names
+from medforge.aggregator.merge.settings import SITES
 from medforge.simulation.benchmark.results.rows import Group
 
 
@@ -84,7 +85,7 @@ _BY_IMAGES = (
     _merger("mean", "Mean of ΔW by images", _FREE, method="model-soup", weights="images"),
     _merger("ties-by-images", "TIES-Merging by images", _FREE, method="ties", weights="images"),
 )
-_EXPERTS = {"ties": "TIES", "regmean++": "RegMean++", "student": "the student"}
+_EXPERTS = {SITES: "the site it looks like", "ties": "TIES", "regmean++": "RegMean++", "student": "the student"}
 _KNOWN = (
     _ROUTED,
     replace(_ROUTED, key="routed-distilled", label="Routed, sites send no class statistics", statistics=False),
@@ -124,7 +125,7 @@ def within_a_task(only: Sequence[str] = ()) -> tuple[Merger, ...]:
     routes = (
         _merger(f"routed-{name}", f"Routed, expert by {label}", _OURS, method="routed", expert=name)
         for name, label in _EXPERTS.items()
-        if name in names()
+        if name == SITES or name in names()
     )
     return tuple(one for one in available(*_BY_IMAGES, *routes) if not only or dict(one.options)["method"] in only)
 

@@ -157,7 +157,10 @@ def test_a_registered_method_may_merge_inside_a_task(tiny_base: BaseModule, rule
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"method": "routed", "expert": "routed"}, "'routed' makes no single network, .*; choose mean, or a method"),
+        (
+            {"method": "routed", "expert": "routed"},
+            "'routed' makes no single network, .*; choose mean, sites, or a method",
+        ),
         ({"method": "routed", "expert": "no-such"}, "no-such"),
         ({"method": "ties", "expert": "ties"}, "method 'ties' has no experts; leave expert out, or merge by routed"),
     ],
