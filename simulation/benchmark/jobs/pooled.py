@@ -123,6 +123,9 @@ def pooled(name: str, tasks: Sequence[Task]) -> Task:
         tasks[0],
         name=name,
         prompts=prompts,
+        # each centre's own names of the classes that it has
+        folders=(),
+        classes=(),
         train=together("train"),
         validation=together("validation"),
         test=together("test"),

@@ -1,5 +1,6 @@
 """`benchmark sites` on a very small base and a few drawn images: who is scored on what, and federated averaging."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -158,6 +159,16 @@ def test_pooling_puts_classes_under_their_prompts(tiny_spec: str, tmp_path: Path
     assert torch.equal(together.train.images[:24], north.train.images[:])
     assert torch.equal(together.train.labels[24:], south.train.labels)
     assert together.validation.labels.tolist() == [*north.validation.labels.tolist(), *south.validation.labels.tolist()]
+
+
+def test_centres_that_lack_classes_are_pooled_under_all_of_them(tiny_spec: str, tmp_path: Path) -> None:
+    bench = bench_of(tiny_spec, tmp_path)
+    north, south = (replace(bench.task(name, 0), folders=("a", "b", "c")) for name in ("north", "south"))
+    lacking = replace(south, prompts=(*north.prompts[1:], "another"))
+    together = pooled("lung", [north, lacking])
+    assert together.prompts == (*north.prompts, "another")
+    assert together.own_names == together.prompts
+    assert torch.equal(together.train.labels[24:], lacking.train.labels + 1)
 
 
 @pytest.mark.parametrize(
