@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from medforge.aggregator.coefficients.objective import ScoredImages, task_scores
 from medforge.aggregator.merge.arrived_branch import ArrivedBranch
+from medforge.aggregator.merge.discriminant_share import discriminant_share
 from medforge.aggregator.merge.experts import expert_of, sites_of
 from medforge.aggregator.merge.listing import Parameter
 from medforge.aggregator.merge.method import FoldResult, MergeMethod, Round
@@ -21,7 +23,7 @@ from medforge.forge_item import Routed
 from medforge.routed_task import Expert, RoutedTask, TaskCard, TaskMember
 
 # what is kept must not outlive a change of how it is computed
-_COMPUTED = "routed 1"
+_COMPUTED = "routed 2"
 # branches of a task whose distilled images a merge is scored on
 _SCORED = 4
 _FLOOR = 1e-12
@@ -36,7 +38,9 @@ Members = Mapping[str, tuple[ArrivedBranch, ...]]
     modes=(("output", "gated"),),
     any_order=[("output", "gated")],
     parameters={
-        "head": Parameter(0.2, 0.0, 1.0, "share of the discriminant in P(class), where sites send class statistics")
+        "head": Parameter(
+            0.2, 0.0, 1.0, "least share of the discriminant in P(class), where sites send class statistics"
+        )
     },
 )
 class RoutedMethod(MergeMethod):
@@ -77,11 +81,14 @@ def _task(merge_round: Round, name: str, members: Sequence[ArrivedBranch]) -> Ro
         classes=sums.classes,
         members=tuple(TaskMember(branch=one.digest, weight=weight_of(one.manifest.training_images)) for one in members),
         temperature=sums.temperature,
-        head=settings.parameters["head"] * sums.informed,
         distances=sums.distances,
         sites=tuple(site.card for site in sites),
     )
-    return RoutedTask(card, sums.spread, expert_of(merge_round, members, sums), sites)
+    task = RoutedTask(card, sums.spread, expert_of(merge_round, members, sums), sites)
+    if not sums.informed:
+        return task
+    share = discriminant_share(task, members, base, cache, settings.parameters["head"])
+    return replace(task, card=card.model_copy(update={"head": share * sums.informed}))
 
 
 def _circumstances(merge_round: Round) -> list[str]:
