@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from medforge.simulation.benchmark.experiments.notes import HEAD_NOTE, UNION_NOTE
+from medforge.simulation.benchmark.experiments.notes import HEAD_NOTE, NETWORK_HEAD_NOTE, UNION_NOTE
 from medforge.simulation.benchmark.experiments.plan import Plan
 from medforge.simulation.benchmark.experiments.provenance import provenance
 from medforge.simulation.benchmark.heads.catalogue import HEADS
@@ -20,7 +20,7 @@ from medforge.simulation.benchmark.jobs.rows import (
     base_alone,
     head_of_distilled_images,
     head_of_real_images,
-    merged,
+    merged_with_heads,
     single_task,
 )
 from medforge.simulation.benchmark.jobs.workbench import Bench
@@ -60,7 +60,7 @@ class ManyTasks(Plan):
             *map(head_of_real_images, HEADS),
             head_of_distilled_images(),
             single_task(),
-            *map(merged, every_merge(settings.methods)),
+            *merged_with_heads(every_merge(settings.methods)),
         )
 
     def jobs(self, settings: BenchmarkSettings) -> list[Job]:
@@ -82,7 +82,7 @@ class ManyTasks(Plan):
                 for job in _costs(settings)
                 for passes, seconds in (job.found(bench),)
             ),
-            notes=(HEAD_NOTE, PEERS_NOTE, UNION_NOTE, ABSTENTION_NOTE, COST_NOTE),
+            notes=(HEAD_NOTE, NETWORK_HEAD_NOTE, PEERS_NOTE, UNION_NOTE, ABSTENTION_NOTE, COST_NOTE),
             provenance=provenance(bench, self.experiment, self.jobs(settings), out),
         )
 

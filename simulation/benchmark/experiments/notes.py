@@ -18,3 +18,9 @@ HEAD_NOTE = (
     "of the real training images, which sites send as sums, or of the distilled images. Its shrinkage is chosen on "
     "validation. What a plugin adds is what it has above this row."
 )
+
+NETWORK_HEAD_NOTE = (
+    "LDA on a merged network: the same discriminant, of the distilled images as the merged network embeds them, in the "
+    "place of its prompts. It is what a forge can do by itself; statistics of real images on a merged network would "
+    "need a further round with the sites."
+)

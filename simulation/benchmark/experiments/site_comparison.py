@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
 
-from medforge.simulation.benchmark.experiments.notes import HEAD_NOTE
+from medforge.simulation.benchmark.experiments.notes import HEAD_NOTE, NETWORK_HEAD_NOTE
 from medforge.simulation.benchmark.experiments.plan import Plan
 from medforge.simulation.benchmark.experiments.provenance import provenance
 from medforge.simulation.benchmark.heads.catalogue import LDA
@@ -20,7 +20,7 @@ from medforge.simulation.benchmark.jobs.across_rows import (
     head_of_distilled_across,
     head_of_the_first,
     merge_across,
-    merged_across,
+    merged_across_with_heads,
     pooled_across,
 )
 from medforge.simulation.benchmark.jobs.artefacts import assemble
@@ -60,7 +60,9 @@ class SiteComparison(Plan):
             head_across(),
             head_of_distilled_across(DEFAULT_DISTILLATION),
             *map(centre_across, settings.names),
-            *map(merged_across, (*every_merge(settings.methods), *within_a_task(settings.methods))),
+            *merged_across_with_heads(
+                (*every_merge(settings.methods), *within_a_task(settings.methods)), DEFAULT_DISTILLATION
+            ),
             pooled_across(),
             distilled_across(),
             averaged_across(),
@@ -80,7 +82,7 @@ class SiteComparison(Plan):
             rows=tuple(on_new_patients(plan.row(bench), settings) for plan in self.plans(settings)),
             growth=tuple(self._growths(bench)),
             traffic=tuple(_traffic(bench)),
-            notes=(HOME_NOTE, *_patients_notes(settings), HEAD_NOTE, FEDAVG_NOTE),
+            notes=(HOME_NOTE, *_patients_notes(settings), HEAD_NOTE, NETWORK_HEAD_NOTE, FEDAVG_NOTE),
             provenance=provenance(bench, self.experiment, self.jobs(settings), out),
         )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from medforge.simulation.benchmark.heads.catalogue import LDA, HeadMaker
 from medforge.simulation.benchmark.jobs.across import ScoreAcross
@@ -13,7 +14,7 @@ from medforge.simulation.benchmark.jobs.heads import ScoreHead
 from medforge.simulation.benchmark.jobs.merges import Merge
 from medforge.simulation.benchmark.jobs.methods import Merger
 from medforge.simulation.benchmark.jobs.pooled import TrainOnAllDistilled, TrainPooled
-from medforge.simulation.benchmark.jobs.rows import HEADS_GROUP, HeadRow, RowPlan
+from medforge.simulation.benchmark.jobs.rows import HEADS_GROUP, HeadRow, RowPlan, names_of_head
 from medforge.simulation.benchmark.jobs.workbench import Bench
 from medforge.simulation.benchmark.results.rows import Group
 from medforge.simulation.benchmark.results.scores import PromptScores
@@ -62,6 +63,10 @@ class HeadAcrossRow(HeadRow):
         """Read every centre's score."""
         return {name: PromptScores(own=found.own, union=None) for name, found in super().scores(bench, seed).items()}
 
+    def merge(self, network: Merger, settings: BenchmarkSettings, seed: int) -> Merge:
+        """Plan the merge of all centres that makes the network."""
+        return merge_across(network, settings, seed, len(settings.names))
+
 
 def merge_across(merger: Merger, settings: BenchmarkSettings, seed: int, arrivals: int) -> Merge:
     """Merge the first so many centres, and score the result on all."""
@@ -89,6 +94,19 @@ def head_of_distilled_across(distilled: str, head: HeadMaker = LDA) -> HeadAcros
     """Plan the row of a head of all centres' distilled images."""
     label = f"{head.label} on the frozen base, from distilled images"
     return HeadAcrossRow(f"{head.key}-distilled", label, HEADS_GROUP, "head", head.key, (distilled, "lora"))
+
+
+def merged_across_with_heads(mergers: Sequence[Merger], distilled: str) -> tuple[RowPlan, ...]:
+    """Plan the row of every merge, and after those that make one network to fit a head on, that of the head."""
+    rows = (
+        (merged_across(one), *([head_of_a_network_across(one, distilled)] if one.headed else [])) for one in mergers
+    )
+    return tuple(chain.from_iterable(rows))
+
+
+def head_of_a_network_across(network: Merger, distilled: str, head: HeadMaker = LDA) -> HeadAcrossRow:
+    """Plan the row of a head of all centres' distilled images on what a merge makes of the base."""
+    return HeadAcrossRow(*names_of_head(network, head), "head", head.key, (distilled, "lora"), network)
 
 
 def centre_across(name: str) -> AcrossRow:

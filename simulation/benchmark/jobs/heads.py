@@ -1,4 +1,4 @@
-"""The job that fits a head to class statistics on the frozen base, and scores it without any plugin."""
+"""The job that fits a head to class statistics on the frozen base, or on a merged network, and scores it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from medforge.simulation.benchmark.heads.catalogue import HeadMaker, Option, hea
 from medforge.simulation.benchmark.heads.gaussian import Head
 from medforge.simulation.benchmark.heads.moments import ClassMoments, gaussians
 from medforge.simulation.benchmark.jobs.artefacts import Distil
-from medforge.simulation.benchmark.jobs.embeddings import Embed
+from medforge.simulation.benchmark.jobs.embeddings import Embed, embed_split
 from medforge.simulation.benchmark.jobs.job import Job, StoredArtefact
+from medforge.simulation.benchmark.jobs.merges import Merge
 from medforge.simulation.benchmark.jobs.workbench import Bench, Facts
 from medforge.simulation.benchmark.results.scores import PromptScores
 from medforge.simulation.result import Score
@@ -50,6 +51,8 @@ class ScoreHead(StoredArtefact):
     """What the statistics are of; None for real training images."""
     scored: tuple[str, ...] = ()
     """Further centres to score, which the statistics are not of; of the same tasks."""
+    network: Merge | None = None
+    """The merge, in one order, whose network embeds every image; None for the frozen base."""
 
     sort = "fit a head"
 
@@ -57,12 +60,14 @@ class ScoreHead(StoredArtefact):
     def label(self) -> str:
         """Name the job."""
         of = "{} images beside {}".format(*self.distilled) if self.distilled else "real images"
-        return f"seed {self.seed}: {self.head} on the frozen base, of {of}"
+        on = f"what {self.network.merger.label} makes" if self.network else "the frozen base"
+        return f"seed {self.seed}: {self.head} on {on}, of {of}"
 
     @property
     def needs(self) -> tuple[Job, ...]:
-        """Embed every task, and distil it where distilled images are used."""
-        return (*(Embed(task, self.seed) for task in (*self.tasks, *self.scored)), *self._distilled.values())
+        """Embed every task, or merge, and distil the tasks where distilled images are used."""
+        rows = [self.network] if self.network else [Embed(task, self.seed) for task in (*self.tasks, *self.scored)]
+        return (*rows, *self._distilled.values())
 
     @property
     def _distilled(self) -> dict[str, Distil]:
@@ -78,6 +83,7 @@ class ScoreHead(StoredArtefact):
             "distilled": [job.facts(bench) for job in self._distilled.values()],
             "scored": [bench.facts(task, self.seed) for task in self.scored],
             "sharing": {task: list(names) for task, names in bench.settings.sharing(self.tasks).items()},
+            **({"network": self.network.place(bench, self.network.orders[0]).name} if self.network else {}),
         }
 
     def make(self, bench: Bench, place: Path) -> Mapping[str, object]:
@@ -108,7 +114,8 @@ class Fitting:
         self.bench, self.job = bench, job
         self.members = bench.settings.sharing((*job.tasks, *job.scored))
         self.tasks: dict[str, Task] = {n: bench.task(n, job.seed) for names in self.members.values() for n in names}
-        self.rows = {name: Embed(name, job.seed).embeddings(bench) for name in self.tasks}
+        self.change = _change(bench, job.network) if job.network else {}
+        self.rows = {name: self._embedded(name) for name in self.tasks}
         self.chosen: dict[str, Option] = {}
 
     def own(self) -> dict[str, Score]:
@@ -211,18 +218,31 @@ class Fitting:
         ]
         return reduce(ClassMoments.__add__, parts)
 
+    def _embedded(self, name: str) -> Mapping[str, Tensor]:
+        if self.job.network is None:
+            return Embed(name, self.job.seed).embeddings(self.bench)
+        splits: tuple[SplitName, ...] = (
+            ("validation", "test") if self.job.distilled else ("train", "validation", "test")
+        )
+        return {part: embed_split(self.bench.base, self.tasks[name].splits[part], self.change) for part in splits}
+
     def _material(self, name: str) -> tuple[Tensor, Tensor]:
         """Return the embeddings [n, d] and the labels that the statistics are of."""
         if self.job.distilled is None:
             return self.rows[name]["train"], self.tasks[name].train.labels
         dataset = Distil(name, self.job.seed, *self.job.distilled).dataset(self.bench)
-        return self.bench.base.embed_all(dataset.images.float()).cpu(), dataset.labels
+        return self.bench.base.embed_all(dataset.images.float(), self.change).cpu(), dataset.labels
 
 
 def _mean(parts: Sequence[tuple[Metrics, int]]) -> Value:
     """Average accuracy and, with its sign changed, the loss over centres, weighted by their images."""
     count = sum(weight for _, weight in parts)
     return sum(m.acc * weight for m, weight in parts) / count, -sum(m.loss * weight for m, weight in parts) / count
+
+
+def _change(bench: Bench, merge: Merge) -> Mapping[str, Tensor]:
+    """Return the weight change of a merged network."""
+    return merge.item(bench, merge.orders[0]).weight_change(bench.base)
 
 
 def _score(metrics: Metrics) -> Score:

@@ -28,6 +28,7 @@ from medforge.simulation.benchmark.results.scores import PromptScores
 from medforge.simulation.benchmark.settings import DEFAULT_DISTILLATION
 
 RAW_SHARE = 0.1
+_ITEM = "item"
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,8 @@ class Merge(Job):
                 continue
             began = time.monotonic()
             item, coefficients = folding.item(order)
+            if self.merger.headed:
+                item.save(place / _ITEM)
             scores = (
                 bench.score_across(item, self.seed)
                 if self.across
@@ -114,6 +117,11 @@ class Merge(Job):
         """Read the scores of one order, task by task."""
         stored = self.record(bench, order)["scores"]
         return {task: PromptScores.model_validate(score) for task, score in stored.items()}
+
+    def item(self, bench: Bench, order: Order) -> ForgeItem:
+        """Return the merged model of one order: as it was kept, or folded again."""
+        kept = self.place(bench, order) / _ITEM
+        return ForgeItem.load(kept) if kept.is_dir() else Folding(bench, self).item(order)[0]
 
     def _arrival(self, task: str) -> tuple[Train, Distil]:
         return Train(task, self.seed, self.kind), Distil(task, self.seed, self.distillation, self.kind)

@@ -16,7 +16,8 @@ from medforge.simulation.benchmark.results.rows import Group
 class Merger:
     """Name one way to merge. ``options`` are `MethodSettings`; ``raw`` searches on raw training images instead of S.
 
-    Without ``statistics``, branches come from sites that send no class statistics.
+    Without ``statistics``, branches come from sites that send no class statistics. What is ``headed`` is one network,
+    which is kept, for heads are fitted on it too.
     """
 
     key: str
@@ -25,6 +26,7 @@ class Merger:
     options: tuple[tuple[str, str], ...]
     raw: bool = False
     statistics: bool = True
+    headed: bool = False
 
     def settings(self, seed: int) -> MethodSettings:
         """Return the merge settings under a seed."""
@@ -90,8 +92,8 @@ _KNOWN = (
     _ROUTED,
     replace(_ROUTED, key="routed-distilled", label="Routed, sites send no class statistics", statistics=False),
     GATED,
-    _merger("student", "Student", _SINGLE, method="student"),
-    _merger("regmean++", "RegMean++", _SINGLE, method="regmean++"),
+    replace(_merger("student", "Student", _SINGLE, method="student"), headed=True),
+    replace(_merger("regmean++", "RegMean++", _SINGLE, method="regmean++"), headed=True),
     _merger("regmean", "RegMean", _SINGLE, method="regmean"),
     _merger("adamerging", "AdaMerging", _SINGLE, method="adamerging"),
     _merger("tsv-m", "TSV-M", _FREE, method="tsv-m"),

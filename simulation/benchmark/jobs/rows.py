@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Self
 
 from medforge.plugin import PluginKind
@@ -117,15 +119,22 @@ class MergedPluginsRow(RowPlan):
 
 @dataclass(frozen=True)
 class HeadRow(RowPlan):
-    """Score a head of class statistics on the frozen base, without any plugin."""
+    """Score a head of class statistics on the frozen base, without any plugin, or on a merged network."""
 
     head: str
     distilled: DistilledBy | None = None
     """What the statistics are of; None for real training images."""
+    network: Merger | None = None
 
     def jobs(self, settings: BenchmarkSettings, seed: int) -> tuple[ScoreHead, ...]:
         """List the one job for all tasks."""
-        return (ScoreHead(self.head, seed, settings.names, self.distilled),)
+        merge = self.merge(self.network, settings, seed) if self.network else None
+        return (ScoreHead(self.head, seed, settings.names, self.distilled, network=merge),)
+
+    def merge(self, network: Merger, settings: BenchmarkSettings, seed: int) -> Merge:
+        """Plan the merge that makes the network."""
+        distillation, kind = self.distilled or (DEFAULT_DISTILLATION, "lora")
+        return Merge(network, seed, (settings.names,), kind, distillation)
 
     def scores(self, bench: Bench, seed: int) -> dict[str, PromptScores]:
         """Read every task's score."""
@@ -171,3 +180,21 @@ def head_of_distilled_images(
     """Plan the row of a head of class statistics that the distilled images give."""
     label = f"{head.label} on the frozen base, from distilled images"
     return HeadRow(f"{head.key}-distilled", label, HEADS_GROUP, "head", head.key, (distillation, kind))
+
+
+def head_of_a_network(
+    network: Merger, distillation: str = DEFAULT_DISTILLATION, kind: PluginKind = "lora", head: HeadMaker = LDA
+) -> HeadRow:
+    """Plan the row of a head of class statistics that the distilled images give on what a merge makes of the base."""
+    return HeadRow(*names_of_head(network, head), "head", head.key, (distillation, kind), network)
+
+
+def names_of_head(network: Merger, head: HeadMaker) -> tuple[str, str, Group]:
+    """Return the key, the label and the group of the row of a head on a merged network."""
+    return f"{network.key}-{head.key}", f"{network.label}, {head.label} on it from distilled images", network.group
+
+
+def merged_with_heads(mergers: Sequence[Merger]) -> tuple[RowPlan, ...]:
+    """Plan the row of every merge, and after those that make one network to fit a head on, that of the head."""
+    rows = ((merged(one), *([head_of_a_network(one)] if one.headed else [])) for one in mergers)
+    return tuple(chain.from_iterable(rows))

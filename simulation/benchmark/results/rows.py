@@ -24,7 +24,8 @@ Group = Literal[
 ]
 Role = Literal["base", "single-task", "distilled-only", "merged", "head", "centre", "together"]
 """What a row scores: the base module alone, each task's own plugin, plugins of distilled data alone, a merged model, a
-head of class statistics on the frozen base, one centre's plugin everywhere, or what no forge can make."""
+head of class statistics on the frozen base or on a merged network, one centre's plugin everywhere, or what no forge
+can make."""
 
 
 class PaperScore(Model):

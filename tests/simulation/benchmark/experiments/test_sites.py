@@ -13,6 +13,7 @@ from medforge.progress import Progress
 from medforge.simulation.benchmark.computation import compute
 from medforge.simulation.benchmark.jobs.artefacts import Train, assemble
 from medforge.simulation.benchmark.jobs.fedavg import FedAvg, average
+from medforge.simulation.benchmark.jobs.methods import within_a_task
 from medforge.simulation.benchmark.jobs.pooled import pooled
 from medforge.simulation.benchmark.jobs.store import Store
 from medforge.simulation.benchmark.jobs.workbench import Bench
@@ -22,7 +23,7 @@ from medforge.simulation.centres import Centre
 from tests.simulation.benchmark.test_run import QUICK
 
 SMALL = "train=24,validation=8,test=16"
-METHODS = ("ties", "model-soup")
+METHODS = ("ties", "model-soup", "regmean++")
 
 
 def centre(name: str, of: str, task: str = "lung") -> Centre:
@@ -61,8 +62,8 @@ def made(tiny_spec: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Benc
 def test_every_model_is_scored_on_every_centre(made: tuple[Bench, SitesResult]) -> None:
     bench, result = made
     assert [row.key for row in result.rows] == [
-        "base", "lda", "lda-distilled", "alone/north", "alone/south", "model-soup", "ties", "mean", "ties-by-images",
-        "pooled", "all-distilled", "fedavg",
+        "base", "lda", "lda-distilled", "alone/north", "alone/south", "regmean++", "regmean++-lda",
+        "model-soup", "ties", "mean", "ties-by-images", "pooled", "all-distilled", "fedavg",
     ]  # fmt: skip
     assert result.centres == ("north", "south")
     for row in result.rows:
@@ -77,7 +78,7 @@ def test_every_model_is_scored_on_every_centre(made: tuple[Bench, SitesResult]) 
 
 def test_growth_ends_where_the_rows_are(made: tuple[Bench, SitesResult]) -> None:
     _, result = made
-    assert [line.key for line in result.growth] == ["ties", "mean", "lda"]
+    assert [line.key for line in result.growth] == ["regmean++", "ties", "mean", "lda"]
     for line in result.growth:
         row = result.row(line.key)
         assert row is not None
@@ -149,6 +150,11 @@ def test_one_centre_averages_to_what_it_trains_alone(tiny_spec: str, tmp_path: P
     first = FedAvg("lung", 0, ("north",)).record(bench)["rounds"]
     epochs = Train("north", 0).record(bench)["epochs"]
     assert [one["acc"] for one in first] == pytest.approx([one["acc"] for one in epochs])
+
+
+def test_every_rule_inside_a_task_has_a_row() -> None:
+    rules = {one.key: one.settings(0).expert for one in within_a_task(("routed",))}
+    assert rules == {f"routed-{rule}": rule for rule in ("sites", "ties", "regmean++", "student")}
 
 
 def test_pooling_puts_classes_under_their_prompts(tiny_spec: str, tmp_path: Path) -> None:

@@ -10,9 +10,14 @@ from medforge.class_statistics import ClassStatistics
 from medforge.seeds import generator
 from medforge.simulation.benchmark.computation import compute
 from medforge.simulation.benchmark.heads.catalogue import HEADS
+from medforge.simulation.benchmark.heads.gaussian import lda
+from medforge.simulation.benchmark.heads.moments import ClassMoments, gaussians
 from medforge.simulation.benchmark.jobs.abstention import strangeness, strangers
-from medforge.simulation.benchmark.jobs.artefacts import GatherFacts, assemble
+from medforge.simulation.benchmark.jobs.artefacts import Distil, GatherFacts, assemble
 from medforge.simulation.benchmark.jobs.calibrate import without_temperature
+from medforge.simulation.benchmark.jobs.merges import Folding, Merge
+from medforge.simulation.benchmark.jobs.methods import every_merge
+from medforge.simulation.benchmark.jobs.rows import head_of_a_network
 from medforge.simulation.benchmark.jobs.store import Store
 from medforge.simulation.benchmark.jobs.workbench import Bench
 from medforge.simulation.benchmark.results.tasks import TasksResult
@@ -24,7 +29,7 @@ from tests.simulation.benchmark.test_run import QUICK
 SMALL = "train=24,validation=8,test=16"
 TISSUE = tuple(Centre(name=name, source=f"tissue:{name},{SMALL}") for name in ("breast", "lung"))
 FOREIGN = (Centre(name="films", source=f"findings:pneumonia,{SMALL}"),)
-METHODS = ("ties", "mixture", "routed")
+METHODS = ("ties", "mixture", "routed", "regmean++")
 
 
 def bench_of(spec: str, out: Path) -> Bench:
@@ -48,8 +53,30 @@ def test_the_table_has_every_head_and_the_methods_that_were_asked_for(made: tupl
     _, result = made
     keys = [row.key for row in result.rows]
     assert keys[: 3 + len(HEADS)] == ["base", *(head.key for head in HEADS), "lda-distilled", "single-task"]
-    assert keys[3 + len(HEADS) :] == ["routed", "routed-distilled", "mixture-gated", "mixture-sequential", "ties"]
+    assert keys[3 + len(HEADS) :] == [
+        "routed", "routed-distilled", "mixture-gated", "regmean++", "regmean++-lda", "mixture-sequential", "ties",
+    ]  # fmt: skip
     assert all(score.union is not None for row in result.rows for score in row.seeds["0"].values())
+
+
+def test_a_head_on_a_merged_network_is_of_distilled_images_as_it_embeds_them(made: tuple[Bench, TasksResult]) -> None:
+    bench, result = made
+    row = next(row for row in result.rows if row.key == "regmean++-lda")
+    assert (row.role, row.group) == ("head", "one network")
+    (merger,) = every_merge(("regmean++",))
+    merge = Merge(merger, 0, (("breast", "lung"),))
+    item = merge.item(bench, merge.orders[0])
+    assert item.files() == Folding(bench, merge).item(merge.orders[0])[0].files()
+    change = item.weight_change(bench.base)
+    (job,) = head_of_a_network(merger).jobs(bench.settings, 0)
+    chosen = job.record(bench)["chosen"]["own"]
+    for name in ("breast", "lung"):
+        dataset, task = Distil(name, 0).dataset(bench), bench.task(name, 0)
+        rows = bench.base.embed_all(dataset.images.float(), change)
+        head = lda(gaussians([ClassMoments.of(rows, dataset.labels, len(task.prompts))]), *chosen)
+        seen = bench.base.embed_all(bench.base.normalise(task.test.images[:]), change)
+        expected = float((head(seen).argmax(dim=1) == task.test.labels).double().mean())
+        assert row.seeds["0"][name].own.acc == pytest.approx(expected)
 
 
 def test_every_sort_of_strangers_is_shown_to_both_routers(made: tuple[Bench, TasksResult]) -> None:
