@@ -1,12 +1,15 @@
 """What the 10th, the 100th and the 1,000th arrival cost a forge that merges by the default.
 
-One main branch is grown arrival by arrival, through the same door as a forge's: admission, examination, fold, commit.
-Its branches answer a few tasks in turn: for each task a plugin is trained for some steps on drawn tissue, and every
-branch is that plugin and those images with a little noise of its own. The cost of the n-th arrival is the median CPU
-time, over all threads, of the last few arrivals up to it; ratios are to the 10th.
+A main branch is grown for each mark, arrival by arrival, through the same door as a forge's: admission, examination,
+fold, commit. Its branches answer a few tasks in turn: for each task a plugin is trained for some steps on drawn tissue,
+and every branch is that plugin and those images with a little noise of its own. Up to the mark nothing is examined,
+which leaves the same main branch and takes less time; around it arrivals come by both doors in turn, examined and not.
 
-Beside the ratios stands the agreement: the forge item that has grown arrival by arrival must be, to the byte, that of
-a fold of all branches from nothing. Exit status 1 where it is not, or where an arrival costs over 1.5 times the 10th.
+The main branches take turns too, an arrival each, so that whatever else the machine does then falls on all alike. The
+cost of the n-th arrival is the median CPU time, over all threads, of those around it; ratios are to the first mark's.
+
+Beside the ratios stands the agreement: the largest main branch's forge item must be, to the byte, that of a fold of all
+its branches from nothing. Exit status 1 where it is not, or where an arrival costs over 1.5 times the 10th.
 
 Run from the repository's root: ``python -m benchmarks.arrival_cost [--marks 10 100 1000] [--tasks 3] [--json OUT]``.
 """
@@ -19,8 +22,10 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 
 import torch
@@ -44,20 +49,35 @@ from medforge.seeds import derive, generator
 FLAT = 1.5
 ORGANS = ("breast", "lung", "colon", "skin")
 SETTINGS = PluginSettings(rank=4, alpha=4, dropout=0)
+UNEXAMINED = "unexamined"
+DOORS = {
+    UNEXAMINED: Policy(admission=Admission(behaviour=False)),
+    "examined": Policy(admission=Admission(behaviour=True)),
+}
 _STEPS, _NOISE = 30, 0.01
 
 
 @dataclass(frozen=True)
 class Costs:
-    """Hold the CPU seconds of every arrival, those of a fold from nothing, and whether both gave the same item."""
+    """Hold the CPU seconds of arrivals by (door, mark), those of a fold from nothing, and whether that is the same.
 
-    seconds: tuple[float, ...]
+    ``commits`` are the bytes of the newest commit, by mark.
+    """
+
+    seconds: Mapping[tuple[str, int], Sequence[float]]
+    commits: Mapping[int, int]
     from_nothing: float
     same: bool
 
-    def at(self, mark: int, window: int) -> float:
-        """Return the median CPU seconds of the last ``window`` arrivals up to the ``mark``-th."""
-        return statistics.median(self.seconds[max(mark - window, 0) : mark])
+    def at(self, door: str, mark: int) -> float:
+        """Return the median CPU seconds of an arrival by this door around the ``mark``-th."""
+        return statistics.median(self.seconds[door, mark])
+
+    def ratios(self) -> dict[str, dict[int, float]]:
+        """Return by door and mark how many times the first mark's cost an arrival costs."""
+        marks = sorted(self.commits)
+        doors = dict.fromkeys(door for door, _ in self.seconds)
+        return {door: {mark: self.at(door, mark) / self.at(door, marks[0]) for mark in marks} for door in doors}
 
 
 def learned(base: BaseModule, organ: str, per_class: int) -> tuple[Plugin, DistilledDataset]:
@@ -75,11 +95,10 @@ def learned(base: BaseModule, organ: str, per_class: int) -> tuple[Plugin, Disti
     return extract(model, base, SETTINGS), DistilledDataset(images.to(torch.float16), labels, task.prompts)
 
 
-def branches(base: BaseModule, tasks: int, per_class: int, count: int) -> Iterator[Branch]:
-    """Make branches of the tasks in turn, each of a contributor of its own."""
-    made = [(organ, *learned(base, organ, per_class)) for organ in ORGANS[:tasks]]
-    for number in range(count):
-        organ, plugin, dataset = made[number % tasks]
+def branches(base: BaseModule, made: Sequence[tuple[str, Plugin, DistilledDataset]]) -> Iterator[Branch]:
+    """Make branches of the tasks in turn, each of a contributor of its own, without end."""
+    for number in count():
+        organ, plugin, dataset = made[number % len(made)]
         random = generator(0, "benchmark", "arrival", number)
         factors = {
             site: Factors(*(part + _NOISE * part.std() * torch.randn(part.shape, generator=random) for part in pair))
@@ -99,44 +118,65 @@ def branches(base: BaseModule, tasks: int, per_class: int, count: int) -> Iterat
         )
 
 
-def grow(base: BaseModule, arriving: Iterator[Branch], directory: Path, examined: bool) -> Costs:
-    """Grow a main branch, then fold all its branches from nothing."""
-    settings, policy = choose_settings(), Policy(admission=Admission(behaviour=examined))
-    forge = Forge.establish(directory, base, settings, policy=policy)
-    main, seconds = MainBranch(forge, base), []
-    for branch in arriving:
+class Growing:
+    """Hold a forge, and bring it branches."""
+
+    def __init__(self, base: BaseModule, directory: Path, arriving: Iterator[Branch]) -> None:
+        self.forge = Forge.establish(directory, base, choose_settings(), policy=DOORS[UNEXAMINED])
+        self.main = MainBranch(self.forge, base)
+        self._arriving = arriving
+
+    def arrive(self, door: str) -> float:
+        """Let the next branch in by a door, and return the CPU seconds that it took."""
+        branch = next(self._arriving)
+        self.forge.policy = DOORS[door]
         begun = time.process_time()
-        main.fold(forge.admit(branch, base).number)
-        seconds.append(time.process_time() - begun)
-    head = main.head()
-    assert head is not None
-    begun = time.process_time()
-    arrived = StoredBranches(forge, None).arrived(head.members)
-    whole = refold(base, settings, arrived, ProbabilityCache(base, None))
-    from_nothing = time.process_time() - begun
-    forge.close()
-    return Costs(tuple(seconds), from_nothing, whole.item.digest == head.item)
+        self.main.fold(self.forge.admit(branch, self.main.base).number)
+        return time.process_time() - begun
+
+    def from_nothing(self) -> tuple[float, bool]:
+        """Fold all branches from nothing; return the CPU seconds, and whether the forge item is the same."""
+        head, base = self.main.head(), self.main.base
+        assert head is not None
+        begun = time.process_time()
+        arrived = StoredBranches(self.forge, None).arrived(head.members)
+        whole = refold(base, self.main.settings, arrived, ProbabilityCache(base, None))
+        return time.process_time() - begun, whole.item.digest == head.item
 
 
 def measure(options: argparse.Namespace) -> Costs:
-    """Grow a main branch of as many branches as the last mark says, in a temporary directory."""
-    base = load_base(options.base, "cpu")
-    with tempfile.TemporaryDirectory() as directory:
-        arriving = branches(base, options.tasks, options.per_class, max(options.marks))
-        return grow(base, arriving, Path(directory), not options.unexamined)
+    """Grow a main branch for each mark, in temporary directories, and let arrivals in around it."""
+    base, marks = load_base(options.base, "cpu"), sorted(options.marks)
+    doors = (UNEXAMINED,) if options.unexamined else tuple(DOORS)
+    made = [(organ, *learned(base, organ, options.per_class)) for organ in ORGANS[: options.tasks]]
+    seconds: dict[tuple[str, int], list[float]] = {(door, mark): [] for door in doors for mark in marks}
+    timed = options.window * len(doors)
+    with tempfile.TemporaryDirectory() as directory, ExitStack() as opened:
+        growing = {mark: Growing(base, Path(directory) / str(mark), branches(base, made)) for mark in marks}
+        for mark, one in growing.items():
+            opened.callback(one.forge.close)
+            for _ in range(mark - timed // 2 - 1):
+                one.arrive(UNEXAMINED)
+        for turn in range(timed):
+            door = doors[turn % len(doors)]
+            for mark, one in growing.items():
+                seconds[door, mark].append(one.arrive(door))
+        heads = {mark: one.main.head() for mark, one in growing.items()}
+        commits = {mark: len(head.content) for mark, head in heads.items() if head}
+        return Costs(seconds, commits, *growing[marks[-1]].from_nothing())
 
 
 def report(costs: Costs, options: argparse.Namespace) -> dict[str, object]:
-    """Return the numbers: seconds and ratio of every mark, and of a fold from nothing."""
-    marks = sorted(options.marks)
-    first = costs.at(marks[0], options.window)
+    """Return the numbers: seconds and ratio by door and mark, bytes of a commit, and a fold from nothing."""
+    ratios = costs.ratios()
+    last = max(costs.commits)
     return {
-        "arrivals": {mark: round(costs.at(mark, options.window), 4) for mark in marks},
-        "ratios": {mark: round(costs.at(mark, options.window) / first, 3) for mark in marks},
-        "from nothing": round(costs.from_nothing / costs.at(marks[-1], options.window), 1),
+        "arrivals": {door: {mark: round(costs.at(door, mark), 4) for mark in of} for door, of in ratios.items()},
+        "ratios": {door: {mark: round(ratio, 3) for mark, ratio in of.items()} for door, of in ratios.items()},
+        "bytes of a commit": costs.commits,
+        "from nothing": round(costs.from_nothing / costs.at(UNEXAMINED, last), 1),
         "same item as from nothing": costs.same,
         "tasks": options.tasks,
-        "examined": not options.unexamined,
     }
 
 
@@ -147,19 +187,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--marks", type=int, nargs="+", default=[10, 100, 1000], help="arrivals whose cost is printed")
     parser.add_argument("--tasks", type=int, default=3, choices=range(1, len(ORGANS) + 1))
     parser.add_argument("--per-class", type=int, default=4, help="distilled images of a class")
-    parser.add_argument("--window", type=int, default=6, help="arrivals that a median is of")
+    parser.add_argument("--window", type=int, default=6, help="arrivals by a door that a median is of")
     parser.add_argument("--unexamined", action="store_true", help="leave the examination out")
     parser.add_argument("--json", type=Path, help="write the numbers here")
     options = parser.parse_args(arguments)
     costs = measure(options)
-    found = report(costs, options)
-    for mark in sorted(options.marks):
-        ratio = found["ratios"][mark]  # type: ignore[index]
-        print(f"arrival {mark:>5}: {costs.at(mark, options.window):.3f} CPU s, {ratio:.2f} times the first mark")
+    ratios = costs.ratios()
+    for door, of_door in ratios.items():
+        for mark, ratio in of_door.items():
+            print(
+                f"arrival {mark:>5}, {door:>10}: {costs.at(door, mark):.3f} CPU s, {ratio:.2f} times the first mark; "
+                f"its commit has {costs.commits[mark]} bytes"
+            )
     print(f"a fold of all from nothing: {costs.from_nothing:.1f} CPU s; the same item: {costs.same}")
     if options.json:
-        options.json.write_text(json.dumps(found, indent=1) + "\n")
-    flat = all(ratio <= FLAT for ratio in found["ratios"].values())  # type: ignore[attr-defined]
+        options.json.write_text(json.dumps(report(costs, options), indent=1) + "\n")
+    flat = all(ratio <= FLAT for of_door in ratios.values() for ratio in of_door.values())
     return 0 if costs.same and flat else 1
 
 

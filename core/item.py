@@ -61,6 +61,11 @@ class ForgeItem(ABC):
         """Write the item's files."""
         write_files(directory, self._files)
 
+    @property
+    def shares(self) -> Mapping[str, float]:
+        """The share of each branch (by digest) in its task, where the item's cards say so; else none."""
+        return {}
+
     @abstractmethod
     def plugins(self) -> tuple[Plugin, ...]:
         """Return the plugins that the item is made of."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 _LONGEST_KEY = 100
 # format, control, private, unassigned: characters that nobody sees
@@ -23,6 +24,8 @@ _FILLERS = frozenset(
 _BLANK = "\N{BRAILLE PATTERN BLANK}"
 
 
+# every fold compares the prompts of all branches, and they are few
+@lru_cache(maxsize=1 << 14)
 def normal_form(text: str) -> str:
     """Return a text as it is compared: Unicode NFKC, case folded, one space between words, nothing invisible."""
     folded = _folded(text).replace(_BLANK, " ")

@@ -80,6 +80,11 @@ class Routed(ForgeItem):
         """The router over all tasks."""
         return Router(tuple(task.spread for task in self.tasks))
 
+    @property
+    def shares(self) -> Mapping[str, float]:
+        """The share of each branch (by digest) in its task's weight."""
+        return {branch: share for task in self.tasks for branch, share in task.shares.items()}
+
     def plugins(self) -> tuple[Plugin, ...]:
         """Return the experts that are plugins, in the order of their tasks, each task's own before its sites'."""
         return tuple(one.plugin for task in self.tasks for one in task.networks if isinstance(one, FusedPlugin))

@@ -37,10 +37,11 @@ def routing_of(
 ) -> Routing:
     """Find out where a forge item sends the test images.
 
-    `coefficients` are the commit's, by branch; `contributors` name who sent each branch. Under a gate a coefficient is
+    `coefficients` are the commit's, by branch, where the item does not say the shares itself; `contributors` name who
+    sent each branch. Under a gate a coefficient is
     the share of all test images that goes to a centre's plugin.
     """
-    weights = {contributors[branch]: value for branch, value in coefficients.items()}
+    weights = {contributors[branch]: value for branch, value in (item.shares or coefficients).items()}
     if isinstance(item, Routed):
         return Routing(weights, _by_task(item, questions, evaluator), _strangers(item, questions, evaluator))
     if not isinstance(item, Mixture) or item.gate is None:

@@ -108,7 +108,8 @@ class MedForgeStrategy(Strategy):
         if messages[0].has_error():
             raise InvalidBranch(f"the node could not make a branch: {messages[0].error.reason}; see the node's log")
         commit = self.main.fold(self._arrival_of(messages[0].content))
-        return self.arrays_of(self.main.checkout(commit.digest)), _metrics(commit)
+        item = self.main.checkout(commit.digest)
+        return self.arrays_of(item), _metrics(commit, item)
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -238,10 +239,10 @@ def strategy_for(main: MainBranch, poll: float = 3.0, ttl: float = DEFAULT_TTL) 
     return STRATEGIES[listing_of(main.settings.method).item](main, poll, ttl)
 
 
-def _metrics(commit: Commit) -> MetricRecord:
+def _metrics(commit: Commit, item: ForgeItem) -> MetricRecord:
     values: dict[str, int | float] = {"arrival": commit.arrival}
     for task, score in commit.metrics.items():
         values[f"loss/{task}"], values[f"acc/{task}"] = score.loss, score.acc
-    for branch, coefficient in commit.coefficients.items():
+    for branch, coefficient in (item.shares or commit.coefficients).items():
         values[f"coefficient/{branch}"] = coefficient
     return MetricRecord(dict(values))

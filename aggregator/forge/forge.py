@@ -235,8 +235,8 @@ class Forge:
         """Raise NotFound for a commit that has no forge item, or no longer has it."""
         if commit.item is None:
             raise NotFound(f"after commit {commit.digest[:12]} the main branch was empty; check out another commit")
-        arrivals = self.ledger.arrivals_by_number(commit.members)
-        gone = [number for number in commit.members if number in arrivals and arrivals[number].erased]
+        erased = self.ledger.erased()
+        gone = [number for number in commit.members if number in erased]
         if gone:
             raise NotFound(
                 f"commit {commit.digest[:12]} was made with arrival {gone[0]}, which was erased when it was "

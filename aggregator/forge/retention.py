@@ -16,7 +16,7 @@ from medforge.manifest import Manifest
 def referenced(forge: Forge, without: int | None = None) -> Iterator[str]:
     """Return the digests of all blobs that branches and forge items need, but for those made with one arrival."""
     arrivals = forge.ledger.arrivals()
-    erased = {arrival.number for arrival in arrivals if arrival.erased}
+    erased = forge.ledger.erased()
     for arrival in arrivals:
         if arrival.number not in erased and arrival.number != without:
             yield from _files_of(forge, arrival)

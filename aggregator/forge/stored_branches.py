@@ -32,21 +32,27 @@ class StoredBranches:
         self._forge = forge
         self._labels = TensorCache(cache)
         self._room = plugin_bytes
-        self._branches: dict[str, ArrivedBranch] = {}
+        self._branches: dict[int, ArrivedBranch] = {}
         self._plugins: dict[str, Plugin] = {}
+        self._sizes: dict[str, int] = {}
         self._datasets: dict[str, DistilledDataset] = {}
         self._arriving = ""
 
     def arrived(self, numbers: Sequence[int]) -> tuple[ArrivedBranch, ...]:
         """Name arrivals, in this order; raises NotFound for one that has not arrived, or was erased."""
-        return tuple(self._named(arrival) for arrival in self._forge.kept_arrivals(numbers))
+        # a row of the ledger takes twenty times as long to read as the number of one that was erased
+        known = self._branches.keys() - self._forge.ledger.erased()
+        for arrival in self._forge.kept_arrivals([number for number in numbers if number not in known]):
+            self._branches[arrival.number] = self._named(arrival)
+        return tuple(self._branches[number] for number in numbers)
 
     def begin_fold(self, arrived: Sequence[ArrivedBranch]) -> None:
         """Keep what belongs to these branches, of which the last is arriving, and let all else go."""
         self._arriving = arrived[-1].digest
+        self._branches = {one.number: one for one in arrived}
         members = {one.digest for one in arrived}
-        self._branches = {digest: one for digest, one in self._branches.items() if digest in members}
         self._plugins = {digest: one for digest, one in self._plugins.items() if digest in members}
+        self._sizes = {digest: self._sizes[digest] for digest in self._plugins}
         self._datasets = {}
 
     def plugin(self, branch: str, manifest: Manifest) -> Plugin:
@@ -55,8 +61,9 @@ class StoredBranches:
             return self._plugins[branch]
         paths = [path for path in BRANCH_FILES if path != DISTILLED_FILE]
         plugin = parse_plugin(manifest, {path: self._read(manifest, path) for path in paths})
-        if _size(plugin) + sum(map(_size, self._plugins.values())) <= self._room:
-            self._plugins[branch] = plugin
+        size = _size(plugin)
+        if size + sum(self._sizes.values()) <= self._room:
+            self._plugins[branch], self._sizes[branch] = plugin, size
         return plugin
 
     def distilled(self, branch: str, manifest: Manifest) -> DistilledDataset:
@@ -77,11 +84,8 @@ class StoredBranches:
         return parse_statistics(self._read(manifest, STATISTICS_FILE)) if STATISTICS_FILE in manifest.files else None
 
     def _named(self, arrival: Arrival) -> ArrivedBranch:
-        digest = arrival.branch
-        if digest not in self._branches:
-            manifest = Manifest.parse(self._forge.blobs.read(digest))
-            self._branches[digest] = ArrivedBranch(arrival.number, manifest, _Parts(self, digest, manifest))
-        return self._branches[digest]
+        manifest = Manifest.parse(self._forge.blobs.read(arrival.branch))
+        return ArrivedBranch(arrival.number, manifest, _Parts(self, arrival.branch, manifest))
 
     def _read(self, manifest: Manifest, path: str) -> bytes:
         return self._forge.blobs.read(manifest.files[path].digest)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from functools import cached_property
 from math import isfinite
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, FiniteFloat, ValidationError, field_validator
 
 from medforge.aggregator.coefficients.task_score import TaskScore
+from medforge.aggregator.ledger.runs import numbers_in, runs_of
 from medforge.aggregator.merge import MethodSettings
 from medforge.digested import DigestedModel
 from medforge.errors import CorruptFile
@@ -21,17 +22,19 @@ class Commit(DigestedModel):
     `kind` says whether `arrival` was folded, removed (withdrawn, reverted) or restored; `members` are the arrivals that
     the main branch is made of from here on, in the order of folding. `parent` is the digest of the commit before it
     (None for the first), `branch` and the keys of `coefficients` are branch digests (methods that combine factors weigh
-    both factors by them, so that −1 on one plugin alone is as 1), `base` is the base module's
+    both factors by them, so that −1 on one plugin alone is as 1; there are none where the forge item's own cards say
+    what every branch counts), `base` is the base module's
     fingerprint, `compute` the device and dtype of the fold, `item` the forge item's digest (None where nobody is left)
     and `item_files` the blob digest of each of its files. `processor` is the kind of processor (see `processor_kind`;
     0.1.0 recorded none). No clock, no forge id and no number of cores is inside: the same arrivals under the same
-    settings give the same chain, on the same kind of processor with the same libraries.
+    settings give the same chain, on the same kind of processor with the same libraries. Its bytes do not grow with the
+    members: `content` says them as runs (format 2, of 0.1.0, one by one).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     younger: ClassVar[frozenset[str]] = frozenset({"processor"})
 
-    format: Literal[2] = 2
+    format: Literal[2, 3] = 3
     kind: Literal["fold", "remove", "restore"] = "fold"
     parent: str | None
     arrival: int
@@ -50,6 +53,13 @@ class Commit(DigestedModel):
     item_files: dict[str, str]
     processor: dict[str, str] = Field(default_factory=dict)
 
+    @field_validator("members", mode="before")
+    @classmethod
+    def _said_by_runs(cls, members: Any) -> Any:
+        return (
+            numbers_in(members) if isinstance(members, list) and isinstance(next(iter(members), 0), list) else members
+        )
+
     @field_validator("metrics")
     @classmethod
     def _finite(cls, metrics: dict[str, TaskScore]) -> dict[str, TaskScore]:
@@ -60,7 +70,7 @@ class Commit(DigestedModel):
     @cached_property
     def content(self) -> bytes:
         """Return the canonical JSON of the commit: the bytes that are stored, sent and digested."""
-        return canonical_json(self.model_dump(mode="json"))
+        return self._spelled()
 
     @cached_property
     def digest(self) -> str:
@@ -80,8 +90,12 @@ class Commit(DigestedModel):
                 f"({error.error_count()} fields differ); use the version that wrote it"
             ) from error
         # not `commit.content`, which once read would go along into changed copies
-        if canonical_json(commit.model_dump(mode="json")) != content:
+        if commit._spelled() != content:
             raise CorruptFile(
                 f"commit {digest[:12]} is not in its canonical spelling; read it again, or restore it from a backup"
             )
         return commit
+
+    def _spelled(self) -> bytes:
+        values = self.model_dump(mode="json")
+        return canonical_json(values if self.format == 2 else values | {"members": runs_of(self.members)})

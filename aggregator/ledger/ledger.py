@@ -80,6 +80,31 @@ class Ledger(Database):
         with self.reading() as session:
             return {row.number: row.plain() for row in session.scalars(query) if row.number in wanted}
 
+    def numbers(self, *states: State) -> list[int]:
+        """List the numbers alone of the arrivals in these states, in order: a fold asks for them at every arrival."""
+        wanted = ArrivalRow.state.in_([state.value for state in states])
+        with self.reading() as session:
+            return list(session.scalars(select(ArrivalRow.number).where(wanted).order_by(ArrivalRow.number)))
+
+    def erased(self) -> set[int]:
+        """Return the numbers of the arrivals whose files are gone."""
+        with self.reading() as session:
+            return set(session.scalars(select(ArrivalRow.number).where(ArrivalRow.erased)))
+
+    def to_erase(self) -> list[Arrival]:
+        """List, in order, the withdrawn arrivals whose files are still to be deleted."""
+        due = (ArrivalRow.state == State.WITHDRAWN.value) & ArrivalRow.erase & ArrivalRow.erased.is_(False)
+        with self.reading() as session:
+            return [row.plain() for row in session.scalars(select(ArrivalRow).where(due).order_by(ArrivalRow.number))]
+
+    def versions(self, contributor: str, task: str) -> list[Arrival]:
+        """List what a contributor has sent for a task, in order."""
+        theirs = (ArrivalRow.contributor == contributor) & (ArrivalRow.task == task)
+        with self.reading() as session:
+            return [
+                row.plain() for row in session.scalars(select(ArrivalRow).where(theirs).order_by(ArrivalRow.number))
+            ]
+
     def unfolded(self, limit: int | None = None) -> list[Arrival]:
         """List, in order, the arrivals that wait to be folded; the first is the next."""
         with self.reading() as session:

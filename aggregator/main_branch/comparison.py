@@ -43,7 +43,7 @@ def other_circumstances(commit: Commit) -> str:
 def difference(commit: Commit, folded: FoldResult) -> str:
     """Say what differs by a byte; empty where nothing does."""
     files = {path: sha256_bytes(data) for path, data in folded.item.files().items()}
-    if folded.coefficients != commit.coefficients:
+    if _coefficients_due(commit, folded) != commit.coefficients:
         return "its coefficients differ"
     wrong = sorted(path for path in files | commit.item_files if files.get(path) != commit.item_files.get(path))
     if wrong:
@@ -53,11 +53,12 @@ def difference(commit: Commit, folded: FoldResult) -> str:
 
 def far_coefficients(commit: Commit, folded: FoldResult) -> str:
     """Say which coefficient is further than the tolerance from the recorded one; empty where none is."""
-    if folded.coefficients.keys() != commit.coefficients.keys():
+    due = _coefficients_due(commit, folded)
+    if due.keys() != commit.coefficients.keys():
         return "its coefficients are of other branches"
-    gaps = {branch: abs(value - commit.coefficients[branch]) for branch, value in folded.coefficients.items()}
-    worst = max(sorted(gaps), key=lambda branch: gaps[branch])
-    if gaps[worst] <= COEFFICIENTS:
+    gaps = {branch: abs(value - commit.coefficients[branch]) for branch, value in due.items()}
+    worst = max(sorted(gaps), key=lambda branch: gaps[branch], default="")
+    if gaps.get(worst, 0.0) <= COEFFICIENTS:
         return ""
     return f"the coefficient of branch {worst[:12]} differs by {gaps[worst]:.2g}, more than {COEFFICIENTS:g}"
 
@@ -94,6 +95,11 @@ def far_files(stored: Mapping[str, bytes], rebuilt: Mapping[str, bytes]) -> str:
             if one.keys() != other.keys() or any(_far(one[name], other[name]) for name in one):
                 return f"{path} differs by more than {TENSORS:g} of its norm"
     return ""
+
+
+def _coefficients_due(commit: Commit, folded: FoldResult) -> Mapping[str, float]:
+    # until format 3 a commit said them also where the item's cards do
+    return folded.coefficients if commit.format == 2 else folded.recorded
 
 
 def _near(one: object, other: object) -> bool:

@@ -102,9 +102,8 @@ class MainBranch:
             return known[1]
         self.settle()
         self._check_next(entry)
-        members = self._members()
-        entries = self.forge.ledger.arrivals_by_number(members)
-        kept = tuple(number for number in members if not _same_work(entries[number], entry))
+        versions = {one.number for one in self._versions(entry)}
+        kept = tuple(number for number in self._members() if number not in versions)
         arrived = self._branches.arrived((*kept, arrival))
         self._branches.begin_fold(arrived)
         declaration = self._tasks.check(arrived[-1].manifest, arrival)
@@ -150,13 +149,12 @@ class MainBranch:
         return commits
 
     def _due(self) -> tuple[Literal["remove", "restore"], Arrival] | None:
-        members = self._members()
-        folded = {entry.number: entry for entry in self.forge.ledger.arrivals(State.FOLDED)}
+        members, folded = self._members(), self.forge.ledger.numbers(State.FOLDED)
+        stay, inside = set(folded), set(members)
         for number in members:
-            if number not in folded:
+            if number not in stay:
                 return "remove", self._entry(number)
-        inside = set(members)
-        return next((("restore", entry) for number, entry in folded.items() if number not in inside), None)
+        return next((("restore", self._entry(number)) for number in folded if number not in inside), None)
 
     def _remove(self, entry: Arrival) -> Commit:
         after = tuple(number for number in self._members() if number != entry.number)
@@ -205,10 +203,9 @@ class MainBranch:
             _log.error("arrival %d (branch %s) is held: %s", number, entry.branch, reason, extra=fields)
 
     def _erase(self) -> None:
-        for arrival in self.forge.ledger.arrivals(State.WITHDRAWN):
-            if arrival.erase and not arrival.erased:
-                erase(self.forge, arrival)
-                self._forget()
+        for arrival in self.forge.ledger.to_erase():
+            erase(self.forge, arrival)
+            self._forget()
 
     def _before(self, members: Sequence[int]) -> Head | None:
         """Return the main branch of these members as the next round meets it."""
@@ -237,7 +234,7 @@ class MainBranch:
             task=entry.task,
             branch=entry.branch,
             method=self.settings,
-            coefficients=folded.coefficients if folded else {},
+            coefficients=folded.recorded if folded else {},
             metrics=folded.metrics if folded else {},
             seed=self.settings.seed,
             software=software_of(self.settings),
@@ -263,11 +260,16 @@ class MainBranch:
         waiting = self.forge.ledger.unfolded(limit=1)
         if waiting and waiting[0].number < entry.number:
             raise LedgerConflict(f"arrival {waiting[0].number} comes before arrival {entry.number}; fold that first")
-        for number, other in self.forge.ledger.arrivals_by_number(self._members()).items():
-            if number > entry.number and _same_work(other, entry):
-                reason = f"arrival {number} by the same contributor for the same task is newer"
+        for other in self._versions(entry):
+            if other.number > entry.number:
+                reason = f"arrival {other.number} by the same contributor for the same task is newer"
                 self.forge.ledger.change(entry.number, State.SUPERSEDED, reason)
                 raise InvalidBranch(f"arrival {entry.number} is superseded: {reason}; push a new branch to replace it")
+
+    def _versions(self, entry: Arrival) -> list[Arrival]:
+        """List the members that an arrival is a version of."""
+        inside = set(self._members())
+        return [one for one in self.forge.ledger.versions(entry.contributor, entry.task) if one.number in inside]
 
     def _members(self) -> tuple[int, ...]:
         head = self.head()
@@ -286,8 +288,3 @@ class MainBranch:
         if entry is None:
             raise NotFound(f"arrival {number} is not in this forge; `medforge log` lists the arrivals")
         return entry
-
-
-def _same_work(one: Arrival, other: Arrival) -> bool:
-    """Say whether two branches are versions of one another."""
-    return (one.contributor, one.task) == (other.contributor, other.task)

@@ -63,7 +63,7 @@ def replay(forge: Forge, base: BaseModule) -> Iterator[ReplayResult]:
         )
     probabilities = ProbabilityCache(base, None)
     branches = StoredBranches(forge, None)
-    erased = {arrival.number for arrival in forge.ledger.arrivals() if arrival.erased}
+    erased = forge.ledger.erased()
     parent: Commit | None = None
     before: FoldResult | None = None
     for number, commit in forge.ledger.commits():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from heapq import nsmallest
 from typing import NamedTuple
 
 import torch
@@ -20,11 +21,6 @@ from medforge.prompt_form import normal_form
 MOST_IMAGES = 1000
 _SHRINKAGE = 1.0
 _TINY = 1e-30
-
-
-@lru_cache(maxsize=1024)
-def _normal_forms(prompts: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(map(normal_form, prompts))
 
 
 class Places(NamedTuple):
@@ -58,10 +54,11 @@ class Comparison(NamedTuple):
         return pooled(self[:4])
 
 
-def shared_classes(one: Sequence[str], other: Sequence[str]) -> Places:
+@lru_cache(maxsize=1024)
+def shared_classes(one: tuple[str, ...], other: tuple[str, ...]) -> Places:
     """Return where the prompts that two branches share are in each; prompts are compared in normal form."""
-    by_form = {form: place for place, form in enumerate(_normal_forms(tuple(one)))}
-    forms = enumerate(_normal_forms(tuple(other)))
+    by_form = {form: place for place, form in enumerate(map(normal_form, one))}
+    forms = enumerate(map(normal_form, other))
     pairs = [(by_form[form], place) for place, form in forms if form in by_form]
     return Places(tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs))
 
@@ -76,7 +73,7 @@ def drawn(arriving: ArrivedBranch, others: Sequence[ArrivedBranch], most: int) -
 
     They are the same whatever the order of arrival, and no branch can be made that is drawn for every arrival.
     """
-    return sorted(others, key=lambda one: sha256_bytes(f"{arriving.digest} {one.digest}".encode()))[:most]
+    return nsmallest(most, others, key=lambda one: sha256_bytes(f"{arriving.digest} {one.digest}".encode()))
 
 
 def compare(witness: ArrivedBranch, arriving: ArrivedBranch, probabilities: ProbabilityCache) -> Comparison:

@@ -30,7 +30,8 @@ def fold_round(
     Raises InvalidBranch for an arriving branch that cannot be merged.
     """
     earlier = {one.digest for one in arrived[:-1]}
-    assert set(head.coefficients if head else ()) == earlier, "the head is made of what arrived before"
+    assert (head is not None) == bool(earlier), "there is a head where something arrived before"
+    assert not (head and head.coefficients) or head.coefficients.keys() == earlier, "and it is made of that"
     arriving = arrived[-1]
     # refuses a plugin whose outputs overflow, before a search could spread them over the main branch
     probabilities.probabilities(arriving, arriving)

@@ -51,8 +51,7 @@ class RoutedMethod(MergeMethod):
         members = _by_task(merge_round)
         tasks = [_kept_task(merge_round, name, of_task) for name, of_task in members.items()]
         routed = Routed(tuple(tasks))
-        coefficients = {branch: share for task in tasks for branch, share in task.shares.items()}
-        return FoldResult(routed, coefficients, task_scores(_scored(merge_round, routed, members)))
+        return FoldResult(routed, dict(routed.shares), task_scores(_scored(merge_round, routed, members)))
 
 
 def _by_task(merge_round: Round) -> Members:
