@@ -1,6 +1,7 @@
 """Runs say numbers in their order, and a commit of an older format keeps its bytes."""
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ def test_runs_say_the_numbers_in_their_order(numbers: list[int]) -> None:
     runs = runs_of(numbers)
     assert numbers_in(runs) == tuple(numbers)
     assert all(first <= last for first, last in runs)
-    assert all(one[1] + 1 != other[0] for one, other in zip(runs, runs[1:], strict=False)), "they are as few as can be"
+    assert all(one[1] + 1 != other[0] for one, other in pairwise(runs)), "they are as few as can be"
 
 
 def read(plain: dict[str, Any]) -> Commit:
