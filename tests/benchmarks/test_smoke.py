@@ -97,8 +97,13 @@ def test_arrival_cost(tiny_spec: str, tmp_path: Path) -> None:
     out = tmp_path / "costs.json"
     words = ["--base", tiny_spec, "--marks", "2", "4", "--tasks", "2", "--per-class", "2", "--window", "2"]
     # of four arrivals the costs say nothing, and the sameness of the merged models all
-    arrival_cost.main([*words, "--unexamined", "--json", str(out)])
-    assert json.loads(out.read_text())["same item as from nothing"] is True
+    arrival_cost.main([*words, "--json", str(out)])
+    found = json.loads(out.read_text())
+    assert found["same item as from nothing"] is True
+    assert {door: list(of_door) for door, of_door in found["ratios"].items()} == {
+        "unexamined": ["2", "4"],
+        "examined": ["2", "4"],
+    }
 
 
 def test_router_settings(tiny_spec: str, workspace: Workspace, tmp_path: Path) -> None:
