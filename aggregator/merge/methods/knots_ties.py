@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from medforge.aggregator.merge.listing import Parameter, scale_parameter
-from medforge.aggregator.merge.methods.ties import agreeing_mean, elect, threshold_of, trim
+from medforge.aggregator.merge.methods.ties import TIES_PARAMETERS, ties_of_parts
 from medforge.aggregator.merge.registration import merge_method
 from medforge.aggregator.merge.settings import MethodSettings
 from medforge.aggregator.merge.singular import triples_of
@@ -28,15 +27,7 @@ def knots_ties(plugins: Sequence[Plugin], base: BaseModule, density: float, scal
         triples = aligned(plugins, site, base)
         bases[site] = triples.left * triples.values
         parts[site] = torch.stack(triples.right.chunk(len(plugins), dim=1))
-    least = [
-        threshold_of(torch.cat([p[k].abs().flatten() for p in parts.values()]), density) for k in range(len(plugins))
-    ]
-
-    def trimmed(site: str) -> Tensor:
-        return torch.stack([trim(part, least[k]) for k, part in enumerate(parts[site])])
-
-    majority = 1 if sum(int(elect(trimmed(site)).sum()) for site in parts) >= 0 else -1
-    return {site: scale * bases[site] @ agreeing_mean(trimmed(site), majority).double() for site in parts}
+    return {site: scale * bases[site] @ part.double() for site, part in ties_of_parts(parts, density).items()}
 
 
 def aligned(plugins: Sequence[Plugin], site: str, base: BaseModule) -> Triples:
@@ -56,10 +47,7 @@ def aligned(plugins: Sequence[Plugin], site: str, base: BaseModule) -> Triples:
     item="weights",
     summary="weight changes are aligned by an SVD of all of them, trimmed and averaged by TIES there",
     source="Stoica et al. 2025, with Yadav et al. 2023",
-    parameters={
-        "density": Parameter(0.2, 0.0001, 1.0, "share of every plugin's entries that is kept, the largest"),
-        "scale": scale_parameter(1.0),
-    },
+    parameters=TIES_PARAMETERS,
 )
 def merge(plugins: Sequence[NamedPlugin], base: BaseModule, settings: MethodSettings) -> WeightChange:
     """Align, resolve what plugins disagree about, and average; also a single plugin, which is trimmed."""

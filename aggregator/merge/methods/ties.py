@@ -1,6 +1,6 @@
 """TIES-Merging: trim, elect signs, and average what agrees."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -12,6 +12,11 @@ from medforge.aggregator.merge.training_free import NamedPlugin
 from medforge.base_module import BaseModule
 from medforge.forge_item import WeightChange
 from medforge.plugin import Plugin
+
+TIES_PARAMETERS = {
+    "density": Parameter(0.2, 0.0001, 1.0, "share of every plugin's entries that is kept, the largest"),
+    "scale": scale_parameter(1.0),
+}
 
 
 def ties(plugins: Sequence[Plugin], base: BaseModule, density: float, scale: float) -> dict[str, Tensor]:
@@ -34,6 +39,20 @@ def ties(plugins: Sequence[Plugin], base: BaseModule, density: float, scale: flo
 
     majority = 1 if sum(int(elect(trimmed(site)).sum()) for site in sites) >= 0 else -1
     return {site: scale * agreeing_mean(trimmed(site), majority) for site in sites}
+
+
+def ties_of_parts(parts: Mapping[str, Tensor], density: float) -> dict[str, Tensor]:
+    """Merge parts [N, …] of N plugins by name as `ties` merges weight changes; float32 […] by name."""
+    count = len(next(iter(parts.values())))
+    least = [
+        threshold_of(torch.cat([part[k].abs().flatten() for part in parts.values()]), density) for k in range(count)
+    ]
+
+    def trimmed(name: str) -> Tensor:
+        return torch.stack([trim(part, least[k]) for k, part in enumerate(parts[name])])
+
+    majority = 1 if sum(int(elect(trimmed(name)).sum()) for name in parts) >= 0 else -1
+    return {name: agreeing_mean(trimmed(name), majority) for name in parts}
 
 
 def threshold_of(magnitudes: Tensor, density: float) -> Tensor:
@@ -71,10 +90,7 @@ def _threshold(plugin: Plugin, base: BaseModule, density: float) -> Tensor:
     item="weights",
     summary="weight changes are trimmed, a sign is elected for every entry, and what agrees with it is averaged",
     source="Yadav et al. 2023",
-    parameters={
-        "density": Parameter(0.2, 0.0001, 1.0, "share of every plugin's entries that is kept, the largest"),
-        "scale": scale_parameter(1.0),
-    },
+    parameters=TIES_PARAMETERS,
 )
 def merge(plugins: Sequence[NamedPlugin], base: BaseModule, settings: MethodSettings) -> WeightChange:
     """Resolve what plugins disagree about, and average; also a single plugin, which is trimmed."""

@@ -98,6 +98,7 @@ _KNOWN = (
     _merger("adamerging", "AdaMerging", _SINGLE, method="adamerging"),
     _merger("tsv-m", "TSV-M", _FREE, method="tsv-m"),
     _merger("knots-ties", "KnOTS in front of TIES", _FREE, method="knots-ties"),
+    _merger("core-space-ties", "Core Space in front of TIES", _FREE, method="core-space-ties"),
     FUSION,
     LORAHUB,
     SEQUENTIAL,

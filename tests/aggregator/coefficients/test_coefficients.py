@@ -244,7 +244,7 @@ def test_chosen_shares_average_over_tasks() -> None:
     [
         (
             {"method": "soup"},
-            "merge method 'soup' is not known; choose one of adamerging, dare, factor-average, fusion,",
+            "merge method 'soup' is not known; choose one of adamerging, core-space-ties, dare, factor-average,",
         ),
         ({"method": "mixture", "level": "head"}, "no level 'head'; choose one of: level 'output' with"),
         (
@@ -299,5 +299,5 @@ def test_settings_written_before_there_was_an_objective_are_read_and_written_as_
 def test_every_registered_method_can_be_had() -> None:
     for name in names():
         method_of(name)
-    with pytest.raises(InvalidInput, match="choose one of adamerging, dare, factor-average, fusion, knots-ties"):
+    with pytest.raises(InvalidInput, match="choose one of adamerging, core-space-ties, dare, factor-average, fusion"):
         method_of("soup")

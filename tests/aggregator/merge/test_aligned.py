@@ -1,9 +1,12 @@
-"""TSV-M and KnOTS-TIES against their definitions on whole matrices."""
+"""TSV-M, KnOTS-TIES and Core Space with TIES against their definitions on whole matrices."""
+
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
 from torch import Tensor
 
+from medforge.aggregator.merge.methods.core_space_ties import core_space_ties, factors_of
 from medforge.aggregator.merge.methods.knots_ties import aligned, knots_ties
 from medforge.aggregator.merge.methods.tsv_m import nearest_orthonormal, tsv_m
 from medforge.base_module import BaseModule
@@ -12,6 +15,7 @@ from tests.aggregator.merge.test_training_free import every_kinds, plugins, ties
 from tests.making import make_plugin
 
 Kinds = tuple[PluginKind, ...]
+Merge = Callable[[Sequence[Plugin], BaseModule, float, float], dict[str, Tensor]]
 
 
 @every_kinds
@@ -96,8 +100,43 @@ def test_knots_ties_is_ties_on_the_aligned_parts(tiny_base: BaseModule, kinds: K
         start += rows * columns
 
 
-def test_one_plugin_whose_entries_are_all_kept_is_what_knots_gives(tiny_base: BaseModule) -> None:
+@every_kinds
+@pytest.mark.parametrize("density", [0.2, 1.0])
+def test_core_space_ties_is_ties_on_the_core_matrices(tiny_base: BaseModule, kinds: Kinds, density: float) -> None:
+    parts = plugins(tiny_base, kinds)
+    found = core_space_ties(parts, tiny_base, density, 0.5)
+    bases, vectors = {}, [[] for _ in parts]
+    for site in parts[0].sites:
+        factors = [factors_of(part, site, tiny_base) for part in parts]
+        left = torch.linalg.svd(torch.cat([up for up, _ in factors], dim=1), full_matrices=False)[0]
+        right = torch.linalg.svd(torch.cat([down for _, down in factors]), full_matrices=False)[2]
+        bases[site] = left, right
+        for vector, part, (up, down) in zip(vectors, parts, factors, strict=True):
+            # of the factors, not of their float32 product: an election may hang on the last bit
+            core = left.T @ up @ (down @ right.T)
+            # nothing of a plugin is lost in its core
+            change = part.delta(site, tiny_base).double()
+            torch.testing.assert_close(left @ core @ right, change, rtol=1e-4, atol=1e-5)
+            vector += core.flatten().tolist()
+    merged = torch.tensor(ties_written_out(vectors, density, 0.5), dtype=torch.float64)
+    start = 0
+    for site, (left, right) in bases.items():
+        rows, columns = left.shape[1], right.shape[0]
+        part = merged[start : start + rows * columns].view(rows, columns)
+        torch.testing.assert_close(found[site], left @ part @ right, rtol=1e-4, atol=1e-5)
+        start += rows * columns
+
+
+def test_the_core_is_small_where_plugins_are(tiny_base: BaseModule) -> None:
+    """What is merged has the plugins' ranks, whatever the size of the layer."""
+    parts = [make_plugin(tiny_base, seed, rank=1) for seed in range(3)]
+    for site, change in core_space_ties(parts, tiny_base, 1.0, 1.0).items():
+        assert int(torch.linalg.matrix_rank(change)) <= 3 < min(tiny_base.site_shape(site))
+
+
+@pytest.mark.parametrize("merge", [knots_ties, core_space_ties])
+def test_one_plugin_whose_entries_are_all_kept_comes_out(tiny_base: BaseModule, merge: Merge) -> None:
     plugin = make_plugin(tiny_base)
-    found = knots_ties([plugin], tiny_base, 1.0, 1.0)
+    found = merge([plugin], tiny_base, 1.0, 1.0)
     for site in tiny_base.sites:
         torch.testing.assert_close(found[site].float(), plugin.delta(site, tiny_base), rtol=1e-4, atol=1e-5)

@@ -40,6 +40,7 @@ LOSSLESS = {
     "task-arithmetic": {"scale": 1.0},
     "ties": {"density": 1.0, "scale": 1.0},
     "knots-ties": {"density": 1.0, "scale": 1.0},
+    "core-space-ties": {"density": 1.0, "scale": 1.0},
     "dare": {"drop": 0.0, "scale": 1.0},
     "magmax": {"scale": 1.0},
 }
