@@ -68,14 +68,13 @@ class Admission(_Frozen):
     ``weight_change`` bounds ‖ΔW‖ / ‖W‖ (Frobenius) at every site, ``brightness`` the distance of a distilled image's
     values from the range of real pixels, in widths of that range. With ``behaviour`` an arrival is examined before
     it is folded: by one-sided tests at ``significance``, by whether more than the share ``noise`` of random labelings
-    tell its classes apart as well, by whether the middle one of at most so many ``witnesses`` with classes of its own
-    agrees with it by a standard score of ``agreement``, and by whether an earlier task's accuracy on distilled data
-    falls by more than ``margin``.
+    tell its classes apart as well, where nobody else has them, by whether to the base module its images are as like
+    those of the middle one of at most so many ``witnesses`` with classes of its own as a standard score of
+    ``agreement`` over four opinions, of which two are asked, wants; and by whether an earlier task's accuracy on
+    distilled data falls by more than ``margin``, in a task that it shares how well images are ranked too.
 
-    Of 39 honest branches of centres with 60 to 250 images (embedded base module; lung, colon, brain, chest, skin,
-    fundus; alike, skewed or with looks of their own) the defaults hold 3, all by the check for chance, where those of
-    0.1.0 held 24. Of 42 of larger centres 0.1.0 held none; ‖ΔW‖ / ‖W‖ was 1.4 at most. At ``agreement`` 3 two more are
-    held, and two more attacks of eight that send another task's images under known prompts.
+    How often these defaults hold an honest branch of a small centre, and which attacks: explanation-security.md. Of 42
+    of larger centres 0.1.0 held none; ‖ΔW‖ / ‖W‖ was 1.4 at most.
     """
 
     weight_change: float = Field(4.0, gt=0)

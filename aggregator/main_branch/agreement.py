@@ -6,6 +6,7 @@ from math import sqrt
 import torch
 from scipy.stats import rankdata
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def agreement(scores: Tensor, labels: Tensor) -> float:
@@ -29,6 +30,22 @@ def agreement(scores: Tensor, labels: Tensor) -> float:
     return float(centred[torch.arange(count), labels].sum()) / sqrt(variance)
 
 
-def pooled(agreements: Sequence[float]) -> float:
-    """Return one standard score for several that test the same (Stouffer 1949), 0 for none."""
-    return sum(agreements) / sqrt(len(agreements)) if agreements else 0.0
+def ranked_well(scores: Tensor, labels: Tensor) -> float:
+    """Return how far scores [n, C] agree with labels int64 [n], as a share of how far the labels would; in −1 … 1.
+
+    0 where it is unknown. It does not change where one class is preferred to another, as accuracy does.
+    """
+    attainable = agreement(F.one_hot(labels, scores.shape[1]).double(), labels)
+    return agreement(scores, labels) / attainable if attainable > 0 else 0.0
+
+
+def pooled(agreements: Sequence[float], weights: Sequence[float] = ()) -> float:
+    """Return one standard score for several that test the same (Stouffer 1949), 0 for none.
+
+    They count alike without ``weights``, else as much as those say (Lipták 1958).
+    """
+    if not agreements:
+        return 0.0
+    shares = weights or [1.0] * len(agreements)
+    total = sum(share * found for share, found in zip(shares, agreements, strict=True))
+    return total / sqrt(sum(share * share for share in shares))

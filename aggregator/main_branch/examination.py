@@ -6,12 +6,15 @@ with the number of earlier branches of a task.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
+from typing import NamedTuple
 
 from scipy.special import bdtrc
 
 from medforge.aggregator.coefficients.objective import ScoredImages, task_scores
 from medforge.aggregator.coefficients.task_score import TaskScore
 from medforge.aggregator.forge.policy import Admission
+from medforge.aggregator.main_branch.agreement import ranked_well
 from medforge.aggregator.main_branch.objections import REMEDY, objections
 from medforge.aggregator.main_branch.witness import drawn
 from medforge.aggregator.merge.arrived_branch import ArrivedBranch
@@ -59,11 +62,20 @@ class Examination:
         after = dict(folded.metrics)
         compared = {one.task: scores[one.task] for one in earlier if one.task in scores}
         shared = drawn(arriving, [one for one in earlier if one.task == arriving.task], self._admission.witnesses)
+        lost: dict[str, SharedLoss] = {}
         if shared:
-            compared |= score_item(before.item(), shared, self._base)
-            after |= score_item(folded.item, shared, self._base)
-        images = sum(one.manifest.ipc * len(one.prompts) for one in shared)
-        _hold_if(examine_merge(compared, after, self._admission, {arriving.task: images} if shared else {}))
+            old, new = (list(scored(item, shared, self._base)) for item in (before.item(), folded.item))
+            compared |= task_scores(old)
+            after |= task_scores(new)
+            lost[arriving.task] = SharedLoss(sum(len(one.labels) for one in old), _ranked(old) - _ranked(new))
+        _hold_if(examine_merge(compared, after, self._admission, lost))
+
+
+class SharedLoss(NamedTuple):
+    """Hold how many images of a shared task were asked, and how much less well they are ranked (see `ranked_well`)."""
+
+    images: int
+    ranks: float
 
 
 def examine_arrival(
@@ -80,13 +92,14 @@ def examine_merge(
     before: Mapping[str, TaskScore],
     after: Mapping[str, TaskScore],
     admission: Admission,
-    shared: Mapping[str, int] | None = None,
+    shared: Mapping[str, SharedLoss] | None = None,
 ) -> str | None:
     """Say which task of ``before`` lost most, where its accuracy on distilled images fell by more than the margin.
 
-    ``shared`` has the images that were asked of a task which the arriving branch shares with others. Merging two honest
-    branches of few images costs each some of its own (3 of 20 chest films): such a task must have lost more than
-    chance makes of the margin (see `costs_more`).
+    ``shared`` says more of a task which the arriving branch shares with others. Merging two honest branches of few
+    images costs each some of its own (3 of 20 chest films): such a task must have lost more than chance makes of the
+    margin (see `costs_more`). And a centre of nearly one class, or without one, moves what the merged model prefers,
+    until others move it back; so its images must be ranked less well too, by more than the margin.
     """
     if not admission.behaviour:
         return None
@@ -96,8 +109,7 @@ def examine_merge(
     worse = [
         task
         for task, loss in lost.items()
-        if loss > admission.margin + 1e-9
-        and (task not in few or costs_more(loss, few[task], admission.margin, admission.significance))
+        if loss > admission.margin + 1e-9 and (task not in few or _beyond_chance(loss, few[task], admission))
     ]
     if not worse:
         return None
@@ -108,6 +120,11 @@ def examine_merge(
     )
 
 
+def _beyond_chance(loss: float, shared: SharedLoss, admission: Admission) -> bool:
+    significant = costs_more(loss, shared.images, admission.margin, admission.significance)
+    return significant and shared.ranks > admission.margin
+
+
 def costs_more(loss: float, images: int, margin: float, significance: float) -> bool:
     """Say whether a loss of accuracy on so many images shows that more than the margin is lost (binomial, one-sided).
 
@@ -116,15 +133,15 @@ def costs_more(loss: float, images: int, margin: float, significance: float) -> 
     return bool(bdtrc(round(loss * images) - 1, images, margin) <= significance) if loss > 0 else False
 
 
-def score_item(item: ForgeItem, on: Sequence[ArrivedBranch], base: BaseModule) -> dict[str, TaskScore]:
-    """Score a merged model on the distilled images of arrived branches, by task."""
-    return task_scores(_scored(item, on, base))
-
-
-def _scored(item: ForgeItem, on: Sequence[ArrivedBranch], base: BaseModule) -> Iterator[ScoredImages]:
+def scored(item: ForgeItem, on: Sequence[ArrivedBranch], base: BaseModule) -> Iterator[ScoredImages]:
+    """Ask a merged model about the distilled images of arrived branches, one branch after another."""
     for one in on:
         outputs = item.logits(base, one.images(), one.prompts).cpu()
         yield ScoredImages(one.task, outputs.double().log_softmax(dim=1), one.labels())
+
+
+def _ranked(answers: Sequence[ScoredImages]) -> float:
+    return fmean(ranked_well(one.log_probabilities, one.labels) for one in answers)
 
 
 def _hold_if(reason: str | None) -> None:

@@ -7,6 +7,7 @@ worse than chance in how it ranks images. What a check costs does not grow with 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import sqrt
 from statistics import median
 from typing import Literal, NamedTuple
 
@@ -16,14 +17,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from medforge.aggregator.forge.policy import Admission
-from medforge.aggregator.main_branch.agreement import agreement
-from medforge.aggregator.main_branch.separation import can_separate, separation
-from medforge.aggregator.main_branch.witness import compare, witnesses
+from medforge.aggregator.main_branch.agreement import agreement, pooled
+from medforge.aggregator.main_branch.separation import can_separate, means_apart, separation, whitened
+from medforge.aggregator.main_branch.witness import Comparison, compare, witnesses
 from medforge.aggregator.merge.arrived_branch import ArrivedBranch
 from medforge.aggregator.merge.probability_cache import ProbabilityCache
 from medforge.base_module import BaseModule
+from medforge.task_spread import STATISTICS_SHRINKAGE, TaskSpread
 
 REMEDY = "check labels and prompts and push a new version, or ask the forge's maintainer to accept this one"
+_TINY = 1e-30
+_OWN_AND_CHANGED = (2.0, 1.0)
 
 
 class Objection(NamedTuple):
@@ -38,18 +42,26 @@ def objections(
 ) -> Iterator[Objection]:
     """Find what speaks against the last of ``arrived``, the cheapest check first.
 
-    chance: its plugin ranks its own distilled images no better than guessing. zero-shot: no earlier branch can say, and
-    the base module's answers on them are worse than guessing. noise: in the base module's embeddings the classes lie no
-    further apart than shuffled labels make them. contradiction: the middle one of its witnesses, which are earlier
-    branches with classes of its own, agrees with it no more than a stranger does (see `compare`).
+    chance: its plugin, and what the plugin changed, rank its own distilled images no better than guessing. Where its
+    witnesses, earlier branches with classes of its own, can say: contradiction: to the base module its images are no
+    more like those of the same class of the middle witness than a stranger's are, or the two plugins are worse than
+    guessing on each other's (see `compare`). Where none can say: zero-shot: the base module's answers on its images are
+    worse than guessing; and noise: in what the base module sees, the classes lie no further apart than shuffled labels
+    make them, and no class statistics show that they do.
     """
     arriving = arrived[-1]
+    yield from _of_its_plugin(arriving, base, probabilities, admission)
     asked = witnesses(arriving, arrived[:-1], admission.witnesses)
-    yield from _of_its_plugin(arriving, probabilities, admission)
-    if not asked:
+    heard = [(compare(one, arriving, probabilities), one) for one in asked]
+    # a policy counts four opinions, two of the base module and two of plugins; of the first two as much is due
+    due = admission.agreement / sqrt(2)
+    # of so few images that even the like-minded would hardly differ from strangers, nothing is concluded
+    telling = [pair for pair in heard if pair[0].attainable >= 2 * due]
+    if telling:
+        yield from _of_witnesses(telling, due, admission)
+    else:
         yield from _of_its_labels(arriving, base, probabilities, admission)
-    yield from _of_its_images(arriving, probabilities, admission)
-    yield from _of_witnesses(arriving, asked, probabilities, admission)
+        yield from _of_its_images(arriving, base, probabilities, admission)
 
 
 def below_chance(hits: int, images: int, classes: int, significance: float) -> bool:
@@ -58,16 +70,20 @@ def below_chance(hits: int, images: int, classes: int, significance: float) -> b
 
 
 def _of_its_plugin(
-    arriving: ArrivedBranch, probabilities: ProbabilityCache, admission: Admission
+    arriving: ArrivedBranch, base: BaseModule, probabilities: ProbabilityCache, admission: Admission
 ) -> Iterator[Objection]:
-    labels, own = arriving.labels(), probabilities.probabilities(arriving, arriving)
-    hits, found = _hits(own, labels), agreement(own, labels)
+    labels, own = arriving.labels(), probabilities.probabilities(arriving, arriving).double()
+    # what the base module knows without it is no merit of the plugin: a random one ranks by it as well
+    changed = own.clamp_min(_TINY).log() - _zero_shot(arriving, base, probabilities).log_softmax(dim=1)
+    changed = changed - changed.mean(dim=1, keepdim=True)
+    hits, found = _hits(own, labels), pooled([agreement(own, labels), agreement(changed, labels)], _OWN_AND_CHANGED)
     # so few images that ranks show nothing must all be told right
     if hits < len(labels) and norm.sf(found) > admission.significance:
         yield Objection(
             "chance",
             f"the plugin classifies {hits} of its own {len(labels)} distilled images, and how it ranks them does not "
-            f"beat chance (z {found:.1f}, significance {admission.significance:g}); {REMEDY}",
+            f"beat chance (z {found:.1f}, with what it changes in the base module's answers, significance "
+            f"{admission.significance:g}); {REMEDY}",
         )
 
 
@@ -75,7 +91,7 @@ def _of_its_labels(
     arriving: ArrivedBranch, base: BaseModule, probabilities: ProbabilityCache, admission: Admission
 ) -> Iterator[Objection]:
     labels, classes = arriving.labels(), len(arriving.prompts)
-    outputs = base.logits(probabilities.embeddings(arriving).to(base.device), arriving.prompts).cpu()
+    outputs = _zero_shot(arriving, base, probabilities)
     # right answers and not ranks: of classes that a base module does not know it calls all images by one, which is as
     # good as guessing, while it may rank them the wrong way round (real chest films: AUC .37)
     hits = _hits(outputs, labels)
@@ -88,14 +104,15 @@ def _of_its_labels(
 
 
 def _of_its_images(
-    arriving: ArrivedBranch, probabilities: ProbabilityCache, admission: Admission
+    arriving: ArrivedBranch, base: BaseModule, probabilities: ProbabilityCache, admission: Admission
 ) -> Iterator[Objection]:
-    labels = arriving.labels()
-    if not can_separate(labels, admission.noise):
+    labels, images = arriving.labels(), probabilities.embeddings(arriving)
+    if not can_separate(labels, admission.noise) or _as_its_statistics_say(arriving, images, admission):
         return
-    embeddings = F.normalize(probabilities.embeddings(arriving), dim=1)
-    # images that match their classes' spread too hide them in one of the two spaces, those of means alone in the other
-    share = min(separation(embeddings, labels, seed=0, whiten=whiten) for whiten in (True, False))
+    unit = F.normalize(images, dim=1)
+    # images that match their classes' spread too hide them in one of the spaces, those of means alone in another
+    spaces = unit, whitened(unit, 1.0), whitened(_zero_shot(arriving, base, probabilities), 0.01)
+    share = separation(spaces, labels, seed=0)
     if share > admission.noise:
         yield Objection(
             "noise",
@@ -104,25 +121,39 @@ def _of_its_images(
         )
 
 
+def _as_its_statistics_say(arriving: ArrivedBranch, images: Tensor, admission: Admission) -> bool:
+    """Say whether class statistics tell the training images apart, and these images (embeddings [n, d]) by them."""
+    statistics = arriving.statistics()
+    if statistics is None:
+        return False
+    spread = TaskSpread.of(statistics, STATISTICS_SHRINKAGE)
+    scores = means_apart(statistics), agreement(-spread.squared(images), arriving.labels())
+    return bool(norm.sf(min(scores)) <= admission.noise)
+
+
 def _of_witnesses(
-    arriving: ArrivedBranch, asked: Sequence[ArrivedBranch], probabilities: ProbabilityCache, admission: Admission
+    telling: Sequence[tuple[Comparison, ArrivedBranch]], due: float, admission: Admission
 ) -> Iterator[Objection]:
-    heard = [(compare(one, arriving, probabilities), one) for one in asked]
-    # of so few images that even the like-minded would hardly differ from strangers, nothing is concluded
-    telling = [pair for pair in heard if pair[0].attainable >= 2 * admission.agreement]
-    if not telling:
+    alike, plugins = (median(values) for values in zip(*((c.likeness, c.plugins) for c, _ in telling), strict=True))
+    # plugins of few images, or of another look, know nothing of each other's; worse than nothing is a contradiction
+    least = -norm.isf(admission.significance)
+    if alike >= due and plugins >= least:
         return
-    middle = median(said.agreement for said, _ in telling)
-    if middle >= admission.agreement:
-        return
-    worst, witness = min(telling, key=lambda pair: (pair[0].agreement, pair[1].number))
-    others = "" if len(telling) == 1 else f" (the least of {len(telling)}, whose middle is {middle:.1f})"
+    worst, witness = min(telling, key=lambda pair: (pair[0].likeness + pair[0].plugins, pair[1].number))
+    middles = f" (the least of {len(telling)}; their middles are {alike:.1f} and {plugins:.1f})"
+    others = middles if len(telling) > 1 else ""
     yield Objection(
         "contradiction",
-        f"it contradicts arrival {witness.number} ({witness.contributor}), which has classes of its own: both plugins "
-        f"and the base module agree on each other's images by z {worst.agreement:.1f}{others}, where "
-        f"{admission.agreement:g} is due; one of the two is wrong, or they have different images of one name; {REMEDY}",
+        f"it contradicts arrival {witness.number} ({witness.contributor}), which has classes of its own: the base "
+        f"module finds images of one class alike by z {worst.likeness:.1f}, and the plugins agree on each other's "
+        f"by z {worst.plugins:.1f}{others}, where {due:.2g} and {least:.2g} are due; one of the two is wrong, "
+        f" or they have different images of one name; {REMEDY}",
     )
+
+
+def _zero_shot(arriving: ArrivedBranch, base: BaseModule, probabilities: ProbabilityCache) -> Tensor:
+    """Return the base module's logits [n, C] on a branch's own images, float64 on the CPU."""
+    return base.logits(probabilities.embeddings(arriving).to(base.device), arriving.prompts).cpu().double()
 
 
 def _hits(outputs: Tensor, labels: Tensor) -> int:

@@ -49,9 +49,14 @@ class Comparison(NamedTuple):
     attainable: float
 
     @property
-    def agreement(self) -> float:
-        """The four as one standard score."""
-        return pooled(self[:4])
+    def likeness(self) -> float:
+        """What the base module says, both ways, as one standard score: no plugin has a part in it."""
+        return pooled([self.likeness_on_arriving, self.likeness_on_witness])
+
+    @property
+    def plugins(self) -> float:
+        """What the plugins say, both ways, as one standard score."""
+        return pooled([self.on_arriving, self.on_witness])
 
 
 @lru_cache(maxsize=1024)
@@ -85,7 +90,7 @@ def compare(witness: ArrivedBranch, arriving: ArrivedBranch, probabilities: Prob
     places = shared_classes(witness.prompts, arriving.prompts)
     forth = _speak(witness, arriving, places, probabilities)
     back = _speak(arriving, witness, places.swapped, probabilities)
-    return Comparison(*forth[:2], *back[:2], attainable=pooled([forth[2], forth[2], back[2], back[2]]))
+    return Comparison(*forth[:2], *back[:2], attainable=pooled([forth[2], back[2]]))
 
 
 def likeness(known: Tensor, labels: Tensor, embeddings: Tensor) -> Tensor:

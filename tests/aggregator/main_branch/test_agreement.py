@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata, ranksums
 
-from medforge.aggregator.main_branch.agreement import agreement, pooled
+from medforge.aggregator.main_branch.agreement import agreement, pooled, ranked_well
 
 
 def drawn(seed: int, images: int, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -90,3 +90,26 @@ def test_labels_that_say_nothing_are_spread_like_a_standard_score() -> None:
 def test_pooling_keeps_a_standard_score(scores: list[float]) -> None:
     assert pooled(scores) == pytest.approx(fmean(scores) * len(scores) ** 0.5, abs=1e-9)
     assert pooled([]) == 0.0
+
+
+@given(st.lists(st.tuples(st.floats(-5, 5), st.floats(0.1, 3)), min_size=1, max_size=6))
+def test_weighted_pooling_is_a_standard_score_too(scores: list[tuple[float, float]]) -> None:
+    found, weights = zip(*scores, strict=True)
+    # of independent scores the variances add up to one
+    shares = [weight / sum(one * one for one in weights) ** 0.5 for weight in weights]
+    assert sum(share * share for share in shares) == pytest.approx(1)
+    assert pooled(found, weights) == pytest.approx(
+        sum(share * one for share, one in zip(shares, found, strict=True)), abs=1e-9
+    )
+    assert pooled(found, [2.5] * len(found)) == pytest.approx(pooled(found), abs=1e-9)
+
+
+def test_how_well_images_are_ranked_is_a_share_that_knows_no_preference() -> None:
+    labels = torch.arange(3).repeat_interleave(6)
+    right = torch.eye(3).double()[labels]
+    assert ranked_well(right, labels) == pytest.approx(1)
+    assert ranked_well(-right, labels) == pytest.approx(-1)
+    preferred = 0.2 * right + torch.tensor([9.0, 0.0, 0.0])
+    assert (preferred.argmax(dim=1) == 0).all()
+    assert ranked_well(preferred, labels) == pytest.approx(1)
+    assert ranked_well(right, torch.zeros_like(labels)) == 0

@@ -8,15 +8,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from medforge.aggregator.coefficients.objective import task_scores
 from medforge.aggregator.coefficients.task_score import TaskScore
 from medforge.aggregator.forge.policy import Admission
 from medforge.aggregator.main_branch.examination import (
     BranchHeld,
     Examination,
+    SharedLoss,
     costs_more,
     examine_arrival,
     examine_merge,
-    score_item,
+    scored,
 )
 from medforge.aggregator.merge import choose_settings
 from medforge.aggregator.merge.arrived_branch import ArrivedBranch
@@ -61,14 +63,14 @@ def test_a_merge_may_cost_exactly_the_margin(scores: list[dict[str, int]], margi
         assert f"of task 'task {place}' from {before[f'task {place}'].acc:.3f}" in reason
         assert examine_merge(before, after, Admission(margin=margin / 100, behaviour=False)) is None
     # of so many shared images the slightest loss beyond the margin is no chance
-    many = dict.fromkeys(before, 1_000_000)
+    many = dict.fromkeys(before, SharedLoss(1_000_000, ranks=1.0))
     assert examine_merge(before, after, Admission(margin=margin / 100), many) == reason
 
 
 def test_of_few_images_of_a_shared_task_more_must_be_lost() -> None:
     def held(lost: int, images: int, shared: bool) -> bool:
         before, after = ({"a": TaskScore(loss=1, acc=right / images)} for right in (images, images - lost))
-        asked = {"a": images} if shared else {}
+        asked = {"a": SharedLoss(images, ranks=1.0)} if shared else {}
         return examine_merge(before, after, Admission(margin=0.1, significance=0.05), asked) is not None
 
     def fewest(shared: bool) -> list[int]:
@@ -76,6 +78,14 @@ def test_of_few_images_of_a_shared_task_more_must_be_lost() -> None:
 
     assert fewest(shared=False) == [3, 7, 61]
     assert fewest(shared=True) == [5, 11, 73]
+
+
+def test_where_images_are_ranked_as_well_as_before_only_a_preference_has_moved() -> None:
+    before, after = {"a": TaskScore(loss=1, acc=1.0)}, {"a": TaskScore(loss=1, acc=0.5)}
+    assert examine_merge(before, after, Admission(margin=0.1), {"a": SharedLoss(60, ranks=0.1)}) is None
+    assert examine_merge(before, after, Admission(margin=0.1), {"a": SharedLoss(60, ranks=0.11)}) is not None
+    # of another task, whose images nobody else has, every right answer counts
+    assert examine_merge(before, after, Admission(margin=0.1), {}) is not None
 
 
 def test_a_first_merge_has_nothing_to_lower() -> None:
@@ -122,7 +132,7 @@ def test_harm_to_the_same_task_is_not_hidden_by_the_arriving_images(tiny_base: B
     cache = ProbabilityCache(tiny_base, None)
     before, after = fold(tiny_base, cache, first, second)
     arrived = [ArrivedBranch.of(1, first), ArrivedBranch.of(2, second)]
-    kept = score_item(after.item, arrived[:1], tiny_base)["a"].acc
+    kept = task_scores(scored(after.item, arrived[:1], tiny_base))["a"].acc
     assert kept < 0.7 < after.metrics["a"].acc
     with pytest.raises(BranchHeld, match=f"of task 'a' from 1.000 to {kept:.3f}, more than the margin of 0.1"):
         Examination(tiny_base, cache, Admission()).merge(arrived, before.head, before.metrics, after)

@@ -1,23 +1,31 @@
 """Behaviour checks: what each finds in very small real branches, honest and poisoned."""
 
 from dataclasses import replace
-from math import comb
+from math import comb, sqrt
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from medforge.aggregator.forge.policy import Admission, Limits
+from medforge.aggregator.main_branch.agreement import agreement
 from medforge.aggregator.main_branch.objections import below_chance, objections
 from medforge.aggregator.main_branch.witness import compare
 from medforge.aggregator.merge.arrived_branch import ArrivedBranch
 from medforge.aggregator.merge.probability_cache import ProbabilityCache
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
+from medforge.class_statistics import ClassStatistics
+from medforge.distilled import DistilledDataset
+from medforge.site_facts import SiteFacts
 from tests.aggregator.centres import branch_of, exchanged, honest, noise, patterns, trained_on
 from tests.making import make_plugin
+
+# of a pattern in an image's noise
+SHARE = 0.3
 
 
 def checks(base: BaseModule, *branches: Branch, **admission: float) -> list[str]:
@@ -110,11 +118,29 @@ def test_two_branches_with_the_same_prompts_must_know_something_of_each_other(ti
     strange = replace(first.distilled, images=images)
     branch = branch_of(tiny_base, trained_on(tiny_base, strange), strange, "a", "attacker")
     one, other = ArrivedBranch.of(1, first), ArrivedBranch.of(2, branch)
-    found = compare(one, other, ProbabilityCache(tiny_base, None)).agreement
+    found = compare(one, other, ProbabilityCache(tiny_base, None))
     assert checks(tiny_base, branch) == []
-    assert 0 < found < Admission().agreement
+    # the plugins agree on what the prompts alone say, and the images are of something else
+    assert found.plugins > 3
+    assert found.likeness < 0
     assert checks(tiny_base, first, branch) == ["contradiction"]
-    assert checks(tiny_base, first, branch, agreement=found) == []
+
+
+def test_images_must_be_as_alike_as_is_due(tiny_base: BaseModule) -> None:
+    # of one centre's images a quarter, of the other's half, bear the other's label
+    one, other = (some_exchanged(patterns(tiny_base, "a", seed=seed), share) for seed, share in ((0, 4), (1, 2)))
+    both = [branch_of(tiny_base, trained_on(tiny_base, data), data, "a") for data in (one, other)]
+    first, second = (ArrivedBranch.of(number, branch) for number, branch in enumerate(both, start=1))
+    found = compare(first, second, ProbabilityCache(tiny_base, None))
+    due = sqrt(2) * found.likeness
+    assert 0 < due < found.attainable / sqrt(2)
+    assert "contradiction" not in checks(tiny_base, *both, agreement=due - 1e-6)
+    assert "contradiction" in checks(tiny_base, *both, agreement=due + 1e-6)
+
+
+def some_exchanged(dataset: DistilledDataset, every: int) -> DistilledDataset:
+    labels = torch.where(torch.arange(len(dataset.labels)) % every == 0, 1 - dataset.labels, dataset.labels)
+    return replace(dataset, labels=labels)
 
 
 def test_too_few_images_contradict_nobody(tiny_base: BaseModule) -> None:
@@ -139,6 +165,52 @@ def test_a_plugin_that_calls_everything_by_one_class_may_rank_well(tiny_base: Ba
     hits = int((cache.probabilities(one, one).argmax(dim=1) == one.labels()).sum())
     assert hits == len(one.labels()) // 2
     assert list(objections([one], tiny_base, cache, Admission())) == []
+
+
+def test_what_the_base_module_knows_is_no_merit_of_the_plugin(tiny_base: BaseModule) -> None:
+    one = ArrivedBranch.of(1, honest(tiny_base, "a", known=True))
+    embeddings = ProbabilityCache(tiny_base, None).embeddings(one)
+    alone = tiny_base.logits(embeddings, one.prompts).double()
+
+    class Moving(ProbabilityCache):
+        towards: float
+
+        def probabilities(self, of: ArrivedBranch, on: ArrivedBranch) -> Tensor:
+            right = one_hot(one.labels(), 2).double()
+            # it calls every image by the first class, as a centre's does that has nearly no other
+            return (alone + self.towards * right + torch.tensor([9.0, 0.0])).softmax(dim=1)
+
+    assert agreement(alone, one.labels()) > 3
+    for towards, expected in ((1e-4, []), (-1e-4, ["chance"])):
+        cache = Moving(tiny_base, None)
+        cache.towards = towards
+        assert [found.check for found in objections([one], tiny_base, cache, Admission())] == expected
+
+
+def test_class_statistics_show_classes_that_so_few_images_cannot(tiny_base: BaseModule) -> None:
+    few, many = (blurred(tiny_base, ipc, seed) for ipc, seed in ((8, 1), (200, 2)))
+    plugin = trained_on(tiny_base, few, steps=60)
+    alone = branch_of(tiny_base, plugin, few, "a")
+
+    def sent(dataset: DistilledDataset) -> Branch:
+        embeddings = tiny_base.embed_all(dataset.images, exactly=True).cpu()
+        said = ClassStatistics.of(embeddings, dataset.labels, 2)
+        return alone.with_facts(SiteFacts(statistics=said), tiny_base)
+
+    assert checks(tiny_base, alone) == ["noise"]
+    assert checks(tiny_base, sent(many)) == []
+    # of labels that say nothing the statistics tell nothing apart, and of exchanged ones they tell the images wrong
+    random = torch.Generator().manual_seed(0)
+    shuffled = replace(many, labels=many.labels[torch.randperm(len(many.labels), generator=random)])
+    assert checks(tiny_base, sent(shuffled)) == ["noise"]
+    assert checks(tiny_base, sent(exchanged(many))) == ["noise"]
+
+
+def blurred(base: BaseModule, ipc: int, seed: int) -> DistilledDataset:
+    """Images of two classes that differ by far less than images do."""
+    clear = patterns(base, "a", ipc=ipc, seed=seed)
+    random = torch.Generator().manual_seed(seed)
+    return replace(clear, images=(SHARE * clear.images + torch.randn(clear.images.shape, generator=random)).half())
 
 
 @given(images=st.integers(1, 60), classes=st.integers(2, 9), data=st.data(), level=st.floats(0.01, 0.2))

@@ -93,7 +93,7 @@ HELD: dict[str, tuple[Attack, str]] = {
     "noise": (lambda base: attack(base, "a", "a", noise=True), "does not beat chance"),
     "noise, trained on it": (
         lambda base: attack(base, "a", "a", noise=True, train_on_it=True),
-        "look like noise",
+        "it contradicts arrival 1 (centre a)",
     ),
     "sabotage of another task": (sabotage, "lowers the accuracy on the distilled images of task 'b'"),
 }

@@ -86,9 +86,10 @@ def test_likeness_is_the_distance_to_a_class_in_the_classes_own_spread(seed: int
         assert found.tolist() == pytest.approx(expected)
 
 
-def test_a_comparison_pools_what_four_say() -> None:
-    assert Comparison(1, 2, 3, 4, attainable=9).agreement == 5
-    assert Comparison(-2, -2, -2, -2, attainable=9).agreement == -4
+def test_a_comparison_pools_what_plugins_say_and_what_the_base_module_says() -> None:
+    found = Comparison(1, 2, 3, 4, attainable=9)
+    assert found.plugins == pytest.approx(4 / 2**0.5)
+    assert found.likeness == pytest.approx(6 / 2**0.5)
 
 
 def test_like_minded_branches_agree_and_exchanged_ones_contradict(tiny_base: BaseModule) -> None:
@@ -98,12 +99,13 @@ def test_like_minded_branches_agree_and_exchanged_ones_contradict(tiny_base: Bas
     poisoned = branch_of(tiny_base, trained_on(tiny_base, turned), turned, "a", "attacker")
     one, other, against = arrived(first, second, poisoned)
     found = compare(one, other, cache)
-    assert found.agreement > 5
-    assert found.attainable > found.agreement
-    assert compare(one, against, cache).agreement < -5
+    assert min(found.likeness, found.plugins) > 3.5
+    assert found.attainable > max(found.likeness, found.plugins)
+    turned_round = compare(one, against, cache)
+    assert max(turned_round.likeness, turned_round.plugins) < -3.5
     back = compare(other, one, cache)
     assert (back.on_witness, back.likeness_on_witness) == (found.on_arriving, found.likeness_on_arriving)
-    assert back.agreement == pytest.approx(found.agreement)
+    assert (back.likeness, back.plugins) == pytest.approx((found.likeness, found.plugins))
 
 
 def test_only_shared_classes_are_heard_in_any_order(tiny_base: BaseModule) -> None:
@@ -115,7 +117,7 @@ def test_only_shared_classes_are_heard_in_any_order(tiny_base: BaseModule) -> No
     part = branch_of(tiny_base, plugin, turned, "a", "other centre")
     one, other = arrived(whole, part)
     found = compare(one, other, cache)
-    assert found.agreement > 5
+    assert min(found.likeness, found.plugins) > 3.5
     # the plugin's answers on the two classes of the smaller branch, by hand
     said = cache.probabilities(one, other).double()
     assert found.on_arriving == pytest.approx(agreement(said / said.sum(1, keepdim=True), turned.labels))
