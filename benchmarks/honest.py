@@ -26,6 +26,7 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.inputs import artefact_options, artefact_settings, finish
 from benchmarks.poisoning import ATTACKS, CHECKS, Material, TrainOnExchanged, refused
 from benchmarks.small_centres import SITES, SmallCentre, SmallCentres
 from medforge.aggregator.forge.policy import Policy, change
@@ -36,12 +37,9 @@ from medforge.aggregator.merge.arrived_branch import ArrivedBranch
 from medforge.aggregator.merge.folding import fold_round
 from medforge.aggregator.merge.method import FoldResult
 from medforge.branch import Branch
-from medforge.client.data.catalogue import names
 from medforge.errors import MedForgeError
 from medforge.simulation.benchmark.jobs.artefacts import Distil
 from medforge.simulation.benchmark.jobs.store import Store
-from medforge.simulation.benchmark.settings import BenchmarkSettings, parse_seeds
-from medforge.simulation.centres import demonstration_recipe, parse_centres
 
 HONEST = next(iter(ATTACKS))
 MAINS = ("new", "known", "forge")
@@ -177,7 +175,7 @@ def _verdict(attack: str, centre: SmallCentre, main: str, stopped: str) -> Verdi
 
 def run(options: argparse.Namespace) -> None:
     """Make what is missing, send it, print, and write JSON where asked for."""
-    centres = SmallCentres(_settings(options), Store(options.out))
+    centres = SmallCentres(artefact_settings(options), Store(options.out))
     groups = [group for group in centres.groups if not options.made or all(map(centres.made, group))]
     for centre in (centre for group in groups for centre in group):
         if not centres.made(centre):
@@ -212,38 +210,15 @@ def table(verdicts: Sequence[Verdict]) -> Table:
     return drawn
 
 
-def _settings(options: argparse.Namespace) -> BenchmarkSettings:
-    return BenchmarkSettings(
-        centres=parse_centres(options.centre, list(names())),
-        seeds=parse_seeds(options.seeds),
-        base=options.base,
-        recipe=options.recipe or demonstration_recipe(options.centre, options.base) or "tiny",
-        changes=tuple(options.recipe_set),
-        device=options.device,
-        dtype=options.dtype,
-    )
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="directory of artefacts, as of `medforge benchmark`")
-    parser.add_argument("--centre", action="append", default=[], help="NAME=SOURCE; drawn tissue where none is given")
+    artefact_options(parser)
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--made", action="store_true", help="make no honest branch; leave out groups that lack one")
     parser.add_argument("--policy", action="append", default=[], help="change the policy, as in admission.agreement=3")
-    parser.add_argument("--base", default="medforge-tiny")
-    parser.add_argument("--recipe")
-    parser.add_argument("--recipe-set", action="append", default=[], help="change a setting of it, as in train.lr=0.1")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--dtype", default="bf16")
     parser.add_argument("--json", type=Path, help="write every verdict here")
-    try:
-        run(parser.parse_args(arguments))
-    except MedForgeError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+    return finish(run, parser.parse_args(arguments))
 
 
 if __name__ == "__main__":

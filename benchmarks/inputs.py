@@ -1,10 +1,11 @@
-"""What the benchmarks of a centre's work share: base modules, drawn image files, and agreement of two results."""
+"""What benchmarks share: options, base modules, drawn image files, agreement of two results, and how they end."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,10 +16,13 @@ from PIL import Image
 from torch import Tensor
 
 from medforge.base import BaseModule, load_base
-from medforge.client.data.catalogue import open_task
+from medforge.client.data.catalogue import names, open_task
 from medforge.client.data.pixels.decode import read_image
 from medforge.client.data.task import Task
+from medforge.errors import MedForgeError
 from medforge.seeds import derive
+from medforge.simulation.benchmark.settings import BenchmarkSettings, parse_seeds
+from medforge.simulation.centres import demonstration_recipe, parse_centres
 
 # Written as most centres store theirs: JPEG files somewhat larger than what the base sees.
 _SIDE = 256
@@ -36,6 +40,41 @@ def options_parser(about: str | None, per_class: int) -> argparse.ArgumentParser
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int)
     return parser
+
+
+def artefact_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name artefacts of ``medforge benchmark`` and how they are made."""
+    parser.add_argument("--out", type=Path, required=True, help="directory of artefacts, as of `medforge benchmark`")
+    parser.add_argument("--centre", action="append", default=[], help="NAME=SOURCE; drawn tissue where none is given")
+    parser.add_argument("--divide", action="append", default=[], help="put several centres in the place of one")
+    parser.add_argument("--base", default="medforge-tiny")
+    parser.add_argument("--recipe")
+    parser.add_argument("--recipe-set", action="append", default=[], help="change a setting of it, as in train.lr=0.1")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--dtype", default="bf16")
+
+
+def artefact_settings(options: argparse.Namespace) -> BenchmarkSettings:
+    """Read what `artefact_options` and ``--seeds`` were given; raises InvalidInput for what cannot be used."""
+    return BenchmarkSettings(
+        centres=parse_centres(options.centre, list(names()), options.divide),
+        seeds=parse_seeds(options.seeds),
+        base=options.base,
+        recipe=options.recipe or demonstration_recipe(options.centre, options.base) or "tiny",
+        changes=tuple(options.recipe_set),
+        device=options.device,
+        dtype=options.dtype,
+    )
+
+
+def finish(run: Callable[[argparse.Namespace], None], options: argparse.Namespace) -> int:
+    """Run a benchmark, and return the exit status: 2 where it was asked for what cannot be, said on stderr."""
+    try:
+        run(options)
+    except MedForgeError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
 
 
 def open_base(spec: str, device: str, dtype: str) -> BaseModule:

@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 from torch.nn import functional as F
 
+from benchmarks.inputs import finish
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.policy import Admission, Policy
 from medforge.aggregator.main_branch.main_branch import MainBranch
@@ -32,7 +33,7 @@ from medforge.branch import Branch
 from medforge.client.data.catalogue import open_task
 from medforge.client.data.task import Split, Task
 from medforge.client.evaluate import score_split
-from medforge.errors import InvalidInput, MedForgeError
+from medforge.errors import InvalidInput
 from medforge.forge_item import ForgeItem
 from medforge.prototype_gate import PrototypeGate
 from medforge.seeds import numpy_generator
@@ -173,12 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="seed of the splits; that of the branches' training")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--json", type=Path, help="write the numbers here")
-    try:
-        run(parser.parse_args(arguments))
-    except MedForgeError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+    return finish(run, parser.parse_args(arguments))
 
 
 if __name__ == "__main__":

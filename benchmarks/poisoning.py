@@ -7,10 +7,13 @@ default policy, except that a merge which would be held is scored as well. Harm 
 honest tasks by the fold, in points: their mean, and the most that any of them lost. The honest row is the control: how
 often honest branches are held, and what folding them costs. Test images are only scored, nothing is chosen by them.
 
+Where a task has several centres (``--divide``), each attacks in its turn, or comes honestly, and the "known" main
+branch has the others. How often honest branches were held is printed beside the attacks.
+
 Artefacts are those of ``medforge benchmark`` with the same options; what is missing in ``--out`` is made.
 
 Run from the repository's root: ``python -m benchmarks.poisoning --out runs/demo [--centre NAME=SOURCE …] [--seeds 0,1]
-[--methods gated,joint,sequential,fusion] [--json OUT]``.
+[--divide NAME=SITES:WAY …] [--methods routed,gated,joint,sequential,fusion] [--json OUT]``.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from benchmarks.inputs import artefact_options, artefact_settings, finish
 from medforge.adapt import extract
 from medforge.aggregator.forge.admission import check_content, check_headers, check_manifest
 from medforge.aggregator.forge.policy import Policy
@@ -41,7 +45,6 @@ from medforge.aggregator.merge.folding import fold_round
 from medforge.aggregator.merge.method import FoldResult
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
-from medforge.client.data.catalogue import names
 from medforge.client.data.task import Task
 from medforge.client.distill.score import train_on_distilled
 from medforge.client.train import train
@@ -56,11 +59,11 @@ from medforge.simulation.benchmark.jobs.job import Job
 from medforge.simulation.benchmark.jobs.pool import in_order_of_need
 from medforge.simulation.benchmark.jobs.store import Store
 from medforge.simulation.benchmark.jobs.workbench import Bench, Facts
-from medforge.simulation.benchmark.settings import BenchmarkSettings, parse_seeds
-from medforge.simulation.centres import demonstration_recipe, parse_centres
+from medforge.simulation.benchmark.settings import BenchmarkSettings
 from medforge.simulation.evaluation import Evaluator
 
 METHODS: dict[str, dict[str, str]] = {
+    "routed": {},
     "gated": {"method": "mixture", "coefficients": "gated"},
     "joint": {"coefficients": "joint"},
     "sequential": {"coefficients": "sequential"},
@@ -112,9 +115,10 @@ class Material:
 
     def other(self, classes: int) -> Material | None:
         """Return the material of another task that has so many classes, None where there is none."""
-        for name in self.bench.settings.names:
+        settings = self.bench.settings
+        for name in settings.names:
             other = replace(self, task=name)
-            if name != self.task and len(other.honest.distilled.prompts) >= classes:
+            if settings.task_of(name) != settings.task_of(self.task) and len(other.honest.distilled.prompts) >= classes:
                 return other
         return None
 
@@ -258,9 +262,10 @@ class Arena:
         self._honest = cache(self._fold_honest)
         self._scores = cache(self._score_honest)
 
-    def outcomes(self, attack: str, branch: Branch, methods: Sequence[str], main: str) -> Iterator[Outcome]:
-        """Send one branch to one main branch under every method."""
-        names = tuple(n for n in self.bench.settings.names if main == "known" or n != branch.manifest.task)
+    def outcomes(
+        self, attack: str, branch: Branch, methods: Sequence[str], main: str, names: tuple[str, ...]
+    ) -> Iterator[Outcome]:
+        """Send one branch to a main branch of some centres under every method."""
         stopped = refused(branch, self.base, self.policy) or self._examine(branch, names)
         for method in methods:
             # what is stopped is merged all the same, to see what it would have done, but for the slowest method
@@ -316,7 +321,7 @@ class Arena:
 
 def run(options: argparse.Namespace) -> None:
     """Make what is missing, attack, print, and write JSON where asked for."""
-    bench = _bench(options)
+    bench = Bench(artefact_settings(options), Store(options.out))
     names, seeds = bench.settings.names, bench.settings.seeds
     needed: list[Job] = []
     for name in names:
@@ -331,19 +336,47 @@ def run(options: argparse.Namespace) -> None:
     for seed in seeds:
         arena = Arena(bench, seed, options.images, Policy())
         for main in ("new", "known"):
-            for task in names:
-                material = Material(bench, task, seed + (main == "known"))
+            for name in names:
+                earlier = others_of(bench.settings, name, main)
+                # an attacker who is no centre beside others of its task has images of its own seed
+                material = Material(bench, name, seed + (main == "known" and name in earlier))
                 for attack, make in ATTACKS.items():
                     sent = make(material)
                     if sent is None:
                         continue
                     branch = _branch(material, *sent)
-                    print(f"seed {seed}: {attack} for the {main} task {task}", file=sys.stderr)
-                    outcomes += arena.outcomes(attack, branch, options.methods.split(","), main)
+                    print(f"seed {seed}: {attack} by {name}, its task {main}", file=sys.stderr)
+                    outcomes += arena.outcomes(attack, branch, options.methods.split(","), main, earlier)
     for main in ("new", "known"):
         Console(width=150).print(table([one for one in outcomes if one.main == main], main))
+    print(honest_share(outcomes))
     if options.json:
         options.json.write_text(json.dumps([one._asdict() for one in outcomes], indent=1))
+
+
+def others_of(settings: BenchmarkSettings, name: str, main: str) -> tuple[str, ...]:
+    """Return the centres whose branches a main branch has before an attacker with one centre's material comes.
+
+    For the "new" main branch those of other tasks; for the "known" one also those of its task: the others where it has
+    several centres, else the honest centre itself.
+    """
+    alone = len(settings.sharing(settings.names)[settings.task_of(name)]) == 1
+    known = main == "known"
+    return tuple(
+        one
+        for one in settings.names
+        if settings.task_of(one) != settings.task_of(name) or (known and (alone or one != name))
+    )
+
+
+def honest_share(outcomes: Sequence[Outcome]) -> str:
+    """Say of how many honest branches how many were refused, held at arrival, or held for their merge."""
+    lines = []
+    for main, method in dict.fromkeys((one.main, one.method) for one in outcomes):
+        of = [one for one in outcomes if (one.main, one.method, one.attack) == (main, method, next(iter(ATTACKS)))]
+        held = sum(bool(one.stopped) for one in of)
+        lines.append(f"honest branches, {main} task, {method}: {held} of {len(of)} held ({held / max(len(of), 1):.0%})")
+    return "\n".join(lines)
 
 
 def table(outcomes: Sequence[Outcome], main: str) -> Table:
@@ -371,7 +404,7 @@ def _branch(material: Material, plugin: Plugin, distilled: DistilledDataset) -> 
         plugin,
         distilled,
         contributor="attacker",
-        task=material.task,
+        task=material.bench.settings.task_of(material.task),
         base=material.bench.base,
         training_images=1,
         recipe="poisoning",
@@ -402,39 +435,15 @@ def _with_fewer(task: Task, images: int, seed: int) -> Task:
     )
 
 
-def _bench(options: argparse.Namespace) -> Bench:
-    settings = BenchmarkSettings(
-        centres=parse_centres(options.centre, list(names())),
-        seeds=parse_seeds(options.seeds),
-        base=options.base,
-        recipe=options.recipe or demonstration_recipe(options.centre, options.base) or "tiny",
-        changes=tuple(options.recipe_set),
-        device=options.device,
-        dtype=options.dtype,
-    )
-    return Bench(settings, Store(options.out))
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="directory of artefacts, as of `medforge benchmark`")
-    parser.add_argument("--centre", action="append", default=[], help="NAME=SOURCE; drawn tissue where none is given")
+    artefact_options(parser)
     parser.add_argument("--seeds", default="0,1")
     parser.add_argument("--methods", default=",".join(METHODS), help="ways to merge, of " + ", ".join(METHODS))
     parser.add_argument("--images", type=int, default=200, help="test images a task at most")
-    parser.add_argument("--base", default="medforge-tiny")
-    parser.add_argument("--recipe")
-    parser.add_argument("--recipe-set", action="append", default=[], help="change a setting of it, as in train.lr=0.1")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--dtype", default="bf16")
     parser.add_argument("--json", type=Path, help="write every outcome here")
-    try:
-        run(parser.parse_args(arguments))
-    except MedForgeError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+    return finish(run, parser.parse_args(arguments))
 
 
 if __name__ == "__main__":

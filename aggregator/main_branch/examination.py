@@ -140,6 +140,11 @@ def scored(item: ForgeItem, on: Sequence[ArrivedBranch], base: BaseModule) -> It
         yield ScoredImages(one.task, outputs.double().log_softmax(dim=1), one.labels())
 
 
+def score_item(item: ForgeItem, on: Sequence[ArrivedBranch], base: BaseModule) -> dict[str, TaskScore]:
+    """Score a merged model on the distilled images of arrived branches, by task."""
+    return task_scores(scored(item, on, base))
+
+
 def _ranked(answers: Sequence[ScoredImages]) -> float:
     return fmean(ranked_well(one.log_probabilities, one.labels) for one in answers)
 

@@ -8,7 +8,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medforge.aggregator.coefficients.objective import task_scores
 from medforge.aggregator.coefficients.task_score import TaskScore
 from medforge.aggregator.forge.policy import Admission
 from medforge.aggregator.main_branch.examination import (
@@ -18,7 +17,7 @@ from medforge.aggregator.main_branch.examination import (
     costs_more,
     examine_arrival,
     examine_merge,
-    scored,
+    score_item,
 )
 from medforge.aggregator.merge import choose_settings
 from medforge.aggregator.merge.arrived_branch import ArrivedBranch
@@ -132,7 +131,7 @@ def test_harm_to_the_same_task_is_not_hidden_by_the_arriving_images(tiny_base: B
     cache = ProbabilityCache(tiny_base, None)
     before, after = fold(tiny_base, cache, first, second)
     arrived = [ArrivedBranch.of(1, first), ArrivedBranch.of(2, second)]
-    kept = task_scores(scored(after.item, arrived[:1], tiny_base))["a"].acc
+    kept = score_item(after.item, arrived[:1], tiny_base)["a"].acc
     assert kept < 0.7 < after.metrics["a"].acc
     with pytest.raises(BranchHeld, match=f"of task 'a' from 1.000 to {kept:.3f}, more than the margin of 0.1"):
         Examination(tiny_base, cache, Admission()).merge(arrived, before.head, before.metrics, after)
