@@ -147,7 +147,7 @@ def _of_witnesses(
         f"it contradicts arrival {witness.number} ({witness.contributor}), which has classes of its own: the base "
         f"module finds images of one class alike by z {worst.likeness:.1f}, and the plugins agree on each other's "
         f"by z {worst.plugins:.1f}{others}, where {due:.2g} and {least:.2g} are due; one of the two is wrong, "
-        f" or they have different images of one name; {REMEDY}",
+        f"or they have different images of one name; {REMEDY}",
     )
 
 
