@@ -11,7 +11,7 @@ from medforge.aggregator.merge.arrived_branch import ArrivedBranch
 from medforge.aggregator.merge.probability_cache import ProbabilityCache
 from medforge.base_module import BaseModule
 from medforge.prompt_form import normal_form
-from medforge.routed_task import Expert, RoutedTask
+from medforge.routed_task import RoutedTask
 
 MOST = 0.8
 """The most that the discriminant may have to say: what plugins have learned is never left out altogether."""
@@ -66,11 +66,7 @@ def _of_true_class(
     """Return what the expert alone and the discriminant alone give the true class of a branch's distilled images."""
     places = torch.tensor([task.places[normal_form(prompt)] for prompt in on.prompts])[on.labels()].unsqueeze(1)
     embeddings = cache.embeddings(on)
-
-    def ask(network: Expert, rows: Tensor) -> Tensor:
-        return cache.answers(network, on)[rows]
-
-    of_expert = task.logits(base, embeddings, task.prompts, ask).softmax(dim=1)
+    of_expert = task.logits(base, embeddings, task.prompts, cache.asking(on)).softmax(dim=1)
     of_head = task.spread.class_log_probabilities(embeddings).exp()
     tiny = torch.finfo(torch.float32).tiny
     expert, head = (rows.gather(1, places).flatten().clamp_min(tiny) for rows in (of_expert, of_head))

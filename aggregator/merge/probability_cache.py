@@ -13,6 +13,7 @@ from medforge.base_module import BaseModule
 from medforge.determinism import on_grid
 from medforge.errors import InvalidBranch
 from medforge.forge_item import FusedPlugin, WeightChange
+from medforge.routed_task import AskExpert
 
 # how entries are computed: those of 0.1.0 depended on threads
 _COMPUTED = "in float64, on a grid"
@@ -56,6 +57,10 @@ class ProbabilityCache:
         float32 on the CPU, not normalised. Raises InvalidBranch where they are not finite.
         """
         return self._answers.get([network.digest, on.distilled_digest], lambda: self._answer(network, on))
+
+    def asking(self, on: ArrivedBranch) -> AskExpert:
+        """Return what embeds rows of a branch's distilled images by a network (see `answers`)."""
+        return lambda network, rows: self.answers(network, on)[rows]
 
     def _answer(self, network: FusedPlugin | WeightChange, on: ArrivedBranch) -> Tensor:
         base, images = self._base, on.images()

@@ -20,7 +20,7 @@ from medforge.aggregator.merge.settings import MEAN, SITES
 from medforge.aggregator.merge.task_sums import TaskSums, terms_of, weight_of
 from medforge.determinism import on_grid
 from medforge.forge_item import Routed
-from medforge.routed_task import Expert, RoutedTask, TaskCard, TaskMember
+from medforge.routed_task import RoutedTask, TaskCard, TaskMember
 
 # what is kept must not outlive a change of how it is computed
 _COMPUTED = "routed 2"
@@ -106,13 +106,9 @@ def _outputs(merge_round: Round, routed: Routed, on: ArrivedBranch) -> Tensor:
     """Return log-probabilities [n, C + 1] of a branch's own prompts, and of the image belonging to another task."""
     cache = merge_round.probabilities
     embeddings = cache.embeddings(on)
-
-    def ask(expert: Expert, rows: Tensor) -> Tensor:
-        return cache.answers(expert, on)[rows]
-
     own = {task.card.name for task in routed.route(embeddings, on.prompts).tasks}
     everywhere = routed.route(embeddings)
     inside = torch.tensor([task.card.name in own for task in everywhere.tasks])
     here, elsewhere = (everywhere.probabilities[:, part].sum(dim=1, keepdim=True) for part in (inside, ~inside))
-    classes = routed.answer(merge_round.base, embeddings, on.prompts, ask).double()
+    classes = routed.answer(merge_round.base, embeddings, on.prompts, cache.asking(on)).double()
     return torch.cat([here.clamp_min(_FLOOR).log() + classes, elsewhere.clamp_min(_FLOOR).log()], dim=1)
