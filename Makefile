@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-ROOMS := core proto client aggregator simulation
+ROOMS := core proto client aggregator model simulation
 STRICT := --config-settings editable_mode=strict
 # a strict install lives in build/, which only `make clean` removes; setuptools need not say so every time
 QUIET := PYTHONWARNINGS="ignore:Editable installation"

@@ -11,7 +11,7 @@ from medforge import errors
 from medforge.proto import errors as wire
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("core", "proto", "client", "aggregator", "simulation")
+ROOMS = ("core", "proto", "client", "aggregator", "model", "simulation")
 ERRORS = {
     *(name for module in (errors, wire) for name, found in vars(module).items() if isinstance(found, type)),
     "BranchHeld",

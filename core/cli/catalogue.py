@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 # Named here rather than found as entry points: reading the metadata of every installed package takes longer than the
 # whole of `medforge --help`.
-ROOMS = ("medforge.client.cli", "medforge.aggregator.cli", "medforge.simulation.cli")
+ROOMS = ("medforge.client.cli", "medforge.aggregator.cli", "medforge.model.cli", "medforge.simulation.cli")
 
 # headings of `medforge --help`, in this order
 PANELS = ("Centre", "Model", "Maintainer", "Research")

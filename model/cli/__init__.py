@@ -1,0 +1,5 @@
+"""The commands of whoever uses a merged model."""
+
+from medforge.cli.catalogue import CommandEntry
+
+COMMANDS: tuple[CommandEntry, ...] = ()
