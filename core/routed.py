@@ -20,8 +20,8 @@ from medforge.prompt_form import normal_form
 from medforge.routed_task import AskExpert, Expert, RoutedTask
 from medforge.router import Router
 from medforge.single_network import FusedPlugin
+from medforge.task_card import TASKS_DIRECTORY
 
-TASKS_DIRECTORY = "tasks"
 _FLOOR = 1e-30
 
 

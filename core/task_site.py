@@ -6,27 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 from torch import Tensor
 
 from medforge.item import plugin_in, under
-from medforge.manifest import Quantiles
 from medforge.single_network import FusedPlugin
+from medforge.task_card import SiteCard
 from medforge.task_spread import TaskSpread
 from medforge.tensors import dump_tensors, parse_tensors
 
 MEANS_FILE = "sites.safetensors"
 SITES_DIRECTORY = "sites"
-
-
-class SiteCard(BaseModel):
-    """Name a site by its branch; ``temperature`` divides its plugin's logits, ``distances`` are its own quantiles."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    branch: str = Field(pattern=r"^[0-9a-f]{64}$")
-    temperature: FiniteFloat = Field(default=1.0, gt=0)
-    distances: Quantiles | None = None
 
 
 @dataclass(frozen=True, eq=False)

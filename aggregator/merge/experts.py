@@ -20,7 +20,8 @@ from medforge.low_rank import svd_of
 from medforge.plugin import Plugin
 from medforge.routed_task import Expert
 from medforge.svd_plugin import svd_plugin
-from medforge.task_site import SiteCard, TaskSite
+from medforge.task_card import SiteCard
+from medforge.task_site import TaskSite
 
 EXPERT_RANKS = 64
 """The most ranks of an expert at a site: four plugins of the default rank, exactly; of more, the largest part."""

@@ -14,7 +14,8 @@ from medforge.errors import CorruptFile, InvalidBranch, InvalidInput, MedForgeEr
 from medforge.files import canonical_json
 from medforge.forge_item import ForgeItem, FusedPlugin, Routed, WeightChange
 from medforge.manifest import LEVELS
-from medforge.routed_task import Expert, RoutedTask, TaskCard, TaskMember
+from medforge.routed_task import Expert, RoutedTask
+from medforge.task_card import TaskCard, TaskMember
 from medforge.task_spread import FURTHEST, TaskSpread
 from medforge.tensors import dump_tensors, parse_tensors
 from tests.making import make_plugin

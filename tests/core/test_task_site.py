@@ -13,7 +13,8 @@ from medforge.files import canonical_json
 from medforge.forge_item import ForgeItem, FusedPlugin, Routed
 from medforge.manifest import LEVELS
 from medforge.routed_task import Expert, RoutedTask
-from medforge.task_site import SiteCard, TaskSite, nearest_site
+from medforge.task_card import SiteCard
+from medforge.task_site import TaskSite, nearest_site
 from medforge.task_spread import FURTHEST
 from medforge.tensors import dump_tensors, parse_tensors
 from tests.core.test_routed import COLON, IMAGES, LUNG, task

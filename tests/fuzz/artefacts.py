@@ -15,8 +15,9 @@ from medforge.forge_item import ForgeItem, FusedPlugin, Level, Member, Mixture, 
 from medforge.manifest import BRANCH_FILES, DISTILLED_FILE, LEVELS, STATISTICS_FILE
 from medforge.plugin import PluginKind
 from medforge.prototype_gate import PrototypeGate
-from medforge.routed_task import RoutedTask, TaskCard, TaskMember
+from medforge.routed_task import RoutedTask
 from medforge.site_facts import SiteFacts
+from medforge.task_card import TaskCard, TaskMember
 from medforge.task_spread import TaskSpread
 from tests.fuzz.mutations import Parts
 from tests.making import branch_around, make_branch, make_ragged

@@ -20,7 +20,8 @@ from medforge.aggregator.merge.settings import MEAN, SITES
 from medforge.aggregator.merge.task_sums import TaskSums, terms_of, weight_of
 from medforge.determinism import on_grid
 from medforge.forge_item import Routed
-from medforge.routed_task import RoutedTask, TaskCard, TaskMember
+from medforge.routed_task import RoutedTask
+from medforge.task_card import TaskCard, TaskMember
 
 # what is kept must not outlive a change of how it is computed
 _COMPUTED = "routed 2"
