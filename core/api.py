@@ -1,4 +1,4 @@
-"""The public API, which ``import medforge`` gives: load what was made, merge it, score it, read a forge's log.
+"""The public API, which ``import medforge`` gives: load what was made, ask it, merge it, score it, read a forge's log.
 
 It stands above the rooms and may use them all; nothing of ours imports it.
 """
@@ -25,7 +25,10 @@ from medforge.errors import BaseMismatch, InvalidInput, MedForgeError
 from medforge.files import AnyPath
 from medforge.forge_item import ForgeItem
 from medforge.metrics import Metrics
+from medforge.model.merged_model import MergedModel
+from medforge.model.opening import open_model
 from medforge.plugin import Plugin, check_plugin
+from medforge.prediction import Prediction
 
 __all__ = [
     "BaseModule",
@@ -35,9 +38,12 @@ __all__ = [
     "ForgeItem",
     "MedForgeError",
     "MergeListing",
+    "MergedModel",
     "Metrics",
     "Plugin",
+    "Prediction",
     "Task",
+    "load",
     "load_base",
     "load_branch",
     "load_item",
@@ -48,6 +54,22 @@ __all__ = [
     "read_log",
     "score",
 ]
+
+
+def load(
+    model: AnyPath,
+    *,
+    base: str | BaseModule | None = None,
+    commit: str | None = None,
+    device: str = "auto",
+    dtype: str = "fp32",
+) -> MergedModel:
+    """Load a merged model, ready to answer: a directory that ``medforge checkout`` wrote, or a forge's.
+
+    Of a forge it is the head of its main branch, or ``commit``. The base module is the one that the model names, unless
+    ``base`` gives it. Raises InvalidInput, BaseMismatch or CorruptFile with the reason.
+    """
+    return open_model(Path(model), commit=commit, base=base, device=device, dtype=dtype)
 
 
 def load_plugin(directory: AnyPath) -> Plugin:

@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from medforge.base_facts import BaseFacts, Preprocessing
 from medforge.determinism import in_chunks, in_float64, on_grid, to_float32
 from medforge.errors import InvalidInput
 from medforge.files import canonical_json
+from medforge.manifest import public_spec
 from medforge.tower import VisualTower, adaptable_sites, split_tower
 
 Tokenizer = Callable[[list[str]], Tensor]
@@ -30,8 +32,9 @@ _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 class BaseModule(nn.Module):
     """Hold a frozen CLIP: image embeddings with or without weight changes, and cached prompt features.
 
-    ``sites`` names the Linear layers of ``visual`` that a plugin adapts. ``fingerprint`` (sha256, hex) digests the
-    architecture and the fp32 weights, so it is the same for every device and compute dtype.
+    ``sites`` names the Linear layers of ``visual`` that a plugin adapts. ``architecture`` is the open_clip model
+    configuration. ``fingerprint`` (sha256, hex) digests it and the fp32 weights, so it is the same for every device and
+    compute dtype.
     """
 
     clip: Any  # open_clip's classes share an interface, but no type
@@ -51,6 +54,7 @@ class BaseModule(nn.Module):
         self.spec = spec
         self.mean = (float(mean[0]), float(mean[1]), float(mean[2]))
         self.std = (float(std[0]), float(std[1]), float(std[2]))
+        self.architecture = dict(architecture)
         self.fingerprint = _fingerprint(clip, architecture, self.mean, self.std)
         self.image_size = _image_size(clip)
         self.logit_scale = float(clip.logit_scale.detach().exp())
@@ -64,6 +68,17 @@ class BaseModule(nn.Module):
         self._tokenizer = tokenizer
         self._towers: list[VisualTower] = []
         self._prompt_features: dict[tuple[str, ...], Tensor] = {}
+
+    @property
+    def facts(self) -> BaseFacts:
+        """What this base says of itself, without a path of this machine."""
+        preprocessing = Preprocessing(size=self.image_size, mean=self.mean, std=self.std)
+        return BaseFacts(
+            spec=public_spec(self.spec),
+            fingerprint=self.fingerprint,
+            architecture=self.architecture,
+            preprocessing=preprocessing,
+        )
 
     @property
     def visual(self) -> VisualTower:

@@ -16,6 +16,8 @@ from medforge.peft_format import CONFIG_FILE, WEIGHTS_FILE
 from medforge.plugin import Plugin, check_plugin
 
 ITEM_FILE = "forge_item.json"
+ITEM_DIRECTORY = "item"
+"""Where a merged model's directory has the item's files, beside what says for people what it is."""
 _KINDS: dict[str, type["ForgeItem"]] = {}
 
 
@@ -82,7 +84,12 @@ class ForgeItem(ABC):
 
     @staticmethod
     def load(directory: Path) -> "ForgeItem":
-        """Read an item's directory; raises InvalidInput or CorruptFile with the reason."""
+        """Read the item of a merged model's directory, or one that lies there alone, as 0.1.0 wrote it.
+
+        Raises InvalidInput or CorruptFile with the reason.
+        """
+        if (directory / ITEM_DIRECTORY / ITEM_FILE).is_file():
+            directory = directory / ITEM_DIRECTORY
         paths = [p for p in sorted(directory.rglob("*")) if p.is_file() and not p.name.startswith(".")]
         if directory / ITEM_FILE not in paths:
             raise InvalidInput(f"{directory} holds no {ITEM_FILE}; make it with `medforge checkout`")

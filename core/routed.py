@@ -17,10 +17,12 @@ from medforge.item import ITEM_FILE, ForgeItem
 from medforge.plugin import Plugin
 from medforge.prediction import Prediction
 from medforge.prompt_form import normal_form
+from medforge.ranking import no_such_task, rank_classes
 from medforge.routed_task import AskExpert, Expert, RoutedTask
 from medforge.router import Router
 from medforge.single_network import FusedPlugin
 from medforge.task_card import TASKS_DIRECTORY
+from medforge.task_spread import FURTHEST
 
 _FLOOR = 1e-30
 
@@ -147,31 +149,45 @@ class Routed(ForgeItem):
             tuple(tuple(having[index]) for index in chosen) if known else None,
         )
 
-    def predict(self, base: BaseModule, images: Tensor) -> list[Prediction]:
-        """Return the likeliest task of each normalised image, and of that task the likeliest class."""
+    def predict(
+        self, base: BaseModule, images: Tensor, *, top: int = 1, only: str | None = None, furthest: float = FURTHEST
+    ) -> list[Prediction]:
+        """Return the ``top`` likeliest classes of each normalised image, of all tasks or of one.
+
+        An image further off than ``furthest`` of the sites' validation images is none of these (see
+        `TaskSpread.furthest`). Raises InvalidInput for a task that the model does not have.
+        """
         embeddings = base.embed_all(images).cpu()
-        route, ask = self.route(embeddings), _asking(base, images)
-        found: list[Prediction | None] = [None] * len(images)
+        route, ask = self._route_among(embeddings, only), _asking(base, images)
+        of_task = [self._of_classes(base, route, index, embeddings, ask) for index in range(len(route.tasks))]
+        ranked = rank_classes([one.card for one in route.tasks], route.probabilities, of_task, top)
+        names = [one.card.name for one in route.tasks]
+        firsts = torch.tensor([names.index(one[0].task) for one in ranked], dtype=torch.int64)
+        found: dict[int, Prediction] = {}
         for index, task in enumerate(route.tasks):
-            rows = route.share(index)
-            if not len(rows):
-                continue
-            of_class = task.class_probabilities(base, embeddings[rows], _among(rows, ask))
-            distances = task.spread.nearest(embeddings[rows])
-            percentiles, beyond = task.spread.percentiles(distances), task.spread.beyond(distances)
-            for place, row in enumerate(rows.tolist()):
-                best = task.card.classes[int(of_class[place].argmax())]
-                found[row] = Prediction(
-                    task=task.card.name,
-                    key=best.key,
-                    prompt=best.prompt,
-                    task_probability=float(route.probabilities[row, index]),
-                    class_probability=float(of_class[place].max()),
-                    distance=float(distances[place]),
-                    percentile=None if percentiles is None else float(percentiles[place]),
-                    none_of_these=bool(beyond[place]),
-                )
-        return [one for one in found if one is not None]
+            rows = (firsts == index).nonzero().flatten()
+            if len(rows):
+                distances = task.spread.nearest(embeddings[rows])
+                percentiles, beyond = task.spread.percentiles(distances), task.spread.beyond(distances, furthest)
+                answered = task.answered_by(embeddings[rows])
+                for place, row in enumerate(rows.tolist()):
+                    found[row] = Prediction(
+                        ranking=ranked[row],
+                        distance=float(distances[place]),
+                        percentile=None if percentiles is None else float(percentiles[place]),
+                        none_of_these=bool(beyond[place]),
+                        answered_by=answered[place],
+                    )
+        return [found[row] for row in range(len(images))]
+
+    def _route_among(self, embeddings: Tensor, only: str | None) -> Route:
+        if only is None:
+            return self.route(embeddings)
+        task = next((one for one in self.tasks if one.card.name == only), None)
+        if task is None:
+            raise InvalidInput(no_such_task(only, [one.card.name for one in self.tasks]))
+        count = len(embeddings)
+        return Route((task,), torch.ones(count, 1, dtype=torch.float64), torch.zeros(count, dtype=torch.int64), None)
 
     def _of_classes(self, base: BaseModule, route: Route, index: int, embeddings: Tensor, ask: AskExpert) -> Tensor:
         """Return P(class | task) [n, C]: the expert's where the task is the likeliest, else the discriminant's."""

@@ -70,6 +70,15 @@ class RoutedTask:
         """Everything that answers: the expert, then the sites' own plugins."""
         return (self.expert, *(site.expert for site in self.sites))
 
+    def answered_by(self, embeddings: Tensor) -> list[tuple[str, ...]]:
+        """Return for each image (base embeddings [n, d]) the branches (by digest) that its network was merged from."""
+        answered = [tuple(member.branch for member in self.card.members)] * len(embeddings)
+        for network, _, rows in self.divided(embeddings):
+            own = next((site.card.branch for site in self.sites if site.expert is network), None)
+            for row in rows.tolist() if own else ():
+                answered[row] = (str(own),)
+        return answered
+
     def divided(self, embeddings: Tensor) -> Iterator[Share]:
         """Say which network answers which images (base embeddings [n, d]); each image one, and no share is empty."""
         chosen = torch.full((len(embeddings),), -1)

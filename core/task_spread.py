@@ -83,11 +83,19 @@ class TaskSpread:
             return None
         return torch.from_numpy(np.interp(distances.numpy(), (0.0, *self.distances), (0.0, *LEVELS)))
 
-    def beyond(self, distances: Tensor) -> Tensor:
-        """Say for which images [n] the distance is one that the sites' own seldom have; none if uncalibrated."""
+    def furthest(self, share: float = FURTHEST) -> float | None:
+        """Return within which distance this share of the sites' validation images lies; None where uncalibrated.
+
+        ``share`` is at most the last of `LEVELS`, or 1, within which everything lies.
+        """
         if self.distances is None:
-            return torch.zeros(len(distances), dtype=torch.bool)
-        return distances > self.distances[LEVELS.index(FURTHEST)]
+            return None
+        return inf if share == 1 else float(np.interp(share, (0.0, *LEVELS), (0.0, *self.distances)))
+
+    def beyond(self, distances: Tensor, share: float = FURTHEST) -> Tensor:
+        """Say for which images [n] the distance is one that the sites' own seldom have; none if uncalibrated."""
+        furthest = self.furthest(share)
+        return distances > (inf if furthest is None else furthest)
 
 
 def quantiles(distances: Tensor) -> tuple[float, ...]:

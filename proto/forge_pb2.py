@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amedforge/proto/forge.proto\x12\x0bmedforge.v1\"\x11\n\x0f\x44\x65scribeRequest\"\xc7\x01\n\x06Limits\x12\x13\n\x0b\x63hunk_bytes\x18\x01 \x01(\x04\x12\x16\n\x0emanifest_bytes\x18\x02 \x01(\x04\x12\x14\n\x0c\x62ranch_bytes\x18\x03 \x01(\x04\x12\x19\n\x11\x63ontributor_bytes\x18\x04 \x01(\x04\x12\x0f\n\x07tensors\x18\x05 \x01(\x04\x12\x0c\n\x04rank\x18\x06 \x01(\x04\x12\x18\n\x10images_per_class\x18\x07 \x01(\x04\x12\x0f\n\x07\x63lasses\x18\x08 \x01(\x04\x12\x15\n\rprompt_length\x18\t \x01(\x04\"2\n\x0c\x44\x65\x63laredTask\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\x90\x02\n\rDescribeReply\x12\r\n\x05\x66orge\x18\x01 \x01(\t\x12\x11\n\tbase_spec\x18\x02 \x01(\t\x12\x0c\n\x04\x62\x61se\x18\x03 \x01(\t\x12\x0e\n\x06method\x18\x04 \x01(\x0c\x12\x0c\n\x04head\x18\x05 \x01(\t\x12\x10\n\x08\x61rrivals\x18\x06 \x01(\x04\x12\x0f\n\x07\x63ommits\x18\x07 \x01(\x04\x12#\n\x06limits\x18\x08 \x01(\x0b\x32\x13.medforge.v1.Limits\x12\x10\n\x08software\x18\t \x01(\t\x12\x0b\n\x03key\x18\n \x01(\x0c\x12\x0c\n\x04time\x18\x0b \x01(\t\x12(\n\x05tasks\x18\x0c \x03(\x0b\x32\x19.medforge.v1.DeclaredTask\x12\x12\n\nopen_tasks\x18\r \x01(\x08\"%\n\x12\x46indMissingRequest\x12\x0f\n\x07\x64igests\x18\x01 \x03(\t\"/\n\x0bMissingBlob\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x10\n\x08received\x18\x02 \x01(\x04\"=\n\x10\x46indMissingReply\x12)\n\x07missing\x18\x01 \x03(\x0b\x32\x18.medforge.v1.MissingBlob\"J\n\x0bUploadChunk\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\r\n\x05total\x18\x02 \x01(\x04\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\"D\n\x0eUploadProgress\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x10\n\x08received\x18\x02 \x01(\x04\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\"4\n\rSubmitRequest\x12\x10\n\x08manifest\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"a\n\x07Receipt\x12\r\n\x05\x66orge\x18\x01 \x01(\t\x12\x0f\n\x07\x61rrival\x18\x02 \x01(\x04\x12\x0e\n\x06\x62ranch\x18\x03 \x01(\t\x12\x13\n\x0b\x61\x63\x63\x65pted_at\x18\x04 \x01(\t\x12\x11\n\tsignature\x18\x05 \x01(\x0c\"\x1f\n\rStatusRequest\x12\x0e\n\x06\x62ranch\x18\x01 \x01(\t\"\x98\x01\n\x0bStatusReply\x12\'\n\x05state\x18\x01 \x01(\x0e\x32\x18.medforge.v1.BranchState\x12%\n\x07receipt\x18\x02 \x01(\x0b\x32\x14.medforge.v1.Receipt\x12)\n\x06\x63ommit\x18\x03 \x01(\x0b\x32\x19.medforge.v1.CommitRecord\x12\x0e\n\x06reason\x18\x04 \x01(\t\"j\n\x0c\x43ommitRecord\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x03 \x01(\x0c\x12\x13\n\x0b\x61\x63\x63\x65pted_at\x18\x04 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x05 \x01(\t\"\xbe\x01\n\x07\x41rrival\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0e\n\x06\x62ranch\x18\x02 \x01(\t\x12\x13\n\x0b\x63ontributor\x18\x03 \x01(\t\x12\x0c\n\x04task\x18\x04 \x01(\t\x12\x0c\n\x04size\x18\x05 \x01(\x04\x12\x13\n\x0b\x61\x63\x63\x65pted_at\x18\x06 \x01(\t\x12\'\n\x05state\x18\x07 \x01(\x0e\x32\x18.medforge.v1.BranchState\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\t \x01(\t\"\x1b\n\nLogRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x04\"i\n\x08LogEntry\x12+\n\x06\x63ommit\x18\x01 \x01(\x0b\x32\x19.medforge.v1.CommitRecordH\x00\x12\'\n\x07\x61rrival\x18\x02 \x01(\x0b\x32\x14.medforge.v1.ArrivalH\x00\x42\x07\n\x05\x65ntry\"\x1d\n\x0cWatchRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x04\"C\n\x0fWithdrawRequest\x12\x0e\n\x06\x62ranch\x18\x01 \x01(\t\x12\r\n\x05\x65rase\x18\x02 \x01(\x08\x12\x11\n\tsignature\x18\x03 \x01(\x0c\"8\n\rWithdrawReply\x12\'\n\x05state\x18\x01 \x01(\x0e\x32\x18.medforge.v1.BranchState\"\x1d\n\x0bItemRequest\x12\x0e\n\x06\x63ommit\x18\x01 \x01(\t\"c\n\x0f\x44ownloadRequest\x12\x0e\n\x04\x62lob\x18\x01 \x01(\tH\x00\x12(\n\x04item\x18\x02 \x01(\x0b\x32\x18.medforge.v1.ItemRequestH\x00\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x42\x06\n\x04what\"Z\n\rDownloadChunk\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\r\n\x05total\x18\x03 \x01(\x04\x12\x0e\n\x06offset\x18\x04 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c*\xc6\x01\n\x0b\x42ranchState\x12\x18\n\x14\x42RANCH_STATE_UNKNOWN\x10\x00\x12\x19\n\x15\x42RANCH_STATE_RECEIVED\x10\x01\x12\x17\n\x13\x42RANCH_STATE_FOLDED\x10\x02\x12\x15\n\x11\x42RANCH_STATE_HELD\x10\x03\x12\x19\n\x15\x42RANCH_STATE_REJECTED\x10\x04\x12\x1a\n\x16\x42RANCH_STATE_WITHDRAWN\x10\x05\x12\x1b\n\x17\x42RANCH_STATE_SUPERSEDED\x10\x06\x32\xe5\x04\n\x05\x46orge\x12\x44\n\x08\x44\x65scribe\x12\x1c.medforge.v1.DescribeRequest\x1a\x1a.medforge.v1.DescribeReply\x12M\n\x0b\x46indMissing\x12\x1f.medforge.v1.FindMissingRequest\x1a\x1d.medforge.v1.FindMissingReply\x12\x43\n\x06Upload\x12\x18.medforge.v1.UploadChunk\x1a\x1b.medforge.v1.UploadProgress(\x01\x30\x01\x12:\n\x06Submit\x12\x1a.medforge.v1.SubmitRequest\x1a\x14.medforge.v1.Receipt\x12>\n\x06Status\x12\x1a.medforge.v1.StatusRequest\x1a\x18.medforge.v1.StatusReply\x12\x37\n\x03Log\x12\x17.medforge.v1.LogRequest\x1a\x15.medforge.v1.LogEntry0\x01\x12?\n\x05Watch\x12\x19.medforge.v1.WatchRequest\x1a\x19.medforge.v1.CommitRecord0\x01\x12\x44\n\x08Withdraw\x12\x1c.medforge.v1.WithdrawRequest\x1a\x1a.medforge.v1.WithdrawReply\x12\x46\n\x08\x44ownload\x12\x1c.medforge.v1.DownloadRequest\x1a\x1a.medforge.v1.DownloadChunk0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amedforge/proto/forge.proto\x12\x0bmedforge.v1\"\x11\n\x0f\x44\x65scribeRequest\"\xc7\x01\n\x06Limits\x12\x13\n\x0b\x63hunk_bytes\x18\x01 \x01(\x04\x12\x16\n\x0emanifest_bytes\x18\x02 \x01(\x04\x12\x14\n\x0c\x62ranch_bytes\x18\x03 \x01(\x04\x12\x19\n\x11\x63ontributor_bytes\x18\x04 \x01(\x04\x12\x0f\n\x07tensors\x18\x05 \x01(\x04\x12\x0c\n\x04rank\x18\x06 \x01(\x04\x12\x18\n\x10images_per_class\x18\x07 \x01(\x04\x12\x0f\n\x07\x63lasses\x18\x08 \x01(\x04\x12\x15\n\rprompt_length\x18\t \x01(\x04\"2\n\x0c\x44\x65\x63laredTask\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\xa4\x02\n\rDescribeReply\x12\r\n\x05\x66orge\x18\x01 \x01(\t\x12\x11\n\tbase_spec\x18\x02 \x01(\t\x12\x0c\n\x04\x62\x61se\x18\x03 \x01(\t\x12\x0e\n\x06method\x18\x04 \x01(\x0c\x12\x0c\n\x04head\x18\x05 \x01(\t\x12\x10\n\x08\x61rrivals\x18\x06 \x01(\x04\x12\x0f\n\x07\x63ommits\x18\x07 \x01(\x04\x12#\n\x06limits\x18\x08 \x01(\x0b\x32\x13.medforge.v1.Limits\x12\x10\n\x08software\x18\t \x01(\t\x12\x0b\n\x03key\x18\n \x01(\x0c\x12\x0c\n\x04time\x18\x0b \x01(\t\x12(\n\x05tasks\x18\x0c \x03(\x0b\x32\x19.medforge.v1.DeclaredTask\x12\x12\n\nopen_tasks\x18\r \x01(\x08\x12\x12\n\nbase_facts\x18\x0e \x01(\x0c\"%\n\x12\x46indMissingRequest\x12\x0f\n\x07\x64igests\x18\x01 \x03(\t\"/\n\x0bMissingBlob\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x10\n\x08received\x18\x02 \x01(\x04\"=\n\x10\x46indMissingReply\x12)\n\x07missing\x18\x01 \x03(\x0b\x32\x18.medforge.v1.MissingBlob\"J\n\x0bUploadChunk\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\r\n\x05total\x18\x02 \x01(\x04\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\"D\n\x0eUploadProgress\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x10\n\x08received\x18\x02 \x01(\x04\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\"4\n\rSubmitRequest\x12\x10\n\x08manifest\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"a\n\x07Receipt\x12\r\n\x05\x66orge\x18\x01 \x01(\t\x12\x0f\n\x07\x61rrival\x18\x02 \x01(\x04\x12\x0e\n\x06\x62ranch\x18\x03 \x01(\t\x12\x13\n\x0b\x61\x63\x63\x65pted_at\x18\x04 \x01(\t\x12\x11\n\tsignature\x18\x05 \x01(\x0c\"\x1f\n\rStatusRequest\x12\x0e\n\x06\x62ranch\x18\x01 \x01(\t\"\x98\x01\n\x0bStatusReply\x12\'\n\x05state\x18\x01 \x01(\x0e\x32\x18.medforge.v1.BranchState\x12%\n\x07receipt\x18\x02 \x01(\x0b\x32\x14.medforge.v1.Receipt\x12)\n\x06\x63ommit\x18\x03 \x01(\x0b\x32\x19.medforge.v1.CommitRecord\x12\x0e\n\x06reason\x18\x04 \x01(\t\"j\n\x0c\x43ommitRecord\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x03 \x01(\x0c\x12\x13\n\x0b\x61\x63\x63\x65pted_at\x18\x04 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x05 \x01(\t\"\xbe\x01\n\x07\x41rrival\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0e\n\x06\x62ranch\x18\x02 \x01(\t\x12\x13\n\x0b\x63ontributor\x18\x03 \x01(\t\x12\x0c\n\x04task\x18\x04 \x01(\t\x12\x0c\n\x04size\x18\x05 \x01(\x04\x12\x13\n\x0b\x61\x63\x63\x65pted_at\x18\x06 \x01(\t\x12\'\n\x05state\x18\x07 \x01(\x0e\x32\x18.medforge.v1.BranchState\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\t \x01(\t\"\x1b\n\nLogRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x04\"i\n\x08LogEntry\x12+\n\x06\x63ommit\x18\x01 \x01(\x0b\x32\x19.medforge.v1.CommitRecordH\x00\x12\'\n\x07\x61rrival\x18\x02 \x01(\x0b\x32\x14.medforge.v1.ArrivalH\x00\x42\x07\n\x05\x65ntry\"\x1d\n\x0cWatchRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x04\"C\n\x0fWithdrawRequest\x12\x0e\n\x06\x62ranch\x18\x01 \x01(\t\x12\r\n\x05\x65rase\x18\x02 \x01(\x08\x12\x11\n\tsignature\x18\x03 \x01(\x0c\"8\n\rWithdrawReply\x12\'\n\x05state\x18\x01 \x01(\x0e\x32\x18.medforge.v1.BranchState\"\x1d\n\x0bItemRequest\x12\x0e\n\x06\x63ommit\x18\x01 \x01(\t\"c\n\x0f\x44ownloadRequest\x12\x0e\n\x04\x62lob\x18\x01 \x01(\tH\x00\x12(\n\x04item\x18\x02 \x01(\x0b\x32\x18.medforge.v1.ItemRequestH\x00\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x42\x06\n\x04what\"Z\n\rDownloadChunk\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\r\n\x05total\x18\x03 \x01(\x04\x12\x0e\n\x06offset\x18\x04 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c*\xc6\x01\n\x0b\x42ranchState\x12\x18\n\x14\x42RANCH_STATE_UNKNOWN\x10\x00\x12\x19\n\x15\x42RANCH_STATE_RECEIVED\x10\x01\x12\x17\n\x13\x42RANCH_STATE_FOLDED\x10\x02\x12\x15\n\x11\x42RANCH_STATE_HELD\x10\x03\x12\x19\n\x15\x42RANCH_STATE_REJECTED\x10\x04\x12\x1a\n\x16\x42RANCH_STATE_WITHDRAWN\x10\x05\x12\x1b\n\x17\x42RANCH_STATE_SUPERSEDED\x10\x06\x32\xe5\x04\n\x05\x46orge\x12\x44\n\x08\x44\x65scribe\x12\x1c.medforge.v1.DescribeRequest\x1a\x1a.medforge.v1.DescribeReply\x12M\n\x0b\x46indMissing\x12\x1f.medforge.v1.FindMissingRequest\x1a\x1d.medforge.v1.FindMissingReply\x12\x43\n\x06Upload\x12\x18.medforge.v1.UploadChunk\x1a\x1b.medforge.v1.UploadProgress(\x01\x30\x01\x12:\n\x06Submit\x12\x1a.medforge.v1.SubmitRequest\x1a\x14.medforge.v1.Receipt\x12>\n\x06Status\x12\x1a.medforge.v1.StatusRequest\x1a\x18.medforge.v1.StatusReply\x12\x37\n\x03Log\x12\x17.medforge.v1.LogRequest\x1a\x15.medforge.v1.LogEntry0\x01\x12?\n\x05Watch\x12\x19.medforge.v1.WatchRequest\x1a\x19.medforge.v1.CommitRecord0\x01\x12\x44\n\x08Withdraw\x12\x1c.medforge.v1.WithdrawRequest\x1a\x1a.medforge.v1.WithdrawReply\x12\x46\n\x08\x44ownload\x12\x1c.medforge.v1.DownloadRequest\x1a\x1a.medforge.v1.DownloadChunk0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'medforge.proto.forge_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_BRANCHSTATE']._serialized_start=2049
-  _globals['_BRANCHSTATE']._serialized_end=2247
+  _globals['_BRANCHSTATE']._serialized_start=2069
+  _globals['_BRANCHSTATE']._serialized_end=2267
   _globals['_DESCRIBEREQUEST']._serialized_start=43
   _globals['_DESCRIBEREQUEST']._serialized_end=60
   _globals['_LIMITS']._serialized_start=63
@@ -40,45 +40,45 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DECLAREDTASK']._serialized_start=264
   _globals['_DECLAREDTASK']._serialized_end=314
   _globals['_DESCRIBEREPLY']._serialized_start=317
-  _globals['_DESCRIBEREPLY']._serialized_end=589
-  _globals['_FINDMISSINGREQUEST']._serialized_start=591
-  _globals['_FINDMISSINGREQUEST']._serialized_end=628
-  _globals['_MISSINGBLOB']._serialized_start=630
-  _globals['_MISSINGBLOB']._serialized_end=677
-  _globals['_FINDMISSINGREPLY']._serialized_start=679
-  _globals['_FINDMISSINGREPLY']._serialized_end=740
-  _globals['_UPLOADCHUNK']._serialized_start=742
-  _globals['_UPLOADCHUNK']._serialized_end=816
-  _globals['_UPLOADPROGRESS']._serialized_start=818
-  _globals['_UPLOADPROGRESS']._serialized_end=886
-  _globals['_SUBMITREQUEST']._serialized_start=888
-  _globals['_SUBMITREQUEST']._serialized_end=940
-  _globals['_RECEIPT']._serialized_start=942
-  _globals['_RECEIPT']._serialized_end=1039
-  _globals['_STATUSREQUEST']._serialized_start=1041
-  _globals['_STATUSREQUEST']._serialized_end=1072
-  _globals['_STATUSREPLY']._serialized_start=1075
-  _globals['_STATUSREPLY']._serialized_end=1227
-  _globals['_COMMITRECORD']._serialized_start=1229
-  _globals['_COMMITRECORD']._serialized_end=1335
-  _globals['_ARRIVAL']._serialized_start=1338
-  _globals['_ARRIVAL']._serialized_end=1528
-  _globals['_LOGREQUEST']._serialized_start=1530
-  _globals['_LOGREQUEST']._serialized_end=1557
-  _globals['_LOGENTRY']._serialized_start=1559
-  _globals['_LOGENTRY']._serialized_end=1664
-  _globals['_WATCHREQUEST']._serialized_start=1666
-  _globals['_WATCHREQUEST']._serialized_end=1695
-  _globals['_WITHDRAWREQUEST']._serialized_start=1697
-  _globals['_WITHDRAWREQUEST']._serialized_end=1764
-  _globals['_WITHDRAWREPLY']._serialized_start=1766
-  _globals['_WITHDRAWREPLY']._serialized_end=1822
-  _globals['_ITEMREQUEST']._serialized_start=1824
-  _globals['_ITEMREQUEST']._serialized_end=1853
-  _globals['_DOWNLOADREQUEST']._serialized_start=1855
-  _globals['_DOWNLOADREQUEST']._serialized_end=1954
-  _globals['_DOWNLOADCHUNK']._serialized_start=1956
-  _globals['_DOWNLOADCHUNK']._serialized_end=2046
-  _globals['_FORGE']._serialized_start=2250
-  _globals['_FORGE']._serialized_end=2863
+  _globals['_DESCRIBEREPLY']._serialized_end=609
+  _globals['_FINDMISSINGREQUEST']._serialized_start=611
+  _globals['_FINDMISSINGREQUEST']._serialized_end=648
+  _globals['_MISSINGBLOB']._serialized_start=650
+  _globals['_MISSINGBLOB']._serialized_end=697
+  _globals['_FINDMISSINGREPLY']._serialized_start=699
+  _globals['_FINDMISSINGREPLY']._serialized_end=760
+  _globals['_UPLOADCHUNK']._serialized_start=762
+  _globals['_UPLOADCHUNK']._serialized_end=836
+  _globals['_UPLOADPROGRESS']._serialized_start=838
+  _globals['_UPLOADPROGRESS']._serialized_end=906
+  _globals['_SUBMITREQUEST']._serialized_start=908
+  _globals['_SUBMITREQUEST']._serialized_end=960
+  _globals['_RECEIPT']._serialized_start=962
+  _globals['_RECEIPT']._serialized_end=1059
+  _globals['_STATUSREQUEST']._serialized_start=1061
+  _globals['_STATUSREQUEST']._serialized_end=1092
+  _globals['_STATUSREPLY']._serialized_start=1095
+  _globals['_STATUSREPLY']._serialized_end=1247
+  _globals['_COMMITRECORD']._serialized_start=1249
+  _globals['_COMMITRECORD']._serialized_end=1355
+  _globals['_ARRIVAL']._serialized_start=1358
+  _globals['_ARRIVAL']._serialized_end=1548
+  _globals['_LOGREQUEST']._serialized_start=1550
+  _globals['_LOGREQUEST']._serialized_end=1577
+  _globals['_LOGENTRY']._serialized_start=1579
+  _globals['_LOGENTRY']._serialized_end=1684
+  _globals['_WATCHREQUEST']._serialized_start=1686
+  _globals['_WATCHREQUEST']._serialized_end=1715
+  _globals['_WITHDRAWREQUEST']._serialized_start=1717
+  _globals['_WITHDRAWREQUEST']._serialized_end=1784
+  _globals['_WITHDRAWREPLY']._serialized_start=1786
+  _globals['_WITHDRAWREPLY']._serialized_end=1842
+  _globals['_ITEMREQUEST']._serialized_start=1844
+  _globals['_ITEMREQUEST']._serialized_end=1873
+  _globals['_DOWNLOADREQUEST']._serialized_start=1875
+  _globals['_DOWNLOADREQUEST']._serialized_end=1974
+  _globals['_DOWNLOADCHUNK']._serialized_start=1976
+  _globals['_DOWNLOADCHUNK']._serialized_end=2066
+  _globals['_FORGE']._serialized_start=2270
+  _globals['_FORGE']._serialized_end=2883
 # @@protoc_insertion_point(module_scope)

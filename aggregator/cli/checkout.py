@@ -26,23 +26,27 @@ def checkout(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the merged model (forge item) of a commit into a directory.
+    """Write the merged model of a commit into a directory that needs nothing else but the base module.
+
+    Beside the forge item (item/) it has model.json, which says what the model is, and a README for people.
 
     Examples:
         medforge checkout --kit kit --out merged
         medforge checkout --forge forge --commit 1f0c9a2b --out merged
     """
+    from medforge.aggregator.forge.model_card import card_of
     from medforge.aggregator.forge.names import head_or_named
     from medforge.aggregator.forge.reader import check_chain, open_reader
-    from medforge.errors import InvalidInput
+    from medforge.model_directory import check_new, save_model
 
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InvalidInput(f"{out} is not an empty directory; give a new one with --out")
+    check_new(out)
     with open_reader(source.forge, source.connection_if_asked(), source.ledger) as view:
         commits, names = view.commits(), view.display_names()
         check_chain(commits)
         chosen = head_or_named(commits, commit)
-        view.item(chosen).save(out)
+        item = view.item(chosen)
+        card = card_of(chosen, item, view.identity(), view.arrivals(), names)
+    save_model(out, card, item)
     if as_json:
         about = {"arrival": chosen.arrival, "contributor": chosen.contributor, "task": chosen.task}
         about["display_name"] = names.get(chosen.contributor)

@@ -20,6 +20,7 @@ from medforge.aggregator.forge.settings import (
     check_same,
     existing_settings,
     read_settings,
+    write_settings,
 )
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.ledger import Ledger
@@ -28,7 +29,7 @@ from medforge.aggregator.merge import MethodSettings
 from medforge.declared_task import DeclaredTask
 from medforge.errors import BaseMismatch, CorruptFile, InvalidInput
 from medforge.faults import reached
-from medforge.files import canonical_json, sha256_bytes, write_atomically
+from medforge.files import sha256_bytes
 from medforge.manifest import Manifest, public_spec
 from medforge.proto.errors import MissingBlob, NotFound, OverLimit
 from medforge.proto.receipt import Receipt
@@ -85,6 +86,9 @@ class Forge:
             if settings is None:
                 return cls._create(directory, base, method, ledger_url, kept, lock)
             check_same(directory, settings, base, method)
+            if settings.base_facts is None:
+                settings = settings.model_copy(update={"base_facts": base.facts})
+                write_settings(directory, settings)
             return cls(directory, settings, _open_ledger(directory, settings, ledger_url), kept, lock)
         except BaseException:
             lock.release()
@@ -124,11 +128,12 @@ class Forge:
                 base=base.fingerprint,
                 method=method,
                 ledger="external" if ledger_url else "internal",
+                base_facts=base.facts,
             )
             ledger.set_fact(_FORGE_FACT, settings.forge)
             save_key(directory / KEY_FILE, new_key())
             # The settings come last: a directory that has them has a ledger that knows the forge.
-            write_atomically(directory / SETTINGS_FILE, canonical_json(settings.model_dump(mode="json")))
+            write_settings(directory, settings)
         except BaseException:
             ledger.close()
             raise

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.forge.identity import ForgeIdentity
 from medforge.aggregator.ledger.commit import Commit
-from medforge.aggregator.ledger.records import Arrival
+from medforge.aggregator.ledger.records import Arrival, State
+from medforge.aggregator.ledger.task_table import TaskTable
+from medforge.declared_task import DeclaredTask
 from medforge.errors import CorruptFile, InvalidInput
 from medforge.proto.connection import Connection
 
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
 
 class ForgeReader(Protocol):
     """Read a forge's main branch."""
+
+    def identity(self) -> ForgeIdentity:
+        """Say which forge this is, on which base module, and which tasks it has declared."""
 
     def commits(self) -> list[Commit]:
         """List the commits, oldest first."""
@@ -70,6 +76,18 @@ def check_chain(commits: Sequence[Commit]) -> None:
 class _Local:
     def __init__(self, forge: Forge) -> None:
         self._forge = forge
+
+    def identity(self) -> ForgeIdentity:
+        settings = self._forge.settings
+        declared = {name: one.task for name, one in TaskTable(self._forge.ledger).declarations().items()}
+        return ForgeIdentity(settings.forge, settings.facts, (*declared.values(), *self._undeclared(set(declared))))
+
+    def _undeclared(self, declared: set[str]) -> Iterator[DeclaredTask]:
+        """Yield the tasks of a forge of 0.1.0, which declared none, as the first branch of each has them."""
+        for arrival in self._forge.ledger.arrivals():
+            if arrival.task not in declared and arrival.state is State.FOLDED and not arrival.erased:
+                declared.add(arrival.task)
+                yield DeclaredTask.of(self._forge.manifest(arrival.number))
 
     def commits(self) -> list[Commit]:
         return [commit for _, commit in self._forge.ledger.commits()]

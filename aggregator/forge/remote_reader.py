@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from medforge.aggregator.forge.identity import ForgeIdentity
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.records import Arrival, State
+from medforge.base_facts import BaseFacts
+from medforge.errors import CorruptFile
+from medforge.files import parse_json
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.remote import RemoteForge
 
@@ -43,6 +47,12 @@ class RemoteReader:
         if display_name:
             self._names[contributor] = display_name
 
+    def identity(self) -> ForgeIdentity:
+        """Say which forge this is, on which base module, and which tasks it has declared."""
+        told = self._forge.describe()
+        tasks = tuple(signed.task for signed in self._forge.tasks(told).values())
+        return ForgeIdentity(told.forge, _base_facts(told, self._forge.at), tasks)
+
     def commits(self) -> list[Commit]:
         """List the commits, oldest first."""
         return self._commits
@@ -64,3 +74,17 @@ class RemoteReader:
 
 def _state(arrival: pb.Arrival) -> State:
     return State(pb.BranchState.Name(arrival.state).removeprefix("BRANCH_STATE_").lower())
+
+
+def _base_facts(told: pb.DescribeReply, at: str) -> BaseFacts:
+    try:
+        # a forge of an earlier version says no more than these two
+        known = parse_json(told.base_facts) if told.base_facts else {"spec": told.base_spec, "fingerprint": told.base}
+        facts = BaseFacts.model_validate(known)
+    except ValueError as error:
+        raise CorruptFile(
+            f"{at} describes its base module in a way that this version cannot read; update it"
+        ) from error
+    if facts.fingerprint != told.base:
+        raise CorruptFile(f"{at} contradicts itself about its base module; do not trust it")
+    return facts

@@ -9,8 +9,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from medforge.aggregator.merge import MethodSettings
 from medforge.aggregator.merge.choosing import completed
+from medforge.base_facts import BaseFacts
 from medforge.errors import CorruptFile, InvalidInput
-from medforge.files import read_file
+from medforge.files import canonical_json, read_file, write_atomically
+from medforge.manifest import public_spec
 from medforge.overrides import first_fault
 
 if TYPE_CHECKING:
@@ -20,7 +22,11 @@ SETTINGS_FILE = "forge.json"
 
 
 class ForgeSettings(BaseModel):
-    """Say what a forge is for good: its id, its base module (spec and fingerprint) and how it merges."""
+    """Say what a forge is for good: its id, its base module (spec and fingerprint) and how it merges.
+
+    ``base_facts`` are what else the base module says of itself; a forge of an earlier version learns them when it is
+    served again.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -30,6 +36,12 @@ class ForgeSettings(BaseModel):
     base: str
     method: MethodSettings
     ledger: Literal["internal", "external"] = "internal"
+    base_facts: BaseFacts | None = None
+
+    @property
+    def facts(self) -> BaseFacts:
+        """What is known of the base module, without a path of this machine."""
+        return self.base_facts or BaseFacts(spec=public_spec(self.base_spec), fingerprint=self.base)
 
 
 def existing_settings(directory: Path) -> ForgeSettings | None:
@@ -49,6 +61,11 @@ def read_settings(directory: Path) -> ForgeSettings:
         raise CorruptFile(
             f"{path} is not a forge's settings ({first_fault(error)}); restore it from a backup"
         ) from error
+
+
+def write_settings(directory: Path, settings: ForgeSettings) -> None:
+    """Keep a forge's settings in its directory."""
+    write_atomically(directory / SETTINGS_FILE, canonical_json(settings.model_dump(mode="json", exclude_none=True)))
 
 
 def check_same(directory: Path, settings: ForgeSettings, base: BaseModule, method: MethodSettings) -> None:

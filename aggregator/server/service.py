@@ -87,6 +87,7 @@ class ForgeService:
             time=spell_time(now()),
             tasks=[task_to_message(self._forge.signed(one.task)) for one in declared],
             open_tasks=self._forge.policy.tasks.open,
+            base_facts=canonical_json(settings.facts.model_dump(mode="json")),
         )
 
     @unary

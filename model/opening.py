@@ -1,0 +1,85 @@
+"""Where a merged model is: a checkout, a forge's directory, or a forge that is served somewhere."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from medforge.aggregator.forge.model_card import card_of
+from medforge.aggregator.forge.names import head_or_named
+from medforge.aggregator.forge.reader import ForgeReader, check_chain, open_reader
+from medforge.aggregator.forge.settings import SETTINGS_FILE
+from medforge.base import load_base
+from medforge.base_facts import BaseFacts
+from medforge.base_module import BaseModule
+from medforge.errors import BaseMismatch, CorruptFile, InvalidInput
+from medforge.item import ForgeItem
+from medforge.model.merged_model import MergedModel
+from medforge.model_card import ModelCard
+from medforge.model_directory import CARD_FILE, load_model, save_model
+from medforge.proto.connection import Connection
+
+
+def open_model(
+    where: Path | None,
+    connection: Connection | None = None,
+    *,
+    commit: str | None = None,
+    base: str | BaseModule | None = None,
+    device: str = "auto",
+    dtype: str = "fp32",
+) -> MergedModel:
+    """Open a merged model: a directory that `medforge checkout` wrote, a forge's directory, or over a connection.
+
+    Of a forge it is the head, or the commit of that name. ``base`` is a base module, or the spec of one, where the
+    model's own does not load as it is named. Raises InvalidInput, BaseMismatch or CorruptFile with the reason.
+    """
+    card, item = _find(where, connection, commit)
+    found = base if isinstance(base, BaseModule) else load_base(base or _spec(card.base), device, dtype)
+    if found.fingerprint != card.base.fingerprint:
+        raise BaseMismatch(
+            f"the model stands on base module {card.base.fingerprint[:12]} ({card.base.spec}), not on "
+            f"{found.fingerprint[:12]} ({found.spec}); give its own with --base"
+        )
+    item.check(found)
+    return MergedModel(card, item, found)
+
+
+def _find(where: Path | None, connection: Connection | None, commit: str | None) -> tuple[ModelCard, ForgeItem]:
+    if where is not None and connection is None and not (where / SETTINGS_FILE).exists():
+        if commit is not None:
+            raise InvalidInput(f"{where} is no forge, and holds one commit; leave --commit out")
+        return load_model(where)
+    with open_reader(where, connection) as view:
+        return _read(view, commit, cached=connection is not None)
+
+
+def _read(view: ForgeReader, name: str | None, cached: bool) -> tuple[ModelCard, ForgeItem]:
+    commits = view.commits()
+    check_chain(commits)
+    chosen = head_or_named(commits, name)
+    kept = _cache() / chosen.digest
+    if cached and (kept / CARD_FILE).is_file():
+        try:
+            return load_model(kept)
+        except CorruptFile:
+            pass  # what is in the cache is only a copy
+    item = view.item(chosen)
+    card = card_of(chosen, item, view.identity(), view.arrivals(), view.display_names())
+    if cached and not kept.exists():
+        save_model(kept, card, item)
+    return card, item
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "medforge" / "models"
+
+
+def _spec(base: BaseFacts) -> str:
+    """Return the spec to load; a checkpoint's directory never travels with a model."""
+    if ":" in base.spec and not base.spec.startswith("hf-hub:"):
+        raise InvalidInput(
+            f"the model stands on {base.spec}, a file that is not named by where it lies; give it with "
+            "--base ARCH:CHECKPOINT_PATH"
+        )
+    return base.spec
