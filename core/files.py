@@ -3,9 +3,10 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from medforge.errors import InvalidInput
 from medforge.faults import reached
@@ -85,6 +86,29 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o666) -> None:
         os.fsync(file.fileno())
     reached("before a file")
     temporary.replace(path)
+    sync_directory(path.parent)
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[TextIO]:
+    """Open a text file (UTF-8) to be written bit by bit; it takes its place when all is written, and not if that fails.
+
+    Raises InvalidInput where nothing can be written there.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        file = temporary.open("w", encoding="utf-8", newline="")
+    except OSError as error:
+        raise InvalidInput(f"cannot write {path}: {error.strerror or error}; choose another place") from error
+    try:
+        with file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
     sync_directory(path.parent)
 
 

@@ -132,7 +132,7 @@ def _made(card: ModelCard) -> str:
 
 def _text(text: str) -> str:
     """Escape what Markdown or HTML would obey."""
-    escaped = re.sub(r"([\\`*_{}\[\]()#+!|~-])", r"\\\1", text)
+    escaped = re.sub(r"([\\`*_\[\]|~])", r"\\\1", text)
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from medforge.base_module import BaseModule
-from medforge.errors import InvalidInput
 from medforge.item import ForgeItem
+from medforge.model.checks import check_threshold, check_top
 from medforge.model.images import Image, pixels_of
 from medforge.model_card import CardTask, ModelCard
 from medforge.predicting import predict
@@ -80,18 +80,3 @@ class MergedModel:
         images: Tensor = self.base.normalise(torch.from_numpy(np.stack(batch)))
         members = [one.branch for one in self.card.members]
         return predict(self.item, self.base, images, self.tasks, members, top=top, only=task, furthest=threshold)
-
-
-def check_threshold(share: float) -> None:
-    """Raise InvalidInput for a share of the sites' validation images that cannot be a threshold."""
-    if not (0 < share <= 0.99 or share == 1):
-        raise InvalidInput(
-            f"threshold {share:g} is no share of the sites' own images; give one above 0 and up to .99, or 1 for an "
-            "answer always"
-        )
-
-
-def check_top(top: int) -> None:
-    """Raise InvalidInput where no class at all is asked for."""
-    if top < 1:
-        raise InvalidInput(f"{top} classes an image cannot be ranked; ask for 1 or more")

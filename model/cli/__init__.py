@@ -2,4 +2,11 @@
 
 from medforge.cli.catalogue import CommandEntry
 
-COMMANDS: tuple[CommandEntry, ...] = ()
+COMMANDS: tuple[CommandEntry, ...] = (
+    CommandEntry(
+        "predict",
+        "Model",
+        "Say of images which task and class they are likeliest to be, or that they are none of these.",
+        "medforge.model.cli.predict:predict",
+    ),
+)
