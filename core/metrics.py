@@ -40,7 +40,7 @@ def score(logits: Tensor, labels: Tensor, groups: Sequence[str] | None = None) -
         raise InvalidInput("there is no image to score; check the split")
     logits, labels = logits.detach().double().cpu(), labels.cpu()
     if groups is not None:
-        logits, labels = _by_slide(logits, labels, groups)
+        logits, labels = by_slide(logits, labels, groups)
     if labels.ndim == 2:
         return _score_findings(logits, labels)
     loss = F.cross_entropy(logits, labels)
@@ -58,7 +58,8 @@ def _score_findings(log_odds: Tensor, labels: Tensor) -> Metrics:
     )
 
 
-def _by_slide(logits: Tensor, labels: Tensor, groups: Sequence[str]) -> tuple[Tensor, Tensor]:
+def by_slide(logits: Tensor, labels: Tensor, groups: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Return the mean output of each slide's images [s, C], and its label; raises InvalidInput where labels differ."""
     names = sorted(set(groups))
     index = torch.tensor([names.index(group) for group in groups])
     count = torch.bincount(index).unsqueeze(1)
@@ -75,11 +76,11 @@ def _auc(logits: Tensor, labels: Tensor) -> float:
     if len(present) < 2:
         return float("nan")
     # two classes give the same area from either side, so the mean over both is the binary AUC
-    areas = [roc_auc_score((labels == c).numpy(), _odds_of_class(logits, c).numpy()) for c in present]
+    areas = [roc_auc_score((labels == c).numpy(), odds_of_class(logits, c).numpy()) for c in present]
     return float(sum(areas) / len(areas))
 
 
-def _odds_of_class(logits: Tensor, label: int) -> Tensor:
+def odds_of_class(logits: Tensor, label: int) -> Tensor:
     """Return log P(label) − log P(every other class) [n]; a probability rounds to 1 where this is beyond 36."""
     others = torch.cat([logits[:, :label], logits[:, label + 1 :]], dim=1)
     return logits[:, label] - others.logsumexp(dim=1)

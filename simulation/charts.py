@@ -1,4 +1,4 @@
-"""The charts of the report, each returned as an SVG document."""
+"""The charts of the report, each as a figure."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from numpy.typing import NDArray
 
-from medforge.look.chart_style import GRID, INK, MUTED, STYLE, colour, marker, svg
+from medforge.look.chart_style import GRID, INK, MUTED, STYLE, colour, marker
+from medforge.look.heat_map import heat_map
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.image import AxesImage
 
     from medforge.simulation.result import RoundResult, Score, TaskResult
 
@@ -35,7 +34,7 @@ class Cloud:
     distilled: np.ndarray
 
 
-def accuracy_over_arrivals(tasks: Sequence[TaskResult], rounds: Sequence[RoundResult]) -> str:
+def accuracy_over_arrivals(tasks: Sequence[TaskResult], rounds: Sequence[RoundResult]) -> Figure:
     """Draw the accuracy of every task after every arrival; arrival 0 is the base module alone.
 
     A task's line is dotted before the first of its centres arrives and solid after; the short dashes at the right edge
@@ -72,7 +71,7 @@ def accuracy_over_arrivals(tasks: Sequence[TaskResult], rounds: Sequence[RoundRe
             Line2D([], [], color=MUTED, lw=0, marker=0, ms=11, mew=2.6, label="own plugin"),
         ]
         axes.legend(handles=keys, loc="lower left", ncols=3, fontsize=9, labelcolor=MUTED)
-        return svg(figure)
+        return figure
 
 
 def spread(values: Sequence[float], gap: float = 0.065) -> list[float]:
@@ -88,13 +87,13 @@ def spread(values: Sequence[float], gap: float = 0.065) -> list[float]:
     return [place - shift if shift else place for place in places]
 
 
-def coefficients_per_round(names: Sequence[str], rounds: Sequence[RoundResult]) -> str:
+def coefficients_per_round(names: Sequence[str], rounds: Sequence[RoundResult]) -> Figure:
     """Draw what every centre weighs in the main branch after every arrival, as a heat map with the numbers in it."""
     table = np.array([[r.coefficients.get(name, np.nan) for r in rounds] for name in names], dtype=float)
     return heat_map(table, list(names), [f"{r.arrival}\n{r.centre}" for r in rounds], "arrival", "plugin of")
 
 
-def routing(shares: Mapping[str, Mapping[str, float]], below: str, beside: str) -> str:
+def routing(shares: Mapping[str, Mapping[str, float]], below: str, beside: str) -> Figure:
     """Draw which share of each row's test images goes where; what always knows gives 1 on the diagonal."""
     columns = list(dict.fromkeys(name for row in shares.values() for name in row))
     columns = [name for name in shares if name in columns] + [name for name in columns if name not in shares]
@@ -102,67 +101,15 @@ def routing(shares: Mapping[str, Mapping[str, float]], below: str, beside: str) 
     return heat_map(table, list(shares), columns, below, beside)
 
 
-def home_and_away(rows: Sequence[tuple[str, Sequence[Score | None]]], columns: Sequence[str]) -> str:
+def home_and_away(rows: Sequence[tuple[str, Sequence[Score | None]]], columns: Sequence[str]) -> Figure:
     """Draw the accuracy of every model (rows) on every centre's test images (columns)."""
     table = np.array([[np.nan if score is None else score.acc for score in scores] for _, scores in rows], dtype=float)
     return heat_map(table, [label for label, _ in rows], columns, "test images of", "")
 
 
-def heat_map(table: NDArray[np.float64], rows: Sequence[str], columns: Sequence[str], below: str, beside: str) -> str:
-    """Draw numbers [rows, columns] as coloured cells, NaN as a dash; two-sided colours where a number is negative."""
-    with rc_context({**STYLE, "axes.grid": False}):
-        figure = Figure(figsize=(min(8.6, 2.4 + 1.2 * max(3, len(columns))), 0.9 + 0.46 * max(2, len(rows))))
-        axes = figure.add_subplot()
-        known = np.nan_to_num(table)
-        bound = float(np.abs(known).max()) or 1.0
-        signed = bool((known < 0).any())
-        low, high = (-bound, bound) if signed else (0.0, 1.25 * bound)
-        paint_cells(axes, table, low, high, written=True)
-        axes.set_xticks(range(len(columns)), list(columns))
-        axes.set_yticks(range(len(rows)), list(rows))
-        axes.set_xlabel(below)
-        axes.set_ylabel(beside)
-        return svg(figure)
-
-
-def paint_cells(
-    axes: Axes,
-    table: NDArray[np.float64],
-    low: float,
-    high: float,
-    written: bool,
-    size: float = 10,
-    gap: float = 3,
-    strong: float = 0.5,
-) -> AxesImage:
-    """Colour the cells of a table [rows, columns] from `low` to `high`, two-sided where `low` is negative.
-
-    With ``written``, every cell holds its number (NaN a dash) in letters of this size, white on colours beyond the
-    share `strong` of a one-sided scale; `gap` is the white between cells, in points.
-    """
-    rows, columns = table.shape
-    image = axes.imshow(table, cmap="PuOr_r" if low < 0 else "Blues", vmin=low, vmax=high, aspect="auto")
-    for (row, column), value in np.ndenumerate(table):
-        if not written:
-            break
-        if np.isfinite(value):
-            deep = abs(value) > 0.62 * high if low < 0 else value - low > strong * (high - low)
-            ink = "white" if deep else INK
-            axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=ink, size=size)
-        else:
-            axes.text(column, row, "–", ha="center", va="center", color=MUTED, size=size)
-    axes.set_xticks(np.arange(-0.5, columns), minor=True)
-    axes.set_yticks(np.arange(-0.5, rows), minor=True)
-    axes.grid(which="minor", color="white", linewidth=gap)
-    axes.tick_params(which="both", length=0)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    return image
-
-
 def individual_against_merged(
     paints: Mapping[str, str], individual: Mapping[str, Score], merged: Mapping[str, Score]
-) -> str:
+) -> Figure:
     """Draw each centre's own plugin beside the last main branch, accuracy on the left and AUC on the right.
 
     `paints` gives every centre its colour.
@@ -189,7 +136,7 @@ def individual_against_merged(
             axes.set_ylim(0, 1.1)
             axes.set_yticks(np.arange(0, 1.01, 0.25))
         figure.tight_layout(w_pad=2.5)
-        return svg(figure)
+        return figure
 
 
 def annotate(axes: Axes, places: np.ndarray, heights: Sequence[float], known: Sequence[bool]) -> None:
@@ -199,7 +146,7 @@ def annotate(axes: Axes, places: np.ndarray, heights: Sequence[float], known: Se
         axes.text(place, height + 0.015, text, ha="center", va="bottom", fontsize=8, color=INK)
 
 
-def embedding_plane(clouds: Sequence[Cloud]) -> str:
+def embedding_plane(clouds: Sequence[Cloud]) -> Figure:
     """Draw real (small, pale) and distilled (large, outlined) images of one task in the plane, a colour a class."""
     with rc_context({**STYLE, "axes.grid": False}):
         figure = Figure(figsize=(4.2, 3.4))
@@ -237,4 +184,4 @@ def embedding_plane(clouds: Sequence[Cloud]) -> str:
         for handle in legend.legend_handles:
             if handle is not None:
                 handle.set_alpha(1.0)
-        return svg(figure)
+        return figure

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from medforge.files import write_atomically
-from medforge.look.chart_style import colour
+from medforge.look.chart_style import colour, svg
 from medforge.look.page import templates
 from medforge.look.pictures import data_uri, grid
 from medforge.simulation import charts
@@ -51,7 +53,12 @@ class TaskPanel:
     plane: Picture
 
 
-def chart(drawing: str, alt: str) -> Picture:
+def chart(drawing: Figure, alt: str) -> Picture:
+    """Draw a figure as a picture."""
+    return chart_of(svg(drawing), alt)
+
+
+def chart_of(drawing: str, alt: str) -> Picture:
     """Wrap an SVG document as a picture."""
     return Picture(data_uri(drawing.encode(), "image/svg+xml"), alt)
 

@@ -13,6 +13,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a6a00", "#444444")
@@ -26,6 +27,8 @@ STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     # Element names come from this salt, not from chance: the same run gives the same report, byte for byte.
     "svg.hashsalt": "medforge",
+    # whole letters, which any program can edit and search
+    "pdf.fonttype": 42,
     "font.family": "sans-serif",
     "font.size": 10,
     "text.color": INK,
@@ -63,5 +66,15 @@ def marker(index: int) -> str:
 def svg(figure: Figure) -> str:
     """Draw a figure as an SVG document without a date in it."""
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
+    with rc_context(STYLE):
+        figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()
+
+
+def pdf(figure: Figure) -> bytes:
+    """Draw a figure as a PDF without a date in it, its letters as letters."""
+    buffer = io.BytesIO()
+    nothing = {"CreationDate": None, "Creator": None, "Producer": None}
+    with rc_context(STYLE):
+        figure.savefig(buffer, format="pdf", bbox_inches="tight", metadata=nothing)
     return buffer.getvalue()

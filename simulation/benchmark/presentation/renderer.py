@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, Generic, TypeVar
 
+from matplotlib.figure import Figure
+
+from medforge.look.chart_style import pdf, svg
 from medforge.simulation.benchmark.presentation.sheets import Sheet
 from medforge.simulation.benchmark.results.result_model import ExperimentResult
 
@@ -18,14 +19,23 @@ R_co = TypeVar("R_co", bound=ExperimentResult, covariant=True)
 
 @dataclass(frozen=True)
 class Drawing:
-    """Hold one chart: file name without its ending, SVG document, heading, explanation, alt text, and its width."""
+    """Hold one chart: file name without its ending, figure, heading, explanation, alt text, and its width."""
 
     name: str
-    svg: str
+    figure: Figure
     title: str
     caption: str
     alt: str
     wide: bool = True
+
+    @cached_property
+    def svg(self) -> str:
+        """The figure as an SVG document."""
+        return svg(self.figure)
+
+    def files(self) -> dict[str, bytes]:
+        """Return the figure as SVG and as PDF, by file name."""
+        return {f"{self.name}.svg": self.svg.encode(), f"{self.name}.pdf": pdf(self.figure)}
 
 
 @dataclass(frozen=True)
@@ -64,16 +74,7 @@ class Renderer(ABC, Generic[R_co]):
 
     def pictures(self) -> dict[str, bytes]:
         """Return the files to lie beside the result's JSON and CSV."""
-        return {f"{drawing.name}.svg": drawing.svg.encode() for drawing in self.drawings()}
-
-
-def csv_text(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Write rows under a head line."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(head)
-    writer.writerows(rows)
-    return buffer.getvalue()
+        return {name: data for drawing in self.drawings() for name, data in drawing.files().items()}
 
 
 def file_name(text: str) -> str:

@@ -16,7 +16,7 @@ from medforge.simulation.benchmark.presentation.numbers_in_words import listed
 from medforge.simulation.benchmark.presentation.renderer import Renderer
 from medforge.simulation.benchmark.presentation.rendering import renderer_of
 from medforge.simulation.benchmark.results.result import Result
-from medforge.simulation.report import Picture, chart
+from medforge.simulation.report import Picture, chart_of
 
 REPORT_FILE = "report.html"
 READABLE_SPLIT = {
@@ -52,7 +52,7 @@ class Page:
 def page_of(result: Result) -> Page:
     """Gather what one experiment's section shows."""
     renderer = renderer_of(result)
-    shown = [(d.wide, Figure(d.title, d.caption, chart(d.svg, d.alt))) for d in renderer.drawings()]
+    shown = [(d.wide, Figure(d.title, d.caption, chart_of(d.svg, d.alt))) for d in renderer.drawings()]
     return Page(
         result=result,
         renderer=renderer,

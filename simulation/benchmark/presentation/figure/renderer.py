@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from medforge.look.csv_text import csv_text
 from medforge.simulation.benchmark.presentation.figure.sheets import plane_sheet
 from medforge.simulation.benchmark.presentation.numbers_in_words import listed
-from medforge.simulation.benchmark.presentation.renderer import Drawing, Renderer, csv_text, file_name
+from medforge.simulation.benchmark.presentation.renderer import Drawing, Renderer, file_name
 from medforge.simulation.benchmark.presentation.sheets import Sheet
 from medforge.simulation.benchmark.results.plane import Plane, planes
 from medforge.simulation.benchmark.results.result import FigureResult
@@ -65,7 +66,7 @@ def plane_drawing(experiment: str, plane: Plane) -> Drawing:
     )
     return Drawing(
         name=f"{experiment}-{file_name(plane.task)}",
-        svg=embedding_plane(plane.clouds),
+        figure=embedding_plane(plane.clouds),
         title=plane.task,
         caption="",
         alt=f"t-SNE of real and distilled images of {plane.task}: {counts}.{share}",

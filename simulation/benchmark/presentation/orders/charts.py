@@ -10,7 +10,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from medforge.look.chart_style import INK, PALETTE, STYLE, colour, marker, svg
+from medforge.look.chart_style import INK, PALETTE, STYLE, colour, marker
 from medforge.simulation import charts
 from medforge.simulation.benchmark.presentation.numbers_in_words import number
 from medforge.simulation.benchmark.presentation.orders.heat_maps import MANY
@@ -29,12 +29,12 @@ LABEL = 34
 DASHED = (0, (4, 3))
 
 
-def order_spread(result: OrdersResult, reading: Reading = own_accuracy) -> str:
+def order_spread(result: OrdersResult, reading: Reading = own_accuracy) -> Figure:
     """Draw every order's final mean accuracy as a dot, a method a line, beside the single-task plugins' mean."""
     with rc_context({**STYLE, "axes.grid.axis": "x"}):
         figure = Figure(figsize=(WIDE, 1.2 + 0.56 * len(result.methods)), layout="constrained")
         paint_spread(figure.add_subplot(), result, reading, label=LABEL, inches=(5.0, 0.56 * len(result.methods)))
-        return svg(figure)
+        return figure
 
 
 def paint_spread(axes: Axes, result: OrdersResult, reading: Reading, label: int, inches: tuple[float, float]) -> None:
@@ -89,7 +89,7 @@ def swarm(values: Sequence[float], near: float, step: float, most: float) -> lis
     return offsets
 
 
-def forgetting_lines(result: OrdersResult) -> str:
+def forgetting_lines(result: OrdersResult) -> Figure:
     """Draw what is lost of a task's accuracy after 1, 2, … further arrivals, a line a method."""
     lines = [mean_forgetting(method) for method in result.methods]
     with rc_context(STYLE):
@@ -119,4 +119,4 @@ def forgetting_lines(result: OrdersResult) -> str:
         axes.set_xlim(1 - 2 * step, last + step)
         axes.set_xlabel("further arrivals since the task's own")
         axes.set_ylabel("accuracy lost")
-        return svg(figure)
+        return figure

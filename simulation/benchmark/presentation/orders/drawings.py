@@ -27,7 +27,7 @@ def order_drawings(result: OrdersResult) -> tuple[Drawing, ...]:
         shown.append(
             Drawing(
                 name=f"{result.experiment}-forgetting",
-                svg=forgetting_lines(result),
+                figure=forgetting_lines(result),
                 title="What a task loses after its own arrival",
                 caption="Accuracy right after the task's own arrival minus accuracy so many arrivals later; a mean "
                 "over tasks, orders and seeds. Above zero: forgotten. Below: gained.",
@@ -49,7 +49,7 @@ def spread_drawing(result: OrdersResult, reading: Reading) -> Drawing:
     alone = number(individual_mean(result, reading))
     return Drawing(
         name=f"{result.experiment}-spread" + ("" if own else "-union"),
-        svg=order_spread(result, reading),
+        figure=order_spread(result, reading),
         title=f"Spread over {orders_of(result)}, among {among}",
         caption="Each dot is the mean accuracy over tasks that one order of arrivals ends with, a mean over seeds; the "
         "line runs from the lowest to the highest. The dashed line is what the single-task plugins "
@@ -68,7 +68,7 @@ def map_drawing(result: OrdersResult, method: OrderMethod) -> Drawing:
         gist = f"mean from {number(means[worst])} after {arrows(worst)} to {number(means[best])} after {arrows(best)}"
     return Drawing(
         name=f"{result.experiment}-map-{file_name(method.key)}",
-        svg=order_map(result, method),
+        figure=order_map(result, method),
         title="",
         caption="",
         alt=f"Heat map of final accuracy by order and task for {method.label}: {gist}.",

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
-from medforge.look.chart_style import STYLE, svg
-from medforge.simulation import charts
+from medforge.look.chart_style import STYLE
+from medforge.look.heat_map import paint_cells
 from medforge.simulation.benchmark.presentation.numbers_in_words import ARROW, arrows, short_names
 from medforge.simulation.benchmark.results.result import Order, OrderMethod, OrdersResult
 from medforge.simulation.benchmark.results.robustness import best_first, final_by_order
@@ -45,7 +45,7 @@ def order_label(order: Order, width: int) -> str:
     return arrows([short[name] for name in order])
 
 
-def order_map(result: OrdersResult, method: OrderMethod) -> str:
+def order_map(result: OrdersResult, method: OrderMethod) -> Figure:
     """Draw order × task for one method, the best order at the top; the numbers are written for 24 orders or fewer."""
     tasks = [task.name for task in result.provenance.tasks]
     orders = best_first(method)
@@ -59,13 +59,13 @@ def order_map(result: OrdersResult, method: OrderMethod) -> str:
         axes.set_title(fill(method.label, 40), fontsize=10, fontweight="bold", loc="left")
         if len(orders) > MANY:
             figure.colorbar(image, ax=axes, location="bottom", pad=0.005, aspect=30, label="accuracy")
-        return svg(figure)
+        return figure
 
 
 def paint_orders(axes: Axes, table: NDArray[np.float64], tasks: Sequence[str], scale: tuple[float, float]) -> AxesImage:
     """Draw order × task into axes."""
     few = len(table) <= MANY
-    image = charts.paint_cells(axes, table, *scale, written=few, size=8, gap=1.5 if few else 0.4, strong=0.6)
+    image = paint_cells(axes, table, *scale, written=few, size=8, gap=1.5 if few else 0.4, strong=0.6)
     short = short_names(tasks, 11)
     axes.set_xticks(range(len(tasks)), [short[task] for task in tasks])
     axes.tick_params(axis="x", labelsize=9)

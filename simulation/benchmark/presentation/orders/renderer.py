@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from medforge.look.csv_text import csv_text
 from medforge.simulation.benchmark.presentation.orders.drawings import order_drawings
 from medforge.simulation.benchmark.presentation.orders.overview import readme_picture
 from medforge.simulation.benchmark.presentation.orders.sheets import order_sheet, order_task_sheet
 from medforge.simulation.benchmark.presentation.orders.verdict import order_finding, orders_verdict
-from medforge.simulation.benchmark.presentation.renderer import Drawing, Renderer, csv_text
+from medforge.simulation.benchmark.presentation.renderer import Drawing, Renderer
 from medforge.simulation.benchmark.presentation.scores_csv import SCORES, of_orders, of_row
 from medforge.simulation.benchmark.presentation.sheets import Sheet
 from medforge.simulation.benchmark.results.result import OrdersResult

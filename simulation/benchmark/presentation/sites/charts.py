@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from medforge.look.chart_style import INK, MUTED, STYLE, colour, marker
-from medforge.simulation import charts
+from medforge.look.heat_map import paint_cells
 from medforge.simulation.benchmark.presentation.numbers_in_words import number, short_names
 from medforge.simulation.benchmark.results.comparison import by_section
 from medforge.simulation.benchmark.results.rows import Row
@@ -49,9 +49,7 @@ def matrix(result: SitesResult) -> Figure:
     with rc_context({**STYLE, "axes.grid": False}):
         figure = Figure(figsize=(WIDE, 1.0 + 0.34 * len(rows)), layout="constrained")
         axes = figure.add_subplot()
-        charts.paint_cells(
-            axes, table, max(0.0, low - 0.15 * max(high - low, 0.1)), high, written=True, size=9, strong=0.6
-        )
+        paint_cells(axes, table, max(0.0, low - 0.15 * max(high - low, 0.1)), high, written=True, size=9, strong=0.6)
         short = short_names(result.centres, 14)
         axes.set_xticks(range(len(result.centres) + 1), [*(short[name] for name in result.centres), "mean"])
         axes.set_yticks(range(len(rows)), [fill(row.label, LABEL) for row in rows])

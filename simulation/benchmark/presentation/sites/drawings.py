@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from medforge.look.chart_style import svg
 from medforge.simulation.benchmark.presentation.numbers_in_words import number
 from medforge.simulation.benchmark.presentation.renderer import Drawing
 from medforge.simulation.benchmark.presentation.sites.charts import growth, in_order, matrix
@@ -22,7 +21,7 @@ def matrix_drawing(result: SitesResult) -> Drawing:
     )
     return Drawing(
         name="sites-matrix",
-        svg=svg(matrix(result)),
+        figure=matrix(result),
         title="Home and away",
         caption="Accuracy of every model (line) on the test images of every centre (column), a mean over seeds. "
         "Framed: a centre's own plugin at home; the rest of its line is away.",
@@ -41,7 +40,7 @@ def growth_drawing(result: SitesResult) -> Drawing:
     band = f" Bands: one standard deviation over {seeds} seeds." if seeds > 1 else ""
     return Drawing(
         name="sites-growth",
-        svg=svg(growth(result)),
+        figure=growth(result),
         title="Accuracy against the number of centres",
         caption="Mean over the test images of all centres, of those too that have not arrived yet. Without markers: "
         f"the best centre alone, federated averaging and pooled training, which have all centres at once.{band}",

@@ -9,7 +9,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from medforge.look.chart_style import INK, STYLE, colour, svg
+from medforge.look.chart_style import INK, STYLE, colour
 from medforge.simulation.benchmark.presentation.numbers_in_words import number
 from medforge.simulation.benchmark.presentation.renderer import Drawing
 from medforge.simulation.benchmark.results.comparison import by_section
@@ -31,7 +31,7 @@ def bars(result: RowsResult) -> Drawing:
     whiskers = f" Whiskers: standard deviation over {seeds} seeds." if seeds > 1 else ""
     return Drawing(
         name=f"{result.experiment}-means",
-        svg=mean_bars(result),
+        figure=mean_bars(result),
         title="Mean accuracy of every method",
         caption="Mean over tasks on the test split, among each task's own prompts"
         + (" and among the prompts of all tasks, where the model must name the organ and the class at once" * union)
@@ -40,7 +40,7 @@ def bars(result: RowsResult) -> Drawing:
     )
 
 
-def mean_bars(result: RowsResult) -> str:
+def mean_bars(result: RowsResult) -> Figure:
     """Draw each method's mean accuracy among own prompts and among all prompts; whiskers are the std over seeds."""
     sections = list(by_section(result.rows).values())
     rows = [row for section in sections for row in section]
@@ -88,4 +88,4 @@ def mean_bars(result: RowsResult) -> str:
         axes.set_xlabel("mean accuracy over tasks")
         if len(handles) > 1:
             figure.legend(handles=handles, loc="outside upper left", ncols=3, fontsize=9)
-        return svg(figure)
+        return figure

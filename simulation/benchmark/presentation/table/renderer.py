@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from medforge.simulation.benchmark.presentation.renderer import Drawing, Renderer, csv_text
+from medforge.look.csv_text import csv_text
+from medforge.simulation.benchmark.presentation.renderer import Drawing, Renderer
 from medforge.simulation.benchmark.presentation.scores_csv import SCORES, of_row
 from medforge.simulation.benchmark.presentation.sheets import Sheet
 from medforge.simulation.benchmark.presentation.table.drawings import bars

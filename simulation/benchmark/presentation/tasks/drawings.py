@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from medforge.look.chart_style import svg
 from medforge.simulation.benchmark.presentation.numbers_in_words import number
 from medforge.simulation.benchmark.presentation.renderer import Drawing
 from medforge.simulation.benchmark.presentation.tasks.charts import (
@@ -26,7 +25,7 @@ def bars_drawing(result: TasksResult) -> Drawing:
     )
     return Drawing(
         name="tasks-bars",
-        svg=svg(task_bars(result)),
+        figure=task_bars(result),
         title="Accuracy, task by task",
         caption="Test accuracy of the base alone, LDA on it, each task's own plugin, the default merge (the best where "
         "there is no default), and the best merge that is one network.",
@@ -43,7 +42,7 @@ def strangers_drawing(result: TasksResult) -> Drawing:
     )
     return Drawing(
         name="tasks-strangers",
-        svg=svg(strangers_chart(result)),
+        figure=strangers_chart(result),
         title="Images of no task",
         caption="Left: how well the distance ranks strangers behind own test images. Right: which share of the "
         f"strangers is accepted all the same, at the limit that {100 * FURTHEST:.0f} % of the sites' validation images "
@@ -61,7 +60,7 @@ def reliability_drawing(result: TasksResult) -> Drawing:
     )
     return Drawing(
         name="tasks-calibration",
-        svg=svg(reliability_curves(result)),
+        figure=reliability_curves(result),
         title="How sure, and how often right",
         caption="Test images in tenths of the likeliest class's probability; on the dotted line a model is as often "
         "right as it is sure. A dot is as large as its bin has images.",
@@ -74,7 +73,7 @@ def cost_drawing(result: TasksResult) -> Drawing:
     gist = "; ".join(f"{one.label} {', '.join(f'{passes:.0f}' for passes in one.passes)}" for one in result.cost)
     return Drawing(
         name="tasks-cost",
-        svg=svg(cost_curves(result)),
+        figure=cost_curves(result),
         title="Cost against the number of tasks",
         caption="Passes of the visual tower, and time, for one image of the first task.",
         alt=f"Lines of passes an image for 1, 2, … tasks: {gist}.",

@@ -1,4 +1,4 @@
-"""Accuracy against epochs, a panel a task: the report's SVG, and the same as PNG."""
+"""Accuracy against epochs, a panel a task: for the report, and as PNG."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from medforge.look.chart_style import STYLE, colour, marker, svg
+from medforge.look.chart_style import STYLE, colour, marker
 from medforge.simulation.benchmark.presentation.numbers_in_words import short_names
 from medforge.simulation.benchmark.results.curves import accuracy_at, last_epoch, tasks_of
 from medforge.simulation.benchmark.results.result import TransferResult, TransferStart
@@ -22,10 +22,10 @@ COLUMNS = 3
 TITLE = 28
 
 
-def transfer_curves(result: TransferResult) -> str:
-    """Draw the curves as an SVG document."""
+def transfer_curves(result: TransferResult) -> Figure:
+    """Draw the curves."""
     with rc_context(STYLE):
-        return svg(panels(result))
+        return panels(result)
 
 
 def transfer_picture(result: TransferResult) -> bytes:

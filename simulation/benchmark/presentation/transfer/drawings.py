@@ -25,7 +25,7 @@ def curves_drawing(result: TransferResult) -> Drawing:
     band = f" Lines: mean over {seeds} seeds; bands: one standard deviation." if seeds > 1 else ""
     return Drawing(
         name=f"{result.experiment}-curves",
-        svg=transfer_curves(result),
+        figure=transfer_curves(result),
         title="Accuracy against epochs on a task that the merge has never seen",
         caption="Validation accuracy on the task left out, epoch 0 before any training. Solid: trained from a fresh "
         "plugin, and from the Med-LEGO merge of the other tasks' plugins; dashed: from a fresh plugin that has the "

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from medforge.simulation.benchmark.presentation.renderer import Drawing, Renderer, csv_text
+from medforge.look.csv_text import csv_text
+from medforge.simulation.benchmark.presentation.renderer import Drawing, Renderer
 from medforge.simulation.benchmark.presentation.sheets import Sheet
 from medforge.simulation.benchmark.presentation.transfer.curves import transfer_picture
 from medforge.simulation.benchmark.presentation.transfer.drawings import curves_drawing

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from medforge.look.heat_map import paint_cells
 from medforge.simulation.benchmark.presentation.orders.charts import swarm
 from medforge.simulation.benchmark.presentation.orders.heat_maps import order_label
 from medforge.simulation.benchmark.presentation.orders.overview import readme_picture
@@ -14,7 +15,6 @@ from medforge.simulation.benchmark.presentation.renderer import Drawing
 from medforge.simulation.benchmark.presentation.rendering import renderer_of
 from medforge.simulation.benchmark.results.result import Result
 from medforge.simulation.benchmark.results.robustness import best_first, order_means
-from medforge.simulation.charts import paint_cells
 from tests.simulation.benchmark.making import domain_table, figure, orders_result, table, transfer
 
 LONG = ("breast-cancer-histology-40x-a1", "breast-cancer-histology-40x-b2", "chest-radiographs-pneumonia-ii")
@@ -122,12 +122,11 @@ def test_the_readme_picture_is_a_sharp_png_on_white(name: str) -> None:
 
 
 def test_the_same_result_gives_the_same_bytes() -> None:
-    first, second = pictures(CASES["24 orders"]), pictures(CASES["24 orders"])
+    first, second = pictures(CASES["long names"]), pictures(CASES["long names"])
     assert first == second
-    assert set(first) == {
-        "orders.png", "orders-spread.svg", "orders-spread-union.svg", "orders-forgetting.svg",
-        "orders-map-fusion.svg", "orders-map-mixture-gated.svg",
-    }  # fmt: skip
+    charts = ("spread", "spread-union", "forgetting", "map-fusion", "map-mixture-gated")
+    assert set(first) == {"orders.png", *(f"orders-{name}.{kind}" for name in charts for kind in ("svg", "pdf"))}
+    assert all(data.startswith(b"%PDF") == name.endswith(".pdf") for name, data in first.items())
 
 
 def test_the_curves_name_every_task_and_start() -> None:
@@ -136,7 +135,9 @@ def test_the_curves_name_every_task_and_start() -> None:
         assert text in texts(drawing.svg)
     # over two seeds .0625 apart
     assert "lung: fresh SVD-LoRA .281 to .781, Med-LEGO <of> the others .531 to .781" in drawing.alt
-    assert set(pictures(transfer())) == {"lego-transfer-curves.svg", "lego-transfer.png"}
+    assert set(pictures(transfer())) == {
+        "lego-transfer-curves.svg", "lego-transfer-curves.pdf", "lego-transfer.png",
+    }  # fmt: skip
     assert pictures(transfer()) == pictures(transfer())
 
 
