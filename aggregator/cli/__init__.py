@@ -70,6 +70,12 @@ COMMANDS = (
         "medforge.aggregator.cli.log:log",
     ),
     CommandEntry(
+        "page",
+        "Maintainer",
+        "Write pages about a forge, to look at in a browser without a server or a network.",
+        "medforge.aggregator.cli.page:page",
+    ),
+    CommandEntry(
         "accept",
         "Maintainer",
         "Fold a held or rejected branch all the same.",

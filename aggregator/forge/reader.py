@@ -65,12 +65,17 @@ def check_chain(commits: Sequence[Commit]) -> None:
     """Check that each commit names the one before as its parent (the first none); raise CorruptFile otherwise."""
     parent = None
     for commit in commits:
-        if commit.parent != parent:
-            raise CorruptFile(
-                f"commit {commit.digest[:12]} does not follow {parent[:12] if parent else 'an empty main branch'}; "
-                f"the ledger has been altered, restore it from a backup"
-            )
+        check_parent(commit, parent)
         parent = commit.digest
+
+
+def check_parent(commit: Commit, parent: str | None) -> None:
+    """Check that a commit names the one before (by its digest; None: it is the first); raise CorruptFile otherwise."""
+    if commit.parent != parent:
+        raise CorruptFile(
+            f"commit {commit.digest[:12]} does not follow {parent[:12] if parent else 'an empty main branch'}; "
+            f"the ledger has been altered, restore it from a backup"
+        )
 
 
 class _Local:
