@@ -12,7 +12,7 @@ COMMANDS = (
     CommandEntry(
         "checkout",
         "Model",
-        "Write the merged model (forge item) of a commit into a directory.",
+        "Write the merged model of a commit into a directory that needs nothing else but the base module.",
         "medforge.aggregator.cli.checkout:checkout",
     ),
     CommandEntry(

@@ -9,7 +9,7 @@ import pytest
 
 from tests.docs.pages import ROOT, blocks
 
-ROOMS = {"api", "extension", "simulation", "client", "aggregator", "proto", "core"}
+ROOMS = {"api", "extension", "simulation", "model", "client", "aggregator", "proto", "core"}
 Edge = tuple[str, str]
 
 

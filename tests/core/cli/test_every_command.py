@@ -14,7 +14,7 @@ from tests.core.cli.commands import APP, ENTRIES, NAMES, command, context, paren
 SILENT = {"serve"}
 EXPECTED = {
     "Centre": {"contribute", "train", "distill", "commit", "audit", "push", "status", "doctor", "withdraw"},
-    "Model": {"evaluate", "checkout", "methods"},
+    "Model": {"evaluate", "checkout", "methods", "predict"},
     "Maintainer": {
         "serve", "invite", "revoke", "contributors", "log", "accept", "reject", "revert", "replay", "fsck", "task"
     },

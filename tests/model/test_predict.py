@@ -1,0 +1,203 @@
+"""`medforge predict` and `medforge.load`: images in, answers out."""
+
+import csv
+import json
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import medforge
+from medforge.aggregator.merge import choose_settings
+from medforge.base_module import BaseModule
+from medforge.client.data.pixels.decode import read_image
+from medforge.client.data.pixels.files import walk
+from medforge.errors import CorruptFile, InvalidInput
+from medforge.model.merged_model import BATCH, MergedModel
+from tests.aggregator.serving import serving
+from tests.model.commands import refused, run
+
+
+@pytest.fixture(scope="module")
+def model(checkout: Path, tiny_base: BaseModule) -> MergedModel:
+    return medforge.load(checkout, base=tiny_base)
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_answers_are_the_items_own(model: MergedModel, tiny_base: BaseModule, pictures: Path) -> None:
+    files = list(walk(pictures))
+    pixels = torch.from_numpy(np.stack([read_image(path, tiny_base.image_size) for path in files]))
+    prompts = [one.prompt for task in model.tasks for one in task.classes]
+    expected = model.item.logits(tiny_base, tiny_base.normalise(pixels), prompts).argmax(dim=1).tolist()
+    assert [one.prompt for one in model.predict(files)] == [prompts[place] for place in expected]
+
+
+def test_an_image_answers_the_same_however_it_is_given(model: MergedModel, pictures: Path) -> None:
+    for path in walk(pictures):
+        with Image.open(path) as opened:
+            picture = opened.convert("RGB")
+        array = np.asarray(picture)
+        tensor = torch.from_numpy(array.copy()).permute(2, 0, 1)
+        expected = model.predict(path)
+        for given in (str(path), picture, array, tensor, [array], tensor.unsqueeze(0), iter([picture])):
+            assert model.predict(given) == expected
+    grey = np.zeros((40, 40), np.uint8)
+    assert model.predict(grey) == model.predict(np.stack([grey] * 3, axis=2))
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (np.zeros((8, 8, 3)), "float64 values has no known range; give uint8"),
+        (torch.zeros(1, 5, 8, dtype=torch.uint8), r"values \[1, 5, 8\] are no image"),
+        (np.zeros((0, 8, 3), np.uint8), r"values \[0, 8, 3\] are no image"),
+        (3, "a int is no image"),
+        (Image.new("I;16", (8, 8)), "more than 8 bits a channel"),
+    ],
+)
+def test_what_is_no_image_is_refused(model: MergedModel, given: object, sentence: str) -> None:
+    with pytest.raises(InvalidInput, match=sentence):
+        model.predict(given)  # type: ignore[arg-type]
+
+
+def test_many_images_stream_in_batches(model: MergedModel) -> None:
+    size, asked = model.base.image_size, 0
+
+    def drawn() -> "np.typing.NDArray[np.uint8]":
+        nonlocal asked
+        asked += 1
+        return np.full((3, size, size), asked % 256, np.uint8)
+
+    answers = model.stream(drawn() for _ in count())
+    for _ in range(BATCH + 1):
+        next(answers)
+    assert asked == 2 * BATCH
+
+
+def test_a_folder_becomes_a_table_of_answers(
+    checkout: Path, forge: Path, pictures: Path, tiny_spec: str, tmp_path: Path, model: MergedModel
+) -> None:
+    out = tmp_path / "out.csv"
+    said = run(
+        "predict", checkout, pictures, "--base", tiny_spec, "--csv", out, "--top", 3, "--gallery", tmp_path / "g.html"
+    )
+    assert f"answers: {out}" in said.stdout
+    rows, files = rows_of(out), list(walk(pictures))
+    assert [row["image"] for row in rows] == [str(path) for path in files]
+    for row, one in zip(rows, model.predict(files, top=3), strict=True):
+        assert (row["task"], row["class"], row["class_2"]) == (one.task, one.key, one.ranking[1].key)
+        assert float(row["p"]) == pytest.approx(one.probability, abs=1e-6)
+        assert float(row["p_task"]) * float(row["p_class"]) == pytest.approx(float(row["p"]), abs=1e-5)
+        assert row["none_of_these"] == (str(one.none_of_these).lower() if one.task == "lung" else "")
+        assert row["answer"] == ("none of these" if one.none_of_these else one.key)
+    # a spreadsheet must not take a contributor's name for a formula
+    for row, one in zip(rows, model.predict(files), strict=True):
+        who = "; ".join(model.card.who(branch) for branch in one.answered_by)
+        assert row["answered_by"] == (f"'{who}" if who.startswith("=") else who)
+        assert "=cmd" in who
+    page = (tmp_path / "g.html").read_text()
+    assert page.count('<img src="data:image/png') == len(files)
+    assert "&lt;b&gt;Klinik" in page
+    assert "<b>Klinik" not in page
+    run("predict", forge, pictures, "--base", tiny_spec, "--csv", tmp_path / "forge.csv", "--top", 3)
+    assert (tmp_path / "forge.csv").read_bytes() == out.read_bytes()
+
+
+def test_a_script_reads_one_document(checkout: Path, pictures: Path, tiny_spec: str) -> None:
+    listed = "\n".join(str(path) for path in walk(pictures))
+    found = json.loads(run("predict", checkout, "-", "--base", tiny_spec, "--json", stdin=listed).stdout)
+    assert [one["image"] for one in found["predictions"]] == listed.split("\n")
+    for one in found["predictions"]:
+        first = one["ranking"][0]
+        assert first["p"] == pytest.approx(first["p_task"] * first["p_class"])
+        assert (one["none_of_these"] is None) == (first["task"] == "colon")
+    assert found["skipped"] == []
+
+
+def test_a_table_names_images_beside_itself(checkout: Path, pictures: Path, tiny_spec: str, tmp_path: Path) -> None:
+    table = pictures / "table.csv"
+    table.write_bytes("\ufeffage;Image\r\n7;image 1.png\r\n8;more/image 3.png\r\n".encode())
+    try:
+        run("predict", checkout, table, "--base", tiny_spec, "--csv", tmp_path / "out.csv", "--task", "colon")
+    finally:
+        table.unlink()
+    rows = rows_of(tmp_path / "out.csv")
+    assert [row["image"] for row in rows] == [str(pictures / "image 1.png"), str(pictures / "more/image 3.png")]
+    assert {row["p_task"] for row in rows} == {"1.000000"}
+
+
+def test_over_the_wire_it_is_fetched_once_and_verified(
+    forge: Path, pictures: Path, tiny_base: BaseModule, tiny_spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with serving(forge, tiny_base, settings=choose_settings()) as (_, at):
+        words = ("predict", "--at", at, "--base", tiny_spec, pictures, "--csv")
+        run(*words, tmp_path / "first.csv")
+        (kept,) = (tmp_path / "cache/medforge/models").iterdir()
+        spread = kept / "item/tasks/lung/spread.safetensors"
+        whole = spread.read_bytes()
+        spread.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        # what was changed in the cache is fetched again, not believed
+        run(*words, tmp_path / "second.csv")
+        with pytest.raises(CorruptFile, match="another forge item than its model.json names"):
+            medforge.load(kept, base=tiny_base)
+    assert (tmp_path / "first.csv").read_bytes() == (tmp_path / "second.csv").read_bytes()
+
+
+class TestMistakes:
+    """Each gets a sentence, and nothing is written."""
+
+    def test_a_broken_image_is_named_and_can_be_left_out(
+        self, checkout: Path, pictures: Path, tiny_spec: str, tmp_path: Path
+    ) -> None:
+        broken = tmp_path / "broken.png"
+        broken.write_bytes((pictures / "image 1.png").read_bytes()[:900])
+        good, out = pictures / "image 0.png", tmp_path / "out.csv"
+        said = refused("predict", checkout, good, broken, "--base", tiny_spec, "--csv", out)
+        assert f"{broken} cannot be decoded" in said
+        assert "--skip-bad" in said
+        assert not list(tmp_path.glob("*.csv")) + list(tmp_path.glob(".*"))
+        result = run("predict", checkout, good, broken, "--base", tiny_spec, "--csv", out, "--skip-bad")
+        assert [row["image"] for row in rows_of(out)] == [str(good)]
+        assert f"skipped: {broken}" in result.stderr
+        assert "skipped 1 of 2 images" in result.stdout
+        assert "no image could be read" in refused("predict", checkout, broken, "--base", tiny_spec, "--skip-bad")
+
+    def test_words_that_mean_nothing(self, checkout: Path, pictures: Path, tiny_spec: str, tmp_path: Path) -> None:
+        assert "no model is named" in refused("predict")
+        assert "no image is named" in refused("predict", checkout)
+        assert "there is no image nowhere.png (and 1 more)" in refused("predict", checkout, "nowhere.png", "else.png")
+        assert "has no model.json; make it with `medforge checkout`" in refused("predict", pictures, pictures)
+        assert "threshold 0.995 is no share" in refused("predict", checkout, pictures, "--threshold", "0.995")
+        assert "0 classes an image" in refused("predict", checkout, pictures, "--top", 0)
+        asked = (checkout, pictures, "--base", tiny_spec)
+        assert "the model has no task 'skin'; it has colon, lung" in refused("predict", *asked, "--task", "skin")
+        assert "holds one commit; leave --commit out" in refused("predict", *asked, "--commit", "head")
+        assert "not on" in refused("predict", checkout, pictures, "--base", "medforge-tiny")
+        assert "give it with --base ARCH:CHECKPOINT_PATH" in refused("predict", checkout, pictures)
+        (tmp_path / "empty").mkdir()
+        assert "is empty; add images" in refused("predict", checkout, tmp_path / "empty")
+        cannot = refused("predict", *asked, "--csv", tmp_path / "nowhere" / "out.csv")
+        assert "cannot write" in cannot
+
+    @pytest.mark.parametrize(
+        ("content", "sentence"),
+        [
+            (b"age,label\n7,x\n", "has no column of images, only age, label; call it image"),
+            (b"image,age\na.png,7\n,8\n", "names no image in row 3"),
+            (b"image\n\xff\xfe\n", "is not UTF-8 text"),
+            (b'image\n"a.png\n', "is no table"),
+            (b"image\n", "the list of images is empty"),
+        ],
+    )
+    def test_tables_that_are_none(self, checkout: Path, tmp_path: Path, content: bytes, sentence: str) -> None:
+        table = tmp_path / "table.csv"
+        table.write_bytes(content)
+        assert sentence in refused("predict", checkout, table)
