@@ -57,7 +57,7 @@ def _find(where: Path | None, connection: Connection | None, commit: str | None)
 def _read(view: ForgeReader, name: str | None, cached: bool) -> tuple[ModelCard, ForgeItem]:
     commits = view.commits()
     check_chain(commits)
-    chosen = head_or_named(commits, name)
+    chosen = head_or_named(commits, name, view.tags())
     kept = _cache() / chosen.digest
     if cached and (kept / CARD_FILE).is_file():
         try:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from medforge.declared_task import DeclaredTask
-from medforge.errors import CorruptFile
+from medforge.errors import CorruptFile, printable
 from medforge.files import sha256_bytes
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.receipt import Receipt
+from medforge.proto.signed_tag import SignedTag
 from medforge.proto.signed_task import SignedTask
 
 
@@ -66,6 +67,44 @@ def task_from_message(message: pb.DeclaredTask, forge: str, key: bytes) -> Signe
         ) from error
     signed.verify()
     return signed
+
+
+def tag_to_message(tag: SignedTag) -> pb.Tag:
+    """Put a tag into its message without forge and key: who verifies must know them from elsewhere."""
+    return pb.Tag(
+        name=tag.name,
+        commit=tag.commit,
+        release=tag.release,
+        notes=tag.notes,
+        tagged_at=tag.tagged_at,
+        signature=bytes.fromhex(tag.signature),
+    )
+
+
+def tag_from_message(message: pb.Tag, forge: str, key: bytes) -> SignedTag:
+    """Read a tag and verify that the forge with this id and public key (32 bytes) signed it.
+
+    Raises CorruptFile if a field is missing or malformed, NotAllowed if the signature is not by that key.
+    """
+    try:
+        tag = SignedTag(
+            forge=forge,
+            name=message.name,
+            commit=message.commit,
+            release=message.release,
+            notes=message.notes,
+            tagged_at=message.tagged_at,
+            key=key.hex(),
+            signature=message.signature.hex(),
+        )
+    except ValidationError as error:
+        field = error.errors()[0]["loc"][0]
+        raise CorruptFile(
+            f"the forge sent a tag ({printable(message.name[:100])!r}) with no valid {field}; tell whoever runs the "
+            "forge"
+        ) from error
+    tag.verify()
+    return tag
 
 
 def commit_to_message(

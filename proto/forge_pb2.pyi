@@ -58,8 +58,24 @@ class DeclaredTask(_message.Message):
     signature: bytes
     def __init__(self, content: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
 
+class Tag(_message.Message):
+    __slots__ = ("name", "commit", "release", "notes", "tagged_at", "signature")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    COMMIT_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_FIELD_NUMBER: _ClassVar[int]
+    NOTES_FIELD_NUMBER: _ClassVar[int]
+    TAGGED_AT_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    commit: str
+    release: bool
+    notes: str
+    tagged_at: str
+    signature: bytes
+    def __init__(self, name: _Optional[str] = ..., commit: _Optional[str] = ..., release: _Optional[bool] = ..., notes: _Optional[str] = ..., tagged_at: _Optional[str] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
 class DescribeReply(_message.Message):
-    __slots__ = ("forge", "base_spec", "base", "method", "head", "arrivals", "commits", "limits", "software", "key", "time", "tasks", "open_tasks", "base_facts")
+    __slots__ = ("forge", "base_spec", "base", "method", "head", "arrivals", "commits", "limits", "software", "key", "time", "tasks", "open_tasks", "base_facts", "tags")
     FORGE_FIELD_NUMBER: _ClassVar[int]
     BASE_SPEC_FIELD_NUMBER: _ClassVar[int]
     BASE_FIELD_NUMBER: _ClassVar[int]
@@ -74,6 +90,7 @@ class DescribeReply(_message.Message):
     TASKS_FIELD_NUMBER: _ClassVar[int]
     OPEN_TASKS_FIELD_NUMBER: _ClassVar[int]
     BASE_FACTS_FIELD_NUMBER: _ClassVar[int]
+    TAGS_FIELD_NUMBER: _ClassVar[int]
     forge: str
     base_spec: str
     base: str
@@ -88,7 +105,8 @@ class DescribeReply(_message.Message):
     tasks: _containers.RepeatedCompositeFieldContainer[DeclaredTask]
     open_tasks: bool
     base_facts: bytes
-    def __init__(self, forge: _Optional[str] = ..., base_spec: _Optional[str] = ..., base: _Optional[str] = ..., method: _Optional[bytes] = ..., head: _Optional[str] = ..., arrivals: _Optional[int] = ..., commits: _Optional[int] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., software: _Optional[str] = ..., key: _Optional[bytes] = ..., time: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[DeclaredTask, _Mapping]]] = ..., open_tasks: _Optional[bool] = ..., base_facts: _Optional[bytes] = ...) -> None: ...
+    tags: _containers.RepeatedCompositeFieldContainer[Tag]
+    def __init__(self, forge: _Optional[str] = ..., base_spec: _Optional[str] = ..., base: _Optional[str] = ..., method: _Optional[bytes] = ..., head: _Optional[str] = ..., arrivals: _Optional[int] = ..., commits: _Optional[int] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., software: _Optional[str] = ..., key: _Optional[bytes] = ..., time: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[DeclaredTask, _Mapping]]] = ..., open_tasks: _Optional[bool] = ..., base_facts: _Optional[bytes] = ..., tags: _Optional[_Iterable[_Union[Tag, _Mapping]]] = ...) -> None: ...
 
 class FindMissingRequest(_message.Message):
     __slots__ = ("digests",)

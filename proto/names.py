@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -13,8 +14,30 @@ from medforge.proto.errors import NotFound
 HEAD = "head"
 """What the newest commit is called."""
 Known = TypeVar("Known")
+TAG_NAME = r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$"
+_RESERVED = (HEAD, "stable")
 _MOST_LISTED = 5
 _SHORT = 8
+
+
+def check_tag_name(name: str) -> str:
+    """Return a name that a tag may have; raise InvalidInput for one that cannot be told from what commits are called.
+
+    Those are arrival numbers, the beginnings of digests and "head".
+    """
+    shown = repr(printable(name[:100]))
+    if re.fullmatch(TAG_NAME, name) is None:
+        raise InvalidInput(
+            f"{shown} cannot be a tag; use 1 to 64 ASCII letters, digits, '.', '_', '+' and '-', and begin with a "
+            "letter or digit"
+        )
+    if name.casefold() in _RESERVED:
+        raise InvalidInput(f"{shown} means another commit after every arrival; choose another name, such as v1.0")
+    if name.isdigit():
+        raise InvalidInput(f"{shown} is an arrival's number; choose another name, such as v{name}")
+    if re.fullmatch(rf"[0-9A-Fa-f]{{{SHORTEST_PREFIX},}}", name):
+        raise InvalidInput(f"{shown} looks like a digest; choose another name, such as v1.0")
+    return name
 
 
 @dataclass(frozen=True)

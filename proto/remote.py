@@ -16,13 +16,14 @@ from medforge.files import sha256_bytes
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.address import is_loopback, split_address
 from medforge.proto.certificates import now, server_name
-from medforge.proto.codec import commit_from_message, receipt_from_message, task_from_message
+from medforge.proto.codec import commit_from_message, receipt_from_message, tag_from_message, task_from_message
 from medforge.proto.connection import Connection
 from medforge.proto.errors import ForgeFault, OverLimit
 from medforge.proto.forge_pb2_grpc import ForgeStub
 from medforge.proto.handshake import diagnose
 from medforge.proto.kit import Kit
 from medforge.proto.receipt import Receipt
+from medforge.proto.signed_tag import SignedTag
 from medforge.proto.signed_task import SignedTask
 from medforge.proto.status import error_of, spoken_by_forge
 
@@ -102,6 +103,15 @@ class RemoteForge:
         tasks = [task_from_message(message, reply.forge, key) for message in reply.tasks]
         return {signed.task.name: signed for signed in tasks}
 
+    def tags(self, described: pb.DescribeReply | None = None) -> dict[str, SignedTag]:
+        """Return the commits' tags by name, in the order in which they were given, each verified as a task is.
+
+        A forge of 0.1.0 has none. Raises CorruptFile or NotAllowed.
+        """
+        reply = described or self.describe()
+        key = self._kit.forge_key if self._kit else reply.key
+        return {tag.name: tag for tag in (tag_from_message(one, reply.forge, key) for one in reply.tags)}
+
     def missing(self, digests: Iterable[str]) -> dict[str, int]:
         """Ask which blobs the forge lacks; return how many bytes of each it has received."""
         with self._errors():
@@ -175,6 +185,14 @@ class RemoteForge:
             if sha256_bytes(bytes(data)) != digests[path]:
                 raise CorruptFile(f"{path} came from {self.at} with another digest than announced; check it out again")
         return {path: bytes(data) for path, data in files.items()}
+
+    def blob(self, digest: str) -> bytes:
+        """Read one file of a forge item by its digest; raise CorruptFile where it comes altered."""
+        call = self._stub.Download(pb.DownloadRequest(blob=digest))
+        data = b"".join(piece.data for piece in self._watched(call))
+        if sha256_bytes(data) != digest:
+            raise CorruptFile(f"blob {digest[:12]} came altered from {self.at}; ask for it again")
+        return data
 
     def _patiently(self, call: Any) -> Any:
         """Wait for an answer that may take long, for as long as the forge answers something else meanwhile."""

@@ -23,6 +23,7 @@ SUBMIT = "submit"
 WITHDRAW = "withdraw"
 RECEIPT = "receipt"
 TASK = "task"
+TAG = "tag"
 
 Statement = Mapping[str, str | int | bool]
 

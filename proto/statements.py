@@ -23,3 +23,15 @@ def receipt_statement(forge: str, arrival: int, branch: str, accepted_at: str) -
 def task_statement(forge: str, task: str) -> Statement:
     """Say that a forge declares a task, named by the digest of its declaration."""
     return {"forge": forge, "task": task}
+
+
+def tag_statement(forge: str, name: str, commit: str, release: bool, notes: str, tagged_at: str) -> Statement:
+    """Say that a forge gave a commit (its digest) a name at a time (RFC 3339), and whether as a release."""
+    return {
+        "forge": forge,
+        "name": name,
+        "commit": commit,
+        "release": release,
+        "notes": notes,
+        "tagged_at": tagged_at,
+    }

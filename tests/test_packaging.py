@@ -6,7 +6,9 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = {"core": "medforge"} | {name: f"medforge.{name}" for name in ("proto", "client", "aggregator", "model", "simulation")}
+ROOMS = {"core": "medforge"} | {
+    name: f"medforge.{name}" for name in ("proto", "client", "aggregator", "model", "simulation")
+}
 HEAVY = ("torch", "flwr", "grpc", "sqlalchemy", "PIL", "numpy", "sklearn", "matplotlib", "open_clip", "peft")
 
 

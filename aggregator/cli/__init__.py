@@ -76,6 +76,18 @@ COMMANDS = (
         "medforge.aggregator.cli.page:page",
     ),
     CommandEntry(
+        "tag",
+        "Maintainer",
+        "Give a commit a name, signed and for good; --list lists the names.",
+        "medforge.aggregator.cli.tag:tag",
+    ),
+    CommandEntry(
+        "release",
+        "Maintainer",
+        "Recommend a commit under a name, signed and for good.",
+        "medforge.aggregator.cli.tag:release",
+    ),
+    CommandEntry(
         "accept",
         "Maintainer",
         "Fold a held or rejected branch all the same.",

@@ -20,8 +20,8 @@ def checkout(
         str | None,
         typer.Option(
             metavar="COMMIT",
-            help="head (the newest, the default), its digest or the first 8 or more letters of it, its arrival's "
-            "number, or its task.",
+            help="head (the newest, the default), a tag, its digest or the first 8 or more letters of it, its "
+            "arrival's number, or its task.",
         ),
     ] = None,
     as_json: AsJson = False,
@@ -43,7 +43,7 @@ def checkout(
     with open_reader(source.forge, source.connection_if_asked(), source.ledger) as view:
         commits, names = view.commits(), view.display_names()
         check_chain(commits)
-        chosen = head_or_named(commits, commit)
+        chosen = head_or_named(commits, commit, view.tags())
         item = view.item(chosen)
         card = card_of(chosen, item, view.identity(), view.arrivals(), names)
     save_model(out, card, item)

@@ -97,7 +97,7 @@ def _spell(about: Mapping[str, Any]) -> str:
     words = (
         name if value is True else f"{name} {value[:SHORT] if _is_digest(value) else value}"
         for name, value in about.items()
-        if name != "reason" and value not in ("", None, False)
+        if name not in ("reason", "signature") and value not in ("", None, False)
     )
     return ", ".join(words) + (f": {about['reason']}" if about.get("reason") else "")
 

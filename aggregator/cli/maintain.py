@@ -59,7 +59,8 @@ def revert(
     commit: Annotated[
         str,
         typer.Argument(
-            metavar="COMMIT", help="head, its digest or the beginning of it, its arrival's number, or its task."
+            metavar="COMMIT",
+            help="head, a tag, its digest or the beginning of it, its arrival's number, or its task.",
         ),
     ],
     forge: ForgeDirectory,

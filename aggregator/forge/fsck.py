@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.retention import referenced
+from medforge.aggregator.forge.tagging import checked
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.journal import DECLARED, EXTENDED, INVITED, entry_digest
 from medforge.aggregator.ledger.records import Arrival, State
+from medforge.aggregator.ledger.tag_table import TagTable
 from medforge.aggregator.ledger.task_table import TaskTable
 from medforge.errors import MedForgeError
 from medforge.files import sha256_file
@@ -123,6 +125,18 @@ def _tasks(forge: Forge) -> Iterator[str]:
             yield f"task {name!r} is not declared as the journal says; restore the ledger from a backup"
 
 
+def _tags(forge: Forge) -> Iterator[str]:
+    digests = {commit.digest for _, commit in forge.ledger.commits()}
+    for tag in TagTable(forge.ledger).tags():
+        try:
+            checked(forge, tag)
+        except MedForgeError as error:
+            yield str(error)
+        else:
+            there = tag.commit in digests
+            yield "" if there else f"tag {tag.name!r} names a commit that is not in the ledger; restore the ledger"
+
+
 def _head(forge: Forge) -> Iterator[str]:
     head = forge.ledger.head()
     members = set(head.members) if head else set()
@@ -143,5 +157,6 @@ _CHECKS: dict[str, Callable[[Forge], Iterator[str]]] = {
     "the chain of commits is whole": _chain,
     "the chain of the journal is whole": _journal,
     "tasks are declared as the journal says": _tasks,
+    "tags are signed by the forge and name commits": _tags,
     "the head is made of exactly what is folded": _head,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from medforge.aggregator.forge.declaring import declaration_for
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.names import find_arrival, find_commit
+from medforge.aggregator.forge.tagging import verified_tags
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.journal import MAINTAINER
 from medforge.aggregator.ledger.order import LedgerConflict
@@ -48,7 +49,7 @@ def revert(forge: Forge, name: str, reason: str) -> list[Arrival]:
     Raises LedgerConflict where somebody who would come back was erased, or nothing is left to undo.
     """
     commits = [commit for _, commit in forge.ledger.commits()]
-    commit = find_commit(commits, name)
+    commit = find_commit(commits, name, verified_tags(forge))
     before = _members_before(commits, commit)
     head = set(commits[-1].members)
     leave = sorted((set(commit.members) - before) & head)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.records import Arrival, State
 from medforge.errors import printable
 from medforge.proto.errors import NotFound
 from medforge.proto.names import HEAD, Candidate, choose, spell_commit
+from medforge.proto.signed_tag import SignedTag
 
 _LEFT = (State.SUPERSEDED, State.REJECTED, State.WITHDRAWN)
 _SHORT = 8
+_NO_TAGS: Mapping[str, SignedTag] = {}
 
 
 def find_arrival(arrivals: Iterable[Arrival], name: str) -> Arrival:
@@ -25,22 +27,35 @@ def find_arrival(arrivals: Iterable[Arrival], name: str) -> Arrival:
     return staying[0].value if len(staying) == 1 and not name.isdigit() else choose(known, name, "arrival")
 
 
-def find_commit(commits: Sequence[Commit], name: str) -> Commit:
-    """Find the commit that somebody means by its digest or first letters, or by its arrival as in `find_arrival`.
+def find_commit(commits: Sequence[Commit], name: str, tags: Mapping[str, SignedTag] = _NO_TAGS) -> Commit:
+    """Find the commit that somebody means by its digest or first letters, by a tag, or by its arrival.
 
-    "head" is the newest, unless a task is called so. Raises as `find_arrival` does.
+    An arrival is named as in `find_arrival`; "head" is the newest, unless a task is called so. Raises as `find_arrival`
+    does, NotFound also for a tag of a commit that is not there.
     """
+    if name in tags:
+        return _tagged(commits, tags[name])
     if name == HEAD and commits and all(one.task != HEAD for one in commits):
         return commits[-1]
     known = [Candidate(one, one.arrival, one.task, (one.digest, one.branch), _commit(one)) for one in commits]
     return choose(known, name, "commit")
 
 
-def head_or_named(commits: Sequence[Commit], name: str | None) -> Commit:
+def head_or_named(commits: Sequence[Commit], name: str | None, tags: Mapping[str, SignedTag] = _NO_TAGS) -> Commit:
     """Return the newest commit, or the one that is meant by a name; raises as `find_commit`, NotFound for no commit."""
     if not commits:
         raise NotFound("this forge's main branch has no commit yet; push a branch and wait until it is folded")
-    return commits[-1] if name is None else find_commit(commits, name)
+    return commits[-1] if name is None else find_commit(commits, name, tags)
+
+
+def _tagged(commits: Sequence[Commit], tag: SignedTag) -> Commit:
+    found = next((one for one in commits if one.digest == tag.commit), None)
+    if found is None:
+        raise NotFound(
+            f"tag {tag.name!r} names commit {tag.commit[:12]}, which is not on this main branch; "
+            "ask the maintainer to run `medforge fsck`"
+        )
+    return found
 
 
 def _arrival(one: Arrival) -> str:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.identity import ForgeIdentity
+from medforge.aggregator.forge.tagging import verified_tags
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.records import Arrival, State
 from medforge.aggregator.ledger.task_table import TaskTable
 from medforge.declared_task import DeclaredTask
 from medforge.errors import CorruptFile, InvalidInput
 from medforge.proto.connection import Connection
+from medforge.proto.signed_tag import SignedTag
 
 if TYPE_CHECKING:
     from medforge.forge_item import ForgeItem
@@ -35,8 +37,14 @@ class ForgeReader(Protocol):
     def display_names(self) -> dict[str, str]:
         """Return how contributors are written for people, where that is not the identifier."""
 
+    def tags(self) -> dict[str, SignedTag]:
+        """Return the commits' tags by name, oldest first, each verified with the forge's key."""
+
     def item(self, commit: Commit) -> ForgeItem:
         """Read a commit's forge item."""
+
+    def item_file(self, commit: Commit, path: str) -> bytes:
+        """Read one file of a commit's forge item, by a path in `Commit.item_files`."""
 
 
 @contextmanager
@@ -103,5 +111,12 @@ class _Local:
     def display_names(self) -> dict[str, str]:
         return self._forge.ledger.display_names()
 
+    def tags(self) -> dict[str, SignedTag]:
+        return verified_tags(self._forge)
+
     def item(self, commit: Commit) -> ForgeItem:
         return self._forge.load_item(commit)
+
+    def item_file(self, commit: Commit, path: str) -> bytes:
+        self._forge.check_item(commit)
+        return self._forge.blobs.read(commit.item_files[path])

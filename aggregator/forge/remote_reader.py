@@ -12,6 +12,7 @@ from medforge.errors import CorruptFile
 from medforge.files import parse_json
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.remote import RemoteForge
+from medforge.proto.signed_tag import SignedTag
 
 if TYPE_CHECKING:
     from medforge.forge_item import ForgeItem
@@ -65,11 +66,19 @@ class RemoteReader:
         """Return how contributors are written for people, where that is not the identifier."""
         return self._names
 
+    def tags(self) -> dict[str, SignedTag]:
+        """Return the commits' tags by name, oldest first, each verified with the forge's key."""
+        return self._forge.tags()
+
     def item(self, commit: Commit) -> ForgeItem:
         """Fetch a commit's forge item."""
         from medforge.proto.checkout import download_item
 
         return download_item(self._forge, commit.digest, commit.item)
+
+    def item_file(self, commit: Commit, path: str) -> bytes:
+        """Fetch one file of a commit's forge item, by a path in `Commit.item_files`."""
+        return self._forge.blob(commit.item_files[path])
 
 
 def _state(arrival: pb.Arrival) -> State:

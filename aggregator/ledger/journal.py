@@ -17,6 +17,7 @@ ARRIVED = "arrived"
 INVITED = "invited"
 DECLARED = "declared"
 EXTENDED = "extended"
+TAGGED = "tagged"
 
 
 def entry_digest(previous: str, number: int, at: str, actor: str, what: str, about: str) -> str:

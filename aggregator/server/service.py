@@ -14,6 +14,7 @@ from medforge.aggregator.forge.blobs import check_digest
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.retention import readable_by
 from medforge.aggregator.ledger.records import State
+from medforge.aggregator.ledger.tag_table import TagTable
 from medforge.aggregator.ledger.task_table import TaskTable
 from medforge.aggregator.main_branch.wakeup import Wakeup
 from medforge.aggregator.server.authorisation import Caller, authorise_submit, authorise_withdraw, caller_of
@@ -26,7 +27,7 @@ from medforge.files import canonical_json
 from medforge.manifest import public_spec
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.certificates import now, spell_time
-from medforge.proto.codec import commit_to_message, receipt_to_message, task_to_message
+from medforge.proto.codec import commit_to_message, receipt_to_message, tag_to_message, task_to_message
 from medforge.proto.errors import NotAllowed, NotFound, OverLimit, UploadConflict
 from medforge.proto.signing import public_bytes
 
@@ -50,6 +51,7 @@ class ForgeService:
         self._committed = committed
         self._closing = threading.Event()
         self._tasks = TaskTable(forge.ledger)
+        self._tags = TagTable(forge.ledger)
 
     def close(self) -> None:
         """End the streams of watchers."""
@@ -88,6 +90,7 @@ class ForgeService:
             tasks=[task_to_message(self._forge.signed(one.task)) for one in declared],
             open_tasks=self._forge.policy.tasks.open,
             base_facts=canonical_json(settings.facts.model_dump(mode="json")),
+            tags=[tag_to_message(tag) for tag in self._tags.tags()],
         )
 
     @unary

@@ -89,6 +89,8 @@ def test_a_served_forge_follows_what_is_decided(served: tuple[Path, str], tiny_b
     assert "erasing a branch cannot be undone; give --yes" in refused
     assert "is withdrawn and will be erased" in typed("withdraw", third[:8], "--at", at, "--erase", "--yes")
     wait(lambda: members(directory) == (1,))
+    # files are deleted once the main branch is made without them
+    wait(lambda: "forge: erased" in typed("log", "--forge", directory, "--journal"))
     said = typed("log", "--forge", directory, "--journal")
     for event in ("maintainer: rejected", "maintainer: accepted", "centre 2: withdrawn", "forge: erased"):
         assert event in said

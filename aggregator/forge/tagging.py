@@ -1,0 +1,58 @@
+"""Tags and releases: names that the maintainer gives commits, signed with the forge's key."""
+
+from __future__ import annotations
+
+from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.forge.names import head_or_named
+from medforge.aggregator.ledger.commit import Commit
+from medforge.aggregator.ledger.journal import now
+from medforge.aggregator.ledger.tag_table import TagTable
+from medforge.errors import InvalidInput
+from medforge.proto.names import check_tag_name
+from medforge.proto.signed_tag import LONGEST_NOTES, SignedTag
+from medforge.proto.signing import public_bytes
+
+
+def verified_tags(forge: Forge) -> dict[str, SignedTag]:
+    """Return the tags by name, oldest first, each verified with the forge's key; raises NotAllowed or CorruptFile."""
+    return {tag.name: checked(forge, tag) for tag in TagTable(forge.ledger).tags()}
+
+
+def checked(forge: Forge, tag: SignedTag) -> SignedTag:
+    """Return a tag of the forge's; raise NotAllowed where this forge's key did not sign it for this forge."""
+    ours = tag.model_copy(update={"forge": forge.settings.forge, "key": public_bytes(forge.key).hex()})
+    ours.verify()
+    return ours
+
+
+def tag_commit(forge: Forge, name: str, commit: str | None, release: bool = False, notes: str = "") -> SignedTag:
+    """Give a commit (the head where none is named) a name, signed with the forge's key, for good.
+
+    A release must have a merged model to recommend. Raises InvalidInput for what cannot be a tag or its notes, or is a
+    task's name, NotFound for no such commit, LedgerConflict for a name in use.
+    """
+    check_tag_name(name)
+    _check_notes(notes)
+    commits = [one for _, one in forge.ledger.commits()]
+    chosen = head_or_named(commits, commit, verified_tags(forge))
+    _check_no_task(name, commits)
+    if release:
+        forge.check_item(chosen)
+    signed = SignedTag.issue(forge.key, forge.settings.forge, name, chosen.digest, release, notes, now())
+    TagTable(forge.ledger).add(signed)
+    return signed
+
+
+def _check_no_task(name: str, commits: list[Commit]) -> None:
+    if any(one.task == name for one in commits):
+        raise InvalidInput(f"{name!r} is a task, and commits are named by tasks too; choose another name for the tag")
+
+
+def _check_notes(notes: str) -> None:
+    if len(notes) > LONGEST_NOTES:
+        raise InvalidInput(
+            f"the notes have {len(notes)} characters where {LONGEST_NOTES} are admitted; shorten them, or say where "
+            "the rest is"
+        )
+    if not all(line.isprintable() for line in notes.replace("\t", " ").split("\n")):
+        raise InvalidInput("the notes hold characters that cannot be shown; leave them out")
