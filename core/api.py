@@ -9,25 +9,21 @@ from pathlib import Path
 from medforge.aggregator.forge.reader import check_chain, open_reader
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.merge import Listing as MergeListing
-from medforge.aggregator.merge import MethodSettings, choose_settings, listings
-from medforge.aggregator.merge.arrived_branch import ArrivedBranch
-from medforge.aggregator.merge.folding import refold
-from medforge.aggregator.merge.loading import method_of
-from medforge.aggregator.merge.probability_cache import ProbabilityCache
-from medforge.aggregator.merge.training_free import NamedPlugin, TrainingFree
+from medforge.aggregator.merge import choose_settings, listings
 from medforge.base import BaseModule, load_base
 from medforge.branch import Branch
 from medforge.client.data.catalogue import open_task as open_sized_task
 from medforge.client.data.task import Task
 from medforge.client.evaluate import SplitName, score_base, score_item, score_plugin
 from medforge.distilled import DistilledDataset
-from medforge.errors import BaseMismatch, InvalidInput, MedForgeError
+from medforge.errors import InvalidInput, MedForgeError
 from medforge.files import AnyPath
 from medforge.forge_item import ForgeItem
 from medforge.metrics import Metrics
 from medforge.model.merged_model import MergedModel
+from medforge.model.merging import merge_branches, merge_plugins
 from medforge.model.opening import open_model
-from medforge.plugin import Plugin, check_plugin
+from medforge.plugin import Plugin
 from medforge.prediction import Prediction
 
 __all__ = [
@@ -158,7 +154,7 @@ def merge(
     plugins = [part for part in given if isinstance(part, Plugin)]
     if not given or len(given) not in (len(branches), len(plugins)):
         raise InvalidInput("merge takes one or more plugins, or one or more branches; give a list of either kind")
-    return _merge_branches(branches, base, settings) if branches else _merge_plugins(plugins, base, settings)
+    return merge_branches(branches, base, settings) if branches else merge_plugins(plugins, base, settings)
 
 
 def read_log(forge: AnyPath) -> list[Commit]:
@@ -170,31 +166,3 @@ def read_log(forge: AnyPath) -> list[Commit]:
         commits = reader.commits()
     check_chain(commits)
     return commits
-
-
-def _merge_branches(branches: Sequence[Branch], base: BaseModule, settings: MethodSettings) -> ForgeItem:
-    for branch in branches:
-        branch.check(base)
-    arrived = [ArrivedBranch.of(number, branch) for number, branch in enumerate(branches, start=1)]
-    return refold(base, settings, arrived, ProbabilityCache(base, None)).item
-
-
-def _merge_plugins(plugins: Sequence[Plugin], base: BaseModule, settings: MethodSettings) -> ForgeItem:
-    method = method_of(settings.method)
-    if (settings.weights, settings.scaling) != ("equal", "given"):
-        raise InvalidInput("plugins alone have no images to be weighed or scaled by; give branches")
-    if not isinstance(method, TrainingFree):
-        free = ", ".join(name for name, listing in merge_methods().items() if not listing.distilled)
-        raise InvalidInput(
-            f"merge method {settings.method!r} searches on distilled data; give branches, or choose one of {free}"
-        )
-    for plugin in plugins:
-        if plugin.base_fingerprint != base.fingerprint:
-            raise BaseMismatch(
-                f"a plugin belongs to base module {plugin.base_fingerprint[:12]}, not to {base.fingerprint[:12]}; "
-                "load the base it was trained on"
-            )
-        check_plugin(plugin, base)
-    # a plugin's own digest stands where a forge has the digest of its branch
-    named = sorted((NamedPlugin(plugin.digest, plugin) for plugin in plugins), key=lambda one: one.branch)
-    return method.merge(named, base, settings)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from medforge import __version__
+from medforge.aggregator.coefficients.task_score import TaskScore
 from medforge.aggregator.forge.identity import ForgeIdentity
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.records import Arrival
-from medforge.forge_item import ForgeItem, Routed
+from medforge.answered_tasks import answered_tasks
+from medforge.forge_item import ForgeItem
 from medforge.model_card import CardCommit, CardMember, CardTask, ModelCard, Recipe
 
 
@@ -22,13 +24,14 @@ def card_of(
     """Return what a commit's forge item says of itself; `names` are the contributors' display names."""
     by_number = {one.number: one for one in arrivals}
     members = [by_number[number] for number in commit.members if number in by_number]
+    answered = {one.task for one in members}
     shares = {**commit.coefficients, **item.shares}
     return ModelCard(
         medforge=__version__,
         kind=item.kind,
         item=item.digest,
         base=identity.base,
-        tasks=_tasks(commit, item, identity, {one.task for one in members}),
+        tasks=_scored(answered_tasks(item, (one for one in identity.tasks if one.name in answered)), commit.metrics),
         members=tuple(
             CardMember(
                 branch=one.branch,
@@ -50,27 +53,10 @@ def card_of(
     )
 
 
-def _tasks(commit: Commit, item: ForgeItem, identity: ForgeIdentity, answered: set[str]) -> tuple[CardTask, ...]:
-    if isinstance(item, Routed):
-        found = [
-            CardTask(
-                name=one.card.name,
-                modality=one.card.modality,
-                classes=one.card.classes,
-                furthest=one.spread.furthest(),
-            )
-            for one in item.tasks
-        ]
-    else:
-        found = [
-            CardTask(name=one.name, modality=one.modality, classes=one.classes)
-            for one in sorted(identity.tasks, key=lambda one: one.name)
-            if one.name in answered
-        ]
-    scores = commit.metrics
+def _scored(tasks: tuple[CardTask, ...], scores: Mapping[str, TaskScore]) -> tuple[CardTask, ...]:
     return tuple(
         one.model_copy(update={"loss": scores[one.name].loss, "acc": scores[one.name].acc})
         if one.name in scores
         else one
-        for one in found
+        for one in tasks
     )

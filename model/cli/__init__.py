@@ -4,6 +4,12 @@ from medforge.cli.catalogue import CommandEntry
 
 COMMANDS: tuple[CommandEntry, ...] = (
     CommandEntry(
+        "merge",
+        "Model",
+        "Merge branches or plugins that lie in directories; the same bytes as a forge makes of the same branches.",
+        "medforge.model.cli.merge:merge",
+    ),
+    CommandEntry(
         "predict",
         "Model",
         "Say of images which task and class they are likeliest to be, or that they are none of these.",
