@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -15,6 +16,7 @@ from medforge.cli import complete as shared
 if TYPE_CHECKING:
     from medforge.aggregator.forge.settings import ForgeSettings
     from medforge.aggregator.merge import MethodSettings
+    from medforge.aggregator.page.page_server import PageServer
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,18 @@ class ListenOptions:
             metavar="HOST:PORT",
             help="Serve Prometheus metrics too; nobody is asked who they are there, so choose loopback.",
         ),
+    ] = None
+    page: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Serve pages about the forge too, for people to look at; on another address than loopback they are "
+            "asked for a token.",
+        ),
+    ] = None
+    page_token: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Ask whoever looks for the token in this file, which is made if need be."),
     ] = None
     log_format: Annotated[
         str,
@@ -102,6 +116,7 @@ def serve(
     from medforge.errors import InvalidInput
 
     check_free(listening.listen)
+    token = _check_page(listening)
     settings = existing_settings(forge)
     spec = base or (settings.base_spec if settings else None)
     if spec is None:
@@ -133,13 +148,39 @@ def serve(
                 opened.ledger.release(arrival)
         if rules.tasks.open:
             TaskTable(opened.ledger).release()
-        serve_forever(opened, module, listening.listen, listening.ready_file, listening.tls, listening.metrics)
+        pages = _pages(forge, ledger, listening.page, token) if listening.page else None
+        serve_forever(opened, module, listening.listen, listening.ready_file, listening.tls, listening.metrics, pages)
     finally:
         opened.close()
     # Everything acknowledged is on disk. An ordinary exit would first join every thread that gRPC still has, and tear
     # torch down under an abandoned fold: the one may hang, the other crash.
     logging.shutdown()
     os._exit(0)
+
+
+def _check_page(listening: ListenOptions) -> str | None:
+    """Return the token that pages ask for, if any; raise InvalidInput where they cannot or should not be served."""
+    from medforge.aggregator.page.door import check_door, token_in
+    from medforge.aggregator.server.port_check import check_free
+    from medforge.errors import InvalidInput
+
+    if listening.page is None:
+        if listening.page_token is not None:
+            raise InvalidInput("--page-token is for pages, and none are served; say where with --page HOST:PORT")
+        return None
+    missing = [name for name in ("starlette", "uvicorn") if find_spec(name) is None]
+    if missing:
+        raise InvalidInput(f"live pages need {' and '.join(missing)}; install them with pip install 'medforge[page]'")
+    check_door(listening.page, listening.page_token)
+    check_free(listening.page, "--page")
+    return None if listening.page_token is None else token_in(listening.page_token)
+
+
+def _pages(forge: Path, ledger: str | None, listen: str, token: str | None) -> PageServer:
+    from medforge.aggregator.forge.forge import Forge
+    from medforge.aggregator.page.page_server import PageServer
+
+    return PageServer(Forge.open(forge, ledger), listen, token)
 
 
 def _method(settings: ForgeSettings | None, merging: MergeOptions, seed: int | None) -> MethodSettings:

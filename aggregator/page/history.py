@@ -60,6 +60,10 @@ class History:
         """How much was read."""
         return Position(len(self.rounds), len(self.arrivals), len(self.events))
 
+    def is_current(self) -> bool:
+        """Say whether everything is read; whatever changes a ledger is entered in its journal, without gaps."""
+        return len(self.events) == self._ledger.journal_length()
+
     def update(self) -> Position:
         """Read what is new, and return how much is read now; raises CorruptFile where the chain is broken.
 

@@ -58,6 +58,10 @@ class Site:
         """Read what is new in the forge; raises as `History.update` does."""
         return self.view.history.update()
 
+    def is_current(self) -> bool:
+        """Say whether nothing has happened in the forge since `update`."""
+        return self.view.history.is_current()
+
     def paths(self) -> Iterator[str]:
         """List every file of the site."""
         history = self.view.history

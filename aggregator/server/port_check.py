@@ -9,10 +9,10 @@ from medforge.errors import InvalidInput
 from medforge.proto.address import split_address
 
 
-def check_free(listen: str) -> None:
+def check_free(listen: str, option: str = "--listen") -> None:
     """Bind HOST:PORT for a moment; raise InvalidInput saying why it cannot be listened on.
 
-    gRPC itself does not say why a bind failed.
+    ``option`` is the one that chooses it. gRPC itself does not say why a bind failed.
     """
     host, port = split_address(listen)
     try:
@@ -23,11 +23,11 @@ def check_free(listen: str) -> None:
             probe.bind(where)
     except socket.gaierror as error:
         raise InvalidInput(
-            f"cannot listen on {listen}: no host is called {host}; choose another with --listen"
+            f"cannot listen on {listen}: no host is called {host}; choose another with {option}"
         ) from error
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise InvalidInput(
-                f"port {port} on {host} is in use; stop what listens there, or choose another with --listen"
+                f"port {port} on {host} is in use; stop what listens there, or choose another with {option}"
             ) from error
-        raise InvalidInput(f"cannot listen on {listen} ({error.strerror}); choose another with --listen") from error
+        raise InvalidInput(f"cannot listen on {listen} ({error.strerror}); choose another with {option}") from error

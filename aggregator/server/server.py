@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable
 from concurrent import futures
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -44,6 +44,18 @@ _ROOM_FOR_FIELDS = 1 << 16
 _GRACE_SECONDS = 5.0
 _CANCEL_SECONDS = 5.0
 _FOLD_GRACE_SECONDS = 20.0
+
+
+class Beside(Protocol):
+    """Serve something else of a forge in a thread of its own."""
+
+    address: str
+
+    def start(self) -> None:
+        """Answer from now on."""
+
+    def stop(self) -> None:
+        """Stop listening."""
 
 
 class ForgeServer:
@@ -138,8 +150,11 @@ def serve(
     ready_file: Path | None = None,
     tls: bool | None = None,
     metrics: str | None = None,
+    page: Beside | None = None,
 ) -> None:
     """Serve a forge until SIGTERM or SIGINT; `tls` as for `ForgeServer`, `metrics` HOST:PORT for Prometheus.
+
+    `page` is a server of pages, which is started once the forge serves, and stopped with it.
 
     Once serving, the address is logged and, where asked for, written to a file. A fold that outlasts its grace is
     abandoned: the ledger is as it was before the fold, and the next start folds the arrival.
@@ -155,6 +170,9 @@ def serve(
     address = server.start()
     if measured:
         _log.info("metrics are at http://%s/metrics, for whoever can reach that address", measured.address)
+    if page:
+        page.start()
+        _log.info("people can look at the forge at http://%s/", page.address, extra=about("page", address=page.address))
     if server.tls:
         _log.info("callers need a kit of this forge; `medforge invite` makes one, also while it is served")
     elif not is_loopback(split_address(address)[0]):
@@ -169,6 +187,8 @@ def serve(
         write_atomically(ready_file, address.encode())
     wait_for_signal()
     _log.info("stopping", extra=about("stopping"))
+    if page:
+        page.stop()
     if not server.stop():
         _log.warning("the running fold is abandoned; the next start folds its arrival")
     if measured:
