@@ -7,15 +7,17 @@ from functools import cached_property
 from statistics import fmean
 
 from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.forge.tagging import verified_tags
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.records import Arrival
 from medforge.aggregator.page.chart import Chart, chart_of
-from medforge.aggregator.page.history import History
+from medforge.aggregator.page.history import History, Position
 from medforge.aggregator.page.shares import shares_of
 from medforge.contributor_name import shown
 from medforge.declared_task import DeclaredTask
 from medforge.errors import MedForgeError
 from medforge.manifest import Manifest, public_spec
+from medforge.proto.signed_tag import SignedTag
 
 LONG_CHART = (640, 180)
 SMALL_CHART = (120, 28)
@@ -30,6 +32,13 @@ class ForgeView:
     def __init__(self, forge: Forge) -> None:
         self.forge = forge
         self.history = History(forge.ledger)
+        self.tags: dict[str, SignedTag] = {}
+
+    def update(self) -> Position:
+        """Read what is new; raises as `History.update` and `verified_tags` do."""
+        position = self.history.update()
+        self.tags = verified_tags(self.forge)
+        return position
 
     @property
     def id(self) -> str:
@@ -100,6 +109,15 @@ class ForgeView:
         """Return what a task scores now."""
         series = self.history.scores.get(task)
         return None if series is None else series.now
+
+    def tags_of(self, digest: str) -> list[SignedTag]:
+        """List the tags of a commit, oldest first."""
+        return [one for one in self.tags.values() if one.commit == digest]
+
+    @property
+    def release(self) -> SignedTag | None:
+        """The newest release, which the maintainer recommends."""
+        return next((one for one in reversed(self.tags.values()) if one.release), None)
 
     def mean_score(self) -> float | None:
         """Return the mean over the tasks that are scored now."""

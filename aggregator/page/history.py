@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from statistics import fmean
 from typing import Any, NamedTuple
 
 from medforge.aggregator.forge.reader import check_parent
 from medforge.aggregator.ledger.commit import Commit
-from medforge.aggregator.ledger.display_names import KEY
+from medforge.aggregator.ledger.journal import TAGGED
 from medforge.aggregator.ledger.ledger import Ledger
 from medforge.aggregator.ledger.records import Arrival, Contributor, Declaration, JournalEntry, State
 from medforge.aggregator.ledger.task_table import TaskTable
@@ -54,6 +54,7 @@ class History:
         self.made_at: dict[int, str] = {}
         self.of_arrival: dict[int, list[Event]] = defaultdict(list)
         self._came_with: dict[int, int] = {}
+        self._numbers: dict[str, int] = {}
 
     @property
     def position(self) -> Position:
@@ -79,7 +80,7 @@ class History:
                 self.timeline.append(event)
             if event.arrival is not None:
                 self.of_arrival[event.arrival].append(event)
-            if event.commit is not None:
+            if event.commit is not None and event.tag is None:
                 self.made_at[event.commit] = event.at
         self.arrivals = {one.number: one for one in self._ledger.arrivals()}
         self.declarations = self._tasks.declarations()
@@ -101,6 +102,10 @@ class History:
     def held(self) -> list[Arrival]:
         """The arrivals that wait for the maintainer, the newest first."""
         return [one for one in reversed(self.arrivals.values()) if one.state is State.HELD]
+
+    def number_of(self, digest: str) -> int | None:
+        """Return the number of a commit."""
+        return self._numbers.get(digest)
 
     def round_of(self, arrival: int) -> Round | None:
         """Return the newest commit by which an arrival came into the main branch."""
@@ -126,6 +131,7 @@ class History:
                 mean=fmean(score.acc for score in commit.metrics.values()) if commit.metrics else None,
             )
         )
+        self._numbers[commit.digest] = number
         self._came_with |= dict.fromkeys(after - before, number)
         for task in {*self.scores, *commit.metrics}:
             score = commit.metrics.get(task)
@@ -136,15 +142,18 @@ class History:
         last = self.events[-1].number if self.events else 0
         while portion := self._ledger.journal(last, _AT_ONCE):
             for entry in portion:
-                event = _event(entry)
+                event = _event(entry, self._numbers)
                 if (event.commit or 0) > len(self.rounds):
                     return
                 yield event
             last = portion[-1].number
 
 
-def _event(entry: JournalEntry) -> Event:
-    """Take from an entry what may be shown: no keys or certificates, and nothing that is not known to be harmless."""
+def _event(entry: JournalEntry, numbers: Mapping[str, int]) -> Event:
+    """Take from an entry what may be shown: no keys or certificates, and nothing that is not known to be harmless.
+
+    ``numbers`` are those of the commits by digest.
+    """
     about: dict[str, Any] = json.loads(entry.about)
     return Event(
         number=entry.number,
@@ -152,10 +161,10 @@ def _event(entry: JournalEntry) -> Event:
         actor=entry.actor,
         what=entry.what,
         arrival=about.get("arrival"),
-        commit=about.get("number") if "commit" in about else None,
+        commit=about.get("number") if "number" in about else numbers.get(about.get("commit", "")),
         task=about.get("task"),
         about=about.get("contributor"),
-        name=about.get(KEY),
+        tag=about.get("name") if entry.what == TAGGED else None,
         reason=str(about.get("reason") or ""),
         erase=bool(about.get("erase")),
     )

@@ -27,7 +27,7 @@ class LivePage(NamedTuple):
 class LivePages:
     """Read and make pages for any number of threads, one at a time; keeps at most 16 MiB of those asked for last.
 
-    All methods raise as `History.update` does, and SQLAlchemyError where the database fails.
+    All methods raise as `ForgeView.update` does, and SQLAlchemyError where the database fails.
     """
 
     def __init__(self, forge: Forge) -> None:

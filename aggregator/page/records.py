@@ -30,7 +30,8 @@ class Round:
 class Event:
     """Hold one entry of the journal, as far as everybody who may see the pages may read it.
 
-    ``arrival``, ``commit`` (its number), ``task`` and ``about`` (a contributor) are what it is about, where it says so.
+    ``arrival``, ``commit`` (its number), ``task``, ``about`` (a contributor) and ``tag`` are what it is about, where it
+    says so.
     """
 
     number: int
@@ -41,7 +42,7 @@ class Event:
     commit: int | None = None
     task: str | None = None
     about: str | None = None
-    name: str | None = None
+    tag: str | None = None
     reason: str = ""
     erase: bool = False
 

@@ -37,7 +37,8 @@ def _rows(view: ForgeView) -> Iterator[tuple[str, str, str, str]]:
         )
     for made in history.rounds:
         one = history.arrivals[made.arrival]
-        about = [made.digest[:_SHORT], one.task, view.name(one.contributor)]
+        tags = [tag.name for tag in view.tags_of(made.digest)]
+        about = [*tags, made.digest[:_SHORT], one.task, view.name(one.contributor)]
         yield "commit", f"Commit {made.number}", _line(about), commit_page(made.number)
 
 

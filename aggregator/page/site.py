@@ -55,8 +55,8 @@ class Site:
         self._templates.globals |= {"states": words.STATES, "explained": words.EXPLAINED, "actors": words.ACTORS}
 
     def update(self) -> Position:
-        """Read what is new in the forge; raises as `History.update` does."""
-        return self.view.history.update()
+        """Read what is new in the forge; raises as `ForgeView.update` does."""
+        return self.view.update()
 
     def is_current(self) -> bool:
         """Say whether nothing has happened in the forge since `update`."""

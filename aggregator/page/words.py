@@ -38,7 +38,8 @@ def shown(value: object) -> object:
     """Return a value as a page may show it: text without what would move or reorder what stands beside it."""
     if isinstance(value, Markup) or not isinstance(value, str):
         return value
-    return printable(unicodedata.normalize("NFC", value)).translate(_REORDERING)
+    lines = unicodedata.normalize("NFC", value).translate(_REORDERING).split("\n")
+    return "\n".join(map(printable, lines))
 
 
 def moment(at: str) -> str:

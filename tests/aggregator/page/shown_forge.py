@@ -6,6 +6,7 @@ from pathlib import Path
 from medforge.aggregator.forge import maintenance
 from medforge.aggregator.forge.declaring import declare
 from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.forge.tagging import tag_commit
 from medforge.aggregator.ledger.task_table import TaskTable
 from medforge.aggregator.main_branch.examination import BranchHeld
 from medforge.aggregator.main_branch.main_branch import MainBranch
@@ -21,6 +22,7 @@ HOSTILE_NAME = "<img src=x onerror=alert(1)> & Söhne"
 HOSTILE_PROMPTS = ("</script><script>alert(2)</script>", '"onmouseover="alert(3)', "\u202eesrever\u202c {{ 7 * 7 }}")
 HOSTILE_KEYS = ("<b>bold</b>", "' onfocus='alert(4)", "javascript:alert(5)")
 HOSTILE_REASON = "]]></svg><svg onload=alert(6)>\u2028 \\u003cscript\\u003e"
+HOSTILE_NOTES = "<u>reviewed</u>\nby &three; sites"
 COLOGNE = ContributorName("koeln", "Universitätsklinikum Köln")
 HOSTILE = ContributorName("img", HOSTILE_NAME)
 
@@ -57,6 +59,9 @@ def _fill(main: MainBranch) -> dict[str, int]:
         "folded": _send(main, _honest(base, "lung", ContributorName("north"), seed=1)),
         "newest": _send(main, _honest(base, "lung", COLOGNE, seed=2)),
         "hostile": _send(main, _hostile(base)),
+    }
+    tag_commit(forge, "v1.0", None, release=True, notes=HOSTILE_NOTES)
+    numbers |= {
         "held": _send(main, _exchanged(base)),
         "undeclared": _send(main, _honest(base, "skin", ContributorName("east"))),
         "kept out": _send(main, _honest(base, "colon", ContributorName("west"), seed=1)),

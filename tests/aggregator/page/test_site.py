@@ -12,7 +12,14 @@ from medforge.aggregator.ledger.records import State
 from medforge.aggregator.page.addresses import branch_page, commit_page, contributor_page, task_page
 from medforge.aggregator.page.site import Site
 from tests.aggregator.page.documents import Element, parse
-from tests.aggregator.page.shown_forge import HOSTILE_KEYS, HOSTILE_NAME, HOSTILE_PROMPTS, HOSTILE_REASON, ShownForge
+from tests.aggregator.page.shown_forge import (
+    HOSTILE_KEYS,
+    HOSTILE_NAME,
+    HOSTILE_NOTES,
+    HOSTILE_PROMPTS,
+    HOSTILE_REASON,
+    ShownForge,
+)
 
 # by which an attribute runs a script or loads something
 RUNNING = re.compile(r"^(on.*|style|srcdoc|formaction|data|poster|background|ping)$")
@@ -159,6 +166,18 @@ def test_a_commit_names_the_command_that_pulls_it(site: Site, pages: dict[str, E
         text = pages[commit_page(made.number)].text
         assert f"medforge checkout --kit KIT --commit {made.digest[:8]} --out merged" in text
         assert made.digest in text
+
+
+def test_a_release_is_recommended(pages: dict[str, Element], site: Site, shown: ShownForge) -> None:
+    came = site.view.history.round_of(shown.numbers["hostile"])
+    assert came is not None
+    assert "The maintainer recommends the release v1.0 , which is" in pages["index.html"].text
+    assert "medforge checkout --kit KIT --commit v1.0 --out merged" in pages["index.html"].text
+    assert "Released as v1.0 on" in pages[commit_page(came.number)].text
+    assert HOSTILE_NOTES in ["".join(map(str, one.inside)) for one in pages[commit_page(came.number)].find("bdi")]
+    assert f"commit {came.number} is called v1.0 from now on" in pages["timeline/1.html"].text
+    # the time of a commit is when it was made, not when it was named
+    assert site.view.history.made_at[came.number] < site.view.tags["v1.0"].tagged_at
 
 
 def test_a_task_says_who_answers_it(pages: dict[str, Element], shown: ShownForge) -> None:
