@@ -22,8 +22,12 @@ class Block:
 
 
 def pages() -> list[Path]:
-    """Every Markdown page of the repository."""
-    return sorted(path for path in ROOT.rglob("*.md") if not _IGNORED & set(path.relative_to(ROOT).parts))
+    """Every Markdown page of the repository; what tests have on record is no page of it."""
+    return sorted(
+        path
+        for path in ROOT.rglob("*.md")
+        if not _IGNORED & set(path.relative_to(ROOT).parts) and "recorded" not in path.parts
+    )
 
 
 def blocks(page: Path) -> list[Block]:

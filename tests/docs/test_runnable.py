@@ -13,13 +13,17 @@ from pathlib import Path
 
 import click
 import pytest
+from PIL import Image
 
 from medforge.base import load_base
 from medforge.cli import build_app
+from medforge.client.data.catalogue import open_task
 from medforge.client.recipes import change_recipe, recipe_for
 from medforge.client.settings import Settings
 from medforge.client.work import Work
 from medforge.client.workspace import Workspace
+from medforge.model.merge_plan import MergePlan
+from medforge.model_directory import save_model
 from tests.docs.pages import ROOT, blocks, pages
 
 SHELL = ("sh", "bash")
@@ -85,7 +89,10 @@ def shortened(text: str) -> str:
 
 @pytest.fixture(scope="module")
 def centres(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with the workspaces of two centres, lung and colon, trained and distilled as shortly as can be."""
+    """The workspaces of two centres, lung and colon, trained and distilled as shortly as can be.
+
+    Beside them lie what they merge into (``merged``) and an image of each (``scans``).
+    """
     directory = tmp_path_factory.mktemp("centres")
     base = load_base("medforge-tiny", "cpu")
     for organ in ("lung", "colon"):
@@ -98,13 +105,20 @@ def centres(tmp_path_factory: pytest.TempPathFactory) -> Path:
         work.train()
         work.distill()
         work.commit()
+    organs = [directory / organ / "branch" for organ in ("lung", "colon")]
+    merged = MergePlan.of(organs).run("cpu")
+    save_model(directory / "merged", merged.card, merged.item)
+    (directory / "scans").mkdir()
+    for organ in ("lung", "colon"):
+        pixels = open_task(f"tissue:{organ},{FEW}", base.image_size).test.images[[0]][0]
+        Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(directory / "scans" / f"{organ}.png")
     return directory
 
 
 @pytest.mark.parametrize("page", SNIPPETS, ids=name_of)
 def test_python_on_a_page_runs(page: Path, centres: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for organ in ("lung", "colon"):
-        (tmp_path / organ).symlink_to(centres / organ)
+    for name in ("lung", "colon", "merged", "scans"):
+        (tmp_path / name).symlink_to(centres / name)
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "__main__"}
     for block in blocks(page):
