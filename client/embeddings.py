@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from medforge.base import BaseModule, batches
+from medforge.client.data.split_names import SplitName
 from medforge.client.data.task import Task
 from medforge.determinism import on_grid
 from medforge.errors import CorruptFile
@@ -37,7 +38,7 @@ def embed_task(base: BaseModule, task: Task, kept: Path | None = None, progress_
     found = _read(kept, identity)
     if found is not None:
         return found
-    parts: dict[str, list[Tensor]] = {"train": [], "validation": []}
+    parts: dict[SplitName, list[Tensor]] = {"train": [], "validation": []}
     with Progress("embedding", len(task.train) + len(task.validation), file=progress_file) as bar:
         for name, rows in parts.items():
             split = task.splits[name]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from medforge.base import BaseModule, batches
+from medforge.client.data.split_names import SplitName
 from medforge.client.data.task import Split, Task
 from medforge.errors import BaseMismatch
 from medforge.forge_item import ForgeItem, Mixture
@@ -18,10 +18,11 @@ from medforge.multi_label import log_odds, mix_pairs
 from medforge.plugin import Plugin
 from medforge.progress import Progress
 
-SplitName = Literal["train", "validation", "test"]
-
 # Images in one forward pass; changes memory and time, not the numbers.
 _BATCH = 64
+
+Answer = Callable[[Tensor], Tensor]
+"""From normalised images to class logits [n, C], or to log-odds [n, L] of findings."""
 
 
 def score_model(model: nn.Module, base: BaseModule, task: Task, split: SplitName) -> Metrics:
@@ -38,10 +39,7 @@ def score_plugin(
     plugin: Plugin, base: BaseModule, task: Task, split: SplitName, progress: Progress | None = None
 ) -> Metrics:
     """Score the base with one plugin. Raises BaseMismatch for a plugin trained on another base."""
-    if plugin.base_fingerprint != base.fingerprint:
-        raise BaseMismatch("the plugin was trained on another base module; give the one it was trained on with --base")
-    deltas = plugin.deltas(base)
-    return _score(base, task, split, lambda images: base.logits(base.embed(images, deltas), task.texts), progress)
+    return _score(base, task, split, plugin_logits(plugin, base, task.texts), progress)
 
 
 def score_base(base: BaseModule, task: Task, split: SplitName) -> Metrics:
@@ -53,41 +51,51 @@ def score_item(
     item: ForgeItem, base: BaseModule, task: Task, split: SplitName, progress: Progress | None = None
 ) -> Metrics:
     """Score a merged model. Raises BaseMismatch for an item merged on another base."""
+    return _score(base, task, split, item_logits(item, base, task.texts, task.multi_label), progress)
+
+
+def plugin_logits(plugin: Plugin, base: BaseModule, prompts: Sequence[str]) -> Answer:
+    """Return what the base with one plugin answers to prompts. Raises BaseMismatch as `score_plugin` does."""
+    if plugin.base_fingerprint != base.fingerprint:
+        raise BaseMismatch("the plugin was trained on another base module; give the one it was trained on with --base")
+    deltas = plugin.deltas(base)
+    return lambda images: base.logits(base.embed(images, deltas), prompts)
+
+
+def item_logits(item: ForgeItem, base: BaseModule, prompts: Sequence[str], multi_label: bool = False) -> Answer:
+    """Return what a merged model answers to prompts. Raises BaseMismatch as `score_item` does."""
     item.check(base)
-    if task.multi_label and isinstance(item, Mixture) and item.level == "output" and item.gate is None:
-        return _score(base, task, split, lambda images: _mixed_pairs(item, base, images, task.texts), progress)
-    return _score(base, task, split, lambda images: item.logits(base, images, task.texts), progress)
+    if multi_label and isinstance(item, Mixture) and item.level == "output" and item.gate is None:
+        return lambda images: _mixed_pairs(item, base, images, prompts)
+    return lambda images: item.logits(base, images, prompts)
 
 
 def score_split(
-    logits: Callable[[Tensor], Tensor],
-    base: BaseModule,
-    split: Split,
-    by_group: bool,
-    progress: Progress | None = None,
+    logits: Answer, base: BaseModule, split: Split, by_group: bool, progress: Progress | None = None
 ) -> Metrics:
-    """Score `logits`, a function of normalised images, on a split; by group (slide) where `by_group`.
+    """Score what is answered on a split; by group (slide) where `by_group`."""
+    return score(answers_on(logits, base, split, progress), split.labels, split.groups if by_group else None)
 
-    It returns class logits [n, C], or log-odds [n, L] for labels [n, L].
-    """
+
+def answers_on(answer: Answer, base: BaseModule, split: Split, progress: Progress | None = None) -> Tensor:
+    """Return what is answered to all images of a split, float32 on the CPU, a batch at a time."""
     outputs = []
     with torch.no_grad(), nullcontext() if progress is None else progress as bar:
         for part in batches(len(split), _BATCH):
-            outputs.append(logits(base.normalise(split.images[part])).float().cpu())
+            outputs.append(answer(base.normalise(split.images[part])).float().cpu())
             if bar is not None:
                 bar.advance(len(outputs[-1]))
-    return score(torch.cat(outputs), split.labels, split.groups if by_group else None)
+    return torch.cat(outputs)
 
 
-def _score(
-    base: BaseModule,
-    task: Task,
-    split: SplitName,
-    logits: Callable[[Tensor], Tensor],
-    progress: Progress | None = None,
-) -> Metrics:
+def of_findings(logits: Answer) -> Answer:
+    """Turn similarity logits [n, 2L] of a multi-label task into log-odds [n, L]."""
+    return lambda images: log_odds(logits(images))
+
+
+def _score(base: BaseModule, task: Task, split: SplitName, logits: Answer, progress: Progress | None = None) -> Metrics:
     chosen = task.splits[split]
-    scored = (lambda images: log_odds(logits(images))) if task.multi_label else logits
+    scored = of_findings(logits) if task.multi_label else logits
     return score_split(scored, base, chosen, task.scoring_groups(chosen) is not None, progress)
 
 

@@ -1,76 +1,159 @@
-"""What `medforge evaluate` does: find the plugin or forge item, the base and the split, and score."""
+"""What `medforge evaluate` does: find the plugin or forge item, the base and the split, and measure the answers."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from medforge.base import load_base
+from torch import Tensor
+
+from medforge.assessment.assess import assess
+from medforge.assessment.result import Assessment
+from medforge.base import BaseModule, load_base
 from medforge.client.data.catalogue import check_source, open_task
 from medforge.client.data.declared import declare
-from medforge.client.evaluate import SplitName, score_item, score_plugin
+from medforge.client.data.split_names import SplitName, split_named
+from medforge.client.data.task import Task
+from medforge.client.evaluate import Answer, answers_on, item_logits, of_findings, plugin_logits
+from medforge.client.model_task import ModelTask, card_of, model_task, tasks_of
 from medforge.client.settings import Settings
 from medforge.client.workspace import Workspace
 from medforge.errors import InvalidInput
 from medforge.forge_item import ForgeItem
+from medforge.metrics import score
 from medforge.plugin import Plugin
 from medforge.progress import Progress, waiting
 
+DEFAULT_BASE = "medforge-tiny"
 
-def score_on_split(
-    workspace: Path | None,
-    item: Path | None,
-    source: str | None,
-    base: str | None,
-    split: str,
-    seed: int | None,
-    device: str,
-    dtype: str | None,
-) -> dict[str, Any]:
-    """Return {task, split, made_by, scored_by, images, acc, auc, loss} of a workspace's plugin or of a forge item.
 
-    What is not given is taken from the workspace. Raises InvalidInput where something is missing or unknown.
+@dataclass(frozen=True)
+class ScoreRequest:
+    """Hold what a person asks to be scored; None is taken from the workspace, or has a default.
+
+    Either `workspace` or `item` is given. `task` names a task of the merged model.
     """
-    if (workspace is None) == (item is None):
-        raise InvalidInput(
-            "nothing is named to score; give either --workspace DIR (its plugin) or --item DIR (a forge item)"
-        )
-    if split not in get_args(SplitName):
-        raise InvalidInput(f"there is no split {split!r}; choose one of {', '.join(get_args(SplitName))}")
-    settings = Workspace(workspace).settings if workspace else None
-    place = source or (settings.source if settings else None)
+
+    workspace: Path | None
+    item: Path | None
+    source: str | None
+    base: str | None
+    split: str
+    seed: int | None
+    device: str
+    dtype: str | None
+    task: str | None = None
+
+    def check(self) -> None:
+        """Raise InvalidInput where it cannot be known what is to be scored."""
+        if (self.workspace is None) == (self.item is None):
+            raise InvalidInput(
+                "nothing is named to score; give either --workspace DIR (its plugin) or --item DIR (a forge item)"
+            )
+        if self.task is not None and self.item is None:
+            raise InvalidInput("--task names a task of a merged model; leave it out, or give --item DIR")
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Hold what was scored and what came out; `images` counts images, where an assessment counts slides or images."""
+
+    task: str
+    split: SplitName
+    made_by: str
+    scored_by: str
+    images: int
+    accuracy: float
+    auc: float | None
+    loss: float
+    assessment: Assessment
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as one document."""
+        return {
+            "task": self.task,
+            "split": self.split,
+            "made_by": self.made_by,
+            "scored_by": self.scored_by,
+            "images": self.images,
+            "acc": self.accuracy,
+            "auc": self.auc,
+            "loss": self.loss,
+            "assessment": self.assessment.model_dump(mode="json"),
+        }
+
+
+def score_on_split(request: ScoreRequest) -> Scored:
+    """Measure what a workspace's plugin or a forge item answers. Raises InvalidInput for what is missing or unknown."""
+    request.check()
+    split = split_named(request.split)
+    settings = Workspace(request.workspace).settings if request.workspace else None
+    place = request.source or (settings.source if settings else None)
     if place is None:
         raise InvalidInput("no images are named to score it on; say which: medforge evaluate NAME:PATH --item DIR")
-    scored = ForgeItem.load(item) if item else _plugin_of(workspace)
-    check_source(place)
+    check_source(place, split)
+    scored: Plugin | ForgeItem = ForgeItem.load(request.item) if request.item else _plugin_of(request.workspace)
+    card = card_of(request.item) if request.item else None
+    spec = request.base or (settings.base if settings else card.base.spec if card else DEFAULT_BASE)
+    base, task = _open(request, settings, place, split, spec)
+    tasks = tasks_of(scored, card) if isinstance(scored, ForgeItem) and not task.multi_label else ()
+    known = model_task(tasks, task, request.task) if tasks else None
+    name = settings.task if settings else None
+    return _measure(scored, base, task, split, known, name)
+
+
+def _open(
+    request: ScoreRequest, settings: Settings | None, place: str, split: SplitName, spec: str
+) -> tuple[BaseModule, Task]:
+    """Load the base module and list the images, under the workspace's declaration where it has one."""
     with waiting("loading the base module"):
-        module = load_base(base or (settings.base if settings else "medforge-tiny"), device, dtype or _dtype(settings))
+        base = load_base(spec, request.device, request.dtype or (settings.dtype if settings else "fp32"))
+    seed = request.seed if request.seed is not None else settings.seed if settings else 0
     with waiting("listing the images"):
-        task = open_task(place, module.image_size, seed if seed is not None else (settings.seed if settings else 0))
+        task = open_task(place, base.image_size, seed, scoring=split)
     if settings is not None and settings.declared is not None:
         task = declare(task, settings.declared, settings.class_map)
-    name: SplitName = split  # type: ignore[assignment]  # checked above
-    progress = Progress(f"scoring the {split} split", len(task.splits[name]))
-    metrics = (
-        score_plugin(scored, module, task, name, progress)
-        if isinstance(scored, Plugin)
-        else score_item(scored, module, task, name, progress)
+    return base, task
+
+
+def _measure(
+    scored: Plugin | ForgeItem,
+    base: BaseModule,
+    task: Task,
+    split: SplitName,
+    known: ModelTask | None,
+    name: str | None,
+) -> Scored:
+    chosen = task.splits[split]
+    prompts = known.prompts if known else task.texts
+    answer = _answer(scored, base, task, prompts)
+    outputs = answers_on(answer, base, chosen, Progress(f"scoring the {split} split", len(chosen)))
+    labels: Tensor = known.labels(chosen.labels) if known else chosen.labels
+    names = known.keys if known else task.classes or task.own_names
+    slides = task.scoring_groups(chosen)
+    metrics = score(outputs, labels, slides)
+    return Scored(
+        task=name or (known.name if known else task.name),
+        split=split,
+        made_by=task.split,
+        scored_by=task.score_by,
+        images=len(chosen),
+        accuracy=metrics.acc,
+        auc=None if math.isnan(metrics.auc) else metrics.auc,
+        loss=metrics.loss,
+        assessment=assess(outputs, labels, names, slides, chosen.groups),
     )
-    return {
-        "task": (settings and settings.task) or task.name,
-        "split": split,
-        "made_by": task.split,
-        "scored_by": task.score_by,
-        "images": len(task.splits[split]),
-        "acc": metrics.acc,
-        "auc": None if math.isnan(metrics.auc) else metrics.auc,
-        "loss": metrics.loss,
-    }
 
 
-def _dtype(settings: Settings | None) -> str:
-    return settings.dtype if settings else "fp32"
+def _answer(scored: Plugin | ForgeItem, base: BaseModule, task: Task, prompts: Sequence[str]) -> Answer:
+    if isinstance(scored, Plugin):
+        logits = plugin_logits(scored, base, prompts)
+    else:
+        logits = item_logits(scored, base, prompts, task.multi_label)
+    return of_findings(logits) if task.multi_label else logits
 
 
 def _plugin_of(workspace: Path | None) -> Plugin:

@@ -13,8 +13,9 @@ from medforge.aggregator.merge import choose_settings, listings
 from medforge.base import BaseModule, load_base
 from medforge.branch import Branch
 from medforge.client.data.catalogue import open_task as open_sized_task
+from medforge.client.data.split_names import SplitName
 from medforge.client.data.task import Task
-from medforge.client.evaluate import SplitName, score_base, score_item, score_plugin
+from medforge.client.evaluate import score_base, score_item, score_plugin
 from medforge.distilled import DistilledDataset
 from medforge.errors import InvalidInput, MedForgeError
 from medforge.files import AnyPath

@@ -127,3 +127,9 @@ def read_file(path: Path, what: str) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise InvalidInput(f"cannot read {what} at {path}: {error.strerror or error}; check the path") from error
+
+
+def check_new(directory: Path) -> None:
+    """Raise InvalidInput unless a directory is empty or not there."""
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise InvalidInput(f"{directory} is not an empty directory; give a new one with --out")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from medforge.errors import CorruptFile, InvalidInput
-from medforge.files import read_file, write_files
+from medforge.files import check_new, read_file, write_files
 from medforge.item import ITEM_DIRECTORY, ITEM_FILE, ForgeItem
 from medforge.model_card import ModelCard
 
@@ -28,12 +28,6 @@ def save_model(directory: Path, card: ModelCard, item: ForgeItem) -> None:
     # the card comes last: a directory that has one is whole
     write_files(directory, files)
     write_files(directory, {CARD_FILE: card.to_bytes()})
-
-
-def check_new(directory: Path) -> None:
-    """Raise InvalidInput unless a directory is empty or not there."""
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise InvalidInput(f"{directory} is not an empty directory; give a new one with --out")
 
 
 def load_model(directory: Path) -> tuple[ModelCard, ForgeItem]:

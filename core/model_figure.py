@@ -34,4 +34,6 @@ def draw_scores(card: ModelCard) -> str | None:
 
 
 def _short(name: str) -> str:
-    return (name if len(name) <= 24 else name[:23] + "…").replace("$", r"\$")
+    from medforge.look.chart_style import literal
+
+    return literal(name if len(name) <= 24 else name[:23] + "…")

@@ -37,7 +37,8 @@ def checkout(
     from medforge.aggregator.forge.model_card import card_of
     from medforge.aggregator.forge.names import head_or_named
     from medforge.aggregator.forge.reader import check_chain, open_reader
-    from medforge.model_directory import check_new, save_model
+    from medforge.files import check_new
+    from medforge.model_directory import save_model
 
     check_new(out)
     with open_reader(source.forge, source.connection_if_asked(), source.ledger) as view:

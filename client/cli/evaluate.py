@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from medforge.cli import complete as shared
 from medforge.cli.compute import ComputeOptions
 from medforge.cli.output import AsJson, say_json
 from medforge.client.cli import complete
+
+if TYPE_CHECKING:
+    from medforge.client.scoring import Scored
 
 
 def evaluate(
@@ -31,7 +34,7 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="SPEC",
-            help="Base module. Default: the workspace's, else medforge-tiny.",
+            help="Base module. Default: the workspace's or the merged model's, else medforge-tiny.",
             autocompletion=shared.bases,
         ),
     ] = None,
@@ -50,34 +53,66 @@ def evaluate(
             autocompletion=shared.dtypes,
         ),
     ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The merged model's task, where several have the images' classes."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write figures as SVG and PDF, numbers as CSV, LaTeX and JSON into this."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Score a workspace's plugin, or a merged model, on one split of a task.
 
+    The split is all that the images need to have: a folder with test/CLASS alone will do.
+
     Examples:
         medforge evaluate --workspace clinic
-        medforge evaluate folder:scans --item merged --split validation
+        medforge evaluate folder:scans --item merged --out figures
     """
     from medforge.base_check import check_base
     from medforge.client.data.catalogue import check_source
+    from medforge.client.data.split_names import split_named
     from medforge.client.workspace import Workspace
+    from medforge.files import check_new, write_files
 
     # before anything that takes seconds to import
     if workspace is not None:
         Workspace(workspace).settings  # noqa: B018
     if source is not None and (workspace is None) != (item is None):
-        check_source(source)
+        check_source(source, split_named(split))
+    if out is not None:
+        check_new(out)
     check_base(base or "medforge-tiny", compute.device, dtype or "fp32")
 
-    from medforge.client.scoring import score_on_split
+    from medforge.client.scoring import ScoreRequest, score_on_split
 
     compute.use_threads()
-    result = score_on_split(workspace, item, source, base, split, seed, compute.device, dtype)
+    scored = score_on_split(ScoreRequest(workspace, item, source, base, split, seed, compute.device, dtype, task))
+    if out is not None:
+        from medforge.assessment.files import files_of
+
+        write_files(out, files_of(scored.assessment))
     if as_json:
-        say_json(result)
-        return
-    auc = "undefined" if result["auc"] is None else f"{result['auc']:.3f}"
+        say_json(scored.to_json())
+    else:
+        _say(scored)
+
+
+def _say(scored: Scored) -> None:
+    from rich.console import Console
+
+    from medforge.assessment.digits import spell
+    from medforge.assessment.screen import screen
+
+    units = scored.assessment.units
+    auc = "undefined" if scored.auc is None else spell(scored.auc, units)
     typer.echo(
-        f"{result['task']}, {result['images']} images of the {split} split, by {result['scored_by']}: "
-        f"accuracy {result['acc']:.3f}, AUC {auc}"
+        f"{scored.task}, {scored.images} images of the {scored.split} split, by {scored.scored_by}: "
+        f"accuracy {spell(scored.accuracy, units)}, AUC {auc}"
     )
+    console = Console()
+    console.print()
+    for part in screen(scored.assessment):
+        console.print(part)

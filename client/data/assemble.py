@@ -11,6 +11,7 @@ import numpy as np
 
 from medforge.client.data.pixels.files import ImageFiles
 from medforge.client.data.request import Request
+from medforge.client.data.split_names import SPLITS
 from medforge.client.data.splits import Index, Parts
 
 if TYPE_CHECKING:
@@ -50,11 +51,15 @@ def make_task(
     negatives: Sequence[str] = (),
     folders: Sequence[str] = (),
 ) -> Task:
-    """Put one bank of pixels under three splits; `folders` are the site's own names of the classes, if it has any."""
+    """Put one bank of pixels under three splits; `folders` are the site's own names of the classes, if it has any.
+
+    Where one split alone is asked for (`Request.scoring`) the others may be empty.
+    """
     # here, for a source can be asked about without torch
     from medforge.client.data.pixels.store import PixelBank, PixelStore
     from medforge.client.data.task import Task, make_split
 
+    there = SPLITS if request.scoring is None else tuple(name for name in SPLITS if len(getattr(parts, name)))
     store = PixelStore(PixelBank(data.source, request.image_size, request.storage))
 
     return Task(
@@ -68,4 +73,5 @@ def make_task(
         flip=flip,
         negatives=tuple(negatives),
         folders=tuple(folders),
+        there=there,
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from medforge.client.data.registration import COMMON_OPTIONS, Source
 from medforge.client.data.request import NamedSource, Request, split_source, whole_number
 from medforge.client.data.sites.site import OPTIONS, Site, read_site
+from medforge.client.data.split_names import SplitName
 from medforge.errors import InvalidInput, MedForgeError
 from medforge.registry import Registry
 
@@ -36,15 +37,16 @@ def source_package(source: str) -> dict[str, str]:
     return SOURCES.provider(split_source(source)[0])
 
 
-def check_source(source: str) -> None:
+def check_source(source: str, scoring: SplitName | None = None) -> None:
     """Refuse at once what plainly cannot be opened: an unknown source or option, a path where nothing is.
 
-    It decodes no image, so it can stand before anything is written. Raises InvalidInput.
+    It decodes no image, so it can stand before anything is written; `scoring` is as in `open_task`. Raises
+    InvalidInput.
     """
     found, place, options = _read(source)
     if found.words is None or place in found.words or Path(place).expanduser().exists():
         if found.look is not None:
-            _look(found, NamedSource(found.name, place, options))
+            _look(found, NamedSource(found.name, place, options, scoring=scoring))
         return
     if found.words:
         known = ", ".join(found.words)
@@ -69,21 +71,32 @@ def same_source(one: str, other: str) -> bool:
     return one == other or _unthreaded(one) == _unthreaded(other)
 
 
-def open_task(source: str, image_size: int, seed: int = 0, cache: Path | None = None, budget: int = 2 << 30) -> Task:
+def open_task(
+    source: str,
+    image_size: int,
+    seed: int = 0,
+    cache: Path | None = None,
+    budget: int = 2 << 30,
+    scoring: SplitName | None = None,
+) -> Task:
     """Open `NAME:PATH[,option=value]*` as a Task of images `image_size` pixels wide and high.
 
     The splits depend on `seed` and the data alone. At most `budget` bytes of decoded pixels are kept in memory; a
     larger data set goes to a file in `cache` (or an unnamed temporary file). Of every source, option `threads=N` bounds
-    the decoding threads, and `part=2/4,by=WAY` opens what the second of four sites has of it (see `at_site`). Raises
-    InvalidInput naming the file, class or option that cannot be used, or the package whose source cannot.
+    the decoding threads, and `part=2/4,by=WAY` opens what the second of four sites has of it (see `at_site`).
+
+    With `scoring`, the name of the split to be scored, the other splits may be missing. Raises InvalidInput naming the
+    file, class, split or option that cannot be used, or the package whose source cannot.
     """
     from medforge.client.data.pixels.store import Storage
 
     found, place, options = _read(source)
     storage = Storage(cache, budget, int(options.get("threads", 0)))
-    request = Request(found.name, place, options, image_size, seed, storage)
+    request = Request(found.name, place, options, image_size, seed, storage, scoring=scoring)
     task = found.open(request) if found.name in SOURCES.built_in() else _open_foreign(found, request)
     site = read_site(options)
+    if site is not None and "train" not in task.there:
+        raise InvalidInput(f"{found.name}: sites are divided by their train split, which is missing; leave part out")
     return task if site is None else _at_site(found, task, site, seed)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from medforge.client.data.split_names import SplitName
 from medforge.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -18,11 +19,16 @@ _TRAILING_OPTION = re.compile(r"^(?P<rest>.*),(?P<key>[a-z_]+)=(?P<value>[^,]*)$
 
 @dataclass(frozen=True)
 class NamedSource:
-    """Name one source: its name, its path as typed, and its options."""
+    """Name one source: its name, its path as typed, and its options.
+
+    `scoring` is the one split that is asked for, where the source is opened to score a model on it: the others may be
+    missing. None: all three are needed.
+    """
 
     name: str
     place: str
     options: Mapping[str, str]
+    scoring: SplitName | None = field(default=None, kw_only=True)
 
     @property
     def path(self) -> Path:

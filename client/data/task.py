@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from medforge.client.data.pixels.store import PixelStore
+from medforge.client.data.split_names import SPLITS, SplitName
 from medforge.errors import InvalidInput
 
 SplitKind = Literal["random", "grouped", "patient", "published", "procedural"]
@@ -59,6 +60,8 @@ class Task:
 
     `folders` are the site's own names of the classes, where the source has other names than the prompts. A task that
     follows a declaration (see `medforge.client.data.declared`) has the keys of its classes and a modality.
+
+    `there` are the splits that have images: all of them, or fewer where a task is opened to be scored alone.
     """
 
     name: str
@@ -73,6 +76,7 @@ class Task:
     folders: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     modality: str | None = None
+    there: tuple[SplitName, ...] = SPLITS
 
     def __post_init__(self) -> None:
         for what, names in (("folders", self.folders), ("classes", self.classes)):
@@ -88,9 +92,9 @@ class Task:
             raise InvalidInput(
                 f"{self.name} is scored by slide but its images name no slides; name them, or score by patch"
             )
-        for part, split in self.splits.items():
+        for part in self.there:
             check = _check_findings if self.multi_label else _check_labels
-            check(self.name, part, split, self.prompts)
+            check(self.name, part, self.splits[part], self.prompts)
 
     @property
     def multi_label(self) -> bool:
@@ -108,7 +112,7 @@ class Task:
         return self.folders or self.prompts
 
     @property
-    def splits(self) -> dict[str, Split]:
+    def splits(self) -> dict[SplitName, Split]:
         """Return the three splits by name."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
 

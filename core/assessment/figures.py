@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from medforge.assessment.digits import spell, spell_estimate
 from medforge.assessment.result import Assessment
 from medforge.look.chart import Chart
-from medforge.look.chart_style import GRID, INK, MUTED, STYLE, colour
+from medforge.look.chart_style import GRID, INK, MUTED, STYLE, colour, literal
 from medforge.look.heat_map import paint_cells
 
 _STYLES = ("-", "--", ":", "-.")
@@ -31,7 +31,7 @@ def confusion_chart(assessment: Assessment, prefix: str = "") -> Chart:
     names = [one.name for one in assessment.classes]
     counts = np.array(assessment.confusion, dtype=np.float64)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    labels = [fill(name, _LABEL) for name in names]
+    labels = [literal(fill(name, _LABEL)) for name in names]
     with rc_context({**STYLE, "axes.grid": False}):
         figure = Figure(figsize=(2.6 + 0.8 * max(2, len(names)), 1.5 + 0.55 * max(2, len(names))))
         axes = figure.add_subplot()
@@ -61,7 +61,8 @@ def roc_chart(assessment: Assessment, prefix: str = "") -> Chart:
         for place, one in enumerate(shown):
             axes.plot(
                 [across for across, _ in one.roc], [up for _, up in one.roc], color=colour(place), lw=1.8,
-                ls=_STYLES[place // 8 % len(_STYLES)], label=f"{fill(one.name, 40)}: AUC {spell_estimate(one.auc)}",
+                ls=_STYLES[place // 8 % len(_STYLES)],
+                label=f"{literal(fill(one.name, 40))}: AUC {spell_estimate(one.auc)}",
             )  # fmt: skip
         axes.set_xlim(-0.01, 1)
         axes.set_ylim(0, 1.01)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from medforge.assessment.figures import charts_of
 from medforge.assessment.latex import latex_tables
 from medforge.assessment.result import Assessment
 from medforge.assessment.tables import numbers_csv
-from medforge.errors import InvalidInput
 
 
 def files_of(assessment: Assessment, prefix: str = "") -> dict[str, bytes]:
@@ -20,11 +17,3 @@ def files_of(assessment: Assessment, prefix: str = "") -> dict[str, bytes]:
         f"{prefix}numbers.tex": latex_tables(assessment).encode(),
         f"{prefix}assessment.json": (assessment.model_dump_json(indent=2) + "\n").encode(),
     }
-
-
-def check_empty(directory: Path) -> None:
-    """Raise InvalidInput unless files can be put into a directory of this name: there is none, or an empty one."""
-    if directory.exists() and not directory.is_dir():
-        raise InvalidInput(f"--out {directory} is a file; choose a directory")
-    if directory.is_dir() and any(directory.iterdir()):
-        raise InvalidInput(f"--out {directory} is not empty; choose another directory, or empty it")

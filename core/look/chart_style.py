@@ -63,6 +63,11 @@ def marker(index: int) -> str:
     return MARKERS[index % len(MARKERS)]
 
 
+def literal(text: str) -> str:
+    """Return text that a chart prints as it is; dollar signs would begin a formula."""
+    return text.replace("$", r"\$")
+
+
 def svg(figure: Figure) -> str:
     """Draw a figure as an SVG document without a date in it."""
     buffer = io.StringIO()

@@ -13,7 +13,7 @@ from medforge.client.data.task import Split, Task
 from medforge.client.distill.run import distill
 from medforge.client.evaluate import score_base, score_item, score_plugin
 from medforge.client.recipes import Recipe
-from medforge.client.scoring import score_on_split
+from medforge.client.scoring import ScoreRequest, score_on_split
 from medforge.client.train import TrainingResult, train
 from medforge.errors import InvalidInput
 from medforge.forge_item import ForgeItem, FusedPlugin, Member, Mixture
@@ -114,10 +114,12 @@ def test_a_contribution_is_refused_before_the_training(tiny_spec: str, tmp_path:
     for refused in (work.check_distillable, work.distill):
         with pytest.raises(InvalidInput, match=SENTENCE):
             refused()
-    result = score_on_split(place.path, None, None, None, "test", None, "cpu", None)
-    assert (result["task"], result["images"]) == ("findings-chest", 8)
-    assert 0 <= result["acc"] <= 1
-    assert 0 <= result["auc"] <= 1
+    result = score_on_split(ScoreRequest(place.path, None, None, None, "test", None, "cpu", None))
+    assert (result.task, result.images) == ("findings-chest", 8)
+    assert 0 <= result.accuracy <= 1
+    assert result.auc is not None
+    assert 0 <= result.auc <= 1
+    assert result.assessment.several
 
 
 def test_contribute_stops_before_it_trains(tiny_spec: str, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from medforge.client.data.pixels.files import content_ids, is_litter, list_image
 from medforge.client.data.published.group_table import read_groups
 from medforge.client.data.registration import data_source
 from medforge.client.data.request import NamedSource, Request
+from medforge.client.data.split_names import SplitName
 from medforge.client.data.splits import VALIDATION_FRACTION, Parts, Strata, hold_out
 from medforge.errors import InvalidInput
 
@@ -34,7 +36,7 @@ class _Part:
 
 def _look(named: NamedSource) -> None:
     """Refuse what the folders' names and the images' headers show to be wrong."""
-    _, _, found = _listed(named.folder())
+    _, found = _listed(named)
     for part in found.values():
         for path in part.paths:
             check_header(path)
@@ -51,9 +53,11 @@ def open_folder(request: Request) -> Task:
     `groups=FILE`, a table of `path` (from the folder) and `group` in the folder or elsewhere, says which images are of
     one patient: no group is then divided. Raises InvalidInput for an empty class, a file that is no image, or an image
     whose bytes, or a group, is in two splits.
+
+    To score a model, the split that is scored is enough: without `train/` its own folders name the classes.
     """
     root = request.folder()
-    own, classes, found = _listed(root)
+    classes, found = _listed(request)
     paths = [path for part in found.values() for path in part.paths]
     labels = [label for part in found.values() for label in part.labels]
     where = np.array([name for name, part in found.items() for _ in part.paths])
@@ -65,7 +69,7 @@ def open_folder(request: Request) -> Task:
 
     prompts = read_prompts(root / PROMPTS_FILE, classes)
     train, test = np.flatnonzero(where == "train"), np.flatnonzero(where == "test")
-    if own is not None:
+    if "validation" in found or not len(train):
         parts = Parts(train, np.flatnonzero(where == "validation"), test)
     else:
         strata = Strata(np.array(labels, dtype=np.int64), classes, groups or ids, "group" if groups else "image")
@@ -98,30 +102,51 @@ def read_prompts(file: Path, classes: tuple[str, ...]) -> tuple[str, ...]:
     )
 
 
-def _listed(root: Path) -> tuple[Path | None, tuple[str, ...], dict[str, _Part]]:
-    """Return the folder's own validation split, if any, the classes, and the files of each split."""
-    own = _validation_folder(root)
-    classes = _classes(root / "train")
+def _listed(named: NamedSource) -> tuple[tuple[str, ...], dict[SplitName, _Part]]:
+    """Return the classes, and the files of each split that has a folder of its own."""
+    root, scoring = named.folder(), named.scoring
+    folders = _split_folders(root)
+    _check_there(root, folders, scoring)
+    if "train" not in folders and scoring is not None:
+        folders = {scoring: folders[scoring]}
+    first = folders.get("train") or next(iter(folders.values()))
+    classes = _classes(first)
     if len(classes) < 2:
-        raise InvalidInput(f"{root / 'train'} has {len(classes)} class folders; a task needs at least two")
-    found = {"train": _read(root / "train", classes), "test": _read(root / "test", classes)}
-    if own is not None:
-        found["validation"] = _read(own, classes)
-    return own, classes, found
+        raise InvalidInput(f"{first} has {len(classes)} class folders; a task needs at least two")
+    return classes, {part: _read(folder, classes) for part, folder in folders.items()}
 
 
-def _validation_folder(root: Path) -> Path | None:
+def _check_there(root: Path, folders: Mapping[SplitName, Path], scoring: SplitName | None) -> None:
+    """Refuse a folder without the split to be scored, or without those to train and to test on."""
+    if scoring is not None:
+        if scoring in folders or (scoring == "validation" and "train" in folders):
+            return
+        has = " or ".join(folders) or "train, validation or test"
+        raise InvalidInput(
+            f"{root} has no {scoring} split to score; choose --split {has}, or put class folders into {root / scoring}"
+        )
+    if "train" not in folders and "test" in folders:
+        raise InvalidInput(
+            f"{root} has no train split, so it can only score a model; put class folders into {root / 'train'} to "
+            "train on it"
+        )
+    for part in ("train", "test"):
+        if part not in folders:
+            raise InvalidInput(f"the folder {root / part} does not exist; put its class folders there")
+
+
+def _split_folders(root: Path) -> dict[SplitName, Path]:
+    """Return the folders of the splits that are there: train, test, validation."""
     known = ("train", "test", *VALIDATION_NAMES)
     for path in sorted(root.iterdir()):
         if path.is_dir() and path.name not in known and not is_litter(path.name):
             raise InvalidInput(f"{path} is none of {', '.join(known)}; move that folder elsewhere or rename it")
-    for part in ("train", "test"):
-        if not (root / part).is_dir():
-            raise InvalidInput(f"the folder {root / part} does not exist; put its class folders there")
     present = [root / name for name in VALIDATION_NAMES if (root / name).is_dir()]
     if len(present) > 1:
         raise InvalidInput(f"{present[0]} and {present[1]} are both there; keep one validation folder")
-    return present[0] if present else None
+    places: tuple[tuple[SplitName, Path], ...] = (("train", root / "train"), ("test", root / "test"))
+    found = {part: place for part, place in places if place.is_dir()}
+    return found | ({"validation": present[0]} if present else {})
 
 
 def _classes(folder: Path) -> tuple[str, ...]:

@@ -11,8 +11,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from medforge.client.data.split_names import SplitName
 from medforge.client.data.task import Task
-from medforge.client.evaluate import SplitName
 from medforge.metrics import Metrics, score
 from medforge.plugin import PluginKind
 from medforge.simulation.benchmark.heads.catalogue import HeadMaker, Option, head_named

@@ -10,9 +10,9 @@ import torch
 
 from medforge.adapt import extract
 from medforge.client.data.pixels.store import PixelStore
+from medforge.client.data.split_names import SplitName
 from medforge.client.data.task import Split, Task
 from medforge.client.distill.score import train_on_distilled
-from medforge.client.evaluate import SplitName
 from medforge.client.train import train
 from medforge.distilled import DistilledDataset
 from medforge.plugin import PluginKind
