@@ -72,8 +72,9 @@ def merge(
         medforge merge north/branch south/branch --method ties --out merged
         medforge merge recipe.yaml --out merged
     """
+    from medforge.files import check_new
     from medforge.model.merge_plan import MergePlan
-    from medforge.model_directory import check_new, save_model
+    from medforge.model_directory import save_model
 
     check_new(out)
     plan = MergePlan.of(
