@@ -76,8 +76,13 @@ def _auc(logits: Tensor, labels: Tensor) -> float:
     if len(present) < 2:
         return float("nan")
     # two classes give the same area from either side, so the mean over both is the binary AUC
-    areas = [roc_auc_score((labels == c).numpy(), odds_of_class(logits, c).numpy()) for c in present]
+    areas = [roc_auc_score((labels == c).numpy(), _ranks(odds_of_class(logits, c)).numpy()) for c in present]
     return float(sum(areas) / len(areas))
+
+
+def _ranks(values: Tensor) -> Tensor:
+    """Return each value's rank [n], equal for equal values; a class without a chance has odds of −∞."""
+    return values.unique(return_inverse=True)[1]
 
 
 def odds_of_class(logits: Tensor, label: int) -> Tensor:

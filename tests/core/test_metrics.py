@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from medforge.errors import InvalidInput
 from medforge.metrics import score
@@ -85,3 +86,13 @@ def test_findings_can_be_scored_by_slide() -> None:
     assert score(odds, labels, ["a", "a", "b"]).acc == 1.0
     with pytest.raises(InvalidInput, match="one slide carry different labels"):
         score(odds, labels, ["a", "b", "b"])
+
+
+def test_a_class_that_is_given_no_chance_ranks_at_random() -> None:
+    labels = torch.tensor([0, 0, 1, 1, 2, 2])
+    logits = torch.tensor([[3.0, 1], [2, 0], [0, 2], [1, 4], [1, 0], [0, 1]]).double()
+    without = torch.cat([logits, torch.full((6, 1), -torch.inf)], dim=1)
+    areas = [roc_auc_score((labels == c).numpy(), (logits[:, c] - logits[:, 1 - c]).numpy()) for c in (0, 1)]
+    found = score(without, labels)
+    assert found.auc == pytest.approx((sum(areas) + 0.5) / 3)
+    assert found.acc == pytest.approx(4 / 6)
