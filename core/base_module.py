@@ -65,7 +65,7 @@ class BaseModule(nn.Module):
         self.clip = clip.to(self.device, self.dtype).eval().requires_grad_(False)
         self.sites = adaptable_sites(self.visual)
         self.embed_dim = self._embedding_width()
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self._towers: list[VisualTower] = []
         self._prompt_features: dict[tuple[str, ...], Tensor] = {}
 
@@ -176,7 +176,7 @@ class BaseModule(nn.Module):
         if key not in self._prompt_features:
             # cached for callers with and without gradients, so it must not become an inference tensor
             with torch.inference_mode(False), torch.no_grad():
-                tokens = self._tokenizer(list(key)).to(self.device)
+                tokens = self.tokenizer(list(key)).to(self.device)
                 features = self.steadily(lambda: F.normalize(self.clip.encode_text(tokens).float(), dim=-1))
                 self._prompt_features[key] = to_float32(features)
         return self._prompt_features[key]

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from medforge.peft_fields import first_oddity
 from medforge.plugin_settings import PluginKind, PluginSettings
 
 CONFIG_FILE = "adapter_config.json"
@@ -63,7 +64,9 @@ def read_config(config: Mapping[str, Any]) -> tuple[PluginSettings, str | None]:
     AttributeError for what is no config.
     """
     adalora = config.get("peft_type") == "ADALORA"
-    plain = {"peft_type": "ADALORA" if adalora else "LORA", "bias": "none", "use_rslora": False}
+    if (oddity := first_oddity(config)) is not None:
+        raise UnusualAdapter(oddity)
+    plain = {"peft_type": "ADALORA" if adalora else "LORA", "use_rslora": False}
     odd = [name for name, value in plain.items() if config.get(name, value) != value]
     odd += [name for name in ("alpha_pattern", *(() if adalora else ("rank_pattern",))) if config.get(name)]
     if odd:

@@ -15,4 +15,10 @@ COMMANDS: tuple[CommandEntry, ...] = (
         "Say of images which task and class they are likeliest to be, or that they are none of these.",
         "medforge.model.cli.predict:predict",
     ),
+    CommandEntry(
+        "export",
+        "Model",
+        "Write a merged model, or one task's expert, for a library that knows nothing of MedForge.",
+        "medforge.model.cli.export:export",
+    ),
 )

@@ -1,0 +1,1 @@
+"""Other ways to run a merged model than PyTorch."""

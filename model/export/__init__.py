@@ -1,0 +1,1 @@
+"""Take a merged model elsewhere: one file a format."""

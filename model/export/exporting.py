@@ -1,0 +1,79 @@
+"""One export: written aside, proven by the library that it is for, then put in its place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from shutil import rmtree
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor
+
+from medforge.errors import InvalidInput
+from medforge.model.export.formats import FORMATS, check_format
+from medforge.model.export.readme import README_FILE, readme
+from medforge.model.network import Network
+from medforge.model_directory import check_new
+
+TOLERANCE = 1e-3
+"""By how much a logit may be off: what rounding comes to at a scale of a hundred, and far less than a wrong layer."""
+
+_TEXTS = ["benign tissue", "a tumour"]
+
+
+class FormatModule(Protocol):
+    """Name what the module of a format has."""
+
+    def write(self, network: Network, directory: Path) -> str:
+        """Write a network, and return the Python lines that use it in that directory."""
+
+    def logits(self, network: Network, directory: Path, images: Tensor, tokens: Tensor) -> Tensor:
+        """Return what the library that the format is for makes of normalised images and tokens; [n, C]."""
+
+
+def export(network: Network, to: str, out: Path) -> None:
+    """Write a network in a format into a new or empty directory.
+
+    What was written is loaded again by the library that it is for, before anything is at ``out``; raises InvalidInput
+    where that answers otherwise than MedForge, or cannot be told in this format.
+    """
+    check_format(to)
+    chosen = FORMATS[to]
+    module = cast(FormatModule, import_module(f"medforge.model.export.{chosen.module}"))
+    with new_directory(out) as directory:
+        use = module.write(network, directory)
+        _prove(network, to, directory, module)
+        (directory / README_FILE).write_text(readme(network, chosen.what, use), encoding="utf-8")
+
+
+@contextmanager
+def new_directory(out: Path) -> Iterator[Path]:
+    """Lend a directory beside ``out`` that takes its place once all went well; raises InvalidInput where it has one."""
+    check_new(out)
+    aside = out.with_name(f".{out.name}.{os.getpid()}.part")
+    aside.mkdir(parents=True)
+    try:
+        yield aside
+        aside.replace(out)
+    finally:
+        rmtree(aside, ignore_errors=True)
+
+
+def _prove(network: Network, to: str, directory: Path, module: FormatModule) -> None:
+    base = network.base
+    size = base.image_size
+    images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    texts = [one.prompt for one in network.tasks[0].classes] if network.tasks else _TEXTS
+    found = module.logits(network, directory, images, base.tokenizer(texts))
+    due = base.logits(base.embed_all(images, network.change), texts).cpu()
+    off = float((found - due).abs().max())
+    # written so that a NaN fails
+    if not off <= TOLERANCE:
+        raise InvalidInput(
+            f"the base module cannot be exported to {to}: what was written gives logits that are off by {off:.2g}; "
+            "export to another format, and report this"
+        )
