@@ -9,7 +9,7 @@
 
   function place(section) {
     const focused = section.contains(document.activeElement) ? document.activeElement : null;
-    return focused && [...section.querySelectorAll("a, summary, pre, input, figure")].indexOf(focused);
+    return focused && [...section.querySelectorAll("a, summary, input, figure")].indexOf(focused);
   }
 
   function replace(old, fresh) {
@@ -18,7 +18,7 @@
     fresh.querySelectorAll("details").forEach((one, index) => { one.open = open[index] || false; });
     fresh.classList.add("fresh");
     old.replaceWith(fresh);
-    if (focused !== null) fresh.querySelectorAll("a, summary, pre, input, figure")[focused]?.focus();
+    if (focused !== null) fresh.querySelectorAll("a, summary, input, figure")[focused]?.focus();
   }
 
   function show(page) {
