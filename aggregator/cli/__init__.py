@@ -16,6 +16,18 @@ COMMANDS = (
         "medforge.aggregator.cli.checkout:checkout",
     ),
     CommandEntry(
+        "show",
+        "Model",
+        "Show a commit: what came or left, its members, how they were merged, every task's score before and after.",
+        "medforge.aggregator.cli.show:show",
+    ),
+    CommandEntry(
+        "blame",
+        "Model",
+        "List the branches that answer a task, with what each counts, and those that do not.",
+        "medforge.aggregator.cli.blame:blame",
+    ),
+    CommandEntry(
         "methods",
         "Model",
         "List the merge methods, also those of installed packages.",

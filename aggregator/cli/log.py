@@ -16,6 +16,7 @@ from medforge.cli.output import AsJson, say_json
 if TYPE_CHECKING:
     from medforge.aggregator.ledger.commit import Commit
     from medforge.aggregator.ledger.records import Arrival
+    from medforge.proto.signed_tag import SignedTag
 
 
 def log(
@@ -24,22 +25,33 @@ def log(
     journal: Annotated[
         bool, typer.Option("--journal", help="List everything that happened (the audit log); needs --forge.")
     ] = False,
+    graph: Annotated[
+        bool, typer.Option("--graph", help="Draw it: what came, left and came back, tags, and what is held beside it.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """List the commits of a main branch, then the arrivals that are not in it.
 
     Examples:
         medforge log --forge forge
+        medforge log --forge forge --graph
         medforge log --kit kit --held
     """
     from medforge.aggregator.forge.reader import check_chain, open_reader
+    from medforge.errors import InvalidInput
 
+    if held + journal + graph > 1:
+        raise InvalidInput("--held, --journal and --graph are three different lists; give one of them")
     if journal:
         _log_journal(source, as_json)
         return
     with open_reader(source.forge, source.connection_if_asked(), source.ledger) as reader:
         commits, arrivals, names = reader.commits(), reader.arrivals(), reader.display_names()
+        tags = reader.tags()
     check_chain(commits)
+    if graph:
+        _log_graph(commits, arrivals, names, tags, as_json)
+        return
     if held:
         commits = []
     outside = [one for one in arrivals if (one.state == "held" if held else one.state != "folded")]
@@ -47,21 +59,56 @@ def log(
         accepted = {one.number: one.accepted_at for one in arrivals}
         say_json(
             {
-                "commits": [plain_commit(commit, accepted[commit.arrival], names) for commit in commits],
+                "commits": [
+                    plain_commit(commit, accepted[commit.arrival], names)
+                    | {"tags": [tag.name for tag in tags.values() if tag.commit == commit.digest]}
+                    for commit in commits
+                ],
                 "outside": [plain_arrival(one, names) for one in outside],
             }
         )
     elif held:
         _say(outside_lines(outside, names, _width()) if outside else ["nothing is held"])
     else:
-        _say_log(commits, arrivals, outside, names)
+        _say_log(commits, arrivals, outside, names, tags)
 
 
-def _say_log(commits: list[Commit], arrivals: list[Arrival], outside: list[Arrival], names: Mapping[str, str]) -> None:
+def _log_graph(
+    commits: list[Commit],
+    arrivals: list[Arrival],
+    names: Mapping[str, str],
+    tags: Mapping[str, SignedTag],
+    as_json: bool,
+) -> None:
+    from medforge.aggregator.cli.graph_lines import graph_lines, never_in
+    from medforge.aggregator.forge.rounds import rounds_of
+
+    rounds, known = rounds_of(commits), {one.number: one for one in arrivals}
+    if as_json:
+        graph = [
+            {"number": one.number, "digest": one.commit.digest, "kind": one.commit.kind}
+            | {"came": one.came, "returned": one.returned, "left": one.left}
+            | {"tags": [tag.name for tag in tags.values() if tag.commit == one.commit.digest]}
+            for one in rounds
+        ]
+        say_json({"graph": graph, "never_in": [plain_arrival(one, names) for one in never_in(rounds, known)]})
+    elif arrivals:
+        _say(graph_lines(rounds, known, names, tags.values(), _width()))
+    else:
+        _say(["the main branch has no commit yet"])
+
+
+def _say_log(
+    commits: list[Commit],
+    arrivals: list[Arrival],
+    outside: list[Arrival],
+    names: Mapping[str, str],
+    tags: Mapping[str, SignedTag],
+) -> None:
     if commits:
         method = commits[-1].method
         _say([f"folded by {method.method} {method.level} {method.coefficients}"])
-        _say(commit_lines(commits, {one.number: one for one in arrivals}, names, _width()))
+        _say(commit_lines(commits, {one.number: one for one in arrivals}, names, _width(), tags.values()))
     else:
         _say(["the main branch has no commit yet"])
     if outside:

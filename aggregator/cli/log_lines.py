@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from medforge.aggregator.ledger.commit import Commit
     from medforge.aggregator.ledger.records import Arrival, JournalEntry
     from medforge.aggregator.main_branch.replay import ReplayResult
+    from medforge.proto.signed_tag import SignedTag
 
 SHORT = 8
 """As many letters of a digest as name it in a command."""
@@ -24,22 +25,38 @@ _MARGIN = 2
 
 
 def commit_lines(
-    commits: Sequence[Commit], arrivals: Mapping[int, Arrival], names: Mapping[str, str], width: int
+    commits: Sequence[Commit],
+    arrivals: Mapping[int, Arrival],
+    names: Mapping[str, str],
+    width: int,
+    tags: Iterable[SignedTag] = (),
 ) -> Iterator[str]:
     """Return the commits, oldest first: arrival, when it arrived, commit, who, task and accuracy on distilled images.
+
+    After these come the commit's tags.
 
     ``names`` has the names for people by identifier. The accuracy is that of the commit's own task, and the mean over
     all tasks; `--json` has that of each.
     """
     heads = ("arrival  arrived (UTC)     commit  ", "contributor: task", "accuracy on distilled images")
     yield from flow(heads, width, _INDENT)
+    marks = spell_tags(tags)
     for commit in commits:
         parts = (
-            _row(commit.arrival, arrivals[commit.arrival].accepted_at, commit.digest),
+            spell_row(commit.arrival, arrivals[commit.arrival].accepted_at, commit.digest),
             f"{spell_name(commit.contributor, names)}: {commit.task}",
             _outcome(commit),
+            marks.get(commit.digest, ""),
         )
         yield from flow(parts, width, _INDENT)
+
+
+def spell_tags(tags: Iterable[SignedTag]) -> dict[str, str]:
+    """Return the tags of each commit that has any, by the commit's digest, as [tag a, release b]."""
+    found: dict[str, list[str]] = {}
+    for tag in tags:
+        found.setdefault(tag.commit, []).append(f"{'release' if tag.release else 'tag'} {tag.name}")
+    return {digest: f"[{', '.join(names)}]" for digest, names in found.items()}
 
 
 def outside_lines(arrivals: Iterable[Arrival], names: Mapping[str, str], width: int) -> Iterator[str]:
@@ -47,7 +64,7 @@ def outside_lines(arrivals: Iterable[Arrival], names: Mapping[str, str], width: 
     yield from flow(("arrival  arrived (UTC)     branch  ", "contributor: task", "what became of it"), width, _INDENT)
     for one in arrivals:
         state = "waits for its turn" if one.state == "received" else f"{one.state.value}: {one.reason}"
-        row = _row(one.number, one.accepted_at, one.branch)
+        row = spell_row(one.number, one.accepted_at, one.branch)
         who = f"{spell_name(one.contributor, names)}: {one.task}"
         yield from flow((row, who, state + (" (erased)" if one.erased else "")), width, _INDENT)
 
@@ -80,7 +97,8 @@ def replay_lines(found: Iterable[ReplayResult], width: int) -> Iterator[str]:
         yield from flow(parts, width, _MARGIN)
 
 
-def _row(number: int, at: str, digest: str) -> str:
+def spell_row(number: int, at: str, digest: str) -> str:
+    """Return how a line of the log begins: an arrival's number, its time and the beginning of a digest."""
     return f"{number:>7}  {at[:16].replace('T', ' '):16}  {digest[:SHORT]}"
 
 

@@ -43,8 +43,8 @@ class ForgeReader(Protocol):
     def item(self, commit: Commit) -> ForgeItem:
         """Read a commit's forge item."""
 
-    def item_file(self, commit: Commit, path: str) -> bytes:
-        """Read one file of a commit's forge item, by a path in `Commit.item_files`."""
+    def item_file(self, digest: str) -> bytes:
+        """Read one file of a forge item by its digest, which `Commit.item_files` names."""
 
 
 @contextmanager
@@ -117,6 +117,5 @@ class _Local:
     def item(self, commit: Commit) -> ForgeItem:
         return self._forge.load_item(commit)
 
-    def item_file(self, commit: Commit, path: str) -> bytes:
-        self._forge.check_item(commit)
-        return self._forge.blobs.read(commit.item_files[path])
+    def item_file(self, digest: str) -> bytes:
+        return self._forge.blobs.read(digest)

@@ -76,9 +76,9 @@ class RemoteReader:
 
         return download_item(self._forge, commit.digest, commit.item)
 
-    def item_file(self, commit: Commit, path: str) -> bytes:
-        """Fetch one file of a commit's forge item, by a path in `Commit.item_files`."""
-        return self._forge.blob(commit.item_files[path])
+    def item_file(self, digest: str) -> bytes:
+        """Fetch one file of a forge item by its digest, which `Commit.item_files` names."""
+        return self._forge.blob(digest)
 
 
 def _state(arrival: pb.Arrival) -> State:

@@ -7,12 +7,12 @@ from functools import cached_property
 from statistics import fmean
 
 from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.forge.shares import shares_of
 from medforge.aggregator.forge.tagging import verified_tags
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.records import Arrival
 from medforge.aggregator.page.chart import Chart, chart_of
 from medforge.aggregator.page.history import History, Position
-from medforge.aggregator.page.shares import shares_of
 from medforge.contributor_name import shown
 from medforge.declared_task import DeclaredTask
 from medforge.errors import MedForgeError
@@ -94,7 +94,7 @@ class ForgeView:
     def shares(self, task: str) -> dict[str, float | None]:
         """Return the branches (by digest) that answer a task in the head, and what each counts there."""
         head = self.history.head
-        return {} if head is None else shares_of(head, task, self.forge.blobs, self.branches(task=task))
+        return {} if head is None else shares_of(head, task, self.forge.blobs.read, self.branches(task=task))
 
     def chart(self, task: str, size: tuple[int, int] = LONG_CHART) -> Chart | None:
         """Draw a task's score over the commits; None where it was never scored."""

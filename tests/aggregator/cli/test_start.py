@@ -16,6 +16,10 @@ COMPUTING = {"torch", "numpy", "open_clip", "peft", "flwr"}
 COMMANDS = (
     ["log"],
     ["log", "--journal"],
+    ["log", "--graph"],
+    ["show"],
+    ["show", "tissue-lung"],
+    ["blame", "tissue-lung"],
     ["contributors"],
     ["fsck"],
     ["tag", "v1", "1"],
@@ -56,7 +60,7 @@ def test_reading_leaves_a_ledger_of_0_1_0_as_it_is(tmp_path: Path) -> None:
     forge = tmp_path / "forge"
     shutil.copytree(RECORDED, forge)
     before = dump(forge)
-    for command in (["log"], ["log", "--journal"], ["contributors"], ["fsck"]):
+    for command in (["log"], ["log", "--graph"], ["show"], ["blame", "tissue-lung"], ["tag", "--list"], ["fsck"]):
         result = CliRunner().invoke(build_app(), [*command, "--forge", str(forge)], catch_exceptions=False)
         assert result.exit_code == 0, result.output
     assert dump(forge) == before

@@ -1,0 +1,63 @@
+"""`medforge show`: what a commit is."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import typer
+
+from medforge.aggregator.cli.options import OptionalCommit, ReaderOptions
+from medforge.aggregator.cli.plain import plain_arrival, plain_commit
+from medforge.cli.output import AsJson, say_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from medforge.aggregator.forge.rounds import Round
+    from medforge.aggregator.ledger.records import Arrival
+    from medforge.proto.signed_tag import SignedTag
+
+
+def show(source: ReaderOptions, commit: OptionalCommit = None, as_json: AsJson = False) -> None:
+    """Show a commit: what came or left, its members, how they were merged, every task's score before and after.
+
+    Examples:
+        medforge show --forge forge
+        medforge show v1.0 --kit kit
+    """
+    from medforge.aggregator.cli.show_lines import show_lines
+    from medforge.aggregator.forge.names import head_or_named
+    from medforge.aggregator.forge.reader import check_chain, open_reader
+    from medforge.aggregator.forge.rounds import rounds_of
+
+    with open_reader(source.forge, source.connection_if_asked(), source.ledger) as reader:
+        commits, names, known = reader.commits(), reader.display_names(), reader.tags()
+        arrivals = {one.number: one for one in reader.arrivals()}
+    check_chain(commits)
+    chosen = head_or_named(commits, commit, known)
+    shown = rounds_of(commits)[commits.index(chosen)]
+    tags = [tag for tag in known.values() if tag.commit == chosen.digest]
+    if as_json:
+        say_json(_plain(shown, arrivals, names, tags))
+        return
+    for line in show_lines(shown, arrivals, names, tags, len(commits), shutil.get_terminal_size().columns):
+        typer.echo(line)
+
+
+def _plain(
+    shown: Round, arrivals: Mapping[int, Arrival], names: Mapping[str, str], tags: Sequence[SignedTag]
+) -> dict[str, Any]:
+    commit = shown.commit
+    before = shown.before.metrics if shown.before else {}
+    return {
+        "number": shown.number,
+        "tags": [tag.model_dump(mode="json") for tag in tags],
+        "came": list(shown.came),
+        "returned": list(shown.returned),
+        "left": list(shown.left),
+        "metrics_before": {task: score.model_dump() for task, score in before.items()},
+        "branches": [plain_arrival(arrivals[number], names) for number in commit.members],
+        **plain_commit(commit, arrivals[commit.arrival].accepted_at, names),
+    }
