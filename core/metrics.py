@@ -82,7 +82,8 @@ def _auc(logits: Tensor, labels: Tensor) -> float:
 
 def _ranks(values: Tensor) -> Tensor:
     """Return each value's rank [n], equal for equal values; a class without a chance has odds of −∞."""
-    return values.unique(return_inverse=True)[1]
+    ranks: Tensor = values.unique(return_inverse=True)[1]
+    return ranks
 
 
 def odds_of_class(logits: Tensor, label: int) -> Tensor:

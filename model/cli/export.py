@@ -41,10 +41,10 @@ def export(
 
     check_format(to)
 
+    from medforge.files import check_new
     from medforge.model.export.exporting import export as write
     from medforge.model.network import choose_network
     from medforge.model.opening import open_model
-    from medforge.model_directory import check_new
 
     check_new(out)
     opened = open_model(model, base=base, device="cpu")

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from medforge.errors import InvalidInput
+from medforge.files import check_new
 from medforge.model.export.formats import FORMATS, check_format
 from medforge.model.export.readme import README_FILE, readme
 from medforge.model.network import Network
-from medforge.model_directory import check_new
 
 TOLERANCE = 1e-3
 """By how much a logit may be off: what rounding comes to at a scale of a hundred, and far less than a wrong layer."""

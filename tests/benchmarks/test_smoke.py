@@ -17,6 +17,7 @@ from benchmarks import (
     med_lego,
     mixture_modes,
     poisoning,
+    prediction,
     regmean,
     router_settings,
     statistics_leak,
@@ -54,6 +55,12 @@ def test_no_benchmark_is_left_out() -> None:
 def test_coefficient_search(tiny_spec: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert coefficient_search.main(["--base", tiny_spec, "--plugins", "2", "--ipc", "1", "--rank", "2"]) == 0
     assert "ratio" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("more", [(), ("--decode",)])
+def test_prediction(tiny_spec: str, more: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert prediction.main(["--base", tiny_spec, "--per-class", "2", "--repeats", "1", *more]) == 0
+    assert "routed, 3 tasks" in capsys.readouterr().out
 
 
 def test_regmean(tiny_spec: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
