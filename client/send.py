@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import replace
 
+from medforge.client.branch_fate import BranchFate, ForgeLog
 from medforge.client.egress_gate import open_gate
 from medforge.client.naming import rename
 from medforge.client.push import Patience, push
 from medforge.client.workspace import Workspace
-from medforge.errors import CorruptFile, InvalidInput, printable
-from medforge.files import parse_json, read_file
+from medforge.errors import InvalidInput
+from medforge.files import read_file
 from medforge.manifest import MANIFEST_FILE, Manifest
 from medforge.progress import Progress
-from medforge.proto import forge_pb2 as pb
-from medforge.proto.codec import commit_from_message
 from medforge.proto.connection import Connection
 from medforge.proto.receipt import Receipt
 from medforge.proto.remote import RemoteForge
@@ -63,12 +63,11 @@ def push_workspace(
         )
 
 
-def branch_status(workspace: Workspace, connection: Connection) -> dict[str, str | int | float | None]:
-    """Ask a forge what has become of the committed branch: {state, reason, arrival, arrived_at, commit, number, acc}.
+def branch_fate(workspace: Workspace, connection: Connection) -> BranchFate:
+    """Ask a forge what has become of the committed branch.
 
-    `number` is the commit's place in the chain, `acc` the main branch's accuracy on the task's distilled images
-    right after it was folded. What the forge does not say is None. Raises InvalidInput when nothing is committed,
-    CorruptFile for a commit that cannot be read, and what `RemoteForge` raises.
+    Raises InvalidInput when nothing is committed, CorruptFile for a commit that cannot be read, and what `RemoteForge`
+    raises.
     """
     if workspace.committed is None:
         raise InvalidInput(
@@ -76,37 +75,16 @@ def branch_status(workspace: Workspace, connection: Connection) -> dict[str, str
             f"run: medforge commit --workspace {workspace.path}"
         )
     with RemoteForge(connection) as forge:
-        reply = forge.status(workspace.committed)
-    known = reply.state != pb.BRANCH_STATE_UNKNOWN
-    return {
-        "state": pb.BranchState.Name(reply.state).removeprefix("BRANCH_STATE_").lower(),
-        "reason": reply.reason or None,
-        "arrival": reply.receipt.arrival if known else None,
-        "arrived_at": reply.receipt.accepted_at if known else None,
-        "commit": reply.commit.digest or None,
-        "number": reply.commit.number or None,
-        "acc": _accuracy(reply.commit) if reply.commit.digest else None,
-    }
+        found = ForgeLog(forge).fate(workspace.committed)
+        if found.state == "unknown" or found.arrived_at is not None:
+            return found
+        # a forge of 0.1.0 says in its log only of arrivals that are not in the main branch when they came
+        return replace(found, arrived_at=forge.status(workspace.committed).receipt.accepted_at or None)
 
 
-def forge_line(found: Mapping[str, object]) -> str:
-    """Spell for people what `branch_status` found."""
-    parts = [str(found["state"])]
-    if found["arrival"]:
-        parts.append(f"arrival {found['arrival']} of {str(found['arrived_at'])[:16].replace('T', ' ')} UTC")
-    if found["commit"]:
-        parts.append(f"commit {found['number']} ({str(found['commit'])[:8]})")
-    if found["acc"] is not None:
-        parts.append(f"accuracy {found['acc']:.3f} on the distilled images of its task")
-    return printable(", ".join(parts) + (f": {found['reason']}" if found["reason"] else ""))
-
-
-def _accuracy(record: pb.CommitRecord) -> float | None:
-    """Read from a commit how well the main branch did on the distilled images of the commit's task."""
-    _, content = commit_from_message(record)
-    try:
-        commit = parse_json(content)
-        score = commit["metrics"].get(commit["task"])
-        return None if score is None else float(score["acc"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CorruptFile("the forge sent a commit that cannot be read; ask whoever runs it") from error
+def branch_fates(connection: Connection) -> list[BranchFate]:
+    """Ask a forge what has become of every branch that the kit's contributor sent; raises as `branch_fate` does."""
+    if connection.kit is None:
+        raise InvalidInput("whose branches are asked for is not said; give your kit with --kit DIR, or --workspace DIR")
+    with RemoteForge(connection) as forge:
+        return ForgeLog(forge).fates(connection.kit.card.contributor)

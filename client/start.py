@@ -104,7 +104,7 @@ class _Commit(NamedTuple):
 
 
 def open_start(text: str, connection: Connection | None) -> ForgeItem:
-    """Read a checked-out forge item's directory, or fetch a commit by "head" or what else people call it.
+    """Read a checked-out forge item's directory, or fetch a commit by "head", a tag or what else people call it.
 
     Raises InvalidInput where a commit is named and no forge, or where it is not on the main branch, and what
     `RemoteForge` raises.
@@ -118,7 +118,9 @@ def open_start(text: str, connection: Connection | None) -> ForgeItem:
         )
     at = connection.address
     with RemoteForge(connection) as forge:
-        chosen = _choose([_candidate(content, at) for _, content in forge.log()[0]], text, at)
+        tags = forge.tags()
+        named = tags[text].commit if text in tags else text
+        chosen = _choose([_candidate(content, at) for _, content in forge.log()[0]], named, at)
         return download_item(forge, chosen.digest, chosen.item)
 
 

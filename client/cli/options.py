@@ -15,6 +15,10 @@ Directory = Annotated[
     Path, typer.Option("--workspace", metavar="DIR", help="The centre's directory; made if it is not there.")
 ]
 Existing = Annotated[Path, typer.Option("--workspace", metavar="DIR", help="The centre's directory.")]
+ExistingIfAny = Annotated[
+    Path | None,
+    typer.Option("--workspace", metavar="DIR", help="The centre's directory; with --kit it may be left out."),
+]
 Epochs = Annotated[
     int | None,
     typer.Option(
@@ -29,7 +33,7 @@ From = Annotated[
         "--from",
         metavar="COMMIT|DIR",
         rich_help_panel="Recipe",
-        help="Begin training from a merged model: a commit of the forge (head, its digest or the first 8 or more "
+        help="Begin training from a merged model: a commit of the forge (head, a tag, its digest or the first 8 or more "
         "letters of it, its arrival's number, or its task) or a checked-out directory. "
         "The plugin keeps its kind and ranks.",
     ),

@@ -2,41 +2,90 @@
 
 from __future__ import annotations
 
-from typing import Any
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from medforge.cli.output import AsJson, say_json
-from medforge.client.cli.options import Existing
+from medforge.client.cli.options import ExistingIfAny
 from medforge.proto.options import ConnectionOptions
 
+if TYPE_CHECKING:
+    from medforge.client.branch_fate import BranchFate
 
-def status(workspace: Existing, forge: ConnectionOptions, as_json: AsJson = False) -> None:
+
+def status(forge: ConnectionOptions, workspace: ExistingIfAny = None, as_json: AsJson = False) -> None:
     """Show which stages are done; with --kit or --at also what the forge made of the branch.
+
+    With --kit alone it shows what the forge made of every branch that you sent, and what to do next.
 
     Examples:
         medforge status --workspace clinic
         medforge status --workspace clinic --kit kit
+        medforge status --kit kit
     """
+    asked = forge.at is not None or forge.kit is not None
+    if workspace is not None:
+        _show_workspace(workspace, forge if asked else None, as_json)
+    elif asked:
+        _show_branches(forge, as_json)
+    else:
+        from medforge.errors import InvalidInput
+
+        raise InvalidInput("nothing is named to look at; give --workspace DIR, --kit DIR, or both")
+
+
+def _show_workspace(workspace: Path, forge: ConnectionOptions | None, as_json: bool) -> None:
     from medforge.client.workspace import Workspace
 
-    def ask() -> dict[str, Any]:
-        from medforge.client.send import branch_status
-
-        return branch_status(place, forge.connection())
-
     place = Workspace(workspace)
-    state, asked = place.status(), forge.at is not None or forge.kit is not None
-    if as_json:
-        say_json(state | ({"forge": ask()} if asked else {}))
-        return
-    for line in _lines(state):
-        typer.echo(line)
-    if asked:
+    state = place.status()
+    if not as_json:
+        for line in _lines(state):
+            typer.echo(line)
+    if forge is not None:
         # last, so that what is known here is shown also where the forge cannot be reached
-        from medforge.client.send import forge_line
+        from medforge.client.send import branch_fate
 
-        typer.echo(f"{'at the forge':12} {forge_line(ask())}")
+        fate = branch_fate(place, forge.connection())
+        following = fate.next_step(str(forge.kit or "DIR"), str(workspace))
+        state |= {"forge": asdict(fate) | {"next": following}}
+        if not as_json:
+            _say(fate, following)
+    if as_json:
+        say_json(state)
+
+
+def _show_branches(forge: ConnectionOptions, as_json: bool) -> None:
+    from medforge.client.send import branch_fates
+    from medforge.errors import printable
+
+    connection = forge.connection()
+    fates = branch_fates(connection)
+    assert connection.kit is not None
+    name = connection.kit.card.name
+    if as_json:
+        about = {"contributor": name.identifier, "display_name": name.display, "at": connection.address}
+        say_json(about | {"branches": [asdict(fate) | {"next": fate.next_step(str(forge.kit))} for fate in fates]})
+        return
+    count = f"{len(fates) or 'no'} branch{'' if len(fates) == 1 else 'es'}"
+    typer.echo(printable(f"{count} of {name} at the forge at {connection.address}"))
+    for fate in fates:
+        typer.echo()
+        _say(fate, fate.next_step(str(forge.kit)), f"{fate.task} ({fate.branch[:8]})")
+
+
+def _say(fate: BranchFate, next_step: str, branch: str | None = None) -> None:
+    from medforge.cli.lines import entry
+    from medforge.client.branch_fate import fate_lines
+
+    named = [] if branch is None else [("branch", branch)]
+    for name, value in (*named, *fate_lines(fate, next_step)):
+        for line in entry(name, value, shutil.get_terminal_size().columns, 13):
+            typer.echo(line)
 
 
 def _lines(state: dict[str, Any]) -> list[str]:

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.identity.authority import Authority
 from medforge.aggregator.identity.invite import invite
+from medforge.aggregator.ledger.records import State
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from medforge.cli import build_app
@@ -133,23 +134,64 @@ class TestCommands:
     ) -> None:
         forge, at = served
         asked = ("status", "--workspace", workspace.path, "--kit", kit.directory)
-        assert json.loads(run(*asked, "--json"))["forge"] == {
-            "state": "unknown", "reason": None, "arrival": None, "arrived_at": None,
-            "commit": None, "number": None, "acc": None,
-        }  # fmt: skip
+        unknown = json.loads(run(*asked, "--json"))["forge"]
+        assert unknown["next"].startswith("push it")
+        assert {name for name, value in unknown.items() if value is not None} == {"branch", "state", "next"}
+        assert unknown["state"] == "unknown"
         push(workspace.branch, Connection(at, kit), workspace.receipt_file, patience=IMPATIENT)
         wait_until_folded(forge, 1)
         head, at_the_forge = forge.ledger.head(), forge.ledger.arrival(1)
         assert head is not None
         assert at_the_forge is not None
         assert json.loads(run(*asked, "--json"))["forge"] == {
-            "state": "folded", "reason": None, "arrival": 1, "arrived_at": at_the_forge.accepted_at,
-            "commit": head.digest, "number": 1, "acc": head.metrics["task"].acc,
+            "branch": at_the_forge.branch, "task": "task", "state": "folded", "reason": None,
+            "arrival": 1, "arrived_at": at_the_forge.accepted_at, "commit": head.digest, "number": 1,
+            "acc_before": None, "acc": head.metrics["task"].acc,
+            "head": head.digest, "head_number": 1, "acc_now": head.metrics["task"].acc,
+            "next": f"fetch the merged model: medforge checkout --kit {kit.directory} --out merged",
         }  # fmt: skip
-        said = run(*asked).splitlines()[-1]
-        assert said.startswith(f"at the forge folded, arrival 1 of {at_the_forge.accepted_at[:10]}")
-        assert f"commit 1 ({head.digest[:8]}), accuracy {head.metrics['task'].acc:.3f} on the distilled" in said
+        said = run(*asked)
+        assert "at the forge is in the main branch" in said
+        assert f"arrival      1, {at_the_forge.accepted_at[:10]}" in said
+        acc = f"{head.metrics['task'].acc:.3f}"
+        assert f"commit       1 ({head.digest[:8]})\nits task     not answered before, {acc} with it (accuracy" in said
+        assert "\nnext         fetch the merged model" in said
         assert "at the forge" not in run("status", "--workspace", workspace.path)
+
+    def test_a_kit_alone_tells_of_every_branch_that_its_owner_sent(
+        self, served: tuple[Forge, str], kit: Kit, workspace: Workspace, tmp_path: Path, tiny_base: BaseModule
+    ) -> None:
+        forge, at = served
+        assert run("status", "--kit", kit.directory, "--at", at) == f"no branches of Centre A at the forge at {at}\n"
+        push(workspace.branch, Connection(at, kit), workspace.receipt_file, patience=IMPATIENT)
+        wait_until_folded(forge, 1)
+        for seed, task in ((1, "other"), (2, "third")):
+            make_branch(tiny_base, seed, contributor="Centre A", task=task).save(tmp_path / task)
+            push(tmp_path / task, Connection(at, kit), tmp_path / f"{task}.json", patience=IMPATIENT)
+        wait_until_folded(forge, 3)
+        forge.ledger.change(2, State.HELD, "task 'other' is not declared; the maintainer declares it")
+        forge.ledger.change(3, State.WITHDRAWN, "withdrawn by its contributor", "Centre A")
+        told = json.loads(run("status", "--kit", kit.directory, "--at", at, "--json"))
+        assert (told["contributor"], told["at"]) == ("Centre A", at)
+        first, held, withdrawn = told["branches"]
+        assert [(one["arrival"], one["task"], one["state"]) for one in (first, held, withdrawn)] == [
+            (1, "task", "folded"),
+            (2, "other", "held"),
+            (3, "third", "withdrawn"),
+        ]
+        assert first["acc_now"] is not None
+        assert (held["commit"], held["acc"]) == (None, None)
+        assert held["next"] == "ask the maintainer to declare the task; the branch is folded then"
+        said = run("status", "--kit", kit.directory, "--at", at)
+        assert "3 branches of Centre A" in said
+        assert "at the forge is held: task 'other' is not declared" in " ".join(said.split())
+        assert "at the forge is withdrawn: withdrawn by its contributor" in " ".join(said.split())
+
+    def test_somebody_must_be_asked_about(self, served: tuple[Forge, str]) -> None:
+        with pytest.raises(InvalidInput, match="whose branches are asked for is not said; give your kit with --kit"):
+            run("status", "--at", served[1])
+        with pytest.raises(InvalidInput, match="nothing is named to look at; give --workspace DIR, --kit DIR, or both"):
+            run("status")
 
     def test_status_says_what_is_known_here_where_no_forge_answers(self, workspace: Workspace) -> None:
         asked = ["status", "--workspace", str(workspace.path), "--at", "127.0.0.1:1"]

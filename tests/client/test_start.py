@@ -10,6 +10,7 @@ from medforge import svd_plugin
 from medforge.aggregator.forge import maintenance
 from medforge.aggregator.forge.lineage import descendants
 from medforge.aggregator.forge.policy import Limits
+from medforge.aggregator.forge.tagging import tag_commit
 from medforge.aggregator.merge import choose_settings
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
@@ -72,7 +73,8 @@ def test_a_new_task_is_trained_from_a_commit_and_its_branch_is_folded(
         run(*sized(source, other, tiny_spec), "--from", head.digest[:8], "--at", at)
         assert Workspace(other).settings.start == merged.digest
         # by any of the names that the other commands take
-        assert {open_start(name, Connection(at)).digest for name in ("2", "task 1")} == {merged.digest}
+        tag_commit(forge, "v1.0", "2", release=True)
+        assert {open_start(name, Connection(at)).digest for name in ("2", "task 1", "v1.0")} == {merged.digest}
         with pytest.raises(InvalidInput, match="is too short for a digest"):
             open_start(head.digest[:7], Connection(at))
         # and so a maintainer learns who carries on what is withdrawn
