@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import rmtree
 from typing import Any, TextIO
 
 from medforge.errors import InvalidInput
@@ -133,3 +134,20 @@ def check_new(directory: Path) -> None:
     """Raise InvalidInput unless a directory is empty or not there."""
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise InvalidInput(f"{directory} is not an empty directory; give a new one with --out")
+
+
+@contextmanager
+def new_directory(out: Path) -> Iterator[Path]:
+    """Lend a directory beside ``out`` that takes its place once all went well; raises InvalidInput where it has one."""
+    check_new(out)
+    aside = out.with_name(f".{out.name}.{os.getpid()}.part")
+    try:
+        aside.mkdir(parents=True)
+    except OSError as error:
+        raise InvalidInput(f"cannot write {out}: {error.strerror or error}; choose another place") from error
+    try:
+        yield aside
+        aside.replace(out)
+        sync_directory(out.parent)
+    finally:
+        rmtree(aside, ignore_errors=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from medforge.errors import CorruptFile, InvalidInput
-from medforge.files import check_new, read_file, write_files
+from medforge.files import new_directory, read_file, write_files
 from medforge.item import ITEM_DIRECTORY, ITEM_FILE, ForgeItem
 from medforge.model_card import ModelCard
 
@@ -15,19 +15,21 @@ FIGURE_FILE = "scores.svg"
 
 
 def save_model(directory: Path, card: ModelCard, item: ForgeItem) -> None:
-    """Write card, README, figure and the item's files; raises InvalidInput for a directory that is not empty."""
+    """Write card, README, figure and the item's files, all or none.
+
+    Raises InvalidInput for a directory that is not empty, or that cannot be made.
+    """
     from medforge.model_figure import draw_scores
     from medforge.model_readme import write_readme
 
-    check_new(directory)
     files = {f"{ITEM_DIRECTORY}/{name}": data for name, data in item.files().items()}
     figure = draw_scores(card)
     if figure is not None:
         files[FIGURE_FILE] = figure.encode()
     files[README_FILE] = write_readme(card, figure is not None).encode()
-    # the card comes last: a directory that has one is whole
-    write_files(directory, files)
-    write_files(directory, {CARD_FILE: card.to_bytes()})
+    files[CARD_FILE] = card.to_bytes()
+    with new_directory(directory) as aside:
+        write_files(aside, files)
 
 
 def load_model(directory: Path) -> tuple[ModelCard, ForgeItem]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
+from shutil import rmtree
 
 from medforge.aggregator.forge.model_card import card_of
 from medforge.aggregator.forge.names import head_or_named
@@ -63,11 +65,14 @@ def _read(view: ForgeReader, name: str | None, cached: bool) -> tuple[ModelCard,
         try:
             return load_model(kept)
         except CorruptFile:
-            pass  # what is in the cache is only a copy
+            # what is in the cache is only a copy
+            rmtree(kept, ignore_errors=True)
     item = view.item(chosen)
     card = card_of(chosen, item, view.identity(), view.arrivals(), view.display_names())
-    if cached and not kept.exists():
-        save_model(kept, card, item)
+    if cached:
+        # where nothing can be kept, or another process has kept it meanwhile, this one has it in memory
+        with suppress(InvalidInput, OSError):
+            save_model(kept, card, item)
     return card, item
 
 

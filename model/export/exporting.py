@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from shutil import rmtree
 from typing import Protocol, cast
 
 import torch
 from torch import Tensor
 
 from medforge.errors import InvalidInput
-from medforge.files import check_new
+from medforge.files import new_directory
 from medforge.model.export.formats import FORMATS, check_format
 from medforge.model.export.readme import README_FILE, readme
 from medforge.model.network import Network
@@ -48,19 +44,6 @@ def export(network: Network, to: str, out: Path) -> None:
         use = module.write(network, directory)
         _prove(network, to, directory, module)
         (directory / README_FILE).write_text(readme(network, chosen.what, use), encoding="utf-8")
-
-
-@contextmanager
-def new_directory(out: Path) -> Iterator[Path]:
-    """Lend a directory beside ``out`` that takes its place once all went well; raises InvalidInput where it has one."""
-    check_new(out)
-    aside = out.with_name(f".{out.name}.{os.getpid()}.part")
-    aside.mkdir(parents=True)
-    try:
-        yield aside
-        aside.replace(out)
-    finally:
-        rmtree(aside, ignore_errors=True)
 
 
 def _prove(network: Network, to: str, directory: Path, module: FormatModule) -> None:

@@ -144,10 +144,14 @@ def test_over_the_wire_it_is_fetched_once_and_verified(
         spread = kept / "item/tasks/lung/spread.safetensors"
         whole = spread.read_bytes()
         spread.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-        # what was changed in the cache is fetched again, not believed
-        run(*words, tmp_path / "second.csv")
         with pytest.raises(CorruptFile, match="another forge item than its model.json names"):
             medforge.load(kept, base=tiny_base)
+        # what was changed in the cache is fetched again, not believed
+        run(*words, tmp_path / "second.csv")
+        assert spread.read_bytes() == whole
+        # a cache that cannot be written to is done without
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "first.csv"))
+        run(*words, tmp_path / "third.csv")
     assert (tmp_path / "first.csv").read_bytes() == (tmp_path / "second.csv").read_bytes()
 
 
