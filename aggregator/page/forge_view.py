@@ -33,10 +33,16 @@ class ForgeView:
         self.forge = forge
         self.history = History(forge.ledger)
         self.tags: dict[str, SignedTag] = {}
+        self._asked: dict[str, DeclaredTask | None] = {}
+        self._sent: dict[tuple[str | None, str | None], list[Arrival]] = {}
 
     def update(self) -> Position:
         """Read what is new; raises as `History.update` and `verified_tags` do."""
         position = self.history.update()
+        self._asked, self._sent = {}, {}
+        for one in self.history.arrivals.values():
+            for key in ((one.task, None), (None, one.contributor)):
+                self._sent.setdefault(key, []).append(one)
         self.tags = verified_tags(self.forge)
         return position
 
@@ -71,9 +77,12 @@ class ForgeView:
 
     def task(self, name: str) -> DeclaredTask | None:
         """Return how a task is declared, or else what its first readable branch says of it; None where nothing does."""
-        declared = self.history.declarations.get(name)
-        if declared is not None:
-            return declared.task
+        if name not in self._asked:
+            declared = self.history.declarations.get(name)
+            self._asked[name] = self._undeclared(name) if declared is None else declared.task
+        return self._asked[name]
+
+    def _undeclared(self, name: str) -> DeclaredTask | None:
         for arrival in self.branches(task=name):
             manifest = self.manifest(arrival)
             if manifest is not None:
@@ -83,13 +92,9 @@ class ForgeView:
                     return None
         return None
 
-    def branches(self, task: str | None = None, contributor: str | None = None) -> list[Arrival]:
-        """List the branches of a task or a contributor, oldest first."""
-        return [
-            one
-            for one in self.history.arrivals.values()
-            if task in (None, one.task) and contributor in (None, one.contributor)
-        ]
+    def branches(self, *, task: str | None = None, contributor: str | None = None) -> list[Arrival]:
+        """List the branches of a task or of a contributor, oldest first."""
+        return self._sent.get((task, contributor), [])
 
     def shares(self, task: str) -> dict[str, float | None]:
         """Return the branches (by digest) that answer a task in the head, and what each counts there."""

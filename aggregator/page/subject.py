@@ -15,6 +15,7 @@ from medforge.aggregator.page.records import Round
 
 _MOST_ROWS = 500
 _MOST_CHANGES = 20
+_MOST_MEMBERS = 50
 
 
 def task(view: ForgeView, key: str) -> Values | None:
@@ -79,14 +80,14 @@ def commit(view: ForgeView, key: str) -> Values | None:
     found = view.commit(number) if number <= len(view.history.rounds) else None
     if found is None:
         return None
-    before = view.commit(number - 1)
     return {
         "number": number,
         "commit": found,
         "round": view.history.rounds[number - 1],
         "at": view.history.made_at.get(number),
-        "before": {} if before is None else before.metrics,
-        "members": view.by_number(found.members[:_MOST_ROWS]),
+        "before": {name: series.at(number - 1) for name, series in view.history.scores.items()},
+        # in a large forge a table of all members on the page of every commit would be most of the site
+        "members": view.by_number(found.members) if len(found.members) <= _MOST_MEMBERS else [],
         "member_runs": runs_of(sorted(found.members)),
         "is_head": number == len(view.history.rounds),
     }

@@ -1,4 +1,4 @@
-"""What a screen reader, a keyboard and weak eyes need of every page; axe in a browser finds more, and is run by hand."""
+"""What a screen reader, a keyboard and weak eyes need of every page; axe in a browser, run by hand, finds more."""
 
 import re
 from collections import Counter
