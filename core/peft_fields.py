@@ -26,6 +26,8 @@ _NEUTRAL: Mapping[str, tuple[object, ...]] = {
     "ensure_weight_tying": (False,),
     "modules_to_save": ([],),
     "loftq_config": ({},),
+    # the visual projection of open_clip's own model is a bare parameter
+    "target_parameters": ([], ["visual.proj"]),
     # where A and B began; the others of PEFT's take something off the frozen weights
     "init_lora_weights": (True, False, "gaussian", "eva", "orthogonal"),
 }

@@ -13,6 +13,9 @@ from medforge.plugin_settings import PluginKind, PluginSettings
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 PREFIX = "base_model.model."
+BASE_KEY = "medforge_base"
+"""Where the tensors of an exported adapter have, as metadata, the fingerprint of their base module."""
+
 _FINGERPRINT = re.compile(r"medforge:([0-9a-f]{64})")
 _LORA = {"down": "lora_A.weight", "up": "lora_B.weight"}
 # the field of `medforge.plugin.Factors` → the end of its tensor's name

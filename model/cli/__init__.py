@@ -21,4 +21,10 @@ COMMANDS: tuple[CommandEntry, ...] = (
         "Write a merged model, or one task's expert, for a library that knows nothing of MedForge.",
         "medforge.model.cli.export:export",
     ),
+    CommandEntry(
+        "import",
+        "Model",
+        "Read a PEFT adapter that was trained elsewhere as a plugin, with the same weight change.",
+        "medforge.model.cli.import_adapter:import_adapter",
+    ),
 )

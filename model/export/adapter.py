@@ -14,10 +14,7 @@ from torch import Tensor
 from medforge.base_module import BaseModule
 from medforge.low_rank import Pair, svd_of
 from medforge.model.network import Network
-from medforge.peft_format import CONFIG_FILE, PREFIX, WEIGHTS_FILE
-
-METADATA_KEY = "medforge_base"
-"""Where an adapter's tensors keep the fingerprint of the base module that it was trained on."""
+from medforge.peft_format import BASE_KEY, CONFIG_FILE, PREFIX, WEIGHTS_FILE
 
 
 def exact_pair(network: Network, site: str) -> Pair:
@@ -65,5 +62,5 @@ def write_adapter(
     }
     (directory / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     named = {f"{PREFIX}{name}": tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
-    data = save(named, {"format": "pt", METADATA_KEY: base.fingerprint})
+    data = save(named, {"format": "pt", BASE_KEY: base.fingerprint})
     (directory / WEIGHTS_FILE).write_bytes(data)
