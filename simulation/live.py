@@ -45,7 +45,7 @@ class LiveTable(Screen):
         """Bring the table up to date; elsewhere print the scores of new rounds, and now and then how far all are."""
         if self.live is None:
             for done in rounds[self._rounds_told :]:
-                scores = ", ".join(f"{name} {score.acc:.3f}" for name, score in done.tasks.items())
+                scores = ", ".join(f"{name} {score.acc:.2f}" for name, score in done.tasks.items())
                 self.notify(f"main branch after arrival {done.arrival} ({done.centre}), test accuracy: {scores}")
             self._rounds_told = len(rounds)
             self._tell(centres)
@@ -89,7 +89,7 @@ def table(centres: Sequence[CentreRun], rounds: Sequence[RoundResult]) -> Table:
             Text(str(centre.stage), style=COLOURS[centre.stage]),
             work(centre),
             str(centre.arrival or ""),
-            f"{score.acc:.3f}" if score else "",
+            f"{score.acc:.2f}" if score else "",
         )
     return drawn
 

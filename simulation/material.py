@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -15,6 +15,8 @@ from medforge.client.data.task import Task
 from medforge.distilled import DistilledDataset
 from medforge.seeds import derive
 from medforge.simulation.charts import Cloud
+from medforge.simulation.curves import Course
+from medforge.simulation.mistakes import Mistake
 
 REAL_A_CLASS = 80
 SHOWN_A_CLASS = 8
@@ -37,6 +39,16 @@ class TaskMaterial:
 
     name: str
     classes: tuple[ClassMaterial, ...]
+
+
+@dataclass(frozen=True)
+class ReportMaterial:
+    """Hold what the report shows beside the result: images of the centres that arrived, their courses, and mistakes."""
+
+    centres: tuple[TaskMaterial, ...] = ()
+    courses: tuple[Course, ...] = ()
+    mistakes: Mapping[str, tuple[Mistake, ...]] = field(default_factory=dict)
+    """By task."""
 
 
 def evenly(indices: torch.Tensor, count: int) -> torch.Tensor:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from medforge.assessment.result import Assessment
 from medforge.errors import CorruptFile
 from medforge.files import write_atomically
 
@@ -59,7 +60,7 @@ class TaskResult(Model):
 
     `away` says for each centre that sent a branch (outer key) what its own plugin scores on each centre's test images
     (inner key), and `alone` what it scores on all of them together. `home` is what the last main branch scores on each
-    centre's test images, `merged` on all of them.
+    centre's test images, `merged` on all of them, and `assessment` all that medicine prints of the latter.
     """
 
     name: str
@@ -71,6 +72,12 @@ class TaskResult(Model):
     home: dict[str, Score] = {}
     away: dict[str, dict[str, Score]] = {}
     alone: dict[str, Score] = {}
+    assessment: Assessment | None = None
+
+    @property
+    def units(self) -> int:
+        """How many images, or slides, a score on all of them is from."""
+        return self.test_images if self.assessment is None else self.assessment.units
 
 
 class RoundResult(Model):

@@ -24,7 +24,7 @@ from medforge.simulation.settings import SimulationSettings
 
 if TYPE_CHECKING:
     from medforge.simulation.launcher import Launcher
-    from medforge.simulation.material import TaskMaterial
+    from medforge.simulation.material import ReportMaterial
 
 DEMONSTRATION_BASES = ("medforge-tiny",)
 DEMONSTRATION = (
@@ -34,9 +34,11 @@ DEMONSTRATION = (
 
 
 def simulate(
-    settings: SimulationSettings, out: Path, jobs: int, launcher: Launcher, view: LiveTable
+    settings: SimulationSettings, out: Path, jobs: int, launcher: Launcher, view: LiveTable, figures: bool = True
 ) -> SimulationResult:
     """Run centres and aggregator as processes, score every main branch, write `result.json` and `report.html`.
+
+    With `figures` every figure of the report lies below `figures/` too, as SVG, PDF and CSV.
 
     A directory with a finished run of the same settings is not run again: its result is returned. Raises InvalidInput
     for what plainly cannot be used, before anything is written, and for a directory that cannot; ForgeUnavailable
@@ -70,11 +72,11 @@ def simulate(
             scoring.finish(show)
             view.notify("scoring each centre's own plugin")
             result = collect(settings, out, supervisor, scoring, began)
-            materials = gather_materials(settings, scoring, view.notify)
+            material = gather_material(settings, scoring, run, view.notify)
             view.notify("writing the report")
         scoring.close()
         result = result.model_copy(update={"seconds": round(time.monotonic() - began, 1)})
-        write(result, materials, out)
+        write(result, material, out, figures)
         return result
     finally:
         run.release()
@@ -176,11 +178,14 @@ def warnings(settings: SimulationSettings, centres: tuple[CentreResult, ...]) ->
     return tuple(found)
 
 
-def gather_materials(
-    settings: SimulationSettings, scoring: Scoring, notify: Callable[[str], None]
-) -> list[TaskMaterial]:
-    """Collect the samples and embeddings that the report shows of every centre that arrived."""
-    from medforge.simulation.material import gather
+def gather_material(
+    settings: SimulationSettings, scoring: Scoring, run: RunDirectory, notify: Callable[[str], None]
+) -> ReportMaterial:
+    """Collect samples and embeddings of every centre that arrived, the centres' courses, and the surest mistakes."""
+    from medforge.client.workspace import Workspace
+    from medforge.simulation.curves import Course
+    from medforge.simulation.material import ReportMaterial, gather
+    from medforge.simulation.mistakes import confident_mistakes
 
     base, tasks = scoring.evaluator.base, scoring.evaluator.tasks
     shown = [c.name for c in settings.centres if c.name in scoring.arrivals and c.name in tasks]
@@ -188,14 +193,18 @@ def gather_materials(
     for place, name in enumerate(shown, start=1):
         notify(f"laying out the images of {name} for the report, {place} of {len(shown)}")
         materials.append(gather(base, name, tasks[name], scoring.branch(name).distilled, settings.seed))
-    return materials
+    return ReportMaterial(
+        centres=tuple(materials),
+        courses=tuple(Course.of(c.name, Workspace(run.workspace(c.name))) for c in settings.centres),
+        mistakes={last.question.name: confident_mistakes(last, tasks) for last in scoring.last_answers()},
+    )
 
 
-def write(result: SimulationResult, materials: list[TaskMaterial], out: Path) -> None:
+def write(result: SimulationResult, material: ReportMaterial, out: Path, figures: bool) -> None:
     """Write the report, then the result: a directory with a result has its report."""
     from medforge.simulation.report import write_report
 
-    write_report(result, materials, out)
+    write_report(result, material, out, figures)
     result.save(out / RESULT_FILE)
 
 

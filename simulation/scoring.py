@@ -15,13 +15,14 @@ from medforge.simulation.settings import SimulationSettings
 if TYPE_CHECKING:
     from medforge.aggregator.forge.forge import Forge
     from medforge.aggregator.ledger.commit import Commit
+    from medforge.assessment.result import Assessment
     from medforge.branch import Branch
     from medforge.client.data.task import Task
     from medforge.forge_item import ForgeItem
     from medforge.plugin import Plugin
     from medforge.simulation.evaluation import Evaluator
     from medforge.simulation.outputs import Outputs
-    from medforge.simulation.task_scores import Question, Scores
+    from medforge.simulation.task_scores import LastAnswers, Question, Scores
 
 # Share of the wall time that scoring may take from the centres while no core is idle.
 SHARE_WHEN_BUSY = 0.1
@@ -94,9 +95,10 @@ class Scoring:
 
     def tasks(self) -> tuple[TaskResult, ...]:
         """Score each centre's own plugin, on the test images of every centre of its task."""
-        return tuple(self._task(question) for question in self._questions)
+        assessed = {last.question.name: last.assess() for last in self.last_answers()}
+        return tuple(self._task(question, assessed.get(question.name)) for question in self._questions)
 
-    def _task(self, question: Question) -> TaskResult:
+    def _task(self, question: Question, assessment: Assessment | None) -> TaskResult:
         last = self.rounds[-1] if self.rounds else None
         own = {
             name: question.scores(partial(_plugin_answer, self.evaluator, self.branch(name).plugin))
@@ -113,7 +115,20 @@ class Scoring:
             home={name: last.metrics[name] for name in question.centres} if last else {},
             away={name: scores.centres for name, scores in own.items()},
             alone={name: scores.whole for name, scores in own.items()},
+            assessment=assessment,
         )
+
+    def last_answers(self) -> Iterator[LastAnswers]:
+        """Return what the last main branch answers on the test images of each task; nothing where there is none."""
+        from medforge.simulation.task_scores import LastAnswers
+
+        if not self._commits:
+            return
+        item = self._open().load_item(self._commits[-1])
+        for question in self._questions:
+            first = self.evaluator.tasks[question.centres[0]]
+            outputs = question.outputs(partial(_item_answer, self.evaluator, item))
+            yield LastAnswers(question, question.prompts or first.prompts, outputs)
 
     def branch(self, name: str) -> Branch:
         """Read the branch of a centre that arrived."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from rich.table import Table
 
+from medforge.assessment.digits import NONE, fewest, spell
 from medforge.simulation.result import CentreResult, Score, SimulationResult, TaskResult
 
 ALL, MAIN, BASE = "all together", "main branch", "base alone"
@@ -24,10 +25,13 @@ def result_table(result: SimulationResult) -> Table:
         table.add_column(head, justify="right")
     for centre in result.centres:
         task = (centre.task,) if result.shared else ()
-        table.add_row(centre.name, *task, _arrival(centre), *cells(centre.individual), *cells(centre.merged))
+        own, main = (cells(score, centre.test_images or 0) for score in (centre.individual, centre.merged))
+        table.add_row(centre.name, *task, _arrival(centre), *own, *main)
     table.add_section()
     blank = ("",) if result.shared else ()
-    table.add_row("mean", *blank, "", *cells(result.mean.individual), *cells(result.mean.merged), style="bold")
+    few = fewest([task.units for task in result.tasks])
+    own, main = cells(result.mean.individual, few), cells(result.mean.merged, few)
+    table.add_row("mean", *blank, "", *own, *main, style="bold")
     return table
 
 
@@ -47,7 +51,9 @@ def home_and_away_table(task: TaskResult, zero_shot: Mapping[str, Score]) -> Tab
     for name in (*task.centres, ALL):
         table.add_column(name, justify="right")
     for label, scores in home_and_away(task, zero_shot):
-        table.add_row(label, *(cells(score)[0] for score in scores), style="bold" if label == MAIN else None)
+        table.add_row(
+            label, *(cells(score, task.units)[0] for score in scores), style="bold" if label == MAIN else None
+        )
     return table
 
 
@@ -63,6 +69,6 @@ def home_and_away(task: TaskResult, zero_shot: Mapping[str, Score]) -> list[tupl
     ]
 
 
-def cells(score: Score | None) -> tuple[str, str]:
-    """Write accuracy and AUC with three digits."""
-    return ("–", "–") if score is None else (f"{score.acc:.3f}", f"{score.auc:.3f}")
+def cells(score: Score | None, units: int) -> tuple[str, str]:
+    """Write accuracy and AUC of so many images with as many digits as these allow."""
+    return (NONE, NONE) if score is None else (spell(score.acc, units), spell(score.auc, units))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from medforge.assessment.result import Assessment
 from medforge.client.data.task import Task
 from medforge.prompt_form import normal_form
 from medforge.simulation.centres import Centre, tasks_of
@@ -27,9 +28,13 @@ class Question:
     centres: tuple[str, ...]
     prompts: tuple[str, ...] | None
 
+    def outputs(self, answer: Answer) -> dict[str, Outputs]:
+        """Return what `answer` says of every centre's test images."""
+        return {name: answer(name, self.prompts) for name in self.centres}
+
     def scores(self, answer: Answer) -> Scores:
         """Score what `answer` says of every centre's test images."""
-        outputs = {name: answer(name, self.prompts) for name in self.centres}
+        outputs = self.outputs(answer)
         return Scores(
             {name: one.score() for name, one in outputs.items()}, Outputs.together(list(outputs.values())).score()
         )
@@ -41,6 +46,19 @@ class Scores:
 
     centres: dict[str, Score]
     whole: Score
+
+
+@dataclass(frozen=True)
+class LastAnswers:
+    """Hold what the last main branch answers on the test images of each centre of a task, and the classes' names."""
+
+    question: Question
+    names: tuple[str, ...]
+    outputs: dict[str, Outputs]
+
+    def assess(self) -> Assessment:
+        """Measure the answers on all test images together."""
+        return Outputs.together(list(self.outputs.values())).assess(self.names)
 
 
 def questions(centres: Sequence[Centre], opened: Mapping[str, Task]) -> tuple[Question, ...]:

@@ -51,6 +51,10 @@ def simulate(
         ),
     ] = "lora",
     seed: Seed = 0,
+    figures: Annotated[
+        bool,
+        typer.Option("--figures/--no-figures", help="Write every figure of the report as SVG, PDF and CSV, too."),
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
     """Run centres and an aggregator as processes on this machine, and report what the merged model can do.
@@ -87,7 +91,7 @@ def simulate(
         jobs = compute.jobs or default_jobs(centres.centre, len(settings.centres))
         again = settings.command(where)
         with on_interrupt(lambda: saved(where, again)):
-            result = run(settings, where, jobs, launcher, view)
+            result = run(settings, where, jobs, launcher, view, figures)
     if as_json:
         typer.echo(result.model_dump_json(indent=2))
     else:

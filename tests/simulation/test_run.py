@@ -30,7 +30,8 @@ def command(spec: str, out: Path, *options: str) -> list[str]:
     return [
         "simulate", "--base", spec, "--recipe", "tiny", *changes,
         # after three steps of training no branch beats chance for certain
-        "--device", "cpu", "--jobs", "2", "--out", str(out), "--policy", "admission.behaviour=false", *options,
+        "--device", "cpu", "--jobs", "2", "--out", str(out), "--policy", "admission.behaviour=false", "--no-figures",
+        *options,
     ]  # fmt: skip
 
 
@@ -129,12 +130,14 @@ def test_scores_are_those_of_the_forge_s_own_items(undisturbed: tuple[Path, Resu
 def test_report_is_complete_and_loads_nothing(undisturbed: tuple[Path, Result]) -> None:
     out, done = undisturbed
     page = (out / "report.html").read_text()
-    for section in ("accuracy", "coefficients", "individual-and-merged", "samples", "rebuild"):
+    for section in ("accuracy", "coefficients", "individual-and-merged", "classes", "training", "samples", "rebuild"):
         assert f'<section id="{section}">' in page
     assert not re.findall(r'(?:src|href)="(?!data:|#)', page)
     assert all(alt.strip() for alt in re.findall(r'<img [^>]*alt="([^"]*)"', page))
     assert page.count("<img ") == page.count('alt="')
-    assert page.count("data:image/png") == 2 * sum(len(centre.prompts) for centre in result_of(out).centres)
+    samples = 2 * sum(len(centre.prompts) for centre in result_of(out).centres)
+    assert page.count("data:image/png") == samples + page.count("taken for “") // 2
+    assert not (out / "figures").exists()
     assert result_of(out).head is not None
     assert str(result_of(out).head) in page
     assert "medforge simulate --centre" in page

@@ -1,11 +1,14 @@
 """Several centres with one question: `medforge simulate` with real processes, real gRPC and a real forge."""
 
+import base64
+import csv
 from pathlib import Path
 
 import pytest
 from click.testing import Result
 
 from medforge.aggregator.forge.forge import Forge
+from medforge.assessment.digits import spell_estimate
 from medforge.base import load_base
 from medforge.client.data.catalogue import open_task
 from medforge.forge_item import Routed
@@ -15,7 +18,7 @@ from tests.simulation.test_run import command, result_of, run_here
 
 LUNG = "tissue:lung,train=48,validation=12,test=24"
 CENTRES = ("--centre", f"lung={LUNG}", "--centre", "colon=tissue:colon,train=24,validation=8,test=16")
-DIVIDED = (*CENTRES, "--divide", "lung=2:missing-class", "--order", "lung-2,colon,lung-1")
+DIVIDED = (*CENTRES, "--divide", "lung=2:missing-class", "--order", "lung-2,colon,lung-1", "--figures")
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +87,40 @@ def test_every_round_scores_centres_and_tasks(run: tuple[Path, Result, Simulatio
         assert centre.merged == last.metrics[centre.name]
         task = next(task for task in result.tasks if task.name == centre.task)
         assert centre.individual == task.away[centre.name][centre.name]
+
+
+def test_the_last_main_branch_is_measured_class_by_class(run: tuple[Path, Result, SimulationResult]) -> None:
+    out, _, result = run
+    page = (out / "report.html").read_text()
+    for task in result.tasks:
+        found = task.assessment
+        assert found is not None
+        assert task.merged is not None
+        assert (found.units, found.accuracy.value) == (task.test_images, task.merged.acc)
+        assert found.auc == pytest.approx(task.merged.auc)
+        assert tuple(one.name for one in found.classes) == task.prompts
+        assert spell_estimate(found.accuracy) in page
+        table = list(csv.reader((out / "figures" / f"{task.name}-confusion.csv").open()))
+        assert [list(map(int, row[1:])) for row in table[1:]] == [list(row) for row in found.confusion or ()]
+
+
+def test_every_figure_of_the_report_lies_beside_it(run: tuple[Path, Result, SimulationResult]) -> None:
+    out, _, result = run
+    files = {path.name for path in (out / "figures").iterdir()}
+    tasks = {f"{task.name}-{what}" for task in result.tasks for what in ("confusion", "roc", "reliability")}
+    planes = {f"{centre.name}-plane" for centre in result.centres}
+    whole = {"accuracy", "coefficients", "individual-and-merged", "routing", "training", "distillation"}
+    charts = {*whole, *tasks, *planes, "lung-home-and-away"}
+    assert files == {f"{name}.{kind}" for name in charts for kind in ("svg", "pdf", "csv")}
+    page = (out / "report.html").read_text()
+    for name in charts:
+        assert base64.b64encode((out / "figures" / f"{name}.svg").read_bytes()).decode() in page
+    rows = list(csv.DictReader((out / "figures" / "accuracy.csv").open()))
+    assert [float(row["accuracy"]) for row in rows if row["arrival"] == "3"] == [
+        score.acc for score in result.rounds[-1].tasks.values()
+    ]
+    (epoch,) = {row["epoch"] for row in csv.DictReader((out / "figures" / "training.csv").open())} & {"1"}
+    assert epoch == "1"
 
 
 def test_where_images_go_is_what_the_item_predicts(run: tuple[Path, Result, SimulationResult], tiny_spec: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
@@ -75,8 +74,3 @@ class Renderer(ABC, Generic[R_co]):
     def pictures(self) -> dict[str, bytes]:
         """Return the files to lie beside the result's JSON and CSV."""
         return {name: data for drawing in self.drawings() for name, data in drawing.files().items()}
-
-
-def file_name(text: str) -> str:
-    """Keep what every file system takes."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from medforge.look.csv_text import csv_text
 from medforge.simulation.benchmark.presentation.figure.sheets import plane_sheet
 from medforge.simulation.benchmark.presentation.numbers_in_words import listed
-from medforge.simulation.benchmark.presentation.renderer import Drawing, Renderer, file_name
+from medforge.simulation.benchmark.presentation.renderer import Drawing, Renderer
 from medforge.simulation.benchmark.presentation.sheets import Sheet
 from medforge.simulation.benchmark.results.plane import Plane, planes
 from medforge.simulation.benchmark.results.result import FigureResult
 from medforge.simulation.charts import embedding_plane
+from medforge.simulation.file_names import file_name
 
 POINTS = ("experiment", "task", "prompt", "kind", "x", "y")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from medforge.simulation.benchmark.presentation.numbers_in_words import arrows, number, orders_of
 from medforge.simulation.benchmark.presentation.orders.charts import forgetting_lines, order_spread
 from medforge.simulation.benchmark.presentation.orders.heat_maps import order_map
-from medforge.simulation.benchmark.presentation.renderer import Drawing, file_name
+from medforge.simulation.benchmark.presentation.renderer import Drawing
 from medforge.simulation.benchmark.results.result import OrderMethod, OrdersResult
 from medforge.simulation.benchmark.results.robustness import (
     Reading,
@@ -16,6 +16,7 @@ from medforge.simulation.benchmark.results.robustness import (
     own_accuracy,
     union_accuracy,
 )
+from medforge.simulation.file_names import file_name
 
 
 def order_drawings(result: OrdersResult) -> tuple[Drawing, ...]:
