@@ -55,7 +55,7 @@ def assess(
         balanced_accuracy=None if seen.several else balanced_accuracy(found, seen.apart),
         auc=None if np.isnan(metrics.auc) else metrics.auc,
         brier=seen.brier(),
-        loss=metrics.loss,
+        loss=metrics.loss if np.isfinite(metrics.loss) else None,
         calibration=seen.calibration(),
         confusion=None if seen.several else seen.confusion(),
         classes=classes,

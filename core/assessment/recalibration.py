@@ -21,12 +21,14 @@ class Recalibration(Record):
 
 
 def recalibration(log_odds: NDArray[np.float64], positive: NDArray[np.bool_]) -> Recalibration | None:
-    """Fit logit P(positive) = a + b · log-odds [n]; None where that has no end, as where the classes lie wholly apart.
+    """Fit logit P(positive) = a + b · log-odds [n]; None where that has no end, as where classes lie wholly apart.
 
     D. R. Cox, Two further applications of a model for binary regression, Biometrika 45 (1958) 562; Van Calster et al.,
     Calibration: the Achilles heel of predictive analytics, BMC Medicine 17 (2019) 230.
     """
     ours, others = log_odds[positive], log_odds[~positive]
+    if not np.isfinite(log_odds).all():
+        return None
     if not len(ours) or not len(others) or ours.min() >= others.max() or ours.max() <= others.min():
         return None
     moved = _fit(np.ones((len(log_odds), 1)), log_odds, positive)

@@ -40,8 +40,8 @@ class Assessment(Record):
 
     `groups` is the number of patients or slides that the units come from where that is fewer, and the intervals count
     with it. `auc` is the mean over the classes that have one. `brier` is the mean squared distance of the probabilities
-    from the truth, summed over the classes: 0 … 2 (Brier 1950). Rows of the confusion matrix are true classes, columns
-    answers.
+    from the truth, summed over the classes: 0 … 2 (Brier 1950). `loss`, the cross-entropy, is None where a true class
+    was given no chance. Rows of the confusion matrix are true classes, columns answers.
 
     Where an image may have several findings (`several`) they do not exclude one another: there is no confusion matrix
     and no balanced accuracy; accuracy and `brier` (0 … 1) are means over images and findings, and `calibration` is of
@@ -56,7 +56,7 @@ class Assessment(Record):
     balanced_accuracy: Estimate | None
     auc: float | None
     brier: float
-    loss: float
+    loss: float | None
     calibration: Calibration
     confusion: tuple[tuple[int, ...], ...] | None
     classes: tuple[ClassAssessment, ...]

@@ -17,7 +17,9 @@ def roc_curve(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> tuple
     if positive.all() or not positive.any():
         return ()
     order = np.argsort(-scores, kind="stable")
-    last = np.append(np.diff(scores[order]) != 0, True)
+    ordered = scores[order]
+    # compared and not subtracted: a class without a chance has log-odds of −∞
+    last = np.append(ordered[1:] != ordered[:-1], True)
     found = np.concatenate([[0], np.cumsum(positive[order])[last]])
     mistaken = np.concatenate([[0], np.cumsum(~positive[order])[last]])
     steps = np.diff(mistaken), np.diff(found)

@@ -89,6 +89,17 @@ def test_a_class_that_is_not_there_is_said_so() -> None:
     assert found.balanced_accuracy.units == 30
 
 
+def test_a_class_without_any_chance_is_measured_too() -> None:
+    logits, labels = answers(30)
+    logits[::2, 2] = -torch.inf
+    found = assess(logits, labels, NAMES).classes[2]
+    assert found.auc is not None
+    assert found.recalibration is None
+    # all that have no chance are one step of the curve
+    assert np.trapezoid([y for _, y in found.roc], [x for x, _ in found.roc]) == pytest.approx(found.auc.value)
+    assert Assessment.model_validate_json(assess(logits, labels, NAMES).model_dump_json())
+
+
 def test_slides_are_measured_once_each() -> None:
     logits, labels = answers(5)
     slides = [f"slide {place}" for place in range(5) for _ in range(4)]
