@@ -22,6 +22,12 @@ COMMANDS = (
         "medforge.aggregator.cli.show:show",
     ),
     CommandEntry(
+        "diff",
+        "Model",
+        "Compare two commits: tasks, members, classes, scores, and how far the weights moved layer by layer.",
+        "medforge.aggregator.cli.diff:diff",
+    ),
+    CommandEntry(
         "blame",
         "Model",
         "List the branches that answer a task, with what each counts, and those that do not.",

@@ -26,14 +26,11 @@ BranchName = Annotated[
         metavar="BRANCH", help="Arrival number, task, or the branch's digest or the first 8 or more letters of it."
     ),
 ]
-OptionalCommit = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="COMMIT",
-        help="head (the newest, the default), a tag, the commit's digest or the first 8 or more letters of it, its "
-        "arrival's number, or its task.",
-    ),
-]
+COMMIT_HELP = (
+    "head (the newest), a tag, the commit's digest or the first 8 or more letters of it, its arrival's number, or its "
+    "task."
+)
+OptionalCommit = Annotated[str | None, typer.Argument(metavar="COMMIT", help=f"{COMMIT_HELP} Default: head.")]
 Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why; kept in the journal, and shown to the contributor.")]
 
 

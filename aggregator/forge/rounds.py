@@ -26,9 +26,13 @@ class Round:
     @property
     def scores(self) -> dict[str, tuple[TaskScore | None, TaskScore | None]]:
         """The score of every task before and after, by name; None where the main branch did not answer it."""
-        before = self.before.metrics if self.before else {}
-        after = self.commit.metrics
-        return {task: (before.get(task), after.get(task)) for task in sorted({*before, *after})}
+        return score_changes(self.before, self.commit)
+
+
+def score_changes(before: Commit | None, after: Commit) -> dict[str, tuple[TaskScore | None, TaskScore | None]]:
+    """Return the two scores of every task of two commits, by name; None where one does not answer it."""
+    old = before.metrics if before else {}
+    return {task: (old.get(task), after.metrics.get(task)) for task in sorted({*old, *after.metrics})}
 
 
 def rounds_of(commits: Sequence[Commit]) -> list[Round]:

@@ -20,6 +20,7 @@ COMMANDS = (
     ["show"],
     ["show", "tissue-lung"],
     ["blame", "tissue-lung"],
+    ["diff", "1", "--no-weights"],
     ["contributors"],
     ["fsck"],
     ["tag", "v1", "1"],

@@ -116,7 +116,10 @@ def test_the_graph_has_a_node_for_every_commit_and_what_never_came_in(source: tu
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("words", [("show",), ("show", "4"), ("blame", "lung"), ("blame", "brain"), ("log", "--graph")])
+@pytest.mark.parametrize(
+    "words",
+    [("show",), ("show", "4"), ("blame", "lung"), ("blame", "brain"), ("log", "--graph"), ("diff", "before-south")],
+)
 def test_it_fits_the_terminal_and_says_the_same_at_every_width(
     words: tuple[str, ...], width: int, eventful: Path
 ) -> None:
