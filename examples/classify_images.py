@@ -1,34 +1,39 @@
-"""Load a base module and a forge item, and classify images.
+"""Load a merged model, and ask it about images: which task, which class, who answered, or none of these.
 
-The item here is merged on the spot; `medforge checkout --out DIR` writes one of a forge.
+The model here is merged on the spot; `medforge checkout --out DIR` writes one of a forge.
 """
 
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 from centres import SOURCES, contribute
 
 import medforge
 
+MEDFORGE = (sys.executable, "-m", "medforge")
+
 
 def main(directory: Path) -> None:
-    """Print what the merged model says about a few test images of each centre."""
-    workspaces = contribute(directory)
-    base = medforge.load_base("medforge-tiny")
-    branches = [medforge.load_branch(place / "branch") for place in workspaces.values()]
-    medforge.merge(branches, method="routed", base=base).save(directory / "merged")
+    """Print what the merged model says about a few test images of each centre, and about noise."""
+    branches = [str(place / "branch") for place in contribute(directory).values()]
+    merged = directory / "merged"
+    if not merged.exists():
+        subprocess.run([*MEDFORGE, "merge", *branches, "--out", str(merged)], check=True, stdout=subprocess.DEVNULL)
 
-    item = medforge.load_item(directory / "merged")
-    item.check(base)
-    for branch, source in zip(branches, SOURCES.values(), strict=True):
-        prompts = branch.manifest.prompts
-        test = medforge.open_task(source, base).test
-        pixels, labels = test.images[0:4], test.labels[0:4].tolist()  # uint8 [4, 3, S, S]
-        probabilities = item.logits(base, base.normalise(pixels), prompts).softmax(dim=1)
-        for label, row in zip(labels, probabilities, strict=True):
-            best = int(row.argmax())
-            print(f"{branch.manifest.task}: {prompts[best]} ({float(row[best]):.2f}); it is {prompts[label]}")
+    model = medforge.load(merged)
+    for name, source in SOURCES.items():
+        test = medforge.open_task(source, model.base).test
+        # any size will do, and paths and PIL images too; these are uint8 [4, 3, S, S]
+        for label, found in zip(test.labels[:4].tolist(), model.predict(test.images[0:4]), strict=True):
+            truth = next(task for task in model.tasks if task.name == name).classes[label].prompt
+            who = ", ".join(model.card.who(branch) for branch in found.answered_by)
+            print(f"{found.task}: {found.prompt} ({found.probability:.2f}), says {who}; it is {truth}")
+
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    print("noise:", "none of these" if model.predict(noise)[0].none_of_these else "taken for an image of a task")
 
 
 if __name__ == "__main__":

@@ -3,16 +3,23 @@
 The cells are plain Python, so executing them needs no Jupyter here.
 """
 
+import io
 import json
 import os
 import re
 import runpy
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+import medforge
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -39,7 +46,13 @@ def run(name: str, directory: Path) -> str:
 def test_every_example_is_in_the_index_and_here() -> None:
     index = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     shown = {path.name for path in EXAMPLES.iterdir() if path.suffix in (".py", ".ipynb")} - {"centres.py"}
-    assert shown == {"merge_plugins.py", "fold_two_centres.py", "classify_images.py", "look_inside.ipynb"}
+    assert shown == {
+        "answer_over_http.py",
+        "merge_plugins.py",
+        "fold_two_centres.py",
+        "classify_images.py",
+        "look_inside.ipynb",
+    }
     assert not [name for name in shown if f"]({name})" not in index]
 
 
@@ -59,9 +72,27 @@ def test_fold_two_centres(directory: Path) -> None:
 
 
 def test_classify_images(directory: Path) -> None:
-    lines = run("classify_images.py", directory).splitlines()
+    *lines, noise = run("classify_images.py", directory).splitlines()
     assert len(lines) == 8
-    assert all(re.fullmatch(r"(lung|colon): .+ \([01]\.\d\d\); it is .+", line) for line in lines)
+    assert all(re.fullmatch(r"(lung|colon): .+ \([01]\.\d\d\), says .+; it is .+", line) for line in lines)
+    assert noise == "noise: none of these"
+
+
+def test_answers_over_http(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("classify_images.py", directory)  # which leaves a merged model
+    monkeypatch.syspath_prepend(EXAMPLES)
+    model = medforge.load(directory / "merged")
+    client = TestClient(import_module("answer_over_http").application(model))
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8))
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG")
+    answer = client.post("/predict", content=buffer.getvalue())
+    assert answer.status_code == 200
+    due = model.predict(picture, top=3)[0]
+    assert answer.json()["none_of_these"] is due.none_of_these
+    assert [one["class"] for one in answer.json()["ranking"]] == [one.key for one in due.ranking]
+    assert client.post("/predict", content=b"no image").status_code == 400
+    assert client.get("/predict").status_code == 405
 
 
 def test_the_notebook(directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
