@@ -14,7 +14,7 @@ from medforge.branch import Branch
 from medforge.declared_task import DeclaredTask
 from medforge.errors import InvalidInput
 from medforge.model.merge_recipe import SUFFIXES, MergeRecipe
-from medforge.model.merging import Merged, Part, load_part, merge_parts
+from medforge.model.merging import ForeignAdapter, Merged, Part, load_part, merge_parts
 from medforge.progress import waiting
 
 PLUGINS_METHOD = "task-arithmetic"
@@ -26,7 +26,7 @@ IMAGES = "images"
 class MergePlan:
     """Hold the parts of a merge, its settings and the base module's spec."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[Part | ForeignAdapter, ...]
     settings: MethodSettings
     base: str
     dtype: str
@@ -86,15 +86,16 @@ class MergePlan:
         """Load the base module and merge; raises InvalidInput, BaseMismatch or InvalidBranch with the reason."""
         base = load_base(self.base, device, self.dtype)
         with waiting(f"merging {len(self.parts)} by {self.settings.method}"):
-            return merge_parts(self.parts, base, self.settings, self.weights, self.tasks)
+            parts = [part.read(base) if isinstance(part, ForeignAdapter) else part for part in self.parts]
+            return merge_parts(parts, base, self.settings, self.weights, self.tasks)
 
 
-def _default(parts: Sequence[Part], weights: Sequence[float] | None) -> str | None:
+def _default(parts: Sequence[Part | ForeignAdapter], weights: Sequence[float] | None) -> str | None:
     branches = all(isinstance(part, Branch) for part in parts)
     return None if branches and weights is None else PLUGINS_METHOD
 
 
-def _spec(parts: Sequence[Part]) -> str:
+def _spec(parts: Sequence[Part | ForeignAdapter]) -> str:
     specs = {part.manifest.base_spec for part in parts if isinstance(part, Branch)}
     if len(specs) == 1:
         return specs.pop()

@@ -21,11 +21,24 @@ from medforge.declared_task import DeclaredTask
 from medforge.errors import BaseMismatch, InvalidInput
 from medforge.forge_item import ForgeItem
 from medforge.manifest import MANIFEST_FILE, software_versions
+from medforge.model.foreign.adapter_files import read_configuration
+from medforge.model.foreign.importing import import_adapter
 from medforge.model_card import CardMember, ModelCard, Recipe
 from medforge.peft_format import CONFIG_FILE
 from medforge.plugin import Plugin, check_plugin
 
 Part = Branch | Plugin
+
+
+@dataclass(frozen=True)
+class ForeignAdapter:
+    """Name an adapter's directory that was made elsewhere, and can only be read beside its base module."""
+
+    directory: Path
+
+    def read(self, base: BaseModule) -> Plugin:
+        """Return it as a plugin of a base module; raises as `import_adapter` does."""
+        return import_adapter(self.directory, base).plugin
 
 
 @dataclass(frozen=True)
@@ -36,15 +49,16 @@ class Merged:
     card: ModelCard
 
 
-def load_part(directory: Path) -> Part:
-    """Load a branch or a plugin, whichever lies there.
+def load_part(directory: Path) -> Part | ForeignAdapter:
+    """Load a branch or a plugin, whichever lies there, or name a foreign adapter.
 
     Raises InvalidInput where neither does, InvalidBranch or CorruptFile where it is broken.
     """
     if (directory / MANIFEST_FILE).is_file():
         return Branch.load(directory)
     if (directory / CONFIG_FILE).is_file():
-        return Plugin.load(directory)
+        said = str(read_configuration(directory).get("base_model_name_or_path"))
+        return Plugin.load(directory) if said.startswith("medforge:") else ForeignAdapter(directory)
     raise InvalidInput(
         f"{directory} is neither a branch ({MANIFEST_FILE}) nor a plugin ({CONFIG_FILE}); give such a directory"
     )

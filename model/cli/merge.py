@@ -18,7 +18,9 @@ def merge(
     compute: BaseComputeOptions,
     parts: Annotated[
         list[Path],
-        typer.Argument(metavar="DIR...", help="Branches or plugins in their order of arrival, or one recipe (YAML)."),
+        typer.Argument(
+            metavar="DIR...", help="Branches, plugins or PEFT adapters in their order of arrival, or one recipe (YAML)."
+        ),
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Directory to write the merged model into; new or empty.")],
     method: Annotated[

@@ -35,14 +35,20 @@ class AdapterFiles:
 
 def read_adapter(directory: Path) -> AdapterFiles:
     """Read a directory; raises InvalidInput, CorruptFile or InvalidBranch with the reason."""
+    config = read_configuration(directory)
+    tensors, base = _tensors(directory)
+    return AdapterFiles(directory, config, _by_layer(directory, tensors), base)
+
+
+def read_configuration(directory: Path) -> dict[str, Any]:
+    """Read an adapter's configuration alone; raises InvalidInput or CorruptFile with the reason."""
     try:
         config = parse_json(read_file(directory / CONFIG_FILE, "the adapter"), _LONGEST)
     except ValueError as error:
         raise CorruptFile(f"{directory / CONFIG_FILE} is no JSON ({error}); fetch the adapter again") from error
     if not isinstance(config, dict):
         raise CorruptFile(f"{directory / CONFIG_FILE} is no object; fetch the adapter again")
-    tensors, base = _tensors(directory)
-    return AdapterFiles(directory, config, _by_layer(directory, tensors), base)
+    return config
 
 
 def _tensors(directory: Path) -> tuple[Mapping[str, Tensor], str | None]:

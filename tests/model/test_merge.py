@@ -150,3 +150,22 @@ def test_mistakes_get_a_sentence_before_anything_is_written(
         "merge", *plugins, "--weights", "images", "--base", tiny_spec, *out
     )
     assert not (tmp_path / "m").exists()
+
+
+def test_an_adapter_made_elsewhere_is_merged_as_its_plugin(
+    plugins: list[Path], tiny_base: BaseModule, tiny_spec: str, tmp_path: Path
+) -> None:
+    asked = ("--method", "model-soup", "--base", tiny_spec)
+    run("merge", plugins[0], *asked, "--out", tmp_path / "one")
+    run("export", tmp_path / "one", "--to", "peft", "--base", tiny_spec, "--out", tmp_path / "foreign")
+    config = tmp_path / "foreign" / "adapter_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"base_model_name_or_path": "a/clip"}))
+    run("merge", tmp_path / "foreign", plugins[1], *asked, "--out", tmp_path / "a")
+    run("merge", *plugins, *asked, "--out", tmp_path / "b")
+    (_, found), (_, due) = load_model(tmp_path / "a"), load_model(tmp_path / "b")
+    wanted = due.weight_change(tiny_base)
+    for site, change in found.weight_change(tiny_base).items():
+        torch.testing.assert_close(change, wanted[site], atol=1e-5, rtol=1e-4)
+    changed = json.loads(config.read_text()) | {"init_lora_weights": "pissa"}
+    config.write_text(json.dumps(changed))
+    assert "pissa" in refused("merge", tmp_path / "foreign", plugins[1], *asked, "--out", tmp_path / "c")
