@@ -43,7 +43,7 @@ def weight_lines(networks: Mapping[str, NetworkDifference], width: int) -> Itera
 
     A layer is a block of the tower; its distance is that of all sites in it together.
     """
-    yield from flow(("how far the weights moved at each layer,", "relative to what they were before"), width, 0)
+    yield from flow(("how far the weights moved at each layer, relative to what they were before",), width, 0)
     changed = {name: one for name, one in networks.items() if one.state == "changed"}
     for names in _fitting(list(changed), width - 16):
         yield from _layer_table({name: changed[name] for name in names}, width)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,8 +14,6 @@ from medforge.cli.output import AsJson, say_json
 if TYPE_CHECKING:
     from medforge.aggregator.ledger.records import Arrival
     from medforge.proto.connection import Connection
-
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def withdraw(
@@ -55,26 +52,27 @@ def _withdraw_remotely(name: str, erase: bool, ask: bool, connection: Connection
     from medforge.proto.remote import RemoteForge
 
     kit = connection.kit
-    branch = name if _DIGEST.fullmatch(name) else _find(name, connection).branch
+    arrival, said = _find(name, connection)
     if ask:
-        _confirm(f"branch {branch[:8]}")
+        _confirm(said)
     with RemoteForge(connection) as remote:
-        remote.withdraw(branch, erase, kit.sign_withdraw(branch, erase) if kit else b"")
+        remote.withdraw(arrival.branch, erase, kit.sign_withdraw(arrival.branch, erase) if kit else b"")
     if as_json:
-        say_json({"branch": branch, "state": "withdrawn", "erase": erase})
+        say_json({"branch": arrival.branch, "state": "withdrawn", "erase": erase})
     else:
-        typer.echo(f"branch {branch[:8]} is withdrawn{_erased(erase)}; the main branch follows")
+        typer.echo(f"{said} is withdrawn{_erased(erase)}; the main branch follows")
 
 
-def _find(name: str, connection: Connection) -> Arrival:
-    """Find an arrival by the forge's log; a task's name means the caller's own branch."""
+def _find(name: str, connection: Connection) -> tuple[Arrival, str]:
+    """Find an arrival by the forge's log, and say which; a task's name means the caller's own branch."""
     from medforge.aggregator.forge.names import find_arrival
     from medforge.aggregator.forge.reader import open_reader
 
     with open_reader(None, connection) as reader:
-        arrivals = reader.arrivals()
+        arrivals, names = reader.arrivals(), reader.display_names()
     own = connection.kit.card.contributor if connection.kit else None
-    return find_arrival([one for one in arrivals if own in (None, one.contributor) or one.task != name], name)
+    found = find_arrival([one for one in arrivals if own in (None, one.contributor) or one.task != name], name)
+    return found, spell_arrival(found, names)
 
 
 def _withdraw_here(name: str, erase: bool, ask: bool, source: ReaderOptions, reason: str, as_json: bool) -> None:

@@ -45,14 +45,17 @@ from medforge.proto.codec import (
     commit_to_message,
     receipt_from_message,
     receipt_to_message,
+    tag_from_message,
+    tag_to_message,
     task_from_message,
     task_to_message,
 )
 from medforge.proto.flower import branch_from_record, branch_to_record
 from medforge.proto.receipt import Receipt
+from medforge.proto.signed_tag import SignedTag
 from medforge.proto.signed_task import SignedTask
-from medforge.proto.signing import RECEIPT, SUBMIT, TASK, public_bytes, sign, verify
-from medforge.proto.statements import receipt_statement, task_statement
+from medforge.proto.signing import RECEIPT, SUBMIT, TAG, TASK, public_bytes, sign, verify
+from medforge.proto.statements import receipt_statement, tag_statement, task_statement
 from medforge.proto.status import error_of
 from medforge.prototype_gate import PrototypeGate
 from medforge.tensors import dump_tensors, parse_tensors
@@ -368,6 +371,20 @@ def _task_message(parts: Parts) -> None:
     assert signed.task.to_bytes() == parts[0]
 
 
+def _tag_message(parts: Parts) -> None:
+    """A forge's tag, from one that signs whatever it says."""
+    message = pb.Tag()
+    try:
+        message.ParseFromString(parts[0])
+    except DecodeError:
+        return
+    said = (message.name, message.commit, message.release, message.notes, message.tagged_at)
+    message.signature = sign(_KEY, TAG, tag_statement("f", *said))
+    tag = tag_from_message(message, "f", public_bytes(_KEY))
+    assert tag_from_message(tag_to_message(tag), "f", public_bytes(_KEY)) == tag
+    assert SignedTag.model_validate_json(tag.model_dump_json()) == tag
+
+
 def _signed_task(parts: Parts) -> None:
     signed = SignedTask.parse(parts[0], "a file")
     assert SignedTask.parse(canonical_json(signed.document()), "a file") == signed
@@ -375,6 +392,11 @@ def _signed_task(parts: Parts) -> None:
 
 def _task_parts() -> tuple[Parts, ...]:
     return ((_TASK.to_bytes(),), (DeclaredTask.make("two", [("0", "no"), ("1", "yes")]).to_bytes(),))
+
+
+def _tag_parts() -> tuple[Parts, ...]:
+    tag = SignedTag.issue(_KEY, "f", "v1.0", "a" * 64, True, "for all\nof them", "2026-01-02T03:04:05.678Z")
+    return ((tag_to_message(tag).SerializeToString(),),)
 
 
 def _signed_task_parts() -> tuple[Parts, ...]:
@@ -490,6 +512,7 @@ TARGETS = {
         Target("receipt", _receipt_parts, _receipt),
         Target("sealed-receipt", _receipt_parts, _sealed_receipt),
         Target("task-message", _task_parts, _task_message),
+        Target("tag-message", _tag_parts, _tag_message),
         Target("signed-task", _signed_task_parts, _signed_task),
         Target("commit-message", _commit_message_parts, _commit_message),
         Target("status", _status_parts, _status),

@@ -1,6 +1,7 @@
 """Erasing cannot be undone, so it is asked for twice."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,21 @@ def test_at_a_terminal_it_asks(directory: Path) -> None:
 
 
 @pytest.mark.usefixtures("at_a_terminal")
+def test_over_an_address_it_asks_by_the_name_for_people(tmp_path: Path, tiny_base: BaseModule) -> None:
+    branch = branches(tiny_base, 1)[0]
+    named = replace(branch, manifest=branch.manifest.model_copy(update={"display_name": "Klinik Süd"}))
+    main = open_main(tmp_path / "named", tiny_base, SETTINGS)
+    fold_all(main, [named])
+    main.forge.close()
+    with serving(tmp_path / "named", tiny_base, settings=SETTINGS) as (_, at):
+        with pytest.raises(InvalidInput, match="nothing was withdrawn"):
+            withdraw("1", "--at", at, "--erase", answer="n\n")
+        said = withdraw("1", "--at", at, "--erase", answer="y\n")
+    assert "Delete the files of arrival 1 (Klinik Süd (centre 0): task 0) for good?" in said
+    assert "arrival 1 (Klinik Süd (centre 0): task 0) is withdrawn and will be erased" in said
+
+
+@pytest.mark.usefixtures("at_a_terminal")
 def test_what_keeps_the_files_is_not_asked(directory: Path) -> None:
     told = json.loads(withdraw("task 1", "--forge", directory, "--json"))
     assert (told["number"], told["state"], told["descendants"]) == (2, "withdrawn", [])
@@ -72,7 +88,7 @@ def test_what_keeps_the_files_is_not_asked(directory: Path) -> None:
 def test_a_contributor_may_use_any_name(directory: Path, tiny_base: BaseModule) -> None:
     one, two = branches(tiny_base, 2)
     with serving(directory, tiny_base, settings=SETTINGS) as (_, at):
-        assert f"branch {one.digest[:8]} is withdrawn" in withdraw("1", "--at", at)
+        assert "arrival 1 (centre 0: task 0) is withdrawn" in withdraw(one.digest, "--at", at)
         told = json.loads(withdraw("task 1", "--at", at, "--erase", "--yes", "--json"))
     assert told == {"branch": two.digest, "state": "withdrawn", "erase": True}
     assert state(directory, 1) == (State.WITHDRAWN, False)
