@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from medforge.assessment.digits import NONE, fewest, spell
+from medforge.assessment.digits import NONE, of_mean, spell
 from medforge.assessment.tables import CLASS_HEAD, class_rows, interval_note, whole_rows
 from medforge.files import write_atomically, write_files
 from medforge.look.chart import Chart
@@ -139,7 +139,7 @@ def render(result: SimulationResult, material: ReportMaterial, figures: RunFigur
         result=result,
         verdict=verdict(result),
         names=list(paints),
-        few=fewest([task.units for task in result.tasks]),
+        few=of_mean([task.units for task in result.tasks]),
         charts={name: picture(chart) for name, chart in figures.whole.items()},
         away=[
             (task, home_and_away(task, result.zero_shot), picture(figures.away[task.name])) for task in result.shared

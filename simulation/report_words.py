@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from medforge.assessment.digits import fewest, spell
+from medforge.assessment.digits import of_mean, spell
 from medforge.simulation.result import SimulationResult, TaskResult
 
 CLOSE = 0.05
@@ -29,7 +29,7 @@ def verdict(result: SimulationResult) -> str:
     else:
         relation = f"one main branch falls {-gap * 100:.1f} points behind their own plugins"
     shared = "".join(filter(None, map(shared_verdict, result.shared)))
-    few = fewest([task.units for task in result.tasks])
+    few = of_mean([task.units for task in result.tasks])
     means = f"mean accuracy {spell(main.acc, few)} against {spell(own.acc, few)}"
     return f"{opening} On unseen test images {relation}: {means}.{shared}"
 

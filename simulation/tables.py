@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from rich.table import Table
 
-from medforge.assessment.digits import NONE, fewest, spell
+from medforge.assessment.digits import NONE, of_mean, spell
 from medforge.simulation.result import CentreResult, Score, SimulationResult, TaskResult
 
 ALL, MAIN, BASE = "all together", "main branch", "base alone"
@@ -29,7 +29,7 @@ def result_table(result: SimulationResult) -> Table:
         table.add_row(centre.name, *task, _arrival(centre), *own, *main)
     table.add_section()
     blank = ("",) if result.shared else ()
-    few = fewest([task.units for task in result.tasks])
+    few = of_mean([task.units for task in result.tasks])
     own, main = cells(result.mean.individual, few), cells(result.mean.merged, few)
     table.add_row("mean", *blank, "", *own, *main, style="bold")
     return table

@@ -22,9 +22,12 @@ def decimals(units: int) -> int:
     return min(4, max(2, int(math.log10(units))))
 
 
-def fewest(units: Sequence[int]) -> int:
-    """Return what a mean over several sets of images counts for: the smallest set, which blurs it most; 0 for none."""
-    return min(units, default=0)
+def of_mean(units: Sequence[int]) -> int:
+    """Return what a mean over several sets of images stands on, 0 for none.
+
+    One image more of the smallest set moves the mean by 1/(sets · images).
+    """
+    return len(units) * min(units, default=0)
 
 
 def spell(value: float | None, units: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+from medforge.assessment.digits import decimals
 from medforge.simulation.benchmark.results.curves import EpochsNeeded
 from medforge.simulation.benchmark.results.result import OrdersResult
 from medforge.simulation.benchmark.results.rows import PaperScore
@@ -14,19 +15,23 @@ ARROW = " → "
 NONE = "–"
 
 
-def number(value: float | None) -> str:
-    """Write .912 as the paper does, without the leading zero; a dash for None and NaN."""
+def number(value: float | None, answers: int | None = None) -> str:
+    """Write .912 as the paper does, without the leading zero; a dash for None and NaN.
+
+    It has three digits, or of so many answers as many as `medforge.assessment.digits` allows them.
+    """
     if value is None or math.isnan(value):
         return NONE
-    digits = f"{abs(value):.3f}".removeprefix("0")
-    return f"−{digits}" if value < 0 and digits != ".000" else digits
+    digits = f"{abs(value):.{3 if answers is None else min(3, decimals(answers))}f}".removeprefix("0")
+    return f"−{digits}" if value < 0 and digits.strip(".0") else digits
 
 
-def measured(measure: Measure | None) -> str:
-    """Write .912 ± .008, .912 where there was one seed, or a dash for None."""
+def measured(measure: Measure | None, answers: int | None = None) -> str:
+    """Write .912 ± .008, .912 where there was one seed, or a dash for None; `answers` as in `number`."""
     if measure is None:
         return NONE
-    return number(measure.mean) if measure.std is None else f"{number(measure.mean)} ± {number(measure.std)}"
+    mean = number(measure.mean, answers)
+    return mean if measure.std is None else f"{mean} ± {number(measure.std, answers)}"
 
 
 def published(score: PaperScore | None) -> str:

@@ -32,7 +32,7 @@ def provenance(tasks: Sequence[str], seeds: Sequence[int] = (0, 1)) -> Provenanc
     facts = tuple(
         TaskFacts(
             name=name, source=f"tissue:{name}", prompts=(f"benign {name}", f"malignant {name}"),
-            split=SPLITS[place % len(SPLITS)], score_by="patch", train=24, validation=8, test=16,
+            split=SPLITS[place % len(SPLITS)], score_by="patch", train=24, validation=8, test=1600,
         )
         for place, name in enumerate(tasks)
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from medforge.simulation.benchmark.presentation.answer_counts import AnswerCounts
 from medforge.simulation.benchmark.presentation.numbers_in_words import NONE, listed, measured, size
 from medforge.simulation.benchmark.presentation.sheets import Column, Section, Sheet
 from medforge.simulation.benchmark.results.comparison import by_section
@@ -18,6 +19,7 @@ def centre_sheet(result: SitesResult) -> Sheet:
         Column("mean\nACC, AUC", f"over {listed(result.compared)}, each counting the same"),
         Column("to the best\ncentre alone", "difference of the mean accuracies, in percentage points"),
     )
+    counts = AnswerCounts.of(result)
     rival = result.mean(result.best_alone).acc.mean
 
     def line(row: Row) -> tuple[str, ...]:
@@ -26,14 +28,15 @@ def centre_sheet(result: SitesResult) -> Sheet:
         away = (
             NONE if row.key == result.best_alone.key else f"{100 * gap:+.1f}".replace("-", "−").replace("−0.0", "+0.0")
         )
-        return (row.label, *map(_two, (*cells, result.mean(row))), away)
+        ours = [_two(cell, counts.tasks.get(name)) for cell, name in zip(cells, result.centres, strict=True)]
+        return (row.label, *ours, _two(result.mean(row), counts.mean), away)
 
     sections = tuple(Section(name, tuple(map(line, rows))) for name, rows in by_section(result.rows).items())
     return Sheet(f"{result.title}: {result.task}", columns, sections)
 
 
-def _two(cell: Cell | None) -> str:
-    return f"{measured(cell.acc)}\n{measured(cell.auc)}" if cell else NONE
+def _two(cell: Cell | None, answers: int | None) -> str:
+    return f"{measured(cell.acc, answers)}\n{measured(cell.auc, answers)}" if cell else NONE
 
 
 def traffic_sheet(result: SitesResult) -> Sheet:

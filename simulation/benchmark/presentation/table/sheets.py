@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from medforge.simulation.benchmark.presentation.answer_counts import AnswerCounts
 from medforge.simulation.benchmark.presentation.numbers_in_words import measured, number, published
 from medforge.simulation.benchmark.presentation.sheets import Column, Section, Sheet
 from medforge.simulation.benchmark.results.comparison import by_section, has_union
@@ -17,7 +18,7 @@ UNION = "accuracy among the prompts of all tasks: the model must name the organ 
 def own_sheet(result: RowsResult) -> Sheet:
     """Write ACC over AUC among each task's own prompts, the paper's beside ours where there are any."""
     union = has_union(result)
-    tasks = [task.name for task in result.provenance.tasks]
+    tasks, counts = [task.name for task in result.provenance.tasks], AnswerCounts.of(result)
     compared = [task for task in tasks if any(task in row.paper for row in result.rows)]
     columns = [Column("method", words=True)]
     for task in tasks:
@@ -35,20 +36,21 @@ def own_sheet(result: RowsResult) -> Sheet:
         cells = [row.label]
         for task in tasks:
             cell = row.cell(task)
-            cells.append(f"{measured(cell.acc)}\n{measured(cell.auc)}")
+            few = counts.tasks[task]
+            cells.append(f"{measured(cell.acc, few)}\n{measured(cell.auc, few)}")
             if task in compared:
                 cells.append(published(row.paper.get(task)))
-        cells.append(f"{measured(row.mean.acc)}\n{measured(row.mean.auc)}")
+        cells.append(f"{measured(row.mean.acc, counts.mean)}\n{measured(row.mean.auc, counts.mean)}")
         if averaged:
             cells.append(published(row.paper_mean))
-        return (*cells, measured(row.mean.union_acc)) if union else tuple(cells)
+        return (*cells, measured(row.mean.union_acc, counts.mean)) if union else tuple(cells)
 
     return Sheet(f"{result.title}, among each task's own prompts", tuple(columns), table_sections(result, line))
 
 
 def union_sheet(result: RowsResult) -> Sheet:
     """Write accuracy among the prompts of all tasks."""
-    tasks = [task.name for task in result.provenance.tasks]
+    tasks, counts = [task.name for task in result.provenance.tasks], AnswerCounts.of(result)
     columns = [Column("method", words=True), *(Column(f"{task}\nunion ACC") for task in tasks)]
     columns += [
         Column("mean\nunion ACC", UNION),
@@ -57,9 +59,9 @@ def union_sheet(result: RowsResult) -> Sheet:
 
     def line(row: Row) -> tuple[str, ...]:
         mean = row.mean
-        union = [measured(row.cell(task).union_acc) for task in tasks]
+        union = [measured(row.cell(task).union_acc, counts.tasks[task]) for task in tasks]
         lost = mean.lost_on_union
-        return (row.label, *union, measured(mean.union_acc), number(lost))
+        return (row.label, *union, measured(mean.union_acc, counts.mean), number(lost, counts.mean))
 
     return Sheet(f"{result.title}, among the prompts of all tasks", tuple(columns), table_sections(result, line))
 

@@ -91,6 +91,19 @@ def test_a_tables_cells_are_means_and_deviations_over_seeds() -> None:
     assert line(union, "MedForge-Fusion")["4 own − union"] == ".203"
 
 
+def test_few_images_have_fewer_digits() -> None:
+    result = table()
+    made = result.provenance
+    lung, colon = made.tasks
+    few = (lung.model_copy(update={"test": 9}), colon.model_copy(update={"test": 240}))
+    own, union = sheets(result.model_copy(update={"provenance": made.model_copy(update={"tasks": few})}))
+    # of two seeds: 18 answers of lung, 480 of colon, and a mean that 2 times 18 answers say
+    found = line(own, "MedForge-Fusion")
+    assert (found["1 lung\nACC, AUC"], found["3 colon\nACC, AUC"]) == (".5 ± .0\n.6 ± .0", ".28 ± .04\n.31 ± .04")
+    assert (found["4 mean\nACC, AUC"], found["6 union\nACC"]) == (".41 ± .04\n.44 ± .04", ".20 ± .02")
+    assert line(union, "MedForge-Fusion")["4 own − union"] == ".20"
+
+
 def test_one_seed_has_no_deviation() -> None:
     assert line(sheets(table((3,)))[0], "MedForge-Fusion")["1 lung\nACC, AUC"] == ".500\n.531"
 
