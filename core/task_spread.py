@@ -79,23 +79,31 @@ class TaskSpread:
 
         Between quantiles it is interpolated; what is further than the last counts as that.
         """
-        if self.distances is None:
-            return None
-        return torch.from_numpy(np.interp(distances.numpy(), (0.0, *self.distances), (0.0, *LEVELS)))
+        return percentiles(self.distances, distances)
 
     def furthest(self, share: float = FURTHEST) -> float | None:
         """Return within which distance this share of the sites' validation images lies; None where uncalibrated.
 
         ``share`` is at most the last of `LEVELS`, or 1, within which everything lies.
         """
-        if self.distances is None:
-            return None
-        return inf if share == 1 else float(np.interp(share, (0.0, *LEVELS), (0.0, *self.distances)))
+        return furthest(self.distances, share)
 
     def beyond(self, distances: Tensor, share: float = FURTHEST) -> Tensor:
         """Say for which images [n] the distance is one that the sites' own seldom have; none if uncalibrated."""
         furthest = self.furthest(share)
         return distances > (inf if furthest is None else furthest)
+
+
+def percentiles(known: Sequence[float] | None, distances: Tensor) -> Tensor | None:
+    """Return `TaskSpread.percentiles` where the quantiles of the sites' distances are ``known``."""
+    return None if known is None else torch.from_numpy(np.interp(distances.numpy(), (0.0, *known), (0.0, *LEVELS)))
+
+
+def furthest(known: Sequence[float] | None, share: float) -> float | None:
+    """Return `TaskSpread.furthest` where the quantiles of the sites' distances are ``known``."""
+    if known is None:
+        return None
+    return inf if share == 1 else float(np.interp(share, (0.0, *LEVELS), (0.0, *known)))
 
 
 def quantiles(distances: Tensor) -> tuple[float, ...]:

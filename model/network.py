@@ -46,7 +46,7 @@ def choose_network(
     """
     item.check(base)
     if isinstance(item, Routed):
-        return _of_expert(_choose_task(item, task), base)
+        return _of_expert(choose_task(item, task), base)
     known = tuple(one for one in tasks if task in (None, one.name))
     if task is not None and not known:
         raise InvalidInput(no_such_task(task, [one.name for one in tasks]))
@@ -54,7 +54,8 @@ def choose_network(
     return Network(base, change, item.plugin if isinstance(item, FusedPlugin) else None, known)
 
 
-def _choose_task(item: Routed, name: str | None) -> RoutedTask:
+def choose_task(item: Routed, name: str | None) -> RoutedTask:
+    """Return a task of a routed model by name, or its only one; raises InvalidInput where that is not one task."""
     names = [task.card.name for task in item.tasks]
     if name is None and len(names) > 1:
         raise InvalidInput(

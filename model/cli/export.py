@@ -42,16 +42,12 @@ def export(
     check_format(to)
 
     from medforge.files import check_new
-    from medforge.model.export.exporting import export as write
-    from medforge.model.network import choose_network
+    from medforge.model.export.exporting import export_model
     from medforge.model.opening import open_model
 
     check_new(out)
-    opened = open_model(model, base=base, device="cpu")
-    network = choose_network(opened.item, opened.base, opened.tasks, task)
-    write(network, to, out)
-    tasks = [one.name for one in network.tasks]
+    tasks = export_model(open_model(model, base=base, device="cpu"), to, out, task)
     if as_json:
-        say_json({"format": to, "tasks": tasks, "directory": str(out)})
+        say_json({"format": to, "tasks": list(tasks), "directory": str(out)})
         return
     say(f"{', '.join(tasks) or 'the model'} is in {out}; its README.md says how to use it")

@@ -11,12 +11,11 @@ from torch import Tensor
 
 from medforge.errors import InvalidInput
 from medforge.files import new_directory
-from medforge.model.export.formats import FORMATS, check_format
+from medforge.model.export.formats import FORMATS, TOLERANCE, check_format
+from medforge.model.export.onnx import export_onnx
 from medforge.model.export.readme import README_FILE, readme
-from medforge.model.network import Network
-
-TOLERANCE = 1e-3
-"""By how much a logit may be off: what rounding comes to at a scale of a hundred, and far less than a wrong layer."""
+from medforge.model.merged_model import MergedModel
+from medforge.model.network import Network, choose_network
 
 _TEXTS = ["benign tissue", "a tumour"]
 
@@ -31,13 +30,25 @@ class FormatModule(Protocol):
         """Return what the library that the format is for makes of normalised images and tokens; [n, C]."""
 
 
+def export_model(model: MergedModel, to: str, out: Path, task: str | None = None) -> tuple[str, ...]:
+    """Export a merged model, or one of its tasks; return the tasks that it answers there (see `export`).
+
+    Only onnx takes a routed model as a whole; raises InvalidInput where another is asked to.
+    """
+    check_format(to)
+    if to == "onnx":
+        return export_onnx(model, out, task)
+    network = choose_network(model.item, model.base, model.tasks, task)
+    export(network, to, out)
+    return tuple(one.name for one in network.tasks)
+
+
 def export(network: Network, to: str, out: Path) -> None:
     """Write a network in a format into a new or empty directory.
 
     What was written is loaded again by the library that it is for, before anything is at ``out``; raises InvalidInput
     where that answers otherwise than MedForge, or cannot be told in this format.
     """
-    check_format(to)
     chosen = FORMATS[to]
     module = cast(FormatModule, import_module(f"medforge.model.export.{chosen.module}"))
     with new_directory(out) as directory:

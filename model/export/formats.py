@@ -6,12 +6,16 @@ from typing import NamedTuple
 
 from medforge.errors import InvalidInput
 
+TOLERANCE = 1e-3
+"""By how much a logit may be off: what rounding comes to at a scale of a hundred, and far less than a wrong layer."""
+
 
 class Format(NamedTuple):
     """Say what a format is in words, and which module writes it.
 
     The module has ``write(network, directory)``, which returns the Python lines that use what it wrote, and
-    ``logits(network, directory, images, tokens)``: what the library that the format is for makes of it.
+    ``logits(network, directory, images, tokens)``: what the library that the format is for makes of it. That of onnx
+    has `export_onnx`, for it takes a whole model.
     """
 
     what: str
@@ -23,6 +27,7 @@ FORMATS = {
     "hf": Format("A Hugging Face CLIPModel", "hugging_face"),
     "peft": Format("A PEFT adapter for open_clip's own model", "peft_own"),
     "peft-hf": Format("A PEFT adapter for Hugging Face's CLIPModel", "peft_hf"),
+    "onnx": Format("An ONNX graph", "onnx"),
     "safetensors": Format("A weight change for an open_clip model", "safetensors"),
 }
 
