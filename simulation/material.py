@@ -39,6 +39,8 @@ class TaskMaterial:
 
     name: str
     classes: tuple[ClassMaterial, ...]
+    forming: tuple[tuple[int, bytes], ...] = ()
+    """Pictures (PNG, a row a class) of the distilled images, each after so many steps."""
 
 
 @dataclass(frozen=True)

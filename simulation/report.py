@@ -51,6 +51,7 @@ class TaskPanel:
     name: str
     classes: tuple[ClassRow, ...]
     plane: Picture
+    forming: tuple[tuple[int, Picture], ...]
 
 
 def chart_of(drawing: str, alt: str) -> Picture:
@@ -79,7 +80,11 @@ def panel(material: TaskMaterial, plane: Chart) -> TaskPanel:
         )
         for kind in material.classes
     )
-    return TaskPanel(name=material.name, classes=rows, plane=picture(plane))
+    words = f"distilled images of {material.name}, a row a class, after"
+    forming = tuple(
+        (step, Picture(data_uri(png, "image/png"), f"{words} {step} steps")) for step, png in material.forming
+    )
+    return TaskPanel(material.name, rows, picture(plane), forming)
 
 
 def number(score: Score | None, measure: str, units: int | None = None) -> str:

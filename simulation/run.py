@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -182,6 +183,7 @@ def gather_material(
     settings: SimulationSettings, scoring: Scoring, run: RunDirectory, notify: Callable[[str], None]
 ) -> ReportMaterial:
     """Collect samples and embeddings of every centre that arrived, the centres' courses, and the surest mistakes."""
+    from medforge.client.distill.snapshots import snapshots
     from medforge.client.workspace import Workspace
     from medforge.simulation.curves import Course
     from medforge.simulation.material import ReportMaterial, gather
@@ -192,7 +194,8 @@ def gather_material(
     materials = []
     for place, name in enumerate(shown, start=1):
         notify(f"laying out the images of {name} for the report, {place} of {len(shown)}")
-        materials.append(gather(base, name, tasks[name], scoring.branch(name).distilled, settings.seed))
+        found = gather(base, name, tasks[name], scoring.branch(name).distilled, settings.seed)
+        materials.append(replace(found, forming=snapshots(Workspace(run.workspace(name)).distillation)))
     return ReportMaterial(
         centres=tuple(materials),
         courses=tuple(Course.of(c.name, Workspace(run.workspace(c.name))) for c in settings.centres),

@@ -17,6 +17,7 @@ from medforge.client.distill.dc import GradientMatching
 from medforge.client.distill.dm import DistributionMatching
 from medforge.client.distill.lgm import LinearGradientMatching
 from medforge.client.distill.score import Candidate, better, score_distilled
+from medforge.client.distill.snapshots import save_snapshot, snapshot_steps
 from medforge.client.distill.start import texture, white
 from medforge.client.recipes import DistillMethod, DistillRecipe
 from medforge.distilled import DistilledDataset
@@ -74,7 +75,7 @@ def distill(
 
     Candidates are scored by training a fresh plugin on them alone and testing it on validation; the test split is
     never looked at. `plugin` is the centre's own, for a recipe that distils with it. With `checkpoint_dir` a killed run
-    goes on from its last checkpoint and ends in the same bytes.
+    goes on from its last checkpoint and ends in the same bytes; pictures of the images as they form lie there, too.
 
     Raises MedForgeError when pixels stop being finite, InvalidInput for a multi-label task or a plugin that is missing,
     CorruptFile or InvalidInput for a checkpoint that cannot be continued.
@@ -85,10 +86,15 @@ def distill(
     saved = checkpoint.load()
     if saved is not None:
         run.restore(*saved)
+    shown = snapshot_steps(recipe.steps) if checkpoint_dir else frozenset()
     with Progress("distilling", recipe.steps, file=progress_file, start=run.done) as bar:
+        if checkpoint_dir and not run.done:
+            save_snapshot(checkpoint_dir, 0, run.dataset(), base)
         while run.done < recipe.steps:
             run.advance()
             bar.advance(1)
+            if checkpoint_dir and run.done in shown:
+                save_snapshot(checkpoint_dir, run.done, run.dataset(), base)
             if run.at_candidate():
                 bar.advance(0, note=f"step {run.done}: training a fresh plugin on the images to score them")
                 candidate = run.score()
@@ -152,13 +158,17 @@ class Distillation:
 
     def score(self) -> Candidate:
         """Score the images as they are now and keep them if they are the best so far."""
-        images = valid(self.pixels.detach(), self.base).cpu().to(torch.float16)
-        dataset = DistilledDataset(images, self.labels, self.task.prompts)
+        dataset = self.dataset()
         candidate = score_distilled(dataset, self.base, self.task, self.recipe, self.seed, self.done)
         self.candidates.append(candidate)
         if better(candidate, self.best):
-            self.best, self.best_images = candidate, images
+            self.best, self.best_images = candidate, dataset.images
         return candidate
+
+    def dataset(self) -> DistilledDataset:
+        """Return the images as they are now."""
+        images = valid(self.pixels.detach(), self.base).cpu().to(torch.float16)
+        return DistilledDataset(images, self.labels, self.task.prompts)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, object]]:
         """Return everything that the next step and the result depend on."""

@@ -30,7 +30,9 @@ def screen(assessment: Assessment) -> Iterator[Table | Text]:
 def _table(head: tuple[str, ...], rows: tuple[tuple[str, ...], ...]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for place, name in enumerate(head):
-        table.add_column(Text(name), justify="right" if place else "left", overflow="fold")
+        # the numbers break before their limits, and names stay whole as long as they fit
+        first = place == 0
+        table.add_column(Text(name), justify="left" if first else "right", overflow="fold", no_wrap=first)
     for row in rows:
         table.add_row(*map(Text, row))
     table.add_row()

@@ -136,7 +136,9 @@ def test_report_is_complete_and_loads_nothing(undisturbed: tuple[Path, Result]) 
     assert all(alt.strip() for alt in re.findall(r'<img [^>]*alt="([^"]*)"', page))
     assert page.count("<img ") == page.count('alt="')
     samples = 2 * sum(len(centre.prompts) for centre in result_of(out).centres)
-    assert page.count("data:image/png") == samples + page.count("taken for “") // 2
+    forming = page.count("<figcaption>after ")
+    assert forming >= 2 * 2  # the start and the end, of two centres
+    assert page.count("data:image/png") == samples + forming + page.count("taken for “") // 2
     assert not (out / "figures").exists()
     assert result_of(out).head is not None
     assert str(result_of(out).head) in page
