@@ -26,6 +26,7 @@ COMMANDS = (
     ["tag", "v1", "1"],
     ["release", "v2"],
     ["tag", "--list"],
+    ["page", "--out", "SITE"],
     ["reject", "1", "--reason", "wrong labels"],
     ["accept", "1"],
     ["withdraw", "2"],
@@ -38,7 +39,7 @@ COMMANDS = (
 def test_who_reads_or_decides_waits_for_no_torch(tmp_path: Path) -> None:
     forge = tmp_path / "forge"
     shutil.copytree(RECORDED, forge)
-    commands = [[str(tmp_path / word) if word == "KIT" else word for word in command] for command in COMMANDS]
+    commands = [[str(tmp_path / word) if word in ("KIT", "SITE") else word for word in command] for command in COMMANDS]
     script = f"""
 import json, sys
 from medforge.cli import main

@@ -15,6 +15,7 @@ PAIRS = [
     *((ink, ground) for ink in ("ink", "muted", "accent") for ground in ("page", "soft")),
     *((ink, "page") for ink in ("came", "left", "held")),
     ("warn", "warn-soft"),
+    ("page", "accent"),
 ]
 
 
