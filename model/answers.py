@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
-from medforge.model_card import ModelCard
+from medforge.model.answering import Answering
 from medforge.prediction import Prediction, RankedClass
 
 NONE = "none of these"
@@ -37,7 +37,7 @@ def answer(prediction: Prediction) -> str:
     return NONE if prediction.none_of_these else prediction.key
 
 
-def as_json(image: str, prediction: Prediction, card: ModelCard) -> dict[str, Any]:
+def as_json(image: str, prediction: Prediction, model: Answering) -> dict[str, Any]:
     """Return one image's answer for a script."""
     return {
         "image": image,
@@ -56,7 +56,7 @@ def as_json(image: str, prediction: Prediction, card: ModelCard) -> dict[str, An
             }
             for one in prediction.ranking
         ],
-        "answered_by": [{"branch": branch, "contributor": card.who(branch)} for branch in prediction.answered_by],
+        "answered_by": [{"branch": branch, "contributor": model.who(branch)} for branch in prediction.answered_by],
     }
 
 
@@ -67,9 +67,9 @@ class CsvAnswers:
     task is uncalibrated.
     """
 
-    def __init__(self, out: TextIO, card: ModelCard, top: int) -> None:
+    def __init__(self, out: TextIO, model: Answering, top: int) -> None:
         self._rows = csv.writer(out, lineterminator="\n")
-        self._card = card
+        self._model = model
         self._top = top
         behind = [f"{name}_{place}" for place in range(2, top + 1) for name in _BEHIND]
         self._rows.writerow([*COLUMNS, *behind])
@@ -78,7 +78,7 @@ class CsvAnswers:
         """Write one image's row."""
         first = prediction.ranking[0]
         said = str(prediction.none_of_these).lower() if prediction.calibrated else ""
-        who = "; ".join(dict.fromkeys(map(self._card.who, prediction.answered_by)))
+        who = "; ".join(dict.fromkeys(map(self._model.who, prediction.answered_by)))
         row = [image, answer(prediction), first.task, first.key, first.prompt, *_chances(first)]
         row += [_number(prediction.distance), _number(prediction.percentile), said, who]
         for one in prediction.ranking[1:]:
@@ -90,16 +90,15 @@ class CsvAnswers:
 class JsonAnswers:
     """Write answers as one JSON document, an image after another as they come."""
 
-    def __init__(self, out: TextIO, card: ModelCard) -> None:
+    def __init__(self, out: TextIO, model: Answering) -> None:
         self._out = out
-        self._card = card
+        self._model = model
         self._first = True
-        head = {"item": card.item, "commit": card.commit.digest if card.commit else None, "base": card.base.spec}
-        self._out.write(f'{{"model": {json.dumps(head, ensure_ascii=False)}, "predictions": [')
+        self._out.write(f'{{"model": {json.dumps(model.about(), ensure_ascii=False)}, "predictions": [')
 
     def write(self, image: str, prediction: Prediction) -> None:
         """Write one image's object."""
-        text = json.dumps(as_json(image, prediction, self._card), ensure_ascii=False)
+        text = json.dumps(as_json(image, prediction, self._model), ensure_ascii=False)
         self._out.write(f"{'' if self._first else ','}\n{text}")
         self._first = False
 

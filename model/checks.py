@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from medforge.errors import InvalidInput
+
+GRAPH_FILE = "model.onnx"
+ENGINES = ("torch", "onnx")
 
 
 def check_threshold(share: float) -> None:
@@ -18,3 +23,17 @@ def check_top(top: int) -> None:
     """Raise InvalidInput where no class at all is asked for."""
     if top < 1:
         raise InvalidInput(f"{top} classes an image cannot be ranked; ask for 1 or more")
+
+
+def use_onnx(engine: str | None, model: Path | None) -> bool:
+    """Say whether ONNX Runtime is to run a model; raises InvalidInput for an engine that does not fit it."""
+    if engine not in (None, *ENGINES):
+        raise InvalidInput(f"engine {engine!r} is not known; choose torch or onnx")
+    graph = model is not None and (model / GRAPH_FILE).is_file()
+    if engine == "onnx" and not graph:
+        raise InvalidInput(
+            f"{model or 'a served forge'} holds no {GRAPH_FILE}; make it with `medforge export --to onnx`"
+        )
+    if engine == "torch" and graph:
+        raise InvalidInput(f"{model} is an ONNX graph; leave --engine out, or give the checkout that it was made of")
+    return graph

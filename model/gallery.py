@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from medforge.look.page import templates
 from medforge.look.pictures import data_uri, grid
+from medforge.model.answering import Answering
 from medforge.model.answers import Summary, answer
-from medforge.model_card import ModelCard
 from medforge.prediction import Prediction
 
 SHOWN = 300
@@ -32,8 +32,8 @@ class _Shown:
 class Gallery:
     """Keep the images that the model was least certain of, and write the page."""
 
-    def __init__(self, card: ModelCard) -> None:
-        self._card = card
+    def __init__(self, model: Answering) -> None:
+        self._model = model
         self._kept: list[_Shown] = []
         self._count = 0
 
@@ -53,7 +53,7 @@ class Gallery:
             templates("medforge.model")
             .get_template("gallery.html.j2")
             .render(
-                card=self._card,
+                about=self._model.about(),
                 rows=list(summary.rows()),
                 uncalibrated=sorted(summary.uncalibrated),
                 total=self._count,
@@ -71,5 +71,5 @@ class Gallery:
             "first": first,
             "others": one.prediction.ranking[1:],
             "percentile": one.prediction.percentile,
-            "who": list(dict.fromkeys(map(self._card.who, one.prediction.answered_by))),
+            "who": list(dict.fromkeys(map(self._model.who, one.prediction.answered_by))),
         }

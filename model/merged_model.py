@@ -36,6 +36,20 @@ class MergedModel:
         """The tasks that it answers, each with its classes."""
         return self.card.tasks
 
+    @property
+    def size(self) -> int:
+        """The side of the images that the base module takes, in pixels."""
+        return self.base.image_size
+
+    def who(self, branch: str) -> str:
+        """Return who sent a branch, as people write the name, else the branch's first letters."""
+        return self.card.who(branch)
+
+    def about(self) -> dict[str, str | None]:
+        """Return the digests of its forge item and commit, where they are known, and the base module's spec."""
+        commit = self.card.commit.digest if self.card.commit else None
+        return {"item": self.card.item, "commit": commit, "base": self.card.base.spec}
+
     def predict(
         self,
         images: Image | Iterable[Image],

@@ -16,10 +16,11 @@ from rich.table import Table
 
 from medforge.errors import InvalidInput, printable
 from medforge.files import write_atomically, written_whole
+from medforge.model.answering import Answering
 from medforge.model.answers import CsvAnswers, JsonAnswers, Summary, answer
 from medforge.model.decoding import Decoded, check_headers, decode_ahead
 from medforge.model.gallery import Gallery
-from medforge.model.merged_model import BATCH, MergedModel
+from medforge.model.merged_model import BATCH
 from medforge.prediction import Prediction
 from medforge.progress import Progress
 
@@ -31,7 +32,7 @@ class PredictionRun:
     """Ask a model about files; nothing is kept but the summary, the first few answers and what the gallery shows."""
 
     def __init__(
-        self, model: MergedModel, paths: Sequence[Path], *, top: int, task: str | None, threshold: float, skip_bad: bool
+        self, model: Answering, paths: Sequence[Path], *, top: int, task: str | None, threshold: float, skip_bad: bool
     ) -> None:
         self._model = model
         self._paths = paths
@@ -50,11 +51,11 @@ class PredictionRun:
         """
         if not self._skip_bad:
             check_headers(self._paths)
-        page = Gallery(self._model.card) if gallery is not None else None
+        page = Gallery(self._model) if gallery is not None else None
         with ExitStack() as stack:
             table = stack.enter_context(written_whole(csv)) if csv is not None else None
-            rows = CsvAnswers(table, self._model.card, self._top) if table is not None else None
-            document = JsonAnswers(sys.stdout, self._model.card) if as_json else None
+            rows = CsvAnswers(table, self._model, self._top) if table is not None else None
+            document = JsonAnswers(sys.stdout, self._model) if as_json else None
             for found, prediction in self._answers():
                 name = str(found.path)
                 self._summary.add(prediction)
@@ -75,7 +76,7 @@ class PredictionRun:
 
     def _answers(self) -> Iterator[tuple[Decoded, Prediction]]:
         with Progress("images", len(self._paths)) as bar:
-            left = decode_ahead(self._paths, self._model.base.image_size)
+            left = decode_ahead(self._paths, self._model.size)
             while batch := list(islice(left, BATCH)):
                 good = [one for one in batch if self._usable(one)]
                 pixels = (one.pixels for one in good if one.pixels is not None)
@@ -110,7 +111,7 @@ class PredictionRun:
                 typer.echo(printable(f"{what}: {path}"))
 
 
-def _list_of(first: Sequence[tuple[str, Prediction]], model: MergedModel, wide: bool) -> Table:
+def _list_of(first: Sequence[tuple[str, Prediction]], model: Answering, wide: bool) -> Table:
     table = Table("image", "answer", "task")
     table.add_column("P", justify="right")
     if wide:
@@ -121,7 +122,7 @@ def _list_of(first: Sequence[tuple[str, Prediction]], model: MergedModel, wide: 
         cells = [_plain(Path(name).name), _plain(answer(one)), _plain(one.task), f"{one.probability:.3f}"]
         if wide:
             percentile = "" if one.percentile is None else f"{one.percentile:.2f}"
-            who = ", ".join(dict.fromkeys(map(model.card.who, one.answered_by)))
+            who = ", ".join(dict.fromkeys(map(model.who, one.answered_by)))
             cells += [f"{one.task_probability:.3f}", percentile, _plain(who)]
         table.add_row(*cells)
     return table

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from medforge.cli import complete as shared
 from medforge.cli.compute import ComputeOptions
 from medforge.cli.output import AsJson
 from medforge.proto.options import ConnectionOptions
+
+if TYPE_CHECKING:
+    from medforge.model.answering import Answering
 
 
 def predict(
@@ -20,8 +23,8 @@ def predict(
         list[str] | None,
         typer.Argument(
             metavar="[MODEL] IMAGES...",
-            help="The model (a checkout or a forge's directory; none with --kit or --at), then images: files, folders, "
-            "tables with a column image, or - for paths on stdin.",
+            help="The model (a checkout, a forge's directory or an ONNX export; none with --kit or --at), then images: "
+            "files, folders, tables with a column image, or - for paths on stdin.",
         ),
     ] = None,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the answers as CSV, a row an image.")] = None,
@@ -55,6 +58,13 @@ def predict(
             metavar="DTYPE", help="Compute dtype of the base module: fp32 or bf16.", autocompletion=shared.dtypes
         ),
     ] = "fp32",
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ENGINE",
+            help="torch, or onnx for a directory that `medforge export --to onnx` wrote. Default: what MODEL is.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Say of images which task and class they are likeliest to be, or that they are none of these.
@@ -64,7 +74,7 @@ def predict(
         medforge predict --kit kit scan.png --top 3
     """
     from medforge.errors import InvalidInput
-    from medforge.model.checks import check_threshold, check_top
+    from medforge.model.checks import check_threshold, check_top, use_onnx
     from medforge.model.inputs import find_images
 
     check_threshold(threshold)
@@ -76,10 +86,18 @@ def predict(
     where = None if connection is not None else Path(words.pop(0))
     paths = find_images(words)
 
-    from medforge.model.opening import open_model
     from medforge.model.prediction_run import PredictionRun
 
     compute.use_threads()
-    model = open_model(where, connection, commit=commit, base=base, device=compute.device, dtype=dtype)
+    model: Answering
+    if use_onnx(engine, where):
+        from medforge.model.engines.onnx import OnnxModel
+
+        assert where is not None, "only a directory is a graph"
+        model = OnnxModel(where, compute.threads or 0)
+    else:
+        from medforge.model.opening import open_model
+
+        model = open_model(where, connection, commit=commit, base=base, device=compute.device, dtype=dtype)
     run = PredictionRun(model, paths, top=top, task=task, threshold=threshold, skip_bad=skip_bad)
     run.write(csv, gallery, as_json)

@@ -13,16 +13,13 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from medforge.errors import CorruptFile, InvalidInput
-from medforge.model.checks import check_threshold, check_top
+from medforge.model.checks import GRAPH_FILE, check_threshold, check_top
 from medforge.model.engines.graph_card import METADATA_KEY, GraphCard, GraphTask
 from medforge.model.images import Image, pixels_of
+from medforge.model.merged_model import BATCH
 from medforge.prediction import Prediction
 from medforge.ranking import no_such_task, rank_classes
 from medforge.task_spread import FURTHEST, furthest, percentiles
-
-GRAPH_FILE = "model.onnx"
-BATCH = 64
-"""Images that are in memory together while many are asked about."""
 
 
 class OnnxModel:
@@ -52,6 +49,19 @@ class OnnxModel:
     def tasks(self) -> tuple[GraphTask, ...]:
         """The tasks that it answers, each with its classes."""
         return self.card.tasks
+
+    @property
+    def size(self) -> int:
+        """The side of the images that the graph takes, in pixels."""
+        return self.card.size
+
+    def who(self, branch: str) -> str:
+        """Return a branch's first letters: a graph names no contributors."""
+        return branch[:8]
+
+    def about(self) -> dict[str, str | None]:
+        """Return the base module's spec; a graph names neither forge item nor commit."""
+        return {"item": None, "commit": None, "base": self.card.base}
 
     def predict(
         self,

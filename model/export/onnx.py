@@ -15,8 +15,9 @@ from torch import nn
 from medforge.errors import InvalidInput
 from medforge.files import new_directory
 from medforge.forge_item import Routed
+from medforge.model.checks import GRAPH_FILE
 from medforge.model.engines.graph_card import METADATA_KEY, GraphCard, GraphTask
-from medforge.model.engines.onnx import GRAPH_FILE, OnnxModel
+from medforge.model.engines.onnx import OnnxModel
 from medforge.model.export.formats import TOLERANCE
 from medforge.model.export.graph import INPUTS, OUTPUTS, RoutedGraph, SingleGraph
 from medforge.model.export.readme import README_FILE, readme

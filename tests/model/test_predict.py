@@ -155,6 +155,23 @@ def test_over_the_wire_it_is_fetched_once_and_verified(
     assert (tmp_path / "first.csv").read_bytes() == (tmp_path / "second.csv").read_bytes()
 
 
+def test_the_graph_answers_as_the_model_that_it_was_made_of(
+    checkout: Path, pictures: Path, tiny_spec: str, tmp_path: Path, model: MergedModel
+) -> None:
+    graph, out = tmp_path / "graph", tmp_path / "out.csv"
+    run("export", checkout, "--to", "onnx", "--base", tiny_spec, "--out", graph)
+    run("predict", graph, pictures, "--csv", out, "--gallery", tmp_path / "g.html", "--top", 2)
+    for row, one in zip(rows_of(out), model.predict(list(walk(pictures)), top=2), strict=True):
+        assert (row["task"], row["class"], row["class_2"]) == (one.task, one.key, one.ranking[1].key)
+        assert float(row["p"]) == pytest.approx(one.probability, abs=1e-5)
+        assert row["answered_by"] == "; ".join(branch[:8] for branch in one.answered_by)
+    found = json.loads(run("predict", graph, pictures, "--engine", "onnx", "--json").stdout)
+    assert [one["answer"] for one in found["predictions"]] == [row["answer"] for row in rows_of(out)]
+    assert "is an ONNX graph; leave --engine out" in refused("predict", graph, pictures, "--engine", "torch")
+    assert "holds no model.onnx; make it with" in refused("predict", checkout, pictures, "--engine", "onnx")
+    assert "engine 'tensorrt' is not known" in refused("predict", graph, pictures, "--engine", "tensorrt")
+
+
 class TestMistakes:
     """Each gets a sentence, and nothing is written."""
 
