@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,8 +13,9 @@ from medforge.aggregator.cli.plain import plain_arrival, spell_arrival
 from medforge.cli.output import AsJson, say_json
 
 if TYPE_CHECKING:
-    from medforge.aggregator.ledger.records import Arrival
     from medforge.proto.connection import Connection
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def withdraw(
@@ -52,27 +54,32 @@ def _withdraw_remotely(name: str, erase: bool, ask: bool, connection: Connection
     from medforge.proto.remote import RemoteForge
 
     kit = connection.kit
-    arrival, said = _find(name, connection)
+    branch, said = _find(name, connection)
     if ask:
         _confirm(said)
     with RemoteForge(connection) as remote:
-        remote.withdraw(arrival.branch, erase, kit.sign_withdraw(arrival.branch, erase) if kit else b"")
+        remote.withdraw(branch, erase, kit.sign_withdraw(branch, erase) if kit else b"")
     if as_json:
-        say_json({"branch": arrival.branch, "state": "withdrawn", "erase": erase})
+        say_json({"branch": branch, "state": "withdrawn", "erase": erase})
     else:
         typer.echo(f"{said} is withdrawn{_erased(erase)}; the main branch follows")
 
 
-def _find(name: str, connection: Connection) -> tuple[Arrival, str]:
-    """Find an arrival by the forge's log, and say which; a task's name means the caller's own branch."""
+def _find(name: str, connection: Connection) -> tuple[str, str]:
+    """Find a branch by the forge's log, and say which; a task's name means the caller's own branch.
+
+    A whole digest that the log does not have is left to the forge to judge.
+    """
     from medforge.aggregator.forge.names import find_arrival
     from medforge.aggregator.forge.reader import open_reader
 
     with open_reader(None, connection) as reader:
         arrivals, names = reader.arrivals(), reader.display_names()
+    if _DIGEST.fullmatch(name) and all(one.branch != name for one in arrivals):
+        return name, f"branch {name[:8]}"
     own = connection.kit.card.contributor if connection.kit else None
     found = find_arrival([one for one in arrivals if own in (None, one.contributor) or one.task != name], name)
-    return found, spell_arrival(found, names)
+    return found.branch, spell_arrival(found, names)
 
 
 def _withdraw_here(name: str, erase: bool, ask: bool, source: ReaderOptions, reason: str, as_json: bool) -> None:
