@@ -5,6 +5,8 @@ prompts encoded once, one pass an image. A routed model makes two, of the base m
 speed is the most that can be had. Both start from decoded pixels, and take them in batches of 64; ``--decode`` adds the
 decoding of JPEG files to both, one after another in the plain loop.
 
+The same model runs once more as its ONNX graph, always from decoded pixels, and must answer alike.
+
 The expert of a routed model of one task must answer as the plain model with its weights does, or the exit status is 1.
 
 Run from the repository's root: ``python -m benchmarks.prediction [--base SPEC] [--dtype bf16]``; a base such as
@@ -14,6 +16,7 @@ Run from the repository's root: ``python -m benchmarks.prediction [--base SPEC] 
 from __future__ import annotations
 
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -33,6 +36,8 @@ from medforge.client.data.pixels.decode import read_image
 from medforge.client.data.pixels.files import walk
 from medforge.distilled import DistilledDataset
 from medforge.model.decoding import decode_ahead
+from medforge.model.engines.onnx import OnnxModel
+from medforge.model.export.onnx import export_onnx
 from medforge.model.export.own_model import own_model, own_state
 from medforge.model.merged_model import BATCH, MergedModel
 from medforge.model.merging import merge_parts
@@ -145,6 +150,13 @@ def compare(base: BaseModule, files: Sequence[Path], seed: int, repeats: int, de
             ]
         return [plain.answer(decoded[s : s + BATCH]) for s in starts]
 
+    with tempfile.TemporaryDirectory() as place:
+        export_onnx(model, Path(place) / "graph")
+        graph = OnnxModel(Path(place) / "graph", torch.get_num_threads())
+    answered = list(graph.stream(iter(decoded)))
+    apart = max(abs(a.probability - b.probability) for a, b in zip(model.stream(iter(decoded)), answered, strict=True))
+    # from decoded pixels, where the engines alone differ
+    by_graph = seconds(lambda: list(graph.stream(iter(decoded))), repeats)
     ours, theirs = seconds(routed, repeats), seconds(alone, repeats)
     off = disagreement(base, decoded[: min(len(decoded), BATCH)], seed)
     what = "from JPEG files" if decode else "from decoded pixels"
@@ -152,8 +164,10 @@ def compare(base: BaseModule, files: Sequence[Path], seed: int, repeats: int, de
     print(f"{base.spec} at {base.image_size}, {dtype}, {torch.get_num_threads()} threads, {len(files)} images {what}")
     print(f"plain open_clip, one merged plugin: {len(files) / theirs:8.1f} images/s")
     print(f"routed, {len(TASKS)} tasks:                    {len(files) / ours:8.1f} images/s {theirs / ours:8.2f} ×")
+    print(f"the same, ONNX Runtime, decoded:    {len(files) / by_graph:8.1f} images/s {theirs / by_graph:8.2f} ×")
+    print(f"the graph's probabilities and the routed model's differ by {apart:.1e} at most")
     print(f"the expert's probabilities and the plain model's differ by {off:.1e} at most")
-    return base.dtype != torch.float32 or off <= AGREEMENT
+    return base.dtype != torch.float32 or max(off, apart) <= AGREEMENT
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

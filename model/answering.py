@@ -22,7 +22,7 @@ class Answering(Protocol):
         """Return who sent a branch, as people write the name, else the branch's first letters."""
 
     def about(self) -> dict[str, str | None]:
-        """Return the digests of its forge item and commit, where they are known, and the base module's spec."""
+        """Return the digests of its forge item and commit, where they are known, and which base module it is."""
 
     def stream(
         self,

@@ -46,7 +46,7 @@ class MergedModel:
         return self.card.who(branch)
 
     def about(self) -> dict[str, str | None]:
-        """Return the digests of its forge item and commit, where they are known, and the base module's spec."""
+        """Return the digests of its forge item and commit, where they are known, and which base module it is."""
         commit = self.card.commit.digest if self.card.commit else None
         return {"item": self.card.item, "commit": commit, "base": self.card.base.spec}
 

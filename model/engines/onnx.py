@@ -60,7 +60,7 @@ class OnnxModel:
         return branch[:8]
 
     def about(self) -> dict[str, str | None]:
-        """Return the base module's spec; a graph names neither forge item nor commit."""
+        """Return the base module's fingerprint; a graph names neither forge item nor commit."""
         return {"item": None, "commit": None, "base": self.card.base}
 
     def predict(
