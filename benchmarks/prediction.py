@@ -35,11 +35,12 @@ from medforge.client.data.catalogue import open_task
 from medforge.client.data.pixels.decode import read_image
 from medforge.client.data.pixels.files import walk
 from medforge.distilled import DistilledDataset
+from medforge.model.answering import BATCH
 from medforge.model.decoding import decode_ahead
 from medforge.model.engines.onnx import OnnxModel
 from medforge.model.export.onnx import export_onnx
 from medforge.model.export.own_model import own_model, own_state
-from medforge.model.merged_model import BATCH, MergedModel
+from medforge.model.merged_model import MergedModel
 from medforge.model.merging import merge_parts
 from medforge.plugin import Factors, Plugin, PluginSettings
 from medforge.routed import Routed

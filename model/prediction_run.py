@@ -16,11 +16,10 @@ from rich.table import Table
 
 from medforge.errors import InvalidInput, printable
 from medforge.files import write_atomically, written_whole
-from medforge.model.answering import Answering
+from medforge.model.answering import BATCH, Answering
 from medforge.model.answers import CsvAnswers, JsonAnswers, Summary, answer
 from medforge.model.decoding import Decoded, check_headers, decode_ahead
 from medforge.model.gallery import Gallery
-from medforge.model.merged_model import BATCH
 from medforge.prediction import Prediction
 from medforge.progress import Progress
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,15 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from medforge.errors import CorruptFile, InvalidInput
-from medforge.model.checks import GRAPH_FILE, check_threshold, check_top
+from medforge.model.answering import Answering
+from medforge.model.checks import GRAPH_FILE
 from medforge.model.engines.graph_card import METADATA_KEY, GraphCard, GraphTask
-from medforge.model.images import Image, pixels_of
-from medforge.model.merged_model import BATCH
 from medforge.prediction import Prediction
-from medforge.ranking import no_such_task, rank_classes
-from medforge.task_spread import FURTHEST, furthest, percentiles
+from medforge.ranking import rank_classes
+from medforge.task_spread import furthest, percentiles
 
 
-class OnnxModel:
+class OnnxModel(Answering):
     """Answer as `MergedModel` does, by a graph in ``directory``, with ONNX Runtime on the CPU.
 
     Raises InvalidInput without onnxruntime or without the graph, CorruptFile for a graph that MedForge did not write.
@@ -62,39 +61,6 @@ class OnnxModel:
     def about(self) -> dict[str, str | None]:
         """Return the base module's fingerprint; a graph names neither forge item nor commit."""
         return {"item": None, "commit": None, "base": self.card.base}
-
-    def predict(
-        self,
-        images: Image | Iterable[Image],
-        *,
-        top: int = 1,
-        task: str | None = None,
-        threshold: float = FURTHEST,
-    ) -> list[Prediction]:
-        """Say of each image which class it is likeliest to be; what is given and raised is as in `MergedModel`."""
-        return list(self.stream(pixels_of(images, self.card.size), top=top, task=task, threshold=threshold))
-
-    def stream(
-        self,
-        pixels: Iterable[NDArray[np.uint8]],
-        *,
-        top: int = 1,
-        task: str | None = None,
-        threshold: float = FURTHEST,
-    ) -> Iterator[Prediction]:
-        """Answer images as they come, in bounded memory; each is uint8 [3, S, S]."""
-        check_threshold(threshold)
-        check_top(top)
-        if task is not None and task not in (names := [one.name for one in self.tasks]):
-            raise InvalidInput(no_such_task(task, names))
-        batch: list[NDArray[np.uint8]] = []
-        for one in pixels:
-            batch.append(one)
-            if len(batch) == BATCH:
-                yield from self._answer(np.stack(batch), top, task, threshold)
-                batch = []
-        if batch:
-            yield from self._answer(np.stack(batch), top, task, threshold)
 
     def run(self, pixels: NDArray[np.uint8], task: str | None = None) -> dict[str, Tensor]:
         """Return what the graph says of pixels [n, 3, S, S], by the names of its outputs (see `OUTPUTS`)."""

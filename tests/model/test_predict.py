@@ -16,7 +16,8 @@ from medforge.base_module import BaseModule
 from medforge.client.data.pixels.decode import read_image
 from medforge.client.data.pixels.files import walk
 from medforge.errors import CorruptFile, InvalidInput
-from medforge.model.merged_model import BATCH, MergedModel
+from medforge.model.answering import BATCH
+from medforge.model.merged_model import MergedModel
 from tests.aggregator.serving import serving
 from tests.model.commands import refused, run
 
