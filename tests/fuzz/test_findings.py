@@ -165,7 +165,7 @@ def test_what_is_admitted_keeps_its_bytes() -> None:
     config = json.loads(blobs[CONFIG_PART])
     for name, data in [
         (CONFIG_PART, json.dumps(config).encode()),
-        (CONFIG_PART, canonical_json({**config, "surprise": 1})),
+        (CONFIG_PART, canonical_json({**config, "surprise": None})),
         (WEIGHTS_PART, dump_tensors({name: tensor.half() for name, tensor in tensors.items()})),
         (DISTILLED_PART, blobs[DISTILLED_PART].replace(b'{\\"prompts', b'{\\"other\\":1,\\"prompts')),
     ]:
@@ -174,6 +174,9 @@ def test_what_is_admitted_keeps_its_bytes() -> None:
             data = length.to_bytes(8, "little") + data[8:]
         changed = {**blobs, name: data}
         refused(InvalidBranch, f"{name} is not in its canonical", partial(assembled, sealed(changed), changed))
+    # a field that may change what the weights mean is refused by its name
+    changed = {**blobs, CONFIG_PART: canonical_json({**config, "surprise": 1})}
+    refused(InvalidBranch, "surprise is 1", partial(assembled, sealed(changed), changed))
 
 
 def test_a_manifest_says_the_image_size() -> None:
