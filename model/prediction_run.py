@@ -49,7 +49,10 @@ class PredictionRun:
         where no image could be read at all.
         """
         if not self._skip_bad:
-            check_headers(self._paths)
+            try:
+                check_headers(self._paths)
+            except InvalidInput as error:
+                raise _skippable(error) from error
         page = Gallery(self._model) if gallery is not None else None
         with ExitStack() as stack:
             table = stack.enter_context(written_whole(csv)) if csv is not None else None
@@ -88,8 +91,7 @@ class PredictionRun:
         if one.fault is None:
             return True
         if not self._skip_bad:
-            cause = str(one.fault)
-            raise type(one.fault)(f"{cause}, or leave out what cannot be read with --skip-bad")
+            raise _skippable(one.fault)
         self._skipped.append(str(one.path))
         typer.echo(f"skipped: {one.fault}", err=True)
         return False
@@ -108,6 +110,11 @@ class PredictionRun:
         for what, path in (("answers", csv), ("gallery", gallery)):
             if path is not None:
                 typer.echo(printable(f"{what}: {path}"))
+
+
+def _skippable(fault: InvalidInput) -> InvalidInput:
+    """Return what is wrong with an image, with the other thing that can be done about it."""
+    return type(fault)(f"{fault}, or leave out what cannot be read with --skip-bad")
 
 
 def _list_of(first: Sequence[tuple[str, Prediction]], model: Answering, wide: bool) -> Table:

@@ -182,6 +182,9 @@ class TestMistakes:
         broken = tmp_path / "broken.png"
         broken.write_bytes((pictures / "image 1.png").read_bytes()[:900])
         good, out = pictures / "image 0.png", tmp_path / "out.csv"
+        (tmp_path / "notes.txt").write_text("no image")
+        said = refused("predict", checkout, good, tmp_path / "notes.txt", "--base", tiny_spec, "--csv", out)
+        assert "notes.txt is not a readable image; replace or remove it, or leave out what cannot be read with" in said
         said = refused("predict", checkout, good, broken, "--base", tiny_spec, "--csv", out)
         assert f"{broken} cannot be decoded" in said
         assert "--skip-bad" in said
