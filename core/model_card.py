@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
@@ -97,7 +98,12 @@ class ModelCard(BaseModel):
 
     def who(self, branch: str) -> str:
         """Return who sent a branch, else its first letters."""
-        return next((one.who for one in self.members if one.branch == branch), branch[:8])
+        return self._senders.get(branch, branch[:8])
+
+    @cached_property
+    def _senders(self) -> dict[str, str]:
+        # asked for every member behind every image
+        return {one.branch: one.who for one in self.members}
 
     def to_bytes(self) -> bytes:
         """Serialise for people and programs."""
