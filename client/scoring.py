@@ -97,7 +97,7 @@ def score_on_split(request: ScoreRequest) -> Scored:
     check_source(place, split)
     scored: Plugin | ForgeItem = ForgeItem.load(request.item) if request.item else _plugin_of(request.workspace)
     card = card_of(request.item) if request.item else None
-    spec = request.base or (settings.base if settings else card.base.spec if card else DEFAULT_BASE)
+    spec = request.base or (settings.base if settings else card.base.loadable_spec() if card else DEFAULT_BASE)
     base, task = _open(request, settings, place, split, spec)
     tasks = tasks_of(scored, card) if isinstance(scored, ForgeItem) and not task.multi_label else ()
     known = model_task(tasks, task, request.task) if tasks else None

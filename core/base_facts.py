@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
+from medforge.errors import InvalidInput
 from medforge.manifest import Line
 
 Three = tuple[FiniteFloat, FiniteFloat, FiniteFloat]
@@ -39,3 +41,18 @@ class BaseFacts(BaseModel):
     fingerprint: str = Field(pattern=r"^[0-9a-f]{64}$")
     architecture: dict[str, Any] | None = None
     preprocessing: Preprocessing | None = None
+
+    @property
+    def findable(self) -> bool:
+        """Whether the spec alone finds the base module here: where a checkpoint lies never travels."""
+        _, colon, path = self.spec.partition(":")
+        return not colon or self.spec.startswith("hf-hub:") or Path(path).is_file()
+
+    def loadable_spec(self) -> str:
+        """Return the spec to load a model's base module by; raises InvalidInput where it alone finds none."""
+        if not self.findable:
+            raise InvalidInput(
+                f"the model stands on {self.spec}, a file that is not named by where it lies; give it with "
+                "--base ARCH:CHECKPOINT_PATH"
+            )
+        return self.spec

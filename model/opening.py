@@ -10,9 +10,8 @@ from shutil import rmtree
 from medforge.aggregator.forge.model_card import card_of
 from medforge.aggregator.forge.names import head_or_named
 from medforge.aggregator.forge.reader import ForgeReader, check_chain, open_reader
-from medforge.aggregator.forge.settings import SETTINGS_FILE
+from medforge.aggregator.forge.settings import SETTINGS_FILE, read_settings
 from medforge.base import load_base
-from medforge.base_facts import BaseFacts
 from medforge.base_module import BaseModule
 from medforge.errors import BaseMismatch, CorruptFile, InvalidInput
 from medforge.item import ForgeItem
@@ -37,7 +36,7 @@ def open_model(
     model's own does not load as it is named. Raises InvalidInput, BaseMismatch or CorruptFile with the reason.
     """
     card, item = _find(where, connection, commit)
-    found = base if isinstance(base, BaseModule) else load_base(base or _spec(card.base), device, dtype)
+    found = base if isinstance(base, BaseModule) else load_base(base or _spec(card, where), device, dtype)
     if found.fingerprint != card.base.fingerprint:
         raise BaseMismatch(
             f"the model stands on base module {card.base.fingerprint[:12]} ({card.base.spec}), not on "
@@ -80,11 +79,8 @@ def _cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "medforge" / "models"
 
 
-def _spec(base: BaseFacts) -> str:
-    """Return the spec to load; a checkpoint's directory never travels with a model."""
-    if ":" in base.spec and not base.spec.startswith("hf-hub:"):
-        raise InvalidInput(
-            f"the model stands on {base.spec}, a file that is not named by where it lies; give it with "
-            "--base ARCH:CHECKPOINT_PATH"
-        )
-    return base.spec
+def _spec(card: ModelCard, where: Path | None) -> str:
+    """Return the spec to load; a forge's own directory knows where its checkpoint lies."""
+    if where is not None and (where / SETTINGS_FILE).exists():
+        return read_settings(where).base_spec
+    return card.base.loadable_spec()

@@ -99,13 +99,13 @@ def _spec(reader: ForgeReader, forge: Path | None) -> str:
 
     if forge is not None:
         return read_settings(forge).base_spec
-    spec = reader.identity().base.spec
-    if ":" in spec and not spec.startswith("hf-hub:"):
+    base = reader.identity().base
+    if not base.findable:
         raise InvalidInput(
-            f"the forge stands on {spec}, a file that is not named by where it lies; give it with --base "
+            f"the forge stands on {base.spec}, a file that is not named by where it lies; give it with --base "
             "ARCH:CHECKPOINT_PATH, or leave the weights out with --no-weights"
         )
-    return spec
+    return base.spec
 
 
 def _say(

@@ -107,7 +107,8 @@ def test_a_folder_becomes_a_table_of_answers(
     assert page.count('<img src="data:image/png') == len(files)
     assert "&lt;b&gt;Klinik" in page
     assert "<b>Klinik" not in page
-    run("predict", forge, pictures, "--base", tiny_spec, "--csv", tmp_path / "forge.csv", "--top", 3)
+    # a forge's directory knows where its base module's checkpoint lies
+    run("predict", forge, pictures, "--csv", tmp_path / "forge.csv", "--top", 3)
     assert (tmp_path / "forge.csv").read_bytes() == out.read_bytes()
 
 
