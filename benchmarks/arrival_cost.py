@@ -82,7 +82,7 @@ class Costs:
 
 def learned(base: BaseModule, organ: str, per_class: int) -> tuple[Plugin, DistilledDataset]:
     """Draw a few images of a tissue, and train a small plugin to tell their classes."""
-    task = open_task(f"tissue:{organ},train={4 * per_class},validation=4,test=4", base.image_size, 0)
+    task = open_task(f"tissue:{organ},train={4 * per_class},validation=4,test=4", base.preprocessing, 0)
     chosen = torch.cat([places[:per_class] for places in task.train.by_class(len(task.prompts))])
     images, labels = base.normalise(task.train.images[chosen]).cpu(), task.train.labels[chosen]
     model = adapt(base, SETTINGS, derive(0, "benchmark", "arrival", organ))

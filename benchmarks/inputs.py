@@ -112,7 +112,7 @@ def image_folder(given: Path | None, per_class: int, seed: int) -> Iterator[Path
 
 def open_images(root: Path, base: BaseModule, seed: int) -> Task:
     """Open the folder's task at the base's image size; nothing is decoded yet."""
-    return open_task(f"folder:{root}", base.image_size, seed)
+    return open_task(f"folder:{root}", base.preprocessing, seed)
 
 
 def decode_one(root: Path, task: Task, index: int) -> Tensor:

@@ -151,7 +151,7 @@ def run(options: argparse.Namespace) -> None:
         raise InvalidInput("there is no branch to fold; give a forge with arrivals, or branch directories")
     base = load_base(options.base or branches[0].manifest.base_spec, options.device)
     sources = dict(entry.split("=", 1) for entry in options.task)
-    tasks = {name: open_task(source, base.image_size, options.seed) for name, source in sources.items()}
+    tasks = {name: open_task(source, base.preprocessing, options.seed) for name, source in sources.items()}
     splits = {name: validation_of(task, options.limit) for name, task in tasks.items()}
     results = {"each plugin alone": score_alone(base, tasks, splits, branches)}
     for mode in modes():

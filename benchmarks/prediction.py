@@ -61,7 +61,7 @@ def random_branch(base: BaseModule, task: str, seed: int) -> Branch:
         down, up = torch.randn(RANK, columns, generator=random), torch.randn(rows, RANK, generator=random)
         factors[site] = Factors(0.02 * down, 0.02 * up)
     plugin = Plugin(PluginSettings(kind="lora", rank=RANK, alpha=float(RANK)), base.fingerprint, factors)
-    drawn = open_task(f"tissue:{task},train={3 * PER_CLASS},validation=3,test=3", base.image_size, seed)
+    drawn = open_task(f"tissue:{task},train={3 * PER_CLASS},validation=3,test=3", base.preprocessing, seed)
     images = base.normalise(drawn.train.images[:]).cpu().half()
     distilled = DistilledDataset(images, drawn.train.labels, tuple(drawn.prompts))
     return Branch.build(

@@ -61,7 +61,7 @@ class Measured:
 
 def measured(base: BaseModule, source: str, seed: int, limit: int, plugin: Path | None) -> Measured:
     """Open a task's images, at most ``limit`` a split, and embed them."""
-    task = open_task(source, base.image_size, seed)
+    task = open_task(source, base.preprocessing, seed)
     train, train_labels = _some(base, task.train, limit)
     images, labels = _some(base, task.validation, limit)
     embedded = base.embed_all(train).float().cpu()

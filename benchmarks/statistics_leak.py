@@ -51,7 +51,7 @@ class Row:
 
 def measure(base: BaseModule, source: str, seed: int, sizes: Sequence[int]) -> list[Row]:
     """Measure a source with so many of its training images, drawn by the seed; all of them where no size is given."""
-    whole = open_task(source, base.image_size, seed)
+    whole = open_task(source, base.preprocessing, seed)
     embeddings = embed_task(base, whole)
     pixels = whole.test.images[slice(0, len(whole.test))]
     test = base.embed_all(base.normalise(pixels), exactly=True).float().cpu()

@@ -113,7 +113,7 @@ def _open(
         base = load_base(spec, request.device, request.dtype or (settings.dtype if settings else "fp32"))
     seed = request.seed if request.seed is not None else settings.seed if settings else 0
     with waiting("listing the images"):
-        task = open_task(place, base.image_size, seed, scoring=split)
+        task = open_task(place, base.preprocessing, seed, scoring=split)
     if settings is not None and settings.declared is not None:
         task = declare(task, settings.declared, settings.class_map)
     return base, task

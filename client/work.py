@@ -71,9 +71,9 @@ class Work:
     def task(self) -> Task:
         """Open the task. Raises InvalidInput for a task name that no manifest accepts."""
         settings = self.settings
-        size = self.base.image_size
+        geometry = self.base.preprocessing
         with waiting("listing the images"):
-            task = open_task(settings.source, size, settings.seed, self.workspace.cache)
+            task = open_task(settings.source, geometry, settings.seed, self.workspace.cache)
         if settings.declared is not None:
             task = declare(task, settings.declared, settings.class_map)
         if not re.match(NAME, settings.task or task.name):

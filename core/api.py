@@ -99,7 +99,7 @@ def open_task(source: str, base: BaseModule, seed: int = 0) -> Task:
     The splits (``train``, ``validation``, ``test``) depend on ``seed`` and the data alone. Raises InvalidInput naming
     the file, class or option that cannot be used.
     """
-    return open_sized_task(source, base.image_size, seed)
+    return open_sized_task(source, base.preprocessing, seed)
 
 
 def score(model: Plugin | ForgeItem | None, base: BaseModule, task: Task, split: SplitName = "test") -> Metrics:

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from medforge.errors import InvalidInput
+from medforge.image_geometry import ImageGeometry
 from medforge.manifest import Line
 
 Three = tuple[FiniteFloat, FiniteFloat, FiniteFloat]
 
 
-class Preprocessing(BaseModel):
-    """Say how an image becomes the base's input: RGB, shortest side ``size``, centre square, then mean and deviation.
+class Preprocessing(ImageGeometry):
+    """Say how an image becomes the base's input: RGB, made square, then mean and deviation of pixels in [0, 1]."""
 
-    ``mean`` and ``std`` are of pixels in [0, 1].
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    size: int = Field(ge=1)
     mean: Three
     std: Three
-    interpolation: Literal["bicubic"] = "bicubic"
-    resize_mode: Literal["shortest"] = "shortest"
 
 
 class BaseFacts(BaseModel):

@@ -72,13 +72,17 @@ class BaseModule(nn.Module):
     @property
     def facts(self) -> BaseFacts:
         """What this base says of itself, without a path of this machine."""
-        preprocessing = Preprocessing(size=self.image_size, mean=self.mean, std=self.std)
         return BaseFacts(
             spec=public_spec(self.spec),
             fingerprint=self.fingerprint,
             architecture=self.architecture,
-            preprocessing=preprocessing,
+            preprocessing=self.preprocessing,
         )
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How an image becomes this base's input."""
+        return Preprocessing(size=self.image_size, mean=self.mean, std=self.std)
 
     @property
     def visual(self) -> VisualTower:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medforge.errors import InvalidInput
+from medforge.image_geometry import ImageGeometry
 from medforge.model.checks import check_threshold, check_top
 from medforge.model.images import Image, pixels_of
 from medforge.prediction import Prediction
@@ -30,8 +31,8 @@ class Answering(ABC):
 
     @property
     @abstractmethod
-    def size(self) -> int:
-        """The side of the images that it takes, in pixels."""
+    def geometry(self) -> ImageGeometry:
+        """How an image becomes the square that it takes."""
 
     @abstractmethod
     def who(self, branch: str) -> str:
@@ -63,7 +64,7 @@ class Answering(ABC):
         Raises InvalidInput for what is no image and for a task that the model does not have, CorruptFile for a file
         that cannot be read.
         """
-        return list(self.stream(pixels_of(images, self.size), top=top, task=task, threshold=threshold))
+        return list(self.stream(pixels_of(images, self.geometry), top=top, task=task, threshold=threshold))
 
     def stream(
         self,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from medforge.client.data.pixels.decode import check_header, read_image
 from medforge.errors import InvalidInput
+from medforge.image_geometry import ImageGeometry
 
 _AHEAD = 128
 
@@ -26,15 +27,15 @@ class Decoded(NamedTuple):
     fault: InvalidInput | None = None
 
 
-def decode_ahead(paths: Iterable[Path], size: int, workers: int = 2) -> Iterator[Decoded]:
+def decode_ahead(paths: Iterable[Path], geometry: int | ImageGeometry, workers: int = 2) -> Iterator[Decoded]:
     """Yield every file in its order; Pillow releases the interpreter while it decodes the next ones."""
     waiting: deque[Future[Decoded]] = deque()
     left = iter(paths)
     with ThreadPoolExecutor(workers) as pool:
-        waiting.extend(pool.submit(_decode, path, size) for path in islice(left, _AHEAD))
+        waiting.extend(pool.submit(_decode, path, geometry) for path in islice(left, _AHEAD))
         while waiting:
             yield waiting.popleft().result()
-            waiting.extend(pool.submit(_decode, path, size) for path in islice(left, 1))
+            waiting.extend(pool.submit(_decode, path, geometry) for path in islice(left, 1))
 
 
 def check_headers(paths: Iterable[Path]) -> None:
@@ -43,8 +44,8 @@ def check_headers(paths: Iterable[Path]) -> None:
         check_header(path)
 
 
-def _decode(path: Path, size: int) -> Decoded:
+def _decode(path: Path, geometry: int | ImageGeometry) -> Decoded:
     try:
-        return Decoded(path, read_image(path, size))
+        return Decoded(path, read_image(path, geometry))
     except InvalidInput as error:
         return Decoded(path, None, error)

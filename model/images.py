@@ -14,27 +14,28 @@ from torch import Tensor
 
 from medforge.client.data.pixels.decode import WIDE_MODES, read_image, to_pixels
 from medforge.errors import InvalidInput
+from medforge.image_geometry import ImageGeometry
 
 Image = str | PathLike[str] | PIL.Image.Image | NDArray[np.uint8] | Tensor
 """A path, a picture in memory, or uint8 values [H, W], [H, W, 3] or [3, H, W]."""
 
 
-def pixels_of(images: Image | Iterable[Image], size: int) -> Iterator[NDArray[np.uint8]]:
+def pixels_of(images: Image | Iterable[Image], geometry: int | ImageGeometry) -> Iterator[NDArray[np.uint8]]:
     """Yield the pixels of one image or several, uint8 [3, S, S] each; raises InvalidInput or CorruptFile for none."""
     for image in _each(images):
-        yield pixels_of_one(image, size)
+        yield pixels_of_one(image, geometry)
 
 
-def pixels_of_one(image: Image, size: int) -> NDArray[np.uint8]:
+def pixels_of_one(image: Image, geometry: int | ImageGeometry) -> NDArray[np.uint8]:
     """Return an image's pixels, resized as CLIP does; uint8 [3, S, S]."""
     if isinstance(image, str | PathLike):
-        return read_image(Path(image), size)
+        return read_image(Path(image), geometry)
     if isinstance(image, PIL.Image.Image):
         if image.mode in WIDE_MODES:
             raise InvalidInput("a picture has more than 8 bits a channel; give it as 8 bits with the window you need")
-        return to_pixels(image, size)
+        return to_pixels(image, geometry)
     if isinstance(image, np.ndarray | Tensor):
-        return to_pixels(PIL.Image.fromarray(_rows(image)), size)
+        return to_pixels(PIL.Image.fromarray(_rows(image)), geometry)
     raise InvalidInput(f"a {type(image).__name__} is no image; give a path, a PIL image, an array or a tensor")
 
 

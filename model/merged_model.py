@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from medforge.base_module import BaseModule
+from medforge.image_geometry import ImageGeometry
 from medforge.item import ForgeItem
 from medforge.model.answering import Answering
 from medforge.model_card import CardTask, ModelCard
@@ -30,9 +31,9 @@ class MergedModel(Answering):
         return self.card.tasks
 
     @property
-    def size(self) -> int:
-        """The side of the images that the base module takes, in pixels."""
-        return self.base.image_size
+    def geometry(self) -> ImageGeometry:
+        """How an image becomes the square that the base module takes."""
+        return self.base.preprocessing
 
     def who(self, branch: str) -> str:
         """Return who sent a branch, as people write the name, else the branch's first letters."""

@@ -78,7 +78,7 @@ class PredictionRun:
 
     def _answers(self) -> Iterator[tuple[Decoded, Prediction]]:
         with Progress("images", len(self._paths)) as bar:
-            left = decode_ahead(self._paths, self._model.size)
+            left = decode_ahead(self._paths, self._model.geometry)
             while batch := list(islice(left, BATCH)):
                 good = [one for one in batch if self._usable(one)]
                 pixels = (one.pixels for one in good if one.pixels is not None)

@@ -93,7 +93,7 @@ def main() -> None:
     base = embedded_base(chosen.random)
     for name in chosen.tasks:
         place = SOURCES[name].format(Path(chosen.data).expanduser())
-        tasks = [(seed, open_task(place, base.image_size, seed)) for seed in chosen.seeds]
+        tasks = [(seed, open_task(place, base.preprocessing, seed)) for seed in chosen.seeds]
         show(name, "probe", [probe(base, task) for _, task in tasks], chosen.test)
         if chosen.plugin:
             show(name, "plugin", [tuned(base, task, seed) for seed, task in tasks], chosen.test)

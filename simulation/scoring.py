@@ -195,7 +195,7 @@ class Scoring:
         for centre in self._settings.centres:
             try:
                 tasks[centre.name] = open_task(
-                    centre.source, base.image_size, self._settings.seed, cache=self._workspace(centre.name) / "cache"
+                    centre.source, base.preprocessing, self._settings.seed, cache=self._workspace(centre.name) / "cache"
                 )
             except MedForgeError as error:
                 self.unopened[centre.name] = str(error)

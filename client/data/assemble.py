@@ -60,7 +60,7 @@ def make_task(
     from medforge.client.data.task import Task, make_split
 
     there = SPLITS if request.scoring is None else tuple(name for name in SPLITS if len(getattr(parts, name)))
-    store = PixelStore(PixelBank(data.source, request.image_size, request.storage))
+    store = PixelStore(PixelBank(data.source, request.geometry, request.storage))
 
     return Task(
         name=name,

@@ -13,6 +13,7 @@ from medforge.client.data.request import NamedSource, Request, split_source, who
 from medforge.client.data.sites.site import OPTIONS, Site, read_site
 from medforge.client.data.split_names import SplitName
 from medforge.errors import InvalidInput, MedForgeError
+from medforge.image_geometry import ImageGeometry, as_geometry
 from medforge.registry import Registry
 
 if TYPE_CHECKING:
@@ -73,13 +74,13 @@ def same_source(one: str, other: str) -> bool:
 
 def open_task(
     source: str,
-    image_size: int,
+    geometry: int | ImageGeometry,
     seed: int = 0,
     cache: Path | None = None,
     budget: int = 2 << 30,
     scoring: SplitName | None = None,
 ) -> Task:
-    """Open `NAME:PATH[,option=value]*` as a Task of images `image_size` pixels wide and high.
+    """Open `NAME:PATH[,option=value]*` as a Task of images of this geometry (see `as_geometry`).
 
     The splits depend on `seed` and the data alone. At most `budget` bytes of decoded pixels are kept in memory; a
     larger data set goes to a file in `cache` (or an unnamed temporary file). Of every source, option `threads=N` bounds
@@ -92,7 +93,7 @@ def open_task(
 
     found, place, options = _read(source)
     storage = Storage(cache, budget, int(options.get("threads", 0)))
-    request = Request(found.name, place, options, image_size, seed, storage, scoring=scoring)
+    request = Request(found.name, place, options, as_geometry(geometry), seed, storage, scoring=scoring)
     task = found.open(request) if found.name in SOURCES.built_in() else _open_foreign(found, request)
     site = read_site(options)
     if site is not None and "train" not in task.there:

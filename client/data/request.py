@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from medforge.client.data.split_names import SplitName
 from medforge.errors import InvalidInput
+from medforge.image_geometry import ImageGeometry
 
 if TYPE_CHECKING:
     from medforge.client.data.pixels.store import Storage
@@ -55,9 +56,14 @@ class NamedSource:
 class Request(NamedSource):
     """Ask for a source to be opened, and say how to store and split what it holds."""
 
-    image_size: int
+    geometry: ImageGeometry
     seed: int
     storage: Storage
+
+    @property
+    def image_size(self) -> int:
+        """Return the side of the images, in pixels."""
+        return self.geometry.size
 
 
 def split_source(source: str) -> tuple[str, str, dict[str, str]]:

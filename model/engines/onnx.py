@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from medforge.errors import CorruptFile, InvalidInput
+from medforge.image_geometry import ImageGeometry
 from medforge.model.answering import Answering
 from medforge.model.checks import GRAPH_FILE
 from medforge.model.engines.graph_card import METADATA_KEY, GraphCard, GraphTask
@@ -50,9 +51,9 @@ class OnnxModel(Answering):
         return self.card.tasks
 
     @property
-    def size(self) -> int:
-        """The side of the images that the graph takes, in pixels."""
-        return self.card.size
+    def geometry(self) -> ImageGeometry:
+        """How an image becomes the square that the graph takes."""
+        return ImageGeometry(size=self.card.size)
 
     def who(self, branch: str) -> str:
         """Return a branch's first letters: a graph names no contributors."""

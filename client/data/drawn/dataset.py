@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from medforge.client.data.request import NamedSource, whole_number
 from medforge.client.data.splits import Parts
+from medforge.image_geometry import ImageGeometry
 
 SIZES: dict[str, int] = {"train": 360, "validation": 120, "test": 240}
 STRIP = 8
@@ -32,7 +33,11 @@ class DrawnImages:
         return self._key
 
     def fill(
-        self, wanted: NDArray[np.int64], room: NDArray[np.uint8], workers: ThreadPoolExecutor
+        self,
+        wanted: NDArray[np.int64],
+        room: NDArray[np.uint8],
+        geometry: ImageGeometry,
+        workers: ThreadPoolExecutor,
     ) -> NDArray[np.int64]:
         """Paint every strip that holds a wanted image."""
 

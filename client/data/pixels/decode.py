@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from medforge.errors import CorruptFile, InvalidInput
+from medforge.image_geometry import ImageGeometry, as_geometry
 
 WIDE_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 """Pillow's modes of more than 8 bits, which it clips instead of scaling when asked for RGB."""
@@ -18,12 +19,13 @@ WIDE_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 _BROKEN = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 
 
-def to_pixels(image: Image.Image, size: int, crop: int | None = None) -> NDArray[np.uint8]:
+def to_pixels(image: Image.Image, geometry: int | ImageGeometry, crop: int | None = None) -> NDArray[np.uint8]:
     """Convert to RGB, crop a centred square of at most `crop` pixels, resize and crop as CLIP does; uint8 [3, S, S].
 
-    The shortest side becomes `size` with Pillow's antialiased bicubic filter, then the centre is cut out: open_clip's
-    and torchvision's `Resize(S, BICUBIC)` and `CenterCrop(S)`, to the byte.
+    The shortest side becomes S, the size of `geometry`, with Pillow's antialiased bicubic filter, then the centre is
+    cut out: open_clip's and torchvision's `Resize(S, BICUBIC)` and `CenterCrop(S)`, to the byte.
     """
+    size = as_geometry(geometry).size
     image = image.convert("RGB")
     if crop is not None:
         image = _centre(image, min(crop, image.width, image.height))
@@ -45,7 +47,7 @@ def check_header(path: Path) -> None:
         raise CorruptFile(f"{path} cannot be decoded ({error}); replace or remove it") from error
 
 
-def read_image(path: Path, size: int, crop: int | None = None) -> NDArray[np.uint8]:
+def read_image(path: Path, geometry: int | ImageGeometry, crop: int | None = None) -> NDArray[np.uint8]:
     """Decode one file to uint8 [3, S, S].
 
     Raises CorruptFile when it is no image or a truncated one, InvalidInput when it holds more than 8 bits a channel or
@@ -58,7 +60,7 @@ def read_image(path: Path, size: int, crop: int | None = None) -> NDArray[np.uin
                 raise InvalidInput(f"{path} holds {image.n_frames} pictures; save each as a file of its own")  # type: ignore[attr-defined]
             if image.mode in WIDE_MODES:
                 raise InvalidInput(f"{path} has more than 8 bits a channel; save it as 8 bits with the window you need")
-            return to_pixels(image, size, crop)
+            return to_pixels(image, geometry, crop)
     except UnidentifiedImageError as error:
         raise CorruptFile(f"{path} is not a readable image; replace or remove it") from error
     except _BROKEN as error:

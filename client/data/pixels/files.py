@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from medforge.client.data.pixels.decode import read_image
 from medforge.errors import InvalidInput
 from medforge.files import canonical_json, sha256_bytes, sha256_file
+from medforge.image_geometry import ImageGeometry
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 
@@ -91,13 +92,16 @@ class ImageFiles:
         return sha256_bytes(canonical_json({"files": entries, "crop": self.crop, "pillow": PIL.__version__}))
 
     def fill(
-        self, wanted: NDArray[np.int64], room: NDArray[np.uint8], workers: ThreadPoolExecutor
+        self,
+        wanted: NDArray[np.int64],
+        room: NDArray[np.uint8],
+        geometry: ImageGeometry,
+        workers: ThreadPoolExecutor,
     ) -> NDArray[np.int64]:
         """Decode the wanted files in parallel (Pillow releases the interpreter lock while it decodes)."""
-        size = room.shape[-1]
 
         def decode(index: int) -> None:
-            room[index] = read_image(self.paths[index], size, self.crop)
+            room[index] = read_image(self.paths[index], geometry, self.crop)
 
         for _ in workers.map(decode, wanted.tolist()):
             pass

@@ -20,6 +20,7 @@ from PIL import Image
 from medforge.client.data.pixels.decode import to_pixels
 from medforge.errors import CorruptFile, InvalidInput
 from medforge.files import canonical_json, sha256_bytes
+from medforge.image_geometry import ImageGeometry
 
 CHUNK = 256
 """Images read from the stream at once."""
@@ -96,7 +97,11 @@ class NpzImages:
         return sha256_bytes(canonical_json({"npz": entry, "members": self.members, "pillow": PIL.__version__}))
 
     def fill(
-        self, wanted: NDArray[np.int64], room: NDArray[np.uint8], workers: ThreadPoolExecutor
+        self,
+        wanted: NDArray[np.int64],
+        room: NDArray[np.uint8],
+        geometry: ImageGeometry,
+        workers: ThreadPoolExecutor,
     ) -> NDArray[np.int64]:
         """Stream every array that holds a wanted image into its rows."""
         written = []
@@ -104,19 +109,19 @@ class NpzImages:
         for name in self.members:
             stop = start + self.headers[name].shape[0]
             if np.any((wanted >= start) & (wanted < stop)):
-                self._stream(name, room[start:stop], workers)
+                self._stream(name, room[start:stop], geometry, workers)
                 written.append(np.arange(start, stop, dtype=np.int64))
             start = stop
         return np.concatenate(written)
 
-    def _stream(self, name: str, rows: NDArray[np.uint8], workers: ThreadPoolExecutor) -> None:
+    def _stream(self, name: str, rows: NDArray[np.uint8], geometry: ImageGeometry, workers: ThreadPoolExecutor) -> None:
         shape = self.headers[name].shape[1:]
         picture = shape[:2] if shape[2:] in ((), (1,)) else shape
         size = int(np.prod(shape))
 
         def resize(row: int, data: bytes) -> None:
             image = Image.fromarray(np.frombuffer(data, dtype=np.uint8).reshape(picture))
-            rows[row] = to_pixels(image, rows.shape[-1])
+            rows[row] = to_pixels(image, geometry)
 
         try:
             with zipfile.ZipFile(self.file.path) as archive, archive.open(f"{name}.npy") as stream:

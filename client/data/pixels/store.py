@@ -17,6 +17,8 @@ from torch import Tensor
 
 from medforge.client.data.pixels.backing import Backing, FileBacking, MemoryBacking
 from medforge.errors import InvalidInput
+from medforge.files import canonical_json
+from medforge.image_geometry import ImageGeometry, as_geometry
 
 DEFAULT_BUDGET = 2 << 30
 CHUNK = 256
@@ -67,7 +69,11 @@ class ImageSource(Protocol):
         ...
 
     def fill(
-        self, wanted: NDArray[np.int64], room: NDArray[np.uint8], workers: ThreadPoolExecutor
+        self,
+        wanted: NDArray[np.int64],
+        room: NDArray[np.uint8],
+        geometry: ImageGeometry,
+        workers: ThreadPoolExecutor,
     ) -> NDArray[np.int64]:
         """Write at least the `wanted` (ascending) images into `room` uint8 [n, 3, S, S]; return those written."""
         ...
@@ -77,22 +83,25 @@ class PixelBank:
     """Hold every image of one data set, each decoded at most once and only when first asked for.
 
     uint8 [n, 3, S, S]: held in memory when n·3·S·S bytes fit `storage.budget`, else in a memory-mapped cache file. A
-    complete cache file is used again by the next run as long as the source's key and S are the same; memory is not
-    kept between runs, because what fits the budget is decoded again within seconds.
+    complete cache file is used again by the next run as long as the source's key and the geometry are the same; memory
+    is not kept between runs, because what fits the budget is decoded again within seconds.
     """
 
-    def __init__(self, source: ImageSource, image_size: int, storage: Storage) -> None:
-        if image_size < 1:
-            raise InvalidInput(f"the image size is {image_size} pixels; give 1 or more")
+    def __init__(self, source: ImageSource, geometry: int | ImageGeometry, storage: Storage) -> None:
         self.source = source
         self.names = tuple(source.names)
-        self.image_size = image_size
+        self.geometry = as_geometry(geometry)
         self.storage = storage
-        self.shape = (len(self.names), 3, image_size, image_size)
+        self.shape = (len(self.names), 3, self.image_size, self.image_size)
         self.in_memory = int(np.prod(self.shape, dtype=np.int64)) <= storage.budget
         self._room: Backing | None = None
         self._done = np.zeros(len(self.names), dtype=np.bool_)
         self._lock = threading.Lock()
+
+    @property
+    def image_size(self) -> int:
+        """Return S, the side in pixels."""
+        return self.geometry.size
 
     def take(self, indices: NDArray[np.int64]) -> Tensor:
         """Return copies of the images at `indices` as uint8 [k, 3, S, S], decoding those not yet decoded."""
@@ -115,13 +124,14 @@ class PixelBank:
         missing = np.unique(indices[~self._done[indices]])
         if len(missing):
             with ThreadPoolExecutor(self.storage.workers, "decode") as workers:
-                self._done[self.source.fill(missing, self._room.pixels, workers)] = True
+                self._done[self.source.fill(missing, self._room.pixels, self.geometry, workers)] = True
             if self._done.all():
                 self._room.finish()
         return self._room.pixels
 
     def _open_file(self) -> FileBacking:
-        return FileBacking(self.shape, self.storage.cache, self.source.key())
+        key = canonical_json({"source": self.source.key(), "geometry": self.geometry.key()}).decode()
+        return FileBacking(self.shape, self.storage.cache, key)
 
 
 class PixelStore:
@@ -207,7 +217,11 @@ class _Decoded:
         return "decoded"
 
     def fill(
-        self, wanted: NDArray[np.int64], room: NDArray[np.uint8], workers: ThreadPoolExecutor
+        self,
+        wanted: NDArray[np.int64],
+        room: NDArray[np.uint8],
+        geometry: ImageGeometry,
+        workers: ThreadPoolExecutor,
     ) -> NDArray[np.int64]:
         room[wanted] = self.pixels[wanted]
         return wanted

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from medforge.client.data.assemble import labelled_files, make_task
+from medforge.client.data.listing import Listing, task_of
 from medforge.client.data.pixels.decode import check_header
-from medforge.client.data.pixels.files import content_ids, is_litter, list_images
+from medforge.client.data.pixels.files import ImageFiles, content_ids, is_litter, list_images
 from medforge.client.data.published.group_table import read_groups
 from medforge.client.data.registration import data_source
 from medforge.client.data.request import NamedSource, Request
 from medforge.client.data.split_names import SplitName
-from medforge.client.data.splits import VALIDATION_FRACTION, Parts, Strata, hold_out
 from medforge.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -59,25 +58,16 @@ def open_folder(request: Request) -> Task:
     root = request.folder()
     classes, found = _listed(request)
     paths = [path for part in found.values() for path in part.paths]
-    labels = [label for part in found.values() for label in part.labels]
-    where = np.array([name for name, part in found.items() for _ in part.paths])
-    ids = content_ids(paths)
-    _refuse_shared(paths, ids, where.tolist(), "the same image")
-    groups = _groups(request, root, paths)
-    if groups is not None:
-        _refuse_shared(paths, groups, where.tolist(), "of one group")
-
-    prompts = read_prompts(root / PROMPTS_FILE, classes)
-    train, test = np.flatnonzero(where == "train"), np.flatnonzero(where == "test")
-    if "validation" in found or not len(train):
-        parts = Parts(train, np.flatnonzero(where == "validation"), test)
-    else:
-        strata = Strata(np.array(labels, dtype=np.int64), classes, groups or ids, "group" if groups else "image")
-        kept, held = hold_out(strata, train, VALIDATION_FRACTION, request.seed, "split", "validation")
-        parts = Parts(kept, held, test)
-    name = root.resolve().name
-    data = labelled_files(paths, labels, root, groups)
-    return make_task(request, name, prompts, data, parts, "published", folders=classes)
+    listing = Listing(
+        name=root.resolve().name,
+        classes=classes,
+        prompts=read_prompts(root / PROMPTS_FILE, classes),
+        labels=np.array([label for part in found.values() for label in part.labels], dtype=np.int64),
+        ids=content_ids(paths),
+        groups=_groups(request, root, paths),
+        splits=[name for name, part in found.items() for _ in part.paths],
+    )
+    return task_of(request, listing, ImageFiles(paths, root))
 
 
 def read_prompts(file: Path, classes: tuple[str, ...]) -> tuple[str, ...]:
@@ -185,11 +175,3 @@ def _groups(named: NamedSource, root: Path, paths: list[Path]) -> list[str] | No
     if file is None:
         raise InvalidInput(f"{named.name}: the groups file {option} does not exist; check option groups")
     return read_groups(file, [path.relative_to(root).as_posix() for path in paths], "leave option groups out")
-
-
-def _refuse_shared(paths: list[Path], ids: list[str], where: list[str], how: str) -> None:
-    seen: dict[str, tuple[Path, str]] = {}
-    for path, identity, part in zip(paths, ids, where, strict=True):
-        other, other_part = seen.setdefault(identity, (path, part))
-        if other_part != part:
-            raise InvalidInput(f"{other} and {path} are {how} in two splits; remove one of them")

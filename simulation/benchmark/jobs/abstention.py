@@ -109,7 +109,7 @@ class Abstain(StoredArtefact):
     def _others(self, bench: Bench) -> Iterator[tuple[str, Literal["noise", "foreign"], Tensor]]:
         yield "noise", "noise", noise(bench.base, self.seed)
         for centre in self.foreign:
-            task = open_task(centre.source, bench.base.image_size, self.seed, bench.store.cache / "pixels")
+            task = open_task(centre.source, bench.base.preprocessing, self.seed, bench.store.cache / "pixels")
             yield centre.name, "foreign", torch.cat(list(embed_splits(bench.base, task, {}).values()))
 
 

@@ -97,7 +97,7 @@ class Bench:
     @cached_property
     def _open(self) -> Callable[[str, int], Task]:
         def open_named(name: str, seed: int) -> Task:
-            return open_task(self.settings.source(name), self.base.image_size, seed, self.store.cache / "pixels")
+            return open_task(self.settings.source(name), self.base.preprocessing, seed, self.store.cache / "pixels")
 
         return lru_cache(maxsize=2 * len(self.settings.centres))(open_named)
 

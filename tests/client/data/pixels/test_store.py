@@ -17,6 +17,7 @@ from medforge.client.data.pixels.decode import read_image, to_pixels
 from medforge.client.data.pixels.files import ImageFiles
 from medforge.client.data.pixels.store import PixelBank, PixelStore, Storage
 from medforge.errors import CorruptFile, InvalidInput
+from medforge.image_geometry import ImageGeometry
 
 SIZE = 8
 
@@ -32,7 +33,11 @@ class Counted:
         return "counted"
 
     def fill(
-        self, wanted: NDArray[np.int64], room: NDArray[np.uint8], workers: ThreadPoolExecutor
+        self,
+        wanted: NDArray[np.int64],
+        room: NDArray[np.uint8],
+        geometry: ImageGeometry,
+        workers: ThreadPoolExecutor,
     ) -> NDArray[np.int64]:
         self.decoded[wanted] += 1
         room[wanted] = wanted[:, None, None, None].astype(np.uint8)
