@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from medforge.digested import DigestedModel
 
 
-class ImageGeometry(BaseModel):
-    """Say how an image becomes `size` pixels wide and high.
+class ImageGeometry(DigestedModel):
+    """Say how an image becomes `size` pixels wide and high, as open_clip says it.
 
-    By ``shortest`` the shortest side becomes ``size`` and the centre is cut out.
+    By ``shortest`` the shortest side becomes ``size`` and the centre is cut out; by ``longest`` the longest one does,
+    and the rest is filled with the grey value ``fill``; by ``squash`` both become ``size``, whatever they were.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    younger = frozenset({"fill"})
 
     size: int = Field(ge=1)
-    interpolation: Literal["bicubic"] = "bicubic"
-    resize_mode: Literal["shortest"] = "shortest"
+    interpolation: Literal["bicubic", "bilinear"] = "bicubic"
+    resize_mode: Literal["shortest", "longest", "squash"] = "shortest"
+    fill: int = Field(default=0, ge=0, le=255)
 
     def key(self) -> dict[str, object]:
         """Return what decides the pixels, as values of JSON."""
-        return {name: getattr(self, name) for name in ImageGeometry.model_fields}
+        fields = ["size", "interpolation", "resize_mode", *(["fill"] if self.resize_mode == "longest" else [])]
+        return {name: getattr(self, name) for name in fields}
 
 
 def as_geometry(geometry: int | ImageGeometry) -> ImageGeometry:

@@ -12,7 +12,7 @@ from medforge.base_check import check_base
 from medforge.base_module import _DTYPES
 from medforge.embedded import EMBEDDED
 from medforge.errors import InvalidInput
-from medforge.open_clip_tags import _table, tags_of
+from medforge.open_clip_tags import _table, tags_of, weights_of
 
 
 @pytest.mark.parametrize(
@@ -47,10 +47,13 @@ def test_what_can_be_loaded_passes(tiny_spec: str, tmp_path: Path) -> None:
 def test_the_tags_are_those_that_open_clip_lists() -> None:
     """Its table is read without importing it; a version that writes it otherwise shows here."""
     import open_clip
+    from open_clip.pretrained import get_pretrained_cfg
 
     assert _table() is not None
     for architecture in {*open_clip.list_models(), *(name for name, _ in open_clip.list_pretrained()), "nothing"}:
         assert list(tags_of(architecture)) == open_clip.list_pretrained_tags_by_model(architecture)
+        for tag, facts in weights_of(architecture).items():
+            assert facts == get_pretrained_cfg(architecture, tag)
 
 
 def test_it_knows_what_loading_knows() -> None:

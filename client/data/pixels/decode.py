@@ -1,4 +1,4 @@
-"""From an image to the pixels that a base module sees: RGB, shortest side S, centre square."""
+"""From an image to the pixels that a base module sees: RGB, and the square of its geometry."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from medforge.client.data.pixels.square import centre, make_square
 from medforge.errors import CorruptFile, InvalidInput
 from medforge.image_geometry import ImageGeometry, as_geometry
 
@@ -20,21 +21,14 @@ _BROKEN = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error,
 
 
 def to_pixels(image: Image.Image, geometry: int | ImageGeometry, crop: int | None = None) -> NDArray[np.uint8]:
-    """Convert to RGB, crop a centred square of at most `crop` pixels, resize and crop as CLIP does; uint8 [3, S, S].
+    """Convert to RGB, crop a centred square of at most `crop` pixels, and resize as `geometry` says; uint8 [3, S, S].
 
-    The shortest side becomes S, the size of `geometry`, with Pillow's antialiased bicubic filter, then the centre is
-    cut out: open_clip's and torchvision's `Resize(S, BICUBIC)` and `CenterCrop(S)`, to the byte.
+    A geometry that is a number alone is CLIP's own (see `make_square`).
     """
-    size = as_geometry(geometry).size
     image = image.convert("RGB")
     if crop is not None:
-        image = _centre(image, min(crop, image.width, image.height))
-    shortest, longest = sorted(image.size)
-    other = int(size * longest / shortest)
-    target = (size, other) if image.width <= image.height else (other, size)
-    if target != image.size:
-        image = image.resize(target, Image.Resampling.BICUBIC)
-    return np.ascontiguousarray(np.asarray(_centre(image, size)).transpose(2, 0, 1))
+        image = centre(image, min(crop, image.width, image.height))
+    return np.ascontiguousarray(np.asarray(make_square(image, as_geometry(geometry))).transpose(2, 0, 1))
 
 
 def check_header(path: Path) -> None:
@@ -65,9 +59,3 @@ def read_image(path: Path, geometry: int | ImageGeometry, crop: int | None = Non
         raise CorruptFile(f"{path} is not a readable image; replace or remove it") from error
     except _BROKEN as error:
         raise CorruptFile(f"{path} cannot be decoded ({error}); replace or remove it") from error
-
-
-def _centre(image: Image.Image, side: int) -> Image.Image:
-    left = round((image.width - side) / 2.0)
-    top = round((image.height - side) / 2.0)
-    return image.crop((left, top, left + side, top + side))

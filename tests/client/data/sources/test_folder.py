@@ -72,7 +72,9 @@ def test_a_table_of_groups_that_does_not_fit_is_refused(root: Path, tmp_path: Pa
     with pytest.raises(InvalidInput, match="folder: the groups file none.csv does not exist; check option groups"):
         open_task(f"folder:{root},groups=none.csv", 8)
     source = patients(root, lambda path: path.stem)
-    with pytest.raises(InvalidInput, match="are of one group in two splits .and 9 more problems in this data set.; remove one of them"):
+    with pytest.raises(
+        InvalidInput, match="are of one group in two splits .and 9 more problems in this data set.; remove one of them"
+    ):
         open_task(source, 8)
     (root / "patients.csv").write_text("path,group\n")
     with pytest.raises(
