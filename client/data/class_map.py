@@ -7,28 +7,24 @@ import unicodedata
 from io import StringIO
 from pathlib import Path
 
+from medforge.client.data.tables.table import read_table
 from medforge.errors import InvalidInput
-from medforge.files import read_file
 
 COLUMNS = ("folder", "class")
 
 
 def read_map(path: Path) -> dict[str, str]:
-    """Read a CSV table of the columns `folder` and `class`: the site's names of its classes, and a class key for each.
+    """Read a table of the columns `folder` and `class`: the site's names of its classes, and a class key for each.
 
     Raises InvalidInput for a file that is no such table, an empty cell, and a folder that stands there twice.
     """
-    try:
-        table = csv.DictReader(StringIO(read_file(path, "the map").decode("utf-8-sig")), strict=True)
-        rows = list(table)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InvalidInput(f"the map {path} cannot be read as a table ({error}); save it as CSV in UTF-8") from error
-    if tuple(table.fieldnames or ()) != COLUMNS:
+    table = read_table(path, "the map")
+    if tuple(name.casefold() for name in table.columns) != COLUMNS:
         raise InvalidInput(f"the map {path} must have the columns folder and class, and no others; mend its first line")
     found: dict[str, str] = {}
-    for row in rows:
-        folder, key = (composed(row[name] or "") for name in COLUMNS)
-        if not folder or not key or None in row:
+    for row in table.rows:
+        folder, key = map(composed, row)
+        if not folder or not key:
             raise InvalidInput(f"the map {path} has a line that is not 'FOLDER,CLASS'; mend it")
         if folder in found:
             raise InvalidInput(f"the map {path} names the folder '{folder}' twice; keep one of the lines")

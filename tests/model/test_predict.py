@@ -217,10 +217,11 @@ class TestMistakes:
         ("content", "sentence"),
         [
             (b"age,label\n7,x\n", "has no column of images, only age, label; call it image"),
-            (b"image,age\na.png,7\n,8\n", "names no image in row 3"),
-            (b"image\n\xff\xfe\n", "is not UTF-8 text"),
-            (b'image\n"a.png\n', "is no table"),
-            (b"image\n", "the list of images is empty"),
+            (b"image,age\na.png,7\n,8\n", "line 3 names no image"),
+            (b"image\n\0\n", "is no text"),
+            (b"image,file\na.png,b.png\n", "several columns that may be the image: image, file"),
+            (b'image\n"a.png\n', "is no line of a table"),
+            (b"image\n", "lists no image"),
         ],
     )
     def test_tables_that_are_none(self, checkout: Path, tmp_path: Path, content: bytes, sentence: str) -> None:

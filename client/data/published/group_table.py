@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import csv
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
+from medforge.client.data.tables.table import read_table
 from medforge.errors import InvalidInput
 
 
 def read_groups(file: Path, keys: Sequence[str], remedy: str) -> list[str]:
-    """Return the group of each image, from a CSV file with the columns `path` and `group`; `keys` are the paths.
+    """Return the group of each image, from a table with the columns `path` and `group`; `keys` are the paths.
 
-    Raises InvalidInput for a file that is no such table or names no group for an image; `remedy` says what else to do.
+    Paths are compared in Unicode's composed form, with slashes either way. Raises InvalidInput for a file that is no
+    such table, names no group for an image, or two for one; `remedy` says what else to do.
     """
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            if not {"path", "group"} <= set(reader.fieldnames or ()):
-                raise InvalidInput(f"{file} must have the columns path and group; mend its first line")
-            table = {row["path"]: row["group"] for row in reader}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InvalidInput(f"{file} cannot be read as a table ({error}); mend it or {remedy}") from error
+    table = read_table(file)
+    if not {"path", "group"} <= set(table.columns):
+        raise InvalidInput(f"{file} must have the columns path and group; mend its first line")
+    groups: dict[str, str] = {}
+    for row, (path, group) in enumerate(zip(table.column("path"), table.column("group"), strict=True)):
+        if groups.setdefault(_composed(path), group) != group:
+            raise InvalidInput(f"{table.place(row)} gives {path} a second group; keep one line for each image")
     for key in keys:
-        if not table.get(key):
+        if not groups.get(_composed(key)):
             raise InvalidInput(f"{file} names no group for {key}; add it or {remedy}")
-    return [table[key] for key in keys]
+    return [groups[_composed(key)] for key in keys]
+
+
+def _composed(path: str) -> str:
+    return unicodedata.normalize("NFC", path.replace("\\", "/"))

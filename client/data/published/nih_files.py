@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from medforge.client.data.pixels.files import IMAGE_SUFFIXES, walk
 from medforge.client.data.published.chest_words import FINDINGS
+from medforge.client.data.tables.table import read_table
 from medforge.errors import InvalidInput
 
 TABLES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
@@ -30,25 +30,20 @@ class ImageEntry:
     patient: str
 
 
-def read_table(file: Path) -> dict[str, ImageEntry]:
+def read_entries(file: Path) -> dict[str, ImageEntry]:
     """Return the entry of each image name; raises InvalidInput, naming file and line, where it is not as published."""
+    table = read_table(file)
+    missing = [column for column in _COLUMNS if column not in table.columns]
+    if missing:
+        raise InvalidInput(f"{file} has no column '{missing[0]}'; it must have {', '.join(_COLUMNS)}")
     entries: dict[str, ImageEntry] = {}
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            missing = [column for column in _COLUMNS if column not in (reader.fieldnames or ())]
-            if missing:
-                raise InvalidInput(f"{file} has no column '{missing[0]}'; it must have {', '.join(_COLUMNS)}")
-            for row in reader:
-                name, labels, patient = ((row[column] or "").strip() for column in _COLUMNS)
-                where = f"{file}, line {reader.line_num}"
-                if not name or not patient:
-                    raise InvalidInput(f"{where} lacks '{_COLUMNS[2] if name else _COLUMNS[0]}'; mend that line")
-                if name in entries:
-                    raise InvalidInput(f"{where}: {name} was there before; keep one line for each image")
-                entries[name] = ImageEntry(_findings(labels, where), patient)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InvalidInput(f"{file} cannot be read as a table ({error}); restore it") from error
+    for row, (name, labels, patient) in enumerate(zip(*map(table.column, _COLUMNS), strict=True)):
+        where = table.place(row)
+        if not name or not patient:
+            raise InvalidInput(f"{where} lacks '{_COLUMNS[2] if name else _COLUMNS[0]}'; mend that line")
+        if name in entries:
+            raise InvalidInput(f"{where}: {name} was there before; keep one line for each image")
+        entries[name] = ImageEntry(_findings(labels, where), patient)
     if not entries:
         raise InvalidInput(f"{file} lists no image; restore it")
     return entries

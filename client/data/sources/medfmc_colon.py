@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,8 @@ from medforge.client.data.assemble import labelled_files, make_task
 from medforge.client.data.registration import data_source
 from medforge.client.data.request import Request
 from medforge.client.data.splits import VALIDATION_FRACTION, Index, Parts, Strata, hold_out
+from medforge.client.data.tables.table import read_table
+from medforge.client.data.tables.text import read_text
 from medforge.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -83,14 +84,11 @@ def _place(request: Request, root: Path, option: str, default: str) -> Path:
 def _read(file: Path) -> list[Listed]:
     if not file.is_file():
         raise InvalidInput(f"medfmc-colon: the split file {file} does not exist; copy it there or name it as an option")
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"medfmc-colon: {file} cannot be read as text ({error}); restore it") from error
     if file.suffix.lower() == ".csv":
-        pairs = _table(file, text)
+        pairs = _table(file)
     else:
-        pairs = [(number, *_halves(line)) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+        lines = read_text(file, "the split file").splitlines()
+        pairs = [(number, *_halves(line)) for number, line in enumerate(lines, 1) if line.strip()]
     for number, name, label in pairs:
         if not name or label not in ("0", "1"):
             raise InvalidInput(f"medfmc-colon: {file}, line {number} is not 'NAME 0' or 'NAME 1'; mend that line")
@@ -102,11 +100,11 @@ def _halves(line: str) -> tuple[str, str]:
     return name.strip(), label
 
 
-def _table(file: Path, text: str) -> list[tuple[int, str, str]]:
-    reader = csv.DictReader(text.splitlines())
-    if not {"img_id", "tumor"} <= set(reader.fieldnames or ()):
+def _table(file: Path) -> list[tuple[int, str, str]]:
+    table = read_table(file)
+    if not {"img_id", "tumor"} <= set(table.columns):
         raise InvalidInput(f"medfmc-colon: {file} must have the columns img_id and tumor; mend its first line")
-    return [(number, row["img_id"] or "", row["tumor"] or "") for number, row in enumerate(reader, 2)]
+    return list(zip(table.lines, table.column("img_id"), table.column("tumor"), strict=True))
 
 
 def _refuse_twice(listed: dict[str, list[Listed]]) -> None:

@@ -15,8 +15,8 @@ from medforge.client.data.published.nih_files import (
     TRAIN_LIST,
     ImageEntry,
     find_images,
+    read_entries,
     read_list,
-    read_table,
 )
 from medforge.client.data.registration import data_source
 from medforge.client.data.request import Request
@@ -45,7 +45,7 @@ def open_nih(request: Request) -> Task:
     root = request.folder()
     findings = _findings(request)
     table = _table(request, root)
-    entries = read_table(table)
+    entries = read_entries(table)
     listed = _lists(request, root, entries)
     names = [name for part in listed for name in part] if listed else list(entries)
     found = find_images(root)

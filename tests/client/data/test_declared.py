@@ -116,16 +116,17 @@ def test_a_map_is_read(tmp_path: Path) -> None:
         ("folder,class\na,aca\na,scc\n", "names the folder 'a' twice; keep one of the lines"),
         ("folder,class\na,\n", "has a line that is not 'FOLDER,CLASS'; mend it"),
         ("folder,class\na\n", "has a line that is not 'FOLDER,CLASS'; mend it"),
-        ("folder,class\na,b,c\n", "has a line that is not 'FOLDER,CLASS'; mend it"),
+        ("folder,class\na,b,c\n", "line 2, has 3 cells for 2 columns; put a cell that holds the delimiter in"),
         ("a,aca\n", "must have the columns folder and class, and no others; mend its first line"),
-        ("", "must have the columns folder and class, and no others; mend its first line"),
-        ('folder,class\n"a,aca\n', "cannot be read as a table"),
+        ("", "is empty; give one with a line of column names"),
+        ('folder,class\n"a,aca\n', "line 2, is no line of a table"),
     ],
 )
 def test_a_map_that_is_none(text: str, sentence: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput) as refused:
         read_map(write(tmp_path / "map.csv", text))
-    assert str(refused.value).startswith(f"the map {tmp_path / 'map.csv'} {sentence}")
+    assert sentence in str(refused.value)
+    assert str(refused.value).startswith(f"the map {tmp_path / 'map.csv'}")
 
 
 def test_a_missing_map_is_said(tmp_path: Path) -> None:

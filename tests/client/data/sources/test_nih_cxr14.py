@@ -151,7 +151,9 @@ def test_a_table_that_is_not_as_published_is_named(root: Path, old: str, new: st
 
 def test_a_table_that_is_no_text_or_empty_is_named(root: Path) -> None:
     (root / "Data_Entry_2017.csv").write_bytes(b"\xff\xfe\x00binary")
-    with pytest.raises(InvalidInput, match=r"Data_Entry_2017\.csv cannot be read as a table .*; restore it"):
+    with pytest.raises(
+        InvalidInput, match=r"Data_Entry_2017\.csv is not the UTF-16-LE that it begins as; save it again"
+    ):
         open_task(f"nih-cxr14:{root}", 16)
     write_table(root / "Data_Entry_2017.csv", [])
     with pytest.raises(InvalidInput, match=r"Data_Entry_2017\.csv lists no image; restore it"):
