@@ -10,6 +10,9 @@ from itertools import islice
 DELIMITERS = (",", ";", "\t", "|", " ")
 """The earlier one counts where two would do; a space parts cells only where nothing else does."""
 
+ONE_COLUMN = "\x1f"
+"""Parts nothing: the unit separator of ASCII, which no spreadsheet writes."""
+
 _ROWS = 50
 _DECLARED = re.compile(r'"?sep=(.)"?\s*?(\r\n|\r|\n)', re.IGNORECASE)
 
@@ -23,9 +26,9 @@ def cut_declared(text: str) -> tuple[str, str | None, int]:
 def find_delimiter(text: str) -> str:
     """Return what parts the cells: what the first rows agree on best, then what makes the most columns.
 
-    A table of one column has none of them in its first line; a comma is then as good as any.
+    A table of one column has none of them in its first line.
     """
-    best, best_score = ",", (0.0, 0)
+    best, best_score = ONE_COLUMN, (0.0, 0)
     for delimiter in DELIMITERS:
         widths = _widths(text, delimiter)
         if not widths or widths[0] < 2 or (delimiter == " " and (len(set(widths)) > 1 or best_score != (0.0, 0))):
@@ -37,9 +40,9 @@ def find_delimiter(text: str) -> str:
 
 
 def _widths(text: str, delimiter: str) -> list[int]:
-    """Count the cells of the first rows that are not empty; none where they cannot be read."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
+    """Count the cells of the first rows that are not empty."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
     try:
         return [len(row) for row in islice((row for row in reader if any(cell.strip() for cell in row)), _ROWS)]
-    except csv.Error:
+    except csv.Error:  # a cell longer than any that the module reads
         return []

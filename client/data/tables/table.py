@@ -5,12 +5,16 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from medforge.client.data.tables.delimiter import cut_declared, find_delimiter
 from medforge.client.data.tables.text import read_text
 from medforge.errors import InvalidInput
+
+_END = "\0"
+"""A last row, of a character that is in no table."""
 
 
 @dataclass(frozen=True)
@@ -67,19 +71,35 @@ def _parsed(text: str, subject: str) -> tuple[list[tuple[str, ...]], tuple[int, 
     """Return the rows that are not empty and the line of the file that each ends in."""
     body, declared, skipped = cut_declared(text)
     delimiter = declared or find_delimiter(body)
-    reader = csv.reader(io.StringIO(body, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
-    rows, lines = [], []
     try:
-        for row in reader:
-            cells = tuple(cell.strip() for cell in row)
-            if any(cells):
-                rows.append(cells)
-                lines.append(reader.line_num + skipped)
+        rows, lines = _read(body, delimiter, strict=True)
     except csv.Error as error:
-        raise InvalidInput(
-            f"{subject}, line {reader.line_num + skipped}, is no line of a table ({error}); mend its quotes"
-        ) from error
-    return rows, tuple(lines)
+        rows, lines = _read(f"{body}\n{_END}", delimiter, strict=False)
+        # spaces after a quote are harmless, but a quote that stands wrong must not swallow cells or lines
+        if rows.pop() != (_END,) or len(set(map(len, rows))) > 1:
+            where = _bad_line(body, delimiter) + skipped
+            raise InvalidInput(f"{subject}, line {where}, is no line of a table ({error}); mend its quotes") from error
+    return rows, tuple(line + skipped for line in lines[: len(rows)])
+
+
+def _read(body: str, delimiter: str, strict: bool) -> tuple[list[tuple[str, ...]], list[int]]:
+    reader = csv.reader(io.StringIO(body, newline=""), delimiter=delimiter, skipinitialspace=True, strict=strict)
+    rows, lines = [], []
+    for row in reader:
+        cells = tuple(cell.strip() for cell in row)
+        if any(cells):
+            rows.append(cells)
+            lines.append(reader.line_num)
+    return rows, lines
+
+
+def _bad_line(body: str, delimiter: str) -> int:
+    """Return the first line of a table's text that cannot be read strictly."""
+    reader = csv.reader(io.StringIO(body, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
+    with suppress(csv.Error):
+        for _ in reader:
+            pass
+    return reader.line_num
 
 
 def _fitted(subject: str, columns: tuple[str, ...], row: tuple[str, ...], line: int) -> tuple[str, ...]:
