@@ -24,6 +24,7 @@ from medforge.plugin import Plugin, PluginSettings
 from medforge.progress import Progress
 from medforge.seeds import derive, generator
 from medforge.svd_plugin import rescaled
+from medforge.tracking.tracking import Tracking
 
 
 class Epoch(NamedTuple):
@@ -34,6 +35,11 @@ class Epoch(NamedTuple):
     loss: float
     acc: float
     auc: float | None
+
+    def log(self, tracking: Tracking) -> None:
+        """Add the epoch to the curves."""
+        values = {"training/loss": self.train_loss, "validation/loss": self.loss}
+        tracking.log(values | {"validation/acc": self.acc, "validation/auc": self.auc}, self.epoch)
 
 
 def defined(value: float) -> float | None:
@@ -67,6 +73,7 @@ def train(
     checkpoint_dir: Path | None = None,
     progress_file: Path | None = None,
     start: Plugin | None = None,
+    tracking: Tracking | None = None,
 ) -> TrainingResult:
     """Train a plugin on the task's training images and return the best epoch's, judged on validation only.
 
@@ -84,11 +91,15 @@ def train(
     saved = checkpoint.load()
     if saved is not None:
         training.restore(*saved)
+    curves = tracking or Tracking()
+    for earlier in training.history:
+        earlier.log(curves)
     total, done = training.epochs * training.steps, len(training.history) * training.steps
     with Progress("training", total, file=progress_file, start=done) as bar:
         while len(training.history) < training.epochs:
             epoch = training.run_epoch(bar)
             checkpoint.save(*training.state())
+            epoch.log(curves)
             bar.advance(0, note=f"epoch {epoch.epoch}: validation accuracy {epoch.acc:.3f}")
     return training.result()
 

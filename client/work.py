@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from medforge.client.data.catalogue import open_task, source_package
 from medforge.client.data.declared import declare
 from medforge.client.data.task import Task
 from medforge.client.distill.run import check_distillable, distill
+from medforge.client.distill.score import Candidate
 from medforge.client.embeddings import embed_task
 from medforge.client.facts import gather_facts
 from medforge.client.naming import name_for, rename
@@ -28,7 +29,7 @@ from medforge.client.records import CandidateRecord, DistillationRecord, EpochRe
 from medforge.client.release import Release, release
 from medforge.client.saved import CHECKPOINT_FILE
 from medforge.client.settings import Settings
-from medforge.client.train import train
+from medforge.client.train import Epoch, train
 from medforge.client.workspace import RECORD_FILE, Workspace
 from medforge.contributor_name import ContributorName
 from medforge.distilled import DistilledDataset
@@ -37,6 +38,7 @@ from medforge.files import canonical_json, write_atomically
 from medforge.manifest import NAME
 from medforge.plugin import Plugin
 from medforge.progress import waiting
+from medforge.tracking.tracking import Tracking
 
 if TYPE_CHECKING:
     from medforge.proto.kit import Kit
@@ -50,6 +52,8 @@ class Work:
     device: str = "auto"
     planned: Settings | None = None
     """Settings that are not written yet."""
+    tracking: Tracking = field(default_factory=Tracking)
+    """Where curves are written while a stage goes on."""
 
     @cached_property
     def settings(self) -> Settings:
@@ -97,6 +101,7 @@ class Work:
                 workspace.training,
                 workspace.progress_file,
                 self._start(),
+                self.tracking,
             )
             trained.plugin.save(workspace.plugin)
             if package := source_package(self.settings.source):
@@ -111,6 +116,8 @@ class Work:
         _forget_checkpoint(workspace.training)
         done = workspace.trained
         assert done is not None
+        for epoch in done.epochs:
+            Epoch(**epoch.model_dump()).log(self.tracking)
         return done.best
 
     def distill(self) -> CandidateRecord:
@@ -125,6 +132,7 @@ class Work:
                 workspace.distillation,
                 workspace.progress_file,
                 Plugin.load(workspace.plugin) if workspace.trained else None,
+                self.tracking,
             )
             distilled.dataset.save(workspace.distilled_file)
             record = DistillationRecord(
@@ -135,6 +143,8 @@ class Work:
         _forget_checkpoint(workspace.distillation)
         done = workspace.distilled
         assert done is not None
+        for candidate in done.candidates:
+            Candidate(**candidate.model_dump()).log(self.tracking)
         return done.best
 
     def commit(

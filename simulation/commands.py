@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from medforge.simulation.centre_run import CentreRun
 from medforge.simulation.rundir import RunDirectory
 from medforge.simulation.settings import SimulationSettings
@@ -20,14 +22,14 @@ def serve_command(settings: SimulationSettings, run: RunDirectory, port: int) ->
     )  # fmt: skip
 
 
-def contribute_command(settings: SimulationSettings, centre: CentreRun) -> tuple[str, ...]:
+def contribute_command(settings: SimulationSettings, centre: CentreRun, track: Sequence[str] = ()) -> tuple[str, ...]:
     """Write the command line with which a centre trains, distils and commits."""
     changes = [word for change in settings.changes for word in ("--recipe-set", change)]
     return (
         "contribute", centre.source, "--no-push", "--workspace", str(centre.workspace), "--contributor", centre.name,
         "--task", centre.task, "--base", settings.base, "--device", settings.device, "--dtype", settings.dtype,
         "--recipe", settings.recipe, "--plugin", settings.plugin, *changes, "--seed", str(settings.seed),
-        "--threads", "1",
+        "--threads", "1", *(word for target in track for word in ("--track", target)),
     )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ class Supervisor:
 
     A centre that is ready early waits until everybody before it has arrived or is known not to come. `launch`
     starts a command. `spare` is called with the number of idle cores, and may do a little work; it returns whether it
-    did. `show` is called every turn.
+    did. `show` is called every turn. The centres write their curves to the targets in `track`.
     """
 
     def __init__(
@@ -37,6 +37,7 @@ class Supervisor:
         notify: Notify,
         spare: Callable[[int], bool],
         show: Callable[[], None],
+        track: Sequence[str] = (),
     ) -> None:
         asked = {centre.name: centre for centre in settings.centres}
         self.centres = [
@@ -46,6 +47,7 @@ class Supervisor:
         self.aggregator = Aggregator(settings, run, launch, notify)
         self._settings, self._run, self._jobs = settings, run, jobs
         self._launch, self._notify, self._spare, self._show = launch, notify, spare, show
+        self._track = track
         self._processes: dict[str, int | None] = {}
         self._waits_for_folds = False
         self._began = time.monotonic()
@@ -94,7 +96,7 @@ class Supervisor:
         """Start the next centres, in arrival order, while cores are free."""
         free = self._jobs - sum(centre.stage is Stage.COMPUTING for centre in self.centres)
         for centre in [c for c in self.centres if c.stage is Stage.WAITING][: max(0, free)]:
-            self._begin(centre, Stage.COMPUTING, contribute_command(self._settings, centre))
+            self._begin(centre, Stage.COMPUTING, contribute_command(self._settings, centre, self._track))
 
     def _push(self) -> None:
         """Let the first centre that is still to come push, once it is ready, due, and the aggregator listens."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from medforge.simulation.centre_run import CentreRun
 from medforge.simulation.checks import check_inputs
+from medforge.simulation.curves_of_rounds import name_runs
 from medforge.simulation.live import LiveTable
 from medforge.simulation.processes import Supervisor
 from medforge.simulation.questions import check_questions, same_images
@@ -22,6 +23,7 @@ from medforge.simulation.result import CentreResult, Means, Score, SimulationRes
 from medforge.simulation.rundir import RESULT_FILE, RunDirectory
 from medforge.simulation.scoring import Scoring
 from medforge.simulation.settings import SimulationSettings
+from medforge.tracking.opening import tracked
 
 if TYPE_CHECKING:
     from medforge.simulation.launcher import Launcher
@@ -35,11 +37,18 @@ DEMONSTRATION = (
 
 
 def simulate(
-    settings: SimulationSettings, out: Path, jobs: int, launcher: Launcher, view: LiveTable, figures: bool = True
+    settings: SimulationSettings,
+    out: Path,
+    jobs: int,
+    launcher: Launcher,
+    view: LiveTable,
+    figures: bool = True,
+    track: Sequence[str] = (),
 ) -> SimulationResult:
     """Run centres and aggregator as processes, score every main branch, write `result.json` and `report.html`.
 
-    With `figures` every figure of the report lies below `figures/` too, as SVG, PDF and CSV.
+    With `figures` every figure of the report lies below `figures/` too, as SVG, PDF and CSV. The curves of the centres
+    and the scores of every merge round are written to the targets that `track` names, while they come.
 
     A directory with a finished run of the same settings is not run again: its result is returned. Raises InvalidInput
     for what plainly cannot be used, before anything is written, and for a directory that cannot; ForgeUnavailable
@@ -57,9 +66,10 @@ def simulate(
             return finished
         if run.resumed:
             view.notify(f"going on with the run in {out}")
-        with interruptible(), view:
+        with interruptible(), view, tracked(track, out) as tracking:
             launcher.warm_up()
-            scoring = Scoring(settings, run.forge, run.workspace)
+            name_runs(settings, run, track)
+            scoring = Scoring(settings, run.forge, run.workspace, tracking)
             scoring.load_code()
             # children inherit the lock
             launch = partial(launcher.start, keep=(run.lock,))
@@ -67,7 +77,7 @@ def simulate(
             def show() -> None:
                 view.show(supervisor.centres, scoring.rounds)
 
-            supervisor = Supervisor(settings, run, jobs, launch, view.notify, scoring.spare, show)
+            supervisor = Supervisor(settings, run, jobs, launch, view.notify, scoring.spare, show, track)
             supervisor.drive(scoring.folded)
             view.notify("every centre has arrived or is known not to come; scoring what is left")
             scoring.finish(show)

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medforge.errors import MedForgeError
+from medforge.simulation.curves_of_rounds import log_scores
 from medforge.simulation.result import RoundResult, Score, TaskResult, mean_score
 from medforge.simulation.settings import SimulationSettings
+from medforge.tracking.tracking import Tracking
 
 if TYPE_CHECKING:
     from medforge.aggregator.forge.forge import Forge
@@ -37,8 +39,15 @@ class Scoring:
     is left out, with the reason in `unopened`.
     """
 
-    def __init__(self, settings: SimulationSettings, forge: Path, workspace: Callable[[str], Path]) -> None:
+    def __init__(
+        self,
+        settings: SimulationSettings,
+        forge: Path,
+        workspace: Callable[[str], Path],
+        tracking: Tracking | None = None,
+    ) -> None:
         self._settings = settings
+        self._tracking = tracking or Tracking()
         self._directory = forge
         self._workspace = workspace
         self._forge: Forge | None = None
@@ -168,6 +177,7 @@ class Scoring:
                 yield from evaluator.prepare_base(name)
             scores = self._base_scores[question.name] = question.scores(evaluator.base_outputs)
             self.zero_shot |= scores.centres
+        log_scores(self._tracking, {name: scores.whole for name, scores in self._base_scores.items()}, 0)
         self._ready = True
         while True:
             while len(self.rounds) == len(self._commits):
@@ -178,6 +188,7 @@ class Scoring:
                 for name in question.centres:
                     yield from evaluator.prepare_item(name, item, question.prompts)
             self.rounds.append(self._round(commit, item, evaluator))
+            log_scores(self._tracking, self.rounds[-1].tasks, commit.arrival)
             yield
 
     def _prepare(self) -> Generator[None, None, Evaluator]:

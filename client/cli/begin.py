@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -107,11 +107,20 @@ def find_start(
 
 
 @contextmanager
-def working(work: Work) -> Iterator[None]:
-    """Keep others out of the workspace meanwhile, and say what is saved if somebody interrupts."""
-    from medforge.client.interruption import say_saved
+def working(work: Work, targets: Sequence[str] = ()) -> Iterator[None]:
+    """Keep others out of the workspace meanwhile, and say what is saved if somebody interrupts.
 
-    with work.workspace.locked(), on_interrupt(lambda: say_saved(work.workspace)):
+    Curves are written to `targets`.
+    """
+    from medforge.client.interruption import say_saved
+    from medforge.tracking.opening import tracked
+
+    workspace = work.workspace
+    with (
+        workspace.locked(),
+        on_interrupt(lambda: say_saved(workspace)),
+        tracked(targets, workspace.path) as work.tracking,
+    ):
         yield
 
 

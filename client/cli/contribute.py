@@ -10,6 +10,7 @@ import typer
 
 from medforge.cli.compute import ComputeOptions
 from medforge.cli.output import AsJson
+from medforge.cli.tracking import TrackOptions
 from medforge.client.cli.audit import verdict
 from medforge.client.cli.begin import begin, find_start, tell, working
 from medforge.client.cli.options import (
@@ -40,6 +41,7 @@ def contribute(
     recipe: RecipeOptions,
     compute: ComputeOptions,
     forge: ConnectionOptions,
+    tracking: TrackOptions,
     no_push: Annotated[bool, typer.Option("--no-push", help="Stop after the audit.")] = False,
     statistics: Statistics = None,
     site: Site = None,
@@ -63,6 +65,7 @@ def contribute(
             "no forge is named; say where to push with --kit DIR or --at HOST:PORT, or stop after the commit with "
             "--no-push"
         )
+    targets = tracking.targets()
     connection = forge.connection_if_asked()
     kit = connection.kit if connection else None
     if kit is not None:
@@ -81,7 +84,7 @@ def contribute(
         # a JSON document stands alone on stdout
         typer.echo(sentence, err=as_json)
 
-    with working(work):
+    with working(work, targets):
         if statistics is not None:
             work.workspace.allow_statistics(statistics)
         check(work)

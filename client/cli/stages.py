@@ -9,6 +9,7 @@ import typer
 
 from medforge.cli.compute import ComputeOptions
 from medforge.cli.output import AsJson
+from medforge.cli.tracking import TrackOptions
 from medforge.client.cli.begin import begin, find_start, resume, tell, working
 from medforge.client.cli.options import (
     Directory,
@@ -33,6 +34,7 @@ def train(
     recipe: RecipeOptions,
     compute: ComputeOptions,
     forge: ConnectionOptions,
+    tracking: TrackOptions,
     epochs: Epochs = None,
     start: From = None,
     start_task: FromTask = None,
@@ -47,11 +49,13 @@ def train(
         medforge train folder:scans --workspace clinic
         medforge train folder:scans --workspace clinic --task-file lung.json --map folders.csv
         medforge train folder:scans --workspace clinic --from head --kit kit
+        medforge train folder:scans --workspace clinic --track tensorboard:curves
     """
+    targets = tracking.targets()
     connection = forge.connection_if_asked()
     begun = find_start(workspace, start, start_task, connection, task, recipe, compute, as_json)
     work = begin(workspace, task, recipe, compute, epochs, begun, connection=connection)
-    with working(work):
+    with working(work, targets):
         best = work.train()
     tell(work, as_json, trained(best))
 
@@ -61,6 +65,7 @@ def distill(
     task: TaskOptions,
     recipe: RecipeOptions,
     compute: ComputeOptions,
+    tracking: TrackOptions,
     as_json: AsJson = False,
 ) -> None:
     """Learn the distilled dataset that stands in for the images; goes on where a killed run stopped.
@@ -68,8 +73,9 @@ def distill(
     Example:
         medforge distill --workspace clinic
     """
+    targets = tracking.targets()
     work = begin(workspace, task, recipe, compute, check=lambda work: work.check_distillable())
-    with working(work):
+    with working(work, targets):
         best = work.distill()
     tell(work, as_json, distilled(best))
 

@@ -25,6 +25,9 @@ from medforge.errors import CorruptFile, InvalidInput, MedForgeError
 from medforge.plugin import Plugin
 from medforge.progress import Progress
 from medforge.seeds import generator
+from medforge.tracking.tracking import Tracking
+
+_TRACKED_LOSSES = 200
 
 
 class Method(Protocol):
@@ -70,6 +73,7 @@ def distill(
     checkpoint_dir: Path | None = None,
     progress_file: Path | None = None,
     plugin: Plugin | None = None,
+    tracking: Tracking | None = None,
 ) -> DistillationResult:
     """Learn `recipe.ipc` images per class from the task's training images and return the best candidate.
 
@@ -86,18 +90,25 @@ def distill(
     saved = checkpoint.load()
     if saved is not None:
         run.restore(*saved)
+    curves = tracking or Tracking()
+    for earlier in run.candidates:
+        earlier.log(curves)
+    often = max(1, recipe.steps // _TRACKED_LOSSES)
     shown = snapshot_steps(recipe.steps) if checkpoint_dir else frozenset()
     with Progress("distilling", recipe.steps, file=progress_file, start=run.done) as bar:
         if checkpoint_dir and not run.done:
             save_snapshot(checkpoint_dir, 0, run.dataset(), base)
         while run.done < recipe.steps:
-            run.advance()
+            loss = run.advance()
+            if run.done % often == 0:
+                curves.log({"distillation/loss": loss}, run.done)
             bar.advance(1)
             if checkpoint_dir and run.done in shown:
                 save_snapshot(checkpoint_dir, run.done, run.dataset(), base)
             if run.at_candidate():
                 bar.advance(0, note=f"step {run.done}: training a fresh plugin on the images to score them")
                 candidate = run.score()
+                candidate.log(curves)
                 bar.advance(0, note=f"step {run.done}: distilled data only {candidate.acc:.3f} on validation")
             if run.at_candidate() or run.done % recipe.checkpoint_every == 0:
                 checkpoint.save(*run.state())
@@ -137,8 +148,8 @@ class Distillation:
             "plugin": self.plugin and self.plugin.digest,
         }
 
-    def advance(self) -> None:
-        """Take one step of the method."""
+    def advance(self) -> float:
+        """Take one step of the method; return its loss."""
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.pixel_rate(self.done)
         loss = self.method.step(self.pixels, self.optimiser, self.done)
@@ -147,6 +158,7 @@ class Distillation:
             raise MedForgeError(
                 "distillation diverged (the loss is not finite); lower the rate, e.g. --recipe-set distill.pixel_lr=1"
             )
+        return loss
 
     def _clamp(self) -> None:
         with torch.no_grad():

@@ -19,6 +19,7 @@ from medforge.client.recipes import DistillRecipe
 from medforge.distilled import DistilledDataset
 from medforge.seeds import derive, generator
 from medforge.task_spread import DISTILLED_SHRINKAGE, TaskSpread
+from medforge.tracking.tracking import Tracking
 
 
 class Candidate(NamedTuple):
@@ -32,6 +33,11 @@ class Candidate(NamedTuple):
     acc: float
     loss: float
     discriminant: float | None = None
+
+    def log(self, tracking: Tracking) -> None:
+        """Add the candidate to the curves."""
+        values = {"acc": self.acc, "validation_loss": self.loss, "discriminant": self.discriminant}
+        tracking.log({f"distillation/{name}": value for name, value in values.items()}, self.step)
 
 
 def better(new: Candidate, old: Candidate | None) -> bool:

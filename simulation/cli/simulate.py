@@ -12,6 +12,7 @@ import typer
 from medforge.aggregator.cli.options import MergeOptions
 from medforge.cli.interrupt import on_interrupt
 from medforge.cli.output import AsJson
+from medforge.cli.tracking import TrackOptions
 from medforge.client.cli import complete
 from medforge.errors import MedForgeError
 from medforge.simulation.options import ArrivalOptions, CentreOptions, ComputeOptions, RecipeOptions, Seed, saved
@@ -34,6 +35,7 @@ def simulate(
     merging: MergeOptions,
     arriving: ArrivalOptions,
     compute: ComputeOptions,
+    tracking: TrackOptions,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -68,11 +70,13 @@ def simulate(
         medforge simulate --centre lung=folder:lung --centre brain=folder:brain --merge ties --out runs/ties
         medforge simulate --centre north=lung@folder:north --centre south=lung@folder:south --centre brain=folder:brain
         medforge simulate --divide lung=4:dirichlet:0.3
+        medforge simulate --track tensorboard:curves --track mlflow:mlflow.db
     """
     from medforge.simulation.launcher import Launcher
     from medforge.simulation.live import LiveTable
     from medforge.simulation.rundir import RunDirectory, next_free
 
+    targets = tracking.targets()
     fresh = out is None or not RunDirectory.holds_run(out)
     view = LiveTable()
     with Launcher() as launcher:
@@ -91,7 +95,7 @@ def simulate(
         jobs = compute.jobs or default_jobs(centres.centre, len(settings.centres))
         again = settings.command(where)
         with on_interrupt(lambda: saved(where, again)):
-            result = run(settings, where, jobs, launcher, view, figures)
+            result = run(settings, where, jobs, launcher, view, figures, targets)
     if as_json:
         typer.echo(result.model_dump_json(indent=2))
     else:

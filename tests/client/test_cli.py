@@ -19,6 +19,7 @@ from medforge.forge_item import FusedPlugin
 from medforge.plugin import Plugin
 from tests.client.tasks import write_folder
 from tests.programs import Program
+from tests.tracked import READERS
 
 SETTINGS = {
     "train.plugin.rank": 4, "train.plugin.alpha": 8, "train.epochs": 3, "train.batch": 8, "train.optimiser": "adamw",
@@ -52,7 +53,9 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> str:
 def centre(tmp_path_factory: pytest.TempPathFactory, source: str, tiny_spec: str) -> Path:
     """A workspace that has done everything but the push."""
     place = tmp_path_factory.mktemp("work") / "centre"
-    run("contribute", source, "--workspace", place, "--no-push", "--base", tiny_spec, "--threads", 1, *options())
+    tracked = ("--track", f"tensorboard:{place.with_name('curves')}", "--track", f"mlflow:{place.with_name('db')}")
+    chosen = ("--base", tiny_spec, "--threads", 1, *options())
+    run("contribute", source, "--workspace", place, "--no-push", *chosen, *tracked)
     return place
 
 
@@ -115,6 +118,32 @@ def test_the_kind_of_plugin_is_chosen_and_kept(source: str, tiny_spec: str, tmp_
     with pytest.raises(InvalidInput, match="was begun with plugin 'svd-lora', not 'dora'; give 'svd-lora' again"):
         run("train", "--workspace", place, "--plugin", "dora")
     assert Plugin.load(place / "training" / "plugin").settings.kind == "svd-lora"
+
+
+def test_curves_say_what_the_records_say(centre: Path, tmp_path: Path) -> None:
+    trained, distilled = Workspace(centre).trained, Workspace(centre).distilled
+    assert trained is not None
+    assert distilled is not None
+    expected = {
+        "training/loss": {epoch.epoch: epoch.train_loss for epoch in trained.epochs},
+        "validation/loss": {epoch.epoch: epoch.loss for epoch in trained.epochs},
+        "validation/acc": {epoch.epoch: epoch.acc for epoch in trained.epochs},
+        "validation/auc": {epoch.epoch: epoch.auc for epoch in trained.epochs},
+        "distillation/acc": {one.step: one.acc for one in distilled.candidates},
+        "distillation/validation_loss": {one.step: one.loss for one in distilled.candidates},
+    }
+    name = json.loads((centre / "tracking.json").read_bytes())["run"]
+    for kind, place in (("tensorboard", "curves"), ("mlflow", "db")):
+        curves = READERS[kind](str(centre.with_name(place)), name)
+        losses = curves.pop("distillation/loss")
+        assert list(losses) == list(range(1, int(str(SETTINGS["distill.steps"])) + 1))
+        assert curves.keys() == expected.keys()
+        for curve, points in expected.items():
+            # an event file has float32
+            assert curves[curve] == pytest.approx(points, rel=1e-6)
+    # whoever asks for them only now gets what the records hold
+    run("contribute", "--workspace", centre, "--no-push", "--track", f"tensorboard:{tmp_path}")
+    assert READERS["tensorboard"](str(tmp_path), name).keys() == expected.keys()
 
 
 def test_status_says_what_is_done(centre: Path) -> None:

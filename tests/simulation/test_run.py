@@ -11,12 +11,14 @@ from click.testing import CliRunner, Result
 
 from medforge.aggregator.forge.forge import Forge
 from medforge.cli import build_app
+from medforge.client.workspace import Workspace
 from medforge.errors import InvalidInput
 from medforge.forge_item import FusedPlugin
 from medforge.simulation.result import SimulationResult
 from tests.client.tasks import write_folder
 from tests.programs import Program
 from tests.simulation.waiting import PATIENCE, wait_for
+from tests.tracked import read_tensorboard
 
 SMALL = "train=24,validation=8,test=16"
 QUICK = (
@@ -58,7 +60,8 @@ def result_of(out: Path) -> SimulationResult:
 def undisturbed(tiny_spec: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
     """Run two centres that arrive in the opposite order of --centre."""
     out = tmp_path_factory.mktemp("undisturbed") / "run"
-    done = run_here(command(tiny_spec, out, *centres("breast", "lung"), "--order", "lung,breast"))
+    options = ("--order", "lung,breast", "--track", f"tensorboard:{out.with_name('curves')}")
+    done = run_here(command(tiny_spec, out, *centres("breast", "lung"), *options))
     assert done.exit_code == 0, done.stderr
     return out, done
 
@@ -125,6 +128,24 @@ def test_scores_are_those_of_the_forge_s_own_items(undisturbed: tuple[Path, Resu
         own = score_plugin(forge.load_branch(centre.arrival).plugin, base, task, "test")
         assert own.acc == pytest.approx(centre.individual.acc, abs=1e-9)
     forge.close()
+
+
+def test_curves_hold_every_merge_round_and_every_centres_epochs(undisturbed: tuple[Path, Result]) -> None:
+    out, _ = undisturbed
+    result, place = result_of(out), str(out.with_name("curves"))
+    whole = json.loads((out / "tracking.json").read_bytes())["run"]
+    main = read_tensorboard(place, whole)
+    for task in result.tasks:
+        rounds = {done.arrival: done.tasks[task.name].acc for done in result.rounds}
+        assert main[f"tasks/{task.name}/acc"] == pytest.approx({0: task.zero_shot.acc} | rounds, rel=1e-6)
+    means = {done.arrival: done.mean.acc for done in result.rounds if done.mean is not None}
+    assert {step: acc for step, acc in main["mean/acc"].items() if step} == pytest.approx(means, rel=1e-6)
+    for centre in ("breast", "lung"):
+        trained = Workspace(out / "centres" / centre).trained
+        assert trained is not None
+        curves = read_tensorboard(place, f"{whole}/{centre}")
+        losses = {epoch.epoch: epoch.train_loss for epoch in trained.epochs}
+        assert curves["training/loss"] == pytest.approx(losses, rel=1e-6)
 
 
 def test_report_is_complete_and_loads_nothing(undisturbed: tuple[Path, Result]) -> None:
