@@ -9,6 +9,8 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from medforge.client.data.pixels.reading import Reading
+from medforge.client.data.pixels.window import parse_window
 from medforge.errors import InvalidInput
 from medforge.image_geometry import ImageGeometry
 from medforge.model.checks import check_threshold, check_top
@@ -53,18 +55,21 @@ class Answering(ABC):
         top: int = 1,
         task: str | None = None,
         threshold: float = FURTHEST,
+        window: str | None = None,
     ) -> list[Prediction]:
         """Say of each image which class it is likeliest to be, and of which task.
 
         An image is a path, a PIL image, or an array or tensor of uint8 [H, W], [H, W, 3] or [3, H, W]; several come in
-        a list, an iterator, or a batch [n, H, W, 3] or [n, 3, H, W]. ``top`` is how many classes each answer ranks,
-        ``task`` asks one task alone, and an image further off than ``threshold`` of the sites' validation images is
-        none of these (at most .99; 1: never).
+        a list, an iterator, or a batch [n, H, W, 3] or [n, 3, H, W]. What has more than 8 bits, or other numbers, needs
+        a ``window``: "CENTRE,WIDTH", "full" or "auto". ``top`` is how many classes each answer ranks, ``task`` asks one
+        task alone, and an image further off than ``threshold`` of the sites' validation images is none of these (at
+        most .99; 1: never).
 
         Raises InvalidInput for what is no image and for a task that the model does not have, CorruptFile for a file
         that cannot be read.
         """
-        return list(self.stream(pixels_of(images, self.geometry), top=top, task=task, threshold=threshold))
+        reading = Reading(None if window is None else parse_window(window))
+        return list(self.stream(pixels_of(images, self.geometry, reading), top=top, task=task, threshold=threshold))
 
     def stream(
         self,

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from medforge.client.data.pixels.decode import check_header, read_image
+from medforge.client.data.pixels.decode import read_image
+from medforge.client.data.pixels.reading import PLAIN, Reading, check_header
 from medforge.errors import InvalidInput
 from medforge.image_geometry import ImageGeometry
 
@@ -27,25 +28,27 @@ class Decoded(NamedTuple):
     fault: InvalidInput | None = None
 
 
-def decode_ahead(paths: Iterable[Path], geometry: int | ImageGeometry, workers: int = 2) -> Iterator[Decoded]:
+def decode_ahead(
+    paths: Iterable[Path], geometry: int | ImageGeometry, reading: Reading = PLAIN, workers: int = 2
+) -> Iterator[Decoded]:
     """Yield every file in its order; Pillow releases the interpreter while it decodes the next ones."""
     waiting: deque[Future[Decoded]] = deque()
     left = iter(paths)
     with ThreadPoolExecutor(workers) as pool:
-        waiting.extend(pool.submit(_decode, path, geometry) for path in islice(left, _AHEAD))
+        waiting.extend(pool.submit(_decode, path, geometry, reading) for path in islice(left, _AHEAD))
         while waiting:
             yield waiting.popleft().result()
-            waiting.extend(pool.submit(_decode, path, geometry) for path in islice(left, 1))
+            waiting.extend(pool.submit(_decode, path, geometry, reading) for path in islice(left, 1))
 
 
-def check_headers(paths: Iterable[Path]) -> None:
-    """Raise CorruptFile for the first file that is plainly no image, before any is answered."""
+def check_headers(paths: Iterable[Path], reading: Reading = PLAIN) -> None:
+    """Raise InvalidInput for the first file that is plainly no image to be read, before any is answered."""
     for path in paths:
-        check_header(path)
+        check_header(path, reading)
 
 
-def _decode(path: Path, geometry: int | ImageGeometry) -> Decoded:
+def _decode(path: Path, geometry: int | ImageGeometry, reading: Reading) -> Decoded:
     try:
-        return Decoded(path, read_image(path, geometry))
+        return Decoded(path, read_image(path, geometry, reading=reading))
     except InvalidInput as error:
         return Decoded(path, None, error)

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from medforge.client.data.pixels.reading import PLAIN, Reading
 from medforge.errors import InvalidInput, printable
 from medforge.files import write_atomically, written_whole
 from medforge.model.answering import BATCH, Answering
@@ -31,10 +32,19 @@ class PredictionRun:
     """Ask a model about files; nothing is kept but the summary, the first few answers and what the gallery shows."""
 
     def __init__(
-        self, model: Answering, paths: Sequence[Path], *, top: int, task: str | None, threshold: float, skip_bad: bool
+        self,
+        model: Answering,
+        paths: Sequence[Path],
+        *,
+        top: int,
+        task: str | None,
+        threshold: float,
+        skip_bad: bool,
+        reading: Reading = PLAIN,
     ) -> None:
         self._model = model
         self._paths = paths
+        self._reading = reading
         self._ask = partial(model.stream, top=top, task=task, threshold=threshold)
         self._top = top
         self._skip_bad = skip_bad
@@ -50,7 +60,7 @@ class PredictionRun:
         """
         if not self._skip_bad:
             try:
-                check_headers(self._paths)
+                check_headers(self._paths, self._reading)
             except InvalidInput as error:
                 raise _skippable(error) from error
         page = Gallery(self._model) if gallery is not None else None
@@ -78,7 +88,7 @@ class PredictionRun:
 
     def _answers(self) -> Iterator[tuple[Decoded, Prediction]]:
         with Progress("images", len(self._paths)) as bar:
-            left = decode_ahead(self._paths, self._model.geometry)
+            left = decode_ahead(self._paths, self._model.geometry, self._reading)
             while batch := list(islice(left, BATCH)):
                 good = [one for one in batch if self._usable(one)]
                 pixels = (one.pixels for one in good if one.pixels is not None)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medforge.client.data.registration import COMMON_OPTIONS, Source
-from medforge.client.data.request import NamedSource, Request, split_source, whole_number
+from medforge.client.data.request import NamedSource, Request, as_path, is_there, split_source, whole_number
 from medforge.client.data.sites.site import OPTIONS, Site, read_site
 from medforge.client.data.split_names import SplitName
 from medforge.errors import InvalidInput, MedForgeError
@@ -45,7 +45,7 @@ def check_source(source: str, scoring: SplitName | None = None) -> None:
     InvalidInput.
     """
     found, place, options = _read(source)
-    if found.words is None or place in found.words or Path(place).expanduser().exists():
+    if found.words is None or place in found.words or is_there(as_path(place)):
         if found.look is not None:
             _look(found, NamedSource(found.name, place, options, scoring=scoring))
         return
@@ -63,7 +63,7 @@ def resolve_source(source: str) -> str:
     """
     found, place, options = _read(source)
     named = found.words is None or place in found.words
-    where = place if named else str(Path(place).expanduser().resolve())
+    where = place if named else str(as_path(place).resolve())
     return ",".join([f"{found.name}:{where}", *(f"{name}={options[name]}" for name in sorted(options))])
 
 

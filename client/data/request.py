@@ -13,9 +13,13 @@ from medforge.errors import InvalidInput
 from medforge.image_geometry import ImageGeometry
 
 if TYPE_CHECKING:
+    from medforge.client.data.pixels.reading import Reading
     from medforge.client.data.pixels.store import Storage
 
-_TRAILING_OPTION = re.compile(r"^(?P<rest>.*),(?P<key>[a-z_]+)=(?P<value>[^,]*)$", re.DOTALL)
+_TRAILING_OPTION = re.compile(r"^(?P<rest>.*),(?P<key>[a-z_]+)=(?P<value>.*)$", re.DOTALL)
+
+READING_OPTIONS = ("window", "megapixels")
+"""Options of every source of image files: the window of what has more than 8 bits, and the most pixels of one image."""
 
 
 @dataclass(frozen=True)
@@ -34,15 +38,28 @@ class NamedSource:
     @property
     def path(self) -> Path:
         """Return the place as a path."""
-        return Path(self.place).expanduser()
+        return as_path(self.place)
 
     def folder(self) -> Path:
         """Return the path; raises InvalidInput unless it is a folder."""
-        if not self.path.exists():
+        if not is_there(self.path):
             raise InvalidInput(f"{self.name}: the folder {self.path} does not exist; check the path")
         if not self.path.is_dir():
             raise InvalidInput(f"{self.name}: {self.path} is not a folder; name the folder that holds the data set")
         return self.path
+
+    def reading(self) -> Reading:
+        """Return how image files are read, by the options of READING_OPTIONS; raises InvalidInput for what is none."""
+        # here, for a source can be asked about without NumPy
+        from medforge.client.data.pixels.reading import MEGAPIXELS, Reading
+        from medforge.client.data.pixels.window import parse_window
+
+        window, most = self.options.get("window"), self.options.get("megapixels", str(MEGAPIXELS))
+        try:
+            chosen = None if window is None else parse_window(window)
+        except InvalidInput as error:
+            raise InvalidInput(f"{self.name}: {error}") from error
+        return Reading(chosen, whole_number(self.name, "megapixels", most, 1))
 
     def choice(self, option: str, allowed: Collection[str], default: str) -> str:
         """Return the value of an option that may take only some values."""
@@ -76,7 +93,7 @@ def split_source(source: str) -> tuple[str, str, dict[str, str]]:
     if not colon or not name or not place:
         raise InvalidInput(f"the source '{source}' is not of the form NAME:PATH; for example folder:DIRECTORY")
     options: dict[str, str] = {}
-    while not Path(place).expanduser().exists():
+    while not is_there(as_path(place)):
         match = _TRAILING_OPTION.match(place)
         if match is None:
             break
@@ -87,6 +104,22 @@ def split_source(source: str) -> tuple[str, str, dict[str, str]]:
     if not place:
         raise InvalidInput(f"the source '{source}' names no path; write NAME:PATH, then its options")
     return name, place, dict(reversed(options.items()))
+
+
+def as_path(text: str) -> Path:
+    """Return a path as a person typed it, with `~` for a home where there is such a home."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
+
+
+def is_there(path: Path) -> bool:
+    """Say whether a path exists; one that no file system could hold does not."""
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long, or a folder that may not be looked into
+        return False
 
 
 def whole_number(name: str, option: str, value: str, least: int) -> int:

@@ -43,6 +43,16 @@ def predict(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Name images that cannot be read, and go on without them.")
     ] = False,
+    window: Annotated[
+        str | None,
+        typer.Option(
+            metavar="C,W",
+            help="Of images of more than 8 bits: centre and width of what becomes black to white, full, or auto.",
+        ),
+    ] = None,
+    megapixels: Annotated[
+        int, typer.Option(metavar="N", min=1, help="The most pixels of an image, in millions.")
+    ] = 180,
     commit: Annotated[
         str | None, typer.Option(metavar="COMMIT", help="Of a forge: which commit. Default: the newest.")
     ] = None,
@@ -73,12 +83,14 @@ def predict(
         medforge predict merged scans/ --csv answers.csv
         medforge predict --kit kit scan.png --top 3
     """
+    from medforge.client.data.pixels.window import parse_window
     from medforge.errors import InvalidInput
     from medforge.model.checks import check_threshold, check_top, use_onnx
     from medforge.model.inputs import find_images
 
     check_threshold(threshold)
     check_top(top)
+    chosen = None if window is None else parse_window(window)
     connection = source.connection_if_asked()
     words = list(named or ())
     if connection is None and not words:
@@ -86,6 +98,7 @@ def predict(
     where = None if connection is not None else Path(words.pop(0))
     paths = find_images(words)
 
+    from medforge.client.data.pixels.reading import Reading
     from medforge.model.prediction_run import PredictionRun
 
     compute.use_threads()
@@ -99,5 +112,13 @@ def predict(
         from medforge.model.opening import open_model
 
         model = open_model(where, connection, commit=commit, base=base, device=compute.device, dtype=dtype)
-    run = PredictionRun(model, paths, top=top, task=task, threshold=threshold, skip_bad=skip_bad)
+    run = PredictionRun(
+        model,
+        paths,
+        top=top,
+        task=task,
+        threshold=threshold,
+        skip_bad=skip_bad,
+        reading=Reading(chosen, megapixels),
+    )
     run.write(csv, gallery, as_json)

@@ -18,7 +18,7 @@ from medforge.errors import InvalidInput
 from medforge.files import canonical_json, sha256_bytes
 
 Shape = tuple[int, int, int, int]
-LAYOUT = 1
+LAYOUT = 2
 """Version of the cache file's content; raise it whenever the same key would give other pixels."""
 
 

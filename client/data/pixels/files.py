@@ -12,11 +12,11 @@ import PIL
 from numpy.typing import NDArray
 
 from medforge.client.data.pixels.decode import read_image
+from medforge.client.data.pixels.formats import IMAGE_SUFFIXES
+from medforge.client.data.pixels.reading import PLAIN, Reading
 from medforge.errors import InvalidInput
 from medforge.files import canonical_json, sha256_bytes, sha256_file
 from medforge.image_geometry import ImageGeometry
-
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 
 LITTER = frozenset({".ds_store", "thumbs.db", "desktop.ini", ".gitkeep", ".directory", "__macosx", "@eadir"})
 """Names (in lower case) that file managers leave behind; these, and `._*` twins, are the only ones ignored."""
@@ -80,16 +80,18 @@ def content_ids(paths: Sequence[Path]) -> list[str]:
 class ImageFiles:
     """Offer files as an ImageSource; `crop` cuts a centred square of so many pixels before the resize."""
 
-    def __init__(self, paths: Sequence[Path], root: Path, crop: int | None = None) -> None:
+    def __init__(self, paths: Sequence[Path], root: Path, crop: int | None = None, reading: Reading = PLAIN) -> None:
         self.paths = tuple(paths)
         self.names = tuple(path.relative_to(root).as_posix() for path in paths)
         self.crop = crop
+        self.reading = reading
 
     def key(self) -> str:
-        """Digest names, sizes, modification times, the crop and the decoder's version."""
+        """Digest names, sizes, modification times, the crop, the window and the decoder's version."""
         stats = [path.stat() for path in self.paths]
         entries = [[name, stat.st_size, stat.st_mtime_ns] for name, stat in zip(self.names, stats, strict=True)]
-        return sha256_bytes(canonical_json({"files": entries, "crop": self.crop, "pillow": PIL.__version__}))
+        how = {"crop": self.crop, "window": self.reading.key(), "pillow": PIL.__version__}
+        return sha256_bytes(canonical_json({"files": entries, **how}))
 
     def fill(
         self,
@@ -101,7 +103,7 @@ class ImageFiles:
         """Decode the wanted files in parallel (Pillow releases the interpreter lock while it decodes)."""
 
         def decode(index: int) -> None:
-            room[index] = read_image(self.paths[index], geometry, self.crop)
+            room[index] = read_image(self.paths[index], geometry, self.crop, self.reading)
 
         for _ in workers.map(decode, wanted.tolist()):
             pass

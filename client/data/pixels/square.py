@@ -9,6 +9,9 @@ from medforge.image_geometry import ImageGeometry
 _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 """Pillow's filters, which reach over all pixels that a smaller picture's pixel stands for."""
 
+STRIP = 8
+"""More times as long as wide, a picture is a strip: what the cut to its centre takes away is not resized first."""
+
 
 def make_square(image: Image.Image, geometry: ImageGeometry) -> Image.Image:
     """Return an RGB picture as `geometry` makes it, S pixels wide and high.
@@ -17,6 +20,8 @@ def make_square(image: Image.Image, geometry: ImageGeometry) -> Image.Image:
     `ResizeKeepRatio(S, longest=1)` and `CenterCropOrPad(S)` (open_clip 3, transform.py).
     """
     size = geometry.size
+    if geometry.resize_mode == "shortest" and max(image.size) > STRIP * min(image.size):
+        return _middle(image, geometry)
     target = _target(image.size, geometry)
     if target != image.size:
         image = image.resize(target, _FILTERS[geometry.interpolation])
@@ -30,6 +35,14 @@ def centre(image: Image.Image, side: int) -> Image.Image:
     left = round((image.width - side) / 2.0)
     top = round((image.height - side) / 2.0)
     return image.crop((left, top, left + side, top + side))
+
+
+def _middle(image: Image.Image, geometry: ImageGeometry) -> Image.Image:
+    """Return the centre of a resized strip; the same but for the rounding of floats, in memory that follows S alone."""
+    size, scale = geometry.size, min(image.size) / geometry.size
+    places = [(side, round((int(side / scale) - size) / 2.0) * scale) for side in image.size]
+    (left, top), (right, bottom) = zip(*((at, min(at + size * scale, side)) for side, at in places), strict=True)
+    return image.resize((size, size), _FILTERS[geometry.interpolation], box=(left, top, right, bottom))
 
 
 def _target(found: tuple[int, int], geometry: ImageGeometry) -> tuple[int, int]:

@@ -59,7 +59,8 @@ class Window:
             bits = np.uint8 if values.dtype.itemsize == 1 else np.uint16
             table = self._scaled(np.arange(np.iinfo(bits).max + 1, dtype=bits).view(values.dtype.newbyteorder("=")))
             native = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("="))
-            return table[native.view(bits)]
+            pixels: NDArray[np.uint8] = table[native.view(bits)]
+            return pixels
         flat, out = values.reshape(-1), np.empty(values.size, dtype=np.uint8)
         for start in range(0, values.size, _CHUNK):
             out[start : start + _CHUNK] = self._scaled(flat[start : start + _CHUNK])
@@ -104,7 +105,7 @@ def chosen(choice: WindowChoice, values: NDArray[Any], span: tuple[float, float]
         return choice
     if choice == "full":
         if span is None:
-            raise InvalidInput("its kind of values has no full range; give window=CENTRE,WIDTH or window=auto")
+            raise InvalidInput("holds values of a kind that has no full range; give window=CENTRE,WIDTH or window=auto")
         return Window.between(*span)
     finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
     if finite.size == 0:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from medforge.client.data.pixels.files import IMAGE_SUFFIXES, walk
+from medforge.client.data.pixels.files import walk
+from medforge.client.data.pixels.formats import IMAGE_SUFFIXES
 from medforge.client.data.published.chest_words import FINDINGS
 from medforge.client.data.tables.table import read_table
 from medforge.errors import InvalidInput

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from medforge.client.data.assemble import labelled_files, make_task
-from medforge.client.data.pixels.files import IMAGE_SUFFIXES, walk
+from medforge.client.data.pixels.files import walk
+from medforge.client.data.pixels.formats import IMAGE_SUFFIXES
 from medforge.client.data.registration import data_source
 from medforge.client.data.request import Request
 from medforge.client.data.splits import Strata, divide

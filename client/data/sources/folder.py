@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from medforge.client.data.listing import Listing, task_of
-from medforge.client.data.pixels.decode import check_header
 from medforge.client.data.pixels.files import ImageFiles, content_ids, is_litter, list_images
+from medforge.client.data.pixels.reading import check_header
 from medforge.client.data.published.group_table import read_groups
 from medforge.client.data.registration import data_source
-from medforge.client.data.request import NamedSource, Request
+from medforge.client.data.request import READING_OPTIONS, NamedSource, Request
 from medforge.client.data.split_names import SplitName
 from medforge.errors import InvalidInput
 
@@ -35,13 +35,19 @@ class _Part:
 
 def _look(named: NamedSource) -> None:
     """Refuse what the folders' names and the images' headers show to be wrong."""
+    reading = named.reading()
     _, found = _listed(named)
     for part in found.values():
         for path in part.paths:
-            check_header(path)
+            check_header(path, reading)
 
 
-@data_source(name="folder", about="a folder with train/CLASS and test/CLASS images", options=("groups",), look=_look)
+@data_source(
+    name="folder",
+    about="a folder with train/CLASS and test/CLASS images",
+    options=("groups", *READING_OPTIONS),
+    look=_look,
+)
 def open_folder(request: Request) -> Task:
     """Open an ImageFolder, links followed.
 
@@ -67,7 +73,7 @@ def open_folder(request: Request) -> Task:
         groups=_groups(request, root, paths),
         splits=[name for name, part in found.items() for _ in part.paths],
     )
-    return task_of(request, listing, ImageFiles(paths, root))
+    return task_of(request, listing, ImageFiles(paths, root, reading=request.reading()))
 
 
 def read_prompts(file: Path, classes: tuple[str, ...]) -> tuple[str, ...]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from medforge.client.data.assemble import labelled_files, make_task
-from medforge.client.data.pixels.files import IMAGE_SUFFIXES, content_ids, walk
+from medforge.client.data.pixels.files import content_ids, walk
+from medforge.client.data.pixels.formats import IMAGE_SUFFIXES
 from medforge.client.data.published.chest_words import NORMAL, film_with
 from medforge.client.data.registration import data_source
 from medforge.client.data.request import Request

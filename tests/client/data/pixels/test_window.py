@@ -62,7 +62,7 @@ def test_full_and_auto_choose_by_type_and_by_content() -> None:
     assert chosen("auto", floats, None).to_bytes(floats).tolist() == [[0, 0], [255, 255]]
     assert chosen("auto", np.full(3, np.nan), None).to_bytes(np.full(3, np.nan)).tolist() == [0, 0, 0]
     assert chosen("auto", np.full(9, 7), None).to_bytes(np.full(9, 7)).tolist() == [0] * 9
-    with pytest.raises(InvalidInput, match="no full range; give window=CENTRE,WIDTH or window=auto"):
+    with pytest.raises(InvalidInput, match="has no full range; give window=CENTRE,WIDTH or window=auto"):
         chosen("full", floats, None)
 
 

@@ -1,0 +1,115 @@
+"""The image formats that are read, and what a file that is none of them is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO
+
+from PIL import Image, ImageFile
+
+from medforge.errors import CorruptFile, InvalidInput, MedForgeError
+
+_JPEG = (".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".j2k", ".jpc", ".jpx", ".jpf")
+_PNM = (".ppm", ".pgm", ".pbm", ".pnm", ".pfm")
+IMAGE_SUFFIXES = frozenset({*_JPEG, *_PNM, ".png", ".apng", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".avif"})
+"""The endings of files that hold images, in lower case; what a file is, its content says."""
+
+FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "DIB", "GIF", "WEBP", "JPEG2000", "AVIF", "PPM")
+"""Pillow's names of the formats that are read. It knows more, of which some start other programs."""
+
+_KINDS = (
+    (b"DICM", 128, "a DICOM file", "open its folder as dicom:DIR"),
+    (b"\x1f\x8b", 0, "a gzip file", "unpack it; a folder of NIfTI volumes is opened as nifti:DIR"),
+    (b"n+1\0", 344, "a NIfTI volume", "open its folder as nifti:DIR"),
+    (b"%PDF", 0, "a PDF document", "save its pictures as PNG"),
+    (b"PK\x03\x04", 0, "a ZIP archive", "unpack it"),
+    (b"<", 0, "a text in HTML or XML", "fetch the image itself"),
+    (b"version https://git-lfs", 0, "a pointer of Git LFS", "fetch the image itself with `git lfs pull`"),
+    (b"ftyphei", 4, "a HEIC picture", "save it as PNG or JPEG"),
+    (b"ftypmif1", 4, "a HEIF picture", "save it as PNG or JPEG"),
+    (b"\xff\x0a", 0, "a JPEG XL picture", "save it as PNG or JPEG"),
+    (b"\0\0\0\x0cJXL ", 0, "a JPEG XL picture", "save it as PNG or JPEG"),
+    (b"8BPS", 0, "a Photoshop document", "save it as PNG or TIFF"),
+)
+"""What people have instead of an image: first bytes, where they stand, what it is, what to do."""
+
+_FRAMES = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
+_UNREADABLE = "replace or remove it"
+
+
+def identify(file: IO[bytes]) -> ImageFile.ImageFile:
+    """Return the picture in an open file, of which nothing but the header has been read.
+
+    Raises CorruptFile or InvalidInput for what is no picture or one that Pillow does not read, in words that follow the
+    file's name (see `decoding`).
+    """
+    file.seek(0)
+    head = file.read(512)
+    Image.init()
+    reasons = []
+    for name in FORMATS:
+        if name not in Image.OPEN:
+            continue
+        factory, accept = Image.OPEN[name]
+        accepted = accept is None or accept(head[:16])
+        if isinstance(accepted, str):  # says what is not installed
+            reasons.append(accepted)
+        elif accepted:
+            file.seek(0)
+            try:
+                return factory(file, getattr(file, "name", ""))
+            except MemoryError:
+                raise
+            except Exception as error:
+                reasons.append(str(error) or type(error).__name__)
+    raise _unread(head, file, reasons)
+
+
+@contextmanager
+def decoding(place: str) -> Iterator[None]:
+    """Name the place in every error, and turn whatever a decoder raises over a file's bytes into CorruptFile.
+
+    Decoders raise nearly every kind of exception over damaged bytes, and each version other ones.
+    """
+    try:
+        yield
+    except MedForgeError as error:
+        raise type(error)(f"{place} {error}") from error
+    except MemoryError as error:
+        raise InvalidInput(f"{place} needs more memory than there is; make it smaller") from error
+    except OSError as error:
+        if error.errno is None:
+            raise CorruptFile(f"{place} cannot be decoded ({error}); {_UNREADABLE}") from error
+        raise InvalidInput(f"{place} cannot be read ({error.strerror}); check the path and its permissions") from error
+    except Exception as error:
+        what = str(error) or type(error).__name__
+        raise CorruptFile(f"{place} cannot be decoded ({what}); {_UNREADABLE}") from error
+
+
+def jpeg_bits(file: IO[bytes]) -> int | None:
+    """Return the bits a channel of a JPEG file, None where its header does not say."""
+    file.seek(2)
+    while len(marker := file.read(4)) == 4 and marker[0] == 0xFF:
+        length = int.from_bytes(marker[2:], "big")
+        if marker[1] in _FRAMES:
+            bits = file.read(1)
+            return bits[0] if bits else None
+        file.seek(max(length - 2, 0), 1)
+    return None
+
+
+def _unread(head: bytes, file: IO[bytes], reasons: list[str]) -> InvalidInput:
+    """Return the error that says what a file is, where that can be seen."""
+    if not head:
+        return CorruptFile(f"is empty (0 bytes); {_UNREADABLE}")
+    if head.startswith(b"\xff\xd8") and (jpeg_bits(file) or 8) != 8:
+        return InvalidInput(
+            f"is a JPEG of {jpeg_bits(file)} bits a channel, which Pillow does not read; save it as a 16-bit PNG or"
+            " TIFF and give window=CENTRE,WIDTH"
+        )
+    for magic, start, what, remedy in _KINDS:
+        if head[start : start + len(magic)] == magic:
+            return InvalidInput(f"is {what} and no image; {remedy}")
+    why = f" ({reasons[-1]})" if reasons else ""
+    return CorruptFile(f"is not a readable image{why}; {_UNREADABLE}")
