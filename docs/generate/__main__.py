@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from docs.generate import api, cli, data_sources, merge_methods, recipes
+from docs.generate import api, cli, data_sources, dicom_files, merge_methods, recipes
 
 DOCS = Path(__file__).resolve().parents[1]
 PAGES = {
@@ -12,6 +12,7 @@ PAGES = {
     "reference-data-sources.md": data_sources.build,
     "reference-merge-methods.md": merge_methods.build,
     "reference-recipes.md": recipes.build,
+    "results/dicom-test-files.md": dicom_files.build,
 }
 
 

@@ -1,0 +1,1 @@
+"""DICOM files: what is read of a header, and from stored values to a picture."""
