@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from medforge.client.data.class_map import mapped
 from medforge.client.data.task import Task
 from medforge.declared_task import DeclaredTask, TaskClass
 from medforge.errors import InvalidInput
@@ -60,33 +61,38 @@ def _declared(one: CardTask | TaskCard) -> DeclaredTask:
     return DeclaredTask(name=one.name, modality=one.modality, classes=one.classes)
 
 
-def model_task(known: Sequence[DeclaredTask], task: Task, named: str | None) -> ModelTask:
+def model_task(
+    known: Sequence[DeclaredTask], task: Task, named: str | None, table: Mapping[str, str] | None = None
+) -> ModelTask:
     """Return the model's task that has every class of a set, by the class's own name (or prompt) as key or prompt.
 
-    `named` says which task it is where several have them. Raises InvalidInput for a task or a class that the model does
-    not have, and where several tasks have every class.
+    `table` gives each of the set's own names the key of a class instead, several names perhaps the same one. `named`
+    says which task it is where several have them. Raises InvalidInput for a task or a class that the model does not
+    have, for a name that the table lacks, and where several tasks have every class.
     """
+    words: tuple[tuple[str, ...], ...] = tuple(zip(task.own_names, task.prompts, strict=True))
+    if table is not None:
+        words = tuple((key,) for key in mapped(task.own_names, table))
     names = ", ".join(one.name for one in known)
     among = [one for one in known if named is None or one.name == named]
     if not among:
         raise InvalidInput(f"the model has no task '{named}'; choose one of {names}")
-    found = [(one, _places(one, task)) for one in among]
+    found = [(one, _places(one, words)) for one in among]
     whole = [(one, places) for one, places in found if None not in places]
     if len(whole) > 1:
         several = ", ".join(one.name for one, _ in whole)
         raise InvalidInput(f"the tasks {several} of the model have these classes; say which it is with --task")
     nearest, places = whole[0] if whole else max(found, key=lambda pair: len(pair[1]) - pair[1].count(None))
     if not whole:
-        unknown = task.own_names[places.index(None)]
+        unknown, *_ = words[places.index(None)]
         raise InvalidInput(
             f"the model does not know the class '{unknown}' of {task.name}; its task {nearest.name} has "
-            f"{', '.join(nearest.keys)}: name the class so, or leave its images out"
+            f"{', '.join(nearest.keys)}: name the class so, say with --map which one it is, or leave its images out"
         )
     kept = tuple(place for place in places if place is not None)
     return ModelTask(nearest.name, nearest.classes, kept)
 
 
-def _places(known: DeclaredTask, task: Task) -> tuple[int | None, ...]:
+def _places(known: DeclaredTask, words: Sequence[tuple[str, ...]]) -> tuple[int | None, ...]:
     at = {normal_form(text): place for place, one in enumerate(known.classes) for text in (one.key, one.prompt)}
-    pairs = zip(task.own_names, task.prompts, strict=True)
-    return tuple(next((at[form] for form in map(normal_form, pair) if form in at), None) for pair in pairs)
+    return tuple(next((at[form] for form in map(normal_form, one) if form in at), None) for one in words)

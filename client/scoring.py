@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from medforge.assessment.assess import assess
 from medforge.assessment.result import Assessment
 from medforge.base import BaseModule, load_base
 from medforge.client.data.catalogue import check_source, open_task
+from medforge.client.data.class_map import read_map
 from medforge.client.data.declared import declare
 from medforge.client.data.split_names import SplitName, split_named
 from medforge.client.data.task import Task
@@ -34,7 +35,8 @@ DEFAULT_BASE = "medforge-tiny"
 class ScoreRequest:
     """Hold what a person asks to be scored; None is taken from the workspace, or has a default.
 
-    Either `workspace` or `item` is given. `task` names a task of the merged model.
+    Either `workspace` or `item` is given. `task` names a task of the merged model. `class_map` is a file that
+    gives each folder a class of the model's task, or of the workspace's declared one.
     """
 
     workspace: Path | None
@@ -46,6 +48,7 @@ class ScoreRequest:
     device: str
     dtype: str | None
     task: str | None = None
+    class_map: Path | None = None
 
     def check(self) -> None:
         """Raise InvalidInput where it cannot be known what is to be scored."""
@@ -91,22 +94,38 @@ def score_on_split(request: ScoreRequest) -> Scored:
     request.check()
     split = split_named(request.split)
     settings = Workspace(request.workspace).settings if request.workspace else None
+    if request.class_map is not None and settings is not None and settings.declared is None:
+        raise InvalidInput(
+            "--map says which classes of a declared task the folders are, and the workspace's task is not declared; "
+            "leave --map out"
+        )
     place = request.source or (settings.source if settings else None)
     if place is None:
         raise InvalidInput("no images are named to score it on; say which: medforge evaluate NAME:PATH --item DIR")
     check_source(place, split)
+    table = read_map(request.class_map) if request.class_map else None
     scored: Plugin | ForgeItem = ForgeItem.load(request.item) if request.item else _plugin_of(request.workspace)
     card = card_of(request.item) if request.item else None
     spec = request.base or (settings.base if settings else card.base.loadable_spec() if card else DEFAULT_BASE)
-    base, task = _open(request, settings, place, split, spec)
+    base, task = _open(request, settings, place, split, spec, table)
     tasks = tasks_of(scored, card) if isinstance(scored, ForgeItem) and not task.multi_label else ()
-    known = model_task(tasks, task, request.task) if tasks else None
+    if table is not None and settings is None and not tasks:
+        raise InvalidInput(
+            "--map says which class of the model's task each folder is, and this model names no classes of a task with "
+            "one class an image; leave --map out"
+        )
+    known = model_task(tasks, task, request.task, table) if tasks else None
     name = settings.task if settings else None
     return _measure(scored, base, task, split, known, name)
 
 
 def _open(
-    request: ScoreRequest, settings: Settings | None, place: str, split: SplitName, spec: str
+    request: ScoreRequest,
+    settings: Settings | None,
+    place: str,
+    split: SplitName,
+    spec: str,
+    table: Mapping[str, str] | None,
 ) -> tuple[BaseModule, Task]:
     """Load the base module and list the images, under the workspace's declaration where it has one."""
     with waiting("loading the base module"):
@@ -115,7 +134,7 @@ def _open(
     with waiting("listing the images"):
         task = open_task(place, base.preprocessing, seed, scoring=split)
     if settings is not None and settings.declared is not None:
-        task = declare(task, settings.declared, settings.class_map)
+        task = declare(task, settings.declared, settings.class_map if table is None else table)
     return base, task
 
 

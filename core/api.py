@@ -93,13 +93,14 @@ def load_item(directory: AnyPath) -> ForgeItem:
     return ForgeItem.load(Path(directory))
 
 
-def open_task(source: str, base: BaseModule, seed: int = 0) -> Task:
+def open_task(source: str, base: BaseModule, seed: int = 0, scoring: SplitName | None = None) -> Task:
     """Open a data source, ``NAME:PATH[,option=value]*``, as a task whose images have the size that ``base`` takes.
 
-    The splits (``train``, ``validation``, ``test``) depend on ``seed`` and the data alone. Raises InvalidInput naming
-    the file, class or option that cannot be used.
+    The splits (``train``, ``validation``, ``test``) depend on ``seed`` and the data alone. With ``scoring``, the name
+    of the split that a model is to be scored on, the others may be missing. Raises InvalidInput naming the file, class
+    or option that cannot be used.
     """
-    return open_sized_task(source, base.preprocessing, seed)
+    return open_sized_task(source, base.preprocessing, seed, scoring=scoring)
 
 
 def score(model: Plugin | ForgeItem | None, base: BaseModule, task: Task, split: SplitName = "test") -> Metrics:

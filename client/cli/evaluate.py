@@ -57,6 +57,15 @@ def evaluate(
         str | None,
         typer.Option(metavar="NAME", help="The merged model's task, where several have the images' classes."),
     ] = None,
+    class_map: Annotated[
+        Path | None,
+        typer.Option(
+            "--map",
+            metavar="FILE",
+            help="Which class of the model's task, or of the workspace's declared one, each of the folders is: a CSV "
+            "file with the columns folder,class.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Write figures as SVG and PDF, numbers as CSV, LaTeX and JSON into this."),
@@ -70,6 +79,7 @@ def evaluate(
     Examples:
         medforge evaluate --workspace clinic
         medforge evaluate folder:scans --item merged --out figures
+        medforge evaluate folder:scans --item merged --map folders.csv
     """
     from medforge.base_check import check_base
     from medforge.client.data.catalogue import check_source
@@ -89,7 +99,8 @@ def evaluate(
     from medforge.client.scoring import ScoreRequest, score_on_split
 
     compute.use_threads()
-    scored = score_on_split(ScoreRequest(workspace, item, source, base, split, seed, compute.device, dtype, task))
+    request = ScoreRequest(workspace, item, source, base, split, seed, compute.device, dtype, task, class_map)
+    scored = score_on_split(request)
     if out is not None:
         from medforge.assessment.files import files_of
 

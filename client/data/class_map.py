@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import unicodedata
+from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 
@@ -30,6 +31,14 @@ def read_map(path: Path) -> dict[str, str]:
             raise InvalidInput(f"the map {path} names the folder '{folder}' twice; keep one of the lines")
         found[folder] = key
     return found
+
+
+def mapped(names: Sequence[str], table: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the class key that a map gives each of a site's own names. Raises InvalidInput for one that it lacks."""
+    for name in names:
+        if composed(name) not in table:
+            raise InvalidInput(f"the map lacks the folder '{name}'; add a line for it, or take its images away")
+    return tuple(table[composed(name)] for name in names)
 
 
 def spell_map(pairs: list[tuple[str, str]]) -> str:

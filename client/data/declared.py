@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import torch
 
-from medforge.client.data.class_map import composed, spell_map
+from medforge.client.data.class_map import mapped, spell_map
 from medforge.client.data.task import Split, Task
 from medforge.declared_task import DeclaredTask
 from medforge.errors import InvalidInput
@@ -51,10 +51,7 @@ def _mapped(task: Task, declared: DeclaredTask, table: Mapping[str, str]) -> tup
                 f"the map gives the folder '{folder}' the class '{key}', which task {declared.name} does not have; "
                 f"choose one of {', '.join(declared.keys)}"
             )
-    for name in task.own_names:
-        if composed(name) not in table:
-            raise InvalidInput(f"the map lacks the folder '{name}'; add a line for it, or take its images away")
-    return tuple(declared.keys.index(table[composed(name)]) for name in task.own_names)
+    return tuple(declared.keys.index(key) for key in mapped(task.own_names, table))
 
 
 def _alike(task: Task, declared: DeclaredTask) -> tuple[int, ...]:

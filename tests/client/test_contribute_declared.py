@@ -210,6 +210,11 @@ def test_a_task_may_be_given_as_the_forges_signed_file(
     assert (settings.task, settings.class_map) == ("shades", {"dark_tissue": "dark", "bright_tissue": "bright"})
     score = json.loads(run("evaluate", "--workspace", place, "--threads", 1, "--json"))
     assert score["task"] == "shades"
+    mirrored = tmp_path / "mirrored.csv"
+    mirrored.write_text("folder,class\ndark_tissue,bright\nbright_tissue,dark\n")
+    for mapped, accuracy in ((table, score["acc"]), (mirrored, 1 - score["acc"])):
+        again = run("evaluate", "--workspace", place, "--threads", 1, "--json", "--map", mapped)
+        assert json.loads(again)["acc"] == pytest.approx(accuracy)
     other = tmp_path / "other.csv"
     other.write_text(MAP.replace("dark_tissue,dark", "dark_tissue,grey"))
     with pytest.raises(InvalidInput, match="was begun with another map of its folders, or with none; leave --map out"):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import medforge
 from medforge.aggregator.merge import choose_settings
 from medforge.assessment.result import Assessment
 from medforge.base_facts import BaseFacts
@@ -146,13 +147,57 @@ def test_images_of_a_patient_count_together(images: Path, routed: Path, tiny_spe
     assert "the 20 images come from 10 groups, which the intervals allow for" in said
 
 
+def test_a_map_says_which_classes_the_folders_are(images: Path, routed: Path, tiny_spec: str, tmp_path: Path) -> None:
+    root, table = shutil.copytree(images, tmp_path / "shades"), tmp_path / "folders.csv"
+    (root / "test" / "bright_tissue").rename(root / "test" / "Hell")
+    (root / "test" / "dark_tissue").rename(root / "test" / "Dunkel")
+    # one of two folders of the same class
+    (root / "test" / "Nacht").mkdir()
+    for path in sorted((root / "test" / "Dunkel").iterdir())[:4]:
+        path.rename(root / "test" / "Nacht" / path.name)
+    command = (f"folder:{root}", "--item", routed, "--base", tiny_spec, "--json")
+    with pytest.raises(InvalidInput, match=r"does not know the class 'Dunkel' of shades; .* say with --map which one"):
+        evaluate(*command)
+    table.write_text("folder,class\nHell,bright-tissue\nDunkel,dark-tissue\n")
+    with pytest.raises(InvalidInput, match="the map lacks the folder 'Nacht'; add a line for it"):
+        evaluate(*command, "--map", table)
+    with table.open("a") as file:
+        file.write("Nacht,dark-tissue\n")
+    found = json.loads(evaluate(*command, "--map", table))
+    named = json.loads(evaluate(f"folder:{images}", *command[1:]))
+    assert found["acc"] == named["acc"]
+    assert sorted(found["assessment"]["confusion"]) == sorted(named["assessment"]["confusion"])
+    table.write_text(table.read_text().replace("bright-tissue", "violet"))
+    with pytest.raises(InvalidInput, match="the model does not know the class 'violet' of shades"):
+        evaluate(*command, "--map", table)
+
+
+def test_a_map_for_a_model_without_classes_is_refused(
+    images: Path, tiny_spec: str, tiny_base: BaseModule, tmp_path: Path
+) -> None:
+    FusedPlugin(make_plugin(tiny_base, seed=3)).save(tmp_path / "item")
+    (tmp_path / "folders.csv").write_text("folder,class\nbright_tissue,bright\ndark_tissue,dark\n")
+    with pytest.raises(InvalidInput, match="this model names no classes of a task"):
+        evaluate(
+            f"folder:{images}", "--item", tmp_path / "item", "--base", tiny_spec, "--map", tmp_path / "folders.csv"
+        )
+
+
+def test_the_public_api_opens_a_test_split_alone(images: Path, tiny_base: BaseModule) -> None:
+    task = medforge.open_task(f"folder:{images}", tiny_base, scoring="test")
+    assert (task.there, len(task.test)) == (("test",), 20)
+    assert 0 <= medforge.score(None, tiny_base, task).acc <= 1
+    with pytest.raises(InvalidInput, match="shades has no train split, so it can only score a model"):
+        medforge.open_task(f"folder:{images}", tiny_base)
+
+
 @pytest.mark.parametrize(
     ("change", "options", "sentence"),
     [
         (None, ["--split", "train"], "shades has no train split to score; choose --split test, or put class folders"),
         (None, ["--split", "all"], "there is no split 'all'; choose one of train, validation, test"),
         (None, ["--task", "organs"],
-         "does not know the class 'bright_tissue' of shades; its task organs has colon, lung: name the class so, or"),
+         "does not know the class 'bright_tissue' of shades; its task organs has colon, lung: name the class so, say"),
         ("empty", [], "test has 0 class folders; a task needs at least two"),
         ("stranger", [], "the model does not know the class 'violet' of shades; its task shades has bright-tissue, "),
     ],
