@@ -37,6 +37,13 @@ def to_rgb(image: Image.Image) -> Image.Image:
     raise InvalidInput(f"has its colours in Pillow's mode {image.mode}, which is not read; save it as RGB")
 
 
+def mend_transparent_grey(image: Image.Image) -> None:
+    """Spread the transparent value of a grey PNG of 2 or 4 bits as Pillow will spread the others; before it decodes."""
+    key, tiles = image.info.get("transparency"), getattr(image, "tile", ())
+    if image.mode == "L" and isinstance(key, int) and tiles:
+        image.info["transparency"] = key * {"L;2": 85, "L;4": 17}.get(str(tiles[0].args), 1)
+
+
 def _palette_safe(image: Image.Image) -> Image.Image:
     palette = image.palette if image.mode == "P" else None
     return _on_black(image) if palette is not None and palette.mode.endswith("A") else image.convert("RGB")

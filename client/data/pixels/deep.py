@@ -134,10 +134,20 @@ def _tiff_reader(image: ImageFile.ImageFile) -> Callable[[], DeepPicture] | None
     bits, formats = (tags.get(tag, (1,)) for tag in (_BITS_PER_SAMPLE, _SAMPLE_FORMAT))
     signed, inverted = formats[0] == _SIGNED, tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
     if image.mode in GREY_MODES or (image.mode == "L" and signed):
+        image.tile = [_in_own_order(tile) for tile in image.tile]
         return lambda: _tiff_values(np.asarray(image), bits[0], signed, inverted)
     if max(bits) > 8 and tags.get(_PLANAR) == 2:
         raise InvalidInput("has its 16-bit channels in planes of their own; save it with interleaved channels")
     return None
+
+
+def _in_own_order(tile: ImageFile._Tile) -> ImageFile._Tile:
+    """Read values in the machine's order where libtiff decodes them; Pillow takes some for the file's order."""
+    if tile.codec_name == "libtiff":
+        for name, own in (("16", "I;16NS"), ("32", "I;32NS"), ("32", "F;32NF")):
+            for order in ("", "B"):
+                tile = _with_rawmode(tile, f"{own[:2]}{name}{order}{own[-1]}", own)
+    return tile
 
 
 def _tiff_values(values: NDArray[Any], bits: int, signed: bool, inverted: bool) -> DeepPicture:

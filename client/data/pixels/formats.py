@@ -52,17 +52,17 @@ def identify(file: IO[bytes]) -> ImageFile.ImageFile:
         if name not in Image.OPEN:
             continue
         factory, accept = Image.OPEN[name]
-        accepted = accept is None or accept(head[:16])
-        if isinstance(accepted, str):  # says what is not installed
-            reasons.append(accepted)
-        elif accepted:
-            file.seek(0)
-            try:
+        try:
+            accepted = accept is None or accept(head[:16])
+            if isinstance(accepted, str):  # says what is not installed
+                reasons.append(accepted)
+            elif accepted:
+                file.seek(0)
                 return factory(file, getattr(file, "name", ""))
-            except MemoryError:
-                raise
-            except Exception as error:
-                reasons.append(str(error) or type(error).__name__)
+        except MemoryError:
+            raise
+        except Exception as error:
+            reasons.append(str(error) or type(error).__name__)
     raise _unread(head, file, reasons)
 
 

@@ -10,7 +10,7 @@ from typing import IO
 
 from PIL import Image, ImageFile
 
-from medforge.client.data.pixels.colour import to_rgb
+from medforge.client.data.pixels.colour import mend_transparent_grey, to_rgb
 from medforge.client.data.pixels.deep import GREY_MODES, DeepPicture, deep_reader, grey_values
 from medforge.client.data.pixels.formats import decoding, identify
 from medforge.client.data.pixels.window import WindowChoice, spell_window
@@ -33,8 +33,9 @@ _NO_WINDOW = (
     "has more than 8 bits a channel; give window=CENTRE,WIDTH for black to white, or window=full or window=auto"
 )
 
-# the bound is ours and an error: Pillow's warning at half of its own says nothing more
+# the bound is ours and an error; what else Pillow warns of in the code of a user is a file's odd header
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,7 @@ def _opened(file: IO[bytes], reading: Reading) -> tuple[ImageFile.ImageFile, Cal
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
+    mend_transparent_grey(image)
     image.load()
     return to_rgb(image)
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 from PIL import Image
 
 from medforge.image_geometry import ImageGeometry
 
 _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 """Pillow's filters, which reach over all pixels that a smaller picture's pixel stands for."""
+
+_REACH = 2
+"""Pixels that the wider of the filters reaches to each side."""
 
 STRIP = 8
 """More times as long as wide, a picture is a strip: what the cut to its centre takes away is not resized first."""
@@ -39,10 +44,18 @@ def centre(image: Image.Image, side: int) -> Image.Image:
 
 def _middle(image: Image.Image, geometry: ImageGeometry) -> Image.Image:
     """Return the centre of a resized strip; the same but for the rounding of floats, in memory that follows S alone."""
-    size, scale = geometry.size, min(image.size) / geometry.size
-    places = [(side, round((int(side / scale) - size) / 2.0) * scale) for side in image.size]
-    (left, top), (right, bottom) = zip(*((at, min(at + size * scale, side)) for side, at in places), strict=True)
-    return image.resize((size, size), _FILTERS[geometry.interpolation], box=(left, top, right, bottom))
+    size, cut, box = geometry.size, [], []
+    for side, resized in zip(image.size, _target(image.size, geometry), strict=True):
+        start, scale = round((resized - size) / 2.0), side / resized
+        low, high = start * scale, min((start + size) * scale, side)
+        # what the filters reach beyond; and Pillow keeps a box in single precision, so it must lie near 0
+        reach = math.ceil(_REACH * max(scale, 1.0)) + 1
+        first, last = max(math.floor(low) - reach, 0), min(math.ceil(high) + reach, side)
+        cut.append((first, last))
+        box.append((low - first, high - first))
+    near = image.crop((cut[0][0], cut[1][0], cut[0][1], cut[1][1]))
+    area = (box[0][0], box[1][0], box[0][1], box[1][1])
+    return near.resize((size, size), _FILTERS[geometry.interpolation], box=area)
 
 
 def _target(found: tuple[int, int], geometry: ImageGeometry) -> tuple[int, int]:
