@@ -16,6 +16,7 @@ from medforge.base import BaseModule, load_base
 from medforge.client.data.catalogue import check_source, open_task
 from medforge.client.data.class_map import read_map
 from medforge.client.data.declared import declare
+from medforge.client.data.prompts import check_prompts
 from medforge.client.data.split_names import SplitName, split_named
 from medforge.client.data.task import Task
 from medforge.client.evaluate import Answer, answers_on, item_logits, of_findings, plugin_logits
@@ -26,7 +27,7 @@ from medforge.errors import InvalidInput
 from medforge.forge_item import ForgeItem
 from medforge.metrics import score
 from medforge.plugin import Plugin
-from medforge.progress import Progress, waiting
+from medforge.progress import Progress, remark, waiting
 
 DEFAULT_BASE = "medforge-tiny"
 
@@ -132,7 +133,9 @@ def _open(
         base = load_base(spec, request.device, request.dtype or (settings.dtype if settings else "fp32"))
     seed = request.seed if request.seed is not None else settings.seed if settings else 0
     with waiting("listing the images"):
-        task = open_task(place, base.preprocessing, seed, scoring=split)
+        task = open_task(place, base.preprocessing, seed, scoring=split, prompted=False)
+    for note in task.notes:
+        remark(note)
     if settings is not None and settings.declared is not None:
         task = declare(task, settings.declared, settings.class_map if table is None else table)
     return base, task
@@ -147,6 +150,8 @@ def _measure(
     name: str | None,
 ) -> Scored:
     chosen = task.splits[split]
+    if known is None:
+        check_prompts(task)
     prompts = known.prompts if known else task.texts
     answer = _answer(scored, base, task, prompts)
     outputs = answers_on(answer, base, chosen, Progress(f"scoring the {split} split", len(chosen)))

@@ -37,7 +37,7 @@ from medforge.errors import InvalidInput
 from medforge.files import canonical_json, write_atomically
 from medforge.manifest import NAME
 from medforge.plugin import Plugin
-from medforge.progress import waiting
+from medforge.progress import remark, waiting
 from medforge.tracking.tracking import Tracking
 
 if TYPE_CHECKING:
@@ -77,7 +77,10 @@ class Work:
         settings = self.settings
         geometry = self.base.preprocessing
         with waiting("listing the images"):
-            task = open_task(settings.source, geometry, settings.seed, self.workspace.cache)
+            undeclared = settings.declared is None
+            task = open_task(settings.source, geometry, settings.seed, self.workspace.cache, prompted=undeclared)
+        for note in task.notes:
+            remark(note)
         if settings.declared is not None:
             task = declare(task, settings.declared, settings.class_map)
         if not re.match(NAME, settings.task or task.name):

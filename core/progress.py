@@ -17,6 +17,8 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as RichProgress
 from rich.table import Column
 
+from medforge.errors import printable
+
 FIRST_LINE = 2.0
 """Seconds after which a wait is announced; the lines after that come at twice the interval each time."""
 _LONGEST_INTERVAL = 60.0
@@ -133,6 +135,11 @@ def waiting(what: str) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+
+
+def remark(sentence: str) -> None:
+    """Say on stderr what a person should hear and no script waits for."""
+    print(f"note: {printable(sentence)}", file=sys.stderr, flush=True)
 
 
 def spell_seconds(seconds: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,6 +80,7 @@ def open_task(
     cache: Path | None = None,
     budget: int = 2 << 30,
     scoring: SplitName | None = None,
+    prompted: bool = True,
 ) -> Task:
     """Open `NAME:PATH[,option=value]*` as a Task of images of this geometry (see `as_geometry`).
 
@@ -86,15 +88,20 @@ def open_task(
     larger data set goes to a file in `cache` (or an unnamed temporary file). Of every source, option `threads=N` bounds
     the decoding threads, and `part=2/4,by=WAY` opens what the second of four sites has of it (see `at_site`).
 
-    With `scoring`, the name of the split to be scored, the other splits may be missing. Raises InvalidInput naming the
+    With `scoring`, the name of the split to be scored, the other splits may be missing. Without `prompted` the task's
+    own prompts are not looked at, for a declaration or a model has others. Raises InvalidInput naming the
     file, class, split or option that cannot be used, or the package whose source cannot.
     """
     from medforge.client.data.pixels.store import Storage
+    from medforge.client.data.prompts import check_prompts, vague
 
     found, place, options = _read(source)
     storage = Storage(cache, budget, int(options.get("threads", 0)))
     request = Request(found.name, place, options, as_geometry(geometry), seed, storage, scoring=scoring)
     task = found.open(request) if found.name in SOURCES.built_in() else _open_foreign(found, request)
+    if prompted:
+        check_prompts(task)
+        task = replace(task, notes=(*task.notes, *vague(task)))
     site = read_site(options)
     if site is not None and "train" not in task.there:
         raise InvalidInput(f"{found.name}: sites are divided by their train split, which is missing; leave part out")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import cleandoc
 from typing import TYPE_CHECKING
 
 from medforge.client.data.sites import site
@@ -30,7 +31,7 @@ class Source:
     """Hold a data source under its name: a line about it, the options that it takes, and what opens it.
 
     `look`, where there is one, refuses before anything is loaded what a glance shows to be wrong. `words` are what may
-    stand in place of a path; None where what stands there is no path at all.
+    stand in place of a path; None where what stands there is no path at all. `reads` and `refuses` are Markdown.
     """
 
     name: str
@@ -39,6 +40,8 @@ class Source:
     words: tuple[str, ...] | None
     open: Opener
     look: Look | None = None
+    reads: str = ""
+    refuses: str = ""
 
 
 def data_source(
@@ -48,6 +51,8 @@ def data_source(
     options: tuple[str, ...] = (),
     words: tuple[str, ...] | None = (),
     look: Look | None = None,
+    reads: str = "",
+    refuses: str = "",
 ) -> Callable[[Opener], Opener]:
     """Make the decorated function Request → Task the data source `name`, asked for as `NAME:PATH[,option=value]*`.
 
@@ -55,6 +60,8 @@ def data_source(
     place of a path (None: anything, and the source checks it itself). The function's splits must follow from
     `Request.seed` and the data alone, and share no image; what it cannot read raises InvalidInput. `look` may refuse by
     the same sentences what it sees without a base module or a decoded image: it is called before either is there.
+    `reads` and `refuses` are a section of docs/reference-sources.md, in Markdown: what a person may lay out, and what
+    is no such thing.
 
     Raises ValueError for a name or an option that nobody could type, which is a mistake of who writes a source.
     """
@@ -65,7 +72,7 @@ def data_source(
             raise ValueError(f"{name}: an option cannot be named {option!r}")
 
     def register(opener: Opener) -> Opener:
-        note(opener, Source(name, about, options, words, opener, look))
+        note(opener, Source(name, about, options, words, opener, look, cleandoc(reads), cleandoc(refuses)))
         return opener
 
     return register

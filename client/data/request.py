@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +61,12 @@ class NamedSource:
         except InvalidInput as error:
             raise InvalidInput(f"{self.name}: {error}") from error
         return Reading(chosen, whole_number(self.name, "megapixels", most, 1))
+
+    def beside(self, value: str) -> Path:
+        """Return the path that an option names: in the source's folder if there is such a file, else as it is typed."""
+        folder = self.path if self.path.is_dir() else self.path.parent
+        near = folder / value
+        return near if is_there(near) else as_path(value)
 
     def choice(self, option: str, allowed: Collection[str], default: str) -> str:
         """Return the value of an option that may take only some values."""
@@ -120,6 +127,12 @@ def is_there(path: Path) -> bool:
         return path.exists()
     except OSError:  # a name that is too long, or a folder that may not be looked into
         return False
+
+
+def task_name(text: str) -> str:
+    """Return a file's or folder's name as a task may be called: letters, digits and `_.-`, beginning with no mark."""
+    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", plain).strip("-_.")[:64] or "images"
 
 
 def whole_number(name: str, option: str, value: str, least: int) -> int:

@@ -61,7 +61,8 @@ class Task:
     `folders` are the site's own names of the classes, where the source has other names than the prompts. A task that
     follows a declaration (see `medforge.client.data.declared`) has the keys of its classes and a modality.
 
-    `there` are the splits that have images: all of them, or fewer where a task is opened to be scored alone.
+    `there` are the splits that have images: all of them, or fewer where a task is opened to be scored alone. `notes`
+    are sentences about the site's data that a person should hear: what was left out, how a split was cut.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Task:
     classes: tuple[str, ...] = ()
     modality: str | None = None
     there: tuple[SplitName, ...] = SPLITS
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for what, names in (("folders", self.folders), ("classes", self.classes)):

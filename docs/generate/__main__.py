@@ -3,15 +3,15 @@
 import sys
 from pathlib import Path
 
-from docs.generate import api, cli, data_sources, dicom_files, merge_methods, recipes
+from docs.generate import api, cli, dicom_files, merge_methods, recipes, sources
 
 DOCS = Path(__file__).resolve().parents[1]
 PAGES = {
     "reference-api.md": api.build,
     "reference-cli.md": cli.build,
-    "reference-data-sources.md": data_sources.build,
     "reference-merge-methods.md": merge_methods.build,
     "reference-recipes.md": recipes.build,
+    "reference-sources.md": sources.build,
     "results/dicom-test-files.md": dicom_files.build,
 }
 

@@ -13,7 +13,7 @@ _INTRODUCTION = """
 Every command of `medforge`, as the program itself describes it (`medforge COMMAND --help`). What a command's
 exit status means: [exit codes](reference-exit-codes.md). What `--merge` can name: [merge
 methods](reference-merge-methods.md); what a recipe sets: [recipes](reference-recipes.md); what `SOURCE` can be:
-[data sources](reference-data-sources.md).
+[data sources](reference-sources.md).
 """
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from medforge.client.data.published.chest_words import FINDINGS, NORMAL, film_with, pair
 
 _ORGANS = (
@@ -88,3 +90,21 @@ PAIRS: dict[str, tuple[tuple[str, str], ...]] = {
     "chestmnist": tuple(pair(words) for words in FINDINGS.values()),
 }
 """The sets with several labels an image: for each, what is said of an image with it and of one without it."""
+
+_FIRST_NAMES = {
+    "organmnist axial": "organamnist",
+    "organmnist coronal": "organcmnist",
+    "organmnist sagittal": "organsmnist",
+}
+"""What version 1 called sets that version 2 has renamed."""
+
+
+def published_set(stem: str) -> str:
+    """Return the data set that a file's name (without its ending) speaks of, whatever stands around it; "" if none.
+
+    `pneumoniamnist_224`, `PneumoniaMNIST (1)` and `copy of pneumoniamnist` are all one set.
+    """
+    words = re.sub(r"[\W_]+", " ", stem.lower())
+    found = {name for name in (*PROMPTS, *PAIRS) if re.search(rf"(?<![a-z]){name}(?![a-z])", words)}
+    found |= {name for first, name in _FIRST_NAMES.items() if first in words}
+    return found.pop() if len(found) == 1 else ""

@@ -12,6 +12,7 @@ import numpy as np
 from medforge.client.data.listing import Listing, task_of
 from medforge.client.data.pixels.files import ImageFiles, content_ids, is_litter, list_images
 from medforge.client.data.pixels.reading import check_header
+from medforge.client.data.prompts import PROMPTS_FILE, read_prompts
 from medforge.client.data.published.group_table import read_groups
 from medforge.client.data.registration import data_source
 from medforge.client.data.request import READING_OPTIONS, NamedSource, Request
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from medforge.client.data.task import Task
 
 VALIDATION_NAMES = ("val", "validation", "valid")
-PROMPTS_FILE = "prompts.txt"
 
 
 @dataclass(frozen=True)
@@ -74,28 +74,6 @@ def open_folder(request: Request) -> Task:
         splits=[name for name, part in found.items() for _ in part.paths],
     )
     return task_of(request, listing, ImageFiles(paths, root, reading=request.reading()))
-
-
-def read_prompts(file: Path, classes: tuple[str, ...]) -> tuple[str, ...]:
-    """Return one prompt per class.
-
-    Without the file: the class names with underscores as spaces. With it: `CLASS: prompt` on each line, or one prompt
-    on each line in the order of the classes. Raises InvalidInput when they do not match the classes.
-    """
-    if not file.exists():
-        return tuple(name.replace("_", " ").strip() for name in classes)
-    try:
-        lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{file} cannot be read as UTF-8 text ({error}); save it again as plain text") from error
-    named = {key.strip(): prompt.strip() for key, colon, prompt in (line.partition(":") for line in lines) if colon}
-    if len(lines) == len(classes) == len(named) and set(named) == set(classes) and all(named.values()):
-        return tuple(named[name] for name in classes)
-    if len(lines) == len(classes) and not set(named) & set(classes):
-        return tuple(lines)
-    raise InvalidInput(
-        f"{file} must give one prompt for each of {', '.join(classes)}; write 'CLASS: prompt' on one line per class"
-    )
 
 
 def _listed(named: NamedSource) -> tuple[tuple[str, ...], dict[SplitName, _Part]]:

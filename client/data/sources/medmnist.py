@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,10 +9,11 @@ import numpy as np
 
 from medforge.client.data.assemble import LabelledFiles, make_task
 from medforge.client.data.pixels.npz import NpzFile, NpzImages
-from medforge.client.data.published.medmnist_prompts import PAIRS, PROMPTS
+from medforge.client.data.published.medmnist_prompts import PAIRS, PROMPTS, published_set
 from medforge.client.data.registration import data_source
-from medforge.client.data.request import Request
+from medforge.client.data.request import Request, task_name
 from medforge.client.data.splits import Index, Parts
+from medforge.client.data.tables.text import read_text
 from medforge.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ PARTS = ("train", "val", "test")
 KEYS = tuple(f"{part}_{what}" for part in PARTS for what in ("images", "labels"))
 NAMES = (*PROMPTS, *PAIRS)
 SIZES = ("28", "64", "128", "224")
-_NAME = re.compile(r"(?P<set>[a-z]+mnist)(_\d+)?")
 
 
 @data_source(
@@ -36,8 +35,9 @@ def open_medmnist(request: Request) -> Task:
     """Open a `.npz` file by its path, or a data set by its name through the `medmnist` package.
 
     A file that has such a name, and no ending, is given as `./NAME`.
-    Option `size` (28, 64, 128, 224) chooses the published size when fetched by name. Prompts come from the file's
-    name, or from option `prompts`: a text file with one prompt a line; a file of another name gets `class 0` ….
+    Option `size` (28, 64, 128, 224) chooses the published size when fetched by name. Prompts come from the set that the
+    file's name speaks of, or from option `prompts`: a text file with one prompt a line. A file of another name needs
+    one, for `class 0` tells a model nothing.
 
     A file with several columns of labels is a multi-label task; a line of its prompts file says `WITH | WITHOUT`.
     """
@@ -53,7 +53,9 @@ def open_medmnist(request: Request) -> Task:
     several = every.ndim == 2
     choose = _pairs if several else _prompts
     prompts, negatives = choose(request, path, every.shape[1] if several else int(every.max()) + 1)
-    return make_task(request, path.stem, prompts, LabelledFiles(source, every), parts, "published", negatives=negatives)
+    return make_task(
+        request, task_name(path.stem), prompts, LabelledFiles(source, every), parts, "published", negatives=negatives
+    )
 
 
 def _labels(file: NpzFile, part: str, images: int) -> Index:
@@ -85,7 +87,7 @@ Prompts = tuple[tuple[str, ...], tuple[str, ...]]
 def _prompts(request: Request, path: Path, classes: int) -> Prompts:
     if "prompts" in request.options:
         return _lines(request, classes), ()
-    known = PROMPTS.get(_set(path))
+    known = PROMPTS.get(published_set(path.stem))
     if known is None:
         return tuple(f"class {label}" for label in range(classes)), ()
     if len(known) < classes:
@@ -107,7 +109,7 @@ def _pairs(request: Request, path: Path, findings: int) -> Prompts:
         pairs = tuple((pair[0], pair[1]) for pair in halves)
     else:
         nameless = tuple((f"with finding {label}", f"without finding {label}") for label in range(findings))
-        pairs = PAIRS.get(_set(path), nameless)
+        pairs = PAIRS.get(published_set(path.stem), nameless)
         if len(pairs) != findings:
             raise InvalidInput(
                 f"{path} has {findings} labels for each image but {path.stem} is published with {len(pairs)};"
@@ -117,19 +119,11 @@ def _pairs(request: Request, path: Path, findings: int) -> Prompts:
 
 
 def _lines(request: Request, classes: int) -> tuple[str, ...]:
-    file = Path(request.options["prompts"]).expanduser()
-    try:
-        lines = tuple(line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip())
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"medmnist: the prompts file {file} cannot be read ({error}); check the option") from error
+    file = request.beside(request.options["prompts"])
+    lines = tuple(line.strip() for line in read_text(file, "the prompts file").splitlines() if line.strip())
     if len(lines) != classes:
         raise InvalidInput(f"{file} has {len(lines)} prompts for {classes} classes; write one prompt on each line")
     return lines
-
-
-def _set(path: Path) -> str:
-    match = _NAME.fullmatch(path.stem.lower())
-    return match["set"] if match else ""
 
 
 def _fetch(request: Request) -> Path:

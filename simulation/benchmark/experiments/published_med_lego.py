@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import PurePath
 
+from medforge.client.data.published.medmnist_prompts import published_set
 from medforge.simulation.benchmark.results.rows import PaperScore
 
 _SETS = ("bloodmnist", "breastmnist", "dermamnist", "organamnist", "pathmnist", "pneumoniamnist", "retinamnist")
@@ -22,7 +22,7 @@ _ACCURACY = {
 def data_set(source: str) -> str | None:
     """Name the set among the paper's that a source (`medmnist:FILE[,option=value]*`) is; None for any other."""
     kind, _, rest = source.partition(":")
-    name = re.sub(r"_\d+$", "", PurePath(rest.partition(",")[0]).name.lower().removesuffix(".npz"))
+    name = published_set(PurePath(rest.partition(",")[0]).name.removesuffix(".npz"))
     return name if kind == "medmnist" and name in _SETS else None
 
 

@@ -19,6 +19,7 @@ from tests.client.data.sources import (
     test_nih_cxr14,
     test_oai_knee,
     test_shenzhen_tb,
+    test_table,
 )
 
 pytestmark = pytest.mark.usefixtures("with_examples")
@@ -44,10 +45,11 @@ LAYOUTS: dict[str, Callable[[Path, WriteImage], str | Path]] = {
     "lc25000-colon": test_lc25000.lay_out,
     "lc25000-lung": test_lc25000.lay_out,
     "medfmc-colon": test_medfmc_colon.lay_out,
-    "medmnist": lambda root, _write: test_medmnist.write(root / "own.npz"),
+    "medmnist": lambda root, _write: test_medmnist.lay_out(root),
     "nih-cxr14": test_nih_cxr14.lay_out,
     "oai-knee": test_oai_knee.lay_out,
     "shenzhen-tb": test_shenzhen_tb.lay_out,
+    "table": test_table.lay_out,
     "tissue": lambda _root, _write: "lung,train=24,validation=9,test=9",
 }
 every_source = pytest.mark.parametrize("name", LAYOUTS)

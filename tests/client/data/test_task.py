@@ -159,7 +159,7 @@ def test_threads_must_be_a_number(tmp_path: Path, value: str) -> None:
         open_task(f"folder:{tmp_path},threads={value}", 16)
 
 
-@pytest.mark.parametrize("name", [name for name in names() if name not in ("tissue", "findings", "medmnist")])
+@pytest.mark.parametrize("name", [name for name in names() if name not in ("tissue", "findings", "medmnist", "table")])
 def test_a_missing_folder_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(InvalidInput, match=f"{name}: the folder .*/gone does not exist; check the path"):
         open_task(f"{name}:{tmp_path / 'gone'}", 16)

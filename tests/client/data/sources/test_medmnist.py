@@ -12,7 +12,7 @@ from PIL import Image
 
 from medforge.client.data.catalogue import open_task
 from medforge.client.data.pixels.decode import to_pixels
-from medforge.client.data.published.medmnist_prompts import PAIRS, PROMPTS
+from medforge.client.data.published.medmnist_prompts import PAIRS, PROMPTS, published_set
 from medforge.errors import CorruptFile, InvalidInput
 
 COUNTS = {"train": 300, "val": 12, "test": 9}
@@ -32,11 +32,17 @@ def write(path: Path, compressed: bool = True, **changes: NDArray[Any]) -> Path:
     return path
 
 
+def lay_out(root: Path) -> str:
+    """A file of one's own, and the prompts that it needs."""
+    (root / "words.txt").write_text("a thing\nanother thing\n")
+    return f"{write(root / 'own.npz')},prompts=words.txt"
+
+
 @pytest.mark.parametrize("shape", [(28, 28), (28, 28, 1), (28, 28, 3), (64, 64, 3), (20, 30)])
 @pytest.mark.parametrize("compressed", [True, False])
 def test_every_image_arrives_in_its_place(tmp_path: Path, shape: tuple[int, ...], compressed: bool) -> None:
     content = arrays(shape)
-    task = open_task(f"medmnist:{write(tmp_path / 'own.npz', compressed, **content)}", 16)
+    task = open_task(f"medmnist:{write(tmp_path / 'own.npz', compressed, **content)}", 16, prompted=False)
     assert (task.split, task.name, task.prompts) == ("published", "own", ("class 0", "class 1"))
     for part, key in (("train", "train"), ("validation", "val"), ("test", "test")):
         split = task.splits[part]
@@ -49,7 +55,7 @@ def test_every_image_arrives_in_its_place(tmp_path: Path, shape: tuple[int, ...]
 
 
 def test_a_file_beyond_the_budget_gives_the_same_pixels(tmp_path: Path) -> None:
-    source = f"medmnist:{write(tmp_path / 'own.npz')}"
+    source = f"medmnist:{lay_out(tmp_path)}"
     inside, beyond = open_task(source, 16), open_task(source, 16, cache=tmp_path / "cache", budget=1000)
     for part in inside.splits:
         assert (inside.splits[part].images[:] == beyond.splits[part].images[:]).all()
@@ -71,8 +77,31 @@ def test_the_prompts_come_from_the_name_or_a_file(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"prompts\.txt has 1 prompts for 2 classes; write one prompt on each line"):
         open_task(source, 8)
     texts.unlink()
-    with pytest.raises(InvalidInput, match=r"prompts file .*prompts\.txt cannot be read"):
+    with pytest.raises(InvalidInput, match=r"cannot read the prompts file at .*prompts\.txt"):
         open_task(source, 8)
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("pneumoniamnist (1)", "pneumoniamnist"),
+        ("PneumoniaMNIST_224", "pneumoniamnist"),
+        ("copy of pneumoniamnist+128-v2", "pneumoniamnist"),
+        ("organmnist_axial", "organamnist"),
+        ("retinamnist and bloodmnist", ""),
+        ("mypathmnist", ""),
+        ("own", ""),
+    ],
+)
+def test_a_set_is_known_whatever_stands_around_its_name(name: str, known: str) -> None:
+    assert published_set(name) == known
+
+
+def test_a_copied_or_renamed_file_has_the_prompts_of_its_set_or_none(tmp_path: Path) -> None:
+    task = open_task(f"medmnist:{write(tmp_path / 'pneumoniamnist (1).npz')}", 8)
+    assert (task.name, task.prompts) == ("pneumoniamnist-1", PROMPTS["pneumoniamnist"])
+    with pytest.raises(InvalidInput, match="own: the prompt 'class 0' does not say what the images show; write a line"):
+        open_task(f"medmnist:{write(tmp_path / 'own.npz')}", 8)
 
 
 def test_more_classes_than_published_is_an_error(tmp_path: Path) -> None:
@@ -112,7 +141,8 @@ def test_every_published_2d_set_has_prompts() -> None:
 
 def test_pairs_come_from_a_file_too(tmp_path: Path) -> None:
     path = write(tmp_path / "own.npz", **several(2))
-    assert open_task(f"medmnist:{path}", 8).negatives == ("without finding 0", "without finding 1")
+    with pytest.raises(InvalidInput, match="the prompt 'with finding 0' does not say what the images show"):
+        open_task(f"medmnist:{path}", 8)
     texts = tmp_path / "prompts.txt"
     texts.write_text("red spot | no red spot\nblue spot|no blue spot\n")
     task = open_task(f"medmnist:{path},prompts={texts}", 8)
@@ -180,7 +210,7 @@ def test_a_damaged_array_is_named(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[offset + 1000 : offset + 1400] = bytes(400)
     path.write_bytes(data)
-    task = open_task(f"medmnist:{path}", 8)
+    task = open_task(f"medmnist:{path}", 8, prompted=False)
     with pytest.raises(CorruptFile, match=r"own\.npz: the array 'test_images' cannot be read .*; fetch the file again"):
         task.test.images.prepare()
 

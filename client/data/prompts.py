@@ -1,0 +1,107 @@
+"""What a model is asked for each class: read from a file, or the class's own name, and never what tells it nothing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medforge.client.data.tables.text import read_text
+from medforge.errors import InvalidInput
+from medforge.prompt_form import normal_form
+
+if TYPE_CHECKING:
+    from medforge.client.data.task import Task
+
+PROMPTS_FILE = "prompts.txt"
+REMEDY = f"write a line 'CLASS: what it shows' for each class into {PROMPTS_FILE}, or into a file named by prompts=FILE"
+_ANSWERS = frozenset({"yes", "no", "true", "false", "positive", "negative", "pos", "neg"})
+_NUMBERED = re.compile(
+    r"(a |an |the |image of |photo of |with |without |positive |negative )*"
+    r"(class|label|category|cat|cls|type|target|id|folder|group|finding|output|value|number|no|nr)?[ .]*"
+    r"[-+]?\d+([.,]\d+)?"
+)
+
+
+def read_prompts(file: Path, classes: tuple[str, ...]) -> tuple[str, ...]:
+    """Return one prompt per class.
+
+    Without the file: the class names with underscores as spaces. With it: `CLASS: prompt` on each line, or one prompt
+    on each line in the order of the classes. Raises InvalidInput when they do not match the classes.
+    """
+    if not file.exists():
+        return tuple(map(spoken, classes))
+    lines = [line.strip() for line in read_text(file, "the prompts").splitlines() if line.strip()]
+    named = {key.strip(): prompt.strip() for key, colon, prompt in (line.partition(":") for line in lines) if colon}
+    if len(lines) == len(classes) == len(named) and set(named) == set(classes) and all(named.values()):
+        return tuple(named[name] for name in classes)
+    if len(lines) == len(classes) and not set(named) & set(classes):
+        return tuple(lines)
+    raise InvalidInput(
+        f"{file} must give one prompt for each of {', '.join(classes)}; write 'CLASS: prompt' on one line per class"
+    )
+
+
+def read_pairs(file: Path, findings: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return, for each finding, what is said of an image with it and of one without it.
+
+    Without the file: "positive FINDING" and "negative FINDING", as the papers have it. With it: `FINDING: WITH |
+    WITHOUT` on each line, or `WITH | WITHOUT` in the order of the findings.
+    """
+    if not file.exists():
+        return tuple(f"positive {spoken(name)}" for name in findings), tuple(
+            f"negative {spoken(name)}" for name in findings
+        )
+    halves = [tuple(half.strip() for half in line.split("|")) for line in read_prompts(file, findings)]
+    if any(len(pair) != 2 or not all(pair) for pair in halves):
+        raise InvalidInput(
+            f"{file} must say 'FINDING: WITH | WITHOUT' on each line, because an image may have several findings; for "
+            "example 'edema: lung edema | no lung edema'"
+        )
+    return tuple(pair[0] for pair in halves), tuple(pair[1] for pair in halves)
+
+
+def spoken(name: str) -> str:
+    """Return a class's name as people say it."""
+    return name.replace("_", " ").strip()
+
+
+def check_prompts(task: Task) -> None:
+    """Refuse prompts that a model cannot tell apart, and those that number the classes.
+
+    A source can be opened without this check where a declaration gives the classes other prompts. Raises InvalidInput.
+    """
+    seen: dict[str, int] = {}
+    for place, prompt in enumerate(task.texts):
+        twin = seen.setdefault(_alike(prompt), place)
+        if twin != place:
+            raise InvalidInput(
+                f"{task.name}: the classes '{_name(task, twin)}' and '{_name(task, place)}' would get one prompt, "
+                f"'{prompt}'; {REMEDY}, or put their images into one class"
+            )
+    numbered = [prompt for prompt in task.texts if says_nothing(prompt)]
+    if numbered:
+        raise InvalidInput(f"{task.name}: the prompt '{numbered[0]}' does not say what the images show; {REMEDY}")
+
+
+def vague(task: Task) -> tuple[str, ...]:
+    """Return a sentence where a prompt is an answer or a letter, for a person to hear; nothing where none is."""
+    found = [text for text in task.texts if _alike(text) in _ANSWERS or len(re.findall(r"[^\W\d_]", text)) == 1]
+    if not found:
+        return ()
+    quoted = ", ".join(f"'{text}'" for text in found[:4])
+    return (f"the prompts {quoted} say little of what the images show: {REMEDY}",)
+
+
+def says_nothing(prompt: str) -> bool:
+    """Say whether a prompt only numbers its class, as `0` and `class 1` do."""
+    return re.search(r"[^\W\d_]", prompt) is None or _NUMBERED.fullmatch(_alike(prompt)) is not None
+
+
+def _alike(prompt: str) -> str:
+    """Return the form in which two prompts are one: hyphens and underscores between words are spaces."""
+    return " ".join(re.sub(r"_|(?<=\w)-(?=\w)", " ", normal_form(prompt)).split())
+
+
+def _name(task: Task, place: int) -> str:
+    return task.own_names[place % len(task.own_names)]
