@@ -82,12 +82,17 @@ class Mixture(ForgeItem):
                 f"{base.embed_dim}; check it out again"
             )
 
+    @property
+    def folds(self) -> bool:
+        """Say whether it is one network: a mixture of weights without a gate."""
+        return self.level == "layer" and self.gate is None
+
     def weight_change(self, base: BaseModule) -> dict[str, Tensor]:
         """Return Σ_k c_k ΔW_k at every site: the layer-level mixture as one weight change.
 
         Raises InvalidInput for a mixture that cannot be folded: one of outputs, or a gated one.
         """
-        if self.level != "layer" or self.gate is not None:
+        if not self.folds:
             raise InvalidInput(
                 "only a layer-level mixture without a gate folds into one weight change; merge with --level layer"
             )

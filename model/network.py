@@ -47,11 +47,16 @@ def choose_network(
     item.check(base)
     if isinstance(item, Routed):
         return _of_expert(choose_task(item, task), base)
-    known = tuple(one for one in tasks if task in (None, one.name))
-    if task is not None and not known:
-        raise InvalidInput(no_such_task(task, [one.name for one in tasks]))
+    known = choose_tasks(tasks, task)
     change = item.weight_change(base)
     return Network(base, change, item.plugin if isinstance(item, FusedPlugin) else None, known)
+
+
+def choose_tasks(tasks: Sequence[NamedClasses], name: str | None) -> tuple[NamedClasses, ...]:
+    """Return the task of that name alone, or all without a name; raises InvalidInput where there is no such task."""
+    if name is not None and name not in [one.name for one in tasks]:
+        raise InvalidInput(no_such_task(name, [one.name for one in tasks]))
+    return tuple(one for one in tasks if name in (None, one.name))
 
 
 def choose_task(item: Routed, name: str | None) -> RoutedTask:

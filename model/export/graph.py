@@ -35,9 +35,12 @@ _NEVER = 1e30
 
 
 class Choice:
-    """Hold which weights every image of a batch takes [n]; not an attribute of a module, which may not change."""
+    """Hold which weights every image of a batch takes [n], or which all take.
 
-    networks: Tensor
+    It is not an attribute of a module, which may not change.
+    """
+
+    networks: Tensor | int
 
 
 class ChosenWeights(nn.Module):
@@ -52,6 +55,8 @@ class ChosenWeights(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map [n, …, in] to [n, …, out]."""
         chosen = self._choice.networks
+        if isinstance(chosen, int):
+            return F.linear(x, self.weights[chosen], self.bias)
         rows = x.reshape(chosen.shape[0], -1, x.shape[-1])
         mapped = rows @ self.weights[chosen].transpose(1, 2)
         out = mapped.reshape(*x.shape[:-1], self.weights.shape[1])
@@ -124,14 +129,8 @@ class SingleGraph(nn.Module):
 
     def forward(self, pixels: Tensor, task_log_prior: Tensor) -> tuple[Tensor, ...]:
         """Return `OUTPUTS` for uint8 pixels [n, 3, S, S] and, float64 [T], what is added to each task's evidence."""
-        parts = self.prompts(self.tower(self.pixels(pixels))).split(self.sizes, dim=1)
-        evidence = torch.stack([part.logsumexp(dim=1) for part in parts], dim=1) + task_log_prior
-        of_class = torch.cat([part.softmax(dim=1) for part in parts], dim=1)
-        unknown = torch.full_like(evidence, -1.0)
-        nowhere = torch.zeros_like(evidence, dtype=torch.int64)
-        return _outputs(
-            evidence.softmax(dim=1), of_class, self.sizes, unknown, torch.full_like(unknown[0], inf), nowhere
-        )
+        logits = self.prompts(self.tower(self.pixels(pixels)))
+        return unmeasured(logits, self.sizes, task_log_prior)
 
 
 class RoutedGraph(nn.Module):
@@ -144,7 +143,8 @@ class RoutedGraph(nn.Module):
         super().__init__()
         self.pixels, self.base = Pixels(base), base.visual
         self.choice = Choice()
-        self.expert = _choosing_tower(base, item, self.choice)
+        changes = [network.weight_change(base) for task in item.tasks for network in task.networks]
+        self.expert = choosing_tower(base, changes, self.choice)
         self.prompts = Prompts(base, [task.card for task in item.tasks])
         self.router = [Distances(task.spread, item.router.root) for task in item.tasks]
         counts = [len(task.networks) for task in item.tasks]
@@ -210,13 +210,13 @@ class TaskHead(nn.Module):
         return (-squared / 2).softmax(dim=1), squared.amin(dim=1).sqrt(), network
 
 
-def _choosing_tower(base: BaseModule, item: Routed, choice: Choice) -> nn.Module:
+def choosing_tower(base: BaseModule, changes: Sequence[Mapping[str, Tensor]], choice: Choice) -> nn.Module:
     """Return the tower with every network's weights side by side at the sites, and all else the base's own."""
     shared = {id(tensor): tensor for tensor in (*base.visual.parameters(), *base.visual.buffers())}
     tower = copy.deepcopy(base.visual, shared)
-    changes = [network.weight_change(base) for task in item.tasks for network in task.networks]
-    for site in base.sites:
-        layer, weights = tower.get_submodule(site), torch.stack([base.weight(site) + one[site] for one in changes])
+    for site in sorted({site for change in changes for site in change}):
+        layer = tower.get_submodule(site)
+        weights = torch.stack([base.weight(site) + change.get(site, 0.0) for change in changes])
         assert isinstance(layer, nn.Linear)
         above, _, name = site.rpartition(".")
         setattr(tower.get_submodule(above), name, ChosenWeights(layer, weights, choice))
@@ -231,10 +231,32 @@ def _temperatures(item: Routed) -> list[float]:
     ]
 
 
+def unmeasured(
+    logits: Tensor, sizes: Sequence[int], log_prior: Tensor, networks: Tensor | None = None
+) -> tuple[Tensor, ...]:
+    """Return `OUTPUTS` of logits [n, C] over the classes of all tasks, where nobody knows distances.
+
+    P(task | image) is the sum over the task's classes, its evidence with `log_prior` [T] added. `networks` [n] says
+    which network answered; without it the first did.
+    """
+    parts = logits.split(sizes, dim=1)
+    evidence = torch.stack([part.logsumexp(dim=1) for part in parts], dim=1) + log_prior
+    of_class = torch.cat([part.softmax(dim=1) for part in parts], dim=1)
+    unknown = torch.full_like(evidence, -1.0)
+    answering = torch.zeros_like(evidence, dtype=torch.int64)
+    answering = answering if networks is None else answering + networks.unsqueeze(1)
+    return _outputs(evidence.softmax(dim=1), of_class, sizes, unknown, torch.full_like(unknown[0], inf), answering)
+
+
+def owners_of(sizes: Sequence[int]) -> Tensor:
+    """Return for each class the place of its task."""
+    return torch.tensor([index for index, size in enumerate(sizes) for _ in range(size)])
+
+
 def _outputs(
     of_task: Tensor, of_class: Tensor, sizes: Sequence[int], distances: Tensor, furthest: Tensor, networks: Tensor
 ) -> tuple[Tensor, ...]:
-    owners = torch.tensor([index for index, size in enumerate(sizes) for _ in range(size)])
+    owners = owners_of(sizes)
     joint = of_task[:, owners] * of_class
     probability, best = joint.max(dim=1)
     beyond = distances > furthest

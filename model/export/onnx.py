@@ -14,15 +14,16 @@ from torch import nn
 
 from medforge.errors import InvalidInput
 from medforge.files import new_directory
-from medforge.forge_item import Routed
+from medforge.forge_item import Mixture, Routed
 from medforge.model.checks import GRAPH_FILE
 from medforge.model.engines.graph_card import METADATA_KEY, GraphCard, GraphTask
 from medforge.model.engines.onnx import OnnxModel
 from medforge.model.export.formats import TOLERANCE
 from medforge.model.export.graph import INPUTS, OUTPUTS, RoutedGraph, SingleGraph
+from medforge.model.export.mixture_graph import GatedGraph, MixtureGraph
 from medforge.model.export.readme import README_FILE, readme
 from medforge.model.merged_model import MergedModel
-from medforge.model.network import Network, choose_network, choose_task
+from medforge.model.network import Network, choose_network, choose_task, choose_tasks
 from medforge.prediction import Prediction
 
 CLASSES_FILE = "classes.json"
@@ -41,7 +42,7 @@ def export_onnx(model: MergedModel, out: Path, task: str | None = None) -> tuple
     """Write the graph of a merged model, or of one of its tasks, into a new or empty directory; return its tasks.
 
     ONNX Runtime then answers two images, before anything is at ``out``. Raises InvalidInput without the packages of
-    medforge[onnx], for a model that is several networks without a router, and where the answers differ.
+    medforge[onnx], and where the answers differ.
     """
     _check_packages()
     if isinstance(model.item, Routed) and task is not None:
@@ -66,13 +67,22 @@ def _graph_of(model: MergedModel, task: str | None) -> tuple[Network, nn.Module,
         ]
         network = Network(base, {}, None, tuple(tasks))
         return network, RoutedGraph(base, item), _card(base.image_size, base.fingerprint, tasks, _branches(item), True)
-    network = choose_network(item, base, model.tasks, task)
-    if not network.tasks:
+    several = isinstance(item, Mixture) and not item.folds
+    known = choose_tasks(model.tasks, task)
+    network = Network(base, {}, None, known) if several else choose_network(item, base, known)
+    if not known:
         raise InvalidInput("the model does not say which tasks it answers; check it out again")
-    tasks = [GraphTask(name=one.name, classes=one.classes) for one in network.tasks]
-    members = (tuple(one.branch for one in model.card.members),)
-    card = _card(base.image_size, base.fingerprint, tasks, members, False)
-    return network, SingleGraph(base, network.change, network.tasks), card
+    tasks = [GraphTask(name=one.name, classes=one.classes) for one in known]
+    networks: tuple[tuple[str, ...], ...] = (tuple(one.branch for one in model.card.members),)
+    graph: nn.Module
+    if not isinstance(item, Mixture) or item.folds:
+        graph = SingleGraph(base, network.change, known)
+    elif item.gate is None:
+        graph = MixtureGraph(base, item, known)
+    else:
+        graph = GatedGraph(base, item, item.gate, known)
+        networks = tuple((member.branch,) for member in item.members)
+    return network, graph, _card(base.image_size, base.fingerprint, tasks, networks, False)
 
 
 def _card(

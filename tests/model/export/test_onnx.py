@@ -1,8 +1,11 @@
 """The graph answers as the merged model does: with our engine, and with ONNX Runtime alone."""
 
 import json
+import math
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -13,9 +16,12 @@ from medforge.base_module import BaseModule
 from medforge.errors import CorruptFile, InvalidInput
 from medforge.forge_item import ForgeItem, FusedPlugin, Member, Mixture, Routed
 from medforge.model.engines.onnx import OnnxModel
+from medforge.model.export.mixture_graph import MixtureGraph
 from medforge.model.export.onnx import export_onnx
 from medforge.model.merged_model import MergedModel
+from medforge.plugin import PluginKind
 from medforge.prediction import Prediction
+from medforge.prototype_gate import PrototypeGate
 from medforge.task_card import SiteCard, TaskCard
 from medforge.task_site import TaskSite
 from tests.making import make_plugin
@@ -109,12 +115,67 @@ def test_one_network_and_one_task_have_graphs_too(tiny_base: BaseModule, model: 
     assert next(iter(engine.stream(images))).distance is None
 
 
+def members_of(base: BaseModule, coefficients: tuple[float, ...]) -> tuple[Member, ...]:
+    return tuple(
+        Member(f"{one + 4:064x}", make_plugin(base, one, kind=get_args(PluginKind)[one % 3]), coefficient)
+        for one, coefficient in enumerate(coefficients)
+    )
+
+
+def chances(answers: Iterable[Prediction]) -> list[dict[tuple[str, str], tuple[float, float]]]:
+    """Every class's P(task) and P(class), whatever their order: classes at a mixture's floor are equally likely."""
+    return [
+        {(one.task, one.key): (one.task_probability, one.class_probability) for one in answer.ranking}
+        for answer in answers
+    ]
+
+
+@pytest.mark.parametrize("coefficients", [(0.5, 0.3, 0.2), (0.9, -0.4), (-0.7, -0.1)])
+def test_a_mixture_of_outputs_has_a_graph(
+    tiny_base: BaseModule, tmp_path: Path, coefficients: tuple[float, ...]
+) -> None:
+    # negative weights too, also such that no sum is a probability
+    item = Mixture(members_of(tiny_base, coefficients), "output")
+    mixture, images = opened(tiny_base, item, lung=LUNG, colon=COLON), pixels(20)
+    graph = MixtureGraph(tiny_base, item, mixture.tasks).eval()
+    for asked, prior in ((None, [0.0, 0.0]), ("colon", [-math.inf, 0.0]), ("lung", [0.0, -math.inf])):
+        with torch.no_grad():
+            of_task, of_class, *_ = graph(torch.from_numpy(images), torch.tensor(prior, dtype=torch.float64))
+        names = [(task.name, one.key) for task in mixture.tasks for one in task.classes]
+        for row, due in enumerate(chances(mixture.stream(images, top=5, task=asked))):
+            found = zip(names, of_task[row, [0, 0, 1, 1, 1]].tolist(), of_class[row].tolist(), strict=True)
+            assert {name: pair for name, *pair in found if name in due} == {
+                name: pytest.approx(pair, abs=1e-5) for name, pair in due.items()
+            }
+
+
+def test_onnx_runtime_answers_as_a_mixture_of_outputs(tiny_base: BaseModule, tmp_path: Path) -> None:
+    item = Mixture(members_of(tiny_base, (0.6, 0.4)), "output")
+    mixture, images = opened(tiny_base, item, lung=LUNG, colon=COLON), pixels(20)
+    assert export_onnx(mixture, tmp_path / "out") == ("lung", "colon")
+    engine = OnnxModel(tmp_path / "out")
+    for options in ({"top": 5}, {"top": 3, "task": "colon"}, {"top": 2, "task": "lung"}):
+        same(list(mixture.stream(images, **options)), list(engine.stream(images, **options)))  # type: ignore[arg-type]
+
+
+def test_onnx_runtime_answers_as_a_gated_mixture(tiny_base: BaseModule, tmp_path: Path) -> None:
+    images = pixels(40)
+    seen = tiny_base.embed_all(tiny_base.normalise(torch.from_numpy(images)))
+    parts = torch.randperm(36, generator=torch.Generator().manual_seed(0)).split(12)
+    gate = PrototypeGate.fit([seen[part] for part in parts], [torch.arange(12) % 2] * 3)
+    item = Mixture(members_of(tiny_base, (0.5, 0.3, 0.2)), "output", gate)
+    mixture = opened(tiny_base, item, lung=LUNG, colon=COLON)
+    export_onnx(mixture, tmp_path / "out")
+    engine = OnnxModel(tmp_path / "out")
+    for options in ({"top": 5}, {"top": 3, "task": "colon"}):
+        due = list(mixture.stream(images, **options))  # type: ignore[arg-type]
+        same(due, list(engine.stream(images, **options)))  # type: ignore[arg-type]
+        assert len({one.answered_by for one in due}) == 3
+
+
 def test_what_has_no_graph_is_one_sentence(
     tiny_base: BaseModule, model: MergedModel, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    members = tuple(Member(f"{one:064x}", make_plugin(tiny_base, one), 0.5) for one in range(2))
-    with pytest.raises(InvalidInput, match="only a layer-level mixture without a gate folds"):
-        export_onnx(opened(tiny_base, Mixture(members, "output"), lung=LUNG), tmp_path / "out")
     with pytest.raises(InvalidInput, match="has no task 'knee'; it has brain, colon, lung"):
         export_onnx(model, tmp_path / "out", task="knee")
     with pytest.raises(InvalidInput, match="has no task 'knee'; it has brain, colon, lung"):
