@@ -125,5 +125,5 @@ def _say(scored: Scored) -> None:
     )
     console = Console()
     console.print()
-    for part in screen(scored.assessment):
+    for part in screen(scored.assessment, console.width):
         console.print(part)
