@@ -5,20 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import BaseModel, ConfigDict, Field
 
 from medforge.errors import InvalidInput
-from medforge.image_geometry import ImageGeometry
+from medforge.image_geometry import Preprocessing
 from medforge.manifest import Line
-
-Three = tuple[FiniteFloat, FiniteFloat, FiniteFloat]
-
-
-class Preprocessing(ImageGeometry):
-    """Say how an image becomes the base's input: RGB, made square, then mean and deviation of pixels in [0, 1]."""
-
-    mean: Three
-    std: Three
 
 
 class BaseFacts(BaseModel):
@@ -39,13 +30,13 @@ class BaseFacts(BaseModel):
     def findable(self) -> bool:
         """Whether the spec alone finds the base module here: where a checkpoint lies never travels."""
         _, colon, path = self.spec.partition(":")
-        return not colon or self.spec.startswith("hf-hub:") or Path(path).is_file()
+        return not colon or self.spec.startswith("hf-hub:") or Path(path).exists()
 
     def loadable_spec(self) -> str:
         """Return the spec to load a model's base module by; raises InvalidInput where it alone finds none."""
         if not self.findable:
             raise InvalidInput(
-                f"the model stands on {self.spec}, a file that is not named by where it lies; give it with "
-                "--base ARCH:CHECKPOINT_PATH"
+                f"the model stands on {self.spec}, which is not named by where it lies; give it with "
+                "--base ARCH:CHECKPOINT_PATH or --base hf-local:DIRECTORY"
             )
         return self.spec

@@ -12,10 +12,12 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from medforge.base_facts import BaseFacts, Preprocessing
+from medforge.base_facts import BaseFacts
+from medforge.bases.text_tower import text_facts
 from medforge.determinism import in_chunks, in_float64, on_grid, to_float32
 from medforge.errors import InvalidInput
 from medforge.files import canonical_json
+from medforge.image_geometry import Preprocessing
 from medforge.manifest import public_spec
 from medforge.tower import VisualTower, adaptable_sites, split_tower
 
@@ -33,8 +35,9 @@ class BaseModule(nn.Module):
     """Hold a frozen CLIP: image embeddings with or without weight changes, and cached prompt features.
 
     ``sites`` names the Linear layers of ``visual`` that a plugin adapts. ``architecture`` is the open_clip model
-    configuration. ``fingerprint`` (sha256, hex) digests it and the fp32 weights, so it is the same for every device and
-    compute dtype.
+    configuration, ``preprocessing`` how an image becomes its input; ``geometry`` gives what of that is not CLIP's own,
+    but for the size. ``fingerprint`` (sha256, hex) digests everything that an embedding depends on: both, the fp32
+    weights, and a text tower or tokenizer of transformers. It is the same for every device and compute dtype.
     """
 
     clip: Any  # open_clip's classes share an interface, but no type
@@ -49,14 +52,16 @@ class BaseModule(nn.Module):
         std: Sequence[float],
         device: str = "auto",
         dtype: str = "fp32",
+        *,
+        geometry: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__()
         self.spec = spec
-        self.mean = (float(mean[0]), float(mean[1]), float(mean[2]))
-        self.std = (float(std[0]), float(std[1]), float(std[2]))
         self.architecture = dict(architecture)
-        self.fingerprint = _fingerprint(clip, architecture, self.mean, self.std)
-        self.image_size = _image_size(clip)
+        self.preprocessing = Preprocessing.model_validate(
+            {"size": _image_size(clip), "mean": tuple(mean), "std": tuple(std), **(geometry or {})}
+        )
+        self.fingerprint = _fingerprint(clip, architecture, self.preprocessing, text_facts(clip, tokenizer))
         self.logit_scale = float(clip.logit_scale.detach().exp())
         self.device = choose_device(device)
         self.dtype = _choose_dtype(dtype)
@@ -80,9 +85,19 @@ class BaseModule(nn.Module):
         )
 
     @property
-    def preprocessing(self) -> Preprocessing:
-        """How an image becomes this base's input."""
-        return Preprocessing(size=self.image_size, mean=self.mean, std=self.std)
+    def mean(self) -> tuple[float, float, float]:
+        """The mean of pixels in [0, 1] that normalised images have none of."""
+        return self.preprocessing.mean
+
+    @property
+    def std(self) -> tuple[float, float, float]:
+        """The deviation of pixels in [0, 1] that is 1 in normalised images."""
+        return self.preprocessing.std
+
+    @property
+    def image_size(self) -> int:
+        """The side of the images that it takes, in pixels."""
+        return self.preprocessing.size
 
     @property
     def visual(self) -> VisualTower:
@@ -278,8 +293,12 @@ def _image_size(clip: Any) -> int:
     return int(height)
 
 
-def _fingerprint(clip: Any, architecture: Mapping[str, object], mean: Sequence[float], std: Sequence[float]) -> str:
-    digest = hashlib.sha256(canonical_json({"architecture": architecture, "mean": list(mean), "std": list(std)}))
+def _fingerprint(clip: Any, architecture: Mapping[str, object], seen: Preprocessing, text: Mapping[str, object]) -> str:
+    # what is CLIP's own is left out, as it was before anything else was known: bases of then keep their fingerprints
+    usual = Preprocessing(size=seen.size, mean=seen.mean, std=seen.std).key()
+    unusual = {name: value for name, value in seen.key().items() if usual.get(name) != value}
+    head = {"architecture": architecture, "mean": list(seen.mean), "std": list(seen.std), **unusual, **text}
+    digest = hashlib.sha256(canonical_json(head))
     for name, tensor in sorted(clip.state_dict().items()):
         digest.update(canonical_json([name, list(tensor.shape)]))
         # viewed as bytes, not converted: the digest is of the weights themselves

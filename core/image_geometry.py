@@ -1,10 +1,10 @@
-"""How an image of any size becomes the square that a base module takes."""
+"""How an image of any size becomes the square that a base module takes, and its pixels the numbers."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, FiniteFloat
 
 from medforge.digested import DigestedModel
 
@@ -28,6 +28,21 @@ class ImageGeometry(DigestedModel):
         """Return what decides the pixels, as values of JSON."""
         fields = ["size", "interpolation", "resize_mode", *(["fill"] if self.resize_mode == "longest" else [])]
         return {name: getattr(self, name) for name in fields}
+
+
+Three = tuple[FiniteFloat, FiniteFloat, FiniteFloat]
+
+
+class Preprocessing(ImageGeometry):
+    """Say how an image becomes the base's input: RGB, made square, then mean and deviation of pixels in [0, 1]."""
+
+    mean: Three
+    std: Three
+
+    @property
+    def geometry(self) -> ImageGeometry:
+        """How it is made square, alone."""
+        return ImageGeometry.model_validate(self.key())
 
 
 def as_geometry(geometry: int | ImageGeometry) -> ImageGeometry:

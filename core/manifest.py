@@ -158,9 +158,9 @@ class Manifest(DigestedModel):
 
 
 def public_spec(spec: str) -> str:
-    """Shorten a base spec to what may leave the house: a checkpoint's file name, not its path."""
+    """Shorten a base spec to what may leave the house: the name of a checkpoint or directory, not its path."""
     architecture, colon, path = spec.partition(":")
-    return f"{Path(architecture).name}:{Path(path).name}" if colon and architecture != "hf-hub" else spec
+    return f"{Path(architecture).name}:{Path(path).absolute().name}" if colon and architecture != "hf-hub" else spec
 
 
 def software_versions() -> dict[str, str]:

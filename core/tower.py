@@ -52,6 +52,11 @@ class SplitQKV(nn.Module):
         biases = fused.bias.chunk(3) if fused.bias is not None else (None, None, None)
         self.q_proj, self.k_proj, self.v_proj = (_linear(w, b) for w, b in zip(weights, biases, strict=True))
 
+    @property
+    def weight(self) -> Tensor:
+        """The fused weight [3d, d], which attentions with biases of their own (EVA's, BEiT's) take out of the layer."""
+        return torch.cat([self.q_proj.weight, self.k_proj.weight, self.v_proj.weight])
+
     def forward(self, x: Tensor) -> Tensor:
         """Project [..., d] to [..., 3d]."""
         return torch.cat([self.q_proj(x), self.k_proj(x), self.v_proj(x)], dim=-1)

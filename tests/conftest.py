@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from medforge.base import BaseModule, load_base
+from tests.core.bases.hub import Hub
 from tests.third_parties import install_examples, seen
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -60,3 +61,15 @@ def with_examples(example_site: Path) -> Iterator[None]:
     """This process sees the packages of examples/."""
     with seen(example_site):
         yield
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
+    """An empty cache of the hub's, for this process too."""
+    from huggingface_hub import constants
+
+    found = Hub(tmp_path / "hub")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(found.cache))
+    for name in ("HF_ENDPOINT", "https_proxy"):
+        monkeypatch.setenv(name, found.environment[name])
+    return found

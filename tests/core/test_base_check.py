@@ -13,6 +13,7 @@ from medforge.base_module import _DTYPES
 from medforge.embedded import EMBEDDED
 from medforge.errors import InvalidInput
 from medforge.open_clip_tags import _table, tags_of, weights_of
+from tests.core.bases.hub import OPENAI, Hub
 
 
 @pytest.mark.parametrize(
@@ -36,9 +37,10 @@ def test_the_sentence_is_that_of_loading(spec: str, device: str, dtype: str) -> 
     assert str(checking.value) == str(loading.value)
 
 
-def test_what_can_be_loaded_passes(tiny_spec: str, tmp_path: Path) -> None:
+def test_what_can_be_loaded_passes(tiny_spec: str, tmp_path: Path, hub: Hub) -> None:
     weights = tmp_path / "weights.pt"
     weights.touch()
+    hub.put(OPENAI, "open_clip_model.safetensors").touch()
     for spec in ("medforge-tiny", tiny_spec, "ViT-B-16/openai", f"ViT-B-16:{weights}"):
         for dtype in ("fp32", "bf16"):
             check_base(spec, "auto", dtype)
@@ -61,10 +63,11 @@ def test_it_knows_what_loading_knows() -> None:
     assert EMBEDDED == base_check.EMBEDDED
 
 
-def test_a_look_imports_no_torch() -> None:
+def test_a_look_imports_no_torch(hub: Hub) -> None:
+    hub.put(OPENAI, "open_clip_model.safetensors").touch()
     code = (
         "import sys; from medforge.base_check import check_base; check_base('medforge-tiny', 'cpu'); "
         "check_base('ViT-B-16/openai', 'cpu'); "
         "assert not {'torch', 'open_clip'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-c", code], check=True, env=hub.environment)

@@ -1,0 +1,1 @@
+"""How a base module is found, read and built: from its spec to open_clip's model."""
