@@ -124,8 +124,8 @@ def _beside(asked: Checkpoint, own: Configuration) -> Configuration | None:
     if asked.architecture.endswith(".json") or not document.is_file() or asked.path.name not in _PREFERRED:
         return None
     found = read_document(document, str(document))
-    same = found.with_activation(False).architecture == own.with_activation(False).architecture
-    return found if same else None
+    theirs, ours = ({**one.architecture, QUICK: None} for one in (found, own))
+    return found if theirs == ours else None
 
 
 def _activation(
