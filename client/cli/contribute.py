@@ -11,7 +11,7 @@ import typer
 from medforge.cli.compute import ComputeOptions
 from medforge.cli.output import AsJson
 from medforge.cli.tracking import TrackOptions
-from medforge.client.cli.audit import verdict
+from medforge.client.cli.audit import REFUSED, verdict
 from medforge.client.cli.begin import begin, find_start, tell, working
 from medforge.client.cli.options import (
     Directory,
@@ -54,6 +54,8 @@ def contribute(
 ) -> None:
     """Train, distil, commit, audit and push in one go; run again after any interruption, it goes on.
 
+    With --no-push it ends with 1 where the audit finds the branch over the site's limits, as `audit` does.
+
     Examples:
         medforge contribute folder:scans --workspace clinic --kit kit --task lung --map folders.csv
         medforge contribute folder:scans --workspace clinic --no-push
@@ -91,11 +93,14 @@ def contribute(
         say(trained(work.train()))
         say(distilled(work.distill()))
         say(f"committed: branch {work.commit(kit, say, policy)}")
-        last = verdict(work.workspace, work.audit(policy))
+        record = work.audit(policy)
+        last = verdict(work.workspace, record)
         if connection is not None and not no_push:
             say(last)
             last = pushed(send(work.workspace, connection, override, patience), connection)
     tell(work, as_json, last)
+    if no_push and not record.passed:
+        raise typer.Exit(REFUSED)
 
 
 def _as_the_kit_says(workspace: Path, task: TaskOptions, kit: Kit) -> TaskOptions:

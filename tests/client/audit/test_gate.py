@@ -190,7 +190,9 @@ def test_contribute_audits_before_it_pushes(made: Path, tmp_path: Path) -> None:
     with pytest.raises(ForgeUnavailable):
         run("contribute", "--workspace", place.path, "--override", "DPO", *AWAY)
     assert "let pass by DPO" in run("status", "--workspace", place.path)
-    assert "audited: over the site's limits: 4 of 4" in run("contribute", "--workspace", place.path, "--no-push")
+    # to stop after the audit is to end as the audit does
+    said = run("contribute", "--workspace", place.path, "--no-push", code=1)
+    assert "audited: over the site's limits: 4 of 4" in said
 
 
 def test_the_site_sets_the_limits(leaked: Workspace, tmp_path: Path) -> None:
