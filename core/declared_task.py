@@ -13,7 +13,7 @@ from medforge.errors import CorruptFile, InvalidBranch, InvalidInput
 from medforge.files import canonical_json, sha256_bytes
 from medforge.manifest import NAME, Line, Manifest
 from medforge.overrides import first_fault
-from medforge.prompt_form import class_key, normal_form
+from medforge.prompt_form import class_key, normal_form, prompt_fault
 
 # prompts need no torch to be declared, listed and compared by their spelling
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class DeclaredTask(DigestedModel):
         if len(classes) < 2:
             raise InvalidInput(f"task {name[:100]!r} would have {len(classes)} classes; give it at least 2")
         try:
-            return cls(
+            task = cls(
                 name=name,
                 modality=modality,
                 classes=tuple(TaskClass(key=key, prompt=prompt) for key, prompt in classes),
@@ -104,6 +104,10 @@ class DeclaredTask(DigestedModel):
             raise InvalidInput(
                 f"task {name[:100]!r} cannot be declared: {_fault(error)}; change its name or its classes"
             ) from error
+        # not with the fields: what an earlier version declared can still be read
+        if fault := prompt_fault(task.prompts):
+            raise InvalidInput(f"task {name[:100]!r} cannot be declared: {fault}; change its classes")
+        return task
 
     @classmethod
     def of(cls, manifest: Manifest) -> DeclaredTask:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from medforge.base_module import BaseModule
 from medforge.errors import InvalidBranch
 from medforge.files import AnyPath, read_file, sha256_bytes, write_atomically
+from medforge.prompt_form import prompt_fault
 from medforge.tensors import dump_tensors, parse_tensors
 
 
@@ -87,14 +89,29 @@ def check_distilled(distilled: DistilledDataset, base: BaseModule) -> None:
             f"distilled images are {tuple(images.shape)} where (n, 3, {size}, {size}) is due; distil again"
         )
     _check_labels(distilled)
-    if len(prompts) < 2 or len(set(prompts)) != len(prompts) or not all(prompt.strip() for prompt in prompts):
-        raise InvalidBranch(
-            "class prompts must be two or more different texts; mend the task's prompts and commit again"
-        )
+    fault = prompt_fault(prompts)
+    if fault is not None:
+        raise InvalidBranch(f"{fault}; mend the task's prompts and commit again")
     if distilled.ipc == 0:
         raise InvalidBranch("a class has no distilled image; distil again")
     if not images.isfinite().all():
         raise InvalidBranch("a distilled image holds a value that is not finite; distil again with a lower pixel rate")
+    _check_told_apart(distilled)
+
+
+def _check_told_apart(distilled: DistilledDataset) -> None:
+    """Refuse an image that stands for two classes: whatever a model answers there, it is wrong for one of them."""
+    # a zero has two signs, which nobody sees
+    images = (distilled.images + 0.0).contiguous().numpy()
+    classes: dict[bytes, int] = {}
+    for image, label in zip(images, distilled.labels.tolist(), strict=True):
+        other = classes.setdefault(sha256(image).digest(), label)
+        if other != label:
+            names = [distilled.prompts[one][:200] for one in (other, label)]
+            raise InvalidBranch(
+                f"one distilled image stands for both {names[0]!r} and {names[1]!r}; look for images that lie in both "
+                "classes, then distil again"
+            )
 
 
 def _check_labels(distilled: DistilledDataset) -> None:

@@ -24,6 +24,7 @@ from medforge.distilled import DistilledDataset
 from medforge.errors import CorruptFile, InvalidInput, MedForgeError
 from medforge.plugin import Plugin
 from medforge.progress import Progress
+from medforge.prompt_form import prompt_fault
 from medforge.seeds import generator
 from medforge.tracking.tracking import Tracking
 
@@ -63,6 +64,8 @@ def check_distillable(task: Task) -> None:
             "evaluated, but not distilled, committed or pushed; merge its plugin without distilled data "
             "(medforge benchmark lego-domain), or make it a task with one class per image"
         )
+    if fault := prompt_fault(task.prompts):
+        raise InvalidInput(f"{fault}; mend the task's prompts")
 
 
 def distill(

@@ -97,12 +97,38 @@ def test_checkpoint_paths_stay_at_home() -> None:
         ({"labels": torch.tensor([0, 0, 1, 2])}, "labels must lie in 0…1"),
         ({"labels": torch.zeros(4, dtype=torch.int64)}, "a class has no distilled image"),
         ({"labels": torch.zeros(3, dtype=torch.int64)}, "4 distilled images have labels of shape"),
-        ({"prompts": ("same", "same")}, "two or more different texts"),
+        ({"prompts": ("same", "same")}, "the class prompts 'same' and 'same' are the same to a reader"),
+        ({"prompts": ("Lung  tissue", "lung tissue")}, "'Lung  tissue' and 'lung tissue' are the same to a reader"),
+        ({"prompts": ("benign", "ｂｅｎｉｇｎ")}, "are the same to a reader"),
+        ({"prompts": ("benign", " ")}, "two or more different texts"),
+        # zero width, soft hyphen, right to left, filler, blank braille
+        ({"prompts": ("benign", "malig\u200bnant")}, r"'malig\\u200bnant' holds U\+200B, which nobody sees"),
+        ({"prompts": ("benign", "malig\u00adnant")}, r"holds U\+00AD"),
+        ({"prompts": ("\u202ebenign", "malignant")}, r"holds U\+202E"),
+        ({"prompts": ("benign", "malignant\u3164")}, r"holds U\+3164"),
+        ({"prompts": ("benign", "malignant\u2800")}, r"holds U\+2800"),
+        (
+            {"images": torch.ones(4, 3, 32, 32, dtype=torch.float16)},
+            "one distilled image stands for both 'benign tissue' and 'malignant tissue'",
+        ),
     ],
 )
 def test_distilled_faults_are_named(tiny_base: BaseModule, change: dict[str, object], sentence: str) -> None:
     with pytest.raises(InvalidBranch, match=sentence):
         check_distilled(replace(make_distilled(tiny_base), **change), tiny_base)
+
+
+def test_an_image_of_two_classes_is_found_whatever_sign_its_zeros_have(tiny_base: BaseModule) -> None:
+    distilled = make_distilled(tiny_base)
+    images = distilled.images.clone()
+    images[0, :, 0], images[2] = 0.0, images[0]
+    images[2, :, 0] = -0.0
+    images[0, :, 0] = 0.0
+    with pytest.raises(InvalidBranch, match="stands for both"):
+        check_distilled(replace(distilled, images=images), tiny_base)
+    images[1] = images[0]
+    images[2, 0, 3, 3] += 1
+    check_distilled(replace(distilled, images=images), tiny_base)  # twice in one class is wasteful, and no lie
 
 
 def test_distilled_round_trip(tiny_base: BaseModule, tmp_path: Path) -> None:

@@ -24,7 +24,9 @@ from medforge.aggregator.forge.admission import (
     check_weight_changes,
     read_header,
 )
+from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.policy import Admission, Limits, Policy
+from medforge.aggregator.merge import choose_settings
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from medforge.contributor_name import ContributorName
@@ -351,3 +353,18 @@ def test_distilled_pixels_stay_near_those_of_images(tiny_base: BaseModule, value
     elif distance > room + 1e-2:
         with pytest.raises(InvalidBranch, match="distilled pixels lie in .* are admitted"):
             check_content(drawn, tiny_base, admission)
+
+
+def test_a_branch_whose_prompts_hide_characters_is_not_taken_in(tiny_base: BaseModule, tmp_path: Path) -> None:
+    """Nothing but the commit at the centre stands before admission, and a hostile centre has another."""
+    honest = make_branch(tiny_base)
+    prompts = ("benign", "malig\u200bnant")
+    distilled = replace(honest.distilled, prompts=prompts)
+    entry = FileEntry(digest=distilled.digest, size=len(distilled.to_bytes()))
+    files = {**honest.manifest.files, DISTILLED_FILE: entry}
+    manifest = honest.manifest.model_copy(update={"prompts": prompts, "files": files})
+    forge = Forge.establish(tmp_path / "forge", tiny_base, choose_settings())
+    with pytest.raises(InvalidBranch, match=r"holds U\+200B, which nobody sees; mend the task's prompts"):
+        forge.admit(Branch(manifest, honest.plugin, distilled), tiny_base)
+    assert forge.ledger.counts() == (0, 0)
+    forge.close()
