@@ -9,6 +9,8 @@ from medforge.client.workspace import Workspace
 from medforge.declared_task import DeclaredTask
 from medforge.errors import ForgeUnavailable, InvalidInput
 from medforge.proto.connection import Connection
+from medforge.proto.forge_keys import followed
+from medforge.proto.kit import Kit
 from medforge.proto.remote import RemoteForge
 from medforge.proto.signed_task import SignedTask
 
@@ -50,9 +52,22 @@ def find_declared(
 def _from_file(file: Path, connection: Connection | None) -> DeclaredTask:
     signed = SignedTask.load(file)
     kit = connection.kit if connection else None
-    if kit is not None and (signed.forge, signed.key) != (kit.card.forge, kit.card.key):
+    if kit is not None and connection is not None and not _by_the_forge(signed, kit, connection):
         raise InvalidInput(
             f"{file} is a task of forge {signed.forge}, not of the kit's, {kit.card.forge}; ask its maintainer for "
             f"what `medforge task show {signed.task.name} --json` writes there"
         )
     return signed.task
+
+
+def _by_the_forge(signed: SignedTask, kit: Kit, connection: Connection) -> bool:
+    """Say whether a kit's forge signed a task, with the key in the kit or one that the forge proves to follow it."""
+    if (signed.forge, signed.key) == (kit.card.forge, kit.card.key):
+        return True
+    if signed.forge != kit.card.forge:
+        return False
+    try:
+        with RemoteForge(connection, _SECONDS) as forge:
+            return signed.key in {link.successor for link in followed(forge.describe(), kit)}
+    except ForgeUnavailable:
+        return False

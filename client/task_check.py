@@ -11,6 +11,7 @@ from medforge.files import read_file
 from medforge.prompt_form import normal_form
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.codec import task_from_message
+from medforge.proto.forge_keys import signing_key
 from medforge.proto.kit import Kit
 
 
@@ -22,7 +23,7 @@ def check_task(reply: pb.DescribeReply | None, kit: Kit | None, workspace: Path 
         return skipped("task", "no workspace was given" if workspace is None else "the forge could not be asked")
     place = Workspace(workspace)
     try:
-        key = kit.forge_key if kit else reply.key
+        key = signing_key(reply, kit)
         signed = [task_from_message(message, reply.forge, key) for message in reply.tasks]
         if place.committed is not None:
             return _of_branch(place.branch, {one.task.name: one.task for one in signed}, reply.open_tasks)

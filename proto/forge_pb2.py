@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amedforge/proto/forge.proto\x12\x0bmedforge.v1\"\x11\n\x0f\x44\x65scribeRequest\"\xc7\x01\n\x06Limits\x12\x13\n\x0b\x63hunk_bytes\x18\x01 \x01(\x04\x12\x16\n\x0emanifest_bytes\x18\x02 \x01(\x04\x12\x14\n\x0c\x62ranch_bytes\x18\x03 \x01(\x04\x12\x19\n\x11\x63ontributor_bytes\x18\x04 \x01(\x04\x12\x0f\n\x07tensors\x18\x05 \x01(\x04\x12\x0c\n\x04rank\x18\x06 \x01(\x04\x12\x18\n\x10images_per_class\x18\x07 \x01(\x04\x12\x0f\n\x07\x63lasses\x18\x08 \x01(\x04\x12\x15\n\rprompt_length\x18\t \x01(\x04\"2\n\x0c\x44\x65\x63laredTask\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"i\n\x03Tag\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x63ommit\x18\x02 \x01(\t\x12\x0f\n\x07release\x18\x03 \x01(\x08\x12\r\n\x05notes\x18\x04 \x01(\t\x12\x11\n\ttagged_at\x18\x05 \x01(\t\x12\x11\n\tsignature\x18\x06 \x01(\x0c\"\xc4\x02\n\rDescribeReply\x12\r\n\x05\x66orge\x18\x01 \x01(\t\x12\x11\n\tbase_spec\x18\x02 \x01(\t\x12\x0c\n\x04\x62\x61se\x18\x03 \x01(\t\x12\x0e\n\x06method\x18\x04 \x01(\x0c\x12\x0c\n\x04head\x18\x05 \x01(\t\x12\x10\n\x08\x61rrivals\x18\x06 \x01(\x04\x12\x0f\n\x07\x63ommits\x18\x07 \x01(\x04\x12#\n\x06limits\x18\x08 \x01(\x0b\x32\x13.medforge.v1.Limits\x12\x10\n\x08software\x18\t \x01(\t\x12\x0b\n\x03key\x18\n \x01(\x0c\x12\x0c\n\x04time\x18\x0b \x01(\t\x12(\n\x05tasks\x18\x0c \x03(\x0b\x32\x19.medforge.v1.DeclaredTask\x12\x12\n\nopen_tasks\x18\r \x01(\x08\x12\x12\n\nbase_facts\x18\x0e \x01(\x0c\x12\x1e\n\x04tags\x18\x0f \x03(\x0b\x32\x10.medforge.v1.Tag\"%\n\x12\x46indMissingRequest\x12\x0f\n\x07\x64igests\x18\x01 \x03(\t\"/\n\x0bMissingBlob\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x10\n\x08received\x18\x02 \x01(\x04\"=\n\x10\x46indMissingReply\x12)\n\x07missing\x18\x01 \x03(\x0b\x32\x18.medforge.v1.MissingBlob\"J\n\x0bUploadChunk\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\r\n\x05total\x18\x02 \x01(\x04\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\"D\n\x0eUploadProgress\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x10\n\x08received\x18\x02 \x01(\x04\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\"4\n\rSubmitRequest\x12\x10\n\x08manifest\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"a\n\x07Receipt\x12\r\n\x05\x66orge\x18\x01 \x01(\t\x12\x0f\n\x07\x61rrival\x18\x02 \x01(\x04\x12\x0e\n\x06\x62ranch\x18\x03 \x01(\t\x12\x13\n\x0b\x61\x63\x63\x65pted_at\x18\x04 \x01(\t\x12\x11\n\tsignature\x18\x05 \x01(\x0c\"\x1f\n\rStatusRequest\x12\x0e\n\x06\x62ranch\x18\x01 \x01(\t\"\x98\x01\n\x0bStatusReply\x12\'\n\x05state\x18\x01 \x01(\x0e\x32\x18.medforge.v1.BranchState\x12%\n\x07receipt\x18\x02 \x01(\x0b\x32\x14.medforge.v1.Receipt\x12)\n\x06\x63ommit\x18\x03 \x01(\x0b\x32\x19.medforge.v1.CommitRecord\x12\x0e\n\x06reason\x18\x04 \x01(\t\"j\n\x0c\x43ommitRecord\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x03 \x01(\x0c\x12\x13\n\x0b\x61\x63\x63\x65pted_at\x18\x04 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x05 \x01(\t\"\xbe\x01\n\x07\x41rrival\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0e\n\x06\x62ranch\x18\x02 \x01(\t\x12\x13\n\x0b\x63ontributor\x18\x03 \x01(\t\x12\x0c\n\x04task\x18\x04 \x01(\t\x12\x0c\n\x04size\x18\x05 \x01(\x04\x12\x13\n\x0b\x61\x63\x63\x65pted_at\x18\x06 \x01(\t\x12\'\n\x05state\x18\x07 \x01(\x0e\x32\x18.medforge.v1.BranchState\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\t \x01(\t\"\x1b\n\nLogRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x04\"i\n\x08LogEntry\x12+\n\x06\x63ommit\x18\x01 \x01(\x0b\x32\x19.medforge.v1.CommitRecordH\x00\x12\'\n\x07\x61rrival\x18\x02 \x01(\x0b\x32\x14.medforge.v1.ArrivalH\x00\x42\x07\n\x05\x65ntry\"\x1d\n\x0cWatchRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x04\"C\n\x0fWithdrawRequest\x12\x0e\n\x06\x62ranch\x18\x01 \x01(\t\x12\r\n\x05\x65rase\x18\x02 \x01(\x08\x12\x11\n\tsignature\x18\x03 \x01(\x0c\"8\n\rWithdrawReply\x12\'\n\x05state\x18\x01 \x01(\x0e\x32\x18.medforge.v1.BranchState\"\x1d\n\x0bItemRequest\x12\x0e\n\x06\x63ommit\x18\x01 \x01(\t\"c\n\x0f\x44ownloadRequest\x12\x0e\n\x04\x62lob\x18\x01 \x01(\tH\x00\x12(\n\x04item\x18\x02 \x01(\x0b\x32\x18.medforge.v1.ItemRequestH\x00\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x42\x06\n\x04what\"Z\n\rDownloadChunk\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\r\n\x05total\x18\x03 \x01(\x04\x12\x0e\n\x06offset\x18\x04 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c*\xc6\x01\n\x0b\x42ranchState\x12\x18\n\x14\x42RANCH_STATE_UNKNOWN\x10\x00\x12\x19\n\x15\x42RANCH_STATE_RECEIVED\x10\x01\x12\x17\n\x13\x42RANCH_STATE_FOLDED\x10\x02\x12\x15\n\x11\x42RANCH_STATE_HELD\x10\x03\x12\x19\n\x15\x42RANCH_STATE_REJECTED\x10\x04\x12\x1a\n\x16\x42RANCH_STATE_WITHDRAWN\x10\x05\x12\x1b\n\x17\x42RANCH_STATE_SUPERSEDED\x10\x06\x32\xe5\x04\n\x05\x46orge\x12\x44\n\x08\x44\x65scribe\x12\x1c.medforge.v1.DescribeRequest\x1a\x1a.medforge.v1.DescribeReply\x12M\n\x0b\x46indMissing\x12\x1f.medforge.v1.FindMissingRequest\x1a\x1d.medforge.v1.FindMissingReply\x12\x43\n\x06Upload\x12\x18.medforge.v1.UploadChunk\x1a\x1b.medforge.v1.UploadProgress(\x01\x30\x01\x12:\n\x06Submit\x12\x1a.medforge.v1.SubmitRequest\x1a\x14.medforge.v1.Receipt\x12>\n\x06Status\x12\x1a.medforge.v1.StatusRequest\x1a\x18.medforge.v1.StatusReply\x12\x37\n\x03Log\x12\x17.medforge.v1.LogRequest\x1a\x15.medforge.v1.LogEntry0\x01\x12?\n\x05Watch\x12\x19.medforge.v1.WatchRequest\x1a\x19.medforge.v1.CommitRecord0\x01\x12\x44\n\x08Withdraw\x12\x1c.medforge.v1.WithdrawRequest\x1a\x1a.medforge.v1.WithdrawReply\x12\x46\n\x08\x44ownload\x12\x1c.medforge.v1.DownloadRequest\x1a\x1a.medforge.v1.DownloadChunk0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amedforge/proto/forge.proto\x12\x0bmedforge.v1\"\x11\n\x0f\x44\x65scribeRequest\"\xc7\x01\n\x06Limits\x12\x13\n\x0b\x63hunk_bytes\x18\x01 \x01(\x04\x12\x16\n\x0emanifest_bytes\x18\x02 \x01(\x04\x12\x14\n\x0c\x62ranch_bytes\x18\x03 \x01(\x04\x12\x19\n\x11\x63ontributor_bytes\x18\x04 \x01(\x04\x12\x0f\n\x07tensors\x18\x05 \x01(\x04\x12\x0c\n\x04rank\x18\x06 \x01(\x04\x12\x18\n\x10images_per_class\x18\x07 \x01(\x04\x12\x0f\n\x07\x63lasses\x18\x08 \x01(\x04\x12\x15\n\rprompt_length\x18\t \x01(\x04\"2\n\x0c\x44\x65\x63laredTask\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"i\n\x03Tag\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x63ommit\x18\x02 \x01(\t\x12\x0f\n\x07release\x18\x03 \x01(\x08\x12\r\n\x05notes\x18\x04 \x01(\t\x12\x11\n\ttagged_at\x18\x05 \x01(\t\x12\x11\n\tsignature\x18\x06 \x01(\x0c\"Q\n\rKeySuccession\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x11\n\tsuccessor\x18\x02 \x01(\x0c\x12\r\n\x05since\x18\x03 \x01(\t\x12\x11\n\tsignature\x18\x04 \x01(\x0c\"\x8f\x03\n\rDescribeReply\x12\r\n\x05\x66orge\x18\x01 \x01(\t\x12\x11\n\tbase_spec\x18\x02 \x01(\t\x12\x0c\n\x04\x62\x61se\x18\x03 \x01(\t\x12\x0e\n\x06method\x18\x04 \x01(\x0c\x12\x0c\n\x04head\x18\x05 \x01(\t\x12\x10\n\x08\x61rrivals\x18\x06 \x01(\x04\x12\x0f\n\x07\x63ommits\x18\x07 \x01(\x04\x12#\n\x06limits\x18\x08 \x01(\x0b\x32\x13.medforge.v1.Limits\x12\x10\n\x08software\x18\t \x01(\t\x12\x0b\n\x03key\x18\n \x01(\x0c\x12\x0c\n\x04time\x18\x0b \x01(\t\x12(\n\x05tasks\x18\x0c \x03(\x0b\x32\x19.medforge.v1.DeclaredTask\x12\x12\n\nopen_tasks\x18\r \x01(\x08\x12\x12\n\nbase_facts\x18\x0e \x01(\x0c\x12\x1e\n\x04tags\x18\x0f \x03(\x0b\x32\x10.medforge.v1.Tag\x12(\n\x04keys\x18\x14 \x03(\x0b\x32\x1a.medforge.v1.KeySuccession\x12\x1f\n\x17withdrawals_have_nonces\x18\x15 \x01(\x08\"%\n\x12\x46indMissingRequest\x12\x0f\n\x07\x64igests\x18\x01 \x03(\t\"/\n\x0bMissingBlob\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x10\n\x08received\x18\x02 \x01(\x04\"=\n\x10\x46indMissingReply\x12)\n\x07missing\x18\x01 \x03(\x0b\x32\x18.medforge.v1.MissingBlob\"J\n\x0bUploadChunk\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\r\n\x05total\x18\x02 \x01(\x04\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\"D\n\x0eUploadProgress\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x10\n\x08received\x18\x02 \x01(\x04\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\"4\n\rSubmitRequest\x12\x10\n\x08manifest\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"a\n\x07Receipt\x12\r\n\x05\x66orge\x18\x01 \x01(\t\x12\x0f\n\x07\x61rrival\x18\x02 \x01(\x04\x12\x0e\n\x06\x62ranch\x18\x03 \x01(\t\x12\x13\n\x0b\x61\x63\x63\x65pted_at\x18\x04 \x01(\t\x12\x11\n\tsignature\x18\x05 \x01(\x0c\"\x1f\n\rStatusRequest\x12\x0e\n\x06\x62ranch\x18\x01 \x01(\t\"\x98\x01\n\x0bStatusReply\x12\'\n\x05state\x18\x01 \x01(\x0e\x32\x18.medforge.v1.BranchState\x12%\n\x07receipt\x18\x02 \x01(\x0b\x32\x14.medforge.v1.Receipt\x12)\n\x06\x63ommit\x18\x03 \x01(\x0b\x32\x19.medforge.v1.CommitRecord\x12\x0e\n\x06reason\x18\x04 \x01(\t\"j\n\x0c\x43ommitRecord\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x03 \x01(\x0c\x12\x13\n\x0b\x61\x63\x63\x65pted_at\x18\x04 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x05 \x01(\t\"\xbe\x01\n\x07\x41rrival\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0e\n\x06\x62ranch\x18\x02 \x01(\t\x12\x13\n\x0b\x63ontributor\x18\x03 \x01(\t\x12\x0c\n\x04task\x18\x04 \x01(\t\x12\x0c\n\x04size\x18\x05 \x01(\x04\x12\x13\n\x0b\x61\x63\x63\x65pted_at\x18\x06 \x01(\t\x12\'\n\x05state\x18\x07 \x01(\x0e\x32\x18.medforge.v1.BranchState\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\t \x01(\t\"\x1b\n\nLogRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x04\"i\n\x08LogEntry\x12+\n\x06\x63ommit\x18\x01 \x01(\x0b\x32\x19.medforge.v1.CommitRecordH\x00\x12\'\n\x07\x61rrival\x18\x02 \x01(\x0b\x32\x14.medforge.v1.ArrivalH\x00\x42\x07\n\x05\x65ntry\"\x1d\n\x0cWatchRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x04\"e\n\x0fWithdrawRequest\x12\x0e\n\x06\x62ranch\x18\x01 \x01(\t\x12\r\n\x05\x65rase\x18\x02 \x01(\x08\x12\x11\n\tsignature\x18\x03 \x01(\x0c\x12\r\n\x05nonce\x18\x04 \x01(\x0c\x12\x11\n\tsigned_at\x18\x05 \x01(\t\"8\n\rWithdrawReply\x12\'\n\x05state\x18\x01 \x01(\x0e\x32\x18.medforge.v1.BranchState\"\x1d\n\x0bItemRequest\x12\x0e\n\x06\x63ommit\x18\x01 \x01(\t\"c\n\x0f\x44ownloadRequest\x12\x0e\n\x04\x62lob\x18\x01 \x01(\tH\x00\x12(\n\x04item\x18\x02 \x01(\x0b\x32\x18.medforge.v1.ItemRequestH\x00\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x42\x06\n\x04what\"Z\n\rDownloadChunk\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\r\n\x05total\x18\x03 \x01(\x04\x12\x0e\n\x06offset\x18\x04 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c*\xc6\x01\n\x0b\x42ranchState\x12\x18\n\x14\x42RANCH_STATE_UNKNOWN\x10\x00\x12\x19\n\x15\x42RANCH_STATE_RECEIVED\x10\x01\x12\x17\n\x13\x42RANCH_STATE_FOLDED\x10\x02\x12\x15\n\x11\x42RANCH_STATE_HELD\x10\x03\x12\x19\n\x15\x42RANCH_STATE_REJECTED\x10\x04\x12\x1a\n\x16\x42RANCH_STATE_WITHDRAWN\x10\x05\x12\x1b\n\x17\x42RANCH_STATE_SUPERSEDED\x10\x06\x32\xe5\x04\n\x05\x46orge\x12\x44\n\x08\x44\x65scribe\x12\x1c.medforge.v1.DescribeRequest\x1a\x1a.medforge.v1.DescribeReply\x12M\n\x0b\x46indMissing\x12\x1f.medforge.v1.FindMissingRequest\x1a\x1d.medforge.v1.FindMissingReply\x12\x43\n\x06Upload\x12\x18.medforge.v1.UploadChunk\x1a\x1b.medforge.v1.UploadProgress(\x01\x30\x01\x12:\n\x06Submit\x12\x1a.medforge.v1.SubmitRequest\x1a\x14.medforge.v1.Receipt\x12>\n\x06Status\x12\x1a.medforge.v1.StatusRequest\x1a\x18.medforge.v1.StatusReply\x12\x37\n\x03Log\x12\x17.medforge.v1.LogRequest\x1a\x15.medforge.v1.LogEntry0\x01\x12?\n\x05Watch\x12\x19.medforge.v1.WatchRequest\x1a\x19.medforge.v1.CommitRecord0\x01\x12\x44\n\x08Withdraw\x12\x1c.medforge.v1.WithdrawRequest\x1a\x1a.medforge.v1.WithdrawReply\x12\x46\n\x08\x44ownload\x12\x1c.medforge.v1.DownloadRequest\x1a\x1a.medforge.v1.DownloadChunk0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'medforge.proto.forge_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_BRANCHSTATE']._serialized_start=2208
-  _globals['_BRANCHSTATE']._serialized_end=2406
+  _globals['_BRANCHSTATE']._serialized_start=2400
+  _globals['_BRANCHSTATE']._serialized_end=2598
   _globals['_DESCRIBEREQUEST']._serialized_start=43
   _globals['_DESCRIBEREQUEST']._serialized_end=60
   _globals['_LIMITS']._serialized_start=63
@@ -41,46 +41,48 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DECLAREDTASK']._serialized_end=314
   _globals['_TAG']._serialized_start=316
   _globals['_TAG']._serialized_end=421
-  _globals['_DESCRIBEREPLY']._serialized_start=424
-  _globals['_DESCRIBEREPLY']._serialized_end=748
-  _globals['_FINDMISSINGREQUEST']._serialized_start=750
-  _globals['_FINDMISSINGREQUEST']._serialized_end=787
-  _globals['_MISSINGBLOB']._serialized_start=789
-  _globals['_MISSINGBLOB']._serialized_end=836
-  _globals['_FINDMISSINGREPLY']._serialized_start=838
-  _globals['_FINDMISSINGREPLY']._serialized_end=899
-  _globals['_UPLOADCHUNK']._serialized_start=901
-  _globals['_UPLOADCHUNK']._serialized_end=975
-  _globals['_UPLOADPROGRESS']._serialized_start=977
-  _globals['_UPLOADPROGRESS']._serialized_end=1045
-  _globals['_SUBMITREQUEST']._serialized_start=1047
-  _globals['_SUBMITREQUEST']._serialized_end=1099
-  _globals['_RECEIPT']._serialized_start=1101
-  _globals['_RECEIPT']._serialized_end=1198
-  _globals['_STATUSREQUEST']._serialized_start=1200
-  _globals['_STATUSREQUEST']._serialized_end=1231
-  _globals['_STATUSREPLY']._serialized_start=1234
-  _globals['_STATUSREPLY']._serialized_end=1386
-  _globals['_COMMITRECORD']._serialized_start=1388
-  _globals['_COMMITRECORD']._serialized_end=1494
-  _globals['_ARRIVAL']._serialized_start=1497
-  _globals['_ARRIVAL']._serialized_end=1687
-  _globals['_LOGREQUEST']._serialized_start=1689
-  _globals['_LOGREQUEST']._serialized_end=1716
-  _globals['_LOGENTRY']._serialized_start=1718
-  _globals['_LOGENTRY']._serialized_end=1823
-  _globals['_WATCHREQUEST']._serialized_start=1825
-  _globals['_WATCHREQUEST']._serialized_end=1854
-  _globals['_WITHDRAWREQUEST']._serialized_start=1856
-  _globals['_WITHDRAWREQUEST']._serialized_end=1923
-  _globals['_WITHDRAWREPLY']._serialized_start=1925
-  _globals['_WITHDRAWREPLY']._serialized_end=1981
-  _globals['_ITEMREQUEST']._serialized_start=1983
-  _globals['_ITEMREQUEST']._serialized_end=2012
-  _globals['_DOWNLOADREQUEST']._serialized_start=2014
-  _globals['_DOWNLOADREQUEST']._serialized_end=2113
-  _globals['_DOWNLOADCHUNK']._serialized_start=2115
-  _globals['_DOWNLOADCHUNK']._serialized_end=2205
-  _globals['_FORGE']._serialized_start=2409
-  _globals['_FORGE']._serialized_end=3022
+  _globals['_KEYSUCCESSION']._serialized_start=423
+  _globals['_KEYSUCCESSION']._serialized_end=504
+  _globals['_DESCRIBEREPLY']._serialized_start=507
+  _globals['_DESCRIBEREPLY']._serialized_end=906
+  _globals['_FINDMISSINGREQUEST']._serialized_start=908
+  _globals['_FINDMISSINGREQUEST']._serialized_end=945
+  _globals['_MISSINGBLOB']._serialized_start=947
+  _globals['_MISSINGBLOB']._serialized_end=994
+  _globals['_FINDMISSINGREPLY']._serialized_start=996
+  _globals['_FINDMISSINGREPLY']._serialized_end=1057
+  _globals['_UPLOADCHUNK']._serialized_start=1059
+  _globals['_UPLOADCHUNK']._serialized_end=1133
+  _globals['_UPLOADPROGRESS']._serialized_start=1135
+  _globals['_UPLOADPROGRESS']._serialized_end=1203
+  _globals['_SUBMITREQUEST']._serialized_start=1205
+  _globals['_SUBMITREQUEST']._serialized_end=1257
+  _globals['_RECEIPT']._serialized_start=1259
+  _globals['_RECEIPT']._serialized_end=1356
+  _globals['_STATUSREQUEST']._serialized_start=1358
+  _globals['_STATUSREQUEST']._serialized_end=1389
+  _globals['_STATUSREPLY']._serialized_start=1392
+  _globals['_STATUSREPLY']._serialized_end=1544
+  _globals['_COMMITRECORD']._serialized_start=1546
+  _globals['_COMMITRECORD']._serialized_end=1652
+  _globals['_ARRIVAL']._serialized_start=1655
+  _globals['_ARRIVAL']._serialized_end=1845
+  _globals['_LOGREQUEST']._serialized_start=1847
+  _globals['_LOGREQUEST']._serialized_end=1874
+  _globals['_LOGENTRY']._serialized_start=1876
+  _globals['_LOGENTRY']._serialized_end=1981
+  _globals['_WATCHREQUEST']._serialized_start=1983
+  _globals['_WATCHREQUEST']._serialized_end=2012
+  _globals['_WITHDRAWREQUEST']._serialized_start=2014
+  _globals['_WITHDRAWREQUEST']._serialized_end=2115
+  _globals['_WITHDRAWREPLY']._serialized_start=2117
+  _globals['_WITHDRAWREPLY']._serialized_end=2173
+  _globals['_ITEMREQUEST']._serialized_start=2175
+  _globals['_ITEMREQUEST']._serialized_end=2204
+  _globals['_DOWNLOADREQUEST']._serialized_start=2206
+  _globals['_DOWNLOADREQUEST']._serialized_end=2305
+  _globals['_DOWNLOADCHUNK']._serialized_start=2307
+  _globals['_DOWNLOADCHUNK']._serialized_end=2397
+  _globals['_FORGE']._serialized_start=2601
+  _globals['_FORGE']._serialized_end=3214
 # @@protoc_insertion_point(module_scope)

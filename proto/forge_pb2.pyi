@@ -74,8 +74,20 @@ class Tag(_message.Message):
     signature: bytes
     def __init__(self, name: _Optional[str] = ..., commit: _Optional[str] = ..., release: _Optional[bool] = ..., notes: _Optional[str] = ..., tagged_at: _Optional[str] = ..., signature: _Optional[bytes] = ...) -> None: ...
 
+class KeySuccession(_message.Message):
+    __slots__ = ("key", "successor", "since", "signature")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    SUCCESSOR_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    key: bytes
+    successor: bytes
+    since: str
+    signature: bytes
+    def __init__(self, key: _Optional[bytes] = ..., successor: _Optional[bytes] = ..., since: _Optional[str] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
 class DescribeReply(_message.Message):
-    __slots__ = ("forge", "base_spec", "base", "method", "head", "arrivals", "commits", "limits", "software", "key", "time", "tasks", "open_tasks", "base_facts", "tags")
+    __slots__ = ("forge", "base_spec", "base", "method", "head", "arrivals", "commits", "limits", "software", "key", "time", "tasks", "open_tasks", "base_facts", "tags", "keys", "withdrawals_have_nonces")
     FORGE_FIELD_NUMBER: _ClassVar[int]
     BASE_SPEC_FIELD_NUMBER: _ClassVar[int]
     BASE_FIELD_NUMBER: _ClassVar[int]
@@ -91,6 +103,8 @@ class DescribeReply(_message.Message):
     OPEN_TASKS_FIELD_NUMBER: _ClassVar[int]
     BASE_FACTS_FIELD_NUMBER: _ClassVar[int]
     TAGS_FIELD_NUMBER: _ClassVar[int]
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    WITHDRAWALS_HAVE_NONCES_FIELD_NUMBER: _ClassVar[int]
     forge: str
     base_spec: str
     base: str
@@ -106,7 +120,9 @@ class DescribeReply(_message.Message):
     open_tasks: bool
     base_facts: bytes
     tags: _containers.RepeatedCompositeFieldContainer[Tag]
-    def __init__(self, forge: _Optional[str] = ..., base_spec: _Optional[str] = ..., base: _Optional[str] = ..., method: _Optional[bytes] = ..., head: _Optional[str] = ..., arrivals: _Optional[int] = ..., commits: _Optional[int] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., software: _Optional[str] = ..., key: _Optional[bytes] = ..., time: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[DeclaredTask, _Mapping]]] = ..., open_tasks: _Optional[bool] = ..., base_facts: _Optional[bytes] = ..., tags: _Optional[_Iterable[_Union[Tag, _Mapping]]] = ...) -> None: ...
+    keys: _containers.RepeatedCompositeFieldContainer[KeySuccession]
+    withdrawals_have_nonces: bool
+    def __init__(self, forge: _Optional[str] = ..., base_spec: _Optional[str] = ..., base: _Optional[str] = ..., method: _Optional[bytes] = ..., head: _Optional[str] = ..., arrivals: _Optional[int] = ..., commits: _Optional[int] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., software: _Optional[str] = ..., key: _Optional[bytes] = ..., time: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[DeclaredTask, _Mapping]]] = ..., open_tasks: _Optional[bool] = ..., base_facts: _Optional[bytes] = ..., tags: _Optional[_Iterable[_Union[Tag, _Mapping]]] = ..., keys: _Optional[_Iterable[_Union[KeySuccession, _Mapping]]] = ..., withdrawals_have_nonces: _Optional[bool] = ...) -> None: ...
 
 class FindMissingRequest(_message.Message):
     __slots__ = ("digests",)
@@ -247,14 +263,18 @@ class WatchRequest(_message.Message):
     def __init__(self, after: _Optional[int] = ...) -> None: ...
 
 class WithdrawRequest(_message.Message):
-    __slots__ = ("branch", "erase", "signature")
+    __slots__ = ("branch", "erase", "signature", "nonce", "signed_at")
     BRANCH_FIELD_NUMBER: _ClassVar[int]
     ERASE_FIELD_NUMBER: _ClassVar[int]
     SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    NONCE_FIELD_NUMBER: _ClassVar[int]
+    SIGNED_AT_FIELD_NUMBER: _ClassVar[int]
     branch: str
     erase: bool
     signature: bytes
-    def __init__(self, branch: _Optional[str] = ..., erase: _Optional[bool] = ..., signature: _Optional[bytes] = ...) -> None: ...
+    nonce: bytes
+    signed_at: str
+    def __init__(self, branch: _Optional[str] = ..., erase: _Optional[bool] = ..., signature: _Optional[bytes] = ..., nonce: _Optional[bytes] = ..., signed_at: _Optional[str] = ...) -> None: ...
 
 class WithdrawReply(_message.Message):
     __slots__ = ("state",)

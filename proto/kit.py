@@ -110,9 +110,10 @@ class Kit:
         """Sign a branch digest for the kit's forge, whatever forge may ask."""
         return sign(self.signing_key, SUBMIT, submit_statement(self.card.forge, branch))
 
-    def sign_withdraw(self, branch: str, erase: bool) -> bytes:
-        """Sign that a branch is to leave the kit's forge."""
-        return sign(self.signing_key, WITHDRAW, withdraw_statement(self.card.forge, branch, erase))
+    def sign_withdraw(self, branch: str, erase: bool, nonce: bytes = b"", signed_at: str = "") -> bytes:
+        """Sign that a branch is to leave the kit's forge; with a nonce it counts once, soon after it was signed."""
+        statement = withdraw_statement(self.card.forge, branch, erase, nonce.hex(), signed_at)
+        return sign(self.signing_key, WITHDRAW, statement)
 
     def check_valid(self, moment: datetime) -> None:
         """Raise InvalidInput unless the certificate is valid at a moment."""

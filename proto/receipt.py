@@ -5,22 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
+from medforge.digested import DigestedModel
 from medforge.errors import CorruptFile
 from medforge.files import canonical_json, read_file, write_atomically
 from medforge.proto.errors import NotAllowed
 from medforge.proto.signing import RECEIPT, public_bytes, sign, verify
 from medforge.proto.statements import receipt_statement
+from medforge.proto.succession import LONGEST_CHAIN, KeySuccession, follow
 
 
-class Receipt(BaseModel):
+class Receipt(DigestedModel):
     """Say that a forge (a UUID) keeps a branch (its digest) as its `arrival`-th; `accepted_at` is RFC 3339 in UTC.
 
-    `signature` is the forge's, by the Ed25519 key whose public half is `key`; both in hex.
+    `signature` is the forge's, by the Ed25519 key whose public half is `key`; both in hex. `succession` leads from the
+    key that the contributor's kit names to that one, where they differ.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    younger = frozenset({"succession"})
 
     forge: str = Field(min_length=1)
     arrival: int = Field(ge=1)
@@ -28,6 +32,7 @@ class Receipt(BaseModel):
     accepted_at: str = Field(min_length=1)
     key: str = Field(pattern=r"^[0-9a-f]{64}$")
     signature: str = Field(pattern=r"^[0-9a-f]{128}$")
+    succession: tuple[KeySuccession, ...] = Field(default=(), max_length=LONGEST_CHAIN)
 
     @classmethod
     def issue(cls, key: Ed25519PrivateKey, forge: str, arrival: int, branch: str, accepted_at: str) -> Receipt:
@@ -42,7 +47,12 @@ class Receipt(BaseModel):
         )
 
     def verify(self) -> None:
-        """Raise NotAllowed unless the owner of `key` signed exactly this receipt."""
+        """Raise NotAllowed unless the owner of `key` signed exactly this receipt, and its succession leads there."""
+        if self.succession and follow(self.succession, self.forge, self.succession[0].key)[-1].successor != self.key:
+            raise NotAllowed(
+                f"the keys named in the receipt for arrival {self.arrival} do not lead to the one that signed it; keep "
+                "the branch, and push it again"
+            )
         statement = receipt_statement(self.forge, self.arrival, self.branch, self.accepted_at)
         try:
             verify(bytes.fromhex(self.key), RECEIPT, statement, bytes.fromhex(self.signature))
@@ -51,6 +61,10 @@ class Receipt(BaseModel):
                 f"the receipt for arrival {self.arrival} is not signed by the forge's key {self.key[:12]}; "
                 f"keep the branch, and ask whoever runs the forge what answers at its address"
             ) from error
+
+    def vouched_for_by(self, key: str) -> bool:
+        """Say whether a key (hex) signed a verified receipt, or a key that signed another, and so on to the one."""
+        return key == self.key or key in {link.key for link in self.succession}
 
     def to_bytes(self) -> bytes:
         """Serialise canonically."""

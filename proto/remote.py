@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -15,10 +16,11 @@ from medforge.errors import CorruptFile, ForgeUnavailable, InvalidInput, MedForg
 from medforge.files import sha256_bytes
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.address import is_loopback, split_address
-from medforge.proto.certificates import now, server_name
+from medforge.proto.certificates import now, server_name, spell_time
 from medforge.proto.codec import commit_from_message, receipt_from_message, tag_from_message, task_from_message
 from medforge.proto.connection import Connection
 from medforge.proto.errors import ForgeFault, OverLimit
+from medforge.proto.forge_keys import followed, signing_key
 from medforge.proto.forge_pb2_grpc import ForgeStub
 from medforge.proto.handshake import diagnose
 from medforge.proto.kit import Kit
@@ -26,6 +28,7 @@ from medforge.proto.receipt import Receipt
 from medforge.proto.signed_tag import SignedTag
 from medforge.proto.signed_task import SignedTask
 from medforge.proto.status import error_of, spoken_by_forge
+from medforge.proto.succession import KeySuccession
 
 _OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 200),
@@ -36,6 +39,7 @@ _OPTIONS = (
 )
 _CHECKING_SECONDS = 600.0
 _LARGEST_ANSWER = 4 << 30
+_NONCE_BYTES = 16
 
 
 class RemoteForge:
@@ -57,7 +61,8 @@ class RemoteForge:
         self._kit = connection.kit
         self._secured = connection.tls
         self._answered = False
-        self._key = self._kit.forge_key if self._kit else None
+        self._key: bytes | None = None
+        self._links: tuple[KeySuccession, ...] = ()
         # A proxy of the site must not be asked for an address on this very machine.
         direct = (("grpc.enable_http_proxy", 0),) if is_loopback(host) else ()
         self._channel = _channel(
@@ -89,17 +94,19 @@ class RemoteForge:
                 f"what answers at {self.at} is forge {reply.forge}, not the kit's {self._kit.card.forge}; "
                 f"check the address, or use the kit of that forge"
             )
-        self._key = self._key or reply.key
+        self._links = followed(reply, self._kit)
+        # without a kit the first word counts
+        self._key = signing_key(reply, self._kit) if self._kit or self._key is None else self._key
         return reply
 
     def tasks(self, described: pb.DescribeReply | None = None) -> dict[str, SignedTask]:
         """Return the declared tasks by name, each verified; of what `describe` returned before, if that is given.
 
-        They are verified with the kit's key of the forge, or without a kit with the one that the forge tells. Raises
-        CorruptFile or NotAllowed.
+        They are verified with the kit's key of the forge, or the one that it leads to; without a kit with the one that
+        the forge tells. Raises CorruptFile or NotAllowed.
         """
         reply = described or self.describe()
-        key = self._kit.forge_key if self._kit else reply.key
+        key = signing_key(reply, self._kit)
         tasks = [task_from_message(message, reply.forge, key) for message in reply.tasks]
         return {signed.task.name: signed for signed in tasks}
 
@@ -109,7 +116,7 @@ class RemoteForge:
         A forge of 0.1.0 has none. Raises CorruptFile or NotAllowed.
         """
         reply = described or self.describe()
-        key = self._kit.forge_key if self._kit else reply.key
+        key = signing_key(reply, self._kit)
         return {tag.name: tag for tag in (tag_from_message(one, reply.forge, key) for one in reply.tags)}
 
     def missing(self, digests: Iterable[str]) -> dict[str, int]:
@@ -140,9 +147,20 @@ class RemoteForge:
             reply = self._patiently(self._stub.Submit.future(request, timeout=max(self._silence, _CHECKING_SECONDS)))
         return self._receipt(reply)
 
-    def withdraw(self, branch: str, erase: bool, signature: bytes = b"") -> pb.WithdrawReply:
-        """Take a branch (its digest) out of the main branch, and delete its files if `erase`."""
-        request = pb.WithdrawRequest(branch=branch, erase=erase, signature=signature)
+    def withdraw(self, branch: str, erase: bool) -> pb.WithdrawReply:
+        """Take a branch (its digest) out of the main branch, and delete its files if `erase`; signed with the kit.
+
+        A forge of 0.1.0 knows no nonces, so what it is sent has none.
+        """
+        request = pb.WithdrawRequest(branch=branch, erase=erase)
+        if self._kit is not None:
+            if self.describe().withdrawals_have_nonces:
+                request.nonce, request.signed_at = secrets.token_bytes(_NONCE_BYTES), spell_time(now())
+            request.signature = self._kit.sign_withdraw(branch, erase, request.nonce, request.signed_at)
+        return self.send_withdrawal(request)
+
+    def send_withdrawal(self, request: pb.WithdrawRequest) -> pb.WithdrawReply:
+        """Send a withdrawal as it is."""
         with self._errors():
             reply: pb.WithdrawReply = self._stub.Withdraw(request, timeout=max(self._silence, _CHECKING_SECONDS))
             return reply
@@ -244,7 +262,8 @@ class RemoteForge:
     def _receipt(self, message: pb.Receipt) -> Receipt:
         if self._key is None:
             self.describe()
-        return receipt_from_message(message, self._key or b"")
+        receipt = receipt_from_message(message, self._key or b"")
+        return receipt.model_copy(update={"succession": self._links}) if self._links else receipt
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

@@ -24,6 +24,7 @@ WITHDRAW = "withdraw"
 RECEIPT = "receipt"
 TASK = "task"
 TAG = "tag"
+SUCCESSION = "key succession"
 
 Statement = Mapping[str, str | int | bool]
 

@@ -10,14 +10,23 @@ def submit_statement(forge: str, branch: str) -> Statement:
     return {"forge": forge, "branch": branch}
 
 
-def withdraw_statement(forge: str, branch: str, erase: bool) -> Statement:
-    """Say that a branch is to leave one forge, and whether its files are to be deleted too."""
-    return {"forge": forge, "branch": branch, "erase": erase}
+def withdraw_statement(forge: str, branch: str, erase: bool, nonce: str = "", signed_at: str = "") -> Statement:
+    """Say that a branch is to leave one forge, and whether its files are to be deleted too.
+
+    With a nonce (hex) and a time (RFC 3339) it can be told from every other time that this was said; 0.1.0 had neither.
+    """
+    said: Statement = {"forge": forge, "branch": branch, "erase": erase}
+    return {**said, "nonce": nonce, "signed_at": signed_at} if nonce else said
 
 
 def receipt_statement(forge: str, arrival: int, branch: str, accepted_at: str) -> Statement:
     """Say that a forge keeps a branch as its `arrival`-th since a time (RFC 3339)."""
     return {"forge": forge, "arrival": arrival, "branch": branch, "accepted_at": accepted_at}
+
+
+def succession_statement(forge: str, successor: str, since: str) -> Statement:
+    """Say that a forge signs with another key (hex) since a time (RFC 3339)."""
+    return {"forge": forge, "successor": successor, "since": since}
 
 
 def task_statement(forge: str, task: str) -> Statement:

@@ -56,6 +56,12 @@ COMMANDS = (
         "medforge.aggregator.cli.identity:revoke",
     ),
     CommandEntry(
+        "rotate-key",
+        "Maintainer",
+        "Give the forge another key for receipts, tasks and tags, signed by the old one; the forge must not be served.",
+        "medforge.aggregator.cli.rotate_key:rotate_key",
+    ),
+    CommandEntry(
         "contributors",
         "Maintainer",
         "List who was invited, and whose invitation was taken back.",

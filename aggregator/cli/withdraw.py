@@ -53,12 +53,11 @@ def withdraw(
 def _withdraw_remotely(name: str, erase: bool, ask: bool, connection: Connection, as_json: bool) -> None:
     from medforge.proto.remote import RemoteForge
 
-    kit = connection.kit
     branch, said = _find(name, connection)
     if ask:
         _confirm(said)
     with RemoteForge(connection) as remote:
-        remote.withdraw(branch, erase, kit.sign_withdraw(branch, erase) if kit else b"")
+        remote.withdraw(branch, erase)
     if as_json:
         say_json({"branch": branch, "state": "withdrawn", "erase": erase})
     else:

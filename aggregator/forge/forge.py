@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from filelock import FileLock, Timeout
 
 from medforge.aggregator.forge.blobs import BlobStore
+from medforge.aggregator.forge.key_rotation import KEY_FILE, current_key
 from medforge.aggregator.forge.policy import Policy, load_policy
 from medforge.aggregator.forge.settings import (
     SETTINGS_FILE,
@@ -23,6 +24,7 @@ from medforge.aggregator.forge.settings import (
     write_settings,
 )
 from medforge.aggregator.ledger.commit import Commit
+from medforge.aggregator.ledger.key_table import successions
 from medforge.aggregator.ledger.ledger import Ledger
 from medforge.aggregator.ledger.records import Arrival
 from medforge.aggregator.merge import MethodSettings
@@ -34,7 +36,8 @@ from medforge.manifest import Manifest, public_spec
 from medforge.proto.errors import MissingBlob, NotFound, OverLimit
 from medforge.proto.receipt import Receipt
 from medforge.proto.signed_task import SignedTask
-from medforge.proto.signing import load_key, new_key, save_key
+from medforge.proto.signing import new_key, save_key
+from medforge.proto.succession import KeySuccession
 
 # torch takes seconds to import, and only who handles tensors needs it: reading the ledger and deciding do not
 if TYPE_CHECKING:
@@ -42,7 +45,6 @@ if TYPE_CHECKING:
     from medforge.branch import Branch
     from medforge.forge_item import ForgeItem
 
-KEY_FILE = "keys/forge.key"
 _FORGE_FACT = "forge"
 
 
@@ -95,14 +97,23 @@ class Forge:
             raise
 
     @classmethod
-    def open(cls, directory: Path, ledger_url: str | None = None) -> Forge:
-        """Open an existing forge for reading, also while a server has it open; raise InvalidInput if there is none."""
+    def open(cls, directory: Path, ledger_url: str | None = None, alone: bool = False) -> Forge:
+        """Open an existing forge for reading, also while a server has it open; raise InvalidInput if there is none.
+
+        `alone` opens it for changes that no server may see half done; raises InvalidInput while one runs.
+        """
         if not (directory / SETTINGS_FILE).exists():
             raise InvalidInput(
                 f"{directory} is not a forge (it has no {SETTINGS_FILE}); `medforge serve --forge` makes one"
             )
-        settings = read_settings(directory)
-        return cls(directory, settings, _open_ledger(directory, settings, ledger_url), load_policy(directory), None)
+        lock = _lock(directory) if alone else None
+        try:
+            settings = read_settings(directory)
+            return cls(directory, settings, _open_ledger(directory, settings, ledger_url), load_policy(directory), lock)
+        except BaseException:
+            if lock is not None:
+                lock.release()
+            raise
 
     @classmethod
     def _create(
@@ -148,7 +159,12 @@ class Forge:
     @cached_property
     def key(self) -> Ed25519PrivateKey:
         """The key that the forge signs receipts and tasks with."""
-        return load_key(self.directory / KEY_FILE)
+        return current_key(self.directory, self.ledger)
+
+    @cached_property
+    def keys(self) -> tuple[KeySuccession, ...]:
+        """Which key followed which, from the first to the one that the forge signs with."""
+        return successions(self.ledger)
 
     def parse_manifest(self, data: bytes) -> Manifest:
         """Read a manifest that somebody sent; raise OverLimit for a longer one than admitted, or InvalidBranch."""

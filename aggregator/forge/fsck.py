@@ -19,6 +19,7 @@ from medforge.files import sha256_file
 from medforge.manifest import Manifest
 from medforge.proto.signing import SUBMIT, verify
 from medforge.proto.statements import submit_statement
+from medforge.proto.succession import KeySuccession
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,25 @@ def _tags(forge: Forge) -> Iterator[str]:
             yield "" if there else f"tag {tag.name!r} names a commit that is not in the ledger; restore the ledger"
 
 
+def _keys(forge: Forge) -> Iterator[str]:
+    before: KeySuccession | None = None
+    for link in forge.keys:
+        try:
+            link.verify()
+        except MedForgeError as error:
+            yield str(error)
+        else:
+            follows = link.forge == forge.settings.forge and (before is None or link.key == before.successor)
+            yield "" if follows else f"key {link.key[:12]} does not follow the one before; restore the ledger"
+        before = link
+    try:
+        _ = forge.key
+    except MedForgeError as error:
+        yield str(error)
+    else:
+        yield ""
+
+
 def _head(forge: Forge) -> Iterator[str]:
     head = forge.ledger.head()
     members = set(head.members) if head else set()
@@ -158,5 +178,6 @@ _CHECKS: dict[str, Callable[[Forge], Iterator[str]]] = {
     "the chain of the journal is whole": _journal,
     "tasks are declared as the journal says": _tasks,
     "tags are signed by the forge and name commits": _tags,
+    "the keys that the forge has signed with follow one another": _keys,
     "the head is made of exactly what is folded": _head,
 }

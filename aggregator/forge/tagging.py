@@ -19,10 +19,17 @@ def verified_tags(forge: Forge) -> dict[str, SignedTag]:
 
 
 def checked(forge: Forge, tag: SignedTag) -> SignedTag:
-    """Return a tag of the forge's; raise NotAllowed where this forge's key did not sign it for this forge."""
-    ours = tag.model_copy(update={"forge": forge.settings.forge, "key": public_bytes(forge.key).hex()})
+    """Return a tag of the forge's, signed with the key that it has now.
+
+    Raise NotAllowed where no key that this forge ever had signed it for this forge.
+    """
+    now_key = public_bytes(forge.key).hex()
+    known = tag.key if tag.key in {link.key for link in forge.keys} else now_key
+    ours = tag.model_copy(update={"forge": forge.settings.forge, "key": known})
     ours.verify()
-    return ours
+    if known == now_key:
+        return ours
+    return SignedTag.issue(forge.key, ours.forge, ours.name, ours.commit, ours.release, ours.notes, ours.tagged_at)
 
 
 def tag_commit(forge: Forge, name: str, commit: str | None, release: bool = False, notes: str = "") -> SignedTag:

@@ -18,6 +18,7 @@ INVITED = "invited"
 DECLARED = "declared"
 EXTENDED = "extended"
 TAGGED = "tagged"
+ROTATED = "rotated key"
 
 
 def entry_digest(previous: str, number: int, at: str, actor: str, what: str, about: str) -> str:

@@ -14,6 +14,7 @@ from medforge.aggregator.ledger.journal import ARRIVED, FORGE, INVITED, MAINTAIN
 from medforge.aggregator.ledger.order import NEXT, LedgerConflict, check_follows, newest, spell, unfolded
 from medforge.aggregator.ledger.records import Arrival, Contributor, JournalEntry, State
 from medforge.aggregator.ledger.rows import ArrivalRow, CommitRow, ContributorRow, EntryRow
+from medforge.aggregator.ledger.withdrawals import check_unused
 
 
 class Ledger(Database):
@@ -115,13 +116,21 @@ class Ledger(Database):
         return self.arrivals(*(state for state in State if state is not State.FOLDED))
 
     def change(
-        self, number: int, state: State, reason: str = "", actor: str = FORGE, *, erase: bool = False
+        self,
+        number: int,
+        state: State,
+        reason: str = "",
+        actor: str = FORGE,
+        *,
+        erase: bool = False,
+        nonce: str | None = None,
     ) -> Arrival:
         """Move an arrival to another state, and say who did it and why; moving it where it is changes nothing.
 
         Taking a folded one out, or putting one back, is followed by a commit once the main branch settles. `erase`
-        also asks for its files to be deleted. Raises LedgerConflict for an unknown number or a move that makes no
-        sense.
+        also asks for its files to be deleted. `nonce` is what a signed withdrawal is told from others by (hex, "" from
+        0.1.0), None for what was not signed. Raises LedgerConflict for an unknown number, a move that makes no sense,
+        or a withdrawal that was used before.
         """
         with self.writing() as session:
             row = session.get(ArrivalRow, number)
@@ -136,10 +145,13 @@ class Ledger(Database):
                 )
             if row.erase and state is not was:
                 raise LedgerConflict(f"arrival {number} was erased when it was withdrawn; it must be pushed anew")
+            if nonce is not None:
+                check_unused(session, row, erase, nonce)
             row.state, row.reason, row.erase = state.value, reason, row.erase or erase
             row.admitted = state is State.RECEIVED and actor == MAINTAINER
             about = {"arrival": number, "branch": row.branch, "was": was.value, "reason": reason}
-            enter(session, actor, spell(state, row.admitted), about | ({"erase": True} if erase else {}))
+            said = ({"erase": True} if erase else {}) | ({} if nonce is None else {"nonce": nonce})
+            enter(session, actor, spell(state, row.admitted), about | said)
             return row.plain()
 
     def hold(self, number: int, reason: str) -> Arrival:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 import grpc
 
 from medforge.aggregator.ledger.ledger import Ledger
 from medforge.aggregator.ledger.records import Contributor
 from medforge.manifest import Manifest
-from medforge.proto.certificates import common_name, digest_of, parse_certificate
+from medforge.proto import forge_pb2 as pb
+from medforge.proto.certificates import common_name, digest_of, now, parse_certificate, read_time, spell_time
 from medforge.proto.errors import NotAllowed, NotKnown
 from medforge.proto.signing import SUBMIT, WITHDRAW, Statement, verify
 from medforge.proto.statements import submit_statement, withdraw_statement
 
+_SIGNED_WITHIN = timedelta(days=1)
+_SHORTEST_NONCE, _LONGEST_NONCE = 16, 64
 _ASK = "ask whoever runs the forge for a new kit"
 
 
@@ -58,10 +62,16 @@ def authorise_submit(caller: Caller, manifest: Manifest, signature: bytes, ledge
 
 
 def authorise_withdraw(
-    caller: Caller, contributor: str, branch: str, erase: bool, signature: bytes, ledger: Ledger, forge: str
+    caller: Caller, contributor: str, request: pb.WithdrawRequest, ledger: Ledger, forge: str
 ) -> None:
-    """Raise NotAllowed unless a caller may withdraw a contributor's branch (its digest) from this forge (a UUID)."""
-    _authorise(caller, contributor, WITHDRAW, withdraw_statement(forge, branch, erase), signature, ledger)
+    """Raise NotAllowed unless a caller may withdraw a contributor's branch from this forge (a UUID), as asked for now.
+
+    Whether it was asked for before in the same words, the ledger knows.
+    """
+    if request.nonce:
+        _check_fresh(request)
+    said = withdraw_statement(forge, request.branch, request.erase, request.nonce.hex(), request.signed_at)
+    _authorise(caller, contributor, WITHDRAW, said, request.signature, ledger)
 
 
 def _authorise(
@@ -83,6 +93,21 @@ def _authorise(
             f"give the kit of {contributor} with --kit DIR"
         )
     verify(invited.key, purpose, statement, signature)
+
+
+def _check_fresh(request: pb.WithdrawRequest) -> None:
+    """Refuse a withdrawal that somebody may have kept back, and one whose nonce can be guessed or fills the ledger."""
+    if not _SHORTEST_NONCE <= len(request.nonce) <= _LONGEST_NONCE:
+        raise NotAllowed(
+            f"the withdrawal has a nonce of {len(request.nonce)} bytes where {_SHORTEST_NONCE} to {_LONGEST_NONCE} "
+            f"are due; withdraw with `medforge withdraw`"
+        )
+    signed_at = read_time(request.signed_at)
+    if signed_at is None or abs(now() - signed_at) > _SIGNED_WITHIN:
+        raise NotAllowed(
+            f"the withdrawal was signed at {request.signed_at[:40]!r}, and this forge's clock says "
+            f"{spell_time(now())}; set the clock, and withdraw again"
+        )
 
 
 def _check_not_revoked(invited: Contributor) -> None:

@@ -13,6 +13,7 @@ from medforge import __version__
 from medforge.aggregator.forge.blobs import check_digest
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.retention import readable_by
+from medforge.aggregator.forge.tagging import checked
 from medforge.aggregator.ledger.records import State
 from medforge.aggregator.ledger.tag_table import TagTable
 from medforge.aggregator.ledger.task_table import TaskTable
@@ -29,6 +30,8 @@ from medforge.proto import forge_pb2 as pb
 from medforge.proto.certificates import now, spell_time
 from medforge.proto.codec import commit_to_message, receipt_to_message, tag_to_message, task_to_message
 from medforge.proto.errors import NotAllowed, NotFound, OverLimit, UploadConflict
+from medforge.proto.forge_keys import chain_to_message
+from medforge.proto.signed_tag import SignedTag
 from medforge.proto.signing import public_bytes
 
 _DIGESTS_AT_ONCE = 1000
@@ -90,7 +93,9 @@ class ForgeService:
             tasks=[task_to_message(self._forge.signed(one.task)) for one in declared],
             open_tasks=self._forge.policy.tasks.open,
             base_facts=canonical_json(settings.facts.model_dump(mode="json")),
-            tags=[tag_to_message(tag) for tag in self._tags.tags()],
+            tags=[tag_to_message(self._signed_now(tag)) for tag in self._tags.tags()],
+            keys=chain_to_message(self._forge.keys),
+            withdrawals_have_nonces=True,
         )
 
     @unary
@@ -166,21 +171,14 @@ class ForgeService:
         if arrival is None:
             raise NotFound(f"branch {request.branch[:12]} has not arrived at this forge; check its digest")
         note(contributor=arrival.contributor, branch=arrival.branch, arrival=arrival.number, erase=request.erase)
-        authorise_withdraw(
-            caller_of(context, ledger),
-            arrival.contributor,
-            arrival.branch,
-            request.erase,
-            request.signature,
-            ledger,
-            self._forge.settings.forge,
-        )
+        authorise_withdraw(caller_of(context, ledger), arrival.contributor, request, ledger, self._forge.settings.forge)
         ledger.change(
             arrival.number,
             State.WITHDRAWN,
             "withdrawn by its contributor",
             arrival.contributor,
             erase=request.erase,
+            nonce=request.nonce.hex() if request.signature else None,
         )
         self._arrived.notify()
         return pb.WithdrawReply(state=pb.BRANCH_STATE_WITHDRAWN)
@@ -236,6 +234,9 @@ class ForgeService:
         self._forge.check_item(commit)
         for path, digest in sorted(commit.item_files.items()):
             yield from self._send(path, digest, 0)
+
+    def _signed_now(self, tag: SignedTag) -> SignedTag:
+        return checked(self._forge, tag) if self._forge.keys else tag
 
     def _check_room(self) -> None:
         if shutil.disk_usage(self._forge.directory).free < self._forge.policy.limits.disk_reserve:

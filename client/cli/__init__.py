@@ -45,6 +45,12 @@ COMMANDS = (
         "medforge.client.cli.push:push",
     ),
     CommandEntry(
+        "verify",
+        "Centre",
+        "Verify a receipt without a network: that a forge's key signed exactly this.",
+        "medforge.client.cli.verify:verify",
+    ),
+    CommandEntry(
         "status",
         "Centre",
         "Show which stages are done; with --kit or --at also what the forge made of the branch.",

@@ -1,5 +1,7 @@
 import json
+import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -7,11 +9,13 @@ from typing import Any
 import grpc
 import pytest
 from click.testing import CliRunner
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.identity.authority import Authority
 from medforge.aggregator.identity.invite import invite
+from medforge.aggregator.ledger.journal import MAINTAINER
 from medforge.aggregator.ledger.ledger import Ledger
 from medforge.aggregator.ledger.records import Contributor, State
 from medforge.aggregator.server.authorisation import Caller, authorise_submit, authorise_withdraw
@@ -25,14 +29,14 @@ from medforge.errors import InvalidBranch, InvalidInput, MedForgeError
 from medforge.files import sha256_bytes
 from medforge.manifest import Manifest
 from medforge.proto import forge_pb2 as pb
-from medforge.proto.certificates import server_name
+from medforge.proto.certificates import now, server_name, spell_time
 from medforge.proto.connection import Connection
 from medforge.proto.errors import NotAllowed
 from medforge.proto.forge_pb2_grpc import ForgeStub
 from medforge.proto.kit import Kit
 from medforge.proto.remote import RemoteForge
-from medforge.proto.signing import SUBMIT, new_key, public_bytes, sign
-from medforge.proto.statements import submit_statement
+from medforge.proto.signing import SUBMIT, WITHDRAW, new_key, public_bytes, sign, verify
+from medforge.proto.statements import submit_statement, withdraw_statement
 from tests.aggregator.serving import FAST, serving, upload, wait_until_folded
 from tests.kits import make_kit
 from tests.making import make_branch
@@ -60,6 +64,15 @@ def sent(remote: RemoteForge, branch: Branch, directory: Path) -> bytes:
     """Upload a branch; gives the manifest to submit."""
     upload(remote, branch, directory)
     return branch.manifest.to_bytes()
+
+
+FIELDS = ("branch", "erase", "signature", "nonce", "signed_at")
+
+
+def withdrawal(key: Ed25519PrivateKey, forge: str, branch: str, nonce: bytes, at: datetime) -> pb.WithdrawRequest:
+    statement = withdraw_statement(forge, branch, False, nonce.hex(), spell_time(at))
+    signature = sign(key, WITHDRAW, statement)
+    return pb.WithdrawRequest(branch=branch, nonce=nonce, signed_at=spell_time(at), signature=signature)
 
 
 class TestWhoMaySayWhat:
@@ -115,10 +128,37 @@ class TestWhoMaySayWhat:
         authorise_submit(Caller(None), branch.manifest, b"", Ledger("sqlite://"), self.forge)
 
     def test_a_submit_is_no_withdrawal(self, ledger: Ledger, branch: Branch) -> None:
+        request = pb.WithdrawRequest(branch=branch.digest, signature=self.signature(branch))
         with pytest.raises(NotAllowed, match="the signature of this withdraw"):
-            authorise_withdraw(
-                Caller("Centre A"), "Centre A", branch.digest, False, self.signature(branch), ledger, self.forge
-            )
+            authorise_withdraw(Caller("Centre A"), "Centre A", request, ledger, self.forge)
+
+    @pytest.mark.parametrize(
+        ("nonce", "hours", "sentence"),
+        [
+            (bytes(16), 25, "this forge's clock says .*; set the clock"),
+            (bytes(16), -25, "this forge's clock says .*; set the clock"),
+            (b"guess", 0, "a nonce of 5 bytes where 16 to 64 are due"),
+            (bytes(65), 0, "a nonce of 65 bytes where 16 to 64 are due"),
+        ],
+    )
+    def test_a_withdrawal_that_was_kept_back_or_can_be_guessed_is_refused(
+        self, ledger: Ledger, branch: Branch, nonce: bytes, hours: int, sentence: str
+    ) -> None:
+        request = withdrawal(self.key, self.forge, branch.digest, nonce, now() - timedelta(hours=hours))
+        with pytest.raises(NotAllowed, match=sentence):
+            authorise_withdraw(Caller("Centre A"), "Centre A", request, ledger, self.forge)
+
+    def test_nonce_and_time_are_signed(self, ledger: Ledger, branch: Branch) -> None:
+        request = withdrawal(self.key, self.forge, branch.digest, bytes(16), now())
+        authorise_withdraw(Caller("Centre A"), "Centre A", request, ledger, self.forge)
+        for change in (
+            {"nonce": bytes(15) + b"x"},
+            {"signed_at": spell_time(now() + timedelta(hours=1))},
+            {"nonce": b""},
+        ):
+            altered = pb.WithdrawRequest(**{name: getattr(request, name) for name in FIELDS} | change)
+            with pytest.raises(NotAllowed, match="not by the key it should be"):
+                authorise_withdraw(Caller("Centre A"), "Centre A", altered, ledger, self.forge)
 
 
 def test_a_kit_goes_all_the_way(served: tuple[Forge, str], kit: Kit, tmp_path: Path, tiny_base: BaseModule) -> None:
@@ -274,13 +314,55 @@ def test_only_the_contributor_withdraws_and_erasing_must_be_meant(
             (mine, False, kit.sign_submit(branch.digest)),
         ]:
             with pytest.raises(NotAllowed):
-                remote.withdraw(branch.digest, erase, signature)
+                remote.send_withdrawal(pb.WithdrawRequest(branch=branch.digest, erase=erase, signature=signature))
+        with pytest.raises(NotAllowed):
+            theirs.withdraw(branch.digest, False)
         arrival = forge.ledger.arrival_of(branch.digest)
         assert arrival is not None
         assert arrival.state is not State.WITHDRAWN
-        assert mine.withdraw(branch.digest, False, kit.sign_withdraw(branch.digest, False)).state == (
-            pb.BRANCH_STATE_WITHDRAWN
-        )
+        assert mine.withdraw(branch.digest, False).state == pb.BRANCH_STATE_WITHDRAWN
+
+
+def test_a_caught_withdrawal_counts_once(
+    served: tuple[Forge, str], kit: Kit, tmp_path: Path, tiny_base: BaseModule
+) -> None:
+    """What the contributor signed is sent again after the maintainer has put the branch back."""
+    forge, at = served
+    branch = make_branch(tiny_base, 71, contributor="Centre A", task="comes back")
+    fresh = withdrawal(kit.signing_key, forge.settings.forge, branch.digest, bytes(range(16)), now())
+    old = pb.WithdrawRequest(branch=branch.digest, signature=kit.sign_withdraw(branch.digest, False))
+    with RemoteForge(Connection(at, kit)) as remote:
+        number = remote.submit(sent(remote, branch, tmp_path / "branch"), kit.sign_submit(branch.digest)).arrival
+        while forge.ledger.arrivals_by_number([number])[number].state is not State.FOLDED:
+            time.sleep(0.02)
+        for request, sentence in ((old, "with a newer version of medforge"), (fresh, "withdraw it anew$")):
+            assert remote.send_withdrawal(request).state == pb.BRANCH_STATE_WITHDRAWN
+            assert remote.send_withdrawal(request).state == pb.BRANCH_STATE_WITHDRAWN  # an answer may get lost
+            forge.ledger.change(number, State.FOLDED, "", MAINTAINER)
+            with pytest.raises(InvalidInput, match=f"was used on .*, and the branch came back since; .*{sentence}"):
+                remote.send_withdrawal(request)
+            found = forge.ledger.arrival(number)
+            assert found is not None
+            assert found.state is State.FOLDED
+        assert remote.withdraw(branch.digest, False).state == pb.BRANCH_STATE_WITHDRAWN
+
+
+def test_a_forge_of_0_1_0_is_sent_a_withdrawal_that_it_can_read(
+    served: tuple[Forge, str], kit: Kit, tmp_path: Path, tiny_base: BaseModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forge, at = served
+    branch = make_branch(tiny_base, 72, contributor="Centre A", task="old forge")
+    with RemoteForge(Connection(at, kit)) as remote:
+        remote.submit(sent(remote, branch, tmp_path / "branch"), kit.sign_submit(branch.digest))
+        told = remote.describe()
+        told.withdrawals_have_nonces = False
+        asked: list[pb.WithdrawRequest] = []
+        monkeypatch.setattr(remote, "describe", lambda: told)
+        monkeypatch.setattr(remote, "send_withdrawal", lambda request: asked.append(request))
+        remote.withdraw(branch.digest, True)
+    assert [(one.nonce, one.signed_at) for one in asked] == [(b"", "")]
+    statement = {"forge": forge.settings.forge, "branch": branch.digest, "erase": True}
+    verify(public_bytes(kit.signing_key), WITHDRAW, statement, asked[0].signature)
 
 
 def test_over_loopback_plaintext_an_invited_name_still_needs_its_signature(
