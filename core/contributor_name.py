@@ -7,6 +7,7 @@ import unicodedata
 from dataclasses import dataclass
 
 from medforge.errors import InvalidInput
+from medforge.name_skeleton import reserved
 
 IDENTIFIER = r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}$"
 LONGEST_NAME = 100
@@ -29,7 +30,8 @@ class ContributorName:
     def of(cls, text: str, identifier: str | None = None) -> ContributorName:
         """Name a contributor as people write it; the identifier is derived unless one is given.
 
-        Raises InvalidInput for text that cannot be shown, or that no identifier can be derived from.
+        Raises InvalidInput for text that cannot be shown, that no identifier can be derived from, or that journal and
+        logs call somebody else by.
         """
         display = check_name(text)
         chosen = identifier if identifier is not None else identifier_of(display)
@@ -39,6 +41,7 @@ class ContributorName:
                 f"{what}; give one that begins with a letter or digit and has at most {LONGEST_NAME} ASCII letters, "
                 "digits, spaces, '.', '_' and '-'"
             )
+        check_not_reserved(display, chosen)
         return cls(chosen, None if display == chosen else display)
 
     def __str__(self) -> str:
@@ -51,6 +54,16 @@ def shown(identifier: str, display: str | None) -> str:
     return identifier if display is None else f"{display} ({identifier})"
 
 
+def check_not_reserved(*names: str) -> None:
+    """Raise InvalidInput for a name that is, or looks like, one that journal, logs and commands have for another."""
+    for name in names:
+        if (word := reserved(name)) is not None:
+            raise InvalidInput(
+                f"{name!r} cannot be a contributor's name, since {word!r} means something else in logs and commands; "
+                "choose another name"
+            )
+
+
 def check_name(text: str) -> str:
     """Return a name in Unicode's composed form (NFC), without spaces around it.
 
@@ -60,11 +73,6 @@ def check_name(text: str) -> str:
     if not name or len(name) > LONGEST_NAME or not name.isprintable():
         raise InvalidInput(f"{text!r} cannot be a name; use 1 to {LONGEST_NAME} characters that can be seen")
     return name
-
-
-def as_read(name: str) -> str:
-    """Return what is left of a name for somebody who reads over case, dots, dashes and blanks."""
-    return re.sub(r"[ ._-]+", " ", name).strip().casefold()
 
 
 def identifier_of(name: str) -> str:

@@ -9,7 +9,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from medforge.client.data.sites.site import parse_division
+from medforge.contributor_name import check_not_reserved
 from medforge.errors import InvalidInput
+from medforge.name_skeleton import alike
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 FORM = "NAME=SOURCE:PATH or NAME=TASK@SOURCE:PATH"
@@ -81,13 +83,21 @@ def parse_centres(texts: Sequence[str], known_sources: Sequence[str], divide: Se
 
 
 def check_names(centres: Sequence[Centre]) -> None:
-    """Raise InvalidInput where two centres have one name."""
-    names: set[str] = set()
+    """Raise InvalidInput where two centres have one name to a reader, or one has a name that means something else."""
+    names: list[str] = []
     for centre in centres:
         # Names become directories, and two that differ by case alone are one directory on some file systems.
-        if centre.name.lower() in names:
+        if centre.name.lower() in map(str.lower, names):
             raise InvalidInput(f"--centre {centre.name} is given twice; give every centre its own name")
-        names.add(centre.name.lower())
+        try:
+            check_not_reserved(centre.name)
+        except InvalidInput as error:
+            raise InvalidInput(f"--centre {centre.name}: {error}") from error
+        if (other := next((one for one in names if alike(one, centre.name)), None)) is not None:
+            raise InvalidInput(
+                f"--centre {centre.name} reads like --centre {other}; give centres names that readers tell apart"
+            )
+        names.append(centre.name)
 
 
 def divided(centres: Sequence[Centre], texts: Sequence[str]) -> tuple[Centre, ...]:

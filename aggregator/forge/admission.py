@@ -5,6 +5,7 @@ Cheap checks come first: the manifest alone, then the files' headers, then what 
 """
 
 from collections.abc import Mapping
+from itertools import product
 from math import prod
 from pathlib import Path
 
@@ -13,10 +14,11 @@ import torch
 from medforge.aggregator.forge.policy import Admission, Limits, Policy
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
-from medforge.contributor_name import as_read
-from medforge.errors import CorruptFile, InvalidBranch
+from medforge.contributor_name import check_not_reserved
+from medforge.errors import CorruptFile, InvalidBranch, InvalidInput
 from medforge.files import parse_json
 from medforge.manifest import DISTILLED_FILE, PLUGIN_DIRECTORY, STATISTICS_FILE, Manifest
+from medforge.name_skeleton import alike
 from medforge.peft_format import CONFIG_FILE, WEIGHTS_FILE, stored_shapes, tensor_name
 from medforge.plugin import Plugin
 from medforge.proto.errors import OverLimit
@@ -53,26 +55,29 @@ def check_manifest(manifest: Manifest, policy: Policy, used: int) -> None:
     )  # fmt: skip
 
 
-def check_display_name(manifest: Manifest, invited: Mapping[str, str]) -> None:
-    """Check that a branch is shown under a name that is its contributor's own.
+def check_name(manifest: Manifest, invited: Mapping[str, str]) -> None:
+    """Check that a branch comes under a name that is its contributor's own.
 
     ``invited`` has the name for people of everybody who was invited, by identifier. Raises InvalidBranch where the
-    contributor was invited under another name, or where the name is somebody else's.
+    contributor was invited under another name, or where the name looks like somebody else's or is reserved.
     """
-    written = manifest.display_name
-    if written is None:
-        return
-    due = invited.get(manifest.contributor)
-    if due is not None and written != due:
+    due, written = invited.get(manifest.contributor), manifest.display_name
+    if due is None:
+        try:
+            check_not_reserved(manifest.contributor, written or manifest.contributor)
+        except InvalidInput as error:
+            raise InvalidBranch(str(error)) from error
+    if due is not None and written is not None and written != due:
         raise InvalidBranch(
             f"the branch names its contributor {written!r}, but {manifest.contributor} was invited as {due!r}; push it "
             "with the kit that came with the invitation"
         )
+    own = {manifest.contributor, written or manifest.contributor}
     for identifier, other in invited.items():
-        if identifier != manifest.contributor and as_read(written) in (as_read(identifier), as_read(other)):
+        if identifier != manifest.contributor and any(alike(*pair) for pair in product(own, {identifier, other})):
             raise InvalidBranch(
-                f"the branch names its contributor {written!r}, which is the name of {identifier!r}, who was invited; "
-                "commit it under another name"
+                f"the branch names its contributor {written or manifest.contributor!r}, which looks like the name of "
+                f"{identifier!r}, who was invited; commit it under another name"
             )
 
 

@@ -181,9 +181,9 @@ class Forge:
         """
         from medforge.aggregator.forge.admission import (
             check_content,
-            check_display_name,
             check_headers,
             check_manifest,
+            check_name,
         )
 
         content = manifest.to_bytes()
@@ -198,8 +198,9 @@ class Forge:
                 f"train it on the forge's base"
             )
         with self.intake:
-            if manifest.display_name is not None:  # for invitations are looked up in the whole journal
-                check_display_name(manifest, self.ledger.invited_as())
+            # invitations are looked up in the whole journal; who was invited under no other name has been seen by then
+            if manifest.display_name is not None or self.ledger.contributor(manifest.contributor) is None:
+                check_name(manifest, self.ledger.invited_as())
             check_manifest(manifest, self.policy, self.ledger.stored_bytes(manifest.contributor))
             self._check_uploaded(manifest)
             files = {path: self.blobs.path(entry.digest) for path, entry in manifest.files.items()}

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from itertools import product
 from pathlib import Path
 
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.identity.authority import Authority
 from medforge.aggregator.identity.kit_readme import readme
 from medforge.aggregator.ledger.records import Contributor
-from medforge.contributor_name import ContributorName, as_read
+from medforge.contributor_name import ContributorName, check_not_reserved
 from medforge.errors import InvalidInput
 from medforge.files import write_atomically
 from medforge.manifest import public_spec
+from medforge.name_skeleton import alike
 from medforge.proto.address import split_address
 from medforge.proto.certificates import LONGEST_NAME, digest_of, now, spell_time
 from medforge.proto.kit import Kit, KitCard
@@ -81,7 +83,9 @@ def _check(identifier: str, address: str, out: Path) -> None:
 def _check_unlike(name: ContributorName, invited: Mapping[str, str]) -> None:
     """Refuse a name that reads like another of ``invited``, which has the name for people of each identifier."""
     own = name.display or name.identifier
-    read = {as_read(name.identifier), as_read(own)}
+    if name.identifier not in invited:
+        check_not_reserved(name.identifier, own)
     for identifier, written in invited.items():
-        if identifier != name.identifier and read & {as_read(identifier), as_read(written)}:
+        pairs = product({name.identifier, own}, {identifier, written})
+        if identifier != name.identifier and any(alike(*pair) for pair in pairs):
             raise InvalidInput(f"{own!r} is too like {written!r}, who was invited before; choose another name")

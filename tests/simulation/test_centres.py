@@ -95,6 +95,8 @@ def test_a_path_may_hold_colons_and_equal_signs() -> None:
             "--centre a is given twice; give every centre its own name",
         ),
         (["a=tissue:lung", "A=tissue:colon"], "--centre A is given twice"),
+        (["site-1=tissue:lung", "site_l=tissue:colon"], "--centre site_l reads like --centre site-1; give centres"),
+        (["maintainer=tissue:lung"], "--centre maintainer: 'maintainer' cannot be a contributor's name"),
         (["a=tissues:lung"], "--centre a: unknown source 'tissues'; choose one of breakhis, "),
     ],
 )

@@ -18,9 +18,9 @@ from medforge.aggregator.forge.admission import (
     PLUGIN_CONFIG,
     PLUGIN_WEIGHTS,
     check_content,
-    check_display_name,
     check_headers,
     check_manifest,
+    check_name,
     check_weight_changes,
     read_header,
 )
@@ -80,9 +80,14 @@ def test_a_cap_that_is_met_exactly_admits_and_one_less_does_not(
         (
             "stranger",
             "KLINIK-FÜR RADIOLOGIE",
-            "which is the name of 'clinic', who was invited; commit it under",
+            "which looks like the name of 'clinic', who was invited; commit it under",
         ),
-        ("stranger", "Plain", "which is the name of 'plain', who was invited"),
+        ("stranger", "Plain", "which looks like the name of 'plain', who was invited"),
+        ("p1ain", None, "names its contributor 'p1ain', which looks like the name of 'plain', who was invited"),
+        ("stranger", "рlаin", "which looks like the name of 'plain'"),  # Cyrillic er and a
+        ("stranger", "The Maintainer", ""),
+        ("Forge", None, "'Forge' cannot be a contributor's name, since 'forge' means something else in logs"),
+        ("stranger", "plaintext", "'plaintext' cannot be a contributor's name"),
     ],
 )
 def test_nobody_chooses_anothers_name(
@@ -91,10 +96,10 @@ def test_nobody_chooses_anothers_name(
     manifest = make_branch(tiny_base).renamed(ContributorName(contributor, display)).manifest
     invited = {"clinic": "Klinik für Radiologie", "plain": "plain"}
     if not sentence:
-        check_display_name(manifest, invited)
+        check_name(manifest, invited)
         return
     with pytest.raises(InvalidBranch, match=sentence):
-        check_display_name(manifest, invited)
+        check_name(manifest, invited)
 
 
 def test_classes_are_capped(tiny_base: BaseModule) -> None:
