@@ -12,6 +12,7 @@ from benchmarks import (
     coefficient_search,
     distillation,
     egress_gate,
+    exports,
     fuzz,
     honest,
     med_lego,
@@ -61,6 +62,15 @@ def test_coefficient_search(tiny_spec: str, capsys: pytest.CaptureFixture[str]) 
 def test_prediction(tiny_spec: str, more: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert prediction.main(["--base", tiny_spec, "--per-class", "2", "--repeats", "1", *more]) == 0
     assert "routed, 3 tasks" in capsys.readouterr().out
+
+
+def test_exports(tiny_spec: str, capsys: pytest.CaptureFixture[str]) -> None:
+    # the smallest one network and the smallest adapter; every format's own tests are in tests/model/export
+    chosen = ["open_clip", "safetensors"]
+    assert exports.main(["--base", tiny_spec, *(word for name in chosen for word in ("--to", name))]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == chosen
+    assert "refused" not in "".join(lines)
 
 
 def test_regmean(tiny_spec: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
