@@ -31,9 +31,25 @@ def sha256_file(path: Path) -> str:
 
 
 def canonical_json(value: object) -> bytes:
-    """Encode a value as JSON with one possible spelling: sorted keys, no spaces, UTF-8, no NaN."""
+    """Encode a value as JSON with one possible spelling: sorted keys, no spaces, UTF-8, no NaN.
+
+    Raises InvalidInput for a text of somebody's that UTF-8 cannot hold, as a name in another encoding is.
+    """
+    try:
+        return _canonical_json(value)
+    except UnicodeEncodeError as error:
+        odd = error.object[max(error.start - 40, 0) : error.end + 40]
+        raise InvalidInput(f"the text '{odd}' is not UTF-8; rename the file or folder that it comes from") from error
+
+
+def _canonical_json(value: object) -> bytes:
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return text.encode()
+
+
+def path_text(path: AnyPath) -> str:
+    """Return a path as text that any file can hold: bytes that are not UTF-8 become escapes, all else stays."""
+    return os.fspath(path).encode("utf-8", "backslashreplace").decode()
 
 
 def parse_json(data: str | bytes, longest: int = 1 << 22) -> Any:
@@ -47,7 +63,7 @@ def parse_json(data: str | bytes, longest: int = 1 << 22) -> Any:
         raise ValueError(f"it is longer than {longest} characters")
     try:
         value = json.loads(data, object_pairs_hook=_distinct)
-        canonical_json(value)
+        _canonical_json(value)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     return value

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from medforge.client.data.pixels.files import walk
+from medforge.client.data.request import is_there
 from medforge.client.data.tables.named_files import NamedFiles
 from medforge.client.data.tables.roles import find_column
 from medforge.client.data.tables.table import read_table
@@ -28,7 +29,7 @@ def find_images(named: Sequence[str], stdin: Iterable[str] | None = None) -> lis
     for name in named:
         if name == "-":
             found += _listed(stdin if stdin is not None else sys.stdin)
-        elif (path := Path(name)).is_dir():
+        elif is_there(path := Path(name)) and path.is_dir():
             below = list(walk(path))
             if not below:
                 raise InvalidInput(f"the folder {path} is empty; add images to it")
@@ -37,7 +38,7 @@ def find_images(named: Sequence[str], stdin: Iterable[str] | None = None) -> lis
             found += _in_table(path)
         else:
             found.append(path)
-    missing = [path for path in found if not path.is_file()]
+    missing = [path for path in found if not is_there(path) or path.is_dir()]
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         raise InvalidInput(f"there is no image {missing[0]}{more}; check the path")

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from medforge.client.data.pixels.reading import PLAIN, Reading
 from medforge.errors import InvalidInput, printable
-from medforge.files import write_atomically, written_whole
+from medforge.files import path_text, write_atomically, written_whole
 from medforge.model.answering import BATCH, Answering
 from medforge.model.answers import CsvAnswers, JsonAnswers, Summary, answer
 from medforge.model.decoding import Decoded, check_headers, decode_ahead
@@ -69,7 +69,7 @@ class PredictionRun:
             rows = CsvAnswers(table, self._model, self._top) if table is not None else None
             document = JsonAnswers(sys.stdout, self._model) if as_json else None
             for found, prediction in self._answers():
-                name = str(found.path)
+                name = path_text(found.path)
                 self._summary.add(prediction)
                 if rows is not None:
                     rows.write(name, prediction)
@@ -102,7 +102,7 @@ class PredictionRun:
             return True
         if not self._skip_bad:
             raise _skippable(one.fault)
-        self._skipped.append(str(one.path))
+        self._skipped.append(path_text(one.path))
         typer.echo(f"skipped: {one.fault}", err=True)
         return False
 

@@ -14,6 +14,7 @@ from medforge.client.data.request import NamedSource, Request, as_path, is_there
 from medforge.client.data.sites.site import OPTIONS, Site, read_site
 from medforge.client.data.split_names import SplitName
 from medforge.errors import InvalidInput, MedForgeError
+from medforge.files import path_text
 from medforge.image_geometry import ImageGeometry, as_geometry
 from medforge.registry import Registry
 
@@ -93,12 +94,13 @@ def open_task(
     file, class, split or option that cannot be used, or the package whose source cannot.
     """
     from medforge.client.data.pixels.store import Storage
-    from medforge.client.data.prompts import check_prompts, vague
+    from medforge.client.data.prompts import check_names, check_prompts, vague
 
     found, place, options = _read(source)
     storage = Storage(cache, budget, int(options.get("threads", 0)))
     request = Request(found.name, place, options, as_geometry(geometry), seed, storage, scoring=scoring)
     task = found.open(request) if found.name in SOURCES.built_in() else _open_foreign(found, request)
+    check_names(task)
     if prompted:
         check_prompts(task)
         task = replace(task, notes=(*task.notes, *vague(task)))
@@ -122,6 +124,8 @@ def _read(source: str) -> tuple[Source, str, dict[str, str]]:
     """Return a source, its place and its options; raises InvalidInput where one of them does not exist."""
     name, place, options = split_source(source)
     found = SOURCES.find(name)
+    if path_text(source) != source:
+        raise InvalidInput(f"{name}: the path '{path_text(place)}' is not UTF-8; rename the file or folder")
     for option in options:
         if option not in found.options + COMMON_OPTIONS:
             known = ", ".join(found.options + COMMON_OPTIONS)

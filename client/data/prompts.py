@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 PROMPTS_FILE = "prompts.txt"
 REMEDY = f"write a line 'CLASS: what it shows' for each class into {PROMPTS_FILE}, or into a file named by prompts=FILE"
 _ANSWERS = frozenset({"yes", "no", "true", "false", "positive", "negative", "pos", "neg"})
+# control characters, halves of surrogate pairs, ends of lines, and what turns the direction of the text around it
+_UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _NUMBERED = re.compile(
     r"(a |an |the |image of |photo of |with |without |positive |negative )*"
     r"(class|label|category|cat|cls|type|target|id|folder|group|finding|output|value|number|no|nr)?[ .]*"
@@ -66,6 +68,17 @@ def spoken(name: str) -> str:
     return name.replace("_", " ").strip()
 
 
+def check_names(task: Task) -> None:
+    """Refuse names of classes, and prompts, that a terminal or a page would obey or that UTF-8 cannot hold."""
+    for name in (*task.own_names, *task.texts):
+        odd = _UNSHOWN.search(name)
+        if odd:
+            raise InvalidInput(
+                f"{task.name}: the class or prompt '{name}' holds {_spelt(odd[0])}, which cannot be shown; rename its "
+                f"folder, or mend the file that names it"
+            )
+
+
 def check_prompts(task: Task) -> None:
     """Refuse prompts that a model cannot tell apart, and those that number the classes.
 
@@ -101,6 +114,13 @@ def says_nothing(prompt: str) -> bool:
 def _alike(prompt: str) -> str:
     """Return the form in which two prompts are one: hyphens and underscores between words are spaces."""
     return " ".join(re.sub(r"_|(?<=\w)-(?=\w)", " ", normal_form(prompt)).split())
+
+
+def _spelt(character: str) -> str:
+    point = ord(character)
+    if 0xDC80 <= point <= 0xDCFF:  # how Python keeps a byte of a name that is not UTF-8
+        return f"the byte {point - 0xDC00:02X} of another encoding than UTF-8"
+    return f"the character U+{point:04X}"
 
 
 def _name(task: Task, place: int) -> str:

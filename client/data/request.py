@@ -125,7 +125,7 @@ def is_there(path: Path) -> bool:
     """Say whether a path exists; one that no file system could hold does not."""
     try:
         return path.exists()
-    except OSError:  # a name that is too long, or a folder that may not be looked into
+    except (OSError, ValueError):  # a name that is too long or holds no text, or a folder that may not be looked into
         return False
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from itertools import count
 from pathlib import Path
 
@@ -66,6 +67,57 @@ def test_an_image_answers_the_same_however_it_is_given(model: MergedModel, pictu
 def test_what_is_no_image_is_refused(model: MergedModel, given: object, sentence: str) -> None:
     with pytest.raises(InvalidInput, match=sentence):
         model.predict(given)  # type: ignore[arg-type]
+
+
+def test_more_than_eight_bits_need_a_window_whichever_way_they_come(
+    model: MergedModel, checkout: Path, tiny_spec: str, tmp_path: Path
+) -> None:
+    deep = np.random.default_rng(0).integers(0, 4096, (40, 50)).astype(np.uint16)
+    path = tmp_path / "deep.png"
+    Image.fromarray(deep).save(path)
+    shown = np.clip(np.rint((deep.astype(float) - 500) / 2000 * 255), 0, 255).astype(np.uint8)
+    expected = model.predict(shown)
+    signed = torch.from_numpy(deep.astype(np.int16))
+    for given in (path, Image.open(path), deep, deep.astype(np.float32), signed, signed.to(torch.float64)):
+        assert model.predict(given, window="1500,2000") == expected
+        with pytest.raises(InvalidInput, match="window"):
+            model.predict(given)
+    # bfloat16 keeps 8 bits of a number, which is too few for these; it is read all the same
+    assert len(model.predict(signed.to(torch.bfloat16), window="auto")) == 1
+    with pytest.raises(InvalidInput, match="window=wide is no window; write"):
+        model.predict(path, window="wide")
+    asked = ("predict", checkout, path, "--base", tiny_spec)
+    document = json.loads(run(*asked, "--window", "1500,2000", "--json").stdout)
+    assert document["predictions"][0]["ranking"][0]["p"] == pytest.approx(expected[0].probability, abs=1e-6)
+    assert "give window=CENTRE,WIDTH" in refused(*asked)
+    assert "window=wide is no window" in refused(*asked, "--window", "wide")
+
+
+def test_a_picture_in_memory_stands_as_its_file_does(model: MergedModel, tmp_path: Path) -> None:
+    tags = Image.Exif()
+    tags[0x0112] = 6
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 4), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=tags)
+    upright = np.rint(pixels[..., :3] * (pixels[..., 3:] / 255)).astype(np.uint8).swapaxes(0, 1)[:, ::-1]
+    expected = model.predict(upright)[0]
+    for given in (tmp_path / "turned.png", Image.open(tmp_path / "turned.png")):
+        found = model.predict(given)[0]
+        assert (found.key, found.probability) == (expected.key, pytest.approx(expected.probability, abs=1e-3))
+
+
+def test_files_of_any_name_are_answered(checkout: Path, pictures: Path, tiny_spec: str, tmp_path: Path) -> None:
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    names = [b"caf\xe9.png", b"two\nlines.png", b"\x1b[31mred.png", b"-rf.png", b"x" * 251 + b".png", b"[b]a,b.png"]
+    for name in names:
+        (folder / os.fsdecode(name)).write_bytes(next(walk(pictures)).read_bytes())
+    out, page = tmp_path / "out.csv", tmp_path / "page.html"
+    said = run("predict", checkout, folder, "--base", tiny_spec, "--csv", out, "--gallery", page).stdout
+    assert all(c.isprintable() or c == "\n" for c in said)
+    assert len({row["image"] for row in rows_of(out)}) == len(names)
+    document = json.loads(run("predict", checkout, folder, "--base", tiny_spec, "--json").stdout)
+    assert len(document["predictions"]) == len(names)
+    assert "there is no image" in refused("predict", checkout, "y" * 5000)
 
 
 def test_many_images_stream_in_batches(model: MergedModel) -> None:

@@ -15,7 +15,7 @@ from medforge.client.data.pixels.decode import read_image
 from medforge.client.data.pixels.formats import IMAGE_SUFFIXES
 from medforge.client.data.pixels.reading import PLAIN, Reading
 from medforge.errors import InvalidInput
-from medforge.files import canonical_json, sha256_bytes, sha256_file
+from medforge.files import canonical_json, path_text, sha256_bytes, sha256_file
 from medforge.image_geometry import ImageGeometry
 
 LITTER = frozenset({".ds_store", "thumbs.db", "desktop.ini", ".gitkeep", ".directory", "__macosx", "@eadir"})
@@ -39,26 +39,35 @@ def _walk(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
     real = folder.resolve()
     if real in above:
         raise InvalidInput(f"the link {folder} leads back to a folder that contains it; remove the link")
-    try:
-        paths = sorted(folder.iterdir())
-    except OSError as error:
-        raise InvalidInput(f"cannot read the folder {folder}: {error.strerror}; check its permissions") from error
-    for path in paths:
-        if is_litter(path.name):
-            continue
-        if path.is_dir():
+    for path, kind in _children(folder):
+        if kind == "folder":
             yield from _walk(path, (*above, real))
-        elif path.is_file():
+        elif kind == "file":
             yield path
         else:
             raise InvalidInput(f"{path} is a broken link or no regular file; mend or remove it")
+
+
+def _children(folder: Path) -> list[tuple[Path, str]]:
+    """Return what is in a folder, sorted and without litter, each with its kind."""
+    try:
+        paths = sorted(path for path in folder.iterdir() if not is_litter(path.name))
+        return [(path, "folder" if path.is_dir() else "file" if path.is_file() else "other") for path in paths]
+    except OSError as error:
+        where = error.filename or folder
+        raise InvalidInput(f"cannot read the folder {where}: {error.strerror}; check its permissions") from error
+
+
+def is_image_name(path: Path) -> bool:
+    """Say whether a file is named like an image, in upper or lower case, with or without spaces behind."""
+    return path.suffix.lower().strip() in IMAGE_SUFFIXES
 
 
 def list_images(folder: Path) -> list[Path]:
     """Return the image files below a class's folder, sorted; raises InvalidInput if there is none, or another file."""
     paths = list(walk(folder))
     for path in paths:
-        if path.suffix.lower() not in IMAGE_SUFFIXES:
+        if not is_image_name(path):
             raise InvalidInput(f"{path} is not an image ({', '.join(sorted(IMAGE_SUFFIXES))}); move or remove it")
     if not paths:
         raise InvalidInput(f"the class folder {folder} is empty; add images to it or remove it")
@@ -77,12 +86,20 @@ def content_ids(paths: Sequence[Path]) -> list[str]:
     return [sha256_file(path) if alike[size] > 1 else f"size {size}" for path, size in zip(paths, sizes, strict=True)]
 
 
+def _twins(images: ImageFiles) -> str:
+    seen: dict[str, Path] = {}
+    pairs = zip(images.names, images.paths, strict=True)
+    return next(f"{seen[name]} and {path}" for name, path in pairs if seen.setdefault(name, path) != path)
+
+
 class ImageFiles:
     """Offer files as an ImageSource; `crop` cuts a centred square of so many pixels before the resize."""
 
     def __init__(self, paths: Sequence[Path], root: Path, crop: int | None = None, reading: Reading = PLAIN) -> None:
         self.paths = tuple(paths)
-        self.names = tuple(path.relative_to(root).as_posix() for path in paths)
+        self.names = tuple(path_text(path.relative_to(root)) for path in paths)
+        if len(set(self.names)) < len(set(self.paths)):
+            raise InvalidInput(f"{_twins(self)} have one name when written as text; rename one of them")
         self.crop = crop
         self.reading = reading
 
