@@ -119,7 +119,8 @@ def open_start(text: str, connection: Connection | None) -> ForgeItem:
     at = connection.address
     with RemoteForge(connection) as forge:
         tags = forge.tags()
-        named = tags[text].commit if text in tags else text
+        tag = tags.named(text)
+        named = text if tag is None else tag.commit
         chosen = _choose([_candidate(content, at) for _, content in forge.log()[0]], named, at)
         return download_item(forge, chosen.digest, chosen.item)
 

@@ -6,6 +6,7 @@ import secrets
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,10 +26,10 @@ from medforge.proto.forge_pb2_grpc import ForgeStub
 from medforge.proto.handshake import diagnose
 from medforge.proto.kit import Kit
 from medforge.proto.receipt import Receipt
-from medforge.proto.signed_tag import SignedTag
 from medforge.proto.signed_task import SignedTask
 from medforge.proto.status import error_of, spoken_by_forge
 from medforge.proto.succession import KeySuccession
+from medforge.proto.tags import Tags
 
 _OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 200),
@@ -110,14 +111,14 @@ class RemoteForge:
         tasks = [task_from_message(message, reply.forge, key) for message in reply.tasks]
         return {signed.task.name: signed for signed in tasks}
 
-    def tags(self, described: pb.DescribeReply | None = None) -> dict[str, SignedTag]:
+    def tags(self, described: pb.DescribeReply | None = None) -> Tags:
         """Return the commits' tags by name, in the order in which they were given, each verified as a task is.
 
-        A forge of 0.1.0 has none. Raises CorruptFile or NotAllowed.
+        A forge of 0.1.0 has none.
         """
         reply = described or self.describe()
         key = signing_key(reply, self._kit)
-        return {tag.name: tag for tag in (tag_from_message(one, reply.forge, key) for one in reply.tags)}
+        return Tags.verified((one.name, partial(tag_from_message, one, reply.forge, key)) for one in reply.tags)
 
     def missing(self, digests: Iterable[str]) -> dict[str, int]:
         """Ask which blobs the forge lacks; return how many bytes of each it has received."""

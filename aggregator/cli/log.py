@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medforge.aggregator.cli.log_lines import commit_lines, journal_lines, outside_lines
+from medforge.aggregator.cli.log_lines import commit_lines, journal_lines, outside_lines, refused_lines
 from medforge.aggregator.cli.options import ReaderOptions
-from medforge.aggregator.cli.plain import plain_arrival, plain_commit
+from medforge.aggregator.cli.plain import plain_arrival, plain_commit, plain_refused
 from medforge.cli.output import AsJson, say_json
 
 if TYPE_CHECKING:
     from medforge.aggregator.ledger.commit import Commit
     from medforge.aggregator.ledger.records import Arrival
-    from medforge.proto.signed_tag import SignedTag
+    from medforge.proto.tags import Tags
 
 
 def log(
@@ -49,6 +49,9 @@ def log(
         commits, arrivals, names = reader.commits(), reader.arrivals(), reader.display_names()
         tags = reader.tags()
     check_chain(commits)
+    if not as_json:
+        for line in refused_lines(tags):
+            typer.echo(line, err=True)
     if graph:
         _log_graph(commits, arrivals, names, tags, as_json)
         return
@@ -65,6 +68,7 @@ def log(
                     for commit in commits
                 ],
                 "outside": [plain_arrival(one, names) for one in outside],
+                **plain_refused(tags),
             }
         )
     elif held:
@@ -77,7 +81,7 @@ def _log_graph(
     commits: list[Commit],
     arrivals: list[Arrival],
     names: Mapping[str, str],
-    tags: Mapping[str, SignedTag],
+    tags: Tags,
     as_json: bool,
 ) -> None:
     from medforge.aggregator.cli.graph_lines import graph_lines, never_in
@@ -91,7 +95,8 @@ def _log_graph(
             | {"tags": [tag.name for tag in tags.values() if tag.commit == one.commit.digest]}
             for one in rounds
         ]
-        say_json({"graph": graph, "never_in": [plain_arrival(one, names) for one in never_in(rounds, known)]})
+        aside = [plain_arrival(one, names) for one in never_in(rounds, known)]
+        say_json({"graph": graph, "never_in": aside, **plain_refused(tags)})
     elif arrivals:
         _say(graph_lines(rounds, known, names, tags.values(), _width()))
     else:
@@ -103,7 +108,7 @@ def _say_log(
     arrivals: list[Arrival],
     outside: list[Arrival],
     names: Mapping[str, str],
-    tags: Mapping[str, SignedTag],
+    tags: Tags,
 ) -> None:
     if commits:
         method = commits[-1].method

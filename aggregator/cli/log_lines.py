@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from medforge.aggregator.ledger.records import Arrival, JournalEntry
     from medforge.aggregator.main_branch.replay import ReplayResult
     from medforge.proto.signed_tag import SignedTag
+    from medforge.proto.tags import Tags
 
 SHORT = 8
 """As many letters of a digest as name it in a command."""
@@ -57,6 +58,12 @@ def spell_tags(tags: Iterable[SignedTag]) -> dict[str, str]:
     for tag in tags:
         found.setdefault(tag.commit, []).append(f"{'release' if tag.release else 'tag'} {tag.name}")
     return {digest: f"[{', '.join(names)}]" for digest, names in found.items()}
+
+
+def refused_lines(tags: Tags) -> Iterator[str]:
+    """Say of every tag that the forge has not signed why it is not shown."""
+    for error in tags.refused.values():
+        yield f"warning: {error}"
 
 
 def outside_lines(arrivals: Iterable[Arrival], names: Mapping[str, str], width: int) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from medforge.contributor_name import shown
 from medforge.errors import printable
@@ -12,6 +12,7 @@ from medforge.errors import printable
 if TYPE_CHECKING:
     from medforge.aggregator.ledger.commit import Commit
     from medforge.aggregator.ledger.records import Arrival
+    from medforge.proto.tags import Tags
 
 
 def plain_commit(commit: Commit, accepted_at: str, names: Mapping[str, str]) -> dict[str, object]:
@@ -35,3 +36,8 @@ def spell_arrival(arrival: Arrival, names: Mapping[str, str]) -> str:
 def spell_name(contributor: str, names: Mapping[str, str]) -> str:
     """Return how a contributor is written, beside the identifier that commands take; ``names`` by identifier."""
     return shown(contributor, names.get(contributor))
+
+
+def plain_refused(tags: Tags) -> dict[str, Any]:
+    """Return the tags that the forge has not signed, each with the reason; nothing where every tag is good."""
+    return {"refused_tags": {name: str(error) for name, error in tags.refused.items()}} if tags.refused else {}

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from medforge.aggregator.cli.log_lines import refused_lines
 from medforge.aggregator.cli.options import OptionalCommit, ReaderOptions
-from medforge.aggregator.cli.plain import plain_arrival, plain_commit
+from medforge.aggregator.cli.plain import plain_arrival, plain_commit, plain_refused
 from medforge.cli.output import AsJson, say_json
 
 if TYPE_CHECKING:
@@ -40,8 +41,10 @@ def show(source: ReaderOptions, commit: OptionalCommit = None, as_json: AsJson =
     shown = rounds_of(commits)[commits.index(chosen)]
     tags = [tag for tag in known.values() if tag.commit == chosen.digest]
     if as_json:
-        say_json(_plain(shown, arrivals, names, tags))
+        say_json(_plain(shown, arrivals, names, tags) | plain_refused(known))
         return
+    for line in refused_lines(known):
+        typer.echo(line, err=True)
     for line in show_lines(shown, arrivals, names, tags, len(commits), shutil.get_terminal_size().columns):
         typer.echo(line)
 

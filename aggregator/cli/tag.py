@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from medforge.aggregator.cli.log_lines import refused_lines
 from medforge.aggregator.cli.options import ForgeDirectory, LedgerUrl, OptionalCommit, ReaderOptions
+from medforge.aggregator.cli.plain import plain_refused
 from medforge.cli.output import AsJson, say_json
 
 if TYPE_CHECKING:
@@ -89,8 +91,10 @@ def _list(source: ReaderOptions, as_json: bool) -> None:
         tags = reader.tags()
         commits = {one.digest: one for one in reader.commits()}
     if as_json:
-        say_json({"tags": [one.model_dump(mode="json") for one in tags.values()]})
+        say_json({"tags": [one.model_dump(mode="json") for one in tags.values()], **plain_refused(tags)})
         return
+    for line in refused_lines(tags):
+        typer.echo(line, err=True)
     for line in tag_lines(tags, commits, shutil.get_terminal_size().columns):
         typer.echo(line)
     if not tags:

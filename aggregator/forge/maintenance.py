@@ -5,8 +5,8 @@ from __future__ import annotations
 from medforge.aggregator.forge.declaring import declaration_for
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.names import find_arrival, find_commit
+from medforge.aggregator.forge.rounds import rounds_of
 from medforge.aggregator.forge.tagging import verified_tags
-from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.journal import MAINTAINER
 from medforge.aggregator.ledger.order import LedgerConflict
 from medforge.aggregator.ledger.records import Arrival, State
@@ -50,10 +50,9 @@ def revert(forge: Forge, name: str, reason: str) -> list[Arrival]:
     """
     commits = [commit for _, commit in forge.ledger.commits()]
     commit = find_commit(commits, name, verified_tags(forge))
-    before = _members_before(commits, commit)
-    head = set(commits[-1].members)
-    leave = sorted((set(commit.members) - before) & head)
-    back = sorted((before - set(commit.members)) - head)
+    undone, head = rounds_of(commits)[commits.index(commit)], set(commits[-1].members)
+    leave = sorted(head.intersection(undone.came + undone.returned))
+    back = [number for number in undone.left if number not in head]
     if not leave and not back:
         raise LedgerConflict(f"nothing of commit {commit.digest[:12]} is left to undo; see `medforge log`")
     for number in back:
@@ -66,8 +65,3 @@ def revert(forge: Forge, name: str, reason: str) -> list[Arrival]:
     why = f"commit {commit.digest[:12]} was reverted{': ' if reason else ''}{reason}"
     gone = [forge.ledger.change(number, State.REJECTED, why, MAINTAINER) for number in leave]
     return gone + [forge.ledger.change(number, State.FOLDED, "", MAINTAINER) for number in back]
-
-
-def _members_before(commits: list[Commit], commit: Commit) -> set[int]:
-    place = commits.index(commit)
-    return set(commits[place - 1].members) if place else set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.records import Arrival, State
@@ -10,10 +10,11 @@ from medforge.errors import printable
 from medforge.proto.errors import NotFound
 from medforge.proto.names import HEAD, Candidate, choose, spell_commit
 from medforge.proto.signed_tag import SignedTag
+from medforge.proto.tags import Tags
 
 _LEFT = (State.SUPERSEDED, State.REJECTED, State.WITHDRAWN)
 _SHORT = 8
-_NO_TAGS: Mapping[str, SignedTag] = {}
+_NO_TAGS = Tags()
 
 
 def find_arrival(arrivals: Iterable[Arrival], name: str) -> Arrival:
@@ -27,21 +28,22 @@ def find_arrival(arrivals: Iterable[Arrival], name: str) -> Arrival:
     return staying[0].value if len(staying) == 1 and not name.isdigit() else choose(known, name, "arrival")
 
 
-def find_commit(commits: Sequence[Commit], name: str, tags: Mapping[str, SignedTag] = _NO_TAGS) -> Commit:
+def find_commit(commits: Sequence[Commit], name: str, tags: Tags = _NO_TAGS) -> Commit:
     """Find the commit that somebody means by its digest or first letters, by a tag, or by its arrival.
 
     An arrival is named as in `find_arrival`; "head" is the newest, unless a task is called so. Raises as `find_arrival`
-    does, NotFound also for a tag of a commit that is not there.
+    does, NotFound also for a tag of a commit that is not there, NotAllowed for one that the forge has not signed.
     """
-    if name in tags:
-        return _tagged(commits, tags[name])
+    tag = tags.named(name)
+    if tag is not None:
+        return _tagged(commits, tag)
     if name == HEAD and commits and all(one.task != HEAD for one in commits):
         return commits[-1]
     known = [Candidate(one, one.arrival, one.task, (one.digest, one.branch), _commit(one)) for one in commits]
     return choose(known, name, "commit")
 
 
-def head_or_named(commits: Sequence[Commit], name: str | None, tags: Mapping[str, SignedTag] = _NO_TAGS) -> Commit:
+def head_or_named(commits: Sequence[Commit], name: str | None, tags: Tags = _NO_TAGS) -> Commit:
     """Return the newest commit, or the one that is meant by a name; raises as `find_commit`, NotFound for no commit."""
     if not commits:
         raise NotFound("this forge's main branch has no commit yet; push a branch and wait until it is folded")

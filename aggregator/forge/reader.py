@@ -16,7 +16,7 @@ from medforge.aggregator.ledger.task_table import TaskTable
 from medforge.declared_task import DeclaredTask
 from medforge.errors import CorruptFile, InvalidInput
 from medforge.proto.connection import Connection
-from medforge.proto.signed_tag import SignedTag
+from medforge.proto.tags import Tags
 
 if TYPE_CHECKING:
     from medforge.forge_item import ForgeItem
@@ -37,7 +37,7 @@ class ForgeReader(Protocol):
     def display_names(self) -> dict[str, str]:
         """Return how contributors are written for people, where that is not the identifier."""
 
-    def tags(self) -> dict[str, SignedTag]:
+    def tags(self) -> Tags:
         """Return the commits' tags by name, oldest first, each verified with the forge's key."""
 
     def item(self, commit: Commit) -> ForgeItem:
@@ -111,7 +111,7 @@ class _Local:
     def display_names(self) -> dict[str, str]:
         return self._forge.ledger.display_names()
 
-    def tags(self) -> dict[str, SignedTag]:
+    def tags(self) -> Tags:
         return verified_tags(self._forge)
 
     def item(self, commit: Commit) -> ForgeItem:

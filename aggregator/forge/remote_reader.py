@@ -12,7 +12,7 @@ from medforge.errors import CorruptFile
 from medforge.files import parse_json
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.remote import RemoteForge
-from medforge.proto.signed_tag import SignedTag
+from medforge.proto.tags import Tags
 
 if TYPE_CHECKING:
     from medforge.forge_item import ForgeItem
@@ -66,7 +66,7 @@ class RemoteReader:
         """Return how contributors are written for people, where that is not the identifier."""
         return self._names
 
-    def tags(self) -> dict[str, SignedTag]:
+    def tags(self) -> Tags:
         """Return the commits' tags by name, oldest first, each verified with the forge's key."""
         return self._forge.tags()
 

@@ -35,17 +35,28 @@ def score_changes(before: Commit | None, after: Commit) -> dict[str, tuple[TaskS
     return {task: (old.get(task), after.metrics.get(task)) for task in sorted({*old, *after.metrics})}
 
 
+class Chain:
+    """Follow a chain of commits, and say of each what it changed; it keeps the newest commit and who was ever in."""
+
+    def __init__(self) -> None:
+        self._number = 0
+        self._before: Commit | None = None
+        self._ever: set[int] = set()
+
+    def follow(self, commit: Commit) -> Round:
+        """Return what the next commit changed."""
+        before = set(self._before.members) if self._before else set()
+        after = set(commit.members)
+        new = after - before
+        came, returned, left = (tuple(sorted(part)) for part in (new - self._ever, new & self._ever, before - after))
+        self._number += 1
+        found = Round(self._number, commit, self._before, came, returned, left)
+        self._before = commit
+        self._ever |= after
+        return found
+
+
 def rounds_of(commits: Sequence[Commit]) -> list[Round]:
     """Return what each commit of a chain changed, oldest first."""
-    found: list[Round] = []
-    before: Commit | None = None
-    members: set[int] = set()
-    ever: set[int] = set()
-    for number, commit in enumerate(commits, start=1):
-        after = set(commit.members)
-        new = after - members
-        came, returned, left = (tuple(sorted(part)) for part in (new - ever, new & ever, members - after))
-        found.append(Round(number, commit, before, came, returned, left))
-        before, members = commit, after
-        ever |= after
-    return found
+    chain = Chain()
+    return [chain.follow(commit) for commit in commits]

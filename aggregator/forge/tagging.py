@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.names import head_or_named
 from medforge.aggregator.ledger.commit import Commit
@@ -11,11 +13,12 @@ from medforge.errors import InvalidInput
 from medforge.proto.names import check_tag_name
 from medforge.proto.signed_tag import LONGEST_NOTES, SignedTag
 from medforge.proto.signing import public_bytes
+from medforge.proto.tags import Tags
 
 
-def verified_tags(forge: Forge) -> dict[str, SignedTag]:
-    """Return the tags by name, oldest first, each verified with the forge's key; raises NotAllowed or CorruptFile."""
-    return {tag.name: checked(forge, tag) for tag in TagTable(forge.ledger).tags()}
+def verified_tags(forge: Forge) -> Tags:
+    """Return the tags by name, oldest first, each verified with the forge's key; raises CorruptFile for a bad entry."""
+    return Tags.verified((tag.name, partial(checked, forge, tag)) for tag in TagTable(forge.ledger).tags())
 
 
 def checked(forge: Forge, tag: SignedTag) -> SignedTag:

@@ -18,6 +18,7 @@ from medforge.declared_task import DeclaredTask
 from medforge.errors import MedForgeError
 from medforge.manifest import Manifest, public_spec
 from medforge.proto.signed_tag import SignedTag
+from medforge.proto.tags import Tags
 
 LONG_CHART = (640, 180)
 SMALL_CHART = (120, 28)
@@ -32,7 +33,7 @@ class ForgeView:
     def __init__(self, forge: Forge) -> None:
         self.forge = forge
         self.history = History(forge.ledger)
-        self.tags: dict[str, SignedTag] = {}
+        self.tags = Tags()
         self._asked: dict[str, DeclaredTask | None] = {}
         self._sent: dict[tuple[str | None, str | None], list[Arrival]] = {}
 

@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from medforge.aggregator.forge.reader import check_parent
+from medforge.aggregator.forge.rounds import Chain
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.journal import TAGGED
 from medforge.aggregator.ledger.ledger import Ledger
@@ -42,6 +43,7 @@ class History:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._tasks = TaskTable(ledger)
+        self._chain = Chain()
         self.head: Commit | None = None
         self.rounds: list[Round] = []
         self.events: list[Event] = []
@@ -114,8 +116,8 @@ class History:
 
     def _add(self, number: int, commit: Commit) -> None:
         check_parent(commit, self.head.digest if self.head else None)
-        before = set(self.head.members if self.head else ())
-        after = set(commit.members)
+        changed = self._chain.follow(commit)
+        came = changed.came + changed.returned
         own = commit.metrics.get(commit.task)
         self.rounds.append(
             Round(
@@ -124,15 +126,15 @@ class History:
                 item=commit.item,
                 kind=commit.kind,
                 arrival=commit.arrival,
-                came=tuple(sorted(after - before)),
-                left=tuple(sorted(before - after)),
-                members=len(after),
+                came=tuple(sorted(came)),
+                left=changed.left,
+                members=len(commit.members),
                 acc=None if own is None else own.acc,
                 mean=fmean(score.acc for score in commit.metrics.values()) if commit.metrics else None,
             )
         )
         self._numbers[commit.digest] = number
-        self._came_with |= dict.fromkeys(after - before, number)
+        self._came_with |= dict.fromkeys(came, number)
         for task in {*self.scores, *commit.metrics}:
             score = commit.metrics.get(task)
             self.scores[task].note(number, None if score is None else score.acc)

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from medforge.proto.names import check_tag_name
 from medforge.proto.remote import RemoteForge
 from medforge.proto.signing import new_key, public_bytes
 from tests.aggregator.forges import branches, settings_of
+from tests.aggregator.ledger_file import alter_tags
 from tests.aggregator.serving import serving, wait_until_folded
 
 RECORDED = Path(__file__).parents[2] / "recorded" / "forge-0.1.0"
@@ -103,26 +103,20 @@ def test_an_empty_main_branch_can_be_tagged_and_not_released(tmp_path: Path, tin
 
 def test_a_tag_that_was_altered_in_the_ledger_is_noticed(forge: Forge) -> None:
     tag_commit(forge, "v1", "1")
+    sound = tag_commit(forge, "sound", "2")
     other = forge.ledger.commits()[2][1].digest
-    alter(forge.directory, forge.ledger.commits()[0][1].digest, other)
+    alter_tags(forge.directory, forge.ledger.commits()[0][1].digest, other)
     reopened = Forge.open(forge.directory)
+    tags = verified_tags(reopened)
+    assert tags == {"sound": sound}
     with pytest.raises(NotAllowed, match="tag 'v1' is not signed by the forge's key"):
-        verified_tags(reopened)
+        find_commit([commit for _, commit in reopened.ledger.commits()], "v1", tags)
     problems = [problem for check in check_forge(reopened) for problem in check.problems]
     assert any("tag 'v1' is not signed" in problem for problem in problems)
     assert any("of the journal was altered" in problem for problem in problems)
-    alter(forge.directory, other, "none")
+    alter_tags(forge.directory, other, "none")
     with pytest.raises(CorruptFile, match=r"entry \d+ of the journal is no tag; run `medforge fsck`"):
         verified_tags(Forge.open(forge.directory))
-
-
-def alter(directory: Path, old: str, new: str) -> None:
-    """Write another commit into the tags, as somebody with the ledger's file could."""
-    connection = sqlite3.connect(directory / "ledger.sqlite")
-    connection.execute("DROP TRIGGER IF EXISTS journal_no_update")
-    connection.execute("UPDATE journal SET about = replace(about, ?, ?) WHERE what = 'tagged'", (old, new))
-    connection.commit()
-    connection.close()
 
 
 def test_readers_are_told_tags_and_check_them(tmp_path: Path, tiny_base: BaseModule) -> None:
@@ -135,8 +129,15 @@ def test_readers_are_told_tags_and_check_them(tmp_path: Path, tiny_base: BaseMod
             assert remote.tags() == {"v1.0": given}
             described = remote.describe()
             described.tags[0].commit = "0" * 64
+            also = described.tags.add()
+            also.CopyFrom(tag_to_message(tag_commit(served, "v1.1", "head")))
+            tags = remote.tags(described)
+            assert list(tags) == ["v1.1"]
             with pytest.raises(NotAllowed, match="tag 'v1.0' is not signed"):
-                remote.tags(described)
+                tags.named("v1.0")
+            described.tags[0].commit = "no digest"
+            with pytest.raises(CorruptFile, match=r"a tag \('v1.0'\) with no valid commit"):
+                remote.tags(described).named("v1.0")
 
 
 def test_a_tag_of_another_forge_or_without_a_field_is_refused(forge: Forge) -> None:
