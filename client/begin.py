@@ -38,14 +38,19 @@ def begin_work(
     distillation method and the plugin kind alone when they are given; the contributor's name is not, as it is the
     commit's. Raises InvalidInput naming what is missing, wrong or differs.
     """
+    workspace = Workspace(directory)
+    # before the source is looked at, which takes seconds
+    named = given.get("base") or (workspace.settings.base if workspace.exists else None)
+    if named is not None:
+        check_base(str(named), device)
     if start is not None:
         expert = {} if start.task is None else {"start_task": start.task}
         given, plugin = {**given, "start": start.item, **expert}, start.kind
-    workspace = Workspace(directory)
     given = _declared(workspace, given)
     planned = _planned(workspace, given, recipe, changes, method, plugin)
     settings = planned or workspace.settings
-    check_base(settings.base, device, settings.dtype)
+    if settings.base != named or settings.dtype != "fp32":
+        check_base(settings.base, device, settings.dtype)
     workspace.check_writable()
     # imported here: it takes seconds, and nothing was wrong so far
     from medforge.client.work import Work

@@ -15,9 +15,10 @@ def check_inputs(centres: Sequence[Centre], base: str, device: str, dtype: str) 
 
     It takes a second or two and opens no image, so a mistake in a command leaves nothing behind.
     """
+    # a source takes seconds to import
+    check_base(base, device, dtype)
     for centre in centres:
         try:
             check_source(centre.source)
         except InvalidInput as error:
             raise InvalidInput(f"--centre {centre.name}: {error}") from error
-    check_base(base, device, dtype)

@@ -88,13 +88,12 @@ def evaluate(
     from medforge.files import check_new, write_files
 
     # before anything that takes seconds to import
-    if workspace is not None:
-        Workspace(workspace).settings  # noqa: B018
+    kept = Workspace(workspace).settings.base if workspace is not None else "medforge-tiny"
+    check_base(base or kept, compute.device, dtype or "fp32")
     if source is not None and (workspace is None) != (item is None):
         check_source(source, split_named(split))
     if out is not None:
         check_new(out)
-    check_base(base or "medforge-tiny", compute.device, dtype or "fp32")
 
     from medforge.client.scoring import ScoreRequest, score_on_split
 

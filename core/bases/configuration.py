@@ -51,6 +51,15 @@ class Configuration:
         return side if isinstance(side, int) else None
 
     @property
+    def convolutional(self) -> str | None:
+        """The kind of a visual tower that is plainly a convolutional network, None for any other."""
+        tower = self.architecture["vision_cfg"]
+        if isinstance(tower.get("layers"), list | tuple):
+            return "a ResNet"
+        name = str(tower.get("timm_model_name", ""))
+        return name if name.startswith(("convnext", "resnet", "efficientnet")) else None
+
+    @property
     def geometry(self) -> dict[str, Any]:
         """How images are made square, but for the size: the fields of `medforge.image_geometry.ImageGeometry`."""
         names = {"interpolation": "interpolation", "resize_mode": "resize_mode", "fill": "fill_color"}

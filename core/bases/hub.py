@@ -31,7 +31,7 @@ class HubFile:
     names: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{self.names[-1]} of {self.repository}"
+        return f"{self.names[0]} of {self.repository}"
 
     @property
     def server(self) -> str:
@@ -53,22 +53,29 @@ class HubFile:
 
     def fetch(self) -> Path:
         """Fetch the file, and return where it is; raises InvalidInput with the reason in a sentence."""
+        for name in self.names:
+            if (found := self._fetched(name)) is not None:
+                return found
+        raise InvalidInput(f"{self.repository} has no {' or '.join(self.names)}; check the name")
+
+    def _fetched(self, name: str) -> Path | None:
+        """Fetch one file, None where the repository does not have it."""
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
-        for name in self.names:
-            try:
-                with _quiet():
-                    return Path(hf_hub_download(self.repository, name))
-            except LocalEntryNotFoundError as error:
-                raise InvalidInput(f"{self} cannot be fetched: {self.server} stopped answering; try again") from error
-            except EntryNotFoundError:
-                continue
-            except Exception as error:  # of the hub's client and of what it calls with, which differ between versions
-                raise InvalidInput(
-                    f"{self} cannot be fetched: {_reason(error)}; check the name and your rights"
-                ) from error
-        raise InvalidInput(f"{self.repository} has no {' or '.join(self.names)}; check the name")
+        try:
+            with _quiet():
+                return Path(hf_hub_download(self.repository, name))
+        except LocalEntryNotFoundError as error:
+            raise InvalidInput(
+                f"{name} of {self.repository} cannot be fetched: {self.server} stopped answering; try again"
+            ) from error
+        except EntryNotFoundError:
+            return None
+        except Exception as error:  # of the hub's client and of what it calls with, which differ between versions
+            raise InvalidInput(
+                f"{name} of {self.repository} cannot be fetched: {_reason(error)}; check the name and your rights"
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -85,13 +92,12 @@ class TokenizerFiles(HubFile):
 
     def fetch(self) -> Path:
         """Fetch every file of the tokenizer that there is, and return their folder."""
-        from huggingface_hub import snapshot_download
-
-        try:
-            with _quiet():
-                return Path(snapshot_download(self.repository, allow_patterns=[*self.names, *_BESIDE]))
-        except Exception as error:  # as above
-            raise InvalidInput(f"{self} cannot be fetched: {_reason(error)}; check the name and your rights") from error
+        found = [path for name in self.names if (path := self._fetched(name)) is not None]
+        if not found:
+            raise InvalidInput(f"{self.repository} has no {' or '.join(self.names[:2])}; check the name")
+        for name in _BESIDE:
+            self._fetched(name)
+        return found[0].parent
 
 
 _BESIDE = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt", "config.json")

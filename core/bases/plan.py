@@ -50,6 +50,17 @@ def plan_base(spec: str, asked: Published | Checkpoint | Repository | Snapshot) 
 
     Raises InvalidInput or CorruptFile for what cannot run whatever is fetched.
     """
+    plan = _planned(spec, asked)
+    if plan.configuration is not None and (kind := plan.configuration.convolutional) is not None:
+        # before anything is fetched; what the tower itself says of any other is `medforge.tower.split_tower`'s
+        raise InvalidInput(
+            f"base module {spec} cannot be used: its visual tower, {kind}, has no attention whose query and value "
+            "could be adapted; choose a vision transformer as base module"
+        )
+    return plan
+
+
+def _planned(spec: str, asked: Published | Checkpoint | Repository | Snapshot) -> BasePlan:
     match asked:
         case Published():
             return _published(spec, asked)

@@ -27,4 +27,23 @@ COMMANDS: tuple[CommandEntry, ...] = (
         "Read a PEFT adapter that was trained elsewhere as a plugin, with the same weight change.",
         "medforge.model.cli.import_adapter:import_adapter",
     ),
+    CommandEntry(
+        "base",
+        "Model",
+        "Base modules: what a spec would run, and a copy for a machine without internet.",
+        commands=(
+            CommandEntry(
+                "show",
+                "Model",
+                "Say what a base module's spec would run, and whether all of it is on this machine.",
+                "medforge.model.cli.base:show",
+            ),
+            CommandEntry(
+                "fetch",
+                "Model",
+                "Write all that a base module needs into a directory, for a machine without internet.",
+                "medforge.model.cli.base:fetch",
+            ),
+        ),
+    ),
 )

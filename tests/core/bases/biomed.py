@@ -13,7 +13,12 @@ WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvw
 VOCABULARY = [*WORDS, *(f"##{one}" for one in "abcdefghijklmnopqrstuvwxyz0123456789"), "malignant", "a", "of"]
 MODEL: dict[str, Any] = {
     "embed_dim": 16,
-    "vision_cfg": {"timm_model_name": "vit_tiny_patch16_224", "timm_pool": "", "timm_proj": "linear", "image_size": 224},
+    "vision_cfg": {
+        "timm_model_name": "vit_tiny_patch16_224",
+        "timm_pool": "",
+        "timm_proj": "linear",
+        "image_size": 224,
+    },
     "text_cfg": {
         "hf_model_name": NAME,
         "hf_tokenizer_name": NAME,
@@ -50,7 +55,9 @@ def write_snapshot(directory: Path, with_config: bool = False, image_size: int =
     document = {"model_cfg": MODEL | {"vision_cfg": vision}, "preprocess_cfg": PREPARED}
     (directory / "open_clip_config.json").write_text(json.dumps(document))
     (directory / "vocab.txt").write_text("\n".join(dict.fromkeys(VOCABULARY)) + "\n")
-    (directory / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "BertTokenizer", "do_lower_case": True}))
+    (directory / "tokenizer_config.json").write_text(
+        json.dumps({"tokenizer_class": "BertTokenizer", "do_lower_case": True})
+    )
     if with_config:
         config.save_pretrained(directory)
     return model

@@ -1,4 +1,4 @@
-"""What is not here: one sentence at once, from loading, from a look and from a command; nothing is fetched by a look."""
+"""What is not here is said in one sentence, at once, by loading, by a look and by a command; a look fetches nothing."""
 
 import socket
 import subprocess
