@@ -145,21 +145,18 @@ def check_reachable(wanted: Sequence[RemoteFile], spec: str) -> None:
     A proxy that the environment names is asked for them. Raises InvalidInput, in one sentence, where one does not, or
     where the environment says that the hub is not to be asked.
     """
-    what = f"base module {spec} is not on this machine ({_listed(wanted)})"
+    what = f"base module {spec} cannot be fetched"
+    lacking = f"this machine lacks {' and '.join(map(str, wanted))}"
     remedy = f"where there is internet run `medforge base fetch {spec} --out DIR`, bring DIR here and give hf-local:DIR"
     if (name := _offline_by()) and any(isinstance(one, HubFile) for one in wanted):
-        raise InvalidInput(f"{what}, and {name} forbids to fetch it; {remedy}")
+        raise InvalidInput(f"{what}: {lacking}, and {name} forbids to ask for it; {remedy}")
     for server in dict.fromkeys(one.server for one in wanted):
         if not _answers(server):
-            raise InvalidInput(f"{what}, and {urlsplit(server).netloc} cannot be reached; {remedy}")
+            raise InvalidInput(f"{what}: {lacking}, and {urlsplit(server).netloc} cannot be reached; {remedy}")
 
 
 def _offline_by() -> str | None:
     return next((name for name in _OFFLINE if os.environ.get(name, "").lower() in _YES), None)
-
-
-def _listed(wanted: Sequence[RemoteFile]) -> str:
-    return f"it lacks {' and '.join(map(str, wanted))}"
 
 
 def _answers(server: str) -> bool:

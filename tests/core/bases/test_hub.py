@@ -14,7 +14,7 @@ from medforge.errors import InvalidInput
 from tests.core.bases.hub import Hub
 
 SPECS = ("ViT-B-16/openai", "hf-hub:organisation/model", "ViT-B-16-SigLIP/webli")
-SAID = r"is not on this machine .*127\.0\.0\.1:\d+ cannot be reached; .*medforge base fetch {} --out DIR.*hf-local:DIR"
+SAID = r"{} cannot be fetched: this machine lacks .*127\.0\.0\.1:\d+ cannot be reached; .*medforge base fetch {} --out DIR.*hf-local:DIR"
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def silent_server() -> Iterator[str]:
 def test_an_offline_machine_hears_so_at_once(spec: str, hub: Hub) -> None:
     for ask in (load_base, check_base):
         begun = time.monotonic()
-        with pytest.raises(InvalidInput, match=SAID.format(spec)):
+        with pytest.raises(InvalidInput, match=SAID.format(spec, spec)):
             ask(spec)
         assert time.monotonic() - begun < 1.5
     assert not hub.cache.exists()
@@ -46,7 +46,7 @@ def test_a_server_that_never_answers_is_waited_for_two_seconds(
 
 def test_the_environment_can_forbid_to_ask(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(InvalidInput, match="HF_HUB_OFFLINE forbids to fetch it; where there is internet"):
+    with pytest.raises(InvalidInput, match="HF_HUB_OFFLINE forbids to ask for it; where there is internet"):
         load_base("ViT-B-16/openai")
 
 
