@@ -5,10 +5,11 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from medforge.declared_task import DeclaredTask
-from medforge.errors import CorruptFile, printable
+from medforge.errors import CorruptFile, InvalidInput, printable
 from medforge.files import sha256_bytes
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.receipt import Receipt
+from medforge.proto.signed_review import Review, SignedReview
 from medforge.proto.signed_tag import SignedTag
 from medforge.proto.signed_task import SignedTask
 
@@ -105,6 +106,25 @@ def tag_from_message(message: pb.Tag, forge: str, key: bytes) -> SignedTag:
         ) from error
     tag.verify()
     return tag
+
+
+def review_from_message(message: pb.ReviewRecord, forge: str) -> SignedReview:
+    """Read a review of a forge (a UUID), and verify its signature where it has one.
+
+    Whose key that is must be known from elsewhere. Raises CorruptFile for what is no review of this forge, NotAllowed
+    for a signature that is not by the key beside it.
+    """
+    try:
+        review = Review.parse(message.review)
+        signed = SignedReview(review=review, key=message.key.hex(), signature=message.signature.hex())
+        if review.forge != forge:
+            raise InvalidInput(f"it is for forge {review.forge}")
+    except (ValidationError, InvalidInput) as error:
+        said = str(error) if isinstance(error, InvalidInput) else "its key or signature is malformed"
+        raise CorruptFile(f"the forge sent a review that cannot be read ({said}); tell whoever runs it") from error
+    if signed.key:
+        signed.verify()
+    return signed
 
 
 def commit_to_message(

@@ -16,6 +16,13 @@ class BranchState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     BRANCH_STATE_REJECTED: _ClassVar[BranchState]
     BRANCH_STATE_WITHDRAWN: _ClassVar[BranchState]
     BRANCH_STATE_SUPERSEDED: _ClassVar[BranchState]
+
+class Standing(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    STANDING_UNSPECIFIED: _ClassVar[Standing]
+    STANDING_LIVE: _ClassVar[Standing]
+    STANDING_WAITING: _ClassVar[Standing]
+    STANDING_HARMFUL: _ClassVar[Standing]
 BRANCH_STATE_UNKNOWN: BranchState
 BRANCH_STATE_RECEIVED: BranchState
 BRANCH_STATE_FOLDED: BranchState
@@ -23,6 +30,10 @@ BRANCH_STATE_HELD: BranchState
 BRANCH_STATE_REJECTED: BranchState
 BRANCH_STATE_WITHDRAWN: BranchState
 BRANCH_STATE_SUPERSEDED: BranchState
+STANDING_UNSPECIFIED: Standing
+STANDING_LIVE: Standing
+STANDING_WAITING: Standing
+STANDING_HARMFUL: Standing
 
 class DescribeRequest(_message.Message):
     __slots__ = ()
@@ -87,7 +98,7 @@ class KeySuccession(_message.Message):
     def __init__(self, key: _Optional[bytes] = ..., successor: _Optional[bytes] = ..., since: _Optional[str] = ..., signature: _Optional[bytes] = ...) -> None: ...
 
 class DescribeReply(_message.Message):
-    __slots__ = ("forge", "base_spec", "base", "method", "head", "arrivals", "commits", "limits", "software", "key", "time", "tasks", "open_tasks", "base_facts", "tags", "keys", "withdrawals_have_nonces")
+    __slots__ = ("forge", "base_spec", "base", "method", "head", "arrivals", "commits", "limits", "software", "key", "time", "tasks", "open_tasks", "base_facts", "tags", "keys", "withdrawals_have_nonces", "stable", "candidate", "reviewed")
     FORGE_FIELD_NUMBER: _ClassVar[int]
     BASE_SPEC_FIELD_NUMBER: _ClassVar[int]
     BASE_FIELD_NUMBER: _ClassVar[int]
@@ -105,6 +116,9 @@ class DescribeReply(_message.Message):
     TAGS_FIELD_NUMBER: _ClassVar[int]
     KEYS_FIELD_NUMBER: _ClassVar[int]
     WITHDRAWALS_HAVE_NONCES_FIELD_NUMBER: _ClassVar[int]
+    STABLE_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATE_FIELD_NUMBER: _ClassVar[int]
+    REVIEWED_FIELD_NUMBER: _ClassVar[int]
     forge: str
     base_spec: str
     base: str
@@ -122,7 +136,10 @@ class DescribeReply(_message.Message):
     tags: _containers.RepeatedCompositeFieldContainer[Tag]
     keys: _containers.RepeatedCompositeFieldContainer[KeySuccession]
     withdrawals_have_nonces: bool
-    def __init__(self, forge: _Optional[str] = ..., base_spec: _Optional[str] = ..., base: _Optional[str] = ..., method: _Optional[bytes] = ..., head: _Optional[str] = ..., arrivals: _Optional[int] = ..., commits: _Optional[int] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., software: _Optional[str] = ..., key: _Optional[bytes] = ..., time: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[DeclaredTask, _Mapping]]] = ..., open_tasks: _Optional[bool] = ..., base_facts: _Optional[bytes] = ..., tags: _Optional[_Iterable[_Union[Tag, _Mapping]]] = ..., keys: _Optional[_Iterable[_Union[KeySuccession, _Mapping]]] = ..., withdrawals_have_nonces: _Optional[bool] = ...) -> None: ...
+    stable: str
+    candidate: str
+    reviewed: bool
+    def __init__(self, forge: _Optional[str] = ..., base_spec: _Optional[str] = ..., base: _Optional[str] = ..., method: _Optional[bytes] = ..., head: _Optional[str] = ..., arrivals: _Optional[int] = ..., commits: _Optional[int] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., software: _Optional[str] = ..., key: _Optional[bytes] = ..., time: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[DeclaredTask, _Mapping]]] = ..., open_tasks: _Optional[bool] = ..., base_facts: _Optional[bytes] = ..., tags: _Optional[_Iterable[_Union[Tag, _Mapping]]] = ..., keys: _Optional[_Iterable[_Union[KeySuccession, _Mapping]]] = ..., withdrawals_have_nonces: _Optional[bool] = ..., stable: _Optional[str] = ..., candidate: _Optional[str] = ..., reviewed: _Optional[bool] = ...) -> None: ...
 
 class FindMissingRequest(_message.Message):
     __slots__ = ("digests",)
@@ -207,18 +224,20 @@ class StatusReply(_message.Message):
     def __init__(self, state: _Optional[_Union[BranchState, str]] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., commit: _Optional[_Union[CommitRecord, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class CommitRecord(_message.Message):
-    __slots__ = ("number", "digest", "content", "accepted_at", "display_name")
+    __slots__ = ("number", "digest", "content", "accepted_at", "display_name", "standing")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_AT_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
+    STANDING_FIELD_NUMBER: _ClassVar[int]
     number: int
     digest: str
     content: bytes
     accepted_at: str
     display_name: str
-    def __init__(self, number: _Optional[int] = ..., digest: _Optional[str] = ..., content: _Optional[bytes] = ..., accepted_at: _Optional[str] = ..., display_name: _Optional[str] = ...) -> None: ...
+    standing: Standing
+    def __init__(self, number: _Optional[int] = ..., digest: _Optional[str] = ..., content: _Optional[bytes] = ..., accepted_at: _Optional[str] = ..., display_name: _Optional[str] = ..., standing: _Optional[_Union[Standing, str]] = ...) -> None: ...
 
 class Arrival(_message.Message):
     __slots__ = ("number", "branch", "contributor", "task", "size", "accepted_at", "state", "reason", "display_name")
@@ -311,3 +330,61 @@ class DownloadChunk(_message.Message):
     offset: int
     data: bytes
     def __init__(self, path: _Optional[str] = ..., digest: _Optional[str] = ..., total: _Optional[int] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
+
+class ReviewRequest(_message.Message):
+    __slots__ = ("review", "signature")
+    REVIEW_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    review: bytes
+    signature: bytes
+    def __init__(self, review: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
+class ReviewReply(_message.Message):
+    __slots__ = ("stable", "candidate")
+    STABLE_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATE_FIELD_NUMBER: _ClassVar[int]
+    stable: str
+    candidate: str
+    def __init__(self, stable: _Optional[str] = ..., candidate: _Optional[str] = ...) -> None: ...
+
+class ReviewsRequest(_message.Message):
+    __slots__ = ("after",)
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    after: int
+    def __init__(self, after: _Optional[int] = ...) -> None: ...
+
+class ReviewEntry(_message.Message):
+    __slots__ = ("number", "at", "review", "decision")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    REVIEW_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    at: str
+    review: ReviewRecord
+    decision: Decision
+    def __init__(self, number: _Optional[int] = ..., at: _Optional[str] = ..., review: _Optional[_Union[ReviewRecord, _Mapping]] = ..., decision: _Optional[_Union[Decision, _Mapping]] = ...) -> None: ...
+
+class ReviewRecord(_message.Message):
+    __slots__ = ("review", "key", "signature")
+    REVIEW_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    review: bytes
+    key: bytes
+    signature: bytes
+    def __init__(self, review: _Optional[bytes] = ..., key: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
+class Decision(_message.Message):
+    __slots__ = ("commit", "standing", "reason", "evidence", "arrival")
+    COMMIT_FIELD_NUMBER: _ClassVar[int]
+    STANDING_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    EVIDENCE_FIELD_NUMBER: _ClassVar[int]
+    ARRIVAL_FIELD_NUMBER: _ClassVar[int]
+    commit: str
+    standing: Standing
+    reason: str
+    evidence: bytes
+    arrival: int
+    def __init__(self, commit: _Optional[str] = ..., standing: _Optional[_Union[Standing, str]] = ..., reason: _Optional[str] = ..., evidence: _Optional[bytes] = ..., arrival: _Optional[int] = ...) -> None: ...

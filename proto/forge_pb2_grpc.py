@@ -79,6 +79,16 @@ class ForgeStub:
                 request_serializer=medforge_dot_proto_dot_forge__pb2.DownloadRequest.SerializeToString,
                 response_deserializer=medforge_dot_proto_dot_forge__pb2.DownloadChunk.FromString,
                 _registered_method=True)
+        self.Review = channel.unary_unary(
+                '/medforge.v1.Forge/Review',
+                request_serializer=medforge_dot_proto_dot_forge__pb2.ReviewRequest.SerializeToString,
+                response_deserializer=medforge_dot_proto_dot_forge__pb2.ReviewReply.FromString,
+                _registered_method=True)
+        self.Reviews = channel.unary_stream(
+                '/medforge.v1.Forge/Reviews',
+                request_serializer=medforge_dot_proto_dot_forge__pb2.ReviewsRequest.SerializeToString,
+                response_deserializer=medforge_dot_proto_dot_forge__pb2.ReviewEntry.FromString,
+                _registered_method=True)
 
 
 class ForgeServicer:
@@ -148,6 +158,20 @@ class ForgeServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Review(self, request, context):
+        """Say how a commit does on the caller's own images, in counts. Answers once that is durable.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Reviews(self, request, context):
+        """List the reviews and what was decided by them, oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ForgeServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -195,6 +219,16 @@ def add_ForgeServicer_to_server(servicer, server):
                     servicer.Download,
                     request_deserializer=medforge_dot_proto_dot_forge__pb2.DownloadRequest.FromString,
                     response_serializer=medforge_dot_proto_dot_forge__pb2.DownloadChunk.SerializeToString,
+            ),
+            'Review': grpc.unary_unary_rpc_method_handler(
+                    servicer.Review,
+                    request_deserializer=medforge_dot_proto_dot_forge__pb2.ReviewRequest.FromString,
+                    response_serializer=medforge_dot_proto_dot_forge__pb2.ReviewReply.SerializeToString,
+            ),
+            'Reviews': grpc.unary_stream_rpc_method_handler(
+                    servicer.Reviews,
+                    request_deserializer=medforge_dot_proto_dot_forge__pb2.ReviewsRequest.FromString,
+                    response_serializer=medforge_dot_proto_dot_forge__pb2.ReviewEntry.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -440,6 +474,60 @@ class Forge:
             '/medforge.v1.Forge/Download',
             medforge_dot_proto_dot_forge__pb2.DownloadRequest.SerializeToString,
             medforge_dot_proto_dot_forge__pb2.DownloadChunk.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Review(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/medforge.v1.Forge/Review',
+            medforge_dot_proto_dot_forge__pb2.ReviewRequest.SerializeToString,
+            medforge_dot_proto_dot_forge__pb2.ReviewReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Reviews(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/medforge.v1.Forge/Reviews',
+            medforge_dot_proto_dot_forge__pb2.ReviewsRequest.SerializeToString,
+            medforge_dot_proto_dot_forge__pb2.ReviewEntry.FromString,
             options,
             channel_credentials,
             insecure,

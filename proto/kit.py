@@ -20,6 +20,7 @@ from medforge.errors import CorruptFile, InvalidInput
 from medforge.files import canonical_json, read_file, write_atomically
 from medforge.overrides import first_fault
 from medforge.proto.certificates import common_name, parse_certificate, signing_key, spell_time
+from medforge.proto.signed_review import Review, SignedReview
 from medforge.proto.signing import SUBMIT, WITHDRAW, load_key, public_bytes, save_key, sign
 from medforge.proto.statements import submit_statement, withdraw_statement
 
@@ -114,6 +115,10 @@ class Kit:
         """Sign that a branch is to leave the kit's forge; with a nonce it counts once, soon after it was signed."""
         statement = withdraw_statement(self.card.forge, branch, erase, nonce.hex(), signed_at)
         return sign(self.signing_key, WITHDRAW, statement)
+
+    def sign_review(self, review: Review) -> SignedReview:
+        """Sign a review for the forge that it names, which must be the kit's."""
+        return SignedReview.issue(self.signing_key, review)
 
     def check_valid(self, moment: datetime) -> None:
         """Raise InvalidInput unless the certificate is valid at a moment."""

@@ -166,6 +166,17 @@ class RemoteForge:
             reply: pb.WithdrawReply = self._stub.Withdraw(request, timeout=max(self._silence, _CHECKING_SECONDS))
             return reply
 
+    def review(self, review: bytes, signature: bytes = b"") -> pb.ReviewReply:
+        """Send a review (its canonical bytes); returns once the forge holds it durably."""
+        with self._errors():
+            request = pb.ReviewRequest(review=review, signature=signature)
+            reply: pb.ReviewReply = self._stub.Review(request, timeout=self._silence)
+            return reply
+
+    def reviews(self, after: int = 0) -> Iterator[pb.ReviewEntry]:
+        """Yield the reviews and decisions that the forge's journal has after an entry, oldest first."""
+        yield from self._watched(self._stub.Reviews(pb.ReviewsRequest(after=after)))
+
     def status(self, branch: str) -> pb.StatusReply:
         """Ask what has become of a branch."""
         with self._errors():

@@ -25,6 +25,7 @@ RECEIPT = "receipt"
 TASK = "task"
 TAG = "tag"
 SUCCESSION = "key succession"
+REVIEW = "review"
 
 Statement = Mapping[str, str | int | bool]
 

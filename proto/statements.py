@@ -44,3 +44,8 @@ def tag_statement(forge: str, name: str, commit: str, release: bool, notes: str,
         "notes": notes,
         "tagged_at": tagged_at,
     }
+
+
+def review_statement(forge: str, review: str) -> Statement:
+    """Say that a review (its digest covers reviewer, commit and counts) is meant for one forge (a UUID)."""
+    return {"forge": forge, "review": review}

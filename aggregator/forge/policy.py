@@ -1,4 +1,4 @@
-"""A forge's policy: how much a peer may send, what a branch must show before it is merged, who declares tasks."""
+"""A forge's policy: how much a peer may send, what a branch must show to be merged, who declares tasks, reviews."""
 
 from __future__ import annotations
 
@@ -96,6 +96,26 @@ class Tasks(_Frozen):
     open: bool = True
 
 
+class Reviewing(_Frozen):
+    """Say when a commit goes live where sites review what is merged; where none does, none of this matters.
+
+    A task passes once more than the share ``quorum`` of the sites that review it see no harm, and is harmed where most
+    of them do: by more than ``margin`` of accuracy, or by more than ``theft`` of the task's images being routed away,
+    and by more than chance (``significance``, shared by all that is tested at once). No site counts as more than
+    ``most_images`` images. After ``patience_hours`` a commit goes live with a warning, or waits on where
+    ``after_patience`` says so. On the word of one reviewer alone, branches of at most ``lone`` contributors are held.
+    """
+
+    quorum: float = Field(0.5, ge=0.5, lt=1)
+    margin: float = Field(0.03, ge=0, le=1)
+    theft: float = Field(0.1, ge=0, le=1)
+    significance: float = Field(0.05, gt=0, lt=0.5)
+    most_images: int = Field(1000, ge=1)
+    patience_hours: float = Field(72, ge=0)
+    after_patience: Literal["live", "wait"] = "live"
+    lone: int = Field(3, ge=0)
+
+
 class Policy(_Frozen):
     """Hold what a forge admits; its maintainer may change it at every start."""
 
@@ -103,6 +123,7 @@ class Policy(_Frozen):
     limits: Limits = Limits()
     admission: Admission = Admission()
     tasks: Tasks = Tasks()
+    review: Reviewing = Reviewing()
 
     def save(self, directory: Path) -> None:
         """Write the policy into a forge's directory, durably."""
@@ -139,5 +160,5 @@ def change(policy: Policy, changes: Sequence[str]) -> Policy:
         policy,
         changes,
         "policy",
-        "limits.NAME=VALUE, admission.NAME=VALUE or tasks.open=VALUE, e.g. limits.branch=2GiB",
+        "limits.NAME=VALUE, admission.NAME=VALUE, tasks.open=VALUE or review.NAME=VALUE, e.g. limits.branch=2GiB",
     )

@@ -19,6 +19,9 @@ DECLARED = "declared"
 EXTENDED = "extended"
 TAGGED = "tagged"
 ROTATED = "rotated key"
+REVIEWED = "reviewed"
+WENT_LIVE = "went live"
+FOUND_HARMFUL = "found harmful"
 
 
 def entry_digest(previous: str, number: int, at: str, actor: str, what: str, about: str) -> str:

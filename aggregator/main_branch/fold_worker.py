@@ -23,13 +23,13 @@ _LONGEST_PAUSE = 60.0
 class FoldWorker(threading.Thread):
     """Fold whatever waits in the ledger, and go on whatever happens.
 
-    `fold` folds one arrival, by its number; what it did is read from the ledger. Before each fold, `settle` takes out
-    of the main branch who was withdrawn, and puts back who is back (or holds who cannot come back). A fold that raises
-    because the machine lacks something (disk, memory, database) is tried again after a growing pause, and nothing
-    overtakes it; so is a settling that raises. A fold that raises for any other reason is held with that reason: it
-    stays in the ledger, the log and the status show it, and the next arrival is folded. `committed` is notified after
-    each commit, `on_fold` is told how many seconds a fold took, and `on_end` is called when the thread ends, however it
-    ends.
+    `fold` folds one arrival, by its number; what it did is read from the ledger. Before each fold, `review` decides
+    what the reviews there are lead to (folding does not wait for one that fails), and `settle` takes out of the main
+    branch who was withdrawn, and puts back who is back (or holds who cannot come back). A fold that raises because the
+    machine lacks something (disk, memory, database) is tried again after a growing pause, and nothing overtakes it; so
+    is a settling that raises. A fold that raises for any other reason is held with that reason: it stays in the ledger,
+    the log and the status show it, and the next arrival is folded. `committed` is notified after each commit, `on_fold`
+    is told how many seconds a fold took, and `on_end` is called when the thread ends, however it ends.
     """
 
     def __init__(
@@ -42,6 +42,7 @@ class FoldWorker(threading.Thread):
         on_end: Callable[[], None],
         on_fold: Callable[[float], None] = lambda seconds: None,
         first_pause: float = 1.0,
+        review: Callable[[], bool] = lambda: False,
     ) -> None:
         super().__init__(name="fold", daemon=True)
         self._ledger = ledger
@@ -52,6 +53,8 @@ class FoldWorker(threading.Thread):
         self._on_end = on_end
         self._on_fold = on_fold
         self._first_pause = first_pause
+        self._review = review
+        self._review_fault = ""
         self._stopping = threading.Event()
 
     def stop(self) -> None:
@@ -80,6 +83,7 @@ class FoldWorker(threading.Thread):
 
     def _step(self) -> None:
         notified = self._arrived.count
+        self._decide()
         for commit in self._settle():
             fields = about(commit.kind, contributor=commit.contributor, arrival=commit.arrival, commit=commit.digest)
             _log.info("%s arrival %d in commit %s", commit.kind, commit.arrival, commit.digest, extra=fields)
@@ -112,6 +116,18 @@ class FoldWorker(threading.Thread):
             extra=_fields("folded", arrival, commit=folded[1].digest, seconds=round(seconds, 3)),
         )
         self._committed.notify()
+
+    def _decide(self) -> None:
+        try:
+            self._review()
+            self._review_fault = ""
+        except Exception as error:
+            if is_transient(error):
+                raise
+            # it is tried again every second, and said once
+            if self._review_fault != repr(error):
+                _log.exception("reviews cannot be judged; what is stable stays, and folding goes on")
+            self._review_fault = repr(error)
 
     def _hold(self, arrival: Arrival, error: Exception) -> None:
         now = self._ledger.arrival(arrival.number)

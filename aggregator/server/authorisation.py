@@ -13,8 +13,9 @@ from medforge.manifest import Manifest
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.certificates import common_name, digest_of, now, parse_certificate, read_time, spell_time
 from medforge.proto.errors import NotAllowed, NotKnown
-from medforge.proto.signing import SUBMIT, WITHDRAW, Statement, verify
-from medforge.proto.statements import submit_statement, withdraw_statement
+from medforge.proto.signed_review import Review
+from medforge.proto.signing import REVIEW, SUBMIT, WITHDRAW, Statement, verify
+from medforge.proto.statements import review_statement, submit_statement, withdraw_statement
 
 _SIGNED_WITHIN = timedelta(days=1)
 _SHORTEST_NONCE, _LONGEST_NONCE = 16, 64
@@ -74,18 +75,29 @@ def authorise_withdraw(
     _authorise(caller, contributor, WITHDRAW, said, request.signature, ledger)
 
 
+def authorise_review(caller: Caller, review: Review, signature: bytes, ledger: Ledger, forge: str) -> bytes:
+    """Raise NotAllowed unless a caller may review in this reviewer's name; return the key (b"" for none) that signed.
+
+    What counts is this forge (a UUID), whatever the review names.
+    """
+    statement = review_statement(forge, review.digest)
+    return _authorise(caller, review.reviewer, REVIEW, statement, signature, ledger)
+
+
 def _authorise(
     caller: Caller, contributor: str, purpose: str, statement: Statement, signature: bytes, ledger: Ledger
-) -> None:
+) -> bytes:
+    """Return the key that the signature is by, b"" where none is asked for."""
     if caller.name not in (None, contributor):
+        what = "review" if purpose == REVIEW else "branch"
         raise NotAllowed(
-            f"the branch is {contributor}'s, but the call came under the certificate of {caller.name}; "
+            f"the {what} is {contributor}'s, but the call came under the certificate of {caller.name}; "
             f"use the kit of {contributor}"
         )
     invited = ledger.contributor(contributor)
     if invited is None:
         # Only over plaintext, where the network is trusted: a name that nobody was given, anybody may use.
-        return
+        return b""
     _check_not_revoked(invited)
     if not signature:
         raise NotAllowed(
@@ -93,6 +105,7 @@ def _authorise(
             f"give the kit of {contributor} with --kit DIR"
         )
     verify(invited.key, purpose, statement, signature)
+    return invited.key
 
 
 def _check_fresh(request: pb.WithdrawRequest) -> None:

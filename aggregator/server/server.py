@@ -21,6 +21,7 @@ from medforge.aggregator.ledger.task_table import TaskTable
 from medforge.aggregator.logs import about
 from medforge.aggregator.main_branch.fold_worker import FoldWorker
 from medforge.aggregator.main_branch.main_branch import MainBranch
+from medforge.aggregator.main_branch.reviewing.board import ReviewBoard
 from medforge.aggregator.main_branch.wakeup import Wakeup
 from medforge.aggregator.server.call_log import log_call
 from medforge.aggregator.server.housekeeper import Housekeeper
@@ -85,6 +86,7 @@ class ForgeServer:
             self._committed,
             self._worker_ended,
             self.tally.folded,
+            review=ReviewBoard(forge.ledger, forge.policy.review).step,
         )
         self._housekeeper = Housekeeper(forge)
         self._server = self._build()

@@ -21,6 +21,7 @@ from medforge.aggregator.main_branch.wakeup import Wakeup
 from medforge.aggregator.server.authorisation import Caller, authorise_submit, authorise_withdraw, caller_of
 from medforge.aggregator.server.call_record import note
 from medforge.aggregator.server.failures import stream, unary
+from medforge.aggregator.server.review_desk import ReviewDesk
 from medforge.base_module import BaseModule
 from medforge.errors import ForgeUnavailable, InvalidInput
 from medforge.faults import reached
@@ -55,6 +56,7 @@ class ForgeService:
         self._closing = threading.Event()
         self._tasks = TaskTable(forge.ledger)
         self._tags = TagTable(forge.ledger)
+        self._reviews = ReviewDesk(forge)
 
     def close(self) -> None:
         """End the streams of watchers."""
@@ -68,6 +70,7 @@ class ForgeService:
         head = self._forge.ledger.head()
         arrivals, commits = self._forge.ledger.counts()
         declared = self._tasks.declarations().values()
+        reviews = self._reviews.view()
         return pb.DescribeReply(
             forge=settings.forge,
             base_spec=public_spec(settings.base_spec),
@@ -96,6 +99,9 @@ class ForgeService:
             tags=[tag_to_message(self._signed_now(tag)) for tag in self._tags.tags()],
             keys=chain_to_message(self._forge.keys),
             withdrawals_have_nonces=True,
+            stable=reviews.stable or "",
+            candidate=reviews.candidate or "",
+            reviewed=reviews.reviewed,
         )
 
     @unary
@@ -238,6 +244,18 @@ class ForgeService:
     def _signed_now(self, tag: SignedTag) -> SignedTag:
         return checked(self._forge, tag) if self._forge.keys else tag
 
+    @unary
+    def Review(self, request: pb.ReviewRequest, context: grpc.ServicerContext) -> pb.ReviewReply:
+        """Keep what a site says of a commit; durable before it is answered, what follows from it follows."""
+        reply = self._reviews.take(request, context)
+        self._arrived.notify()
+        return reply
+
+    @stream
+    def Reviews(self, request: pb.ReviewsRequest, context: grpc.ServicerContext) -> Iterator[pb.ReviewEntry]:
+        """List the reviews and what was decided by them."""
+        yield from self._reviews.entries(min(request.after, _LARGEST_NUMBER))
+
     def _check_room(self) -> None:
         if shutil.disk_usage(self._forge.directory).free < self._forge.policy.limits.disk_reserve:
             raise ForgeUnavailable(
@@ -254,12 +272,15 @@ class ForgeService:
 
     def _commits(self, after: int) -> Iterator[pb.CommitRecord]:
         after = min(after, _LARGEST_NUMBER)
+        standing = self._reviews.standings()
         while page := self._forge.ledger.commits(after, _COMMITS_AT_ONCE):
             names = self._forge.ledger.display_names()
             arrivals = self._forge.ledger.arrivals_by_number({commit.arrival for _, commit in page})
             for after, commit in page:
                 at = arrivals[commit.arrival].accepted_at
-                yield commit_to_message(after, commit.content, at, names.get(commit.contributor))
+                record = commit_to_message(after, commit.content, at, names.get(commit.contributor))
+                record.standing = standing(after, commit.digest)
+                yield record
 
     def _send(self, path: str, digest: str, offset: int) -> Iterator[pb.DownloadChunk]:
         total = self._forge.blobs.size(digest)

@@ -1,0 +1,238 @@
+"""The board that reviews come to: it reads the ledger, decides, and enters what it decided."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from medforge.aggregator.forge.policy import Reviewing
+from medforge.aggregator.ledger.ledger import Ledger
+from medforge.aggregator.ledger.records import Arrival, State
+from medforge.aggregator.ledger.review_records import Decision
+from medforge.aggregator.ledger.review_table import STAYING, ReviewTable
+from medforge.aggregator.logs import about
+from medforge.aggregator.main_branch.reviewing.decision import (
+    Await,
+    FoldAgain,
+    GoLive,
+    HoldArrival,
+    Outcome,
+    decide,
+)
+from medforge.aggregator.main_branch.reviewing.state import Link, Owner, ReviewState
+from medforge.proto.signed_review import Review
+
+_log = logging.getLogger(__name__)
+_ASK = "the maintainer sees the evidence with `medforge show`, and accepts or rejects it"
+
+
+@dataclass(frozen=True)
+class BoardView:
+    """Say how reviews stand: commits by digest (None for none), and by task whose review is awaited."""
+
+    stable: str | None
+    candidate: str | None
+    reviewed: bool
+    missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+class ReviewBoard:
+    """Decide by the reviews in a ledger which commit is stable, and who is held. Safe for several threads.
+
+    A ledger without reviews is left alone: its stable commit is the head.
+    """
+
+    def __init__(self, ledger: Ledger, policy: Reviewing) -> None:
+        self._ledger = ledger
+        self._policy = policy
+        self._table = ReviewTable(ledger)
+        self._lock = threading.RLock()
+        self._state: tuple[int, ReviewState] | None = None
+        self._finished = -1
+
+    def view(self) -> BoardView:
+        """Say how reviews stand now."""
+        with self._lock:
+            stable = self._table.read().stable_or_head()
+            digest = stable.digest if stable else None
+            if not self._table.reviews:
+                return BoardView(digest, digest, False)
+            outcome = self._outcome()
+            if isinstance(outcome, Await):
+                return BoardView(digest, outcome.link.digest if outcome.link else None, True, outcome.missing)
+            return BoardView(digest, None, True)
+
+    def step(self) -> bool:
+        """Decide what can be decided, enter it, and return whether anything changed."""
+        with self._lock:
+            changed = self._finish() if self._table.read().seen != self._finished else False
+            while self._table.reviews and self._enact(self._outcome()):
+                changed = True
+                self._table.read()
+            self._finished = self._table.seen
+            return changed
+
+    def _enact(self, outcome: Outcome | None) -> bool:
+        """Enter a decision and do what it says; return whether there was one after which more may follow."""
+        if outcome is None:
+            return self._begin()
+        if isinstance(outcome, GoLive):
+            self._go_live(outcome)
+            return True
+        if isinstance(outcome, HoldArrival):
+            self._hold(outcome)
+            return True
+        if isinstance(outcome, FoldAgain):
+            self._ledger.change(outcome.arrival, State.HELD, outcome.reason)
+            self._ledger.release(outcome.arrival)
+        return isinstance(outcome, FoldAgain)
+
+    def _begin(self) -> bool:
+        """Let what the first review is about go live: so far everything was."""
+        first = self._table.reviews[0].signed.review
+        commit = self._ledger.commit(first.commit)
+        if commit is None:
+            return False
+        reason = "the first review; what came before it was live without"
+        self._table.decide(Decision(commit=commit.digest, standing="live", reason=reason, came=commit.members))
+        return True
+
+    def _go_live(self, outcome: GoLive) -> None:
+        state, link = self._now(), outcome.link
+        decision = Decision(
+            commit=link.digest,
+            standing="live",
+            reason=outcome.reason,
+            came=state.came(link),
+            objections=outcome.doubts,
+        )
+        self._table.decide(decision)
+        fields = about("live", commit=link.digest, reason=outcome.reason)
+        _log.info("commit %s went live: %s", link.digest, outcome.reason, extra=fields)
+        for doubt in outcome.doubts:
+            _log.warning("commit %s went live although %s", link.digest, doubt, extra=fields)
+
+    def _hold(self, outcome: HoldArrival) -> None:
+        reason = f"reviews say that it does harm: {'; '.join(map(str, outcome.objections))}; {_ASK}"
+        decision = Decision(
+            commit=outcome.link.digest,
+            standing="harmful",
+            reason=reason,
+            came=self._now().came(outcome.link),
+            arrival=outcome.arrival,
+            objections=outcome.objections,
+        )
+        self._table.decide(decision)
+        self._table.read()
+        self._finish()
+
+    def _finish(self) -> bool:
+        """Take out who was found harmful and is still in, also where an earlier process ended in between."""
+        changed = False
+        for kept in self._table.decisions:
+            number = kept.decision.arrival
+            if number is None or number in self._table.overruled:
+                continue
+            entry = self._ledger.arrival(number)
+            if entry is not None and entry.state is State.FOLDED:
+                self._ledger.change(number, State.HELD, kept.decision.reason)
+                self._bring_back(entry)
+                fields = about("held", contributor=entry.contributor, arrival=number, branch=entry.branch)
+                _log.warning("arrival %d is held: %s", number, kept.decision.reason, extra=fields)
+                changed = True
+        return changed
+
+    def _bring_back(self, held: Arrival) -> None:
+        """Put back the stable commit's version of a branch whose newer one is held."""
+        stable = self._table.stable()
+        versions = self._ledger.versions(held.contributor, held.task)
+        before = [one for one in versions if stable is not None and one.number in stable.members]
+        for one in before[-1:]:
+            if one.state is State.SUPERSEDED and not one.erase:
+                self._ledger.change(one.number, State.FOLDED, f"its newer version, arrival {held.number}, is held")
+
+    def _outcome(self) -> Outcome | None:
+        """Say what follows now; None before the first decision."""
+        if not self._table.decisions:
+            return None
+        return decide(self._now(), self._policy, time.time())
+
+    def _now(self) -> ReviewState:
+        """Read what a decision rests on; what the journal does not change is not read again."""
+        if self._state is None or self._state[0] != self._table.seen:
+            self._state = (self._table.seen, self._read())
+        return self._state[1]
+
+    def _read(self) -> ReviewState:
+        ledger, table = self._ledger, self._table
+        stable = table.stable()
+        after = table.committed[stable.digest].number if stable else 0
+        staying = set(ledger.numbers(*STAYING))
+        later = tuple(
+            Link(commit.digest, number, commit.members, _seconds(table.committed[commit.digest].at))
+            for number, commit in ledger.commits(after)
+            if commit.item is not None and staying.issuperset(commit.members)
+        )
+        live = [kept.decision for kept in table.decisions if kept.decision.standing == "live"]
+        seasoned = frozenset(number for decision in live for number in decision.came)
+        known = seasoned.union(*(link.members for link in later))
+        arrivals = ledger.arrivals_by_number(known)
+        revoked = {one.name for one in ledger.contributors() if one.revoked_at is not None}
+        asked: dict[str, set[str]] = defaultdict(set)
+        for number in seasoned & staying:
+            asked[arrivals[number].task].add(arrivals[number].contributor)
+        spoken = _spoken(table)
+        return ReviewState(
+            later=later,
+            owners={number: Owner(one.contributor, one.task) for number, one in arrivals.items()},
+            seasoned=seasoned,
+            overruled=frozenset(table.overruled),
+            reviews=_newest(table, {decision.commit for decision in live}),
+            reviewers={
+                task: frozenset(who)
+                for task, names in asked.items()
+                if (who := (names & spoken.get(task, set())) - revoked)
+            },
+            doubted=frozenset(
+                one.decision.lone or "" for one in table.decisions if one.decision.arrival in table.overruled
+            )
+            - {""},
+            held_by=self._held_by(),
+        )
+
+    def _held_by(self) -> dict[str, frozenset[str]]:
+        held: dict[str, set[str]] = defaultdict(set)
+        for kept in self._table.decisions:
+            if kept.decision.lone is not None and kept.decision.arrival is not None:
+                entry = self._ledger.arrival(kept.decision.arrival)
+                if entry is not None and entry.state is State.HELD:
+                    held[kept.decision.lone].add(entry.contributor)
+        return {reviewer: frozenset(names) for reviewer, names in held.items()}
+
+
+def _spoken(table: ReviewTable) -> dict[str, set[str]]:
+    """Return by task who has ever reviewed it."""
+    spoken: dict[str, set[str]] = defaultdict(set)
+    for kept in table.reviews:
+        for task in kept.signed.review.tasks:
+            spoken[task].add(kept.signed.review.reviewer)
+    return spoken
+
+
+def _newest(table: ReviewTable, live: set[str]) -> dict[str, tuple[Review, ...]]:
+    """Return by commit each reviewer's newest review, of those that compare with commits that went live."""
+    found: dict[str, dict[str, Review]] = defaultdict(dict)
+    for kept in table.reviews:
+        review = kept.signed.review
+        if all(one.baseline is None or one.baseline in live for one in review.tasks.values()):
+            found[review.commit][review.reviewer] = review
+    return {commit: tuple(by.values()) for commit, by in found.items()}
+
+
+def _seconds(at: str) -> float:
+    return datetime.fromisoformat(at).timestamp()

@@ -1,0 +1,104 @@
+"""What reviews lead to: a commit goes live, an arrival is held, or somebody is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from medforge.aggregator.forge.policy import Reviewing
+from medforge.aggregator.ledger.review_records import Objection
+from medforge.aggregator.main_branch.reviewing.judgement import Judgement, judge
+from medforge.aggregator.main_branch.reviewing.state import Link, ReviewState
+
+
+@dataclass(frozen=True)
+class GoLive:
+    """Let a commit go live, with what was objected without holding it."""
+
+    link: Link
+    reason: str
+    doubts: tuple[Objection, ...] = ()
+
+
+@dataclass(frozen=True)
+class HoldArrival:
+    """Hold the one arrival that a commit's harm can come from."""
+
+    link: Link
+    arrival: int
+    objections: tuple[Objection, ...]
+
+
+@dataclass(frozen=True)
+class FoldAgain:
+    """Take an arrival out and fold it anew, so that a commit without it can be reviewed."""
+
+    arrival: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Await:
+    """Wait for reviews of a commit (None: nothing is to be reviewed); `missing` says by task whose."""
+
+    link: Link | None
+    missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+Outcome = GoLive | HoldArrival | FoldAgain | Await
+
+
+def decide(state: ReviewState, policy: Reviewing, now: float) -> Outcome:
+    """Say what follows from the reviews there are, at a time in seconds since 1970.
+
+    Nothing here is remembered: the same reviews of the same commits lead to the same, in whatever order they came.
+    """
+    for link in reversed(state.later):
+        if not state.suspects(link):
+            came = "the maintainer accepted who came" if state.came(link) else "nobody came since"
+            return GoLive(link, came)
+    patience = 3600 * policy.patience_hours
+    closed = {link.digest: now - link.made_at >= patience for link in state.later}
+    judged = [(link, judge(link, state, policy, closed[link.digest])) for link in state.later]
+    for link, found in reversed(judged):
+        if not found.missing and not found.harm:
+            reason = "its reviews see no harm" if state.reviews.get(link.digest) else "nobody reviews its tasks"
+            return GoLive(link, reason, found.doubts)
+    for link, found in judged:
+        if found.harm:
+            return _narrow(link, found, state)
+    for link, found in reversed(judged):
+        if closed[link.digest] and policy.after_patience == "live":
+            return GoLive(link, f"{_awaited(found.missing)} did not review it in time", found.doubts)
+    return _ask(judged, state)
+
+
+def _narrow(bad: Link, found: Judgement, state: ReviewState) -> Outcome:
+    """Find which arrival the harm came with: hold it, or ask about a commit with about half of those it may be."""
+    suspects = state.suspects(bad)
+    if len(suspects) == 1:
+        return HoldArrival(bad, suspects[0], found.harm)
+    parts = [link for link in state.later if 0 < len(state.suspects(link)) < len(suspects)]
+    within = [link for link in parts if set(state.suspects(link)) < set(suspects)]
+    if within:
+        half = min(within, key=lambda link: (abs(2 * len(state.suspects(link)) - len(suspects)), link.number))
+        return Await(half)
+    return FoldAgain(
+        suspects[-1], f"one of the arrivals {', '.join(map(str, suspects))} does harm, and no commit tells them apart"
+    )
+
+
+def _ask(judged: list[tuple[Link, Judgement]], state: ReviewState) -> Await:
+    """Ask for the oldest commit that somebody whose word is asked for has reviewed already, else for the newest."""
+    for link, found in judged:
+        spoken = {one.reviewer for one in state.reviews.get(link.digest, ())}
+        if any(spoken & who for who in state.reviewers.values()):
+            return Await(link, found.missing)
+    if not judged:
+        return Await(None)
+    newest, found = judged[-1]
+    return Await(newest, found.missing)
+
+
+def _awaited(missing: Mapping[str, tuple[str, ...]]) -> str:
+    return ", ".join(sorted({name for names in missing.values() for name in names}))

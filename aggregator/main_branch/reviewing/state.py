@@ -1,0 +1,54 @@
+"""What a decision about a forge's newest commits rests on, in plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from medforge.proto.signed_review import Review
+
+
+class Link(NamedTuple):
+    """Hold a commit by its digest, its place in the chain, its members, and when it was made (seconds since 1970)."""
+
+    digest: str
+    number: int
+    members: tuple[int, ...]
+    made_at: float
+
+
+class Owner(NamedTuple):
+    """Say whose an arrival is, and what it answers."""
+
+    contributor: str
+    task: str
+
+
+@dataclass(frozen=True)
+class ReviewState:
+    """Hold the commits after the stable one, and what is known of them.
+
+    `later` are those that nobody has left since, oldest first; `owners` of their members. `seasoned` are the arrivals
+    that were in a commit that went live, `overruled` those that the maintainer brought back after reviews had them
+    held. `reviews` has by commit the newest of each reviewer whose baselines went live. `reviewers` has by task who
+    reviews it. `doubted` are reviewers whose lone word the maintainer overruled; `held_by` has by reviewer the
+    contributors of whom a branch is held on that reviewer's word alone, and not decided.
+    """
+
+    later: tuple[Link, ...]
+    owners: Mapping[int, Owner]
+    seasoned: frozenset[int]
+    overruled: frozenset[int]
+    reviews: Mapping[str, tuple[Review, ...]]
+    reviewers: Mapping[str, frozenset[str]]
+    doubted: frozenset[str] = frozenset()
+    held_by: Mapping[str, frozenset[str]] | None = None
+
+    def came(self, link: Link) -> tuple[int, ...]:
+        """Return a commit's members that were in no commit that went live."""
+        return tuple(number for number in link.members if number not in self.seasoned)
+
+    def suspects(self, link: Link) -> tuple[int, ...]:
+        """Return those that reviews may still hold, in the order of folding."""
+        return tuple(number for number in self.came(link) if number not in self.overruled)
