@@ -50,10 +50,12 @@ def make_task(
     flip: bool = False,
     negatives: Sequence[str] = (),
     folders: Sequence[str] = (),
+    together: str | None = None,
 ) -> Task:
-    """Put one bank of pixels under three splits; `folders` are the site's own names of the classes, if it has any.
+    """Put one bank of pixels under three splits.
 
-    Where one split alone is asked for (`Request.scoring`) the others may be empty.
+    `folders` are the site's own names of the classes, if it has any; `together` is what the splits that were made here
+    do not divide. Where one split alone is asked for (`Request.scoring`) the others may be empty.
     """
     # here, for a source can be asked about without torch
     from medforge.client.data.pixels.store import PixelBank, PixelStore
@@ -74,4 +76,5 @@ def make_task(
         negatives=tuple(negatives),
         folders=tuple(folders),
         there=there,
+        together=together,
     )

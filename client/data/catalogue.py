@@ -82,10 +82,13 @@ def open_task(
     budget: int = 2 << 30,
     scoring: SplitName | None = None,
     prompted: bool = True,
+    look_alikes: bool = True,
 ) -> Task:
     """Open `NAME:PATH[,option=value]*` as a Task of images of this geometry (see `as_geometry`).
 
-    The splits depend on `seed` and the data alone. At most `budget` bytes of decoded pixels are kept in memory; a
+    The splits depend on `seed` and the data alone. Where a source knows no groups, images that look alike stay on one
+    side of a split that is made here; without `look_alikes` only equal ones do. Option `leaks=allowed` opens splits
+    that share images. At most `budget` bytes of decoded pixels are kept in memory; a
     larger data set goes to a file in `cache` (or an unnamed temporary file). Of every source, option `threads=N` bounds
     the decoding threads, and `part=2/4,by=WAY` opens what the second of four sites has of it (see `at_site`).
 
@@ -98,7 +101,9 @@ def open_task(
 
     found, place, options = _read(source)
     storage = Storage(cache, budget, int(options.get("threads", 0)))
-    request = Request(found.name, place, options, as_geometry(geometry), seed, storage, scoring=scoring)
+    request = Request(
+        found.name, place, options, as_geometry(geometry), seed, storage, scoring=scoring, look_alikes=look_alikes
+    )
     task = found.open(request) if found.name in SOURCES.built_in() else _open_foreign(found, request)
     check_names(task)
     if prompted:
@@ -120,6 +125,16 @@ def whole_source(source: str) -> tuple[str, Site | None]:
     return ",".join([f"{found.name}:{place}", *kept]), read_site(options)
 
 
+def with_leaks(source: str) -> str:
+    """Return a source whose splits may share images."""
+    return source if split_source(source)[2].get("leaks") == "allowed" else f"{source},leaks=allowed"
+
+
+def leaks_allowed(source: str) -> bool:
+    """Say whether a source's splits may share images."""
+    return split_source(source)[2].get("leaks") == "allowed"
+
+
 def _read(source: str) -> tuple[Source, str, dict[str, str]]:
     """Return a source, its place and its options; raises InvalidInput where one of them does not exist."""
     name, place, options = split_source(source)
@@ -134,6 +149,7 @@ def _read(source: str) -> tuple[Source, str, dict[str, str]]:
             )
     if "threads" in options:
         whole_number(name, "threads", options["threads"], 1)
+    _ = NamedSource(name, place, options).leaks_allowed
     try:
         read_site(options)
     except InvalidInput as error:

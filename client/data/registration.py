@@ -22,7 +22,7 @@ NAME = r"[a-z0-9][a-z0-9.-]{0,63}"
 """A source's name stands before a colon."""
 
 OPTION = r"[a-z_]{1,32}"
-COMMON_OPTIONS = (*site.OPTIONS, "threads")
+COMMON_OPTIONS = (*site.OPTIONS, "threads", "leaks")
 """Options that every source takes; the catalogue reads them."""
 
 

@@ -68,6 +68,11 @@ class NamedSource:
         near = folder / value
         return near if is_there(near) else as_path(value)
 
+    @property
+    def leaks_allowed(self) -> bool:
+        """Say whether splits may share images and groups; what comes of that must say so."""
+        return self.choice("leaks", ("refused", "allowed"), "refused") == "allowed"
+
     def choice(self, option: str, allowed: Collection[str], default: str) -> str:
         """Return the value of an option that may take only some values."""
         value = self.options.get(option, default)
@@ -78,11 +83,15 @@ class NamedSource:
 
 @dataclass(frozen=True)
 class Request(NamedSource):
-    """Ask for a source to be opened, and say how to store and split what it holds."""
+    """Ask for a source to be opened, and say how to store and split what it holds.
+
+    `look_alikes` says whether images that look alike stay on one side of a split where no groups are known.
+    """
 
     geometry: ImageGeometry
     seed: int
     storage: Storage
+    look_alikes: bool = field(default=True, kw_only=True)
 
     @property
     def image_size(self) -> int:

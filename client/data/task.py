@@ -15,7 +15,7 @@ from medforge.client.data.pixels.store import PixelStore
 from medforge.client.data.split_names import SPLITS, SplitName
 from medforge.errors import InvalidInput
 
-SplitKind = Literal["random", "grouped", "patient", "published", "procedural"]
+SplitKind = Literal["random", "grouped", "patient", "published", "procedural", "look-alikes"]
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,10 @@ class Task:
     `folders` are the site's own names of the classes, where the source has other names than the prompts. A task that
     follows a declaration (see `medforge.client.data.declared`) has the keys of its classes and a modality.
 
-    `there` are the splits that have images: all of them, or fewer where a task is opened to be scored alone. `notes`
-    are sentences about the site's data that a person should hear: what was left out, how a split was cut.
+    `there` are the splits that have images: all of them, or fewer where a task is opened to be scored alone. `together`
+    says, in the plural, what those splits that were made here do not divide: "patients", "look-alikes"; None where no
+    split was made here, or nothing was kept together. `notes` are sentences about the site's data that a person should
+    hear: what was left out, how a split was cut.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Task:
     modality: str | None = None
     there: tuple[SplitName, ...] = SPLITS
     notes: tuple[str, ...] = ()
+    together: str | None = None
 
     def __post_init__(self) -> None:
         for what, names in (("folders", self.folders), ("classes", self.classes)):

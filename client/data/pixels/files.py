@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from medforge.client.data.pixels.decode import read_image
 from medforge.client.data.pixels.formats import IMAGE_SUFFIXES
-from medforge.client.data.pixels.reading import PLAIN, Reading
+from medforge.client.data.pixels.glance import Glance
+from medforge.client.data.pixels.reading import PLAIN, Reading, glance_at
 from medforge.errors import InvalidInput
 from medforge.files import canonical_json, path_text, sha256_bytes, sha256_file
 from medforge.image_geometry import ImageGeometry
@@ -125,3 +126,18 @@ class ImageFiles:
         for _ in workers.map(decode, wanted.tolist()):
             pass
         return wanted
+
+    def stamp(self, index: int) -> str:
+        """Return where the file lies, its size, when it was written, and how it is read."""
+        path = self.paths[index]
+        stat = path.stat()
+        return f"{path.absolute()} {stat.st_size} {stat.st_mtime_ns} {self.reading}"
+
+    def digest(self, index: int) -> str:
+        """Digest the file's bytes and how they are read."""
+        digest = sha256_file(self.paths[index])
+        return digest if self.reading == PLAIN else sha256_bytes(f"{digest} {self.reading}".encode())
+
+    def glance(self, index: int, side: int) -> Glance:
+        """Read one file whole; raises as `read_image` does."""
+        return glance_at(self.paths[index], side, self.reading)

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import numpy as np
 from PIL import Image, ImageFile
 
 from medforge.client.data.pixels.colour import mend_transparent_grey, to_rgb
 from medforge.client.data.pixels.deep import GREY_MODES, DeepPicture, deep_reader, grey_values
 from medforge.client.data.pixels.formats import decoding, identify
+from medforge.client.data.pixels.glance import Glance
 from medforge.client.data.pixels.window import WindowChoice, spell_window
 from medforge.errors import InvalidInput
 
@@ -72,6 +74,22 @@ def read_picture(path: Path, reading: Reading = PLAIN) -> Image.Image:
         rgb = deep().to_rgb(reading.window) if deep and reading.window else _eight_bits(image)
         # after the pixels: a PNG may say it behind them, and Pillow turns a TIFF itself
         return _upright(rgb, _orientation(image))
+
+
+def glance_at(path: Path, side: int, reading: Reading = PLAIN) -> Glance:
+    """Return a file's picture squeezed to `side` pixels, with its size and mode as stored.
+
+    All of the file is read, and whatever `read_picture` refuses is refused here by the same words; but a JPEG is
+    decoded at an eighth, a quarter or half of its size where that is enough.
+    """
+    with decoding(str(path)), path.open("rb") as file:
+        image, deep = _opened(file, reading)
+        width, height, mode = *image.size, image.mode
+        if deep is None:
+            image.draft(None, (side, side))
+        rgb = deep().to_rgb(reading.window) if deep and reading.window else _eight_bits(image)
+        small = rgb.resize((side, side), Image.Resampling.BICUBIC, reducing_gap=3.0)
+        return Glance(width, height, mode, np.asarray(_upright(small, _orientation(image))))
 
 
 def check_header(path: Path, reading: Reading = PLAIN) -> None:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from medforge.client.data.assemble import labelled_files, make_task
-from medforge.client.data.pixels.files import list_images
+from medforge.client.data.assemble import LabelledFiles, make_task
+from medforge.client.data.pixels.files import ImageFiles, content_ids, list_images
 from medforge.client.data.published.group_table import read_groups
 from medforge.client.data.request import Request
 from medforge.client.data.splits import Strata, divide
+from medforge.client.data.together import found_together, known_together
 from medforge.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ def open_organ(request: Request, organ: str, classes: dict[str, str]) -> Task:
     """Open one organ's images, 70/30, validation out of the 70 %; `classes` maps folders to prompts.
 
     `split=random` divides images, as the paper does: near-copies of a tile then fall on both sides. `split=grouped`
-    keeps all copies of a source tile together, and is the default where a groups file is known.
+    keeps all copies of a source tile together, and is the default where a groups file is known. `split=look-alikes`,
+    the default where none is, finds the copies by how they look: about four of five pairs.
     """
     folder = _organ_folder(request.folder(), organ, classes)
     paths, labels = [], []
@@ -34,19 +36,34 @@ def open_organ(request: Request, organ: str, classes: dict[str, str]) -> Task:
         paths += found
         labels += [label] * len(found)
     known = _groups_file(request, folder)
-    split = request.choice("split", ("grouped", "random"), "grouped" if known else "random")
-    groups = None
+    split = request.choice("split", ("grouped", "look-alikes", "random"), "grouped" if known else _default(request))
+    together = None
     if split == "grouped":
         if known is None:
             raise InvalidInput(f"{request.name}: split=grouped needs a {GROUPS_FILE}; give groups=FILE or split=random")
-        groups = _read_groups(known, paths, folder)
-    strata = Strata(
-        np.array(labels, dtype=np.int64), tuple(classes.values()), groups, "source tile" if groups else "image"
+        together = known_together(_read_groups(known, paths, folder), "source tile")
+    images, numbers = ImageFiles(paths, folder), np.array(labels, dtype=np.int64)
+    if split == "look-alikes":
+        together = found_together(request, images, Strata(numbers, tuple(classes), content_ids(paths)))
+        if together.unit == "image":
+            split, together = "random", None
+    groups, unit = (together.groups, together.unit) if together else (None, "image")
+    parts = divide(Strata(numbers, tuple(classes.values()), groups, unit), request.seed, "split")
+    kind: SplitKind = split  # type: ignore[assignment]  # one of the choices
+    return make_task(
+        request,
+        request.name,
+        tuple(classes.values()),
+        LabelledFiles(images, numbers, groups),
+        parts,
+        kind,
+        folders=tuple(classes),
+        together=together.said if together else None,
     )
-    data = labelled_files(paths, labels, folder, groups)
-    kind: SplitKind = "grouped" if groups else "random"
-    parts = divide(strata, request.seed, "split")
-    return make_task(request, request.name, tuple(classes.values()), data, parts, kind, folders=tuple(classes))
+
+
+def _default(request: Request) -> str:
+    return "look-alikes" if request.look_alikes else "random"
 
 
 def _organ_folder(path: Path, organ: str, classes: dict[str, str]) -> Path:

@@ -201,7 +201,7 @@ def test_the_command_lists_what_is_installed_and_what_is_broken(site: Path) -> N
     assert entries["good"] == {
         "name": "good",
         "about": "tissue under another name",
-        "options": ["train", "validation", "test", "by", "part", "threads"],
+        "options": ["train", "validation", "test", "by", "part", "threads", "leaks"],
         "words": ["lung"],
         "package": {"medforge-many": "1.2"},
     }

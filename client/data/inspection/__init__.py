@@ -1,0 +1,1 @@
+"""What a data set's images are like, seen once before any work: their bytes, sizes, copies and look-alikes."""
