@@ -112,7 +112,8 @@ def _parts(
     notes: tuple[str, ...] = ()
     if not len(test):
         train, test = hold_out(strata, train, TEST_FRACTION, request.seed, "split", "test")
-        notes = (f"no test split is declared: {len(test)} images of the train split are held out, {together.said} kept together",)
+        count, unit = len(test), together.unit
+        notes = (f"no test split is declared: {count} images of the train split are held out as one, by {unit}",)
     if not len(validation):
         train, validation = hold_out(strata, train, VALIDATION_FRACTION, request.seed, "split", "validation")
     return Parts(train, validation, test), notes

@@ -91,7 +91,7 @@ def test_a_test_split_that_is_not_declared_is_cut_out_and_said(tmp_path: Path) -
 def test_what_is_no_split_is_refused_and_can_be_set_aside(tmp_path: Path) -> None:
     source = grid(tmp_path, "file,label,split", lambda n: (f"{n}.png", "ab"[n % 2], "train" if n else "x"))
     assert "line 2 says 'x' in column split, which is no split; write train, validation" in refusal(f"table:{source}")
-    assert open_task(f"table:{source},split=none", 8).split == "random"
+    assert open_task(f"table:{source},split=none", 8).split == "look-alikes"
 
 
 def test_a_patient_in_two_declared_splits_is_refused(tmp_path: Path) -> None:
@@ -264,7 +264,7 @@ class Published:
     label: str
     others: tuple[str, ...]
     """Classes that its first rows lack, or nearly."""
-    split: str = "random"
+    split: str = "look-alikes"
     ending: str = ""
     options: str = ""
 
