@@ -30,7 +30,8 @@ class Listing:
     and 1 with one of `negatives` for each finding. `groups` says which images belong together (None: not known), and
     `unit` what people call such a group: "patient", "slide", "lesion". `splits` is the split that each image was
     declared to be in, or None. `ids` are the same for two images exactly when their bytes are the same. `notes` are
-    sentences about what was left out or decided while listing.
+    sentences about what was left out or decided while listing. `slides` names the slide of each image, where one
+    prediction is about a slide.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Listing:
     splits: Sequence[SplitName | None] | None = None
     negatives: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    slides: Sequence[str] | None = None
 
 
 def task_of(request: Request, listing: Listing, images: ImageSource) -> Task:
@@ -64,13 +66,15 @@ def task_of(request: Request, listing: Listing, images: ImageSource) -> Task:
     together = _together(request, listing, images, declared)
     parts, notes = _parts(request, listing, together, declared)
     found = together is not None and together.unit == "look-alike" and declared is None
+    groups = listing.slides or (together.groups if together and found else listing.groups)
     task = make_task(
         request,
         listing.name,
         listing.prompts,
-        LabelledFiles(images, listing.labels, together.groups if together and found else listing.groups),
+        LabelledFiles(images, listing.labels, groups),
         parts,
         _kind(listing, together),
+        score_by="slide" if listing.slides else "patch",
         negatives=listing.negatives,
         folders=listing.classes,
         together=together.said if together else None,

@@ -12,7 +12,7 @@ from medforge.client.data.dicom.content import is_dicom
 from medforge.client.data.dicom.frames import read_frames
 from medforge.client.data.dicom.header import read_header
 from medforge.client.data.dicom.kinds import MASK, PICTURE
-from medforge.client.data.dicom.window_choice import parse_dicom_window
+from medforge.client.data.dicom.reading import DicomReading, parse_dicom_window
 from medforge.errors import InvalidInput
 
 FILES = Path(pydicom.__file__).parent / "data"
@@ -53,17 +53,16 @@ def judged() -> Iterator[Row]:
         yield Row(path.relative_to(FILES), _said(path, window))
 
 
-def _said(path: Path, window: object) -> str:
-    place = "FILE"
+def _said(path: Path, window: DicomReading) -> str:
     if not is_dicom(path):
         return "is no DICOM file"
     try:
-        header = read_header(path, window, place)  # type: ignore[arg-type]
+        header = read_header(path, window)
         if header.kind not in (PICTURE, MASK):
             return f"left out: {header.kind}"
-        frames = list(read_frames(path, range(header.frames), window, place))  # type: ignore[arg-type]
+        frames = list(read_frames(path, range(header.frames), window))
     except InvalidInput as error:
-        return f"refused: {str(error).removeprefix(place).strip()}"
+        return f"refused: {error}"
     kinds = "colour" if frames[0].mode == "RGB" else "grey"
     return f"decoded, {kinds}" + (
         " (a mask: left out where labels are of more than one file)" if header.kind == MASK else ""

@@ -70,24 +70,36 @@ def _begins_with_element(head: bytes) -> bool:
 
 
 @contextmanager
-def opened(path: Path, tags: list[str], place: str = "") -> Iterator[DicomStream]:
-    """Open a DICOM file and read the elements named by keyword, never its pixels; `place` is what sentences call it.
+def opened(path: Path, tags: list[str]) -> Iterator[DicomStream]:
+    """Open a DICOM file and read the elements named by keyword, never its pixels.
 
-    Raises CorruptFile where the header cannot be read, InvalidInput for a file that inflates without end. What else a
-    codec raises is the caller's to say.
+    Raises CorruptFile where the header cannot be read, InvalidInput for a file that inflates without end; the sentences
+    follow the file's name, which may itself hold what a header does (see `naming`).
     """
-    place = place or str(path)
     with path.open("rb") as file:
         try:
             syntax = _syntax(file)
             if syntax == DEFLATED:
                 file, syntax = io.BytesIO(_inflated(file)), EXPLICIT_LITTLE  # type: ignore[assignment]
             stream = _read(file, syntax, tags)
-        except InvalidInput as error:
-            raise type(error)(f"{place} {error}") from error
+        except InvalidInput:
+            raise
         except Exception as error:  # pydicom raises what it meets
-            raise CorruptFile(f"{place} has a DICOM header that cannot be read; replace or remove it") from error
+            raise CorruptFile("has a DICOM header that cannot be read; replace or remove it") from error
         yield stream
+
+
+def beginning(stream: DicomStream, most: int = 1 << 16) -> bytes:
+    """Return the first bytes of a file's first compressed frame, which follows the table of offsets (PS3.5 A.4)."""
+    stream.file.seek(stream.at)
+    for _ in range(2):
+        group, element, length = struct.unpack("<HHL", stream.file.read(8))
+        if (group, element) != (0xFFFE, 0xE000):
+            raise ValueError("no fragment")
+        start = stream.file.tell()
+        stream.file.seek(start + length)
+    stream.file.seek(start)
+    return stream.file.read(min(length, most))
 
 
 def _read(file: BinaryIO, syntax: str, tags: list[str]) -> DicomStream:

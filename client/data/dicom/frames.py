@@ -16,23 +16,22 @@ from medforge.client.data.dicom.header import PIXEL_TAGS, frames_of
 from medforge.client.data.dicom.library import pydicom
 from medforge.client.data.dicom.picture import picture
 from medforge.client.data.dicom.readable import unreadable
-from medforge.client.data.dicom.window_choice import DicomWindow
+from medforge.client.data.dicom.reading import DicomReading
 from medforge.errors import CorruptFile, InvalidInput
 
 
-def read_frames(path: Path, frames: Sequence[int], window: DicomWindow, place: str = "") -> Iterator[Image.Image]:
+def read_frames(path: Path, frames: Sequence[int], reading: DicomReading) -> Iterator[Image.Image]:
     """Yield the frames at the positions `frames`, from 0, of one file as pictures of 8 bits, grey or RGB.
 
-    `place` is what sentences call the file (default: its path), for a path may hold what its header does. Raises
-    CorruptFile where pixels are damaged or end early, InvalidInput where they cannot be read for another reason.
+    Raises CorruptFile where pixels are damaged or end early, InvalidInput where they cannot be read for another reason;
+    neither names the file (see `naming`).
     """
-    place = place or str(path)
-    with opened(path, PIXEL_TAGS, place) as stream:
-        refusal = unreadable(stream, window)
+    with opened(path, PIXEL_TAGS) as stream:
+        refusal = unreadable(stream, reading)
         if refusal is not None:
-            raise InvalidInput(f"{place} {refusal[0]}; {refusal[1]}")
+            raise InvalidInput("; ".join(refusal))
         for frame in frames:
-            yield _frame(stream, frame, window, place)
+            yield _frame(stream, frame, reading)
 
 
 def spread(frames: str, there: int) -> range | list[int]:
@@ -48,17 +47,15 @@ def spread(frames: str, there: int) -> range | list[int]:
     return [(2 * run + 1) * there // (2 * wanted) for run in range(wanted)]
 
 
-def _frame(stream: DicomStream, frame: int, window: DicomWindow, place: str) -> Image.Image:
+def _frame(stream: DicomStream, frame: int, reading: DicomReading) -> Image.Image:
     try:
         _check_size(stream, frame)
         stored = _stored(stream, frame)
-        return picture(stored, stream.dataset, frame, stream.little, window)
-    except InvalidInput as error:
-        raise type(error)(f"{place} {error}") from error
-    except MemoryError:
+        return picture(stored, stream.dataset, frame, stream.little, reading)
+    except (InvalidInput, MemoryError):
         raise
     except Exception as error:  # whatever a codec raises; it may quote the header
-        raise CorruptFile(f"{place} holds pixels that cannot be decoded; replace it or leave it out") from error
+        raise CorruptFile("holds pixels that cannot be decoded; replace it or leave it out") from error
 
 
 def _stored(stream: DicomStream, frame: int) -> NDArray[Any]:
@@ -84,4 +81,4 @@ def _check_size(stream: DicomStream, frame: int) -> None:
     data = pydicom().encaps.get_frame(stream.file, frame, number_of_frames=frames_of(dataset))
     stated = stated_size(data)
     if stated is not None and stated != (int(dataset.Columns), int(dataset.Rows)):
-        raise CorruptFile("holds pixels of another size than its header says; replace it or leave it out")
+        raise CorruptFile("holds pixels of another size than its header says; replace it, or leave it out")

@@ -11,7 +11,7 @@ from medforge.client.data.dicom.content import opened
 from medforge.client.data.dicom.kinds import PICTURE, kind_of
 from medforge.client.data.dicom.picture import PALETTE_TAGS
 from medforge.client.data.dicom.readable import unreadable
-from medforge.client.data.dicom.window_choice import DicomWindow
+from medforge.client.data.dicom.reading import DicomReading
 
 IDENTITY = ["SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID"]
 """What a table's row may name, from the narrowest to the widest."""
@@ -52,12 +52,12 @@ class DicomHeader:
     refusal: tuple[str, str] | None
 
 
-def read_header(path: Path, window: DicomWindow, place: str = "") -> DicomHeader:
-    """Read the header of a DICOM file, which sentences call `place` (default: its path).
+def read_header(path: Path, reading: DicomReading) -> DicomHeader:
+    """Read the header of a DICOM file.
 
-    Raises CorruptFile where it cannot be read, InvalidInput where it inflates without end.
+    Raises CorruptFile where it cannot be read, InvalidInput where it inflates without end; neither names the file.
     """
-    with opened(path, [*IDENTITY, *PIXEL_TAGS, "SOPClassUID", "BurnedInAnnotation"], place) as stream:
+    with opened(path, [*IDENTITY, *PIXEL_TAGS, "SOPClassUID", "BurnedInAnnotation"]) as stream:
         dataset = stream.dataset
         kind = kind_of(dataset, bool(stream.pixels))
         instance, series, study, patient = (_text(dataset, name) for name in IDENTITY)
@@ -67,7 +67,7 @@ def read_header(path: Path, window: DicomWindow, place: str = "") -> DicomHeader
             kind=kind,
             frames=frames_of(dataset),
             burned_in=_text(dataset, "BurnedInAnnotation").upper() == "YES",
-            refusal=unreadable(stream, window) if kind == PICTURE or stream.pixels else None,
+            refusal=unreadable(stream, reading) if kind == PICTURE or stream.pixels else None,
         )
 
 

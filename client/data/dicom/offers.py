@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from medforge.client.data.dicom.lookup import Mapping, Rescale, read_table
+from medforge.client.data.dicom.reading import Offered
 from medforge.client.data.dicom.voi import Shown, SigmoidWindow, VoiTable
-from medforge.client.data.dicom.window_choice import Offered
 from medforge.client.data.pixels.window import Window
 from medforge.errors import InvalidInput
 

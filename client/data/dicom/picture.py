@@ -11,8 +11,8 @@ from PIL import Image
 from medforge.client.data.dicom.library import pydicom
 from medforge.client.data.dicom.lookup import Mapping
 from medforge.client.data.dicom.offers import modality, offered
+from medforge.client.data.dicom.reading import CHOICES, DicomReading, FromHeader, Offered
 from medforge.client.data.dicom.voi import Shown
-from medforge.client.data.dicom.window_choice import CHOICES, DicomWindow, FromHeader, Offered
 from medforge.client.data.pixels.window import Window, WindowChoice, chosen
 from medforge.errors import InvalidInput
 
@@ -29,7 +29,7 @@ _ROWS = 1 << 20
 """Values that are mapped at once, where each value is mapped for itself."""
 
 
-def picture(stored: NDArray[Any], dataset: Any, frame: int, little: bool, window: DicomWindow) -> Image.Image:
+def picture(stored: NDArray[Any], dataset: Any, frame: int, little: bool, reading: DicomReading) -> Image.Image:
     """Return one frame as a picture, grey or RGB.
 
     `stored` is [H, W] or [H, W, 3], as pydicom decodes it (colours as RGB). Raises InvalidInput, without the file's
@@ -37,24 +37,24 @@ def picture(stored: NDArray[Any], dataset: Any, frame: int, little: bool, window
     """
     photometric = str(dataset.PhotometricInterpretation)
     if photometric in GREY:
-        return Image.fromarray(_grey(stored, dataset, frame, little, window))
+        return Image.fromarray(_grey(stored, dataset, frame, little, reading))
     if photometric == PALETTE:
         return Image.fromarray(_palette(stored, dataset))
     return Image.fromarray(_scaled(stored, 2 ** int(dataset.BitsStored) - 1))
 
 
-def lacks_window(dataset: Any, frames: int, little: bool, window: DicomWindow) -> bool:
+def lacks_window(dataset: Any, frames: int, little: bool, reading: DicomReading) -> bool:
     """Say from the header alone whether a grey image has none of the ways to be shown; raises ValueError like it."""
     if str(dataset.PhotometricInterpretation) not in GREY:
         return False
     at_once = frames if dataset.get("PerFrameFunctionalGroupsSequence") else 1
-    return any(_way(dataset, frame, little, window) is None for frame in range(at_once))
+    return any(_way(dataset, frame, little, reading) is None for frame in range(at_once))
 
 
-def _grey(stored: NDArray[Any], dataset: Any, frame: int, little: bool, window: DicomWindow) -> NDArray[np.uint8]:
+def _grey(stored: NDArray[Any], dataset: Any, frame: int, little: bool, reading: DicomReading) -> NDArray[np.uint8]:
     """Map modality, then window, then invert where the smallest value is white; each possible value once, if few."""
     mapping = modality(dataset, frame, little)
-    way = _way(dataset, frame, little, window)
+    way = _way(dataset, frame, little, reading)
     if way is None:
         raise InvalidInput(no_window(int(dataset.get("BitsStored", 32))))
     shown = _picked(way, stored, mapping, dataset)
@@ -77,10 +77,10 @@ def no_window(bits: int) -> str:
     return f"has {bits} bits a pixel and no such window in its header; give {CHOICES}, or window=header|auto"
 
 
-def _way(dataset: Any, frame: int, little: bool, window: DicomWindow) -> Shown | WindowChoice | None:
+def _way(dataset: Any, frame: int, little: bool, reading: DicomReading) -> Shown | WindowChoice | None:
     """Return the first way to show a frame that it can have; images of up to 8 bits have their whole range."""
     ways: list[Offered] | None = None
-    for choice in window.choices:
+    for choice in reading.choices:
         if not isinstance(choice, FromHeader):
             if choice != "full" or _stored_range(dataset) is not None:
                 return choice
@@ -91,7 +91,7 @@ def _way(dataset: Any, frame: int, little: bool, window: DicomWindow) -> Shown |
         found = choice.among(ways)
         if found is not None:
             return found
-    header = FromHeader() in window.choices
+    header = FromHeader() in reading.choices
     return "full" if header and int(dataset.get("BitsStored", 32)) <= 8 and not ways else None
 
 

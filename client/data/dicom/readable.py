@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
-from medforge.client.data.dicom.content import DicomStream
+from medforge.client.data.dicom.codestream import stated_size
+from medforge.client.data.dicom.content import DicomStream, beginning
 from medforge.client.data.dicom.library import INSTALL, INSTALL_GPL, has_gpl_codec, pydicom
 from medforge.client.data.dicom.picture import GREY, PALETTE, lacks_window, no_window
-from medforge.client.data.dicom.window_choice import DicomWindow
+from medforge.client.data.dicom.reading import DicomReading
 from medforge.errors import split_remedy
 
 COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
-MOST_PIXELS = 178_956_970
-"""Pixels of one frame; Pillow's own limit."""
-
 _MPEG = "1.2.840.10008.1.2.4.10"
 _VIDEO = tuple(f"{_MPEG}{last}" for last in range(10))
 """MPEG-2, MPEG-4 and HEVC; the newest share the first digits with nothing else."""
@@ -23,23 +22,31 @@ _MEND = "save it again in a common form, or leave it out"
 Refusal = tuple[str, str]
 
 
-def unreadable(stream: DicomStream, window: DicomWindow) -> Refusal | None:
+def unreadable(stream: DicomStream, reading: DicomReading) -> Refusal | None:
     """Return what keeps the pixels from being read and what to do about it, or None."""
     dataset = stream.dataset
     if not stream.pixels:
         return "holds no pixels", "fetch it again, or leave it out"
     try:
         return (
-            _shape(dataset, stream.pixels)
+            _shape(dataset, stream.pixels, reading.megapixels)
             or _coding(stream)
             or _length(stream)
-            or (_window(dataset, stream, window) if str(dataset.PhotometricInterpretation) in GREY else None)
+            or _size(stream)
+            or (_window(dataset, stream, reading) if str(dataset.PhotometricInterpretation) in GREY else None)
         )
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError):  # a value that is none of its kind
+    except (
+        AttributeError,
+        IndexError,
+        KeyError,
+        TypeError,
+        ValueError,
+        struct.error,
+    ):  # a value that is none of its kind
         return "has a header that contradicts itself", _MEND
 
 
-def _shape(dataset: Any, pixels: str) -> Refusal | None:
+def _shape(dataset: Any, pixels: str, megapixels: int) -> Refusal | None:
     needed = ["Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated"]
     if pixels == "PixelData":
         needed += ["BitsStored", "PixelRepresentation"]
@@ -49,8 +56,12 @@ def _shape(dataset: Any, pixels: str) -> Refusal | None:
     width, height = int(dataset.Columns), int(dataset.Rows)
     if width * height == 0:
         return "is an image without extent", "leave it out"
-    if width * height > MOST_PIXELS:
-        return f"is {width}×{height} pixels large, more than {MOST_PIXELS}", "save it smaller"
+    if width * height > megapixels * 1_000_000:
+        needed_millions = -(-width * height // 1_000_000)
+        return (
+            f"has {width} × {height} pixels, more than {megapixels} million",
+            f"make it smaller, or allow so many with megapixels={needed_millions}",
+        )
     samples, photometric = int(dataset.SamplesPerPixel), str(dataset.PhotometricInterpretation)
     known = (*GREY, PALETTE) if samples == 1 else COLOURS if samples == 3 else ()
     if photometric not in known:
@@ -102,8 +113,18 @@ def _length(stream: DicomStream) -> Refusal | None:
     return None
 
 
-def _window(dataset: Any, stream: DicomStream, window: DicomWindow) -> Refusal | None:
-    if not lacks_window(dataset, int(dataset.get("NumberOfFrames") or 1), stream.little, window):
+def _size(stream: DicomStream) -> Refusal | None:
+    """Refuse compressed pixels that are not as large as the header says, which would be decoded without a bound."""
+    if not stream.compressed:
+        return None
+    stated = stated_size(beginning(stream))
+    if stated is None or stated == (int(stream.dataset.Columns), int(stream.dataset.Rows)):
+        return None
+    return "holds pixels of another size than its header says", "replace it, or leave it out"
+
+
+def _window(dataset: Any, stream: DicomStream, reading: DicomReading) -> Refusal | None:
+    if not lacks_window(dataset, int(dataset.get("NumberOfFrames") or 1), stream.little, reading):
         return None
     what, remedy = split_remedy(no_window(int(dataset.get("BitsStored", 32))))
     return what, remedy or _MEND

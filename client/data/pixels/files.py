@@ -12,7 +12,7 @@ import PIL
 from numpy.typing import NDArray
 
 from medforge.client.data.pixels.decode import read_image
-from medforge.client.data.pixels.formats import IMAGE_SUFFIXES
+from medforge.client.data.pixels.formats import IMAGE_SUFFIXES, other_kind
 from medforge.client.data.pixels.glance import Glance
 from medforge.client.data.pixels.reading import PLAIN, Reading, glance_at
 from medforge.errors import InvalidInput
@@ -69,6 +69,9 @@ def list_images(folder: Path) -> list[Path]:
     paths = list(walk(folder))
     for path in paths:
         if not is_image_name(path):
+            kind = other_kind(path)
+            if kind is not None:
+                raise InvalidInput(f"{path} is {kind[0]} and no image; {kind[1]}")
             raise InvalidInput(f"{path} is not an image ({', '.join(sorted(IMAGE_SUFFIXES))}); move or remove it")
     if not paths:
         raise InvalidInput(f"the class folder {folder} is empty; add images to it or remove it")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO
 
 from PIL import Image, ImageFile
@@ -33,6 +34,8 @@ _KINDS = (
     (b"8BPS", 0, "a Photoshop document", "save it as PNG or TIFF"),
 )
 """What people have instead of an image: first bytes, where they stand, what it is, what to do."""
+
+_SLIDES = frozenset({".svs", ".ndpi", ".scn", ".bif", ".svslide", ".vms", ".mrxs"})
 
 _FRAMES = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
 _UNREADABLE = "replace or remove it"
@@ -99,6 +102,21 @@ def jpeg_bits(file: IO[bytes]) -> int | None:
     return None
 
 
+def other_kind(path: Path) -> tuple[str, str] | None:
+    """Return what a file is that has no image's ending, and what to do with it; None where that cannot be seen."""
+    if path.suffix.lower() in _SLIDES:
+        return "a whole slide", "open its folder as slides:DIR"
+    with path.open("rb") as file:
+        return _kind(file.read(512))
+
+
+def _kind(head: bytes) -> tuple[str, str] | None:
+    for magic, start, what, remedy in _KINDS:
+        if head[start : start + len(magic)] == magic:
+            return what, remedy
+    return None
+
+
 def _unread(head: bytes, file: IO[bytes], reasons: list[str]) -> InvalidInput:
     """Return the error that says what a file is, where that can be seen."""
     if not head:
@@ -108,8 +126,7 @@ def _unread(head: bytes, file: IO[bytes], reasons: list[str]) -> InvalidInput:
             f"is a JPEG of {jpeg_bits(file)} bits a channel, which Pillow does not read; save it as a 16-bit PNG or"
             " TIFF and give window=CENTRE,WIDTH"
         )
-    for magic, start, what, remedy in _KINDS:
-        if head[start : start + len(magic)] == magic:
-            return InvalidInput(f"is {what} and no image; {remedy}")
+    if (kind := _kind(head)) is not None:
+        return InvalidInput(f"is {kind[0]} and no image; {kind[1]}")
     why = f" ({reasons[-1]})" if reasons else ""
     return CorruptFile(f"is not a readable image{why}; {_UNREADABLE}")

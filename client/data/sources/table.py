@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from medforge.client.data.described import classes_there, row_prompts
 from medforge.client.data.listing import Listing, task_of
 from medforge.client.data.pixels.files import ImageFiles, content_ids
 from medforge.client.data.pixels.formats import IMAGE_SUFFIXES
 from medforge.client.data.pixels.reading import check_header
 from medforge.client.data.problems import Problems
-from medforge.client.data.prompts import PROMPTS_FILE, read_pairs, read_prompts
 from medforge.client.data.registration import data_source
 from medforge.client.data.request import READING_OPTIONS, NamedSource, Request, task_name
-from medforge.client.data.splits import Index
 from medforge.client.data.tables.belonging import NOT_USED, pattern_groups, table_groups, table_splits
 from medforge.client.data.tables.labels import LABEL_OPTIONS, RowLabels, read_labels
 from medforge.client.data.tables.named_files import NamedFiles
@@ -134,8 +130,8 @@ def _listed(named: NamedSource) -> tuple[Listing, list[Path]]:
     assert labels is not None
     if not images.rows:
         raise InvalidInput(f"{table.path} leaves no image to use; look at the options missing and empty")
-    classes, numbers = _used(labels, images.rows)
-    prompts, negatives = _prompts(table, named, labels, images.rows, classes)
+    classes, numbers = classes_there(labels, images.rows)
+    prompts, negatives = row_prompts(table, named, labels, images.rows, classes)
     listing = Listing(
         name=task_name(named.path.name.split(".")[0]),
         classes=classes,
@@ -216,42 +212,6 @@ def _groups(table: Table, named: NamedSource, images: _Images, problems: Problem
         zip(images.rows, pattern_groups(asked, [path.as_posix() for path in images.paths], problems), strict=True)
     )
     return [groups.get(row, "") for row in range(len(table))], "group"
-
-
-def _used(labels: RowLabels, rows: list[int]) -> tuple[tuple[str, ...], Index]:
-    """Return the classes that the rows have and the labels of the rows; every finding, where there may be several."""
-    numbers = labels.labels[rows]
-    if labels.several:
-        return labels.classes, numbers
-    there, numbers = np.unique(numbers, return_inverse=True)
-    return tuple(labels.classes[place] for place in there), numbers.astype(np.int64)
-
-
-def _prompts(
-    table: Table, named: NamedSource, labels: RowLabels, rows: list[int], classes: tuple[str, ...]
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the prompts, and the negatives of findings: of a file, of a column, or the classes' own names."""
-    asked = named.options.get("prompts")
-    file = named.beside(asked) if asked else table.path.parent / PROMPTS_FILE
-    if asked and not file.is_file():
-        raise InvalidInput(f"{named.name}: the prompts file {asked} does not exist; check option prompts")
-    if labels.several:
-        return read_pairs(file, classes)
-    column = find_column(table, "prompt", named.options.get("prompt")) if not asked else None
-    if column is None:
-        return read_prompts(file, classes), ()
-    said: dict[str, set[str]] = defaultdict(set)
-    texts = table.column(column)
-    for row in rows:
-        said[labels.classes[labels.labels[row]]].add(texts[row])
-    for name in classes:
-        if len(said[name]) != 1 or "" in said[name]:
-            both = " and ".join(f"'{text}'" for text in sorted(said[name])[:2])
-            raise InvalidInput(
-                f"{table.path}: column {column} says {both} of class '{name}'; give each class one prompt, the same "
-                "in all of its rows"
-            )
-    return tuple(said[name].pop() for name in classes), ()
 
 
 def _named(missing: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ from medforge.client.data.task import Task
 from medforge.errors import InvalidInput
 from tests.client.data.sources import (
     test_breakhis,
+    test_dicom,
     test_folder,
     test_lc25000,
     test_medfmc_colon,
@@ -19,6 +20,7 @@ from tests.client.data.sources import (
     test_nih_cxr14,
     test_oai_knee,
     test_shenzhen_tb,
+    test_slides,
     test_table,
 )
 
@@ -40,6 +42,7 @@ def table(root: Path, write_image: WriteImage) -> Path:
 LAYOUTS: dict[str, Callable[[Path, WriteImage], str | Path]] = {
     "breakhis": test_breakhis.lay_out,
     "csvlabels": table,
+    "dicom": test_dicom.lay_out,
     "findings": lambda _root, _write: "chest,train=40,validation=8,test=8",
     "folder": test_folder.lay_out,
     "lc25000-colon": test_lc25000.lay_out,
@@ -49,6 +52,7 @@ LAYOUTS: dict[str, Callable[[Path, WriteImage], str | Path]] = {
     "nih-cxr14": test_nih_cxr14.lay_out,
     "oai-knee": test_oai_knee.lay_out,
     "shenzhen-tb": test_shenzhen_tb.lay_out,
+    "slides": test_slides.lay_out,
     "table": test_table.lay_out,
     "tissue": lambda _root, _write: "lung,train=24,validation=9,test=9",
 }

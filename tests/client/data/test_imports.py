@@ -12,8 +12,8 @@ def test_sources_are_listed_without_numerical_libraries() -> None:
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     names, loaded = result.stdout.splitlines()
     assert names.split() == [
-        "breakhis", "findings", "folder", "lc25000-colon", "lc25000-lung", "medfmc-colon", "medmnist", "nih-cxr14",
-        "oai-knee", "shenzhen-tb", "table", "tissue",
+        "breakhis", "dicom", "findings", "folder", "lc25000-colon", "lc25000-lung", "medfmc-colon", "medmnist",
+        "nih-cxr14", "oai-knee", "shenzhen-tb", "slides", "table", "tissue",
     ]  # fmt: skip
     assert loaded == "[]"
 

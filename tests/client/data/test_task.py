@@ -141,7 +141,7 @@ def test_an_option_given_twice_is_an_error() -> None:
 def test_an_unknown_source_lists_the_names() -> None:
     with pytest.raises(
         InvalidInput,
-        match="data source 'breakhiss' is not known; choose one of breakhis, findings, .*tissue",
+        match="data source 'breakhiss' is not known; choose one of breakhis, dicom, findings, .*tissue",
     ):
         open_task("breakhiss:/data", 16)
 

@@ -11,7 +11,7 @@ from medforge.client.data.dicom.content import is_dicom
 from medforge.client.data.dicom.frames import read_frames
 from medforge.client.data.dicom.header import read_header
 from medforge.client.data.dicom.library import has_gpl_codec
-from medforge.client.data.dicom.window_choice import parse_dicom_window
+from medforge.client.data.dicom.reading import parse_dicom_window
 from medforge.errors import InvalidInput
 from tests.client.data.dicom.reference import expected
 
@@ -47,7 +47,7 @@ def test_a_file_decodes_as_pydicom_does_or_is_refused(path: Path) -> None:
 def check_refused(path: Path, frames: int) -> None:
     with pytest.raises(InvalidInput) as error:
         list(read_frames(path, range(frames), WINDOW))
-    assert re.fullmatch(r".+; [a-z].*[^.]", str(error.value))
+    assert re.fullmatch(r"[a-z].+; [a-z].*[^.]", str(error.value))
     assert "Unable to decode" not in str(error.value)
 
 

@@ -189,10 +189,12 @@ def test_jpeg_2000(tmp_path: Path) -> None:
 @pytest.mark.parametrize("signed", [False, True])
 def test_jpeg_2000_of_twelve_bits(tmp_path: Path, signed: bool) -> None:
     openjpeg = pytest.importorskip("openjpeg.utils", reason="writes the file; it comes with the extra dicom")
-    values = TWELVE[..., 0].astype(np.int16) - 2048 if signed else TWELVE[..., 0]
+    deep = RANDOM.integers(0, 4096, (40, 50, 3)).astype(np.uint16)  # smaller ones have no six resolutions to encode
+    grey = deep[..., 0].copy()
+    values = grey.astype(np.int16) - 2048 if signed else grey
     data = openjpeg.encode_array(values, bits_stored=12, codec_format=1)
     check_deep(tmp_path / "scan.jp2", bytes(data), values, (-2048, 2047) if signed else (0, 4095))
-    colour = openjpeg.encode_array(TWELVE, bits_stored=12, photometric_interpretation=1, codec_format=1)
+    colour = openjpeg.encode_array(deep, bits_stored=12, photometric_interpretation=1, codec_format=1)
     refuse(tmp_path / "colour.jp2", bytes(colour), "JPEG 2000 of 3 channels and 12 bits")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from medforge.client.data.dicom.voi import Shown
+from medforge.client.data.pixels.reading import MEGAPIXELS
 from medforge.client.data.pixels.window import WindowChoice, parse_window
 from medforge.errors import InvalidInput
 
@@ -40,20 +41,24 @@ Choice = FromHeader | WindowChoice
 
 
 @dataclass(frozen=True)
-class DicomWindow:
-    """Hold the ways to show an image in the order in which they are tried, and the text that said so."""
+class DicomReading:
+    """Hold the ways to show an image in the order in which they are tried, the text that said so, and the most pixels.
+
+    `megapixels` is the most pixels of one frame, in millions.
+    """
 
     choices: tuple[Choice, ...] = (FromHeader(),)
     text: str = HEADER
+    megapixels: int = MEGAPIXELS
 
 
-def parse_dicom_window(text: str) -> DicomWindow:
+def parse_dicom_window(text: str, megapixels: int = MEGAPIXELS) -> DicomReading:
     """Read the option `window`: one way, or several parted by `|`, of which an image gets the first that it can have.
 
     `header` is what the header offers first, a number its place there, `C,W`, `full` and `auto` as in `parse_window`,
     and any other word is part of the header's explanation of a window. Raises InvalidInput for an empty way.
     """
-    return DicomWindow(tuple(_way(part.strip(), text) for part in text.split("|")), text)
+    return DicomReading(tuple(_way(part.strip(), text) for part in text.split("|")), text, megapixels)
 
 
 def _way(part: str, text: str) -> Choice:

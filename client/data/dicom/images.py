@@ -1,0 +1,73 @@
+"""Frames of DICOM files as an ImageSource."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import PIL
+from numpy.typing import NDArray
+
+from medforge.client.data.dicom.frames import read_frames
+from medforge.client.data.dicom.library import pydicom
+from medforge.client.data.dicom.naming import FilePlaces, naming
+from medforge.client.data.dicom.reading import DicomReading
+from medforge.client.data.pixels.decode import to_pixels
+from medforge.files import canonical_json, sha256_bytes
+from medforge.image_geometry import ImageGeometry
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Name one frame of a file, counted from 0."""
+
+    path: Path
+    number: int
+
+
+class DicomImages:
+    """Offer frames under names that say nothing of a header; each file is opened once for all of its frames."""
+
+    def __init__(
+        self, frames: Sequence[Frame], names: Sequence[str], reading: DicomReading, places: FilePlaces
+    ) -> None:
+        self.frames = tuple(frames)
+        self.names = tuple(names)
+        self.reading = reading
+        self.places = places
+
+    def key(self) -> str:
+        """Digest names, sizes, modification times, frames, the window and the decoders' versions."""
+        stats = [frame.path.stat() for frame in self.frames]
+        entries = [
+            [name, frame.number, stat.st_size, stat.st_mtime_ns]
+            for name, frame, stat in zip(self.names, self.frames, stats, strict=True)
+        ]
+        how = {"window": self.reading.text, "pydicom": pydicom().__version__, "pillow": PIL.__version__}
+        return sha256_bytes(canonical_json({"dicom": entries, **how}))
+
+    def fill(
+        self,
+        wanted: NDArray[np.int64],
+        room: NDArray[np.uint8],
+        geometry: ImageGeometry,
+        workers: ThreadPoolExecutor,
+    ) -> NDArray[np.int64]:
+        """Decode the wanted frames, several files at once."""
+        of_file: dict[Path, list[int]] = defaultdict(list)
+        for index in wanted.tolist():
+            of_file[self.frames[index].path].append(index)
+
+        def decode(path: Path, indices: list[int]) -> None:
+            with naming(lambda: self.places.of(path)):
+                pictures = read_frames(path, [self.frames[index].number for index in indices], self.reading)
+                for index, picture in zip(indices, pictures, strict=True):
+                    room[index] = to_pixels(picture, geometry)
+
+        for _ in workers.map(decode, of_file, of_file.values()):
+            pass
+        return wanted

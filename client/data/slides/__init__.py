@@ -1,0 +1,1 @@
+"""Whole slides: opened at a stated resolution, cut into tiles of tissue."""
