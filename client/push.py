@@ -5,12 +5,16 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from medforge.base_facts import BaseFacts
+from medforge.base_mismatch import base_mismatch
 from medforge.branch import Branch
-from medforge.errors import BaseMismatch, CorruptFile, ForgeUnavailable, InvalidInput, MedForgeError
+from medforge.errors import CorruptFile, ForgeUnavailable, InvalidInput, MedForgeError
 from medforge.faults import reached
+from medforge.files import parse_json
 from medforge.manifest import MANIFEST_FILE, Manifest
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.connection import Connection
@@ -176,12 +180,17 @@ def _check_name(manifest: Manifest, kit: Kit | None) -> None:
         )
 
 
+def _base_facts(forge: pb.DescribeReply) -> BaseFacts:
+    known = {"spec": forge.base_spec or "a base without a name", "fingerprint": forge.base}
+    # a forge of an earlier version says no more than these two
+    with suppress(ValueError):
+        return BaseFacts.model_validate(parse_json(forge.base_facts) if forge.base_facts else known)
+    return BaseFacts.model_validate(known)
+
+
 def _check_admitted(manifest: Manifest, forge: pb.DescribeReply, size: int, at: str) -> None:
     if manifest.base != forge.base:
-        raise BaseMismatch(
-            f"the branch was made on base module {manifest.base[:12]} ({manifest.base_spec}), but the forge at {at} "
-            f"stands on {forge.base[:12]} ({forge.base_spec}); train it on the forge's base"
-        )
+        raise base_mismatch(manifest, _base_facts(forge), f"the forge at {at} stands on")
     if forge.limits.branch_bytes and size > forge.limits.branch_bytes:
         raise OverLimit(
             f"the branch has {size} bytes where the forge at {at} admits {forge.limits.branch_bytes}; "

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pydantic import ValidationError
 
+from medforge.base_mismatch import base_mismatch
 from medforge.base_module import BaseModule
+from medforge.bases.spec import EMBEDDED
 from medforge.class_statistics import ClassStatistics
 from medforge.contributor_name import ContributorName
 from medforge.distilled import DistilledDataset, check_distilled
-from medforge.errors import BaseMismatch, CorruptFile, InvalidBranch
+from medforge.errors import CorruptFile, InvalidBranch
 from medforge.files import AnyPath, read_file, sha256_bytes, write_files
+from medforge.image_geometry import Preprocessing
 from medforge.manifest import (
     DISTILLED_FILE,
     MANIFEST_FILE,
@@ -63,6 +67,7 @@ class Branch:
     ) -> Branch:
         """Make a branch of what a centre trained and distilled, and check it; raises InvalidBranch."""
         files = _files_of(plugin, distilled, None)
+        preprocessing, activation = _described(base)
         name = ContributorName(contributor) if isinstance(contributor, str) else contributor
         try:
             manifest = Manifest(
@@ -82,6 +87,8 @@ class Branch:
                 files={name: FileEntry(digest=sha256_bytes(data), size=len(data)) for name, data in files.items()},
                 software=software_versions(),
                 start=start,
+                preprocessing=preprocessing,
+                activation=activation,
             )
         except ValidationError as error:
             raise _wrong_field(error) from error
@@ -136,9 +143,11 @@ class Branch:
     def check(self, base: BaseModule) -> None:
         """Check that the branch was made on ``base`` and is sound; raises BaseMismatch or InvalidBranch."""
         if self.manifest.base != base.fingerprint or self.plugin.base_fingerprint != base.fingerprint:
-            raise BaseMismatch(
-                f"the branch was made on base module {self.manifest.base[:12]} ({self.manifest.base_spec}), "
-                f"but {base.fingerprint[:12]} ({public_spec(base.spec)}) is used here; train it on the forge's base"
+            raise base_mismatch(self.manifest, base.facts, "here is")
+        described = (self.manifest.preprocessing, self.manifest.activation)
+        if any(said not in (None, due) for said, due in zip(described, _described(base), strict=True)):
+            raise InvalidBranch(
+                "the manifest says of its base module what that is not; train the branch on the forge's base"
             )
         check_plugin(self.plugin, base)
         check_distilled(self.distilled, base)
@@ -161,6 +170,13 @@ class Branch:
         """Read a branch directory, checking every digest; raises InvalidInput, CorruptFile or InvalidBranch."""
         manifest = Manifest.parse(read_file(directory / MANIFEST_FILE, "the branch manifest"))
         return cls.assemble(manifest, {name: read_file(directory / name, "the branch") for name in manifest.files})
+
+
+def _described(base: BaseModule) -> tuple[Preprocessing | None, Literal["quick_gelu"] | None]:
+    """Return what a manifest says of a base module: how images are prepared and what it computes, unless as usual."""
+    seen = base.preprocessing
+    usual = base.spec in EMBEDDED or seen.is_usual
+    return None if usual else seen, "quick_gelu" if base.architecture.get("quick_gelu") else None
 
 
 def parse_plugin(manifest: Manifest, files: Mapping[str, bytes]) -> Plugin:

@@ -30,6 +30,10 @@ class ImageGeometry(DigestedModel):
         return {name: getattr(self, name) for name in fields}
 
 
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+"""Mean and deviation of the images that OpenAI's CLIP was trained on, open_clip's default."""
+
 Three = tuple[FiniteFloat, FiniteFloat, FiniteFloat]
 
 
@@ -43,6 +47,11 @@ class Preprocessing(ImageGeometry):
     def geometry(self) -> ImageGeometry:
         """How it is made square, alone."""
         return ImageGeometry.model_validate(self.key())
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether it is CLIP's own, whatever the size."""
+        return self == Preprocessing(size=self.size, mean=CLIP_MEAN, std=CLIP_STD)
 
 
 def as_geometry(geometry: int | ImageGeometry) -> ImageGeometry:

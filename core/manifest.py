@@ -14,6 +14,7 @@ from medforge.contributor_name import IDENTIFIER, ContributorName, check_name
 from medforge.digested import DigestedModel
 from medforge.errors import InvalidBranch, InvalidInput
 from medforge.files import canonical_json, parse_json, sha256_bytes
+from medforge.image_geometry import Preprocessing
 from medforge.peft_format import CONFIG_FILE, WEIGHTS_FILE
 from medforge.plugin_settings import PluginSettings
 from medforge.prompt_form import normal_form
@@ -81,10 +82,16 @@ class Manifest(DigestedModel):
     ``distances`` are quantiles, at `LEVELS`, of the validation images' Mahalanobis distances from the nearest class
     mean: in the base module's embeddings, under what the branch itself sends, which are its class statistics or, where
     it sends none, its distilled images. ``temperature`` divides the plugin's logits; it is fitted on validation.
+
+    ``preprocessing`` is how images were prepared for the base module, where that is not CLIP's own nor an embedded
+    base's; ``activation`` what it computes, where that is not GELU.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    younger = frozenset({"start", "display_name", "modality", "classes", "class_counts", "distances", "temperature"})
+    younger = frozenset(
+        {"start", "display_name", "modality", "classes", "class_counts", "distances", "temperature"}
+        | {"preprocessing", "activation"}
+    )
 
     format: Literal[1] = 1
     contributor: str = Field(pattern=NAME)
@@ -108,6 +115,8 @@ class Manifest(DigestedModel):
     class_counts: tuple[Annotated[int, Field(ge=0, le=_LARGEST)], ...] | None = None
     distances: Quantiles | None = None
     temperature: FiniteFloat | None = Field(default=None, ge=_LEAST_TEMPERATURE, le=_LARGEST_TEMPERATURE)
+    preprocessing: Preprocessing | None = None
+    activation: Literal["quick_gelu"] | None = None
 
     @model_validator(mode="after")
     def _facts_that_fit(self) -> Self:

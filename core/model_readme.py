@@ -122,10 +122,12 @@ def _made(card: ModelCard) -> str:
     ]
     if (seen := card.base.preprocessing) is not None:
         mean, std = (" ".join(f"{value:g}" for value in values) for values in (seen.mean, seen.std))
-        lines.append(
-            f"- images: RGB, shortest side {seen.size} pixels ({seen.interpolation}), centre square, mean {mean}, "
-            f"deviation {std}"
-        )
+        way = {
+            "shortest": f"shortest side {seen.size} pixels ({seen.interpolation}), centre square",
+            "longest": f"longest side {seen.size} pixels ({seen.interpolation}), filled with grey {seen.fill}",
+            "squash": f"{seen.size} by {seen.size} pixels ({seen.interpolation}), whatever they were",
+        }[seen.resize_mode]
+        lines.append(f"- images: RGB, {way}, mean {mean}, deviation {std}")
     lines.append(f"- MedForge {_plain(card.medforge)}")
     return "\n".join(lines)
 

@@ -28,11 +28,12 @@ from medforge.aggregator.ledger.key_table import successions
 from medforge.aggregator.ledger.ledger import Ledger
 from medforge.aggregator.ledger.records import Arrival
 from medforge.aggregator.merge import MethodSettings
+from medforge.base_mismatch import base_mismatch
 from medforge.declared_task import DeclaredTask
-from medforge.errors import BaseMismatch, CorruptFile, InvalidInput
+from medforge.errors import CorruptFile, InvalidInput
 from medforge.faults import reached
 from medforge.files import sha256_bytes
-from medforge.manifest import Manifest, public_spec
+from medforge.manifest import Manifest
 from medforge.proto.errors import MissingBlob, NotFound, OverLimit
 from medforge.proto.receipt import Receipt
 from medforge.proto.signed_task import SignedTask
@@ -192,11 +193,7 @@ class Forge:
         if known is not None:
             return known
         if manifest.base != self.settings.base:
-            raise BaseMismatch(
-                f"the branch was made on base module {manifest.base[:12]} ({manifest.base_spec}), but this forge "
-                f"stands on {self.settings.base[:12]} ({public_spec(self.settings.base_spec)}); "
-                f"train it on the forge's base"
-            )
+            raise base_mismatch(manifest, self.settings.facts, "this forge stands on")
         with self.intake:
             # invitations are looked up in the whole journal; who was invited under no other name has been seen by then
             if manifest.display_name is not None or self.ledger.contributor(manifest.contributor) is None:

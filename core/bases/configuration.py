@@ -10,15 +10,12 @@ from typing import Any
 
 from medforge.errors import CorruptFile, InvalidInput
 from medforge.files import parse_json
-
-MEAN = (0.48145466, 0.4578275, 0.40821073)
-STD = (0.26862954, 0.26130258, 0.27577711)
-"""Mean and deviation of the images that OpenAI's CLIP was trained on, open_clip's default."""
+from medforge.image_geometry import CLIP_MEAN, CLIP_STD
 
 _QUICK = "quick_gelu"
 _CLIP: Mapping[str, Any] = {
-    "mean": MEAN,
-    "std": STD,
+    "mean": CLIP_MEAN,
+    "std": CLIP_STD,
     "interpolation": "bicubic",
     "resize_mode": "shortest",
     "fill_color": 0,

@@ -14,7 +14,7 @@ FORMS = (
     f"hf-local:DIRECTORY (one with {CONFIG_FILE})"
 )
 _HUB = "hf-hub"
-_LOCAL = ("hf-local", "local-dir")
+SNAPSHOTS = ("hf-local", "local-dir")
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def parse_spec(text: str) -> Spec:
     if colon and before and after:
         if before == _HUB:
             return Repository(after)
-        return Snapshot(Path(after)) if before in _LOCAL else Checkpoint(before, Path(after))
+        return Snapshot(Path(after)) if before in SNAPSHOTS else Checkpoint(before, Path(after))
     if (Path(text) / CONFIG_FILE).is_file():
         raise InvalidInput(f"base module {text!r} is a directory; write hf-local:{text}")
     architecture, slash, tag = text.partition("/")

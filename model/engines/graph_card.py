@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from medforge.declared_task import TaskClass
+from medforge.image_geometry import ImageGeometry
 from medforge.manifest import Quantiles
 
 METADATA_KEY = "medforge"
@@ -23,6 +24,8 @@ class GraphTask(BaseModel):
 class GraphCard(BaseModel):
     """Hold the tasks of a graph, the branches (by digest) behind each of its networks, and the side of its images.
 
+    ``geometry`` is how images become squares of that side; None, in graphs of earlier versions, is CLIP's own way.
+
     ``measures`` says whether it knows distances at all.
     """
 
@@ -34,3 +37,4 @@ class GraphCard(BaseModel):
     measures: bool
     tasks: tuple[GraphTask, ...]
     networks: tuple[tuple[str, ...], ...]
+    geometry: ImageGeometry | None = None

@@ -53,7 +53,7 @@ class OnnxModel(Answering):
     @property
     def geometry(self) -> ImageGeometry:
         """How an image becomes the square that the graph takes."""
-        return ImageGeometry(size=self.card.size)
+        return self.card.geometry or ImageGeometry(size=self.card.size)
 
     def who(self, branch: str) -> str:
         """Return a branch's first letters: a graph names no contributors."""

@@ -12,6 +12,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from medforge.base_module import BaseModule
+from medforge.errors import InvalidInput
 from medforge.model.export.hugging_face_config import clip_config
 from medforge.model.export.own_model import own_state
 from medforge.model.export.prompts import tokens_of, write_prompts
@@ -104,14 +105,20 @@ def _translate(name: str, tensor: Tensor, names: Mapping[str, str]) -> list[tupl
 
 def write_image_processor(base: BaseModule, directory: Path) -> None:
     """Write what a CLIPImageProcessor must do to an image for it to be what MedForge sees."""
-    size = base.image_size
+    size, seen = base.image_size, base.preprocessing
+    if seen.resize_mode == "longest":
+        raise InvalidInput(
+            "transformers' CLIPImageProcessor cannot fill an image up to a square, as the base module wants it; export "
+            "to open_clip instead"
+        )
+    squashed = seen.resize_mode == "squash"
     document = {
         "image_processor_type": "CLIPImageProcessor",
         "do_convert_rgb": True,
         "do_resize": True,
-        "size": {"shortest_edge": size},
-        "resample": 3,  # Pillow's number of the bicubic filter
-        "do_center_crop": True,
+        "size": {"height": size, "width": size} if squashed else {"shortest_edge": size},
+        "resample": {"bilinear": 2, "bicubic": 3}[seen.interpolation],  # Pillow's numbers of its filters
+        "do_center_crop": not squashed,
         "crop_size": {"height": size, "width": size},
         "do_rescale": True,
         "rescale_factor": 1 / 255,

@@ -12,9 +12,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from medforge.base_module import BaseModule
 from medforge.errors import InvalidInput
 from medforge.files import new_directory
 from medforge.forge_item import Mixture, Routed
+from medforge.image_geometry import ImageGeometry
 from medforge.model.checks import GRAPH_FILE
 from medforge.model.engines.graph_card import METADATA_KEY, GraphCard, GraphTask
 from medforge.model.engines.onnx import OnnxModel
@@ -31,7 +33,7 @@ _USE = """\
 import numpy, onnxruntime
 from PIL import Image, ImageOps
 
-image = ImageOps.fit(Image.open("image.png").convert("RGB"), ({size}, {size}), Image.Resampling.BICUBIC)
+image = {image}
 pixels = numpy.asarray(image).transpose(2, 0, 1)[None]
 given = {{"pixels": pixels, "task_log_prior": numpy.zeros({tasks})}}
 answer = onnxruntime.InferenceSession("{graph}").run(["best", "probability", "none_of_these"], given)
@@ -53,7 +55,9 @@ def export_onnx(model: MergedModel, out: Path, task: str | None = None) -> tuple
         rows = [{"task": one.name, "key": c.key, "prompt": c.prompt} for one in card.tasks for c in one.classes]
         (directory / CLASSES_FILE).write_text(json.dumps(rows, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
         _prove(model, OnnxModel(directory), task)
-        use = _USE.format(size=card.size, tasks=len(card.tasks), graph=GRAPH_FILE, classes=CLASSES_FILE)
+        use = _USE.format(
+            image=_opened(model.base.preprocessing), tasks=len(card.tasks), graph=GRAPH_FILE, classes=CLASSES_FILE
+        )
         (directory / README_FILE).write_text(readme(network, "An ONNX graph", use), encoding="utf-8")
     return tuple(one.name for one in card.tasks)
 
@@ -66,7 +70,7 @@ def _graph_of(model: MergedModel, task: str | None) -> tuple[Network, nn.Module,
             for one in item.tasks
         ]
         network = Network(base, {}, None, tuple(tasks))
-        return network, RoutedGraph(base, item), _card(base.image_size, base.fingerprint, tasks, _branches(item), True)
+        return network, RoutedGraph(base, item), _card(base, tasks, _branches(item), True)
     several = isinstance(item, Mixture) and not item.folds
     known = choose_tasks(model.tasks, task)
     network = Network(base, {}, None, known) if several else choose_network(item, base, known)
@@ -82,13 +86,29 @@ def _graph_of(model: MergedModel, task: str | None) -> tuple[Network, nn.Module,
     else:
         graph = GatedGraph(base, item, item.gate, known)
         networks = tuple((member.branch,) for member in item.members)
-    return network, graph, _card(base.image_size, base.fingerprint, tasks, networks, False)
+    return network, graph, _card(base, tasks, networks, False)
 
 
-def _card(
-    size: int, base: str, tasks: list[GraphTask], networks: tuple[tuple[str, ...], ...], measures: bool
-) -> GraphCard:
-    return GraphCard(size=size, base=base, measures=measures, tasks=tuple(tasks), networks=networks)
+def _card(base: BaseModule, tasks: list[GraphTask], networks: tuple[tuple[str, ...], ...], measures: bool) -> GraphCard:
+    return GraphCard(
+        size=base.image_size,
+        base=base.fingerprint,
+        measures=measures,
+        tasks=tuple(tasks),
+        networks=networks,
+        geometry=base.preprocessing.geometry,
+    )
+
+
+def _opened(seen: ImageGeometry) -> str:
+    """Return the expression of Pillow's that prepares image.png for the graph."""
+    size, filter_ = (seen.size, seen.size), f"Image.Resampling.{seen.interpolation.upper()}"
+    picture = 'Image.open("image.png").convert("RGB")'
+    if seen.resize_mode == "squash":
+        return f"{picture}.resize({size}, {filter_})"
+    if seen.resize_mode == "longest":
+        return f"ImageOps.pad({picture}, {size}, {filter_}, {(seen.fill,) * 3})"
+    return f"ImageOps.fit({picture}, {size}, {filter_})"
 
 
 def _branches(item: Routed) -> tuple[tuple[str, ...], ...]:

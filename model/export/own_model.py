@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-import open_clip
 import torch
 from torch import Tensor
 
 from medforge.base_check import EMBEDDED
 from medforge.base_module import BaseModule
+from medforge.bases.building import empty_model
+from medforge.bases.configuration import Configuration
+from medforge.bases.spec import CONFIG_FILE, SNAPSHOTS
 from medforge.model.layer_names import in_own_names
 
-CONFIG_FILE = "open_clip_config.json"
 _VISUAL = "visual."
 
 
@@ -32,27 +31,27 @@ def own_state(base: BaseModule, merged: Mapping[str, Tensor] | None = None) -> d
 
 
 def write_config(base: BaseModule, directory: Path) -> None:
-    """Write open_clip's configuration of the base.
-
-    Its preprocessing is what MedForge does to every image, whatever the base was trained with
-    (`medforge.client.data.pixels.decode`).
-    """
-    preprocessing = {"mean": base.mean, "std": base.std, "interpolation": "bicubic", "resize_mode": "shortest"}
-    document = {"model_cfg": base.architecture, "preprocess_cfg": preprocessing}
+    """Write open_clip's configuration of the base, with the preprocessing that MedForge does to every image."""
+    document = {"model_cfg": base.architecture, "preprocess_cfg": _preprocessing(base)}
     (directory / CONFIG_FILE).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+
+def _preprocessing(base: BaseModule) -> dict[str, Any]:
+    seen = base.preprocessing
+    return {
+        "mean": seen.mean,
+        "std": seen.std,
+        "interpolation": seen.interpolation,
+        "resize_mode": seen.resize_mode,
+        "fill_color": seen.fill,
+    }
 
 
 def own_model(base: BaseModule) -> Any:
     """Return the base as a model of open_clip's own, in eval mode on the CPU."""
-    with TemporaryDirectory() as directory:
-        write_config(base, Path(directory))
-        # its weights are drawn, of which open_clip warns, before the base's take their place
-        logging.disable(logging.WARNING)
-        try:
-            with torch.random.fork_rng(devices=[]):
-                model = open_clip.create_model(f"local-dir:{directory}", load_weights=False)
-        finally:
-            logging.disable(logging.NOTSET)
+    config = getattr(getattr(base.clip, "text", None), "config", None)
+    found = Configuration(base.architecture, _preprocessing(base))
+    model = empty_model(found, None if config is None else config.to_dict(), f"base module {base.spec}")
     model.load_state_dict(own_state(base))
     return model.eval().requires_grad_(False)
 
@@ -74,7 +73,19 @@ def load_lines(base: BaseModule) -> str:
     architecture, _, weights = spec.partition(":" if ":" in spec else "/")
     if architecture == "hf-hub":
         return f'{loaded}("{spec}")'
+    if architecture in SNAPSHOTS:
+        return f'{loaded}("local-dir:{weights}")'
     if not architecture.endswith(".json"):
-        return f'{loaded}("{architecture}", pretrained="{weights}")'
+        quick = ", force_quick_gelu=True" if base.architecture.get("quick_gelu") else ""
+        return f'{loaded}("{architecture}", pretrained="{weights}"{quick}{_prepared(base)})'
     name = architecture.removesuffix(".json")
-    return f'open_clip.add_model_config("{architecture}")\n{loaded}("{name}", pretrained="{weights}")'
+    return f'open_clip.add_model_config("{architecture}")\n{loaded}("{name}", pretrained="{weights}"{_prepared(base)})'
+
+
+def _prepared(base: BaseModule) -> str:
+    """Return the arguments that say how images are prepared, where open_clip would do it as for CLIP."""
+    seen = base.preprocessing
+    if seen.is_usual or ":" not in base.spec:
+        return ""
+    given = {"mean": seen.mean, "std": seen.std, "interpolation": seen.interpolation, "resize_mode": seen.resize_mode}
+    return "".join(f", image_{name}={value!r}" for name, value in given.items())

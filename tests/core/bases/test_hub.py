@@ -14,7 +14,10 @@ from medforge.errors import InvalidInput
 from tests.core.bases.hub import Hub
 
 SPECS = ("ViT-B-16/openai", "hf-hub:organisation/model", "ViT-B-16-SigLIP/webli")
-SAID = r"{} cannot be fetched: this machine lacks .*127\.0\.0\.1:\d+ cannot be reached; .*medforge base fetch {} --out DIR.*hf-local:DIR"
+SAID = (
+    r"{} cannot be fetched: this machine lacks .*127\.0\.0\.1:\d+ cannot be reached; "
+    r".*medforge base fetch {} --out DIR.*hf-local:DIR"
+)
 
 
 @pytest.fixture

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from medforge.bases import plan as planning
-from medforge.bases.configuration import MEAN, STD
 from medforge.bases.plan import BasePlan, plan_base
 from medforge.bases.spec import parse_spec
 from medforge.errors import CorruptFile, InvalidInput
+from medforge.image_geometry import CLIP_MEAN as MEAN
+from medforge.image_geometry import CLIP_STD as STD
 from tests.core.bases.families import FAMILIES
 from tests.core.bases.hub import OPENAI, Hub
 

@@ -1,0 +1,55 @@
+"""What differs between the base module that a branch was made on and the one it is brought to, in words."""
+
+from __future__ import annotations
+
+from medforge.base_facts import BaseFacts
+from medforge.bases.spec import EMBEDDED
+from medforge.errors import BaseMismatch
+from medforge.image_geometry import CLIP_MEAN, CLIP_STD, Preprocessing
+from medforge.manifest import Manifest
+
+
+def base_mismatch(manifest: Manifest, base: BaseFacts, stands: str) -> BaseMismatch:
+    """Return the error to raise for a branch of another base module.
+
+    ``stands`` says in words where ``base`` is used, as in "this forge stands on". What differs is named as far as
+    manifest and facts tell.
+    """
+    return BaseMismatch(
+        f"the branch was made on base module {manifest.base[:12]} ({manifest.base_spec}), but {stands} "
+        f"{base.fingerprint[:12]} ({base.spec}){_difference(manifest, base)}; train it on the forge's base"
+    )
+
+
+def _difference(manifest: Manifest, base: BaseFacts) -> str:
+    if base.architecture is None or base.preprocessing is None:
+        return ""
+    theirs, ours = _activation(manifest), "QuickGELU" if base.architecture.get("quick_gelu") else "GELU"
+    said = [] if theirs == ours else [f"the branch's computes {theirs} where {ours} is due"]
+    known = manifest.preprocessing or _usual(manifest)
+    if known is not None:
+        due = base.preprocessing
+        said += [
+            f"its images were prepared by {name} {_spell(getattr(known, name))} where {_spell(getattr(due, name))} is "
+            "due"
+            for name in Preprocessing.model_fields
+            if getattr(known, name) != getattr(due, name)
+        ]
+    return f": {', '.join(said)}" if said else ": its weights, architecture or tokenizer are others"
+
+
+def _activation(manifest: Manifest) -> str:
+    # an earlier version wrote no activation, and named an architecture that says it
+    named = manifest.base_spec.replace(":", "/").partition("/")[0].endswith("-quickgelu")
+    return "QuickGELU" if manifest.activation is not None or named else "GELU"
+
+
+def _usual(manifest: Manifest) -> Preprocessing | None:
+    """Return what a manifest that says nothing means: CLIP's own preprocessing; None of an embedded base's."""
+    if manifest.base_spec in EMBEDDED:
+        return None
+    return Preprocessing(size=manifest.image_size, mean=CLIP_MEAN, std=CLIP_STD)
+
+
+def _spell(value: object) -> str:
+    return " ".join(f"{one:g}" for one in value) if isinstance(value, tuple) else str(value)
