@@ -16,6 +16,7 @@
     ├── NotAllowed              this caller may not do that (proto)
     ├── NotKnown                a caller who did not say who it is (proto)
     ├── LedgerConflict          what the ledger says does not admit it (aggregator)
+    ├── TrackingFailed          curves that cannot be written where they were to be
     ├── EgressRefused           kept in the house by the site's own gate (client)
     └── Incomplete              not all came; the same command goes on (simulation)
 

@@ -75,6 +75,7 @@ class MergePlan:
             scaling=recipe.scaling,
             level=recipe.level,
             coefficients=recipe.coefficients,
+            objective=recipe.objective,
             expert=recipe.expert,
             seed=recipe.seed,
         )

@@ -43,10 +43,8 @@ class ReaderOptions(ConnectionOptions):
 
 
 @dataclass(frozen=True)
-class MergeOptions:
-    """Say how branches are merged; kept with the forge, so needed only the first time."""
-
-    PANEL: ClassVar[str] = "Merging"
+class _NamedMethod:
+    """Name the merge method."""
 
     merge: Annotated[
         str | None,
@@ -54,6 +52,14 @@ class MergeOptions:
             metavar="METHOD", help="Merge method; `medforge methods` lists them.", autocompletion=complete.merge_methods
         ),
     ] = None
+
+
+@dataclass(frozen=True)
+class ModeOptions:
+    """Say how a merge method does its work."""
+
+    PANEL: ClassVar[str] = "Merging"
+
     level: Annotated[
         str | None,
         typer.Option(
@@ -78,14 +84,6 @@ class MergeOptions:
             autocompletion=complete.objectives,
         ),
     ] = None
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            metavar="WHAT",
-            help="How much a branch counts in a method without a search: equal (default), or images (as many).",
-            autocompletion=complete.weights,
-        ),
-    ] = None
     scaling: Annotated[
         str | None,
         typer.Option(
@@ -105,6 +103,31 @@ class MergeOptions:
             help="How routed merges the branches of one task: mean (weighted by images), sites (each keeps its plugin, "
             "an image goes to the nearest), or a method that makes one network, such as ties.",
             autocompletion=complete.rules,
+        ),
+    ] = None
+
+    def mode(self) -> dict[str, str | None]:
+        """Return what was given, by the names of the merge settings; the parameters are apart."""
+        return {
+            "level": self.level,
+            "coefficients": self.coefficients,
+            "objective": self.objective,
+            "expert": self.expert,
+            "scaling": self.scaling,
+        }
+
+
+# the fields of the last base come first: the method's name before its mode
+@dataclass(frozen=True)
+class MergeOptions(ModeOptions, _NamedMethod):
+    """Say how branches are merged; kept with the forge, so needed only the first time."""
+
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHAT",
+            help="How much a branch counts in a method without a search: equal (default), or images (as many).",
+            autocompletion=complete.weights,
         ),
     ] = None
 

@@ -189,12 +189,8 @@ def _method(settings: ForgeSettings | None, merging: MergeOptions, seed: int | N
 
     given: dict[str, str | int | None] = {
         "method": merging.merge,
-        "level": merging.level,
-        "coefficients": merging.coefficients,
-        "objective": merging.objective,
-        "expert": merging.expert,
+        **merging.mode(),
         "weights": merging.weights,
-        "scaling": merging.scaling,
         "seed": seed,
     }
     parameters = merging.parameter or []

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from medforge.aggregator.cli import complete
-from medforge.aggregator.cli.options import BaseComputeOptions
+from medforge.aggregator.cli.options import BaseComputeOptions, ModeOptions
 from medforge.cli import complete as shared
 from medforge.cli.output import AsJson, say_json
 from medforge.errors import printable
@@ -16,6 +16,7 @@ from medforge.errors import printable
 
 def merge(
     compute: BaseComputeOptions,
+    mode: ModeOptions,
     parts: Annotated[
         list[Path],
         typer.Argument(
@@ -34,28 +35,6 @@ def merge(
     weights: Annotated[
         str | None,
         typer.Option(metavar="W,W,...", help="How much each counts beside the others, as in 2,1,1; or images."),
-    ] = None,
-    parameter: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="Set a parameter of the merge method, as in energy=0.99; repeat it."),
-    ] = None,
-    level: Annotated[
-        str | None,
-        typer.Option(metavar="LEVEL", help="What is weighed, output or layer.", autocompletion=complete.levels),
-    ] = None,
-    coefficients: Annotated[
-        str | None,
-        typer.Option(metavar="HOW", help="How coefficients are found.", autocompletion=complete.coefficients),
-    ] = None,
-    expert: Annotated[
-        str | None,
-        typer.Option(metavar="RULE", help="How routed merges inside a task.", autocompletion=complete.rules),
-    ] = None,
-    scaling: Annotated[
-        str | None,
-        typer.Option(
-            metavar="WHAT", help="Size of what was made: given, or distilled.", autocompletion=complete.scalings
-        ),
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of what is drawn.")] = 0,
     base: Annotated[
@@ -83,14 +62,11 @@ def merge(
         parts,
         method=method,
         weights=weights,
-        parameters=parameter or [],
-        level=level,
-        coefficients=coefficients,
-        expert=expert,
-        scaling=scaling,
+        parameters=mode.parameter or [],
         seed=seed,
         base=base,
         dtype=compute.dtype,
+        **mode.mode(),
     )
     compute.use_threads()
     merged = plan.run(compute.device)

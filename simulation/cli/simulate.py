@@ -146,14 +146,10 @@ def _settings(
     checked()
     merge = choose_settings(
         method=merging.merge,
-        level=merging.level,
-        coefficients=merging.coefficients,
-        objective=merging.objective,
-        expert=merging.expert,
         weights=merging.weights,
-        scaling=merging.scaling,
         parameters=parse_parameters(merging.parameter or []),
         seed=seed,
+        **merging.mode(),
     )
     return SimulationSettings(
         centres=centres,

@@ -1,14 +1,20 @@
 """`medforge merge`: directories in, the same model out as a forge would make."""
 
+import inspect
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import torch
 
 import medforge
+from medforge.aggregator.cli.options import MergeOptions
 from medforge.aggregator.forge.forge import Forge
 from medforge.base_module import BaseModule
+from medforge.cli.option_groups import flattened
+from medforge.model.cli.merge import merge
+from medforge.model.merge_plan import MergePlan
 from medforge.model_directory import load_model
 from tests.making import make_plugin
 from tests.model.commands import refused, run
@@ -109,6 +115,21 @@ tasks:
     assert "write method, expert into" in refused(
         "merge", recipe, "--method", "ties", "--expert", "mean", "--out", tmp_path / "c"
     )
+
+
+def test_every_setting_of_a_forge_s_merge_is_there(parts: list[Path], tiny_spec: str, tmp_path: Path) -> None:
+    forges = {field.name for field in fields(MergeOptions)} - {"merge"}
+    taken = set(inspect.signature(flattened(merge)).parameters)
+    assert forges <= taken
+    mode = {"level": "output", "coefficients": "joint", "objective": "reference"}
+    typed = MergePlan.of(parts, method="mixture", parameters=(), **mode)
+    assert typed.settings.model_dump().items() >= mode.items()
+    recipe = tmp_path / "recipe.yaml"
+    models = [{"model": str(part)} for part in parts]
+    recipe.write_text(json.dumps({"merge_method": "mixture", "base_model": tiny_spec, "models": models, **mode}))
+    assert MergePlan.of([recipe]).settings == typed.settings
+    asked = ("--method", "ties", "--objective", "reference", "--base", tiny_spec)
+    assert "reference" in refused("merge", *parts, *asked, "--out", tmp_path / "m")
 
 
 @pytest.mark.parametrize(
