@@ -1,9 +1,10 @@
 """Measure every export: seconds to write and prove, megabytes, and by how much its own library answers otherwise.
 
 A routed model of three tasks with random plugins is made; `onnx` takes it whole, the other formats take the first
-task's expert. The seconds hold the proof that is part of an export: the library that the format is for loads what was
-written and is asked about two images. The difference is measured once more, on other images: of logits, of onnx in
-any class's probability. The exit status is 1 where a difference is above 1e-3 (logits) or 1e-5 (probabilities).
+task's expert. The seconds are the processor's, and hold the proof that is part of an export: the library that the
+format is for loads what was written and is asked about two images. The difference is measured once more, on other
+images: of logits, of onnx in any class's probability. The exit status is 1 where a difference is above 1e-3 (logits)
+or 1e-5 (probabilities).
 
 Run from the repository's root: ``python -m benchmarks.exports [--base SPEC] [--seed N]``; a base such as ``ViT-B-16``
 gets random weights.
@@ -68,13 +69,13 @@ def measure(model: MergedModel, to: str, images: torch.Tensor) -> bool:
     whole = to == "onnx"
     with tempfile.TemporaryDirectory() as place:
         out = Path(place) / "out"
-        started = time.perf_counter()
+        started = time.process_time()
         try:
             export_model(model, to, out, None if whole else TASKS[0])
         except InvalidInput as error:
             print(f"{to:12} refused: {error}")
             return True
-        seconds = time.perf_counter() - started
+        seconds = time.process_time() - started
         size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file()) / 1e6
         off = of_probabilities(model, out, images) if whole else of_logits(model, to, out, images)
     what = "probability" if whole else "logit"

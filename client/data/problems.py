@@ -25,6 +25,8 @@ class Problem:
 class SourceProblems(InvalidInput):
     """Report a data set with several things wrong: the first in full, and how many more there are."""
 
+    code = "source-problems"
+
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         first, more = problems[0], len(problems) - 1
         there = (

@@ -121,7 +121,7 @@ def test_every_setting_of_a_forge_s_merge_is_there(parts: list[Path], tiny_spec:
     forges = {field.name for field in fields(MergeOptions)} - {"merge"}
     taken = set(inspect.signature(flattened(merge)).parameters)
     assert forges <= taken
-    mode = {"level": "output", "coefficients": "joint", "objective": "reference"}
+    mode = {"level": "output", "coefficients": "sequential", "objective": "reference"}
     typed = MergePlan.of(parts, method="mixture", parameters=(), **mode)
     assert typed.settings.model_dump().items() >= mode.items()
     recipe = tmp_path / "recipe.yaml"
