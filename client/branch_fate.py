@@ -22,10 +22,15 @@ _STATES = {
     "withdrawn": "is withdrawn",
     "superseded": "was replaced",
 }
+_STANDINGS = {pb.STANDING_LIVE: "live", pb.STANDING_WAITING: "waiting", pb.STANDING_HARMFUL: "harmful"}
+_STOOD = {"live": "is live", "waiting": "waits for reviews", "harmful": "was found harmful"}
 
 
 class LoggedCommit(NamedTuple):
-    """Hold what a centre reads of a commit; `accuracies` are by task, on distilled images."""
+    """Hold what a centre reads of a commit; `accuracies` are by task, on distilled images.
+
+    `standing` says how it stands by reviews; None where nobody reviews.
+    """
 
     number: int
     digest: str
@@ -35,6 +40,7 @@ class LoggedCommit(NamedTuple):
     task: str
     accepted_at: str
     accuracies: Mapping[str, float]
+    standing: str | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,9 @@ class BranchFate:
     head: str | None = None
     head_number: int | None = None
     acc_now: float | None = None
+    stable: str | None = None
+    stable_number: int | None = None
+    standing: str | None = None
 
     @property
     def words(self) -> str:
@@ -122,6 +131,7 @@ class ForgeLog:
             arrived_at=came.accepted_at or None,
             commit=came.digest,
             number=came.number,
+            standing=came.standing,
             acc_before=before.get(came.task),
             acc=came.accuracies.get(came.task),
             **self._head(came.task),
@@ -132,7 +142,9 @@ class ForgeLog:
             return {"task": task}
         head = self.commits[-1]
         score = None if task is None else head.accuracies.get(task)
-        return {"task": task, "head": head.digest, "head_number": head.number, "acc_now": score}
+        about = {"task": task, "head": head.digest, "head_number": head.number, "acc_now": score}
+        live = [one for one in self.commits if one.standing == "live"]
+        return about | ({"stable": live[-1].digest, "stable_number": live[-1].number} if live else {})
 
 
 def fate_lines(fate: BranchFate, next_step: str) -> Iterator[tuple[str, str]]:
@@ -148,6 +160,9 @@ def fate_lines(fate: BranchFate, next_step: str) -> Iterator[tuple[str, str]]:
     if fate.head is not None:
         now = "" if fate.acc_now is None else f", where its task has {fate.acc_now:.3f}"
         yield "main branch", f"at commit {fate.head_number} ({fate.head[:8]}){now}"
+    if fate.stable is not None:
+        own = f"; the branch's own commit {_STOOD[fate.standing]}" if fate.standing else ""
+        yield "reviews", f"commit {fate.stable_number} ({fate.stable[:8]}) is stable{own}"
     yield "next", next_step
 
 
@@ -168,6 +183,7 @@ def _read(record: pb.CommitRecord) -> LoggedCommit:
             str(commit["task"]),
             record.accepted_at,
             {str(task): float(score["acc"]) for task, score in commit["metrics"].items()},
+            _STANDINGS.get(record.standing),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CorruptFile("the forge sent a commit that cannot be read; ask whoever runs it") from error

@@ -15,7 +15,7 @@ from medforge.plugin import Plugin
 from medforge.proto.checkout import download_item
 from medforge.proto.connection import Connection
 from medforge.proto.errors import NotFound
-from medforge.proto.names import HEAD, Candidate, choose, spell_commit
+from medforge.proto.names import HEAD, STABLE, Candidate, choose, spell_commit
 from medforge.proto.remote import RemoteForge
 from medforge.svd_plugin import kind_of, plugin_of, share_kept
 
@@ -47,11 +47,11 @@ def find_start(
 ) -> Start:
     """Find the merged model that a workspace begins, or has begun, from. It writes nothing.
 
-    `find` reads the model that `text` names; in a workspace that has begun, "head" is the head that was. `base` is the
+    `find` reads the model that `text` names; where one has begun, "head" and "stable" are what they were. `base` is the
     base module's spec. Of a routed model it is the expert of the task that is `named`, else of the `own` task. Raises
     InvalidInput where the model is several networks, BaseMismatch where it belongs to another base.
     """
-    if workspace.exists and workspace.settings.start is not None and text == HEAD:
+    if workspace.exists and workspace.settings.start is not None and text in (HEAD, STABLE):
         return Start(workspace.settings.start, workspace.settings.plugin, task=named)
     item = find()
     network, task = choose_expert(item, own, named)
@@ -104,10 +104,10 @@ class _Commit(NamedTuple):
 
 
 def open_start(text: str, connection: Connection | None) -> ForgeItem:
-    """Read a checked-out forge item's directory, or fetch a commit by "head", a tag or what else people call it.
+    """Read a checked-out forge item's directory, or fetch a commit by what people call it.
 
-    Raises InvalidInput where a commit is named and no forge, or where it is not on the main branch, and what
-    `RemoteForge` raises.
+    That is "head", "stable", a tag and so on. Raises InvalidInput where a commit is named and no forge, or where it is
+    not on the main branch, and what `RemoteForge` raises.
     """
     if Path(text).is_dir():
         return ForgeItem.load(Path(text))
@@ -118,9 +118,10 @@ def open_start(text: str, connection: Connection | None) -> ForgeItem:
         )
     at = connection.address
     with RemoteForge(connection) as forge:
-        tags = forge.tags()
-        tag = tags.named(text)
-        named = text if tag is None else tag.commit
+        told = forge.describe()
+        tag = forge.tags(told).named(text)
+        # a forge of an earlier version knows no stable commit: all its commits are as good as each other
+        named = tag.commit if tag is not None else (told.stable or HEAD) if text == STABLE else text
         chosen = _choose([_candidate(content, at) for _, content in forge.log()[0]], named, at)
         return download_item(forge, chosen.digest, chosen.item)
 

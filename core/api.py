@@ -63,8 +63,9 @@ def load(
 ) -> MergedModel:
     """Load a merged model, ready to answer: a directory that ``medforge checkout`` wrote, or a forge's.
 
-    Of a forge it is the head of its main branch, or ``commit``. The base module is the one that the model names, unless
-    ``base`` gives it. Raises InvalidInput, BaseMismatch or CorruptFile with the reason.
+    Of a forge it is the newest commit that sites have reviewed (the newest of all where none reviews), or ``commit``.
+    The base module is the one that the model names, unless ``base`` gives it. Raises InvalidInput, BaseMismatch or
+    CorruptFile with the reason.
     """
     return open_model(Path(model), commit=commit, base=base, device=device, dtype=dtype)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from shutil import rmtree
 
 from medforge.aggregator.forge.model_card import card_of
-from medforge.aggregator.forge.names import head_or_named
+from medforge.aggregator.forge.names import stable_or_named
 from medforge.aggregator.forge.reader import ForgeReader, check_chain, open_reader
 from medforge.aggregator.forge.settings import SETTINGS_FILE, read_settings
 from medforge.base import load_base
@@ -32,8 +32,9 @@ def open_model(
 ) -> MergedModel:
     """Open a merged model: a directory that `medforge checkout` wrote, a forge's directory, or over a connection.
 
-    Of a forge it is the head, or the commit of that name. ``base`` is a base module, or the spec of one, where the
-    model's own does not load as it is named. Raises InvalidInput, BaseMismatch or CorruptFile with the reason.
+    Of a forge it is the stable commit (the newest that sites have reviewed), or the one of that name. ``base`` is
+    a base module, or the spec of one, where the model's own does not load as it is named. Raises InvalidInput,
+    BaseMismatch or CorruptFile with the reason.
     """
     card, item = _find(where, connection, commit)
     found = base if isinstance(base, BaseModule) else load_base(base or _spec(card, where), device, dtype)
@@ -58,7 +59,7 @@ def _find(where: Path | None, connection: Connection | None, commit: str | None)
 def _read(view: ForgeReader, name: str | None, cached: bool) -> tuple[ModelCard, ForgeItem]:
     commits = view.commits()
     check_chain(commits)
-    chosen = head_or_named(commits, name, view.tags())
+    chosen = stable_or_named(commits, name, view.tags(), view.reviews().stable)
     kept = _cache() / chosen.digest
     if cached and (kept / CARD_FILE).is_file():
         try:

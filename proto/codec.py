@@ -117,11 +117,10 @@ def review_from_message(message: pb.ReviewRecord, forge: str) -> SignedReview:
     try:
         review = Review.parse(message.review)
         signed = SignedReview(review=review, key=message.key.hex(), signature=message.signature.hex())
-        if review.forge != forge:
-            raise InvalidInput(f"it is for forge {review.forge}")
     except (ValidationError, InvalidInput) as error:
-        said = str(error) if isinstance(error, InvalidInput) else "its key or signature is malformed"
-        raise CorruptFile(f"the forge sent a review that cannot be read ({said}); tell whoever runs it") from error
+        raise CorruptFile("the forge sent a review that cannot be read; tell whoever runs the forge") from error
+    if review.forge != forge:
+        raise CorruptFile(f"the forge sent a review of forge {review.forge}; tell whoever runs the forge")
     if signed.key:
         signed.verify()
     return signed

@@ -13,9 +13,11 @@ from medforge.proto.errors import NotFound
 
 HEAD = "head"
 """What the newest commit is called."""
+STABLE = "stable"
+"""What the newest commit is called that sites have reviewed, the newest of all where none reviews."""
 Known = TypeVar("Known")
 TAG_NAME = r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$"
-_RESERVED = (HEAD, "stable")
+_RESERVED = (HEAD, STABLE)
 _MOST_LISTED = 5
 _SHORT = 8
 
@@ -23,7 +25,7 @@ _SHORT = 8
 def check_tag_name(name: str) -> str:
     """Return a name that a tag may have; raise InvalidInput for one that cannot be told from what commits are called.
 
-    Those are arrival numbers, the beginnings of digests and "head".
+    Those are arrival numbers, the beginnings of digests, "head" and "stable".
     """
     shown = repr(printable(name[:100]))
     if re.fullmatch(TAG_NAME, name) is None:

@@ -22,7 +22,9 @@ def blame(
     task: Annotated[str, typer.Argument(metavar="TASK", help="The task's name.")],
     commit: Annotated[
         str | None,
-        typer.Option(metavar="COMMIT", help="head (the default), or another commit by a tag, its digest or arrival."),
+        typer.Option(
+            metavar="COMMIT", help="stable (the default), head, or another commit by a tag, its digest or arrival."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -33,7 +35,7 @@ def blame(
         medforge blame lung --kit kit --commit v1.0
     """
     from medforge.aggregator.cli.blame_lines import blame_lines
-    from medforge.aggregator.forge.names import head_or_named
+    from medforge.aggregator.forge.names import stable_or_named
     from medforge.aggregator.forge.reader import check_chain, open_reader
     from medforge.aggregator.forge.shares import shares_of
     from medforge.proto.tags import Tags
@@ -41,7 +43,7 @@ def blame(
     with open_reader(source.forge, source.connection_if_asked(), source.ledger) as reader:
         commits, names = reader.commits(), reader.display_names()
         check_chain(commits)
-        chosen = head_or_named(commits, commit, reader.tags() if commit else Tags())
+        chosen = stable_or_named(commits, commit, reader.tags() if commit else Tags(), reader.reviews().stable)
         sent = branches_of(task, reader.arrivals())
         shares = shares_of(chosen, task, reader.item_file, sent)
     if as_json:

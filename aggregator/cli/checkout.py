@@ -20,8 +20,8 @@ def checkout(
         str | None,
         typer.Option(
             metavar="COMMIT",
-            help="head (the newest, the default), a tag, its digest or the first 8 or more letters of it, its "
-            "arrival's number, or its task.",
+            help="stable (the newest that sites have reviewed, the default), head (the newest of all), a tag, its "
+            "digest or the first 8 or more letters of it, its arrival's number, or its task.",
         ),
     ] = None,
     as_json: AsJson = False,
@@ -35,7 +35,7 @@ def checkout(
         medforge checkout --forge forge --commit 1f0c9a2b --out merged
     """
     from medforge.aggregator.forge.model_card import card_of
-    from medforge.aggregator.forge.names import head_or_named
+    from medforge.aggregator.forge.names import stable_or_named
     from medforge.aggregator.forge.reader import check_chain, open_reader
     from medforge.files import check_new
     from medforge.model_directory import save_model
@@ -44,14 +44,20 @@ def checkout(
     with open_reader(source.forge, source.connection_if_asked(), source.ledger) as view:
         commits, names = view.commits(), view.display_names()
         check_chain(commits)
-        chosen = head_or_named(commits, commit, view.tags())
+        reviews = view.reviews()
+        chosen = stable_or_named(commits, commit, view.tags(), reviews.stable)
         item = view.item(chosen)
         card = card_of(chosen, item, view.identity(), view.arrivals(), names)
     save_model(out, card, item)
     if as_json:
-        about = {"arrival": chosen.arrival, "contributor": chosen.contributor, "task": chosen.task}
+        about: dict[str, object] = {"arrival": chosen.arrival, "contributor": chosen.contributor, "task": chosen.task}
         about["display_name"] = names.get(chosen.contributor)
+        about["reviews"] = reviews.marks(commits).get(chosen.digest)
         say_json({"commit": chosen.digest, "item": chosen.item, **about, "directory": str(out)})
         return
     who = spell_name(chosen.contributor, names)
     typer.echo(printable(f"commit {chosen.digest[:8]} (arrival {chosen.arrival}, {who}: {chosen.task}) is in {out}"))
+    if commit is None and chosen is not commits[-1]:
+        newer = len(commits) - 1 - commits.index(chosen)
+        later = "1 later commit waits" if newer == 1 else f"{newer} later commits wait"
+        typer.echo(f"it is the newest that sites have reviewed; {later} for reviews (--commit head has them)")

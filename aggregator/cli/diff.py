@@ -45,16 +45,17 @@ def diff(
         medforge diff 1f0c9a2b 7 --kit kit --no-weights
     """
     from medforge.aggregator.forge.commit_difference import compare_commits
-    from medforge.aggregator.forge.names import head_or_named
+    from medforge.aggregator.forge.names import stable_or_named
     from medforge.aggregator.forge.reader import check_chain, open_reader
     from medforge.aggregator.forge.rounds import rounds_of
 
     with open_reader(source.forge, source.connection_if_asked(), source.ledger) as reader:
         commits, names, tags = reader.commits(), reader.display_names(), reader.tags()
+        stable = reader.reviews().stable
         arrivals = {one.number: one for one in reader.arrivals()}
         check_chain(commits)
         rounds = rounds_of(commits)
-        old, new = (rounds[commits.index(head_or_named(commits, name, tags))] for name in (before, after))
+        old, new = (rounds[commits.index(stable_or_named(commits, name, tags, stable))] for name in (before, after))
         networks, classes, missing = (
             _compare_items(reader, old, new, source.forge, base, compute) if weights else _NOTHING
         )

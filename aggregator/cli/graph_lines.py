@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from medforge.aggregator.cli.log_lines import spell_tags
 from medforge.aggregator.cli.show_lines import changes, spell_branch
 from medforge.cli.lines import flow
 
 if TYPE_CHECKING:
     from medforge.aggregator.forge.rounds import Round
     from medforge.aggregator.ledger.records import Arrival
-    from medforge.proto.signed_tag import SignedTag
 
 _SHORT = 8
 _INDENT = 13
@@ -22,14 +20,13 @@ def graph_lines(
     rounds: Sequence[Round],
     arrivals: Mapping[int, Arrival],
     names: Mapping[str, str],
-    tags: Iterable[SignedTag],
+    marks: Mapping[str, str],
     width: int,
 ) -> Iterator[str]:
-    """Return the graph, oldest first: `*` a commit (+ who came, - who left, its tags), `o` what is not in it.
+    """Return the graph, oldest first: `*` a commit (+ who came, - who left, what is said of it), `o` what is not in it.
 
     What never was a member stands where it arrived.
     """
-    marks = spell_tags(tags)
     waiting = never_in(rounds, arrivals)
     for one in rounds:
         if one.commit.kind == "fold":

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from medforge.aggregator.cli.log_lines import commit_lines, journal_lines, outside_lines, refused_lines
+from medforge.aggregator.cli.log_lines import (
+    commit_lines,
+    journal_lines,
+    outside_lines,
+    refused_lines,
+    spell_marks,
+)
 from medforge.aggregator.cli.options import ReaderOptions
 from medforge.aggregator.cli.plain import plain_arrival, plain_commit, plain_refused
 from medforge.cli.output import AsJson, say_json
@@ -47,13 +53,14 @@ def log(
         return
     with open_reader(source.forge, source.connection_if_asked(), source.ledger) as reader:
         commits, arrivals, names = reader.commits(), reader.arrivals(), reader.display_names()
-        tags = reader.tags()
+        tags, reviews = reader.tags(), reader.reviews()
     check_chain(commits)
     if not as_json:
         for line in refused_lines(tags):
             typer.echo(line, err=True)
+    standing = reviews.marks(commits)
     if graph:
-        _log_graph(commits, arrivals, names, tags, as_json)
+        _log_graph(commits, arrivals, names, _Marks(tags, standing), as_json)
         return
     if held:
         commits = []
@@ -65,8 +72,11 @@ def log(
                 "commits": [
                     plain_commit(commit, accepted[commit.arrival], names)
                     | {"tags": [tag.name for tag in tags.values() if tag.commit == commit.digest]}
+                    | {"reviews": standing.get(commit.digest)}
                     for commit in commits
                 ],
+                "stable": reviews.stable or (commits[-1].digest if commits else None),
+                "reviewed": reviews.stable is not None,
                 "outside": [plain_arrival(one, names) for one in outside],
                 **plain_refused(tags),
             }
@@ -74,14 +84,24 @@ def log(
     elif held:
         _say(outside_lines(outside, names, _width()) if outside else ["nothing is held"])
     else:
-        _say_log(commits, arrivals, outside, names, tags)
+        _say_log(commits, arrivals, outside, names, _Marks(tags, standing))
+
+
+class _Marks(NamedTuple):
+    """Hold what is said beside commits: their tags by name, and how they stand by reviews, by digest."""
+
+    tags: Tags
+    standing: Mapping[str, str]
+
+    def spelt(self) -> dict[str, str]:
+        return spell_marks(self.tags.values(), self.standing)
 
 
 def _log_graph(
     commits: list[Commit],
     arrivals: list[Arrival],
     names: Mapping[str, str],
-    tags: Tags,
+    marks: _Marks,
     as_json: bool,
 ) -> None:
     from medforge.aggregator.cli.graph_lines import graph_lines, never_in
@@ -92,13 +112,14 @@ def _log_graph(
         graph = [
             {"number": one.number, "digest": one.commit.digest, "kind": one.commit.kind}
             | {"came": one.came, "returned": one.returned, "left": one.left}
-            | {"tags": [tag.name for tag in tags.values() if tag.commit == one.commit.digest]}
+            | {"tags": [tag.name for tag in marks.tags.values() if tag.commit == one.commit.digest]}
+            | {"reviews": marks.standing.get(one.commit.digest)}
             for one in rounds
         ]
         aside = [plain_arrival(one, names) for one in never_in(rounds, known)]
-        say_json({"graph": graph, "never_in": aside, **plain_refused(tags)})
+        say_json({"graph": graph, "never_in": aside, **plain_refused(marks.tags)})
     elif arrivals:
-        _say(graph_lines(rounds, known, names, tags.values(), _width()))
+        _say(graph_lines(rounds, known, names, marks.spelt(), _width()))
     else:
         _say(["the main branch has no commit yet"])
 
@@ -108,12 +129,13 @@ def _say_log(
     arrivals: list[Arrival],
     outside: list[Arrival],
     names: Mapping[str, str],
-    tags: Tags,
+    marks: _Marks,
 ) -> None:
     if commits:
         method = commits[-1].method
-        _say([f"folded by {method.method} {method.level} {method.coefficients}"])
-        _say(commit_lines(commits, {one.number: one for one in arrivals}, names, _width(), tags.values()))
+        reviewed = "" if marks.standing else "; nobody reviews it, so the newest commit is the stable one"
+        _say([f"folded by {method.method} {method.level} {method.coefficients}{reviewed}"])
+        _say(commit_lines(commits, {one.number: one for one in arrivals}, names, _width(), marks.spelt()))
     else:
         _say(["the main branch has no commit yet"])
     if outside:

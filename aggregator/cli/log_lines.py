@@ -22,6 +22,7 @@ SHORT = 8
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _DONE = {"fold": (), "remove": ("removed",), "restore": ("restored",)}
 _INDENT = 9
+_NO_MARKS: Mapping[str, str] = {}
 _MARGIN = 2
 
 
@@ -30,18 +31,17 @@ def commit_lines(
     arrivals: Mapping[int, Arrival],
     names: Mapping[str, str],
     width: int,
-    tags: Iterable[SignedTag] = (),
+    marks: Mapping[str, str] = _NO_MARKS,
 ) -> Iterator[str]:
     """Return the commits, oldest first: arrival, when it arrived, commit, who, task and accuracy on distilled images.
 
-    After these come the commit's tags.
+    After these come the commit's ``marks``, by its digest (see `spell_marks`).
 
     ``names`` has the names for people by identifier. The accuracy is that of the commit's own task, and the mean over
     all tasks; `--json` has that of each.
     """
     heads = ("arrival  arrived (UTC)     commit  ", "contributor: task", "accuracy on distilled images")
     yield from flow(heads, width, _INDENT)
-    marks = spell_tags(tags)
     for commit in commits:
         parts = (
             spell_row(commit.arrival, arrivals[commit.arrival].accepted_at, commit.digest),
@@ -52,9 +52,9 @@ def commit_lines(
         yield from flow(parts, width, _INDENT)
 
 
-def spell_tags(tags: Iterable[SignedTag]) -> dict[str, str]:
-    """Return the tags of each commit that has any, by the commit's digest, as [tag a, release b]."""
-    found: dict[str, list[str]] = {}
+def spell_marks(tags: Iterable[SignedTag], standing: Mapping[str, str] = _NO_MARKS) -> dict[str, str]:
+    """Return what is said of commits, by their digests, as [stable, tag a, release b]."""
+    found = {digest: [said] for digest, said in standing.items()}
     for tag in tags:
         found.setdefault(tag.commit, []).append(f"{'release' if tag.release else 'tag'} {tag.name}")
     return {digest: f"[{', '.join(names)}]" for digest, names in found.items()}

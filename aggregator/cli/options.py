@@ -27,10 +27,10 @@ BranchName = Annotated[
     ),
 ]
 COMMIT_HELP = (
-    "head (the newest), a tag, the commit's digest or the first 8 or more letters of it, its arrival's number, or its "
-    "task."
+    "stable (the newest that sites have reviewed), head (the newest), a tag, the commit's digest or the first 8 or "
+    "more letters of it, its arrival's number, or its task."
 )
-OptionalCommit = Annotated[str | None, typer.Argument(metavar="COMMIT", help=f"{COMMIT_HELP} Default: head.")]
+OptionalCommit = Annotated[str | None, typer.Argument(metavar="COMMIT", help=f"{COMMIT_HELP} Default: stable.")]
 Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why; kept in the journal, and shown to the contributor.")]
 
 

@@ -28,24 +28,36 @@ def show(source: ReaderOptions, commit: OptionalCommit = None, as_json: AsJson =
         medforge show --forge forge
         medforge show v1.0 --kit kit
     """
+    from medforge.aggregator.cli.review_lines import review_lines
     from medforge.aggregator.cli.show_lines import show_lines
-    from medforge.aggregator.forge.names import head_or_named
+    from medforge.aggregator.forge.names import stable_or_named
     from medforge.aggregator.forge.reader import check_chain, open_reader
     from medforge.aggregator.forge.rounds import rounds_of
 
     with open_reader(source.forge, source.connection_if_asked(), source.ledger) as reader:
         commits, names, known = reader.commits(), reader.display_names(), reader.tags()
         arrivals = {one.number: one for one in reader.arrivals()}
+        reviews = reader.reviews()
     check_chain(commits)
-    chosen = head_or_named(commits, commit, known)
+    chosen = stable_or_named(commits, commit, known, reviews.stable)
     shown = rounds_of(commits)[commits.index(chosen)]
     tags = [tag for tag in known.values() if tag.commit == chosen.digest]
+    mark = reviews.marks(commits).get(chosen.digest)
+    given, decided = reviews.said_of(chosen.digest)
     if as_json:
-        say_json(_plain(shown, arrivals, names, tags) | plain_refused(known))
+        said = {
+            "standing": mark,
+            "reviews": [one.signed.review.model_dump(mode="json") | {"at": one.at} for one in given],
+            "decisions": [one.model_dump(mode="json") for one in decided],
+        }
+        say_json(_plain(shown, arrivals, names, tags) | said | plain_refused(known))
         return
     for line in refused_lines(known):
         typer.echo(line, err=True)
-    for line in show_lines(shown, arrivals, names, tags, len(commits), shutil.get_terminal_size().columns):
+    width = shutil.get_terminal_size().columns
+    for line in show_lines(shown, arrivals, names, tags, len(commits), width):
+        typer.echo(line)
+    for line in review_lines(mark, given, decided, names, width):
         typer.echo(line)
 
 

@@ -8,7 +8,7 @@ from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.records import Arrival, State
 from medforge.errors import printable
 from medforge.proto.errors import NotFound
-from medforge.proto.names import HEAD, Candidate, choose, spell_commit
+from medforge.proto.names import HEAD, STABLE, Candidate, choose, spell_commit
 from medforge.proto.signed_tag import SignedTag
 from medforge.proto.tags import Tags
 
@@ -28,26 +28,43 @@ def find_arrival(arrivals: Iterable[Arrival], name: str) -> Arrival:
     return staying[0].value if len(staying) == 1 and not name.isdigit() else choose(known, name, "arrival")
 
 
-def find_commit(commits: Sequence[Commit], name: str, tags: Tags = _NO_TAGS) -> Commit:
+def find_commit(
+    commits: Sequence[Commit], name: str, tags: Tags = _NO_TAGS, stable: str | None = None
+) -> Commit:
     """Find the commit that somebody means by its digest or first letters, by a tag, or by its arrival.
 
-    An arrival is named as in `find_arrival`; "head" is the newest, unless a task is called so. Raises as `find_arrival`
-    does, NotFound also for a tag of a commit that is not there, NotAllowed for one that the forge has not signed.
+    An arrival is named as in `find_arrival`; "head" is the newest, "stable" the one of that digest (None: the newest),
+    unless a task is called so. Raises as `find_arrival` does, NotFound also for a tag of a commit that is not there,
+    NotAllowed for one that the forge has not signed.
     """
     tag = tags.named(name)
     if tag is not None:
         return _tagged(commits, tag)
-    if name == HEAD and commits and all(one.task != HEAD for one in commits):
-        return commits[-1]
+    if name in (HEAD, STABLE) and commits and all(one.task != name for one in commits):
+        return commits[-1] if name == HEAD else _stable(commits, stable)
     known = [Candidate(one, one.arrival, one.task, (one.digest, one.branch), _commit(one)) for one in commits]
     return choose(known, name, "commit")
 
 
-def head_or_named(commits: Sequence[Commit], name: str | None, tags: Tags = _NO_TAGS) -> Commit:
-    """Return the newest commit, or the one that is meant by a name; raises as `find_commit`, NotFound for no commit."""
+def stable_or_named(
+    commits: Sequence[Commit], name: str | None, tags: Tags, stable: str | None
+) -> Commit:
+    """Return the stable commit (by its digest; None: the newest), or the one that is meant by a name.
+
+    Raises as `find_commit`, NotFound for no commit.
+    """
     if not commits:
         raise NotFound("this forge's main branch has no commit yet; push a branch and wait until it is folded")
-    return commits[-1] if name is None else find_commit(commits, name, tags)
+    return _stable(commits, stable) if name is None else find_commit(commits, name, tags, stable)
+
+
+def _stable(commits: Sequence[Commit], stable: str | None) -> Commit:
+    found = next((one for one in reversed(commits) if stable in (None, one.digest)), None)
+    if found is None:
+        raise NotFound(
+            f"the stable commit {str(stable)[:12]} is not on this main branch; name another, such as --commit head"
+        )
+    return found
 
 
 def _tagged(commits: Sequence[Commit], tag: SignedTag) -> Commit:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.identity import ForgeIdentity
+from medforge.aggregator.forge.review_view import ReviewView
 from medforge.aggregator.forge.tagging import verified_tags
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.records import Arrival, State
+from medforge.aggregator.ledger.review_table import ReviewTable
 from medforge.aggregator.ledger.task_table import TaskTable
 from medforge.declared_task import DeclaredTask
 from medforge.errors import CorruptFile, InvalidInput
@@ -39,6 +41,9 @@ class ForgeReader(Protocol):
 
     def tags(self) -> Tags:
         """Return the commits' tags by name, oldest first, each verified with the forge's key."""
+
+    def reviews(self) -> ReviewView:
+        """Return how the commits stand by reviews."""
 
     def item(self, commit: Commit) -> ForgeItem:
         """Read a commit's forge item."""
@@ -113,6 +118,9 @@ class _Local:
 
     def tags(self) -> Tags:
         return verified_tags(self._forge)
+
+    def reviews(self) -> ReviewView:
+        return ReviewView.of(ReviewTable(self._forge.ledger))
 
     def item(self, commit: Commit) -> ForgeItem:
         return self._forge.load_item(commit)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from medforge.aggregator.forge.identity import ForgeIdentity
+from medforge.aggregator.forge.review_view import ReviewView
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.records import Arrival, State
+from medforge.aggregator.ledger.review_records import Decision, KeptDecision, KeptReview, Objection
 from medforge.base_facts import BaseFacts
 from medforge.errors import CorruptFile
 from medforge.files import parse_json
 from medforge.proto import forge_pb2 as pb
+from medforge.proto.codec import review_from_message
 from medforge.proto.remote import RemoteForge
 from medforge.proto.tags import Tags
 
@@ -50,7 +54,7 @@ class RemoteReader:
 
     def identity(self) -> ForgeIdentity:
         """Say which forge this is, on which base module, and which tasks it has declared."""
-        told = self._forge.describe()
+        told = self._described
         tasks = tuple(signed.task for signed in self._forge.tasks(told).values())
         return ForgeIdentity(told.forge, _base_facts(told, self._forge.at), tasks)
 
@@ -68,7 +72,26 @@ class RemoteReader:
 
     def tags(self) -> Tags:
         """Return the commits' tags by name, oldest first, each verified with the forge's key."""
-        return self._forge.tags()
+        return self._forge.tags(self._described)
+
+    def reviews(self) -> ReviewView:
+        """Return how the commits stand by reviews; raises CorruptFile for an answer that cannot be read."""
+        told = self._described
+        # a forge of an earlier version does not say, and one that nobody reviews has nothing to say
+        if not told.reviewed:
+            return ReviewView()
+        reviews: list[KeptReview] = []
+        decisions: list[KeptDecision] = []
+        for entry in self._forge.reviews():
+            if entry.WhichOneof("entry") == "review":
+                reviews.append(KeptReview(entry.number, entry.at, review_from_message(entry.review, told.forge)))
+            elif entry.WhichOneof("entry") == "decision":
+                decisions.append(KeptDecision(entry.number, entry.at, _decision(entry.decision, self._forge.at)))
+        return ReviewView(told.stable, tuple(reviews), tuple(decisions))
+
+    @cached_property
+    def _described(self) -> pb.DescribeReply:
+        return self._forge.describe()
 
     def item(self, commit: Commit) -> ForgeItem:
         """Fetch a commit's forge item."""
@@ -83,6 +106,19 @@ class RemoteReader:
 
 def _state(arrival: pb.Arrival) -> State:
     return State(pb.BranchState.Name(arrival.state).removeprefix("BRANCH_STATE_").lower())
+
+
+def _decision(message: pb.Decision, at: str) -> Decision:
+    try:
+        return Decision(
+            commit=message.commit,
+            standing="harmful" if message.standing == pb.STANDING_HARMFUL else "live",
+            reason=message.reason,
+            arrival=message.arrival or None,
+            objections=tuple(Objection.model_validate(one) for one in parse_json(message.evidence)),
+        )
+    except (ValueError, TypeError) as error:
+        raise CorruptFile(f"{at} sent a decision that this version cannot read; update it") from error
 
 
 def _base_facts(told: pb.DescribeReply, at: str) -> BaseFacts:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from functools import partial
 
 from medforge.aggregator.forge.forge import Forge
-from medforge.aggregator.forge.names import head_or_named
+from medforge.aggregator.forge.names import stable_or_named
+from medforge.aggregator.forge.review_view import ReviewView
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.journal import now
+from medforge.aggregator.ledger.review_table import ReviewTable
 from medforge.aggregator.ledger.tag_table import TagTable
 from medforge.errors import InvalidInput
 from medforge.proto.names import check_tag_name
@@ -36,7 +38,7 @@ def checked(forge: Forge, tag: SignedTag) -> SignedTag:
 
 
 def tag_commit(forge: Forge, name: str, commit: str | None, release: bool = False, notes: str = "") -> SignedTag:
-    """Give a commit (the head where none is named) a name, signed with the forge's key, for good.
+    """Give a commit (the stable one where none is named) a name, signed with the forge's key, for good.
 
     A release must have a merged model to recommend. Raises InvalidInput for what cannot be a tag or its notes, or is a
     task's name, NotFound for no such commit, LedgerConflict for a name in use.
@@ -44,7 +46,8 @@ def tag_commit(forge: Forge, name: str, commit: str | None, release: bool = Fals
     check_tag_name(name)
     _check_notes(notes)
     commits = [one for _, one in forge.ledger.commits()]
-    chosen = head_or_named(commits, commit, verified_tags(forge))
+    stable = ReviewView.of(ReviewTable(forge.ledger)).stable
+    chosen = stable_or_named(commits, commit, verified_tags(forge), stable)
     _check_no_task(name, commits)
     if release:
         forge.check_item(chosen)

@@ -57,6 +57,12 @@ COMMANDS = (
         "medforge.client.cli.status:status",
     ),
     CommandEntry(
+        "review",
+        "Centre",
+        "Run the commit that the forge asks about on your own validation images, and send counts of what was right.",
+        "medforge.client.cli.review:review",
+    ),
+    CommandEntry(
         "doctor",
         "Centre",
         "See whether everything between this centre and its forge is in order, and how to mend what is not.",

@@ -33,8 +33,8 @@ From = Annotated[
         "--from",
         metavar="COMMIT|DIR",
         rich_help_panel="Recipe",
-        help="Begin training from a merged model: a commit of the forge (head, a tag, its digest or the first 8 or "
-        "more letters of it, its arrival's number, or its task) or a checked-out directory. "
+        help="Begin training from a merged model: a commit of the forge (head, stable, a tag, its digest or the first "
+        "8 or more letters of it, its arrival's number, or its task) or a checked-out directory. "
         "The plugin keeps its kind and ranks.",
     ),
 ]

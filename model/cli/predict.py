@@ -54,7 +54,8 @@ def predict(
         int, typer.Option(metavar="N", min=1, help="The most pixels of an image, in millions.")
     ] = 180,
     commit: Annotated[
-        str | None, typer.Option(metavar="COMMIT", help="Of a forge: which commit. Default: the newest.")
+        str | None,
+        typer.Option(metavar="COMMIT", help="Of a forge: which commit. Default: stable, the newest reviewed."),
     ] = None,
     base: Annotated[
         str | None,

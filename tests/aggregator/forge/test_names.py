@@ -1,11 +1,12 @@
 import pytest
 
-from medforge.aggregator.forge.names import find_arrival, find_commit, head_or_named
+from medforge.aggregator.forge.names import find_arrival, find_commit, stable_or_named
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.records import Arrival, State
 from medforge.aggregator.merge import choose_settings
 from medforge.errors import InvalidInput
 from medforge.proto.errors import NotFound
+from medforge.proto.tags import Tags
 
 LUNG, COLON = "1234abcd" + "0" * 56, "1234abce" + "1" * 56
 NEWER = "f" * 64
@@ -97,10 +98,10 @@ def test_a_commit_is_found_by_its_digest_or_by_its_arrival() -> None:
         assert find_commit(commits, name) == first
     with pytest.raises(InvalidInput, match=rf"2 commits: {second.digest[:8]} \(fold of arrival 4, .*\(remove of arr"):
         find_commit(commits, "4")
-    assert head_or_named(commits, None) == removed
-    assert head_or_named(commits, "head") == find_commit(commits, "head") == removed
-    assert head_or_named(commits, "2") == first
+    assert stable_or_named(commits, None, Tags(), None) == removed
+    assert stable_or_named(commits, "head", Tags(), None) == find_commit(commits, "head") == removed
+    assert stable_or_named(commits, "2", Tags(), None) == first
     with pytest.raises(NotFound, match="no commit is called '5'"):
         find_commit(commits, "5")
     with pytest.raises(NotFound, match="has no commit yet"):
-        head_or_named([], None)
+        stable_or_named([], None, Tags(), None)

@@ -181,6 +181,8 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "Log": lambda stub: list(stub.Log(pb.LogRequest(), timeout=20)),
     "Watch": lambda stub: next(stub.Watch(pb.WatchRequest(), timeout=20)),
     "Withdraw": lambda stub: stub.Withdraw(pb.WithdrawRequest(branch="a" * 64), timeout=20),
+    "Review": lambda stub: stub.Review(pb.ReviewRequest(), timeout=20),
+    "Reviews": lambda stub: list(stub.Reviews(pb.ReviewsRequest(), timeout=20)),
     "Download": lambda stub: next(stub.Download(pb.DownloadRequest(blob="a" * 64), timeout=20)),
 }
 

@@ -1,0 +1,137 @@
+"""What a forge asks a site about: its chain of commits, which is stable, which is to be reviewed, and what was said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from medforge.declared_task import DeclaredTask
+from medforge.errors import CorruptFile, InvalidInput
+from medforge.files import parse_json, sha256_bytes
+from medforge.proto import forge_pb2 as pb
+from medforge.proto.codec import commit_from_message, review_from_message
+from medforge.proto.remote import RemoteForge
+from medforge.proto.signed_review import Review
+
+_LEFT = (pb.BRANCH_STATE_HELD, pb.BRANCH_STATE_REJECTED, pb.BRANCH_STATE_WITHDRAWN)
+
+
+@dataclass(frozen=True)
+class ReviewedCommit:
+    """Hold what a site reads of a commit: its place, members, and its forge item's files by digest."""
+
+    digest: str
+    number: int
+    members: tuple[int, ...]
+    task: str
+    contributor: str
+    item: str | None
+    item_files: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Question:
+    """Hold what a forge (a UUID) asks: commits by digest, the stable one and the one to be reviewed, and its tasks.
+
+    `live` are the commits that went live by a decision, and that nobody has left since. `own` are the reviews that
+    came under the site's name, the newest of each commit. `reviewed` says whether anybody reviews this forge.
+    """
+
+    forge: str
+    base: str
+    commits: Mapping[str, ReviewedCommit]
+    stable: ReviewedCommit
+    candidate: ReviewedCommit | None
+    tasks: tuple[DeclaredTask, ...]
+    live: frozenset[str]
+    own: Mapping[str, Review]
+    reviewed: bool
+
+    @property
+    def asked(self) -> ReviewedCommit | None:
+        """The commit that this site is to review now; one that never reviewed begins with what there is."""
+        if self.candidate is None and not self.own:
+            return self.stable
+        return self.candidate
+
+
+def ask(forge: RemoteForge, reviewer: str) -> Question:
+    """Ask a forge what is to be reviewed, and check that its commits form one chain.
+
+    Raises InvalidInput for a forge without commits, or of a version that knows no reviews, CorruptFile for a log that
+    is not whole.
+    """
+    told = forge.describe()
+    if not told.head:
+        raise InvalidInput(f"the main branch of the forge at {forge.at} has no commit yet; review it once it has")
+    if not told.stable:
+        raise InvalidInput(
+            f"the forge at {forge.at} is of version {told.software}, which takes no reviews; ask its maintainer to "
+            "update it"
+        )
+    commits, left = _read_chain(forge)
+    missing = next((name for name in (told.stable, told.candidate) if name and name not in commits), None)
+    if missing:
+        raise CorruptFile(f"commit {missing[:12]} is not in the log of {forge.at}; do not trust what answers there")
+    live: set[str] = set()
+    own: dict[str, Review] = {}
+    for entry in forge.reviews():
+        if entry.WhichOneof("entry") == "decision":
+            if entry.decision.standing == pb.STANDING_LIVE and entry.decision.commit in commits:
+                live.add(entry.decision.commit)
+        elif entry.WhichOneof("entry") == "review":
+            review = review_from_message(entry.review, told.forge).review
+            if review.reviewer == reviewer:
+                own[review.commit] = review
+    return Question(
+        forge=told.forge,
+        base=told.base,
+        commits=commits,
+        stable=commits[told.stable],
+        candidate=commits[told.candidate] if told.candidate else None,
+        tasks=tuple(signed.task for signed in forge.tasks(told).values()),
+        live=frozenset(digest for digest in live if not left & set(commits[digest].members)),
+        own=own,
+        reviewed=told.reviewed,
+    )
+
+
+def _read_chain(forge: RemoteForge) -> tuple[dict[str, ReviewedCommit], set[int]]:
+    """Return the commits by digest, each checked to follow the one before, and the arrivals that had to leave."""
+    commits: dict[str, ReviewedCommit] = {}
+    left: set[int] = set()
+    parent: str | None = None
+    for entry in forge.log_entries():
+        if entry.WhichOneof("entry") == "arrival":
+            if entry.arrival.state in _LEFT:
+                left.add(entry.arrival.number)
+            continue
+        number, content = commit_from_message(entry.commit)
+        digest = sha256_bytes(content)
+        one, before = _parse(content, digest, number, forge.at)
+        if before != parent or number != len(commits) + 1:
+            raise CorruptFile(
+                f"commit {digest[:12]} from {forge.at} does not follow the one before; do not trust what answers there"
+            )
+        commits[digest] = one
+        parent = digest
+    return commits, left
+
+
+def _parse(content: bytes, digest: str, number: int, at: str) -> tuple[ReviewedCommit, str | None]:
+    try:
+        said = parse_json(content)
+        members = tuple(_numbers(said["members"]))
+        files = {str(path): str(name) for path, name in said["item_files"].items()}
+        texts = str(said["task"]), str(said["contributor"])
+        return ReviewedCommit(digest, number, members, *texts, said["item"], files), said["parent"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CorruptFile(f"{at} sent a commit that cannot be read; do not trust what answers there") from error
+
+
+def _numbers(members: list[int | list[int]]) -> list[int]:
+    """Return members that are said one by one (format 2), or as runs of a first and a last number."""
+    found: list[int] = []
+    for one in members:
+        found += [one] if isinstance(one, int) else range(one[0], min(one[1], one[0] + (1 << 20)) + 1)
+    return found
