@@ -12,6 +12,7 @@ from medforge.aggregator.forge.tagging import checked
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.journal import DECLARED, EXTENDED, INVITED, entry_digest
 from medforge.aggregator.ledger.records import Arrival, State
+from medforge.aggregator.ledger.review_table import ReviewTable
 from medforge.aggregator.ledger.tag_table import TagTable
 from medforge.aggregator.ledger.task_table import TaskTable
 from medforge.errors import MedForgeError
@@ -72,12 +73,18 @@ def _manifest_problem(forge: Forge, number: int) -> str:
     return ""
 
 
-def _signatures(forge: Forge) -> Iterator[str]:
+def _invited_keys(forge: Forge) -> dict[str, list[str]]:
+    """Return every signing key (hex) that a contributor was ever invited with."""
     keys: dict[str, list[str]] = {}
     for entry in forge.ledger.journal():
         if entry.what == INVITED:
             about = json.loads(entry.about)
             keys.setdefault(about["contributor"], []).append(about["key"])
+    return keys
+
+
+def _signatures(forge: Forge) -> Iterator[str]:
+    keys = _invited_keys(forge)
     for arrival in forge.ledger.arrivals():
         if arrival.signature:
             right = any(_signed(forge, arrival, bytes.fromhex(key)) for key in keys.get(arrival.contributor, []))
@@ -157,6 +164,26 @@ def _keys(forge: Forge) -> Iterator[str]:
         yield ""
 
 
+def _reviews(forge: Forge) -> Iterator[str]:
+    keys = _invited_keys(forge)
+    for kept in ReviewTable(forge.ledger).read().reviews:
+        reviewer = kept.signed.review.reviewer
+        if reviewer not in keys and not kept.signed.key:
+            yield ""  # over plaintext, by a name that nobody was given
+            continue
+        try:
+            kept.signed.verify()
+        except MedForgeError as error:
+            yield str(error)
+        else:
+            known = kept.signed.key in keys.get(reviewer, ())
+            yield (
+                ""
+                if known
+                else f"entry {kept.number} of the journal is signed by no key that {reviewer} had; restore the ledger"
+            )
+
+
 def _head(forge: Forge) -> Iterator[str]:
     head = forge.ledger.head()
     members = set(head.members) if head else set()
@@ -179,5 +206,6 @@ _CHECKS: dict[str, Callable[[Forge], Iterator[str]]] = {
     "tasks are declared as the journal says": _tasks,
     "tags are signed by the forge and name commits": _tags,
     "the keys that the forge has signed with follow one another": _keys,
+    "reviews are signed by their reviewers": _reviews,
     "the head is made of exactly what is folded": _head,
 }

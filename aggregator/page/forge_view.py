@@ -7,10 +7,12 @@ from functools import cached_property
 from statistics import fmean
 
 from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.forge.review_view import ReviewView
 from medforge.aggregator.forge.shares import shares_of
 from medforge.aggregator.forge.tagging import verified_tags
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.records import Arrival
+from medforge.aggregator.ledger.review_table import ReviewTable
 from medforge.aggregator.page.chart import Chart, chart_of
 from medforge.aggregator.page.history import History, Position
 from medforge.contributor_name import shown
@@ -27,13 +29,16 @@ SMALL_CHART = (120, 28)
 class ForgeView:
     """Answer what the pages ask of a forge; distilled images and tensors are never read.
 
-    Of a branch's manifest only what `docs/how-to-page.md` lists is shown.
+    Of a branch's manifest only what `docs/how-to-page.md` lists is shown. `stable` is the number of the newest commit
+    that sites have reviewed; None where nobody reviews.
     """
 
     def __init__(self, forge: Forge) -> None:
         self.forge = forge
         self.history = History(forge.ledger)
         self.tags = Tags()
+        self.stable: int | None = None
+        self._reviews = ReviewTable(forge.ledger)
         self._asked: dict[str, DeclaredTask | None] = {}
         self._sent: dict[tuple[str | None, str | None], list[Arrival]] = {}
 
@@ -45,6 +50,8 @@ class ForgeView:
             for key in ((one.task, None), (None, one.contributor)):
                 self._sent.setdefault(key, []).append(one)
         self.tags = verified_tags(self.forge)
+        stable = ReviewView.of(self._reviews).stable
+        self.stable = self.history.number_of(stable) if stable else None
         return position
 
     @property

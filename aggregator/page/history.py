@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from medforge.aggregator.forge.reader import check_parent
 from medforge.aggregator.forge.rounds import Chain
 from medforge.aggregator.ledger.commit import Commit
-from medforge.aggregator.ledger.journal import TAGGED
+from medforge.aggregator.ledger.journal import REVIEWED, TAGGED
 from medforge.aggregator.ledger.ledger import Ledger
 from medforge.aggregator.ledger.records import Arrival, Contributor, Declaration, JournalEntry, State
 from medforge.aggregator.ledger.task_table import TaskTable
@@ -82,7 +82,7 @@ class History:
                 self.timeline.append(event)
             if event.arrival is not None:
                 self.of_arrival[event.arrival].append(event)
-            if event.commit is not None and event.tag is None:
+            if event.commit is not None and event.what.startswith("committed"):
                 self.made_at[event.commit] = event.at
         self.arrivals = {one.number: one for one in self._ledger.arrivals()}
         self.declarations = self._tasks.declarations()
@@ -157,6 +157,8 @@ def _event(entry: JournalEntry, numbers: Mapping[str, int]) -> Event:
     ``numbers`` are those of the commits by digest.
     """
     about: dict[str, Any] = json.loads(entry.about)
+    if entry.what == REVIEWED:
+        about = {"commit": about["review"]["commit"]}
     return Event(
         number=entry.number,
         at=entry.at,

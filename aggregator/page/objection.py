@@ -60,6 +60,15 @@ _OBJECTIONS = (
         ),
     ),
     (
+        "reviews say that it does harm",
+        Objection(
+            "Sites see harm on their own images",
+            "Since it came, the model answers real images of a hospital worse, or takes them for another task's. They "
+            "compared the same images before and after.",
+            "Are the labels right, and are the images what the task says? The maintainer sees every site's counts.",
+        ),
+    ),
+    (
         "task ",
         Objection(
             "It answers no question that this forge asks",

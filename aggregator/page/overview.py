@@ -38,6 +38,7 @@ def overview(view: ForgeView) -> Values:
     return {
         "members": members,
         "mean": view.mean_score(),
+        "stable": view.stable,
         "waiting": states[State.RECEIVED],
         "held": states[State.HELD],
         "tasks": rows,

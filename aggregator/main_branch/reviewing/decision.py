@@ -64,9 +64,10 @@ def decide(state: ReviewState, policy: Reviewing, now: float) -> Outcome:
         if not found.missing and not found.harm:
             reason = "its reviews see no harm" if state.reviews.get(link.digest) else "nobody reviews its tasks"
             return GoLive(link, reason, found.doubts)
-    for link, found in judged:
-        if found.harm:
-            return _narrow(link, found, state)
+    harmful = [pair for pair in judged if pair[1].harm]
+    if harmful:
+        # the commit with the fewest that it may be
+        return _narrow(*min(harmful, key=lambda pair: len(state.suspects(pair[0]))), state)
     for link, found in reversed(judged):
         if closed[link.digest] and policy.after_patience == "live":
             return GoLive(link, f"{_awaited(found.missing)} did not review it in time", found.doubts)
