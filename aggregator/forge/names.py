@@ -28,9 +28,7 @@ def find_arrival(arrivals: Iterable[Arrival], name: str) -> Arrival:
     return staying[0].value if len(staying) == 1 and not name.isdigit() else choose(known, name, "arrival")
 
 
-def find_commit(
-    commits: Sequence[Commit], name: str, tags: Tags = _NO_TAGS, stable: str | None = None
-) -> Commit:
+def find_commit(commits: Sequence[Commit], name: str, tags: Tags = _NO_TAGS, stable: str | None = None) -> Commit:
     """Find the commit that somebody means by its digest or first letters, by a tag, or by its arrival.
 
     An arrival is named as in `find_arrival`; "head" is the newest, "stable" the one of that digest (None: the newest),
@@ -46,9 +44,7 @@ def find_commit(
     return choose(known, name, "commit")
 
 
-def stable_or_named(
-    commits: Sequence[Commit], name: str | None, tags: Tags, stable: str | None
-) -> Commit:
+def stable_or_named(commits: Sequence[Commit], name: str | None, tags: Tags, stable: str | None) -> Commit:
     """Return the stable commit (by its digest; None: the newest), or the one that is meant by a name.
 
     Raises as `find_commit`, NotFound for no commit.
