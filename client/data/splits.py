@@ -48,7 +48,9 @@ def hold_out(strata: Strata, among: Index, fraction: float, seed: int, *names: s
 
     Of each class's n groups, round(fraction·n) are held, at least one and at most n − 1, drawn at random from the
     named seed. A group with images of several classes counts for its most frequent one (the lowest label on a tie).
-    Raises InvalidInput when a class has fewer than two groups.
+    Where a class would be left with fewer than two groups, because those that have it count for others, groups are
+    shared out class by class, the rarest first, each among the groups that have it at all. Raises InvalidInput when
+    that cannot be done.
 
     Where labels are [n, L], a group counts for the rarest finding that any of its images has (or for none), and a
     finding with a single group stays in the part that is kept: rare findings are shared out first, as in iterative
@@ -59,20 +61,51 @@ def hold_out(strata: Strata, among: Index, fraction: float, seed: int, *names: s
     members, inverse = np.unique(np.array(groups, dtype=np.str_), return_inverse=True)
     several = strata.labels.ndim == 2
     owners = group_owners(strata, among, inverse, len(members))
+    if not several and np.bincount(owners, minlength=len(strata.classes)).min() < 2:
+        mask = _hold_shared(strata, among, inverse, fraction, random)[inverse]
+        return among[~mask], among[mask]
     held = np.zeros(len(members), dtype=np.bool_)
-    for label, name in enumerate([*strata.classes, "none of them"] if several else strata.classes):
+    for label in range(len(strata.classes) + several):
         own = np.flatnonzero(owners == label)
         if len(own) < 2 and several:
             continue
-        if len(own) < 2:
-            raise InvalidInput(
-                f"class '{name}' has {len(own)} {strata.unit}{'' if len(own) == 1 else 's'}, too few to divide;"
-                f" each class needs at least three {strata.unit}s for train, validation and test"
-            )
-        count = min(max(round(fraction * len(own)), 1), len(own) - 1)
-        held[random.permutation(own)[:count]] = True
+        held[random.permutation(own)[: _count(fraction, len(own))]] = True
     mask = held[inverse]
     return among[~mask], among[mask]
+
+
+def _count(fraction: float, groups: int) -> int:
+    return min(max(round(fraction * groups), 1), groups - 1)
+
+
+def _hold_shared(
+    strata: Strata, among: Index, group: Index, fraction: float, random: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Return which groups are held, where groups have images of several classes: the rarest class chooses first."""
+    has = np.zeros((int(group.max(initial=-1)) + 1, len(strata.classes)), dtype=np.bool_)
+    has[group, strata.labels[among]] = True
+    held, decided = np.zeros((2, len(has)), dtype=np.bool_)
+    for label in np.argsort(has.sum(axis=0), kind="stable"):
+        own = np.flatnonzero(has[:, label])
+        if len(own) < 2:
+            raise _too_few(strata, int(label), len(own))
+        free = own[~decided[own]]
+        take = max(_count(fraction, len(own)) - int(held[own].sum()), 0)
+        keeps_one = (decided & ~held)[own].any()
+        held[random.permutation(free)[: min(take, len(free) if keeps_one else len(free) - 1)]] = True
+        decided[own] = True
+    for label in range(len(strata.classes)):
+        sides = held[has[:, label]]
+        if sides.all() or not sides.any():
+            raise _too_few(strata, label, len(sides))
+    return held
+
+
+def _too_few(strata: Strata, label: int, count: int) -> InvalidInput:
+    return InvalidInput(
+        f"class '{strata.classes[label]}' has {count} {strata.unit}{'' if count == 1 else 's'}, too few to divide;"
+        f" each class needs at least three {strata.unit}s for train, validation and test"
+    )
 
 
 def group_owners(strata: Strata, among: Index, group: Index, groups: int) -> Index:

@@ -11,52 +11,64 @@ import numpy as np
 import PIL
 from numpy.typing import NDArray
 
+from medforge.client.data.litter import is_litter
 from medforge.client.data.pixels.decode import read_image
 from medforge.client.data.pixels.formats import IMAGE_SUFFIXES, other_kind
 from medforge.client.data.pixels.glance import Glance
 from medforge.client.data.pixels.reading import PLAIN, Reading, glance_at
+from medforge.client.data.problems import Problems
 from medforge.errors import InvalidInput
 from medforge.files import canonical_json, path_text, sha256_bytes, sha256_file
 from medforge.image_geometry import ImageGeometry
-
-LITTER = frozenset({".ds_store", "thumbs.db", "desktop.ini", ".gitkeep", ".directory", "__macosx", "@eadir"})
-"""Names (in lower case) that file managers leave behind; these, and `._*` twins, are the only ones ignored."""
-
-
-def is_litter(name: str) -> bool:
-    """Say whether a file or folder of this name was left by a file manager and holds no data."""
-    return name.lower() in LITTER or name.startswith("._")
-
 
 def walk(folder: Path) -> Iterator[Path]:
     """Yield every file below `folder`, links followed, in sorted order, without litter.
 
     Raises InvalidInput for a broken link, for links that lead back into themselves, or for an unreadable folder.
     """
-    yield from _walk(folder, ())
+    problems = Problems()
+    for path in visit(folder, problems):
+        problems.refuse()
+        if path.is_file():
+            yield path
+    problems.refuse()
 
 
-def _walk(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
+def visit(folder: Path, problems: Problems, passed: list[Path] | None = None) -> Iterator[Path]:
+    """Yield every file and folder below `folder`, as `walk` does; what is neither, or cannot be read, is a problem.
+
+    Litter that is passed over is added to `passed`.
+    """
+    yield from _visit(folder, (), problems, [] if passed is None else passed)
+
+
+def _visit(folder: Path, above: tuple[Path, ...], problems: Problems, passed: list[Path]) -> Iterator[Path]:
     real = folder.resolve()
     if real in above:
-        raise InvalidInput(f"the link {folder} leads back to a folder that contains it; remove the link")
-    for path, kind in _children(folder):
+        problems.add(f"the link {folder}", "leads back to a folder that contains it", "remove the link")
+        return
+    for path, kind in _children(folder, problems, passed):
         if kind == "folder":
-            yield from _walk(path, (*above, real))
+            yield path
+            yield from _visit(path, (*above, real), problems, passed)
         elif kind == "file":
             yield path
         else:
-            raise InvalidInput(f"{path} is a broken link or no regular file; mend or remove it")
+            problems.add(path, "is a broken link or no regular file", "mend or remove it")
 
 
-def _children(folder: Path) -> list[tuple[Path, str]]:
+def _children(folder: Path, problems: Problems, passed: list[Path]) -> list[tuple[Path, str]]:
     """Return what is in a folder, sorted and without litter, each with its kind."""
+    found = []
     try:
-        paths = sorted(path for path in folder.iterdir() if not is_litter(path.name))
-        return [(path, "folder" if path.is_dir() else "file" if path.is_file() else "other") for path in paths]
+        for path in sorted(folder.iterdir()):
+            if is_litter(path.name):
+                passed.append(path)
+            else:
+                found.append((path, "folder" if path.is_dir() else "file" if path.is_file() else "other"))
     except OSError as error:
-        where = error.filename or folder
-        raise InvalidInput(f"cannot read the folder {where}: {error.strerror}; check its permissions") from error
+        problems.add(error.filename or folder, f"cannot be read ({error.strerror})", "check its permissions")
+    return found
 
 
 def is_image_name(path: Path) -> bool:
@@ -64,17 +76,25 @@ def is_image_name(path: Path) -> bool:
     return path.suffix.lower().strip() in IMAGE_SUFFIXES
 
 
+def add_no_image(path: Path, problems: Problems) -> None:
+    """Note that a file is no image, and what it is where that can be seen."""
+    kind = other_kind(path)
+    if kind is not None:
+        problems.add(path, f"is {kind[0]} and no image", kind[1])
+    else:
+        problems.add(path, f"is not an image ({', '.join(sorted(IMAGE_SUFFIXES))})", "move or remove it")
+
+
 def list_images(folder: Path) -> list[Path]:
     """Return the image files below a class's folder, sorted; raises InvalidInput if there is none, or another file."""
-    paths = list(walk(folder))
+    problems = Problems()
+    paths = [path for path in visit(folder, problems) if path.is_file()]
     for path in paths:
         if not is_image_name(path):
-            kind = other_kind(path)
-            if kind is not None:
-                raise InvalidInput(f"{path} is {kind[0]} and no image; {kind[1]}")
-            raise InvalidInput(f"{path} is not an image ({', '.join(sorted(IMAGE_SUFFIXES))}); move or remove it")
-    if not paths:
-        raise InvalidInput(f"the class folder {folder} is empty; add images to it or remove it")
+            add_no_image(path, problems)
+    if not paths and not problems:
+        problems.add(f"the class folder {folder}", "is empty", "add images to it or remove it")
+    problems.refuse()
     return paths
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from medforge.client.data.assemble import LabelledFiles, make_task
 from medforge.client.data.pixels.files import ImageFiles, content_ids, list_images
-from medforge.client.data.published.group_table import read_groups
+from medforge.client.data.published.group_table import GROUPS_FILE, read_groups
 from medforge.client.data.request import Request
 from medforge.client.data.splits import Strata, divide
 from medforge.client.data.together import found_together, known_together
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from medforge.client.data.task import SplitKind, Task
 
 OPTIONS = ("split", "groups")
-GROUPS_FILE = "groups.csv"
 
 
 def open_organ(request: Request, organ: str, classes: dict[str, str]) -> Task:
@@ -95,7 +94,7 @@ def _groups_file(request: Request, folder: Path) -> Path | None:
 def _read_groups(file: Path, paths: list[Path], folder: Path) -> list[str]:
     """Return each image's source tile; the file's column `path` is organ_image_sets/class/file."""
     keys = [f"{_published_name(path)}_image_sets/{path.relative_to(folder).as_posix()}" for path in paths]
-    return read_groups(file, keys, "give split=random")
+    return read_groups(file, keys, "give split=random")[0]
 
 
 def _published_name(path: Path) -> str:

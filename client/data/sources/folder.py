@@ -1,161 +1,224 @@
-"""A folder of images: `train/CLASS/…`, `test/CLASS/…` and, if there, `val/CLASS/…`."""
+"""A folder of images, told apart by the folders that they are in: classes, and perhaps splits and patients."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from medforge.client.data.folders.layout import LAYOUTS, Placed, place_images, split_level
+from medforge.client.data.folders.tree import Tree, read_tree
 from medforge.client.data.listing import Listing, task_of
-from medforge.client.data.pixels.files import ImageFiles, content_ids, is_litter, list_images
+from medforge.client.data.pixels.files import ImageFiles, content_ids
 from medforge.client.data.pixels.reading import check_header
+from medforge.client.data.problems import Problems
 from medforge.client.data.prompts import PROMPTS_FILE, read_prompts
-from medforge.client.data.published.group_table import read_groups
+from medforge.client.data.published.group_table import GROUPS_FILE, has_groups, read_groups
 from medforge.client.data.registration import data_source
-from medforge.client.data.request import READING_OPTIONS, NamedSource, Request
-from medforge.client.data.split_names import SplitName
+from medforge.client.data.request import READING_OPTIONS, NamedSource, Request, task_name
+from medforge.client.data.split_names import SPLITS, SplitName, split_meant
+from medforge.client.data.tables.belonging import NOT_USED, pattern_groups
 from medforge.errors import InvalidInput
 
 if TYPE_CHECKING:
     from medforge.client.data.task import Task
 
-VALIDATION_NAMES = ("val", "validation", "valid")
+READS = r"""
+Any of these trees, links followed, with any folders below the ones that mean something:
+
+- `CLASS/…`: train, validation and test are divided here, 70/30 and validation out of the 70 %.
+- `SPLIT/CLASS/…` or `CLASS/SPLIT/…`: splits are called as usual, in any case (`Training`, `valid`, `test_set`). A
+  validation split that is not there is cut out of train, and so is a test split, which is said. To score a model,
+  the split that is scored is enough.
+- `CLASS/PATIENT/…` and `PATIENT/CLASS/…`, also below splits: told by which names come again in other folders.
+- One folder that holds any of these alone; which one it is, is said.
+
+Options:
+
+- `layout=class/patient`, `patient/class` or `class`: what the folders mean where that cannot be told.
+- `groups=FILE`: a table with a column of paths (from the folder) and one of groups: patients, lesions. A `groups.csv`
+  in the folder is found by itself; `groups=none` leaves it out.
+- `group=REGEX`: the patient in a file's path, searched for: `group=(IM-\d+)-`. What `(?P<group>…)` holds counts, else
+  the only bracket.
+- `split=anew`: images of all splits are put together and divided here. `split=none`: no folder is a split.
+- `prompts=FILE`: lines `CLASS: what it shows`. A `prompts.txt` in the folder is found by itself; without one the
+  classes' names are the prompts.
+
+No group is ever divided: not between splits, nor between the sites of a division.
+"""
+REFUSES = """a file that is no image, an image in no class's folder, an empty class, a class that another split lacks,
+an image or a group in two splits, a folder of several data sets, folders that may be patients or classes. All that can
+be said at once is.
+"""
 
 
 @dataclass(frozen=True)
-class _Part:
-    """Hold the files of one split and their labels."""
+class _Found:
+    """Hold the images that are used, in the order of splits, classes and paths, and the classes' names."""
 
-    paths: list[Path]
-    labels: list[int]
+    tree: Tree
+    classes: tuple[str, ...]
+    images: dict[Path, Placed]
 
 
 def _look(named: NamedSource) -> None:
     """Refuse what the folders' names and the images' headers show to be wrong."""
     reading = named.reading()
-    _, found = _listed(named)
-    for part in found.values():
-        for path in part.paths:
-            check_header(path, reading)
+    for path in _found(named).images:
+        check_header(path, reading)
 
 
 @data_source(
     name="folder",
-    about="a folder with train/CLASS and test/CLASS images",
-    options=("groups", *READING_OPTIONS),
+    about="a folder of class folders, with or without splits and patients",
+    options=("layout", "groups", "group", "split", "prompts", *READING_OPTIONS),
     look=_look,
+    reads=READS,
+    refuses=REFUSES,
 )
 def open_folder(request: Request) -> Task:
-    """Open an ImageFolder, links followed.
+    """Open a tree of class folders (see `READS`), classes sorted by name.
 
-    Classes are the sorted folder names of `train/`; the other splits must have the same. Validation is `val/`,
-    `validation/` or `valid/`, else 15 % of each class of `train/`, equal files kept together. Prompts are the folder
-    names with underscores as spaces, or come from `prompts.txt`.
-
-    `groups=FILE`, a table of `path` (from the folder) and `group` in the folder or elsewhere, says which images are of
-    one patient: no group is then divided. Raises InvalidInput for an empty class, a file that is no image, or an image
-    whose bytes, or a group, is in two splits.
-
-    To score a model, the split that is scored is enough: without `train/` its own folders name the classes.
+    Raises SourceProblems with everything that is wrong: see `REFUSES`.
     """
-    root = request.folder()
-    classes, found = _listed(request)
-    paths = [path for part in found.values() for path in part.paths]
+    found = _found(request)
+    paths = list(found.images)
+    groups, unit = _groups(request, found, paths)
+    prompts = _prompts_file(request, found.tree)
+    splits: list[SplitName | None] = [placed.split for placed in found.images.values()]
     listing = Listing(
-        name=root.resolve().name,
-        classes=classes,
-        prompts=read_prompts(root / PROMPTS_FILE, classes),
-        labels=np.array([label for part in found.values() for label in part.labels], dtype=np.int64),
+        name=task_name(request.folder().resolve().name),
+        classes=found.classes,
+        prompts=read_prompts(prompts, found.classes),
+        labels=np.array([found.classes.index(one.label) for one in found.images.values()], dtype=np.int64),
         ids=content_ids(paths),
-        groups=_groups(request, root, paths),
-        splits=[name for name, part in found.items() for _ in part.paths],
+        groups=groups,
+        unit=unit,
+        splits=splits if any(splits) else None,
+        notes=tuple(found.tree.notes),
     )
-    return task_of(request, listing, ImageFiles(paths, root, reading=request.reading()))
+    return task_of(request, listing, ImageFiles(paths, request.folder(), reading=request.reading()))
 
 
-def _listed(named: NamedSource) -> tuple[tuple[str, ...], dict[SplitName, _Part]]:
-    """Return the classes, and the files of each split that has a folder of its own."""
-    root, scoring = named.folder(), named.scoring
-    folders = _split_folders(root)
-    _check_there(root, folders, scoring)
-    if "train" not in folders and scoring is not None:
-        folders = {scoring: folders[scoring]}
-    first = folders.get("train") or next(iter(folders.values()))
-    classes = _classes(first)
-    if len(classes) < 2:
-        raise InvalidInput(f"{first} has {len(classes)} class folders; a task needs at least two")
-    return classes, {part: _read(folder, classes) for part, folder in folders.items()}
+def _found(named: NamedSource) -> _Found:
+    """Return the images with what their folders say. Raises SourceProblems where something cannot be used."""
+    how = named.choice("split", ("declared", "anew", NOT_USED), "declared")
+    asked = named.options.get("layout")
+    if asked is not None:
+        named.choice("layout", LAYOUTS, asked)
+    problems = Problems()
+    tree = read_tree(named.folder(), problems)
+    level = split_level(tree, how != NOT_USED)
+    placement = place_images(tree, level, asked, problems)
+    images, folders = placement.images, placement.folders
+    if how == "anew":
+        images = {path: replace(one, split=None) for path, one in images.items()}
+        folders = {(None, name): path for (_, name), path in folders.items()}
+    images, classes = _of_splits(named, tree, images)
+    order = {path: (SPLITS.index(one.split) if one.split else 0, one.label, path) for path, one in images.items()}
+    found = _Found(tree, classes, {path: images[path] for path in sorted(images, key=order.__getitem__)})
+    there = {name for (split, name) in folders if split in (None, "train", named.scoring)} | set(classes)
+    if len(there) < 2 and not problems:
+        raise InvalidInput(f"{_where(tree, level)} has {len(there)} class folders; a task needs at least two")
+    _check_classes(folders, found, problems)
+    problems.refuse()
+    return found
 
 
-def _check_there(root: Path, folders: Mapping[SplitName, Path], scoring: SplitName | None) -> None:
-    """Refuse a folder without the split to be scored, or without those to train and to test on."""
-    if scoring is not None:
-        if scoring in folders or (scoring == "validation" and "train" in folders):
-            return
-        has = " or ".join(folders) or "train, validation or test"
+def _of_splits(
+    named: NamedSource, tree: Tree, images: Mapping[Path, Placed]
+) -> tuple[dict[Path, Placed], tuple[str, ...]]:
+    """Return the images of the splits that are used, and the classes: those of train where there is such a split.
+
+    Raises InvalidInput where the split to be scored is not there, or none to train on.
+    """
+    there = {one.split for one in images.values() if one.split}
+    if not there:
+        return dict(images), tuple(sorted({one.label for one in images.values()}))
+    first: SplitName = "train" if "train" in there else named.scoring or "train"
+    if first not in there:
         raise InvalidInput(
-            f"{root} has no {scoring} split to score; choose --split {has}, or put class folders into {root / scoring}"
+            f"{tree.root} has no {first} split to score; choose --split {' or '.join(sorted(there))}, or "
+            f"put class folders into {tree.root / first}"
+            if named.scoring
+            else f"{tree.root} has no train split, so it can only score a model; put class folders into "
+            f"{tree.root / 'train'} to train on it"
         )
-    if "train" not in folders and "test" in folders:
-        raise InvalidInput(
-            f"{root} has no train split, so it can only score a model; put class folders into {root / 'train'} to "
-            "train on it"
-        )
-    for part in ("train", "test"):
-        if part not in folders:
-            raise InvalidInput(f"the folder {root / part} does not exist; put its class folders there")
+    used = {path: one for path, one in images.items() if first == "train" or one.split == first}
+    return used, tuple(sorted({one.label for one in used.values() if one.split == first}))
 
 
-def _split_folders(root: Path) -> dict[SplitName, Path]:
-    """Return the folders of the splits that are there: train, test, validation."""
-    known = ("train", "test", *VALIDATION_NAMES)
-    for path in sorted(root.iterdir()):
-        if path.is_dir() and path.name not in known and not is_litter(path.name):
-            raise InvalidInput(f"{path} is none of {', '.join(known)}; move that folder elsewhere or rename it")
-    present = [root / name for name in VALIDATION_NAMES if (root / name).is_dir()]
-    if len(present) > 1:
-        raise InvalidInput(f"{present[0]} and {present[1]} are both there; keep one validation folder")
-    places: tuple[tuple[SplitName, Path], ...] = (("train", root / "train"), ("test", root / "test"))
-    found = {part: place for part, place in places if place.is_dir()}
-    return found | ({"validation": present[0]} if present else {})
+def _check_classes(folders: Mapping[tuple[SplitName | None, str], Path], found: _Found, problems: Problems) -> None:
+    """Note class folders that are empty, and those that one split has and another lacks."""
+    counts = Counter((one.split, one.label) for one in found.images.values())
+    used = {split for split, _ in counts}
+    for (split, name), path in folders.items():
+        if split in used and name not in found.classes and (split != "train" and split is not None):
+            problems.add(f"the class folder {path}", "has no match in train", "add it there or remove it")
+        elif split in used and not counts[split, name]:
+            problems.add(f"the class folder {path}", "is empty", "add images to it or remove it")
+    for split in used:
+        for name in found.classes:
+            if not counts[split, name] and (split, name) not in folders:
+                where = next((path.parent / name for (other, _), path in folders.items() if other == split), name)
+                problems.add(f"the class folder {where}", "is missing", "each class of train needs one")
 
 
-def _classes(folder: Path) -> tuple[str, ...]:
-    names = []
-    for path in sorted(folder.iterdir()):
-        if is_litter(path.name):
-            continue
-        if not path.exists():
-            raise InvalidInput(f"{path} is a broken link; mend or remove it")
-        if not path.is_dir():
-            raise InvalidInput(f"{path} is not in a class folder; move or remove it")
-        names.append(path.name)
-    return tuple(names)
+def _where(tree: Tree, level: int | None) -> Path:
+    """Return the folder in which classes are looked for, to be named in a sentence."""
+    trains = [path for names, path in tree.folders.items() if len(names) == 1 and split_meant(names[0]) == "train"]
+    return trains[0] if level == 0 and trains else tree.root
 
 
-def _read(folder: Path, classes: tuple[str, ...]) -> _Part:
-    present = _classes(folder)
-    for name in present:
-        if name not in classes:
-            raise InvalidInput(f"the class folder {folder / name} has no match in train; add it there or remove it")
-    part = _Part([], [])
-    for label, name in enumerate(classes):
-        if name not in present:
-            raise InvalidInput(f"the class folder {folder / name} is missing; each class of train needs one")
-        images = list_images(folder / name)
-        part.paths.extend(images)
-        part.labels.extend([label] * len(images))
-    return part
+def _groups(named: NamedSource, found: _Found, paths: list[Path]) -> tuple[Sequence[str] | None, str]:
+    """Return the group of each image and what it is called: of a pattern, a table, or the patients' folders."""
+    names = [path.relative_to(found.tree.root).as_posix() for path in paths]
+    asked, pattern = named.options.get("groups"), named.options.get("group")
+    if asked is not None and pattern is not None:
+        raise InvalidInput(f"{named.name}: groups and group both say what belongs together; give one of them")
+    if pattern is not None:
+        problems = Problems()
+        groups = pattern_groups(pattern, names, problems)
+        problems.refuse()
+        return groups, "group"
+    file, remedy = _groups_file(named, found.tree)
+    if file is not None:
+        return read_groups(file, names, remedy)
+    patients = [one.patient or "" for one in found.images.values()]
+    return (patients, "patient") if any(patients) else (None, "group")
 
 
-def _groups(named: NamedSource, root: Path, paths: list[Path]) -> list[str] | None:
-    option = named.options.get("groups")
-    if option is None:
-        return None
-    file = next((place for place in (root / option, Path(option).expanduser()) if place.is_file()), None)
-    if file is None:
-        raise InvalidInput(f"{named.name}: the groups file {option} does not exist; check option groups")
-    return read_groups(file, [path.relative_to(root).as_posix() for path in paths], "leave option groups out")
+def _groups_file(named: NamedSource, tree: Tree) -> tuple[Path | None, str]:
+    """Return the table of groups that is named or lies in the folder, and what to do about one that does not fit."""
+    asked = named.options.get("groups")
+    if asked == NOT_USED:
+        return None, ""
+    if asked is not None:
+        file = named.beside(asked)
+        if not file.is_file():
+            raise InvalidInput(f"{named.name}: the groups file {asked} does not exist; check option groups")
+        return file, "leave option groups out"
+    near = next((one for one in _in_folder(named, tree, GROUPS_FILE) if one.is_file()), None)
+    if near is not None and not has_groups(near):
+        tree.notes.append(f"{near} has no columns of paths and of groups, and is not used")
+        return None, ""
+    return near, "say groups=none"
+
+
+def _prompts_file(named: NamedSource, tree: Tree) -> Path:
+    asked = named.options.get("prompts")
+    if asked is not None:
+        if not named.beside(asked).is_file():
+            raise InvalidInput(f"{named.name}: the prompts file {asked} does not exist; check option prompts")
+        return named.beside(asked)
+    places = _in_folder(named, tree, PROMPTS_FILE)
+    return next((place for place in places if place.is_file()), places[0])
+
+
+def _in_folder(named: NamedSource, tree: Tree, name: str) -> list[Path]:
+    """Return where a file of a data set may lie: in the folder of the images, and in the one that was named."""
+    return [tree.root / name, named.folder() / name]

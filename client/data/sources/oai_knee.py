@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from medforge.client.data.assemble import labelled_files, make_task
-from medforge.client.data.pixels.files import is_litter, list_images
+from medforge.client.data.litter import is_litter
+from medforge.client.data.pixels.files import list_images
 from medforge.client.data.registration import data_source
 from medforge.client.data.request import Request
 from medforge.client.data.splits import Parts, Strata, divide

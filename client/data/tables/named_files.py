@@ -39,7 +39,7 @@ class NamedFiles:
         if not asked:
             return []
         near = self._index.get(asked[-1].casefold(), [])
-        for exact in (_same_end, _same_end_but_suffix):
+        for exact in (same_end, _same_end_but_suffix):
             found = [(parts, path) for parts, path in near if exact(parts, asked)]
             found = found or [(parts, path) for parts, path in near if exact(_folded(parts), _folded(asked))]
             if found:
@@ -74,10 +74,11 @@ def _folded(parts: Parts) -> Parts:
     return tuple(part.casefold() for part in parts)
 
 
-def _same_end(file: Parts, asked: Parts) -> bool:
+def same_end(file: Parts, asked: Parts) -> bool:
+    """Say whether one path is the other, or its end."""
     shared = min(len(file), len(asked))
     return file[-shared:] == asked[-shared:]
 
 
 def _same_end_but_suffix(file: Parts, asked: Parts) -> bool:
-    return _same_end((*file[:-1], _bare(file[-1])), asked)
+    return same_end((*file[:-1], _bare(file[-1])), asked)

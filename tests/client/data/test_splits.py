@@ -132,3 +132,26 @@ def test_a_rare_finding_is_shared_out_before_a_common_one() -> None:
         parts = divide(Strata(labels, ("common", "rare")), seed, "split")
         assert labels[parts.test].sum(axis=0).tolist() == [57 + 3, 3]
         assert labels[parts.validation].sum(axis=0).tolist() == [20 + 1, 1]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(2, 4), st.integers(4, 12), st.integers(0, 3), seeds)
+def test_patients_with_images_of_every_class_are_divided_too(
+    classes: int, patients: int, others: int, seed: int
+) -> None:
+    """Each patient has an image of every class, and a few have images of the first class alone."""
+    rows = [(label, f"P{n}") for n in range(patients) for label in range(classes)]
+    rows += [(0, f"Q{n}") for n in range(others)]
+    groups = [group for _, group in rows]
+    labels = np.array([label for label, _ in rows], dtype=np.int64)
+    parts = divide(Strata(labels, [str(label) for label in range(classes)], groups, "patient"), seed, "split")
+    members = [{groups[index] for index in part} for part in (parts.train, parts.validation, parts.test)]
+    assert len(set.union(*members)) == sum(map(len, members)) == patients + others
+    for part in (parts.train, parts.validation, parts.test):
+        assert set(labels[part].tolist()) == set(range(classes))
+
+
+def test_a_class_of_a_single_patient_cannot_be_divided() -> None:
+    labels = np.array([0, 0, 0, 1, 1], dtype=np.int64)
+    with pytest.raises(InvalidInput, match="class 'b' has 1 patient, too few to divide"):
+        divide(Strata(labels, ["a", "b"], ["P1", "P2", "P3", "P3", "P3"], "patient"), 0, "split")
