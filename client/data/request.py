@@ -139,9 +139,12 @@ def is_there(path: Path) -> bool:
 
 
 def task_name(text: str) -> str:
-    """Return a file's or folder's name as a task may be called: letters, digits and `_.-`, beginning with no mark."""
+    """Return a file's or folder's name as a task may be called: Latin letters, digits and `_.-`.
+
+    A name without any of these is returned as it is, and whoever wants a task of that name is asked for another.
+    """
     plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", plain).strip("-_.")[:64] or "images"
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", plain).strip("-_.")[:64] or text
 
 
 def whole_number(name: str, option: str, value: str, least: int) -> int:

@@ -54,7 +54,7 @@ def test_a_mistake_leaves_no_workspace_and_the_corrected_command_works(
 ) -> None:
     place = tmp_path / "w"
     sources = {"IMAGES": images}
-    for name, where in (("HALF", "half"), ("STRANGE", "ä/ö")):
+    for name, where in (("HALF", "half"), ("STRANGE", "ä/日本")):
         sources[name] = tmp_path / where
     if arguments[1] in ("HALF", "STRANGE"):
         shutil.copytree(images, sources[arguments[1]])
@@ -98,7 +98,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Path:
 SAID_AT_ONCE = [
     (["train", "folder:/nope"], "folder: /nope does not exist; check the path"),
     (["train", "folder:BROKEN/no classes"], "train has 0 class folders; a task needs at least two"),
-    (["train", "folder:BROKEN/empty class"], "train/a is empty; add images to it or remove it"),
+    (["train", "folder:BROKEN/empty class"], "is empty (and 3 more problems in this data set); add images to it or remove it"),
     (["train", "folder:BROKEN/no image"], "notes.png is not a readable image; replace or remove it"),
     (["train", "folder:BROKEN/no suffix"], "notes.txt is not an image ("),
     (["train", "folder:BROKEN/no image,threads=x"], "option threads=x must be a whole number of at least 1"),

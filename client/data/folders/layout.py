@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from medforge.client.data.folders.tree import Names, Tree
@@ -33,10 +33,22 @@ class Placed:
 
 @dataclass(frozen=True)
 class Placement:
-    """Hold what is said of each image, and the folders of the classes, also empty ones, where each has one a split."""
+    """Hold what is said of each image, and the splits and classes that have folders, also empty ones.
+
+    `folders` is empty where the classes' folders are below the patients'.
+    """
 
     images: dict[Path, Placed]
     folders: dict[tuple[SplitName | None, str], Path]
+    splits: frozenset[SplitName]
+
+    def without_splits(self) -> Placement:
+        """Return the same images as of no split."""
+        return Placement(
+            {path: replace(one, split=None) for path, one in self.images.items()},
+            {(None, name): path for (_, name), path in self.folders.items()},
+            frozenset(),
+        )
 
 
 def split_level(tree: Tree, used: bool) -> int | None:
@@ -86,7 +98,9 @@ def place_images(tree: Tree, level: int | None, asked: str | None, problems: Pro
         path: Placed(split, others[1 if first else 0], others[0] if first else others[1] if second else None)
         for path, (split, others) in rest.items()
     }
-    return Placement(images, {} if first else _class_folders(tree, level))
+    folders = _class_folders(tree, level)
+    tops = {split_meant(name) for name in tree.below(())} if level == 0 else {split for split, _ in folders}
+    return Placement(images, {} if first else folders, frozenset(split for split in tops if split))
 
 
 def _class_folders(tree: Tree, level: int | None) -> dict[tuple[SplitName | None, str], Path]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from medforge.client.data.folders.layout import LAYOUTS, Placed, place_images, split_level
+from medforge.client.data.folders.layout import LAYOUTS, Placed, Placement, place_images, split_level
 from medforge.client.data.folders.tree import Tree, read_tree
 from medforge.client.data.listing import Listing, task_of
 from medforge.client.data.pixels.files import ImageFiles, content_ids
@@ -63,6 +63,9 @@ class _Found:
     tree: Tree
     classes: tuple[str, ...]
     images: dict[Path, Placed]
+    first: SplitName | None
+    """The split that names the classes."""
+    used: frozenset[SplitName]
 
 
 def _look(named: NamedSource) -> None:
@@ -114,64 +117,61 @@ def _found(named: NamedSource) -> _Found:
     tree = read_tree(named.folder(), problems)
     level = split_level(tree, how != NOT_USED)
     placement = place_images(tree, level, asked, problems)
-    images, folders = placement.images, placement.folders
     if how == "anew":
-        images = {path: replace(one, split=None) for path, one in images.items()}
-        folders = {(None, name): path for (_, name), path in folders.items()}
-    images, classes = _of_splits(named, tree, images)
-    order = {path: (SPLITS.index(one.split) if one.split else 0, one.label, path) for path, one in images.items()}
-    found = _Found(tree, classes, {path: images[path] for path in sorted(images, key=order.__getitem__)})
-    there = {name for (split, name) in folders if split in (None, "train", named.scoring)} | set(classes)
+        placement = placement.without_splits()
+    found = _of_splits(named, tree, placement)
+    there = {name for split, name in placement.folders if split in (None, found.first)} | set(found.classes)
     if len(there) < 2 and not problems:
-        raise InvalidInput(f"{_where(tree, level)} has {len(there)} class folders; a task needs at least two")
-    _check_classes(folders, found, problems)
+        where = next(
+            (path for names, path in tree.folders.items() if len(names) == 1 and split_meant(names[0]) == found.first),
+            tree.root,
+        )
+        raise InvalidInput(f"{where} has {len(there)} class folders; a task needs at least two")
+    _check_classes(placement.folders, found, problems)
     problems.refuse()
     return found
 
 
-def _of_splits(
-    named: NamedSource, tree: Tree, images: Mapping[Path, Placed]
-) -> tuple[dict[Path, Placed], tuple[str, ...]]:
-    """Return the images of the splits that are used, and the classes: those of train where there is such a split.
+def _of_splits(named: NamedSource, tree: Tree, placement: Placement) -> _Found:
+    """Return the images of the splits that are used; the classes are those of train where there is such a split.
 
     Raises InvalidInput where the split to be scored is not there, or none to train on.
     """
-    there = {one.split for one in images.values() if one.split}
-    if not there:
-        return dict(images), tuple(sorted({one.label for one in images.values()}))
-    first: SplitName = "train" if "train" in there else named.scoring or "train"
-    if first not in there:
-        raise InvalidInput(
-            f"{tree.root} has no {first} split to score; choose --split {' or '.join(sorted(there))}, or "
-            f"put class folders into {tree.root / first}"
-            if named.scoring
-            else f"{tree.root} has no train split, so it can only score a model; put class folders into "
-            f"{tree.root / 'train'} to train on it"
-        )
-    used = {path: one for path, one in images.items() if first == "train" or one.split == first}
-    return used, tuple(sorted({one.label for one in used.values() if one.split == first}))
+    there, first = placement.splits, None
+    if there:
+        first = "train" if "train" in there else named.scoring or "train"
+        if first not in there and named.scoring:
+            raise InvalidInput(
+                f"{tree.root} has no {first} split to score; choose --split {' or '.join(sorted(there))}, or put class "
+                f"folders into {tree.root / first}"
+            )
+        if first not in there:
+            raise InvalidInput(
+                f"{tree.root} has no train split, so it can only score a model; put class folders into "
+                f"{tree.root / 'train'} to train on it"
+            )
+    used = there if first in (None, "train") else frozenset({first})
+    images = {path: one for path, one in placement.images.items() if one.split in (used or {None})}
+    order = {path: (SPLITS.index(one.split) if one.split else 0, one.label, path) for path, one in images.items()}
+    classes = tuple(sorted({one.label for one in images.values() if one.split == first}))
+    return _Found(tree, classes, {path: images[path] for path in sorted(images, key=order.__getitem__)}, first, used)
 
 
 def _check_classes(folders: Mapping[tuple[SplitName | None, str], Path], found: _Found, problems: Problems) -> None:
     """Note class folders that are empty, and those that one split has and another lacks."""
     counts = Counter((one.split, one.label) for one in found.images.values())
-    used = {split for split, _ in counts}
+    used = found.used or {None}
     for (split, name), path in folders.items():
-        if split in used and name not in found.classes and (split != "train" and split is not None):
+        if split in used and name not in found.classes and (found.first, name) not in folders:
             problems.add(f"the class folder {path}", "has no match in train", "add it there or remove it")
         elif split in used and not counts[split, name]:
             problems.add(f"the class folder {path}", "is empty", "add images to it or remove it")
-    for split in used:
+    for split in sorted(used, key=str):
         for name in found.classes:
             if not counts[split, name] and (split, name) not in folders:
-                where = next((path.parent / name for (other, _), path in folders.items() if other == split), name)
-                problems.add(f"the class folder {where}", "is missing", "each class of train needs one")
-
-
-def _where(tree: Tree, level: int | None) -> Path:
-    """Return the folder in which classes are looked for, to be named in a sentence."""
-    trains = [path for names, path in tree.folders.items() if len(names) == 1 and split_meant(names[0]) == "train"]
-    return trains[0] if level == 0 and trains else tree.root
+                where = next((path.parent / name for (other, _), path in folders.items() if other == split), None)
+                place = f"the class folder {where}" if where else f"class '{name}' of the {split} split"
+                problems.add(place, "is missing", "each class of train needs one")
 
 
 def _groups(named: NamedSource, found: _Found, paths: list[Path]) -> tuple[Sequence[str] | None, str]:
