@@ -74,7 +74,8 @@ def _only_folder(root: Path) -> Path | None:
 def _looked_at(folder: Path) -> list[Path]:
     """Return the folders and images right in a folder; none where it cannot be read, which the visit says."""
     try:
-        return [path for path in folder.iterdir() if not is_litter(path.name) and (path.is_dir() or is_image_name(path))]
+        here = [path for path in folder.iterdir() if not is_litter(path.name)]
+        return [path for path in here if path.is_dir() or is_image_name(path)]
     except OSError:
         return []
 

@@ -54,7 +54,7 @@ def refusal(source: str) -> str:
 
 def test_class_folders_without_splits_are_divided_here(tmp_path: Path) -> None:
     task = open_task(f"folder:{lay_out(tmp_path, classes(count=20))}", 8)
-    assert (task.prompts, task.split, sizes(task)) == (("ill", "well"), "random", [24, 4, 12])
+    assert (task.prompts, task.split, sizes(task)) == (("ill", "well"), "look-alikes", [24, 4, 12])
     labels_follow(task, 0)
 
 
@@ -85,8 +85,10 @@ def test_splits_below_the_classes(tmp_path: Path) -> None:
 def test_train_and_validation_alone_get_a_test_split_which_is_said(tmp_path: Path) -> None:
     root = lay_out(tmp_path, classes("train/", 20) + classes("val/", 3))
     task = open_task(f"folder:{root}", 8)
-    assert (task.split, sizes(task)) == ("random", [28, 6, 12])
-    assert task.notes[0] == ("no test split is declared: 12 images of the train split are held out as one, by image")
+    assert (task.split, sizes(task)) == ("look-alikes", [28, 6, 12])
+    assert task.notes[0] == (
+        "no test split is declared: 12 images of the train split are held out as one, by look-alike"
+    )
 
 
 def test_a_test_split_alone_can_be_scored_and_not_trained_on(tmp_path: Path) -> None:
@@ -145,7 +147,7 @@ def test_folders_that_may_be_either_are_refused_with_the_option_that_decides(tmp
     assert open_task(f"folder:{tmp_path},layout=patient/class", 8).folders == ("w", "x", "y", "z")
     assert open_task(f"folder:{tmp_path},layout=class/patient", 8).folders == ("a", "b", "c", "d")
     plain = open_task(f"folder:{tmp_path},layout=class", 8)
-    assert (plain.folders, plain.split) == (("a", "b", "c", "d"), "random")
+    assert (plain.folders, plain.split) == (("a", "b", "c", "d"), "look-alikes")
 
 
 def test_a_patient_in_two_splits_is_refused(tmp_path: Path) -> None:
@@ -197,7 +199,7 @@ def test_a_table_of_groups_is_found_by_itself(tmp_path: Path, header: str) -> No
     task = open_task(f"folder:{root}", 8)
     assert len(groups_apart(task)) == 20
     assert task.split == ("patient" if "patient" in header else "grouped")
-    assert open_task(f"folder:{root},groups=none", 8).split == "random"
+    assert open_task(f"folder:{root},groups=none", 8).split == "look-alikes"
     (root / "groups.csv").write_text("\n".join([header, *rows[1:]]))
     assert "names no group for ill/0.png; add it or say groups=none" in refusal(f"folder:{root}")
 
