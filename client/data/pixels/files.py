@@ -21,6 +21,7 @@ from medforge.errors import InvalidInput
 from medforge.files import canonical_json, path_text, sha256_bytes, sha256_file
 from medforge.image_geometry import ImageGeometry
 
+
 def walk(folder: Path) -> Iterator[Path]:
     """Yield every file below `folder`, links followed, in sorted order, without litter.
 
