@@ -1,13 +1,16 @@
 """The pages in a directory: whole, brought up to date, and in nobody else's."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from medforge.aggregator.page.addresses import SCRIPT
 from medforge.aggregator.page.site import Site
 from medforge.aggregator.page.static_site import MARK_FILE, check_directory, write_site
 from medforge.errors import InvalidInput
+from tests.docs.pages import ROOT
 
 
 def files_in(directory: Path) -> dict[str, bytes]:
@@ -21,6 +24,15 @@ def test_every_page_is_written_and_nothing_else(site: Site, tmp_path: Path) -> N
     found = files_in(directory)
     assert json.loads(found.pop(MARK_FILE))["files"] == sorted(found)
     assert found == {path: site.read(path) for path in site.paths()}
+
+
+def test_the_reference_names_every_file_of_a_site_and_no_other(site: Site) -> None:
+    section = (ROOT / "docs" / "reference-files-and-wire.md").read_text(encoding="utf-8")
+    section = section.split("## A forge's pages")[1].split("\n## ")[0]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    told = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    numbered = (re.sub(r"/[0-9a-f]{16}\.", "/KEY.", path) for path in site.paths())
+    assert told == {*(re.sub(r"/[0-9]+\.", "/N.", path) for path in numbered), SCRIPT, MARK_FILE}
 
 
 def test_what_is_the_same_is_left_alone_and_what_is_gone_deleted(site: Site, tmp_path: Path) -> None:
