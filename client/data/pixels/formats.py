@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from PIL import Image, ImageFile
 
@@ -37,7 +37,8 @@ _KINDS = (
 
 _SLIDES = frozenset({".svs", ".ndpi", ".scn", ".bif", ".svslide", ".vms", ".mrxs"})
 
-_FRAMES = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
+_JPEG_LS = 0xF7
+_FRAMES = frozenset({*range(0xC0, 0xD0), _JPEG_LS} - {0xC4, 0xC8, 0xCC})
 _UNREADABLE = "replace or remove it"
 
 
@@ -90,14 +91,21 @@ def decoding(place: str) -> Iterator[None]:
         raise CorruptFile(f"{place} cannot be decoded ({what}); {_UNREADABLE}") from error
 
 
-def jpeg_bits(file: IO[bytes]) -> int | None:
-    """Return the bits a channel of a JPEG file, None where its header does not say."""
+class JpegFrame(NamedTuple):
+    """Say how a JPEG file's picture is coded (the marker of its frame, 0xC0 to 0xCF or 0xF7) and in how many bits."""
+
+    marker: int
+    bits: int
+
+
+def jpeg_frame(file: IO[bytes]) -> JpegFrame | None:
+    """Return what the header of a JPEG file says of its picture; None where it says nothing."""
     file.seek(2)
     while len(marker := file.read(4)) == 4 and marker[0] == 0xFF:
         length = int.from_bytes(marker[2:], "big")
         if marker[1] in _FRAMES:
             bits = file.read(1)
-            return bits[0] if bits else None
+            return JpegFrame(marker[1], bits[0]) if bits else None
         file.seek(max(length - 2, 0), 1)
     return None
 
@@ -121,10 +129,12 @@ def _unread(head: bytes, file: IO[bytes], reasons: list[str]) -> InvalidInput:
     """Return the error that says what a file is, where that can be seen."""
     if not head:
         return CorruptFile(f"is empty (0 bytes); {_UNREADABLE}")
-    if head.startswith(b"\xff\xd8") and (jpeg_bits(file) or 8) != 8:
+    frame = jpeg_frame(file) if head.startswith(b"\xff\xd8") else None
+    if frame is not None and (frame.bits != 8 or frame.marker == _JPEG_LS):
+        coding = "JPEG-LS" if frame.marker == _JPEG_LS else "JPEG"
+        deep = "a 16-bit PNG or TIFF and give window=CENTRE,WIDTH" if frame.bits > 8 else "PNG"
         return InvalidInput(
-            f"is a JPEG of {jpeg_bits(file)} bits a channel, which Pillow does not read; save it as a 16-bit PNG or"
-            " TIFF and give window=CENTRE,WIDTH"
+            f"is a {coding} of {frame.bits} bits a channel, which Pillow does not read; save it as {deep}"
         )
     if (kind := _kind(head)) is not None:
         return InvalidInput(f"is {kind[0]} and no image; {kind[1]}")

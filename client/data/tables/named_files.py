@@ -67,7 +67,8 @@ def parts_of(text: str) -> Parts:
 
 
 def _bare(name: str) -> str:
-    return Path(name).stem
+    """Return a name without its ending; a packed file has two."""
+    return Path(name).stem.removesuffix(".nii")
 
 
 def _folded(parts: Parts) -> Parts:

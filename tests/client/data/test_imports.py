@@ -13,7 +13,7 @@ def test_sources_are_listed_without_numerical_libraries() -> None:
     names, loaded = result.stdout.splitlines()
     assert names.split() == [
         "breakhis", "dicom", "findings", "folder", "lc25000-colon", "lc25000-lung", "medfmc-colon", "medmnist",
-        "nih-cxr14", "oai-knee", "shenzhen-tb", "slides", "table", "tissue",
+        "nifti", "nih-cxr14", "oai-knee", "shenzhen-tb", "slides", "table", "tissue",
     ]  # fmt: skip
     assert loaded == "[]"
 

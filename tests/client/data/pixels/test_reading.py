@@ -187,6 +187,15 @@ def test_a_jpeg_of_more_than_eight_bits_says_what_it_is(tmp_path: Path, bits: in
         assert not isinstance(raised.value, CorruptFile)
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+def test_jpeg_ls_says_what_it_is(tmp_path: Path, bits: int) -> None:
+    (tmp_path / "scan.jpg").write_bytes(jpeg_header(bits, marker=0xF7))
+    with pytest.raises(
+        InvalidInput, match=f"scan.jpg is a JPEG-LS of {bits} bits a channel, which Pillow does not read"
+    ):
+        read_picture(tmp_path / "scan.jpg")
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [

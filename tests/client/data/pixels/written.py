@@ -108,15 +108,9 @@ def twelve_bits(values: NDArray[np.generic]) -> bytes:
     return b"".join(_packed(values, 12))
 
 
-def jpeg_header(bits: int, width: int = 16, height: int = 16) -> bytes:
-    """Return the beginning of a JPEG of `bits` bits a channel, an extended sequential one above 8."""
-    frame = struct.pack(">BHHBBBB", bits, height, width, 1, 1, 0x11, 0)
-    quantisation = bytes([0, *([1] * 64)])
-    return b"".join(
-        [
-            b"\xff\xd8",
-            b"\xff\xdb" + struct.pack(">H", 2 + len(quantisation)) + quantisation,
-            (b"\xff\xc0" if bits == 8 else b"\xff\xc1") + struct.pack(">H", 2 + len(frame)) + frame,
-            b"\xff\xd9",
-        ]
-    )
+def jpeg_header(bits: int, marker: int = 0xC1) -> bytes:
+    """Return a JPEG of 16 × 16 pixels and `bits` bits a channel without any scan, by default an extended one."""
+    frame = struct.pack(">BHHBBBB", bits, 16, 16, 1, 1, 0x11, 0)
+    tables = bytes([0, *([1] * 64)])
+    parts = [(0xDB, tables), (marker, frame)]
+    return b"\xff\xd8" + b"".join(struct.pack(">BBH", 0xFF, kind, 2 + len(body)) + body for kind, body in parts)
