@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import socket
 from datetime import timedelta
@@ -12,7 +13,7 @@ from medforge import __version__
 from medforge.client.diagnosis import Diagnosis, State, problem, skipped
 from medforge.client.task_check import check_task
 from medforge.errors import ForgeUnavailable, InvalidInput, MedForgeError
-from medforge.files import read_file
+from medforge.files import open_to_others, read_file
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.address import split_address
 from medforge.proto.certificates import now, read_time, spell_time
@@ -45,6 +46,7 @@ def examine(connection: Connection, workspace: Path | None = None, disk_gib: flo
         check_clock(reply.time if reply else None, kit),
         check_base(reply, kit, workspace),
         check_workspace(kit, workspace),
+        check_privacy(workspace),
         check_task(reply, kit, workspace),
         check_disk(workspace or Path(), disk_gib),
     ]
@@ -61,6 +63,21 @@ def check_kit(kit: Kit | None) -> Diagnosis:
             "kit", "warning", f"other users of this machine can read {' and '.join(loose)}", f"chmod 600 {files}"
         )
     return Diagnosis("kit", "ok", f"{kit.card.contributor}, for forge {kit.card.forge}")
+
+
+def check_privacy(workspace: Path | None) -> Diagnosis:
+    """See whether nobody else on this machine can read what the workspace holds of patients."""
+    if workspace is None or not workspace.is_dir():
+        return skipped("privacy", "no workspace was given" if workspace is None else "the workspace is not there")
+    loose = sorted(open_to_others(workspace))
+    if loose:
+        return Diagnosis(
+            "privacy",
+            "warning",
+            f"other users of this machine can read {len(loose)} files or folders of the workspace, such as {loose[0]}",
+            f"chmod -R go= {shlex.quote(str(workspace))}, on a file system that keeps permissions",
+        )
+    return Diagnosis("privacy", "ok", f"nobody but its owner can read {workspace}")
 
 
 def check_name(at: str) -> Diagnosis:

@@ -25,7 +25,7 @@ from medforge.client.saved import CHECKPOINT_FILE, distillation_saved, training_
 from medforge.client.settings import Settings, agree, difference
 from medforge.contributor_name import identifier_of
 from medforge.errors import CorruptFile, InvalidInput
-from medforge.files import canonical_json, sha256_file, write_atomically
+from medforge.files import PRIVATE, canonical_json, make_private, sha256_file, write_atomically
 from medforge.manifest import MANIFEST_FILE
 
 RECORD_FILE = "history.json"
@@ -210,8 +210,10 @@ class Workspace:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other processes from working here at the same time. Raises InvalidInput when one already does."""
-        lock = FileLock(self.path / ".lock", timeout=0)
+        lock = FileLock(self.path / ".lock", timeout=0, mode=PRIVATE)
         try:
+            # the lock makes missing folders too, for everybody
+            make_private(self.path)
             lock.acquire()
         except Timeout as error:
             raise InvalidInput(

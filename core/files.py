@@ -1,8 +1,9 @@
-"""Digests and durable writes."""
+"""Digests and durable writes, for the writer's eyes unless said otherwise."""
 
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,10 @@ AnyPath = str | os.PathLike[str]
 
 SHORTEST_PREFIX = 8
 """The fewest letters of a digest that may stand for it."""
+
+PRIVATE, SHARED = 0o600, 0o666
+"""Permissions of a file that its owner alone reads, and of one that is handed on; less what the umask takes away."""
+_OTHERS = 0o077
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -90,12 +95,46 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def write_atomically(path: Path, data: bytes, mode: int = 0o666) -> None:
+def make_private(directory: Path) -> None:
+    """Make a directory, and those above it that are missing, for its owner alone; one that is there stays as it is."""
+    if directory.is_dir():
+        return
+    make_private(directory.parent)
+    try:
+        directory.mkdir(mode=0o700)
+    except FileExistsError:
+        # another thread may have been quicker, or a file is in the way
+        if not directory.is_dir():
+            raise
+
+
+def open_private(path: AnyPath, flags: int) -> int:
+    """Open a file, a new one for its owner alone: what `open` takes as an ``opener``."""
+    return os.open(path, flags, PRIVATE)
+
+
+def open_to_others(directory: Path) -> Iterator[Path]:
+    """Yield what below a directory, and whether it, can be read or written by others than its owner, links aside."""
+    for path in (directory, *directory.rglob("*")):
+        try:
+            found = path.lstat().st_mode
+        except FileNotFoundError:
+            # somebody works here meanwhile
+            continue
+        if not stat.S_ISLNK(found) and found & _OTHERS:
+            yield path
+
+
+def write_atomically(path: Path, data: bytes, mode: int = PRIVATE) -> None:
     """Write a file so that after a crash it holds either its old content or ``data``, whole and durable.
 
-    ``mode`` are its permissions, less what the process's umask takes away.
+    ``mode`` are its permissions, less what the process's umask takes away: its owner's alone, unless it is to be
+    handed on. A file that was there before does not keep its own.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if mode == PRIVATE:
+        make_private(path.parent)
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
         file.write(data)
@@ -114,7 +153,7 @@ def written_whole(path: Path) -> Iterator[TextIO]:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        file = temporary.open("w", encoding="utf-8", newline="")
+        file = open(temporary, "w", encoding="utf-8", newline="", opener=open_private)  # noqa: SIM115
     except OSError as error:
         raise InvalidInput(f"cannot write {path}: {error.strerror or error}; choose another place") from error
     try:
@@ -129,10 +168,10 @@ def written_whole(path: Path) -> Iterator[TextIO]:
     sync_directory(path.parent)
 
 
-def write_files(directory: AnyPath, files: Mapping[str, bytes]) -> None:
-    """Write named files (relative paths) below a directory, each atomically."""
+def write_files(directory: AnyPath, files: Mapping[str, bytes], mode: int = PRIVATE) -> None:
+    """Write named files (relative paths) below a directory, each atomically and with these permissions."""
     for name, data in sorted(files.items()):
-        write_atomically(Path(directory) / name, data)
+        write_atomically(Path(directory) / name, data, mode)
 
 
 def read_file(path: Path, what: str) -> bytes:

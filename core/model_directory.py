@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from medforge.errors import CorruptFile, InvalidInput
-from medforge.files import new_directory, read_file, write_files
+from medforge.files import SHARED, new_directory, read_file, write_files
 from medforge.item import ITEM_DIRECTORY, ITEM_FILE, ForgeItem
 from medforge.model_card import ModelCard
 
@@ -29,7 +29,7 @@ def save_model(directory: Path, card: ModelCard, item: ForgeItem) -> None:
     files[README_FILE] = write_readme(card, figure is not None).encode()
     files[CARD_FILE] = card.to_bytes()
     with new_directory(directory) as aside:
-        write_files(aside, files)
+        write_files(aside, files, SHARED)
 
 
 def load_model(directory: Path) -> tuple[ModelCard, ForgeItem]:

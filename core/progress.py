@@ -18,6 +18,7 @@ from rich.progress import Progress as RichProgress
 from rich.table import Column
 
 from medforge.errors import printable
+from medforge.files import make_private, open_private
 
 FIRST_LINE = 2.0
 """Seconds after which a wait is announced; the lines after that come at twice the interval each time."""
@@ -119,9 +120,10 @@ class Progress:
             "eta_seconds": self.eta_seconds,
             "note": self._note,
         }
-        self._file.parent.mkdir(parents=True, exist_ok=True)
+        make_private(self._file.parent)
         temporary = self._file.with_suffix(".tmp")
-        temporary.write_text(json.dumps(state))
+        with open(temporary, "w", encoding="utf-8", opener=open_private) as file:
+            file.write(json.dumps(state))
         temporary.replace(self._file)
 
 

@@ -90,10 +90,10 @@ class Kit:
         return kit
 
     def save(self) -> None:
-        """Write the kit's files, the private keys readable by their owner alone."""
+        """Write the kit's files, readable by their owner alone."""
         write_atomically(self.directory / CA_FILE, self.ca)
         write_atomically(self.directory / CERTIFICATE_FILE, self.certificate)
-        write_atomically(self.directory / CERTIFICATE_KEY_FILE, self.certificate_key, mode=0o600)
+        write_atomically(self.directory / CERTIFICATE_KEY_FILE, self.certificate_key)
         save_key(self.directory / SIGNING_KEY_FILE, self.signing_key)
         write_atomically(self.directory / CARD_FILE, canonical_json(self.card.model_dump(mode="json")) + b"\n")
 

@@ -58,7 +58,7 @@ def verify(public: bytes, purpose: str, statement: Statement, signature: bytes) 
 
 def save_key(path: Path, key: Ed25519PrivateKey) -> None:
     """Write a private key as PEM, readable by its owner alone."""
-    write_atomically(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600)
+    write_atomically(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
 
 def load_key(path: Path) -> Ed25519PrivateKey:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from medforge.errors import CorruptFile, InvalidInput
 from medforge.faults import reached
-from medforge.files import sha256_bytes, sha256_file, sync_directory
+from medforge.files import PRIVATE, make_private, open_private, sha256_bytes, sha256_file, sync_directory
 from medforge.proto.errors import MissingBlob, UploadConflict
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -77,7 +77,8 @@ class BlobStore:
             # touched, so that a sweep that is under way leaves it
             if not self.touch(digest):
                 temporary = self._incoming(f"{digest}.put")
-                temporary.write_bytes(data)
+                with open(temporary, "wb", opener=open_private) as file:
+                    file.write(data)
                 self._keep(temporary, digest)
         return digest
 
@@ -108,7 +109,7 @@ class BlobStore:
                     f"the upload of blob {digest} continues at byte {offset}, but {received} bytes have been received; "
                     f"ask FindMissing and continue at byte {received}"
                 )
-            with path.open("r+b" if received else "wb") as file:
+            with open(path, "r+b" if received else "wb", opener=open_private) as file:
                 file.seek(offset)
                 overlap = chunk[: received - offset]
                 if overlap and file.read(len(overlap)) != overlap:
@@ -138,7 +139,7 @@ class BlobStore:
                     f"what came is kept, continue at byte {received}"
                 )
             if size == 0:
-                path.touch()
+                path.touch(PRIVATE)
             actual = sha256_file(path)
             if received != size or actual != digest:
                 path.unlink()
@@ -182,7 +183,7 @@ class BlobStore:
 
     def _incoming(self, name: str) -> Path:
         """Return where an unfinished file is written; the directory is made now, as reading a forge makes nothing."""
-        self._partial.mkdir(parents=True, exist_ok=True)
+        make_private(self._partial)
         return self._partial / name
 
     def _lock(self, digest: str) -> threading.Lock:
@@ -191,7 +192,7 @@ class BlobStore:
     def _keep(self, path: Path, digest: str) -> None:
         target = self.path(digest)
         if not target.parent.is_dir():
-            target.parent.mkdir(exist_ok=True)
+            make_private(target.parent)
             sync_directory(self.directory)
         with path.open("rb") as file:
             os.fsync(file.fileno())

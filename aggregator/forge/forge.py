@@ -32,7 +32,7 @@ from medforge.base_mismatch import base_mismatch
 from medforge.declared_task import DeclaredTask
 from medforge.errors import CorruptFile, InvalidInput
 from medforge.faults import reached
-from medforge.files import sha256_bytes
+from medforge.files import PRIVATE, make_private, sha256_bytes
 from medforge.manifest import Manifest
 from medforge.proto.errors import MissingBlob, NotFound, OverLimit
 from medforge.proto.receipt import Receipt
@@ -300,7 +300,7 @@ class Forge:
 
 def _usable(directory: Path) -> Path:
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        make_private(directory)
     except OSError as error:
         raise InvalidInput(
             f"the forge directory {directory} cannot be made ({error.strerror}); choose another"
@@ -309,7 +309,7 @@ def _usable(directory: Path) -> Path:
 
 
 def _lock(directory: Path) -> FileLock:
-    lock = FileLock(directory / "lock", thread_local=False)
+    lock = FileLock(directory / "lock", mode=PRIVATE, thread_local=False)
     try:
         lock.acquire(timeout=0)
     except Timeout:

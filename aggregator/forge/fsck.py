@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from medforge.aggregator.ledger.review_table import ReviewTable
 from medforge.aggregator.ledger.tag_table import TagTable
 from medforge.aggregator.ledger.task_table import TaskTable
 from medforge.errors import MedForgeError
-from medforge.files import sha256_file
+from medforge.files import open_to_others, sha256_file
 from medforge.manifest import Manifest
 from medforge.proto.signing import SUBMIT, verify
 from medforge.proto.statements import submit_statement
@@ -184,6 +185,16 @@ def _reviews(forge: Forge) -> Iterator[str]:
             )
 
 
+def _permissions(forge: Forge) -> Iterator[str]:
+    loose = sorted(open_to_others(forge.directory))
+    yield (
+        f"{len(loose)} files or folders can be read by others on this machine, such as {loose[0]}; run "
+        f"`chmod -R go= {shlex.quote(str(forge.directory))}`, on a file system that keeps permissions"
+        if loose
+        else ""
+    )
+
+
 def _head(forge: Forge) -> Iterator[str]:
     head = forge.ledger.head()
     members = set(head.members) if head else set()
@@ -207,5 +218,6 @@ _CHECKS: dict[str, Callable[[Forge], Iterator[str]]] = {
     "tags are signed by the forge and name commits": _tags,
     "the keys that the forge has signed with follow one another": _keys,
     "reviews are signed by their reviewers": _reviews,
+    "nobody but its owner can read the forge's directory": _permissions,
     "the head is made of exactly what is folded": _head,
 }

@@ -18,7 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from filelock import FileLock
 
 from medforge.errors import CorruptFile
-from medforge.files import read_file, write_atomically
+from medforge.files import PRIVATE, make_private, read_file, write_atomically
 from medforge.proto.certificates import key_uri, now, parse_certificate, server_name
 
 KEYS = "keys"
@@ -44,8 +44,8 @@ class Authority:
         Raises CorruptFile where its files are damaged or do not belong together.
         """
         keys = directory / KEYS
-        keys.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with FileLock(keys / "ca.lock"):
+        make_private(keys)
+        with FileLock(keys / "ca.lock", mode=PRIVATE):
             if not (keys / CERTIFICATE_FILE).exists():
                 _create(keys, forge)
         key = _read_key(keys / KEY_FILE)
@@ -114,7 +114,7 @@ def _create(keys: Path, forge: str) -> None:
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, SHA256())
     )
-    write_atomically(keys / KEY_FILE, _pem(key), mode=0o600)
+    write_atomically(keys / KEY_FILE, _pem(key))
     # The certificate comes last: where it is, its key is too.
     write_atomically(keys / CERTIFICATE_FILE, certificate.public_bytes(Encoding.PEM))
 

@@ -13,7 +13,7 @@ from medforge.aggregator.identity.kit_readme import readme
 from medforge.aggregator.ledger.records import Contributor
 from medforge.contributor_name import ContributorName, check_not_reserved
 from medforge.errors import InvalidInput
-from medforge.files import write_atomically
+from medforge.files import make_private, write_atomically
 from medforge.manifest import public_spec
 from medforge.name_skeleton import alike
 from medforge.proto.address import split_address
@@ -55,7 +55,7 @@ def invite(
     )
     kit = Kit(out, card, authority.pem, certificate, certificate_key, signing_key)
     try:
-        out.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(out)
         kit.save()
         write_atomically(out / "README.md", readme(card).encode())
     except OSError as error:

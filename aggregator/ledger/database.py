@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, func, inspect, select, text
@@ -15,6 +16,7 @@ from sqlalchemy.pool import StaticPool
 
 from medforge.aggregator.ledger.rows import FactRow, Table
 from medforge.errors import InvalidInput
+from medforge.files import open_private
 
 _SCHEMA = "2"
 
@@ -109,6 +111,8 @@ def _engine(url: str) -> Engine:
         # no transaction of the driver's own: the ledger begins each of its own, so that writers take turns
         connect = {"check_same_thread": False, "timeout": 30, "isolation_level": None}
         engine = create_engine(parsed, connect_args=connect, **pool)
+        if not in_memory:
+            _make_file(parsed.database or "")
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
         raise InvalidInput(
             f"{url!r} is not a usable ledger ({error}); give an SQLAlchemy URL such as sqlite:////data/ledger.sqlite, "
@@ -116,6 +120,13 @@ def _engine(url: str) -> Engine:
         ) from error
     event.listen(engine, "connect", _make_durable)
     return engine
+
+
+def _make_file(path: str) -> None:
+    """Make an empty database for its owner alone; the files that SQLite puts beside it get the same permissions."""
+    # what is wrong with the path, opening it says
+    with suppress(OSError):
+        os.close(open_private(path, os.O_CREAT | os.O_RDWR))
 
 
 def _make_durable(connection: Any, _record: object) -> None:

@@ -34,7 +34,7 @@ from medforge.aggregator.server.service import ForgeService
 from medforge.base_module import BaseModule
 from medforge.errors import InvalidInput
 from medforge.faults import reached
-from medforge.files import write_atomically
+from medforge.files import SHARED, write_atomically
 from medforge.proto import forge_pb2
 from medforge.proto.address import is_loopback, join_address, split_address
 from medforge.proto.forge_pb2_grpc import add_ForgeServicer_to_server
@@ -186,7 +186,7 @@ def serve(
     where = about("listening", forge=forge.settings.forge, address=address)
     _log.info("forge %s (%s) listens on %s", forge.settings.forge, forge.directory, address, extra=where)
     if ready_file is not None:
-        write_atomically(ready_file, address.encode())
+        write_atomically(ready_file, address.encode(), SHARED)
     wait_for_signal()
     _log.info("stopping", extra=about("stopping"))
     if page:

@@ -25,7 +25,7 @@ class Closeness(_Record):
 
     `relative` is its distance to the nearest real image over the typical one between real images, `quantile` the share
     of real images that lie as close to another real image or closer, `nearest` the position of that real image among
-    training and then validation images, and `name` its name.
+    training and then validation images, and `name` its file's name, hashed (see `client.audit.run.hashed`).
     """
 
     distance: float

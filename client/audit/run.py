@@ -24,6 +24,7 @@ from medforge.client.audit.record import (
 from medforge.client.audit.statistics_attacks import attack_statistics, directions_kept
 from medforge.client.data.task import Task
 from medforge.distilled import DistilledDataset
+from medforge.files import sha256_bytes
 from medforge.plugin import Plugin
 from medforge.progress import Progress
 
@@ -102,15 +103,24 @@ def _nearest_to_mean(label: int, counted: int, distances: Tensor, labels: Tensor
         distance=float(distances[nearest]),
         typical=float(distances[own].median()),
         nearest=nearest,
-        name=task.train.images.names[nearest],
+        name=hashed(task.train.images.names[nearest]),
     )
+
+
+def hashed(name: str) -> str:
+    """Return what an image is called in the audit: the first 12 digits of the SHA-256 of its file's name.
+
+    The name may be a patient's. Whoever has the images finds the one that is meant; whoever has the audit alone would
+    have to guess.
+    """
+    return sha256_bytes(name.encode("utf-8", "surrogateescape"))[:12]
 
 
 def _kept(comparison: Comparison, names: tuple[str, ...]) -> Comparisons:
     found = comparison.found
     columns = (found.distance, comparison.relative, comparison.quantiles, found.position)
     images = tuple(
-        Closeness(distance=distance, relative=relative, quantile=quantile, nearest=at, name=names[at])
+        Closeness(distance=distance, relative=relative, quantile=quantile, nearest=at, name=hashed(names[at]))
         for distance, relative, quantile, at in zip(*(column.tolist() for column in columns), strict=True)
     )
     return Comparisons(typical=comparison.typical, references=len(comparison.reference), images=images)

@@ -85,7 +85,7 @@ def evaluate(
     from medforge.client.data.catalogue import check_source
     from medforge.client.data.split_names import split_named
     from medforge.client.workspace import Workspace
-    from medforge.files import check_new, write_files
+    from medforge.files import SHARED, check_new, write_files
 
     # before anything that takes seconds to import
     kept = Workspace(workspace).settings.base if workspace is not None else "medforge-tiny"
@@ -103,7 +103,7 @@ def evaluate(
     if out is not None:
         from medforge.assessment.files import files_of
 
-        write_files(out, files_of(scored.assessment))
+        write_files(out, files_of(scored.assessment), SHARED)
     if as_json:
         say_json(scored.to_json())
     else:

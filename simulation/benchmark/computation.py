@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from medforge.files import write_atomically
+from medforge.files import SHARED, write_atomically
 from medforge.simulation.benchmark.experiments.catalogue import check_labels, plan_for
 from medforge.simulation.benchmark.jobs.pool import run_jobs
 from medforge.simulation.benchmark.jobs.store import Store
@@ -32,9 +32,9 @@ def compute(settings: BenchmarkSettings, experiment: Experiment, out: Path, jobs
         directory = out / RESULTS
         renderer = renderer_of(result)
         save_result(result, directory / f"{experiment.value}.json")
-        write_atomically(directory / f"{experiment.value}.csv", renderer.csv().encode())
+        write_atomically(directory / f"{experiment.value}.csv", renderer.csv().encode(), SHARED)
         for name, picture in renderer.pictures().items():
-            write_atomically(directory / name, picture)
+            write_atomically(directory / name, picture, SHARED)
         write_report(out, list(results_in(directory)))
     return result
 

@@ -36,7 +36,21 @@ from tests.kits import DAY, FORGE, make_kit
 from tests.making import make_branch
 from tests.proto.test_remote_tls import Service, listening
 
-CHECKS = ["kit", "DNS", "proxy", "TCP", "TLS", "certificate", "forge", "clock", "base", "workspace", "task", "disk"]
+CHECKS = [
+    "kit",
+    "DNS",
+    "proxy",
+    "TCP",
+    "TLS",
+    "certificate",
+    "forge",
+    "clock",
+    "base",
+    "workspace",
+    "privacy",
+    "task",
+    "disk",
+]
 _PROXIES = ("grpc_proxy", "https_proxy", "http_proxy", "no_grpc_proxy", "no_proxy", "HTTPS_PROXY", "HTTP_PROXY",
             "ALL_PROXY", "all_proxy")  # fmt: skip
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from markupsafe import Markup, escape
 
-from medforge.files import write_atomically
+from medforge.files import SHARED, write_atomically
 from medforge.look.page import templates
 from medforge.progress import spell_seconds
 from medforge.simulation.benchmark.presentation.numbers_in_words import listed
@@ -106,5 +106,5 @@ def render(results: Sequence[Result]) -> str:
 def write_report(directory: Path, results: Sequence[Result]) -> Path:
     """Write `report.html` into the directory and return its path."""
     path = directory / REPORT_FILE
-    write_atomically(path, render(results).encode())
+    write_atomically(path, render(results).encode(), SHARED)
     return path

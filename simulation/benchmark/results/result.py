@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from medforge.errors import CorruptFile
-from medforge.files import write_atomically
+from medforge.files import SHARED, write_atomically
 from medforge.simulation.benchmark.results.result_model import ExperimentResult, RowsResult
 from medforge.simulation.benchmark.results.rows import PaperScore, Row
 from medforge.simulation.benchmark.results.scores import PromptScores
@@ -108,7 +108,7 @@ _ANY: TypeAdapter[Result] = TypeAdapter(Annotated[Result, Field(discriminator="k
 
 def save_result(result: Result, path: Path) -> None:
     """Write a result as indented JSON, atomically."""
-    write_atomically(path, (result.model_dump_json(indent=1) + "\n").encode())
+    write_atomically(path, (result.model_dump_json(indent=1) + "\n").encode(), SHARED)
 
 
 def load_result(path: Path) -> Result:

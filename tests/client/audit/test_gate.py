@@ -1,6 +1,7 @@
 """The egress gate from the outside: what is audited, shown and let out of a real workspace."""
 
 import json
+import os
 import re
 import shutil
 from dataclasses import replace
@@ -16,16 +17,18 @@ from medforge.branch import Branch
 from medforge.cli import build_app
 from medforge.client.audit.policy import SitePolicy
 from medforge.client.audit.record import AuditRecord
-from medforge.client.audit.run import audit
+from medforge.client.audit.run import audit, hashed
 from medforge.client.audit.verdict import judge
 from medforge.client.data.pixels.store import PixelStore
 from medforge.client.data.task import Split, Task
+from medforge.client.doctor import check_privacy
 from medforge.client.egress_gate import EgressRefused
 from medforge.client.train import train
 from medforge.client.work import Work
 from medforge.client.workspace import Workspace
 from medforge.distilled import DistilledDataset
 from medforge.errors import CorruptFile, ForgeUnavailable, InvalidInput
+from medforge.files import open_to_others
 from tests.aggregator.serving import serving
 from tests.client.tasks import PROMPTS, TRAIN, make_pixels, make_task, write_folder
 from tests.client.test_cli import options
@@ -212,6 +215,22 @@ def test_the_site_sets_the_limits(leaked: Workspace, tmp_path: Path) -> None:
         run("contribute", "--workspace", leaked.path, "--no-push", "--site", site)
 
 
+def test_nobody_else_on_the_machine_can_read_a_workspace(made: Path, tmp_path: Path) -> None:
+    """Whatever the umask says: the pages show patients' images."""
+    place, before = tmp_path / "new" / "centre", os.umask(0)
+    try:
+        source = f"folder:{write_folder(tmp_path / 'shades')}"
+        run("contribute", source, "--workspace", place, "--no-push", *options(), code=1)
+        assert list(open_to_others(place.parent)) == []
+        assert check_privacy(place).state == "ok"
+    finally:
+        os.umask(before)
+    (place / "audit" / "report.html").chmod(0o644)
+    found = check_privacy(place)
+    assert (found.state, found.fix) == ("warning", f"chmod -R go= {place}, on a file system that keeps permissions")
+    assert "can read 1 files or folders of the workspace, such as" in found.what
+
+
 def test_there_must_be_a_branch_to_audit(made: Path, tmp_path: Path) -> None:
     shutil.copytree(made, tmp_path / "c")
     with pytest.raises(InvalidInput, match="nothing to audit yet; run: medforge commit"):
@@ -257,7 +276,12 @@ def test_the_json_holds_every_figure(leaked: Workspace) -> None:
     measured = record["measured"]
     assert (measured["members"], measured["others"]) == (52, 8)
     assert [len(one["images"]) for one in measured["comparisons"].values()] == [4, 4]
-    assert measured["comparisons"]["layout"]["images"][0]["name"].endswith(".png")
+    nearest = measured["comparisons"]["layout"]["images"][0]
+    assert re.fullmatch("[0-9a-f]{12}", nearest["name"])
+    task = Work(leaked).task
+    names = (*task.train.images.names, *task.validation.images.names)
+    assert hashed(names[nearest["nearest"]]) == nearest["name"]
+    assert not any(name in page for name in names for page in leaked.audit_report.read_text())
     assert len(measured["attacks"]) == 5
     assert [c["passed"] for c in record["checks"] if "1 %" in c["name"]] == [None] * 5  # eight others are too few
 
