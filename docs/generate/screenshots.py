@@ -1,7 +1,8 @@
-"""docs/images/page-*.png: a real forge on drawn tissue, looked at in a real browser.
+"""docs/images/page-*.png and report.png: a real forge and a real run on drawn tissue, looked at in a real browser.
 
-`python -m docs.generate.screenshots DIRECTORY` makes five branches, folds them and takes the pictures; what DIRECTORY
-holds already is not made again. It takes some minutes, so no test does this: look at the pictures before they are kept.
+`python -m docs.generate.screenshots DIRECTORY` makes five branches, folds them, runs `medforge simulate`, and takes the
+pictures; what DIRECTORY holds already is not made again. It takes some minutes, so no test does this: look at the
+pictures before they are kept.
 """
 
 import shutil
@@ -43,11 +44,14 @@ def main(directory: Path) -> None:
     if not (directory / "forge").exists():
         fill(directory / "forge", [Branch.load(workspace / "branch") for workspace in workspaces])
     medforge("page", "--forge", directory / "forge", "--out", directory / "site")
+    # a run that is finished is not run again
+    medforge("simulate", "--out", directory / "run")
     with sync_playwright() as playwright:
         chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         for name, page, width, dark, height in pictures():
             take(browser, directory / "site" / page, IMAGES / f"page-{name}.png", width, dark, height)
+        take(browser, directory / "run" / "report.html", IMAGES / "report.png", 1000, False, 1390)
         browser.close()
 
 
