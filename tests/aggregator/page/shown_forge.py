@@ -19,9 +19,9 @@ from medforge.plugin import Plugin
 from tests.aggregator.centres import branch_of, exchanged, patterns, trained_on
 
 HOSTILE_NAME = "<img src=x onerror=alert(1)> & Söhne"
-HOSTILE_PROMPTS = ("</script><script>alert(2)</script>", '"onmouseover="alert(3)', "\u202eesrever\u202c {{ 7 * 7 }}")
+HOSTILE_PROMPTS = ("</script><script>alert(2)</script>", '"onmouseover="alert(3)', "reverse {{ 7 * 7 }}")
 HOSTILE_KEYS = ("<b>bold</b>", "' onfocus='alert(4)", "javascript:alert(5)")
-HOSTILE_REASON = "]]></svg><svg onload=alert(6)>\u2028 \\u003cscript\\u003e"
+HOSTILE_REASON = "]]></svg><svg onload=alert(6)>\u2028 \\u003cscript\\u003e \u202eesrever\u202c"
 HOSTILE_NOTES = "<u>reviewed</u>\nby &three; sites"
 COLOGNE = ContributorName("koeln", "Universitätsklinikum Köln")
 HOSTILE = ContributorName("img", HOSTILE_NAME)

@@ -90,12 +90,12 @@ def test_what_contributors_wrote_is_text_everywhere(pages: dict[str, Element]) -
 
 def test_hostile_names_are_shown_as_they_are_written(pages: dict[str, Element], shown: ShownForge) -> None:
     task = pages[task_page("odd")].text
-    for written in (*HOSTILE_KEYS, *HOSTILE_PROMPTS[:2], "<i>nothing</i>"):
+    # no template is run
+    for written in (*HOSTILE_KEYS, *HOSTILE_PROMPTS, "<i>nothing</i>"):
         assert written in task
-    # a mark that would turn round what follows is not shown, and no template is run
-    assert "\ufffdesrever\ufffd {{ 7 * 7 }}" in task
     assert HOSTILE_NAME in pages[contributor_page("img")].text
-    shown_reason = HOSTILE_REASON.replace("\u2028", "\ufffd")
+    # nor is a mark shown that would turn round what follows
+    shown_reason = re.sub("[\u2028\u202e\u202c]", "\ufffd", HOSTILE_REASON)
     assert pages[branch_page(shown.numbers["kept out"])].find("q")[0].text == shown_reason
 
 
