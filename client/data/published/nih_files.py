@@ -7,20 +7,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from medforge.client.data.pixels.files import walk
-from medforge.client.data.pixels.formats import IMAGE_SUFFIXES
+from medforge.client.data.pixels.files import add_no_image, is_image_name, visit
+from medforge.client.data.problems import Problems
 from medforge.client.data.published.chest_words import FINDINGS
 from medforge.client.data.tables.table import read_table
+from medforge.client.data.tables.text import read_text
 from medforge.errors import InvalidInput
 
-TABLES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
-"""The table of labels, the newer one first."""
+TABLES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv", "sample_labels.csv")
+"""The table of labels, the newer one first; the last is that of Kaggle's sample, which has no lists."""
 
-TRAIN_LIST = "train_val_list.txt"
-TEST_LIST = "test_list.txt"
+TRAIN_LISTS = ("train_val_list.txt", "train_val_list_NIH.txt")
+TEST_LISTS = ("test_list.txt", "test_list_NIH.txt")
+"""The split lists, as published and as Kaggle's smaller copies call them."""
 NONE = "No Finding"
 _COLUMNS = ("Image Index", "Finding Labels", "Patient ID")
-_FOLDER = re.compile(r"images(_\d+)?")
+_FOLDER = re.compile(r"images([-_ ]?\d+)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -63,10 +65,7 @@ def _findings(labels: str, where: str) -> frozenset[str]:
 
 def read_list(file: Path, entries: Mapping[str, ImageEntry]) -> list[str]:
     """Return the image names of a split list, one a line; each must be in the table, and once in the list."""
-    try:
-        names = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{file} cannot be read as text ({error}); restore it") from error
+    names = [line.strip() for line in read_text(file, "the list").splitlines() if line.strip()]
     seen: set[str] = set()
     for name in names:
         if name not in entries:
@@ -78,18 +77,26 @@ def read_list(file: Path, entries: Mapping[str, ImageEntry]) -> list[str]:
 
 
 def find_images(root: Path) -> dict[str, Path]:
-    """Return the place of every image below `images/` and `images_001/` …, by name, without opening any.
+    """Return the place of every image below `images/`, `images_001/`, `images-224/` …, by name, without opening any.
 
-    Raises InvalidInput where there is no such folder, for a file that is no image, and for a name in two places.
+    Smaller copies are JPEG where the table says PNG: names are without their ending. Raises SourceProblems where there
+    is no such folder, for files that are no images, and for names in two places.
     """
     folders = [path for path in sorted(root.iterdir()) if path.is_dir() and _FOLDER.fullmatch(path.name)]
     if not folders:
         raise InvalidInput(f"{root} holds no folder images or images_001; unpack the archives of images there")
     found: dict[str, Path] = {}
-    for path in (path for folder in folders for path in walk(folder)):
-        if path.suffix.lower() not in IMAGE_SUFFIXES:
-            raise InvalidInput(f"{path} is not an image; move or remove it")
-        if path.name in found:
-            raise InvalidInput(f"{found[path.name]} and {path} have the same name; remove one of them")
-        found[path.name] = path
+    problems = Problems()
+    for path in (path for folder in folders for path in visit(folder, problems) if not path.is_dir()):
+        if not is_image_name(path):
+            add_no_image(path, problems)
+        elif found.setdefault(path.stem, path) != path:
+            problems.add(f"{found[path.stem]} and {path}", "have the same name", "remove one of them")
+    problems.refuse()
     return found
+
+
+def data_folder(root: Path) -> Path:
+    """Return the folder that holds the table: the one that is named, or the `sample` folder in it."""
+    places = (root, root / "sample", root / "sample" / "sample")
+    return next((place for place in places if any((place / name).is_file() for name in TABLES)), root)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,10 @@ from medforge.client.data.assemble import labelled_files, make_task
 from medforge.client.data.published.chest_words import FINDINGS, pair
 from medforge.client.data.published.nih_files import (
     TABLES,
-    TEST_LIST,
-    TRAIN_LIST,
+    TEST_LISTS,
+    TRAIN_LISTS,
     ImageEntry,
+    data_folder,
     find_images,
     read_entries,
     read_list,
@@ -26,11 +28,28 @@ from medforge.errors import InvalidInput
 if TYPE_CHECKING:
     from medforge.client.data.task import SplitKind, Task
 
+READS = """
+The folder of the data set: `Data_Entry_2017_v2020.csv` or `Data_Entry_2017.csv`, images in `images/`, `images_001/` …
+or `images-224/`, and, if there, `train_val_list.txt` and `test_list.txt`, whose split by patient is kept. Without both
+lists every image of the table is used and patients are divided here; so is Kaggle's sample (`sample_labels.csv`).
+Endings may be others than the table's.
+
+- `labels=Effusion|Mass`: some of the 14 findings alone.
+- `missing=drop`: goes on without images that are not there, as in a partial download, and says how many.
+
+The task has several findings an image and is not mirrored.
+"""
+REFUSES = """a table or a list that is not as published, images that are missing, a patient in both lists, one list
+without the other, a name in two folders.
+"""
+
 
 @data_source(
     name="nih-cxr14",
     about="NIH ChestX-ray14 with its published lists: 14 findings, several an image",
-    options=("labels",),
+    options=("labels", "missing"),
+    reads=READS,
+    refuses=REFUSES,
 )
 def open_nih(request: Request) -> Task:
     """Open the published folder: the table of labels, the two split lists, and images in `images*/`.
@@ -39,33 +58,49 @@ def open_nih(request: Request) -> Task:
     lists every image of the table is used and divided by patient. Option `labels` (`labels=Effusion|Mass`) keeps only
     some of the findings. The task is multi-label, and is not mirrored: a heart on the right is another finding.
 
-    Raises InvalidInput for a table or list that is not as published, for an image that is listed and absent, and for
+    Raises InvalidInput for a table or list that is not as published, for images that are listed and absent, and for
     lists that put one patient in both parts.
     """
-    root = request.folder()
+    root = data_folder(request.folder())
     findings = _findings(request)
     table = _table(request, root)
     entries = read_entries(table)
     listed = _lists(request, root, entries)
     names = [name for part in listed for name in part] if listed else list(entries)
-    found = find_images(root)
-    for name in names:
-        if name not in found:
-            where = "a split list" if listed else table.name
-            raise InvalidInput(
-                f"{request.name}: {name} is in {where} but in no images folder of {root}; restore the image,"
-                " or take its line out"
-            )
+    found, notes = _found(request, root, names, "the split lists" if listed else table.name)
+    if listed:
+        listed = [name for name in listed[0] if name in found], [name for name in listed[1] if name in found]
+    names = [name for name in names if name in found]
 
     columns = [[int(finding in entries[name].findings) for finding in findings] for name in names]
-    labels = np.array(columns, dtype=np.int64)
+    labels = np.array(columns, dtype=np.int64).reshape(len(names), len(findings))
     patients = [entries[name].patient for name in names]
     strata = Strata(labels, findings, patients, "patient")
     parts = _published(request, listed, strata) if listed else divide(strata, request.seed, "split")
     kind: SplitKind = "published" if listed else "patient"
     data = labelled_files([found[name] for name in names], labels, root, patients)
     prompts, negatives = zip(*(pair(FINDINGS[finding]) for finding in findings), strict=True)
-    return make_task(request, request.name, prompts, data, parts, kind, negatives=negatives)
+    task = make_task(request, request.name, prompts, data, parts, kind, negatives=negatives)
+    return replace(task, notes=notes)
+
+
+def _found(request: Request, root: Path, names: list[str], where: str) -> tuple[dict[str, Path], tuple[str, ...]]:
+    """Return the files of the images that are there; those that are not are left out only if option `missing` says so.
+
+    Raises InvalidInput with their number and the first of them.
+    """
+    files = find_images(root)
+    found = {name: files[Path(name).stem] for name in names if Path(name).stem in files}
+    missing = [name for name in names if name not in found]
+    if not missing:
+        return found, ()
+    first = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+    if request.choice("missing", ("drop", "refuse"), "refuse") == "drop":
+        return found, (f"{len(missing)} of {len(names)} images are missing and left out: {first}",)
+    raise InvalidInput(
+        f"{request.name}: {len(missing)} of {len(names)} images in {where} are in no images folder of {root}: {first}; "
+        "restore them, or go on without them with missing=drop"
+    )
 
 
 def _findings(request: Request) -> tuple[str, ...]:
@@ -86,7 +121,7 @@ def _table(request: Request, root: Path) -> Path:
 
 def _lists(request: Request, root: Path, entries: dict[str, ImageEntry]) -> tuple[list[str], list[str]] | None:
     """Return the names of both parts, or None where neither list is there."""
-    files = [root / TRAIN_LIST, root / TEST_LIST]
+    files = [_either(root, names) for names in (TRAIN_LISTS, TEST_LISTS)]
     there = [file for file in files if file.is_file()]
     if not there:
         return None
@@ -102,10 +137,14 @@ def _lists(request: Request, root: Path, entries: dict[str, ImageEntry]) -> tupl
         patient = entries[name].patient
         if patient in patients:
             raise InvalidInput(
-                f"{request.name}: patient {patient} is in {TRAIN_LIST} ({patients[patient]}) and in {TEST_LIST}"
+                f"{request.name}: patient {patient} is in {files[0].name} ({patients[patient]}) and in {files[1].name}"
                 f" ({name}); list the patient in one of them"
             )
     return train, test
+
+
+def _either(root: Path, names: tuple[str, ...]) -> Path:
+    return next((root / name for name in names if (root / name).is_file()), root / names[0])
 
 
 def _published(request: Request, listed: tuple[list[str], list[str]], strata: Strata) -> Parts:

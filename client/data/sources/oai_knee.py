@@ -32,11 +32,29 @@ PROMPTS = (
 GRADES = tuple(str(grade) for grade in range(len(PROMPTS)))
 FOLDERS = {"train": "train", "validation": "val", "test": "test"}
 PLACES = (".", "kneeKL224", "ClsKLData/kneeKL224", "KneeXrayData/ClsKLData/kneeKL224")
-NAME = re.compile(r"(?P<patient>\d{7})(?P<side>[LR])\.(png|jpg)")
-"""Published names: 9003175L.png is the left knee of patient 9003175."""
+NAME = re.compile(r"(?P<patient>\d{7})(?P<side>[LR])\.\w+")
+"""Published names: 9003175L.png is the left knee of patient 9003175; copies have other endings."""
+
+READS = """
+The folder with `train/`, `val/` and `test/` (or one above it, as published), each with the grades `0` … `4`; images are
+called `9003175L.png`, with any ending of an image. `auto_test/` is left out.
+
+- `split=published`: the folders are kept, also where they divide a patient.
+- `split=patient`: all knees are put together and divided by patient. A mirrored left knee is a right knee, so training
+  may mirror.
+"""
+REFUSES = """a patient in two folders where no option says what to do, a knee that is there twice, and what is not as
+published.
+"""
 
 
-@data_source(name="oai-knee", about="OAI knee x-rays by Kellgren–Lawrence grade", options=("split",))
+@data_source(
+    name="oai-knee",
+    about="OAI knee x-rays by Kellgren–Lawrence grade",
+    options=("split",),
+    reads=READS,
+    refuses=REFUSES,
+)
 def open_oai(request: Request) -> Task:
     """Open the folder with `train/`, `val/` and `test/`, each with the grades `0` … `4`; `auto_test/` is left out.
 

@@ -102,3 +102,14 @@ def test_the_real_images(shared_data: Path) -> None:
     check(task)
     assert sum(map(len, task.splits.values())) == 41
     assert task.train.images[:].float().std() > 10
+
+
+@pytest.mark.parametrize("ending", [".PNG", ".jpg", ".jpeg", ".tif"])
+def test_copies_with_other_endings_are_the_same_set(root: Path, ending: str) -> None:
+    whole = open_task(f"breakhis:{root}", 16)
+    for path in [*root.rglob("*.png")]:
+        path.rename(path.with_suffix(ending))
+    copy = open_task(f"breakhis:{root}", 16)
+    for part in whole.splits:
+        stems = [[Path(name).stem for name in task.splits[part].images.names] for task in (whole, copy)]
+        assert stems[0] == stems[1]

@@ -159,20 +159,57 @@ def test_a_table_that_is_no_text_or_empty_is_named(root: Path) -> None:
     with pytest.raises(InvalidInput, match=r"Data_Entry_2017\.csv lists no image; restore it"):
         open_task(f"nih-cxr14:{root}", 16)
     (root / "Data_Entry_2017.csv").unlink()
-    with pytest.raises(InvalidInput, match=r"holds no Data_Entry_2017_v2020\.csv or Data_Entry_2017\.csv; name the"):
+    with pytest.raises(
+        InvalidInput, match=r"holds no Data_Entry_2017_v2020\.csv or .* or sample_labels\.csv; name the"
+    ):
         open_task(f"nih-cxr14:{root}", 16)
 
 
 def test_an_image_listed_and_absent_is_named(root: Path) -> None:
     gone = next(root.glob("images_00*/images/00000002_001.png"))
     gone.unlink()
-    with pytest.raises(InvalidInput, match=r"00000002_001\.png is in a split list but in no images folder"):
+    with pytest.raises(
+        InvalidInput, match=r"1 of 180 images in the split lists are in no .*: 00000002_001\.png; restore them"
+    ):
         open_task(f"nih-cxr14:{root}", 16)
     for name in ("train_val_list.txt", "test_list.txt"):
         listed = (root / name).read_text().splitlines()
         (root / name).write_text("\n".join(line for line in listed if line != gone.name))
     task = open_task(f"nih-cxr14:{root}", 16)
     assert sum(map(len, task.splits.values())) == len(ROWS) - 1
+
+
+def test_a_partial_download_goes_on_if_an_option_says_so(root: Path) -> None:
+    gone = sorted(root.glob("images_001/images/*.png"))[::3]
+    for path in gone:
+        path.unlink()
+    with pytest.raises(
+        InvalidInput, match=f"{len(gone)} of {len(ROWS)} images in the split lists .* and {len(gone) - 3} "
+    ):
+        open_task(f"nih-cxr14:{root}", 16)
+    task = open_task(f"nih-cxr14:{root},missing=drop", 16)
+    check(task)
+    assert sum(map(len, task.splits.values())) == len(ROWS) - len(gone)
+    assert task.notes[0].startswith(f"{len(gone)} of {len(ROWS)} images are missing and left out: {gone[0].name}, ")
+
+
+def test_kaggle_s_sample_and_smaller_copies(root: Path, tmp_path: Path) -> None:
+    whole = open_task(f"nih-cxr14:{root}", 16)
+    for name in ("train_val_list", "test_list"):
+        (root / f"{name}.txt").rename(root / f"{name}_NIH.txt")
+    small = root / "images-224" / "images-224"
+    small.mkdir(parents=True)
+    for path in root.glob("images_00*/images/*.png"):
+        path.rename(small / f"{path.stem}.jpg")
+    copy = open_task(f"nih-cxr14:{root}", 16)
+    assert copy.split == "published"
+    assert [Path(name).stem for name in copy.test.images.names] == [Path(name).stem for name in whole.test.images.names]
+    sample = tmp_path / "kaggle" / "sample"
+    sample.mkdir(parents=True)
+    (root / "Data_Entry_2017.csv").rename(sample / "sample_labels.csv")
+    small.rename(sample / "images")
+    task = open_task(f"nih-cxr14:{sample.parent}", 16)
+    assert (task.split, sum(map(len, task.splits.values()))) == ("patient", len(ROWS))
 
 
 def test_lists_that_do_not_fit_are_named(root: Path) -> None:
@@ -200,7 +237,7 @@ def test_folders_that_do_not_fit_are_named(root: Path, write_image: Callable[...
     with pytest.raises(InvalidInput, match=r"00000001_000\.png have the same name; remove one of them"):
         open_task(f"nih-cxr14:{root}", 16)
     twin.rename(twin.with_name("notes.docx"))
-    with pytest.raises(InvalidInput, match=r"notes\.docx is not an image; move or remove it"):
+    with pytest.raises(InvalidInput, match=r"notes\.docx is not an image .*; move or remove it"):
         open_task(f"nih-cxr14:{root}", 16)
     for folder in root.glob("images_*"):
         folder.rename(root / f"archive{folder.name[-1]}")

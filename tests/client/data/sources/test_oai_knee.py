@@ -119,3 +119,14 @@ def test_a_real_copy_opens(shared_data: Path) -> None:
     if not place.is_dir():
         pytest.skip("the OAI knees are not among the real images of this machine")
     assert len(open_task(f"oai-knee:{place},split=patient", 32).prompts) == 5
+
+
+@pytest.mark.parametrize("ending", [".PNG", ".jpg", ".jpeg", ".tif"])
+def test_copies_with_other_endings_are_the_same_set(root: Path, ending: str) -> None:
+    whole = open_task(f"oai-knee:{root}", 16)
+    for path in [*root.rglob("*.png")]:
+        path.rename(path.with_suffix(ending))
+    copy = open_task(f"oai-knee:{root}", 16)
+    for part in whole.splits:
+        stems = [[Path(name).stem for name in task.splits[part].images.names] for task in (whole, copy)]
+        assert stems[0] == stems[1]

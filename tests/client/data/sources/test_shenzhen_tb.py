@@ -68,8 +68,8 @@ def test_equal_files_are_in_one_split(root: Path, seed: int) -> None:
 
 def test_what_is_not_as_published_is_named(root: Path, write_image: Callable[..., Path]) -> None:
     folder = root / "ChinaSet_AllFiles" / "CXR_png"
-    other = write_image(folder / "MCUCXR_0001_0.png")
-    with pytest.raises(InvalidInput, match=r"MCUCXR_0001_0\.png is not named like a Shenzhen image .*; move or rename"):
+    other = write_image(folder / "XYZCXR_0001_0.png")
+    with pytest.raises(InvalidInput, match=r"XYZCXR_0001_0\.png is not named like a Shenzhen image .*; move or rename"):
         open_task(f"shenzhen-tb:{root}", 16)
     other.rename(folder / "CHNCXR_0003_1.png")
     with pytest.raises(InvalidInput, match=r"0003_0\.png and .*0003_1\.png have the same number; remove one of them"):
@@ -80,6 +80,21 @@ def test_what_is_not_as_published_is_named(root: Path, write_image: Callable[...
     folder.rename(root / "elsewhere")
     with pytest.raises(InvalidInput, match=r"holds no CXR_png with images .*; name the folder ChinaSet_AllFiles"):
         open_task(f"shenzhen-tb:{root}", 16)
+
+
+def test_montgomery_beside_it_is_passed_over_or_taken(root: Path, write_image: Callable[..., Path]) -> None:
+    folder = root / "ChinaSet_AllFiles" / "CXR_png"
+    for number in range(1, 11):
+        write_image(folder / f"MCUCXR_{number:04d}_{number % 2}.png", 100 + number)
+    task = open_task(f"shenzhen-tb:{root}", 16)
+    assert sum(map(len, task.splits.values())) == 2 * COUNT
+    assert task.notes == ("10 images of the other set are passed over; set=both takes them too",)
+    assert sum(map(len, open_task(f"shenzhen-tb:{root},set=both", 16).splits.values())) == 2 * COUNT + 10
+    away = root / "MontgomerySet" / "CXR_png"
+    away.mkdir(parents=True)
+    for path in folder.glob("MCUCXR_*"):
+        path.rename(away / path.name.replace(".png", ".PNG"))
+    assert sum(map(len, open_task(f"shenzhen-tb:{root},set=montgomery", 16).splits.values())) == 10
 
 
 def test_a_class_of_its_own_is_an_error(root: Path) -> None:
