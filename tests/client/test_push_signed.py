@@ -148,6 +148,7 @@ class TestCommands:
             "arrival": 1, "arrived_at": at_the_forge.accepted_at, "commit": head.digest, "number": 1,
             "acc_before": None, "acc": head.metrics["task"].acc,
             "head": head.digest, "head_number": 1, "acc_now": head.metrics["task"].acc,
+            "stable": None, "stable_number": None, "standing": None,
             "next": f"fetch the merged model: medforge checkout --kit {kit.directory} --out merged",
         }  # fmt: skip
         said = run(*asked)

@@ -94,6 +94,8 @@ CALLS: dict[str, Callable[[RemoteForge, Path], object]] = {
     "Watch": lambda forge, path: list(forge.watch()),
     "Withdraw": lambda forge, path: forge.withdraw(DIGEST, erase=True),
     "Download": lambda forge, path: forge.item(),
+    "Review": lambda forge, path: forge.review(b"{}"),
+    "Reviews": lambda forge, path: list(forge.reviews()),
 }
 # a good end, or any status with a sentence that may be none and the name of an error that may not exist
 ENDINGS = st.none() | st.tuples(
