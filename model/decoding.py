@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from medforge.client.data.pixels.decode import read_image
-from medforge.client.data.pixels.reading import PLAIN, Reading, check_header
+from medforge.client.data.pixels.reading import PLAIN, Reading
 from medforge.errors import InvalidInput
 from medforge.image_geometry import ImageGeometry
+from medforge.model.files import check_file, read_file
 
 _AHEAD = 128
 
@@ -44,11 +44,11 @@ def decode_ahead(
 def check_headers(paths: Iterable[Path], reading: Reading = PLAIN) -> None:
     """Raise InvalidInput for the first file that is plainly no image to be read, before any is answered."""
     for path in paths:
-        check_header(path, reading)
+        check_file(path, reading)
 
 
 def _decode(path: Path, geometry: int | ImageGeometry, reading: Reading) -> Decoded:
     try:
-        return Decoded(path, read_image(path, geometry, reading=reading))
+        return Decoded(path, read_file(path, geometry, reading))
     except InvalidInput as error:
         return Decoded(path, None, error)

@@ -12,12 +12,13 @@ import PIL.Image
 from numpy.typing import NDArray
 from torch import Tensor
 
-from medforge.client.data.pixels.decode import read_image, to_pixels
+from medforge.client.data.pixels.decode import to_pixels
 from medforge.client.data.pixels.deep import span_of_type
 from medforge.client.data.pixels.reading import PLAIN, Reading, picture_in_memory
 from medforge.client.data.pixels.window import chosen
 from medforge.errors import InvalidInput
 from medforge.image_geometry import ImageGeometry
+from medforge.model.files import read_file
 
 Image = str | PathLike[str] | PIL.Image.Image | NDArray[Any] | Tensor
 """A path, a picture in memory, or values [H, W], [H, W, 3] or [3, H, W]: uint8, or any numbers with a window."""
@@ -34,7 +35,7 @@ def pixels_of(
 def pixels_of_one(image: Image, geometry: int | ImageGeometry, reading: Reading = PLAIN) -> NDArray[np.uint8]:
     """Return an image's pixels, as `geometry` makes them; uint8 [3, S, S]."""
     if isinstance(image, str | PathLike):
-        return read_image(Path(image), geometry, reading=reading)
+        return read_file(Path(image), geometry, reading)
     if isinstance(image, PIL.Image.Image):
         return to_pixels(picture_in_memory(image, reading), geometry)
     if isinstance(image, np.ndarray | Tensor):
