@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 import medforge
+from medforge.errors import InvalidInput
 
 LARGEST = 32 * 2**20
 
@@ -33,10 +34,10 @@ def application(model: medforge.MergedModel) -> Starlette:
             if len(body) > LARGEST:
                 return JSONResponse({"error": f"the image is larger than {LARGEST} bytes"}, 413)
         try:
-            image = Image.open(io.BytesIO(body)).convert("RGB")
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            image = Image.open(io.BytesIO(body))
+            found = (await run_in_threadpool(model.predict, image, top=3))[0]
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, InvalidInput) as error:
             return JSONResponse({"error": f"that is no image ({error})"}, 400)
-        found = (await run_in_threadpool(model.predict, image, top=3))[0]
         ranking = [{"task": one.task, "class": one.key, "p": one.probability} for one in found.ranking]
         return JSONResponse({"none_of_these": found.none_of_these if found.calibrated else None, "ranking": ranking})
 

@@ -39,6 +39,18 @@ _SLIDES = frozenset({".svs", ".ndpi", ".scn", ".bif", ".svslide", ".vms", ".mrxs
 
 _JPEG_LS = 0xF7
 _FRAMES = frozenset({*range(0xC0, 0xD0), _JPEG_LS} - {0xC4, 0xC8, 0xCC})
+_NOT_KNOWN = (
+    "unknown pixel mode",
+    "unknown data organization",
+    "unknown compression",
+    "nsupported",
+    "not supported",
+    "not installed",
+    "cannot handle",
+    "unable to determine",
+)
+"""Words in which Pillow says that a file is sound, and more than it knows."""
+
 _UNREADABLE = "replace or remove it"
 
 
@@ -65,6 +77,8 @@ def identify(file: IO[bytes]) -> ImageFile.ImageFile:
                 return factory(file, getattr(file, "name", ""))
         except MemoryError:
             raise
+        except KeyError as error:  # how Pillow looks up a TIFF's compression
+            reasons.append(f"unknown compression {error}" if name == "TIFF" else f"unknown {error}")
         except Exception as error:
             reasons.append(str(error) or type(error).__name__)
     raise _unread(head, file, reasons)
@@ -138,5 +152,10 @@ def _unread(head: bytes, file: IO[bytes], reasons: list[str]) -> InvalidInput:
         )
     if (kind := _kind(head)) is not None:
         return InvalidInput(f"is {kind[0]} and no image; {kind[1]}")
+    if any(word in reason for reason in reasons for word in _NOT_KNOWN):
+        return InvalidInput(
+            f"is an image of a kind that Pillow does not read here ({reasons[-1]}); save it as PNG, or as TIFF of 8"
+            " or 16 bits, in grey or RGB"
+        )
     why = f" ({reasons[-1]})" if reasons else ""
     return CorruptFile(f"is not a readable image{why}; {_UNREADABLE}")

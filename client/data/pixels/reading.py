@@ -101,6 +101,7 @@ def check_header(path: Path, reading: Reading = PLAIN) -> None:
 def picture_in_memory(image: Image.Image, reading: Reading = PLAIN) -> Image.Image:
     """Return a picture that somebody opened or made, upright and in mode RGB; raises InvalidInput as `read_picture`."""
     with decoding("a picture"):
+        _check_size(image, reading)
         if image.mode in GREY_MODES:
             if reading.window is None:
                 raise InvalidInput(_NO_WINDOW)
@@ -114,12 +115,7 @@ def picture_in_memory(image: Image.Image, reading: Reading = PLAIN) -> Image.Ima
 
 def _opened(file: IO[bytes], reading: Reading) -> tuple[ImageFile.ImageFile, Callable[[], DeepPicture] | None]:
     image = identify(file)
-    pixels = image.width * image.height
-    if pixels > reading.megapixels * 1_000_000:
-        raise InvalidInput(
-            f"has {image.width} × {image.height} pixels, more than {reading.megapixels} million; make it smaller, or"
-            f" allow so many with megapixels={-(-pixels // 1_000_000)}"
-        )
+    _check_size(image, reading)
     frames = getattr(image, "n_frames", 1)
     # a multi-picture JPEG holds previews of the same picture; any other such file holds several
     if frames > 1 and image.format != "MPO":
@@ -129,6 +125,15 @@ def _opened(file: IO[bytes], reading: Reading) -> tuple[ImageFile.ImageFile, Cal
     if deep is not None and reading.window is None:
         raise InvalidInput(_NO_WINDOW)
     return image, deep
+
+
+def _check_size(image: Image.Image, reading: Reading) -> None:
+    pixels = image.width * image.height
+    if pixels > reading.megapixels * 1_000_000:
+        raise InvalidInput(
+            f"has {image.width} × {image.height} pixels, more than {reading.megapixels} million; make it smaller, or"
+            f" allow so many with megapixels={-(-pixels // 1_000_000)}"
+        )
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -187,6 +187,28 @@ def test_a_jpeg_of_more_than_eight_bits_says_what_it_is(tmp_path: Path, bits: in
         assert not isinstance(raised.value, CorruptFile)
 
 
+def test_a_sound_file_of_a_kind_that_is_not_read_is_not_called_corrupt(tmp_path: Path) -> None:
+    strange = {
+        "unknown compression 65000": tiff(PICTURE.tobytes(), (40, 24), [8] * 3, 2).replace(
+            b"\x03\x01\x03\0\x01\0\0\0\x01\0", b"\x03\x01\x03\0\x01\0\0\0" + (65000).to_bytes(2, "little")
+        ),
+        "unknown pixel mode": tiff(PICTURE.tobytes() * 4, (40, 24), [32] * 3, 2, sample_format=3),
+    }
+    for reason, data in strange.items():
+        (tmp_path / "scan.tif").write_bytes(data)
+        with pytest.raises(
+            InvalidInput, match=f"of a kind that Pillow does not read here .{reason}.; save it"
+        ) as raised:
+            check_header(tmp_path / "scan.tif")
+        assert not isinstance(raised.value, CorruptFile)
+
+
+def test_a_picture_in_memory_is_bounded_too(tmp_path: Path) -> None:
+    Image.new("L", (1001, 1000)).save(tmp_path / "scan.png")
+    with pytest.raises(InvalidInput, match="a picture has 1001 × 1000 pixels, more than 1 million"):
+        picture_in_memory(Image.open(tmp_path / "scan.png"), Reading(megapixels=1))
+
+
 @pytest.mark.parametrize("bits", [8, 16])
 def test_jpeg_ls_says_what_it_is(tmp_path: Path, bits: int) -> None:
     (tmp_path / "scan.jpg").write_bytes(jpeg_header(bits, marker=0xF7))
