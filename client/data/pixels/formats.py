@@ -77,10 +77,10 @@ def identify(file: IO[bytes]) -> ImageFile.ImageFile:
                 return factory(file, getattr(file, "name", ""))
         except MemoryError:
             raise
-        except KeyError as error:  # how Pillow looks up a TIFF's compression
-            reasons.append(f"unknown compression {error}" if name == "TIFF" else f"unknown {error}")
         except Exception as error:
-            reasons.append(str(error) or type(error).__name__)
+            # Pillow looks a TIFF's compression up, and wraps what is raised
+            looked_up = name == "TIFF" and isinstance(error.__cause__ or error, KeyError)
+            reasons.append(f"unknown compression {error}" if looked_up else str(error) or type(error).__name__)
     raise _unread(head, file, reasons)
 
 
