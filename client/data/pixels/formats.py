@@ -78,9 +78,9 @@ def identify(file: IO[bytes]) -> ImageFile.ImageFile:
         except MemoryError:
             raise
         except Exception as error:
-            # Pillow looks a TIFF's compression up, and wraps what is raised
-            looked_up = name == "TIFF" and isinstance(error.__cause__ or error, KeyError)
-            reasons.append(f"unknown compression {error}" if looked_up else str(error) or type(error).__name__)
+            reason = str(error) or type(error).__name__
+            # of a TIFF's compression that it does not know Pillow says the number alone
+            reasons.append(f"unknown compression {reason}" if name == "TIFF" and reason.isdigit() else reason)
     raise _unread(head, file, reasons)
 
 
