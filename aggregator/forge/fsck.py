@@ -9,12 +9,11 @@ from dataclasses import dataclass
 
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.retention import referenced
-from medforge.aggregator.forge.tagging import checked
+from medforge.aggregator.forge.tagging import verified_tags
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.journal import DECLARED, EXTENDED, INVITED, entry_digest
 from medforge.aggregator.ledger.records import Arrival, State
 from medforge.aggregator.ledger.review_table import ReviewTable
-from medforge.aggregator.ledger.tag_table import TagTable
 from medforge.aggregator.ledger.task_table import TaskTable
 from medforge.errors import MedForgeError
 from medforge.files import open_to_others, sha256_file
@@ -136,14 +135,11 @@ def _tasks(forge: Forge) -> Iterator[str]:
 
 def _tags(forge: Forge) -> Iterator[str]:
     digests = {commit.digest for _, commit in forge.ledger.commits()}
-    for tag in TagTable(forge.ledger).tags():
-        try:
-            checked(forge, tag)
-        except MedForgeError as error:
-            yield str(error)
-        else:
-            there = tag.commit in digests
-            yield "" if there else f"tag {tag.name!r} names a commit that is not in the ledger; restore the ledger"
+    tags = verified_tags(forge)
+    yield from map(str, tags.refused.values())
+    for tag in tags.values():
+        there = tag.commit in digests
+        yield "" if there else f"tag {tag.name!r} names a commit that is not in the ledger; restore the ledger"
 
 
 def _keys(forge: Forge) -> Iterator[str]:

@@ -19,8 +19,11 @@ from medforge.proto.tags import Tags
 
 
 def verified_tags(forge: Forge) -> Tags:
-    """Return the tags by name, oldest first, each verified with the forge's key; raises CorruptFile for a bad entry."""
-    return Tags.verified((tag.name, partial(checked, forge, tag)) for tag in TagTable(forge.ledger).tags())
+    """Return the tags by name, oldest first, each verified with the forge's key; what is no tag is refused."""
+    table = TagTable(forge.ledger)
+    found = Tags.verified((tag.name, partial(checked, forge, tag)) for tag in table.tags())
+    found.refused |= table.unreadable()
+    return found
 
 
 def checked(forge: Forge, tag: SignedTag) -> SignedTag:

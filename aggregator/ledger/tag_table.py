@@ -21,12 +21,18 @@ class TagTable:
         self._ledger = ledger
         self._seen = 0
         self._read: list[SignedTag] = []
+        self._unreadable: dict[str, CorruptFile] = {}
 
     def tags(self) -> list[SignedTag]:
-        """Return all tags, oldest first; what was read before is not read again. Raises CorruptFile for none."""
+        """Return all tags, oldest first; what was read before is not read again, and what is no tag left out."""
         with self._ledger.reading() as session:
             self._read_on(session)
         return list(self._read)
+
+    def unreadable(self) -> dict[str, CorruptFile]:
+        """Return the entries of the journal, such as "entry 7", that should be tags and are none, with the reason."""
+        self.tags()
+        return dict(self._unreadable)
 
     def add(self, tag: SignedTag) -> None:
         """Enter a tag, durably; raises LedgerConflict for a name in use, or a commit that is not in the ledger."""
@@ -46,14 +52,11 @@ class TagTable:
         newest = session.scalar(select(func.max(EntryRow.number))) or 0
         new = (EntryRow.number > self._seen) & (EntryRow.number <= newest) & (EntryRow.what == TAGGED)
         entries = session.scalars(select(EntryRow).where(new).order_by(EntryRow.number))
-        self._read += [_parse(entry) for entry in entries]
+        for entry in entries:
+            try:
+                self._read.append(SignedTag.model_validate_json(entry.about))
+            except ValidationError:
+                self._unreadable[f"entry {entry.number}"] = CorruptFile(
+                    f"entry {entry.number} of the journal is no tag; run `medforge fsck`, and restore the ledger"
+                )
         self._seen = newest
-
-
-def _parse(entry: EntryRow) -> SignedTag:
-    try:
-        return SignedTag.model_validate_json(entry.about)
-    except ValidationError as error:
-        raise CorruptFile(
-            f"entry {entry.number} of the journal is no tag; run `medforge fsck`, and restore the ledger"
-        ) from error

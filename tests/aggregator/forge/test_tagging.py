@@ -115,8 +115,13 @@ def test_a_tag_that_was_altered_in_the_ledger_is_noticed(forge: Forge) -> None:
     assert any("tag 'v1' is not signed" in problem for problem in problems)
     assert any("of the journal was altered" in problem for problem in problems)
     alter_tags(forge.directory, other, "none")
-    with pytest.raises(CorruptFile, match=r"entry \d+ of the journal is no tag; run `medforge fsck`"):
-        verified_tags(Forge.open(forge.directory))
+    again = Forge.open(forge.directory)
+    (name,) = verified_tags(again).refused
+    with pytest.raises(CorruptFile, match=f"{name} of the journal is no tag; run `medforge fsck`"):
+        verified_tags(again).named(name)
+    assert verified_tags(again) == {"sound": sound}
+    problems = [problem for check in check_forge(again) for problem in check.problems]
+    assert any(f"{name} of the journal is no tag" in problem for problem in problems)
 
 
 def test_readers_are_told_tags_and_check_them(tmp_path: Path, tiny_base: BaseModule) -> None:
