@@ -30,7 +30,9 @@ RECORDED = Path(__file__).parents[2] / "recorded" / "forge-0.1.0"
 @pytest.fixture
 def forge(tmp_path: Path) -> Iterator[Forge]:
     """A forge that 0.1.0 made, with three commits."""
-    shutil.copytree(RECORDED, tmp_path / "forge")
+    directory = shutil.copytree(RECORDED, tmp_path / "forge")
+    for path in (directory, *directory.rglob("*")):
+        path.chmod(path.stat().st_mode & 0o700)
     opened = Forge.open(tmp_path / "forge")
     yield opened
     opened.close()
