@@ -184,7 +184,8 @@ def _base_facts(forge: pb.DescribeReply) -> BaseFacts:
     known = {"spec": forge.base_spec or "a base without a name", "fingerprint": forge.base}
     # a forge of an earlier version says no more than these two
     with suppress(ValueError):
-        return BaseFacts.model_validate(parse_json(forge.base_facts) if forge.base_facts else known)
+        told = BaseFacts.model_validate(parse_json(forge.base_facts) if forge.base_facts else known)
+        return told.model_copy(update=known)
     return BaseFacts.model_validate(known)
 
 

@@ -234,8 +234,14 @@ class BaseModule(nn.Module):
 
     def _embedding_width(self) -> int:
         size = self.image_size
-        with torch.no_grad():
-            return int(self.visual(torch.zeros(1, 3, size, size, device=self.device, dtype=self.dtype)).shape[1])
+        try:
+            with torch.no_grad():
+                return int(self.visual(torch.zeros(1, 3, size, size, device=self.device, dtype=self.dtype)).shape[1])
+        except AssertionError as error:
+            raise InvalidInput(
+                f"the image tower of {public_spec(self.spec)} does not take the {size}×{size} images that its "
+                "configuration names; correct its image_size"
+            ) from error
 
 
 class _Seen(Exception):

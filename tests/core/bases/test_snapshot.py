@@ -83,3 +83,9 @@ def test_what_is_broken_in_a_directory_is_named(tmp_path: Path) -> None:
     (place / "open_clip_config.json").write_text(json.dumps(document))
     with pytest.raises(InvalidInput, match="does not know its configuration .*'odd'.*; check it, or install a newer"):
         load_base(f"hf-local:{place}", "cpu")
+
+
+def test_an_image_size_that_the_tower_does_not_take_is_refused(tmp_path: Path) -> None:
+    write_snapshot(tmp_path / "snapshot", image_size=32)
+    with pytest.raises(InvalidInput, match="does not take the 32×32 images .*; correct its image_size"):
+        load_base(f"hf-local:{tmp_path / 'snapshot'}", "cpu")
