@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from medforge.client.data.pixels.files import ImageFiles
+from medforge.client.data.pixels.reading import PLAIN, Reading
 from medforge.client.data.request import Request
 from medforge.client.data.split_names import SPLITS
 from medforge.client.data.splits import Index, Parts
@@ -34,9 +35,10 @@ def labelled_files(
     root: Path,
     groups: Sequence[str] | None = None,
     crop: int | None = None,
+    reading: Reading = PLAIN,
 ) -> LabelledFiles:
     """Gather files with one label, or row of labels, (and group) each; `root` is what their names are relative to."""
-    return LabelledFiles(ImageFiles(paths, root, crop), np.asarray(labels, dtype=np.int64), groups)
+    return LabelledFiles(ImageFiles(paths, root, crop, reading), np.asarray(labels, dtype=np.int64), groups)
 
 
 def make_task(

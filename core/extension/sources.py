@@ -2,12 +2,13 @@
 
 from medforge.client.data.assemble import LabelledFiles, labelled_files, make_task
 from medforge.client.data.registration import data_source
-from medforge.client.data.request import Request
+from medforge.client.data.request import READING_OPTIONS, Request
 from medforge.client.data.splits import Parts, Strata, divide, hold_out
 from medforge.client.data.task import Split, Task
 from medforge.errors import InvalidInput
 
 __all__ = [
+    "READING_OPTIONS",
     "InvalidInput",
     "LabelledFiles",
     "Parts",
