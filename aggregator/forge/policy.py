@@ -100,14 +100,16 @@ class Reviewing(_Frozen):
     """Say when a commit goes live where sites review what is merged; where none does, none of this matters.
 
     A task passes once more than the share ``quorum`` of the sites that review it see no harm, and is harmed where most
-    of them do: by more than ``margin`` of accuracy, or by more than ``theft`` of the task's images being routed away,
-    and by more than chance (``significance``, shared by all that is tested at once). No site counts as more than
-    ``most_images`` images. After ``patience_hours`` a commit goes live with a warning, or waits on where
-    ``after_patience`` says so. On the word of one reviewer alone, branches of at most ``lone`` contributors are held.
+    of them do: by more than ``margin`` of accuracy (``shared`` in a task that who came answers too, as hospitals that
+    share an expert give and take), or by more than ``theft`` of the task's images being routed away, and by more than
+    chance (``significance``, shared by all that is tested at once). No site counts as more than ``most_images`` images.
+    After ``patience_hours`` a commit goes live with a warning, or waits on where ``after_patience`` says so. On the
+    word of one reviewer alone, branches of at most ``lone`` contributors are held.
     """
 
     quorum: float = Field(0.5, ge=0.5, lt=1)
     margin: float = Field(0.03, ge=0, le=1)
+    shared: float = Field(0.1, ge=0, le=1)
     theft: float = Field(0.1, ge=0, le=1)
     significance: float = Field(0.05, gt=0, lt=0.5)
     most_images: int = Field(1000, ge=1)

@@ -37,6 +37,7 @@ def judge(link: Link, state: ReviewState, policy: Reviewing, closed: bool) -> Ju
     suspects = {state.owners[number].contributor for number in state.suspects(link)}
     asked = {task: who - (suspects if len(suspects) == 1 else set()) for task, who in sorted(state.reviewers.items())}
     asked = {task: who for task, who in asked.items() if who}
+    answered = {state.owners[number].task for number in state.suspects(link)}
     level = policy.significance / max(len(_KINDS) * len(asked), 1)
     harm: list[Objection] = []
     doubts: list[Objection] = []
@@ -45,7 +46,8 @@ def judge(link: Link, state: ReviewState, policy: Reviewing, closed: bool) -> Ju
         spoken = [one for one in state.reviews.get(link.digest, ()) if one.reviewer in who and task in one.tasks]
         for what in _KINDS:
             counts = sorted((Counts.of(one, task, what) for one in spoken), key=lambda one: one.reviewer)
-            weighed = _weigh(task, what, counts, len(who), policy, level, closed)
+            margin = policy.theft if what == "routing" else policy.shared if task in answered else policy.margin
+            weighed = _weigh(task, what, counts, len(who), margin, policy, level, closed)
             if weighed.objection is not None:
                 holds = weighed.holds and _counts(weighed.objection, suspects, state, policy)
                 (harm if holds else doubts).append(weighed.objection)
@@ -55,10 +57,16 @@ def judge(link: Link, state: ReviewState, policy: Reviewing, closed: bool) -> Ju
 
 
 def _weigh(
-    task: str, what: What, counts: Sequence[Counts], asked: int, policy: Reviewing, level: float, closed: bool
+    task: str,
+    what: What,
+    counts: Sequence[Counts],
+    asked: int,
+    margin: float,
+    policy: Reviewing,
+    level: float,
+    closed: bool,
 ) -> _Weighed:
     """Weigh what a task's reviewers counted: most of them must see the harm, of two one suffices."""
-    margin = policy.margin if what == "accuracy" else policy.theft
     against = [one for one in counts if one.loss > margin]
     others = [one for one in counts if one.loss <= margin]
     passed = len(others) > policy.quorum * asked

@@ -60,6 +60,16 @@ def test_within_the_margin_or_chance_nobody_is_held(lost: int, gained: int) -> N
     assert len(live.doubts) == (lost - gained > 3)
 
 
+def test_hospitals_of_one_task_bear_more_of_each_other_than_other_tasks_do() -> None:
+    rival = {**OWNERS, 4: ("eve", "lung")}
+    loss = [review("ann", commit(1), lost=10)]
+    assert isinstance(decide(state([(1, 4)], OWNERS, loss, LUNG), POLICY, 10.0), HoldArrival)
+    assert isinstance(decide(state([(1, 4)], rival, loss, LUNG), POLICY, 10.0), GoLive)
+    assert isinstance(
+        decide(state([(1, 4)], rival, [review("ann", commit(1), lost=20)], LUNG), POLICY, 10.0), HoldArrival
+    )
+
+
 def test_most_reviewers_of_a_task_decide_and_who_differs_is_shown() -> None:
     three = {"lung": ["ann", "cat", "dan"]}
     fine = [review("ann", commit(1)), review("cat", commit(1))]
