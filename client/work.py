@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medforge.base import BaseModule, load_base
+from medforge.base_mismatch import check_same_base
 from medforge.branch import Branch
 from medforge.client.audit.policy import SitePolicy
 from medforge.client.audit.record import AuditRecord
@@ -67,9 +68,12 @@ class Work:
 
     @cached_property
     def base(self) -> BaseModule:
-        """Load the base module."""
+        """Load the base module. Raises BaseMismatch where training was done on another."""
         with waiting("loading the base module"):
-            return load_base(self.settings.base, self.device, self.settings.dtype)
+            base = load_base(self.settings.base, self.device, self.settings.dtype)
+        if (kept := self.workspace.base) is not None:
+            check_same_base(kept, base.facts)
+        return base
 
     @cached_property
     def task(self) -> Task:
@@ -107,6 +111,7 @@ class Work:
                 self.tracking,
             )
             trained.plugin.save(workspace.plugin)
+            write_atomically(workspace.base_file, canonical_json(self.base.facts.model_dump(mode="json")) + b"\n")
             if package := source_package(self.settings.source):
                 write_atomically(workspace.training / "source.json", canonical_json(package) + b"\n")
             record = TrainingRecord(

@@ -12,6 +12,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
 
+from medforge.base_facts import BaseFacts
 from medforge.client.audit.record import AuditRecord
 from medforge.client.records import (
     DistillationRecord,
@@ -45,6 +46,7 @@ class Workspace:
         self.start = path / "start"
         self.training = path / "training"
         self.plugin = self.training / "plugin"
+        self.base_file = self.training / "base.json"
         self.distillation = path / "distillation"
         self.distilled_file = self.distillation / "distilled.safetensors"
         self.branch = path / "branch"
@@ -71,6 +73,19 @@ class Workspace:
             return Settings.model_validate_json(self.settings_file.read_bytes())
         except ValidationError as error:
             raise CorruptFile(f"{self.settings_file} cannot be read; restore it or begin another workspace") from error
+
+    @property
+    def base(self) -> BaseFacts | None:
+        """Return what the base module said of itself in training; None before, and where an earlier version trained.
+
+        Raises CorruptFile where it cannot be read.
+        """
+        if not self.base_file.exists():
+            return None
+        try:
+            return BaseFacts.model_validate_json(self.base_file.read_bytes())
+        except ValidationError as error:
+            raise CorruptFile(f"{self.base_file} cannot be read; restore it or begin another workspace") from error
 
     @property
     def begun(self) -> bool:

@@ -21,12 +21,26 @@ def base_mismatch(manifest: Manifest, base: BaseFacts, stands: str) -> BaseMisma
     )
 
 
+def check_same_base(trained: BaseFacts, base: BaseFacts) -> None:
+    """Raise BaseMismatch, naming what differs, where a workspace's base module is not the one it was trained on."""
+    if trained.fingerprint != base.fingerprint:
+        known = _activation_of(trained), trained.preprocessing
+        raise BaseMismatch(
+            f"the workspace was trained on base module {trained.fingerprint[:12]} ({trained.spec}), and that spec is "
+            f"{base.fingerprint[:12]} here{_said(*known, base)}; bring the base it was trained on, or begin another "
+            "workspace"
+        )
+
+
 def _difference(manifest: Manifest, base: BaseFacts) -> str:
+    return _said(_activation(manifest), manifest.preprocessing or _usual(manifest), base)
+
+
+def _said(theirs: str, known: Preprocessing | None, base: BaseFacts) -> str:
     if base.architecture is None or base.preprocessing is None:
         return ""
-    theirs, ours = _activation(manifest), "QuickGELU" if base.architecture.get("quick_gelu") else "GELU"
+    ours = _activation_of(base)
     said = [] if theirs == ours else [f"the branch's computes {theirs} where {ours} is due"]
-    known = manifest.preprocessing or _usual(manifest)
     if known is not None:
         due = base.preprocessing
         said += [
@@ -36,6 +50,10 @@ def _difference(manifest: Manifest, base: BaseFacts) -> str:
             if getattr(known, name) != getattr(due, name)
         ]
     return f": {', '.join(said)}" if said else ": its weights, architecture or tokenizer are others"
+
+
+def _activation_of(base: BaseFacts) -> str:
+    return "QuickGELU" if (base.architecture or {}).get("quick_gelu") else "GELU"
 
 
 def _activation(manifest: Manifest) -> str:

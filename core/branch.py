@@ -143,7 +143,10 @@ class Branch:
     def check(self, base: BaseModule) -> None:
         """Check that the branch was made on ``base`` and is sound; raises BaseMismatch or InvalidBranch."""
         if self.manifest.base != base.fingerprint or self.plugin.base_fingerprint != base.fingerprint:
-            raise base_mismatch(self.manifest, base.facts, "here is")
+            made_on = self.manifest.model_copy(update={"base": self.plugin.base_fingerprint})
+            raise base_mismatch(
+                made_on if self.manifest.base == base.fingerprint else self.manifest, base.facts, "here is"
+            )
         described = (self.manifest.preprocessing, self.manifest.activation)
         if any(said not in (None, due) for said, due in zip(described, _described(base), strict=True)):
             raise InvalidBranch(

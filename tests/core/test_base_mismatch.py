@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from medforge.base import load_base
+from medforge.base_mismatch import check_same_base
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from medforge.errors import BaseMismatch, InvalidBranch
@@ -96,3 +97,10 @@ def test_a_fill_counts_only_where_it_fills(tiny_spec: str, tiny_base: BaseModule
         for fill in (0, 9)
     ]
     assert longest[0].fingerprint != longest[1].fingerprint
+
+
+def test_a_workspace_says_that_its_base_is_another_now(tiny_spec: str, tiny_base: BaseModule, tmp_path: Path) -> None:
+    other_base = other(tiny_spec, tmp_path, quick_gelu=True)
+    check_same_base(tiny_base.facts, tiny_base.facts)
+    with pytest.raises(BaseMismatch, match="is .* here: the branch's computes GELU where QuickGELU is due; bring the"):
+        check_same_base(tiny_base.facts, other_base.facts)

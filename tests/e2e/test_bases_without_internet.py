@@ -13,6 +13,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 from medforge.branch import Branch
+from medforge.client.workspace import Workspace
+from medforge.image_geometry import CLIP_MEAN
 from tests.core.bases.biomed import write_snapshot
 from tests.core.bases.families import FAMILIES, make
 from tests.core.bases.hub import Hub
@@ -73,6 +75,10 @@ def test_a_centre_works_without_internet(which: str, images: Path, hub: Hub, tmp
     _run("commit", "--workspace", place)
     scored = json.loads(_run("evaluate", "--workspace", place, "--json"))
     assert scored["images"] == 4
+    kept = Workspace(tmp_path / "workspace").base
+    assert kept is not None
+    assert kept.preprocessing is not None
+    assert kept.preprocessing.mean == CLIP_MEAN
     manifest = Branch.load(tmp_path / "workspace" / "branch").manifest
     assert manifest.activation == ("quick_gelu" if which == "openai" else None)
     assert manifest.base_spec == (spec if which == "openai" else "hf-local:biomedclip")
