@@ -29,6 +29,7 @@ _FOR_PACKAGES = """
 A package that brings a [merge method](how-to-add-a-merge-method.md) or a [data source](how-to-add-a-data-source.md)
 imports these two modules and no other; their names stay as they are for as long as those above.
 """
+_CONSTANTS = {"READING_OPTIONS": "Options that every source of image files takes: `window` and `megapixels`."}
 # What of each class may be relied on. Methods and properties are described by their docstrings, plain attributes here.
 _PROMISED = {
     "BaseModule": {
@@ -159,7 +160,9 @@ def build() -> str:
 
 
 def _extension(module: ModuleType) -> str:
-    rows = [(code(name), cell(_first_sentence(getattr(module, name)))) for name in module.__all__]
+    rows = [
+        (code(name), cell(_CONSTANTS.get(name) or _first_sentence(getattr(module, name)))) for name in module.__all__
+    ]
     return page(f"### {module.__name__}", table(("name", ""), rows))
 
 

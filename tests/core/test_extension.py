@@ -19,6 +19,8 @@ PROMISED = {
     sources: {
         *("InvalidInput", "LabelledFiles", "Parts", "Request", "Split", "Strata", "Task", "data_source", "divide"),
         *("hold_out", "labelled_files", "make_task"),
+        *("ImageFiles", "Listing", "NamedFiles", "NamedSource", "Problems", "READING_OPTIONS", "SourceProblems"),
+        *("Table", "content_ids", "find_column", "list_images", "read_table", "split_meant", "task_of"),
     },
 }
 

@@ -19,6 +19,16 @@ if TYPE_CHECKING:
     from medforge.client.data.task import SplitKind, Task
 
 OPTIONS = ("split", "groups")
+READS = """
+The folder `lung_colon_image_set`, the one of an organ in it, or one above. Images are divided 70/30, validation out of
+the 70 %:
+
+- `split=grouped`: all copies of a source tile stay together, as a `groups.csv` in one of these folders, or
+  `groups=FILE`, says; the default where there is one.
+- `split=look-alikes`: the copies are found by how they look; the default where there is none.
+- `split=random`: images are divided, as in the paper, and near-copies fall on both sides.
+"""
+REFUSES = "a class folder that is missing, a file that is no image, and an image whose tile the table does not say."
 
 
 def open_organ(request: Request, organ: str, classes: dict[str, str]) -> Task:

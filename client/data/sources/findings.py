@@ -56,6 +56,8 @@ def _look(named: NamedSource) -> None:
     options=("train", "validation", "test"),
     words=tuple(FILMS),
     look=_look,
+    reads="Nothing: the images are drawn from the seed. `train`, `validation` and `test` set how many a split has.",
+    refuses="a name that is none of these, and too few images to learn from.",
 )
 def open_findings(request: Request) -> Task:
     """Open a drawn task: `findings:chest` (4 findings, several a film), `findings:pneumonia`, `findings:tuberculosis`.

@@ -24,10 +24,22 @@ Listed = tuple[str, int]
 """A file name and its label."""
 
 
+READS = """
+The folder with `images/` and the split files: lines `NAME LABEL`, or a `.csv` with the columns `img_id` and `tumor`.
+`split=full` (default) trains on `trainval.txt` and holds validation out of it, patches of one region together;
+`split=20` uses `train_20.txt` and `val_20.txt`. Both test on `test_WithLabel.txt`. Options `images`, `train`,
+`validation` and `test` name other files.
+"""
+REFUSES = """a split file that is missing or has another line, an image that is listed and absent, or listed twice.
+"""
+
+
 @data_source(
     name="medfmc-colon",
     about="MedFMC colon histology with its published split files",
     options=("split", "images", "train", "validation", "test"),
+    reads=READS,
+    refuses=REFUSES,
 )
 def open_colon(request: Request) -> Task:
     """Open the published folder: `images/` beside the split files.

@@ -25,11 +25,24 @@ NAMES = (*PROMPTS, *PAIRS)
 SIZES = ("28", "64", "128", "224")
 
 
+READS = """
+A `.npz` file with the arrays `train_images`, `train_labels`, `val_…` and `test_…`, of any size, grey or colour, or the
+name of a set, which the package `medmnist` then downloads (`size=28`, `64`, `128` or `224`). The published split is
+kept. Prompts are those of the set that the file's name speaks of, whatever stands around it: `pneumoniamnist_224.npz`,
+`pneumoniamnist (1).npz`. A file of your own needs `prompts=FILE`: a line a class, or `WITH | WITHOUT` a finding.
+"""
+REFUSES = """volumes (the 3-D sets), arrays that are no 8-bit images or class numbers, more classes than the set was
+published with, and a name that says nothing of the classes.
+"""
+
+
 @data_source(
     name="medmnist",
     about="any 2-D MedMNIST .npz file, or its name",
     options=("prompts", "size"),
     words=NAMES,
+    reads=READS,
+    refuses=REFUSES,
 )
 def open_medmnist(request: Request) -> Task:
     """Open a `.npz` file by its path, or a data set by its name through the `medmnist` package.

@@ -32,6 +32,8 @@ def _look(named: NamedSource) -> None:
     options=("train", "validation", "test"),
     words=tuple(ORGANS),
     look=_look,
+    reads="Nothing: the images are drawn from the seed. `train`, `validation` and `test` set how many a split has.",
+    refuses="a name that is none of these, and too few images to learn from.",
 )
 def open_tissue(request: Request) -> Task:
     """Open the drawn task of an organ: `tissue:breast`, `tissue:lung` or `tissue:colon`.
