@@ -13,12 +13,9 @@ FILES = Path(pydicom.__file__).parent / "data"
 """The folder of the files that pydicom is tested with."""
 
 
-def test_file(name: str) -> Path:
+def pydicom_file(name: str) -> Path:
     """The path of one of pydicom's test files."""
     return FILES / "test_files" / name
-
-
-test_file.__test__ = False  # type: ignore[attr-defined]
 
 
 def dataset_of(pixels: NDArray[Any], **elements: Any) -> Dataset:

@@ -20,6 +20,7 @@ from medforge.errors import CorruptFile, InvalidInput
 from medforge.model.answering import BATCH
 from medforge.model.merged_model import MergedModel
 from tests.aggregator.serving import serving
+from tests.dicoms import pydicom_file, write_dicom
 from tests.model.commands import refused, run
 
 
@@ -280,3 +281,24 @@ class TestMistakes:
         table = tmp_path / "table.csv"
         table.write_bytes(content)
         assert sentence in refused("predict", checkout, table)
+
+
+def test_a_dicom_file_is_answered_through_its_own_window(
+    model: MergedModel, checkout: Path, tiny_spec: str, tmp_path: Path
+) -> None:
+    deep = np.random.default_rng(0).integers(0, 4096, (40, 40)).astype(np.uint16)
+    shown = np.rint(np.clip((deep - 1000.0) / 2000, 0, 1) * 255).astype(np.uint8)
+    windowed = write_dicom(tmp_path / "scans" / "IM1", deep, WindowCenter=2000.5, WindowWidth=2001)
+    assert model.predict(windowed) == model.predict(shown)
+    assert model.predict(windowed, window="500,1000") != model.predict(windowed)
+    document = json.loads(run("predict", checkout, tmp_path / "scans", "--base", tiny_spec, "--json").stdout)
+    assert len(document["predictions"]) == 1
+    plain = write_dicom(tmp_path / "plain", deep)
+    with pytest.raises(InvalidInput, match="plain has 16 bits a pixel and no such window in its header"):
+        model.predict(plain)
+    assert model.predict(plain, window="2000,2000") == model.predict(shown)
+    assert "no picture (Basic Text SR); leave it out" in refused(
+        "predict", checkout, pydicom_file("reportsi.dcm"), "--base", tiny_spec
+    )
+    with pytest.raises(InvalidInput, match="holds 2 frames"):
+        model.predict(pydicom_file("SC_rgb_rle_2frame.dcm"))

@@ -31,6 +31,40 @@ from medforge.files import sha256_file
 if TYPE_CHECKING:
     from medforge.client.data.task import Task
 
+READS = """
+Any tree of DICOM files, whatever they are called, or a DICOMDIR (needs `pip install 'medforge[dicom]'`). What a file
+is, its content says; a step by step is in [how to use DICOM and slides](how-to-use-dicom-and-slides.md).
+
+- `labels=FILE`: a table, in the folder or elsewhere, whose rows mean images by SOPInstanceUID, SeriesInstanceUID,
+  StudyInstanceUID or PatientID, the narrowest that is there, or by a file's path; the column is found, or named by
+  `image=COLUMN`. Its other columns and options mean the same as for [`table`](#table). Images without a row are left
+  out, and so, with `missing=drop`, are rows without an image.
+- Without a table: class folders, `CLASS/…` or `SPLIT/CLASS/…`.
+- All images of a patient (PatientID, else the study) stay in one split. `group=study`, `series`, `none` or a column
+  of the table says otherwise.
+- `window=…`: what of grey values is shown, after the modality's rescale or lookup table. `header` (when nothing is
+  said): the VOI lookup table or else the first window, by its function (LINEAR, LINEAR_EXACT, SIGMOID), of each frame
+  where it has its own. A number: that one of them. A word: the one whose explanation holds it (`lung`). `CENTRE,WIDTH`,
+  `auto` and `full` as for [image files](#image-files); `full` is all that the stored bits can hold. Several,
+  parted by `|`, are tried in order: `window=lung|header|auto`. Images of at most 8 bits have their whole range where
+  the header offers nothing; deeper ones are refused, as nothing else would be right for all.
+- `frames=all`, `first`, `middle` or N (the middle of each of N runs): of files with several.
+- `burned_in=allow`: also images that say that text is burned into them.
+- Colours: RGB, YBR, palettes; 8 to 32 bits, scaled from all that the stored bits can hold. MONOCHROME1 is inverted.
+- Codings: none, deflated, RLE, JPEG, JPEG-LS, JPEG 2000 and HTJ2K, with or without a table of offsets. JPEG of 12 bits
+  and lossless JPEG need a codec under the GPL: `pip install 'medforge[dicom-gpl]'`.
+  [What becomes of each of pydicom's test files](results/dicom-test-files.md).
+
+Of a header nothing is kept, and no sentence shows a part of a path that holds a value of it. Names of images and groups
+are digests (HMAC-SHA256) under a salt made of all images' identifiers: the same data give the same names and splits
+everywhere, and who lacks the data cannot try out which patient a name stands for.
+"""
+REFUSES = """pixels that are cut off, of another size than the header says, or in an unknown coding; videos; deep grey
+without a window; text that is burned in; class folders called after patients. All of these are named at once. Reports,
+presentation states, plans, doses and other objects that are no pictures are left out and counted, and so are
+segmentations, unless a row means one itself.
+"""
+
 GROUPS = {"patient": 3, "study": 2, "series": 1}
 """Values of option `group` that are an identifier of the header, by its place in `IDENTITY`."""
 
@@ -59,6 +93,8 @@ def _look(named: NamedSource) -> None:
         *READING_OPTIONS,
     ),
     look=_look,
+    reads=READS,
+    refuses=REFUSES,
 )
 def open_dicom(request: Request) -> Task:
     """Open the pictures below a folder, or of a DICOMDIR; what is no picture is left out, by its SOP class.

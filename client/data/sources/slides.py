@@ -26,6 +26,26 @@ if TYPE_CHECKING:
     from medforge.client.data.task import Task
 
 
+READS = """
+SVS, NDPI, SCN, BIF, MRXS and pyramidal TIFF, as tiffslide reads them (`pip install 'medforge[slides]'`) or OpenSlide,
+which is used where it is installed. Labels, patients and how-to are as for [`dicom`](#dicom):
+
+- `labels=FILE`: a table with a column of slides (names, with or without ending, or paths), one of labels and, where it
+  says them, patients and splits; its options mean the same as for [`table`](#table). Without it: class folders.
+- `mpp=0.5` (micrometres per pixel) or `magnification=20` (10 divided by it): the resolution of the tiles, 0.5 by
+  default. `slide_mpp=0.25` says it of slides that do not state their own.
+- `tile=224`: a tile's side in pixels at that resolution. `tiles=100`: at most so many of a slide, drawn from the seed.
+- `tissue=0.5`: the least share of tissue of a tile. Tissue is where an overview, of 8 × 8 pixels a tile, has a
+  saturation (HSV) above Otsu's threshold for the slide, held between 0.05 and 0.25, and is not nearly black.
+
+Slides of one patient are in one split, and a score is of slides: the mean of their tiles' answers. Names of slides and
+patients become digests as for `dicom`. A slide's label and overview pictures, which may show a name, are never read.
+"""
+REFUSES = """slides that do not state their resolution without `slide_mpp`, that are coarser than `mpp`, smaller than
+one tile, without tissue, or with more than 8 bits a colour.
+"""
+
+
 def _look(named: NamedSource) -> None:
     """Refuse what the table and the slides' own headers show to be wrong."""
     _listed(named, read_tiling(named))
@@ -36,6 +56,8 @@ def _look(named: NamedSource) -> None:
     about="whole slides (SVS, NDPI, pyramidal TIFF) in tiles, labels from a table (labels=FILE) or class folders",
     options=("labels", "image", *LABEL_OPTIONS, "group", "split", "prompt", "prompts", "missing", *TILE_OPTIONS),
     look=_look,
+    reads=READS,
+    refuses=REFUSES,
 )
 def open_slides(request: Request) -> Task:
     """Open the tiles of tissue of every slide below a folder that has a label (see `Tiling` and `tissue_shares`).

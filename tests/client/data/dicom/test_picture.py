@@ -14,7 +14,7 @@ from medforge.client.data.dicom.content import DEFLATED, is_dicom
 from medforge.client.data.dicom.frames import read_frames, spread
 from medforge.client.data.dicom.reading import parse_dicom_window
 from medforge.errors import CorruptFile, InvalidInput
-from tests.dicoms import dataset_of, item, ramp, save, test_file, write_dicom
+from tests.dicoms import dataset_of, item, pydicom_file, ramp, save, write_dicom
 
 TWELVE = {"BitsStored": 12, "HighBit": 11}
 
@@ -160,7 +160,7 @@ def test_bounds_come_before_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_a_compressed_stream_that_ends_early_is_damaged(tmp_path: Path) -> None:
     for name in ("SC_rgb_jpeg_dcmtk.dcm", "MR_small_jp2klossless.dcm", "MR_small_RLE.dcm"):
-        data = test_file(name).read_bytes()
+        data = pydicom_file(name).read_bytes()
         cut = tmp_path / name
         cut.write_bytes(data[: len(data) * 3 // 4])
         with pytest.raises(CorruptFile, match=r"^holds pixels that cannot be decoded; "):

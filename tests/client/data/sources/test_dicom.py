@@ -12,7 +12,7 @@ from medforge.client.data.catalogue import check_source, open_task
 from medforge.client.data.problems import SourceProblems
 from medforge.client.data.task import Task
 from medforge.errors import InvalidInput
-from tests.dicoms import FILES, dataset_of, item, save, test_file, write_dicom
+from tests.dicoms import FILES, dataset_of, item, pydicom_file, save, write_dicom
 
 PATIENTS = 12
 SIDE = 16
@@ -168,7 +168,7 @@ def test_frames_burned_in_text_and_what_is_no_picture(tmp_path: Path) -> None:
         write_dicom(
             tmp_path / "set" / f"{'ab'[place % 2]}" / f"{place}", frames, PatientID=str(place), BurnedInAnnotation="YES"
         )
-    shutil.copy(test_file("reportsi.dcm"), tmp_path / "set" / "a")
+    shutil.copy(pydicom_file("reportsi.dcm"), tmp_path / "set" / "a")
     source = f"dicom:{tmp_path / 'set'}"
     assert "text is burned into its pixels" in refusal(source)
     counts = {"all": 48, "middle": 8, "first": 8, "2": 16}
