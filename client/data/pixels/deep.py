@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from medforge.client.data.pixels.jpeg2000 import Component, components
+from medforge.client.data.pixels.netpbm import greatest_value, netpbm_values
 from medforge.client.data.pixels.window import WindowChoice, chosen
 from medforge.errors import InvalidInput
 
@@ -65,10 +66,8 @@ def deep_reader(image: ImageFile.ImageFile, file: IO[bytes], reopen: Reopen) -> 
         return lambda: _jpeg2000(image, parts)
     if image.format == "TIFF" and (read := _tiff_reader(image)) is not None:
         return read
-    if image.format == "PPM" and image.tile and (maximum := _maximum(image)) > 255:
-        if image.tile[0].codec_name == "ppm_plain":
-            raise InvalidInput("is a Netpbm file of more than 8 bits written as text; save it as a 16-bit PNG")
-        return lambda: _netpbm(image, maximum)
+    if image.format == "PPM" and image.tile and (greatest := greatest_value(image)) > 255:
+        return lambda: DeepPicture(netpbm_values(image), (0, greatest))
     if image.mode in GREY_MODES:
         return lambda: grey_values(image)
     if any(";16" in str(tile.args) for tile in image.tile) and image.format in ("PNG", "TIFF"):
@@ -161,26 +160,6 @@ def _tiff_values(values: NDArray[Any], bits: int, signed: bool, inverted: bool) 
         values = values.view(np.uint32) if values.dtype == np.int32 else values
         span = (0, 2**bits - 1)
     return DeepPicture(values, span if bits < 32 else None, white_is_zero=inverted)
-
-
-def _maximum(image: ImageFile.ImageFile) -> int:
-    """Return the greatest value that a Netpbm file says it has; 0 where its values are no integers."""
-    args = image.tile[0].args
-    if isinstance(args, tuple):
-        return int(args[1]) if image.mode != "F" else 0
-    return 65535 if args == "I;16B" else 255
-
-
-def _netpbm(image: ImageFile.ImageFile, maximum: int) -> DeepPicture:
-    # read here: Pillow scales the values, and keeps eight bits of colours
-    shape = (image.height, image.width, *((3,) if image.mode == "RGB" else ()))
-    assert image.fp is not None
-    image.fp.seek(image.tile[0].offset)
-    wanted = int(np.prod(shape)) * 2
-    data = image.fp.read(wanted)
-    if len(data) < wanted:
-        raise EOFError(f"it ends after {len(data)} of {wanted} bytes")
-    return DeepPicture(np.frombuffer(data, ">u2").reshape(shape), (0, maximum))
 
 
 def _jpeg2000(image: ImageFile.ImageFile, parts: list[Component]) -> DeepPicture:

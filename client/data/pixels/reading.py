@@ -15,6 +15,7 @@ from medforge.client.data.pixels.colour import mend_transparent_grey, to_rgb
 from medforge.client.data.pixels.deep import GREY_MODES, DeepPicture, deep_reader, grey_values
 from medforge.client.data.pixels.formats import decoding, identify
 from medforge.client.data.pixels.glance import Glance
+from medforge.client.data.pixels.netpbm import is_scaled, scaled
 from medforge.client.data.pixels.window import WindowChoice, spell_window
 from medforge.errors import InvalidInput
 
@@ -137,6 +138,8 @@ def _check_size(image: Image.Image, reading: Reading) -> None:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
+    if isinstance(image, ImageFile.ImageFile) and is_scaled(image):
+        return to_rgb(scaled(image))
     mend_transparent_grey(image)
     image.load()
     return to_rgb(image)

@@ -253,3 +253,27 @@ def test_an_unknown_mode_is_refused_by_name(tmp_path: Path) -> None:
 
     with pytest.raises(InvalidInput, match="colours in Pillow's mode HSV, which is not read; save it as RGB"):
         to_rgb(Image.new("HSV", (3, 3)))
+
+
+@pytest.mark.parametrize("most", [1, 7, 200, 255])
+def test_netpbm_of_any_greatest_value(tmp_path: Path, most: int) -> None:
+    values = (COLOURS.astype(int) % (most + 1)).astype(np.uint8)
+    text = "\n".join(map(str, values.ravel().tolist()))
+    grey = values[..., 0]
+    for name, data, expected in (
+        ("a.ppm", f"P6 13 11 {most}\n".encode() + values.tobytes(), values),
+        ("b.pgm", f"P5 13 11 {most}\n".encode() + grey.tobytes(), grey),
+        ("c.ppm", f"P3\n# made by hand\n13 11\n{most}\n{text}".encode(), values),
+    ):
+        check(read(tmp_path, data, name), expected * (255 / most))
+    for data in (f"P3 13 11 {most} {text[:99]}", f"P3 13 11 {most} {text[:99]} x {text}", f"P3 1 1 {most} 1 1 999"):
+        with pytest.raises(InvalidInput, match="broken.ppm cannot be decoded .*; replace or remove it"):
+            read(tmp_path, data.encode(), "broken.ppm")
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_netpbm_of_bits(tmp_path: Path, plain: bool) -> None:
+    bits = GREYS >> 7
+    rows = "\n".join("".join(map(str, row)) for row in bits.tolist()).encode()
+    data = b"P1 13 11\n" + rows if plain else b"P4 13 11\n" + np.packbits(bits, axis=1).tobytes()
+    check(read(tmp_path, data, "bits.pbm"), 255 - bits * 255)
