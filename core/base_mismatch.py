@@ -24,12 +24,18 @@ def base_mismatch(manifest: Manifest, base: BaseFacts, stands: str) -> BaseMisma
 def check_same_base(trained: BaseFacts, base: BaseFacts) -> None:
     """Raise BaseMismatch, naming what differs, where a workspace's base module is not the one it was trained on."""
     if trained.fingerprint != base.fingerprint:
-        known = _activation_of(trained), trained.preprocessing
         raise BaseMismatch(
             f"the workspace was trained on base module {trained.fingerprint[:12]} ({trained.spec}), and that spec is "
-            f"{base.fingerprint[:12]} here{_said(*known, base)}; bring the base it was trained on, or begin another "
-            "workspace"
+            f"{base.fingerprint[:12]} here{facts_difference(trained, base)}; bring the base it was trained on, or "
+            "begin another workspace"
         )
+
+
+def facts_difference(theirs: BaseFacts, ours: BaseFacts) -> str:
+    """Say, after a colon, what two base modules differ in; nothing where one of them does not say enough."""
+    if theirs.architecture is None:
+        return ""
+    return _said(_activation_of(theirs), theirs.preprocessing, ours)
 
 
 def _difference(manifest: Manifest, base: BaseFacts) -> str:
@@ -40,7 +46,7 @@ def _said(theirs: str, known: Preprocessing | None, base: BaseFacts) -> str:
     if base.architecture is None or base.preprocessing is None:
         return ""
     ours = _activation_of(base)
-    said = [] if theirs == ours else [f"the branch's computes {theirs} where {ours} is due"]
+    said = [] if theirs == ours else [f"it computed {theirs} where {ours} is due"]
     if known is not None:
         due = base.preprocessing
         said += [

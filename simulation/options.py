@@ -72,7 +72,7 @@ class RecipeOptions:
         str,
         typer.Option(
             metavar="SPEC",
-            help="Base module: medforge-tiny, ARCH/TAG, ARCH:CHECKPOINT or hf-hub:NAME.",
+            help="Base module: medforge-tiny, ARCH/TAG, ARCH:CHECKPOINT, hf-hub:NAME or hf-local:DIR.",
             autocompletion=shared.bases,
         ),
     ] = "medforge-tiny"

@@ -76,7 +76,7 @@ def serve(
         str | None,
         typer.Option(
             metavar="SPEC",
-            help="Base module: medforge-tiny, ARCH/TAG, ARCH:CHECKPOINT or hf-hub:NAME. Needed once.",
+            help="Base module: medforge-tiny, ARCH/TAG, ARCH:CHECKPOINT, hf-hub:NAME or hf-local:DIR. Needed once.",
             autocompletion=shared.bases,
         ),
     ] = None,

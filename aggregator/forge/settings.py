@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from medforge.aggregator.merge import MethodSettings
 from medforge.aggregator.merge.choosing import completed
 from medforge.base_facts import BaseFacts
+from medforge.base_mismatch import facts_difference
 from medforge.errors import CorruptFile, InvalidInput
 from medforge.files import canonical_json, read_file, write_atomically
 from medforge.manifest import public_spec
@@ -73,7 +74,8 @@ def check_same(directory: Path, settings: ForgeSettings, base: BaseModule, metho
     if settings.base != base.fingerprint:
         raise InvalidInput(
             f"the forge {directory} stands on base module {settings.base[:12]} ({settings.base_spec}), not on "
-            f"{base.fingerprint[:12]} ({base.spec}); serve it with --base {settings.base_spec} or elsewhere"
+            f"{base.fingerprint[:12]} ({base.spec}){facts_difference(settings.facts, base.facts)}; serve it with "
+            f"--base {settings.base_spec} or elsewhere"
         )
     kept = completed(settings.method)
     if kept != method:

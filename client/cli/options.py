@@ -110,7 +110,7 @@ class TaskOptions:
         str | None,
         typer.Option(
             metavar="SPEC",
-            help="Base module: medforge-tiny (default), ARCH/TAG, ARCH:CHECKPOINT or hf-hub:NAME.",
+            help="Base module: medforge-tiny (default), ARCH/TAG, ARCH:CHECKPOINT, hf-hub:NAME or hf-local:DIR.",
             autocompletion=shared.bases,
         ),
     ] = None

@@ -7,18 +7,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from medforge.bases.archive import activation_in, is_archive
+from medforge.bases.activation import QUICK, activation_of, digest_in
 from medforge.bases.configuration import Configuration, read_document
 from medforge.bases.hub import HubFile, RemoteFile, TokenizerFiles, WebFile
 from medforge.bases.spec import CONFIG_FILE, Checkpoint, Published, Repository, Snapshot
 from medforge.bases.text_tower import CONFIG_FILE as TEXT_CONFIG
 from medforge.bases.text_tower import VOCABULARIES, can_be_inferred, has_tokenizer, read_config
 from medforge.errors import InvalidInput
-from medforge.files import sha256_file
 from medforge.open_clip_tags import config_of, weights_of
 
-QUICK = "quick_gelu"
-_SUFFIX = "-quickgelu"
 _WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 # open_clip's order of what a directory may hold (open_clip.factory)
 _PREFERRED = (
@@ -96,19 +93,12 @@ def _files_of(facts: Mapping[str, Any]) -> tuple[RemoteFile, ...]:
         repository, _, name = facts["hf_hub"].rpartition("/")
         found.append(HubFile(repository, _safe(name) if name else _WEIGHTS))
     if facts["url"]:
-        found.append(WebFile(facts["url"], _digest_in(facts["url"])))
+        found.append(WebFile(facts["url"], digest_in(facts["url"])))
     return tuple(found)
 
 
 def _safe(name: str) -> tuple[str, ...]:
     return (f"{Path(name).stem}.safetensors", name) if name.endswith((".bin", ".pth")) else (name,)
-
-
-def _digest_in(url: str) -> str:
-    """Return the first letters of a file's sha256 that its publisher put into its address, or none."""
-    if "openaipublic" in url:
-        return url.split("/")[-2]
-    return Path(url).stem.rpartition("-")[2] if "mlfoundations" in url else ""
 
 
 def _checkpoint(spec: str, asked: Checkpoint) -> BasePlan:
@@ -118,7 +108,7 @@ def _checkpoint(spec: str, asked: Checkpoint) -> BasePlan:
         )
     own = _architecture(asked.architecture)
     beside = _beside(asked, own)
-    quick, said, notes = _activation(asked, own, beside)
+    quick, said, notes = activation_of(asked, own, beside)
     configuration = own.with_activation(quick)
     if beside is not None:
         configuration = configuration.preprocessed(beside.preprocessing, spec)
@@ -137,71 +127,6 @@ def _beside(asked: Checkpoint, own: Configuration) -> Configuration | None:
     found = read_document(document, str(document))
     theirs, ours = ({**one.architecture, QUICK: None} for one in (found, own))
     return found if theirs == ours else None
-
-
-def _activation(
-    asked: Checkpoint, own: Configuration, beside: Configuration | None
-) -> tuple[bool, str, tuple[str, ...]]:
-    """Return whether a file's weights were trained with QuickGELU, from where that is known, and what is not.
-
-    A file that its publisher's digest names decides; then the code of a TorchScript archive, read as text; then the
-    configuration beside the file; then what the architecture says. Raises InvalidInput where the file contradicts an
-    architecture that names QuickGELU.
-    """
-    named = asked.architecture
-    if (known := _publication(asked.path)) is not None:
-        of, tag, quick = known
-        if named.removesuffix(_SUFFIX) != of and not named.endswith(".json"):
-            raise InvalidInput(f"{asked.path} is the file that is published as {of}/{tag}; write {of}:{asked.path}")
-        return _decided(asked, own, quick, f"its digest is that of {of}/{tag}")
-    if (of_code := activation_in(asked.path)) is not None:
-        return _decided(asked, own, of_code == QUICK, "the file's own code says so")
-    if beside is not None:
-        return _decided(asked, own, beside.quick_gelu, f"the {CONFIG_FILE} beside the file says so")
-    said = f"that of {named}"
-    other = f"{named}{_SUFFIX}"
-    if own.quick_gelu or named.endswith(".json") or config_of(other) is None:
-        return own.quick_gelu, said, ()
-    tags = [tag for tag, facts in weights_of(named).items() if facts.get(QUICK)]
-    return (
-        False,
-        said,
-        (
-            "a file of weights does not say which activation they were trained with: if they are OpenAI's or another's "
-            f"of {', '.join(tags) or 'QuickGELU'}, write {other}:{asked.path}",
-        ),
-    )
-
-
-def _decided(asked: Checkpoint, own: Configuration, quick: bool, why: str) -> tuple[bool, str, tuple[str, ...]]:
-    if own.quick_gelu and not quick:
-        raise InvalidInput(
-            f"{asked.path} holds weights for GELU ({why}), and {asked.architecture} computes QuickGELU; write "
-            f"{asked.architecture.removesuffix(_SUFFIX)}:{asked.path}"
-        )
-    return quick, why, ()
-
-
-def _publication(path: Path) -> tuple[str, str, bool] | None:
-    """Return as which architecture and tag a file is published, and whether that is QuickGELU, by its digest.
-
-    Only what looks like such a file is digested: an archive of TorchScript, or one of a publication's name.
-    """
-    from medforge.open_clip_tags import architectures
-
-    digest: str | None = None
-    looks = is_archive(path) and activation_in(path) is not None
-    for architecture in architectures():
-        if architecture.endswith(_SUFFIX):
-            continue
-        for tag, facts in weights_of(architecture).items():
-            due = _digest_in(facts.get("url", ""))
-            if not due or not (looks or Path(facts["url"]).name == path.name):
-                continue
-            digest = digest or sha256_file(path)
-            if digest.startswith(due):
-                return architecture, tag, bool(facts.get(QUICK))
-    return None
 
 
 def _usual_preprocessing(own: Configuration, named: str, spec: str) -> tuple[Configuration, tuple[str, ...]]:

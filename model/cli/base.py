@@ -75,7 +75,9 @@ def _print_table(shown: dict[str, Any]) -> None:
 
     from medforge.errors import printable
 
-    table = Table(Column("", style="bold", no_wrap=True), Column("", overflow="fold"), box=box.SIMPLE_HEAD, show_header=False)
+    table = Table(
+        Column("", style="bold", no_wrap=True), Column("", overflow="fold"), box=box.SIMPLE_HEAD, show_header=False
+    )
     for name, value in _rows(shown):
         table.add_row(name, escape(printable(value)))
     Console().print(table)

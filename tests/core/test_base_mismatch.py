@@ -27,7 +27,7 @@ def other(tiny_spec: str, directory: Path, name: str = "other", **said: object) 
 @pytest.mark.parametrize(
     ("said", "sentence"),
     [
-        ({"quick_gelu": True}, "the branch's computes QuickGELU where GELU is due"),
+        ({"quick_gelu": True}, "it computed QuickGELU where GELU is due"),
         (
             {"preprocess_cfg": {"resize_mode": "squash"}},
             "its images were prepared by resize_mode squash where shortest",
@@ -102,5 +102,5 @@ def test_a_fill_counts_only_where_it_fills(tiny_spec: str, tiny_base: BaseModule
 def test_a_workspace_says_that_its_base_is_another_now(tiny_spec: str, tiny_base: BaseModule, tmp_path: Path) -> None:
     other_base = other(tiny_spec, tmp_path, quick_gelu=True)
     check_same_base(tiny_base.facts, tiny_base.facts)
-    with pytest.raises(BaseMismatch, match="is .* here: the branch's computes GELU where QuickGELU is due; bring the"):
+    with pytest.raises(BaseMismatch, match="is .* here: it computed GELU where QuickGELU is due; bring the"):
         check_same_base(tiny_base.facts, other_base.facts)

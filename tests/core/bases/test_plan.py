@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from medforge.bases import plan as planning
+from medforge.bases import activation
 from medforge.bases.plan import BasePlan, plan_base
 from medforge.bases.spec import parse_spec
 from medforge.errors import CorruptFile, InvalidInput
@@ -124,7 +124,7 @@ def test_a_published_digest_decides_or_refuses(tmp_path: Path, monkeypatch: pyte
     """The digests are those in open_clip's own table; the files are hundreds of megabytes, so the digest is given."""
     file = _archive(tmp_path / "renamed.pt", "return torch.gelu(x)")
     digest = "5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f"
-    monkeypatch.setattr(planning, "sha256_file", lambda _: digest)
+    monkeypatch.setattr(activation, "sha256_file", lambda _: digest)
     plan = planned(f"ViT-B-16:{file}")
     assert quick(plan)
     assert plan.activation == "its digest is that of ViT-B-16/openai"
