@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import threading
 from collections.abc import Iterator, Set
 from pathlib import Path
@@ -27,6 +28,9 @@ def check_digest(digest: str) -> str:
 class BlobStore:
     """Keep files under their SHA-256 in one directory; a blob is present only once it is verified and fsynced.
 
+    Who has a name has shown of every blob that it `holds` that it has the bytes: a digest alone is no key to what
+    somebody else brought. Nameless callers, over plaintext, share what they bring, and so does the forge itself.
+
     Safe for any number of threads of one process. Nothing larger than one chunk is held in memory, except by `read`
     and `put`.
     """
@@ -34,6 +38,7 @@ class BlobStore:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._partial = directory / "partial"
+        self._held = directory / "held"
         self._locks = [threading.Lock() for _ in range(_LOCKS)]
 
     def path(self, digest: str) -> Path:
@@ -82,28 +87,32 @@ class BlobStore:
                 self._keep(temporary, digest)
         return digest
 
-    def partial_size(self, digest: str) -> int:
-        """Return how many bytes of the blob have come: its size once it is present, 0 where nothing has."""
-        for path in (self.path(digest), self._partial / digest):
-            try:
-                return path.stat().st_size
-            except FileNotFoundError:
-                continue
-        return 0
+    def holds(self, digest: str, holder: str | None) -> bool:
+        """Say whether the blob is present and a holder brought it, whole; for nobody in particular, whether it is."""
+        return self.has(digest) and (holder is None or self._marker(digest, holder).exists())
 
-    def append(self, digest: str, offset: int, chunk: bytes) -> int:
+    def partial_size(self, digest: str, holder: str | None = None) -> int:
+        """Return how many bytes of the blob a holder has brought: its size once it holds it, 0 where nothing came."""
+        if self.holds(digest, holder):
+            return self.size(digest)
+        try:
+            return (self._partial / _partial_name(digest, holder)).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def append(self, digest: str, offset: int, chunk: bytes, holder: str | None = None) -> int:
         """Continue an upload at a byte offset and return the size received so far.
 
         Bytes that another upload of the same blob has already brought are compared, not written again, so concurrent
         uploads of one blob help each other. Raises UploadConflict where the offset lies past what has been received,
         or the bytes differ from those received (then what was received is dropped, since nobody can tell yet which of
-        the two is right).
+        the two is right). What another holder brought helps nobody.
         """
         with self._lock(digest):
-            if self.has(digest):
+            if self.holds(digest, holder):
                 return self.size(digest)
-            path = self._incoming(digest)
-            received = self.partial_size(digest)
+            path = self._incoming(_partial_name(digest, holder))
+            received = self.partial_size(digest, holder)
             if offset > received:
                 raise UploadConflict(
                     f"the upload of blob {digest} continues at byte {offset}, but {received} bytes have been received; "
@@ -122,17 +131,17 @@ class BlobStore:
             reached("during upload")
             return max(received, offset + len(chunk))
 
-    def finish(self, digest: str, size: int) -> None:
-        """Verify a fully received blob and make it durable; finishing a present blob changes nothing.
+    def finish(self, digest: str, size: int, holder: str | None = None) -> None:
+        """Verify a fully received blob and make it durable; finishing one that the holder holds changes nothing.
 
         Raises UploadConflict while bytes are missing, and CorruptFile (dropping what was received) on a wrong size or
         digest.
         """
         with self._lock(digest):
-            if self.has(digest):
+            if self.holds(digest, holder):
                 return
-            path = self._incoming(digest)
-            received = self.partial_size(digest)
+            path = self._incoming(_partial_name(digest, holder))
+            received = self.partial_size(digest, holder)
             if received < size:
                 raise UploadConflict(
                     f"the upload of blob {digest} ended after {received} of {size} bytes; "
@@ -148,10 +157,18 @@ class BlobStore:
                     f"nothing was kept, upload the blob again from byte 0"
                 )
             reached("before blob")
-            self._keep(path, digest)
+            # touched, so that a sweep that is under way leaves it
+            if self.touch(digest):
+                path.unlink()
+            else:
+                self._keep(path, digest)
+            if holder is not None:
+                self._mark(digest, holder)
 
-    def touch(self, digest: str) -> bool:
-        """Say whether the blob is present, and if so let it count as just uploaded."""
+    def touch(self, digest: str, holder: str | None = None) -> bool:
+        """Say whether a holder holds the blob, and if so let it count as just uploaded."""
+        if not self.holds(digest, holder):
+            return False
         try:
             os.utime(self.path(digest))
         except FileNotFoundError:
@@ -159,10 +176,11 @@ class BlobStore:
         return True
 
     def remove(self, digest: str) -> None:
-        """Delete a blob, and what has been received of it; deleting an absent one changes nothing."""
+        """Delete a blob, what has been received of it, and who held it; deleting an absent one changes nothing."""
         with self._lock(digest):
             self.path(digest).unlink(missing_ok=True)
             (self._partial / digest).unlink(missing_ok=True)
+            shutil.rmtree(self._marker(digest, "").parent, ignore_errors=True)
 
     def present(self) -> Iterator[str]:
         """Return the digests of all present blobs."""
@@ -172,19 +190,28 @@ class BlobStore:
 
     def sweep(self, before: float, needed: Set[str]) -> int:
         """Delete unfinished uploads and present blobs last touched before a time (epoch s), except those needed."""
-        partial = [path for path in self._partial.glob("*") if path.is_file()]
-        old = {path.name.partition(".")[0] for path in partial if _last_touched(path) < before}
-        old |= {digest for digest in self.present() if _last_touched(self.path(digest)) < before}
-        swept = {digest for digest in old if _DIGEST.fullmatch(digest)} - needed
+        swept = {digest for digest in self.present() if _last_touched(self.path(digest)) < before} - needed
         for digest in swept:
             self.remove(digest)
-            (self._partial / f"{digest}.put").unlink(missing_ok=True)
-        return len(swept)
+        unfinished = [path for path in self._partial.glob("*") if path.is_file() and _last_touched(path) < before]
+        for path in unfinished:
+            path.unlink(missing_ok=True)
+        return len(swept | {path.name.partition(".")[0] for path in unfinished})
 
     def _incoming(self, name: str) -> Path:
         """Return where an unfinished file is written; the directory is made now, as reading a forge makes nothing."""
         make_private(self._partial)
         return self._partial / name
+
+    def _marker(self, digest: str, holder: str) -> Path:
+        """Return the file whose presence says that a holder brought a blob; a name may be no file's name."""
+        return self._held / check_digest(digest)[:2] / digest / _spelled(holder)
+
+    def _mark(self, digest: str, holder: str) -> None:
+        marker = self._marker(digest, holder)
+        make_private(marker.parent)
+        marker.touch(PRIVATE)
+        sync_directory(marker.parent)
 
     def _lock(self, digest: str) -> threading.Lock:
         return self._locks[int(check_digest(digest)[:4], 16) % _LOCKS]
@@ -198,6 +225,14 @@ class BlobStore:
             os.fsync(file.fileno())
         path.replace(target)
         sync_directory(target.parent)
+
+
+def _spelled(holder: str) -> str:
+    return sha256_bytes(holder.encode())
+
+
+def _partial_name(digest: str, holder: str | None) -> str:
+    return check_digest(digest) if holder is None else f"{check_digest(digest)}.{_spelled(holder)}"
 
 
 def _last_touched(path: Path) -> float:

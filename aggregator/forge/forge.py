@@ -174,9 +174,12 @@ class Forge:
             raise OverLimit(f"the manifest has {len(data)} bytes where {longest} are admitted; shorten it")
         return Manifest.parse(data)
 
-    def accept(self, manifest: Manifest, base: BaseModule, signature: bytes = b"") -> Arrival:
+    def accept(
+        self, manifest: Manifest, base: BaseModule, signature: bytes = b"", holder: str | None = None
+    ) -> Arrival:
         """Check a branch whose files are in the blob store, and give it the next arrival number, durably.
 
+        `holder` is who brings it, where that is known: only blobs that it uploaded itself are there for it.
         A branch that has arrived before keeps its arrival. One branch at a time is held in memory. Raises
         InvalidBranch, BaseMismatch, CorruptFile, MissingBlob (files not, or not wholly, uploaded) or OverLimit.
         """
@@ -199,7 +202,7 @@ class Forge:
             if manifest.display_name is not None or self.ledger.contributor(manifest.contributor) is None:
                 check_name(manifest, self.ledger.invited_as())
             check_manifest(manifest, self.policy, self.ledger.stored_bytes(manifest.contributor))
-            self._check_uploaded(manifest)
+            self._check_uploaded(manifest, holder)
             files = {path: self.blobs.path(entry.digest) for path, entry in manifest.files.items()}
             check_headers(manifest, files, base, self.policy.limits)
             branch = self._assemble(manifest)
@@ -281,10 +284,10 @@ class Forge:
                 raise NotFound(f"arrival {number} was erased when it was withdrawn; it must be pushed anew")
         return [arrivals[number] for number in numbers]
 
-    def _check_uploaded(self, manifest: Manifest) -> None:
+    def _check_uploaded(self, manifest: Manifest, holder: str | None = None) -> None:
         for path, entry in sorted(manifest.files.items()):
-            if not self.blobs.has(entry.digest):
-                received = self.blobs.partial_size(entry.digest)
+            if not self.blobs.holds(entry.digest, holder):
+                received = self.blobs.partial_size(entry.digest, holder)
                 raise MissingBlob(
                     f"{path} (blob {entry.digest}) has not been uploaded: {received} of {entry.size} bytes are here; "
                     f"upload the rest, then submit again"

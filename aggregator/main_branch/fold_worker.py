@@ -5,19 +5,21 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.ledger import Ledger
 from medforge.aggregator.ledger.records import Arrival, State
 from medforge.aggregator.logs import about
-from medforge.aggregator.main_branch.transient import is_transient, reason_of
+from medforge.aggregator.main_branch.transient import PARKED, is_transient, reason_of
 from medforge.aggregator.main_branch.wakeup import Wakeup
 from medforge.errors import MedForgeError
 
 _log = logging.getLogger(__name__)
 _IDLE_SECONDS = 1.0
 _LONGEST_PAUSE = 60.0
+_TRIES = 3
 
 
 class FoldWorker(threading.Thread):
@@ -27,9 +29,11 @@ class FoldWorker(threading.Thread):
     what the reviews there are lead to (folding does not wait for one that fails), and `settle` takes out of the main
     branch who was withdrawn, and puts back who is back (or holds who cannot come back). A fold that raises because the
     machine lacks something (disk, memory, database) is tried again after a growing pause, and nothing overtakes it; so
-    is a settling that raises. A fold that raises for any other reason is held with that reason: it stays in the ledger,
-    the log and the status show it, and the next arrival is folded. `committed` is notified after each commit, `on_fold`
-    is told how many seconds a fold took, and `on_end` is called when the thread ends, however it ends.
+    is a settling that raises. A fold that a branch is to blame for (a MedForgeError) is held with that reason: it stays
+    in the ledger, the log and the status show it, and the next arrival is folded. A fold that raises what nobody
+    expected is the forge's fault: it is tried again, each time with its traceback in the log, then parked with a
+    sentence that blames nobody, and released when a worker next starts. `committed` is notified after each commit,
+    `on_fold` is told how many seconds a fold took, and `on_end` is called when the thread ends, however it ends.
     """
 
     def __init__(
@@ -56,6 +60,8 @@ class FoldWorker(threading.Thread):
         self._review = review
         self._review_fault = ""
         self._stopping = threading.Event()
+        # how often the fold of an arrival, by its number, has failed by the forge's own fault; None before the first
+        self._faults: Counter[int] | None = None
 
     def stop(self) -> None:
         """Ask the thread to end after the fold it is in."""
@@ -83,6 +89,7 @@ class FoldWorker(threading.Thread):
 
     def _step(self) -> None:
         notified = self._arrived.count
+        faults = self._release_parked() if self._faults is None else self._faults
         self._decide()
         for commit in self._settle():
             fields = about(commit.kind, contributor=commit.contributor, arrival=commit.arrival, commit=commit.digest)
@@ -99,7 +106,8 @@ class FoldWorker(threading.Thread):
         except Exception as error:
             if is_transient(error):
                 raise
-            self._hold(arrival, error)
+            if isinstance(error, MedForgeError) or not self._try_again(arrival, error, faults):
+                self._hold(arrival, error)
             return
         folded = self._ledger.commit_of(arrival.number)
         if folded is None or arrival.number not in folded[1].members:
@@ -116,6 +124,26 @@ class FoldWorker(threading.Thread):
             extra=_fields("folded", arrival, commit=folded[1].digest, seconds=round(seconds, 3)),
         )
         self._committed.notify()
+
+    def _release_parked(self) -> Counter[int]:
+        """Give the branches that an earlier process could not fold another try: the software may have been mended."""
+        for arrival in self._ledger.arrivals(State.HELD):
+            if arrival.reason == PARKED:
+                self._ledger.release(arrival.number)
+        self._faults = Counter()
+        return self._faults
+
+    def _try_again(self, arrival: Arrival, error: Exception, faults: Counter[int]) -> bool:
+        """Say whether a fold that failed by the forge's own fault is worth another try; if so, raise the alarm."""
+        now = self._ledger.arrival(arrival.number)
+        faults[arrival.number] += 1
+        tries = faults[arrival.number]
+        if now is None or now.state is not State.RECEIVED or tries >= _TRIES:
+            return False
+        fields = _fields("fault", arrival, tries=tries)
+        _log.error("arrival %d cannot be folded, by this forge's fault", arrival.number, exc_info=error, extra=fields)
+        self._stopping.wait(min(self._first_pause * 2.0 ** (tries - 1), _LONGEST_PAUSE))
+        return True
 
     def _decide(self) -> None:
         try:
@@ -146,7 +174,7 @@ class FoldWorker(threading.Thread):
         expected = isinstance(error, MedForgeError)
         _log.log(
             logging.WARNING if expected else logging.ERROR,
-            "arrival %d (branch %s) is held: %s",
+            "arrival %d (branch %s) is held: %s" if expected else "arrival %d (branch %s) is parked: %s",
             arrival.number,
             arrival.branch,
             reason,

@@ -18,6 +18,13 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(error, _SHORTAGES) or (isinstance(error, OSError) and error.errno in _CODES)
 
 
+PARKED = (
+    "this forge could not fold it, which says nothing about the branch; its maintainer finds the fault in the log, and "
+    "it is tried again when the forge is next started"
+)
+"""Why a branch waits whose fold raised what nobody expected: a fault of the software, whose words are the log's."""
+
+
 def reason_of(error: Exception) -> str:
     """Say in one sentence why a branch is held."""
-    return str(error) if isinstance(error, MedForgeError) else f"its fold failed ({type(error).__name__}: {error})"
+    return str(error) if isinstance(error, MedForgeError) else PARKED

@@ -106,28 +106,29 @@ class ForgeService:
 
     @unary
     def FindMissing(self, request: pb.FindMissingRequest, context: grpc.ServicerContext) -> pb.FindMissingReply:
-        """Say which blobs are not here, and how much of each is."""
+        """Say which blobs are not here, and how much of each is; who has a name is told of what it brought itself."""
         if len(request.digests) > _DIGESTS_AT_ONCE:
             raise OverLimit(
                 f"{len(request.digests)} digests were asked for at once; ask for at most {_DIGESTS_AT_ONCE}"
             )
-        blobs = self._forge.blobs
-        absent = [digest for digest in request.digests if not blobs.touch(digest)]
+        blobs, holder = self._forge.blobs, caller_of(context, self._forge.ledger).name
+        absent = [digest for digest in request.digests if not blobs.touch(digest, holder)]
         return pb.FindMissingReply(
-            missing=[pb.MissingBlob(digest=digest, received=blobs.partial_size(digest)) for digest in absent]
+            missing=[pb.MissingBlob(digest=digest, received=blobs.partial_size(digest, holder)) for digest in absent]
         )
 
     @stream
     def Upload(self, request: Iterator[pb.UploadChunk], context: grpc.ServicerContext) -> Iterator[pb.UploadProgress]:
         """Receive one blob, chunk by chunk, straight to disk."""
         blobs, digest, total, received = self._forge.blobs, "", 0, 0
+        holder = caller_of(context, self._forge.ledger).name
         for chunk in request:
             digest, total = digest or check_digest(chunk.digest), total or chunk.total
             self._check_chunk(chunk, digest, total)
             self._check_room()
-            received = blobs.append(digest, chunk.offset, chunk.data)
+            received = blobs.append(digest, chunk.offset, chunk.data, holder)
             if received >= total:
-                blobs.finish(digest, total)
+                blobs.finish(digest, total, holder)
                 yield pb.UploadProgress(digest=digest, received=total, complete=True)
                 return
             yield pb.UploadProgress(digest=digest, received=received)
@@ -146,7 +147,7 @@ class ForgeService:
         manifest = forge.parse_manifest(request.manifest)
         note(contributor=manifest.contributor, branch=manifest.digest)
         authorise_submit(caller, manifest, request.signature, forge.ledger, forge.settings.forge)
-        arrival = forge.accept(manifest, self._base, request.signature)
+        arrival = forge.accept(manifest, self._base, request.signature, caller.name)
         note(arrival=arrival.number)
         reached("between ledger and receipt")
         self._arrived.notify()
@@ -154,10 +155,10 @@ class ForgeService:
 
     @unary
     def Status(self, request: pb.StatusRequest, context: grpc.ServicerContext) -> pb.StatusReply:
-        """Say what has become of a branch."""
-        ledger = self._forge.ledger
+        """Say what has become of a branch; of another contributor's the log says as much as others may know."""
+        ledger, caller = self._forge.ledger, caller_of(context, self._forge.ledger)
         arrival = ledger.arrival_of(check_digest(request.branch))
-        if arrival is None:
+        if arrival is None or caller.name not in (None, arrival.contributor):
             return pb.StatusReply(state=pb.BRANCH_STATE_UNKNOWN)
         reply = pb.StatusReply(
             state=_STATES[arrival.state],

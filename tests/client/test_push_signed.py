@@ -235,7 +235,10 @@ class TestCommands:
     ) -> None:
         place = Workspace(tmp_path / "somewhere")
         source = f"folder:{write_folder(tmp_path / 'shades')}"
-        run("contribute", source, "--workspace", place.path, "--no-push", "--base", tiny_spec, *options())
+        site = tmp_path / "site.toml"
+        site.write_text("near_copies = 100\ndistilled_auc = 1.0\nplugin_auc = 1.0\n")
+        settings = ["--base", tiny_spec, "--site", site, *options()]
+        run("contribute", source, "--workspace", place.path, "--no-push", *settings)
         assert Branch.load(place.branch).manifest.contributor == "somewhere"
         trained = (place.plugin / "adapter_model.safetensors").stat().st_mtime_ns
         run("push", "--workspace", place.path, "--kit", kit.directory, "--override", "test")

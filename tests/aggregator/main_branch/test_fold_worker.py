@@ -8,6 +8,7 @@ import pytest
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.main_branch.fold_worker import FoldWorker
 from medforge.aggregator.main_branch.main_branch import MainBranch
+from medforge.aggregator.main_branch.transient import PARKED
 from medforge.aggregator.main_branch.wakeup import Wakeup
 from medforge.base_module import BaseModule
 from medforge.errors import InvalidBranch
@@ -84,17 +85,46 @@ def test_a_fold_that_raises_is_held_with_its_reason_and_the_next_goes_on(
     assert (held.levelname, held.exc_info) == ("WARNING", None)  # a contributor's mistake has no traceback
 
 
-def test_a_bug_in_a_fold_is_held_too(forge: Forge, tiny_base: BaseModule, caplog: pytest.LogCaptureFixture) -> None:
-    def fail(number: int) -> None:
-        raise ZeroDivisionError("division by zero")
+def test_a_bug_in_a_fold_is_the_forges_fault(
+    forge: Forge, tiny_base: BaseModule, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is tried again, then parked without a word against the branch; others go on, and a new process tries anew."""
 
-    forge.admit(branches(tiny_base)[0], tiny_base)
-    with Working(forge, tiny_base, fail):
-        _wait(lambda: bool(forge.ledger.holds()))
-    assert forge.ledger.holds()[1].reason == "its fold failed (ZeroDivisionError: division by zero)"
-    (held,) = (record for record in caplog.records if "is held" in record.getMessage())
-    assert held.levelname == "ERROR"
-    assert held.exc_info is not None
+    def fail(number: int) -> None:
+        if number == 1:
+            raise ZeroDivisionError("division by zero")
+
+    for branch in branches(tiny_base)[:2]:
+        forge.admit(branch, tiny_base)
+    with Working(forge, tiny_base, fail) as working:
+        wait_until_folded(forge, 1)
+    assert working.folded == [2]
+    assert forge.ledger.holds()[1].reason == PARKED
+    assert not any(word in PARKED for word in ("Zero", "fail", "wrong"))
+    alarms = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert [alarm.getMessage().partition(",")[0] for alarm in alarms[:2]] == ["arrival 1 cannot be folded"] * 2
+    assert "is parked: this forge could not fold it" in alarms[2].getMessage()
+    assert all(alarm.exc_info is not None for alarm in alarms)
+    with Working(forge, tiny_base) as mended:
+        wait_until_folded(forge, 2)
+    assert mended.folded == [1]
+
+
+def test_a_bug_that_passes_holds_nobody(forge: Forge, tiny_base: BaseModule) -> None:
+    tries: list[int] = []
+
+    def fail_twice(number: int) -> None:
+        tries.append(number)
+        if len(tries) < 3:
+            raise OverflowError("int too large to convert to float")
+
+    for branch in branches(tiny_base)[:2]:
+        forge.admit(branch, tiny_base)
+    with Working(forge, tiny_base, fail_twice) as working:
+        wait_until_folded(forge, 2)
+    assert tries == [1, 1, 1, 2]
+    assert working.folded == [1, 2]
+    assert forge.ledger.holds() == {}
 
 
 @pytest.mark.parametrize("shortage", [OSError(errno.ENOSPC, "No space left on device"), MemoryError()])
