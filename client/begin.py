@@ -66,7 +66,7 @@ def begin_work(
     check(work)
     with workspace.locked():
         if workspace.begun:
-            workspace.require(planned.model_dump(mode="json", exclude={"contributor", "statistics"}))
+            workspace.require(planned.model_dump(mode="json", exclude={"contributor", "statistics", "inspected"}))
         elif start is not None and start.plugin is not None:
             start.plugin.save(workspace.start)
         workspace.create(planned)
@@ -122,7 +122,7 @@ def _planned(
     else:
         chosen = _changed(recipe_for(base, recipe), changes, method, plugin)
     resolved = {"source": resolve_source(source), "base": resolve_base(base)}
-    return make_settings({**given, **resolved, "recipe": chosen.model_dump(mode="json")})
+    return make_settings({**given, **resolved, "recipe": chosen.model_dump(mode="json"), "inspected": True})
 
 
 def _agreeing(

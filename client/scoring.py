@@ -16,6 +16,7 @@ from medforge.base import BaseModule, load_base
 from medforge.client.data.catalogue import check_source, open_task
 from medforge.client.data.class_map import read_map
 from medforge.client.data.declared import declare
+from medforge.client.data.inspection.before_work import check_images
 from medforge.client.data.prompts import check_prompts
 from medforge.client.data.split_names import SplitName, split_named
 from medforge.client.data.task import Task
@@ -133,9 +134,10 @@ def _open(
         base = load_base(spec, request.device, request.dtype or (settings.dtype if settings else "fp32"))
     seed = request.seed if request.seed is not None else settings.seed if settings else 0
     with waiting("listing the images"):
-        task = open_task(place, base.preprocessing, seed, scoring=split, prompted=False)
-    for note in task.notes:
-        remark(note)
+        known = settings is None or settings.inspected
+        task = open_task(place, base.preprocessing, seed, scoring=split, prompted=False, look_alikes=known)
+    if known:
+        check_images(task, place, remark)
     if settings is not None and settings.declared is not None:
         task = declare(task, settings.declared, settings.class_map if table is None else table)
     return base, task

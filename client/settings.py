@@ -21,7 +21,8 @@ class Settings(BaseModel):
     of the commit. `start` is the digest of the forge item that training began from, None where it began on the bare
     base module; of a routed one `start_task` is the task whose expert it was. `declared` is the forge's declaration of
     the task, where one was given, and `class_map` the key of its class for each of the site's own folders. `statistics`
-    says whether class statistics may be sent; it can be changed until the push.
+    says whether class statistics may be sent; it can be changed until the push. `inspected` says that every image is
+    looked at before work, and look-alikes stay on one side of a split; workspaces of 0.1.0 know no such thing.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,6 +39,7 @@ class Settings(BaseModel):
     declared: DeclaredTask | None = None
     class_map: dict[str, str] | None = None
     statistics: bool = True
+    inspected: bool = False
 
     @property
     def method(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from medforge.client.audit.run import audit
 from medforge.client.audit.verdict import judge
 from medforge.client.data.catalogue import open_task, source_package
 from medforge.client.data.declared import declare
+from medforge.client.data.inspection.before_work import check_images
 from medforge.client.data.task import Task
 from medforge.client.distill.run import check_distillable, distill
 from medforge.client.distill.score import Candidate
@@ -53,6 +54,8 @@ class Work:
     device: str = "auto"
     planned: Settings | None = None
     """Settings that are not written yet."""
+    leaks: int = 0
+    """Pairs of images that are the same and in two splits or classes, once the task is open."""
     tracking: Tracking = field(default_factory=Tracking)
     """Where curves are written while a stage goes on."""
 
@@ -82,9 +85,19 @@ class Work:
         geometry = self.base.preprocessing
         with waiting("listing the images"):
             undeclared = settings.declared is None
-            task = open_task(settings.source, geometry, settings.seed, self.workspace.cache, prompted=undeclared)
-        for note in task.notes:
-            remark(note)
+            task = open_task(
+                settings.source,
+                geometry,
+                settings.seed,
+                self.workspace.cache,
+                prompted=undeclared,
+                look_alikes=settings.inspected,
+            )
+        if settings.inspected:
+            self.leaks = check_images(task, settings.source, remark).leaks
+        else:
+            for note in task.notes:
+                remark(note)
         if settings.declared is not None:
             task = declare(task, settings.declared, settings.class_map)
         if not re.match(NAME, settings.task or task.name):
@@ -225,6 +238,8 @@ class Work:
             released.statistics,
             workspace.progress_file,
         )
+        if self.settings.inspected and self.task.split != "procedural":
+            facts = replace(facts, split=self.task.split, together=self.task.together, leaks=self.leaks)
         return branch.with_facts(facts, self.base)
 
     def _start(self) -> Plugin | None:

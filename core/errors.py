@@ -48,6 +48,8 @@ class MedForgeError(Exception):
 
     code: ClassVar[str] = "failed"
     exit_code: ClassVar[int] = 2
+    details: tuple[str, ...] = ()
+    """Further sentences of the same kind, where several things are wrong at once."""
 
     def __str__(self) -> str:
         sentence = printable(super().__str__())

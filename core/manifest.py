@@ -85,12 +85,15 @@ class Manifest(DigestedModel):
 
     ``preprocessing`` is how images were prepared for the base module, where that is not CLIP's own nor an embedded
     base's; ``activation`` what it computes, where that is not GELU.
+
+    ``split`` says how the site's splits were made, ``together`` what they do not divide (patients, look-alikes), and
+    ``leaks`` how many pairs of one picture are in two splits or classes all the same.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     younger = frozenset(
         {"start", "display_name", "modality", "classes", "class_counts", "distances", "temperature"}
-        | {"preprocessing", "activation"}
+        | {"preprocessing", "activation", "split", "together", "leaks"}
     )
 
     format: Literal[1] = 1
@@ -117,6 +120,9 @@ class Manifest(DigestedModel):
     temperature: FiniteFloat | None = Field(default=None, ge=_LEAST_TEMPERATURE, le=_LARGEST_TEMPERATURE)
     preprocessing: Preprocessing | None = None
     activation: Literal["quick_gelu"] | None = None
+    split: Annotated[Line, Field(min_length=1, max_length=100)] | None = None
+    together: Annotated[Line, Field(min_length=1, max_length=100)] | None = None
+    leaks: int | None = Field(default=None, ge=0, le=_LARGEST)
 
     @model_validator(mode="after")
     def _facts_that_fit(self) -> Self:

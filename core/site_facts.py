@@ -20,3 +20,6 @@ class SiteFacts:
     distances: tuple[float, ...] | None = None
     temperature: float | None = None
     statistics: ClassStatistics | None = None
+    split: str | None = None
+    together: str | None = None
+    leaks: int | None = None

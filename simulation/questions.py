@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 from medforge.client.data.catalogue import open_task, same_source, whole_source
+from medforge.client.data.inspection.before_work import check_images
 from medforge.declared_task import DeclaredTask, check_apart
 from medforge.errors import InvalidInput
 from medforge.prompt_form import class_key, normal_form
@@ -27,6 +28,18 @@ def check_questions(centres: Sequence[Centre], seed: int) -> None:
         for task, names in tasks_of(centres).items()
     ]
     check_apart(tasks)
+
+
+def check_centres(centres: Sequence[Centre], seed: int) -> None:
+    """Look at every image of the centres once. Raises InvalidInput naming the centre and what cannot be used."""
+    for source in dict.fromkeys(whole_source(centre.source)[0] for centre in centres):
+        name = next(centre.name for centre in centres if whole_source(centre.source)[0] == source)
+        try:
+            check_images(open_task(source, SIDE, seed), source)
+        except InvalidInput as error:
+            refusal = InvalidInput(f"--centre {name}: {error}")
+            refusal.details = error.details
+            raise refusal from error
 
 
 def _prompts(centres: Sequence[Centre], seed: int) -> dict[str, tuple[str, ...]]:

@@ -18,7 +18,7 @@ from medforge.simulation.checks import check_inputs
 from medforge.simulation.curves_of_rounds import name_runs
 from medforge.simulation.live import LiveTable
 from medforge.simulation.processes import Supervisor
-from medforge.simulation.questions import check_questions, same_images
+from medforge.simulation.questions import check_centres, check_questions, same_images
 from medforge.simulation.result import CentreResult, Means, Score, SimulationResult, mean_score
 from medforge.simulation.rundir import RESULT_FILE, RunDirectory
 from medforge.simulation.scoring import Scoring
@@ -57,6 +57,7 @@ def simulate(
     began = time.monotonic()
     if not RunDirectory.holds_run(out):
         check_inputs(settings.centres, settings.base, settings.device, settings.dtype)
+        check_centres(settings.centres, settings.seed)
         check_questions(settings.centres, settings.seed)
     run = RunDirectory.claim(out, settings)
     try:

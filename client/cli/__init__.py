@@ -63,6 +63,12 @@ COMMANDS = (
         "medforge.client.cli.review:review",
     ),
     CommandEntry(
+        "check",
+        "Centre",
+        "Read every image of a data set and say all that is wrong with it, and what is worth knowing.",
+        "medforge.client.cli.check:check",
+    ),
+    CommandEntry(
         "doctor",
         "Centre",
         "See whether everything between this centre and its forge is in order, and how to mend what is not.",

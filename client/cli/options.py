@@ -10,6 +10,7 @@ import typer
 
 from medforge.cli import complete as shared
 from medforge.client.cli import complete
+from medforge.errors import InvalidInput
 
 Directory = Annotated[
     Path, typer.Option("--workspace", metavar="DIR", help="The centre's directory; made if it is not there.")
@@ -124,12 +125,28 @@ class TaskOptions:
         ),
     ] = None
 
+    allow_leaks: Annotated[
+        bool,
+        typer.Option(
+            "--allow-leaks",
+            help="Work although the same picture is in two splits or classes; given with SOURCE, and said with every "
+            "result.",
+        ),
+    ] = False
+
     def given(self) -> dict[str, object]:
         """Return the settings that were given, by their names, with the map as the table that it holds.
 
         The task's file is left to `medforge.client.declared_task`. Raises InvalidInput for a map that is none.
         """
-        values = {name: value for name, value in vars(self).items() if value is not None and name != "task_file"}
+        apart = ("task_file", "allow_leaks")
+        values = {name: value for name, value in vars(self).items() if value is not None and name not in apart}
+        if self.allow_leaks:
+            if self.source is None:
+                raise InvalidInput("--allow-leaks belongs to the images; name them again, as in folder:scans")
+            from medforge.client.data.catalogue import with_leaks
+
+            values["source"] = with_leaks(self.source)
         if self.class_map is not None:
             from medforge.client.data.class_map import read_map
 

@@ -106,6 +106,7 @@ def open_task(
     )
     task = found.open(request) if found.name in SOURCES.built_in() else _open_foreign(found, request)
     check_names(task)
+    task = replace(task, authors_split=found.authors_split and task.split == "published")
     if prompted:
         check_prompts(task)
         task = replace(task, notes=(*task.notes, *vague(task)))

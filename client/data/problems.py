@@ -34,6 +34,7 @@ class SourceProblems(InvalidInput):
         )
         super().__init__(f"{first.place} {there}; {first.remedy}")
         self.problems = problems
+        self.details = tuple(one.sentence() for one in problems[1:])
 
 
 @dataclass

@@ -42,6 +42,7 @@ class Source:
     look: Look | None = None
     reads: str = ""
     refuses: str = ""
+    authors_split: bool = False
 
 
 def data_source(
@@ -53,6 +54,7 @@ def data_source(
     look: Look | None = None,
     reads: str = "",
     refuses: str = "",
+    authors_split: bool = False,
 ) -> Callable[[Opener], Opener]:
     """Make the decorated function Request → Task the data source `name`, asked for as `NAME:PATH[,option=value]*`.
 
@@ -61,7 +63,8 @@ def data_source(
     `Request.seed` and the data alone, and share no image; what it cannot read raises InvalidInput. `look` may refuse by
     the same sentences what it sees without a base module or a decoded image: it is called before either is there.
     `reads` and `refuses` are a section of docs/reference-sources.md, in Markdown: what a person may lay out, and what
-    is no such thing.
+    is no such thing. `authors_split` says that a published split is the data set's authors' own: images that it has in
+    two splits are said, and not refused.
 
     Raises ValueError for a name or an option that nobody could type, which is a mistake of who writes a source.
     """
@@ -72,7 +75,9 @@ def data_source(
             raise ValueError(f"{name}: an option cannot be named {option!r}")
 
     def register(opener: Opener) -> Opener:
-        note(opener, Source(name, about, options, words, opener, look, cleandoc(reads), cleandoc(refuses)))
+        note(
+            opener, Source(name, about, options, words, opener, look, cleandoc(reads), cleandoc(refuses), authors_split)
+        )
         return opener
 
     return register

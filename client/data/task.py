@@ -64,7 +64,8 @@ class Task:
     `there` are the splits that have images: all of them, or fewer where a task is opened to be scored alone. `together`
     says, in the plural, what those splits that were made here do not divide: "patients", "look-alikes"; None where no
     split was made here, or nothing was kept together. `notes` are sentences about the site's data that a person should
-    hear: what was left out, how a split was cut.
+    hear: what was left out, how a split was cut. `authors_split` says that the splits are those that the data set's
+    authors published, which no site can change.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Task:
     there: tuple[SplitName, ...] = SPLITS
     notes: tuple[str, ...] = ()
     together: str | None = None
+    authors_split: bool = False
 
     def __post_init__(self) -> None:
         for what, names in (("folders", self.folders), ("classes", self.classes)):

@@ -18,16 +18,19 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells say it
 _MACHINE = {
     getattr(errno, name) for name in ("EACCES", "EPERM", "EROFS", "ENOSPC", "EDQUOT", "ENAMETOOLONG", "ENOTDIR")
 }
+_MOST = 30
 INTERRUPTION = "interrupted; run the same command again to go on where it stopped"
 
 
 def report(error: BaseException, as_json: bool) -> int:
     """Say on stderr why a command failed, and return its exit code; only a fault of the program has a traceback.
 
-    As JSON the line is {"error": …, "remedy": …, "code": …}, where the remedy is null if the sentence names none.
+    As JSON the line is {"error": …, "remedy": …, "code": …}, where the remedy is null if the sentence names none; with
+    "details" where more than one thing is wrong, which for people are lines below.
     """
+    details: tuple[str, ...] = ()
     if isinstance(error, MedForgeError):
-        sentence, code, exit_code = str(error), error.code, error.exit_code
+        sentence, code, exit_code, details = str(error), error.code, error.exit_code, error.details
     elif isinstance(error, click.ClickException):
         sentence, code, exit_code = _usage(error), "invalid-usage", USER_MISTAKE
     elif isinstance(error, (click.Abort, KeyboardInterrupt)):
@@ -40,9 +43,12 @@ def report(error: BaseException, as_json: bool) -> int:
         sentence += "; please report it with the lines above"
     if as_json:
         cause, remedy = split_remedy(sentence)
-        line = json.dumps({"error": cause, "remedy": remedy, "code": code}, ensure_ascii=False)
+        more = {"details": list(details)} if details else {}
+        line = json.dumps({"error": cause, "remedy": remedy, "code": code, **more}, ensure_ascii=False)
     else:
-        line = f"medforge: {sentence}"
+        shown = [f"  {printable(one)}" for one in details[:_MOST]]
+        left = [f"  … and {len(details) - _MOST} more"] if len(details) > _MOST else []
+        line = "\n".join([f"medforge: {sentence}", *shown, *left])
     print(line, file=sys.stderr)
     return exit_code
 

@@ -25,8 +25,9 @@ def run_experiment(settings: BenchmarkSettings, experiment: Experiment, out: Pat
     warm_up()
 
     from medforge.simulation.benchmark.computation import compute
-    from medforge.simulation.questions import check_questions
+    from medforge.simulation.questions import check_centres, check_questions
 
+    check_centres((*settings.centres, *settings.foreign), settings.seeds[0])
     if experiment in (Experiment.SITES, Experiment.TASKS):
         check_questions(settings.centres, settings.seeds[0])
     return compute(settings, experiment, out, jobs)

@@ -22,7 +22,12 @@ Found = TypeVar("Found")
 
 
 class Looker(Protocol):
-    """Look at images by their positions; an error stands in the place of what cannot be said of one."""
+    """Look at images by their positions; an error stands in the place of what cannot be said of one.
+
+    `at_once` is how many images a batch has.
+    """
+
+    at_once: int
 
     def stamp(self, index: int) -> str:
         """Return text that changes whenever the image may have changed."""
@@ -43,6 +48,8 @@ def looker(source: ImageSource, side: int) -> Looker:
 
 
 class _OneByOne:
+    at_once = 256
+
     def __init__(self, source: Glancing, side: int) -> None:
         self.source, self.side = source, side
 
@@ -59,26 +66,34 @@ class _OneByOne:
 class _Filled:
     """Look at images through `ImageSource.fill`, whose room has a place for every image of the source.
 
-    Of that room only the places of one batch are ever in memory: what was written is given back to the system.
+    Of that room only the places of one batch are ever in memory: what was written is given back to the system. Batches
+    are large because some sources read a whole file for each.
     """
+
+    at_once = 4096
 
     def __init__(self, source: ImageSource, side: int) -> None:
         self.source, self.key = source, source.key()
         self.geometry = ImageGeometry(size=side, resize_mode="squash")
         shape = (len(source.names), 3, side, side)
         self._memory = mmap.mmap(-1, max(int(np.prod(shape)), 1))
+        self._seen: dict[int, Glance | InvalidInput] = {}
         self._room = np.frombuffer(self._memory, np.uint8, int(np.prod(shape))).reshape(shape)
 
     def stamp(self, index: int) -> str:
         return f"{self.key} {index}"
 
     def digests(self, indices: Sequence[int], workers: ThreadPoolExecutor) -> list[str | InvalidInput]:
-        return [
-            one if isinstance(one, InvalidInput) else sha256_bytes(one.small.tobytes())
-            for one in self.glances(indices, workers)
-        ]
+        self._seen = dict(zip(indices, self._look(indices, workers), strict=True))
+        found = self._seen.values()
+        return [one if isinstance(one, InvalidInput) else sha256_bytes(one.small.tobytes()) for one in found]
 
     def glances(self, indices: Sequence[int], workers: ThreadPoolExecutor) -> list[Glance | InvalidInput]:
+        if not self._seen.keys() >= set(indices):
+            self._seen = dict(zip(indices, self._look(indices, workers), strict=True))
+        return [self._seen[index] for index in indices]
+
+    def _look(self, indices: Sequence[int], workers: ThreadPoolExecutor) -> list[Glance | InvalidInput]:
         together = _tried(lambda: self._fill(indices, workers))
         found: list[Glance | InvalidInput] = []
         if isinstance(together, InvalidInput):

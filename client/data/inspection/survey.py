@@ -21,9 +21,6 @@ from medforge.progress import Progress
 if TYPE_CHECKING:
     from medforge.client.data.pixels.store import ImageSource
 
-AT_ONCE = 256
-"""Images that are held at once, 12 KiB each."""
-
 
 @dataclass(frozen=True)
 class Survey:
@@ -62,8 +59,9 @@ def survey(source: ImageSource, threads: int, cache: Cache | None = None) -> Sur
         unknown = surveyor.recall(range(len(surveyor.names)))
         bar = Progress("looking at the images", len(surveyor.names), start=len(surveyor.names) - len(unknown))
         with bar:
-            for start in range(0, len(unknown), AT_ONCE):
-                part = unknown[start : start + AT_ONCE]
+            at_once = surveyor.looker.at_once
+            for start in range(0, len(unknown), at_once):
+                part = unknown[start : start + at_once]
                 surveyor.look(part, workers)
                 bar.advance(len(part))
     return Survey(surveyor.names, tuple(surveyor.facts), dict(sorted(surveyor.problems.items())))

@@ -15,7 +15,7 @@ from medforge.client.data.litter import is_litter
 from medforge.client.data.pixels.decode import read_image
 from medforge.client.data.pixels.formats import IMAGE_SUFFIXES, other_kind
 from medforge.client.data.pixels.glance import Glance
-from medforge.client.data.pixels.reading import PLAIN, Reading, glance_at
+from medforge.client.data.pixels.reading import PLAIN, Reading, check_header, glance_at
 from medforge.client.data.problems import Problems
 from medforge.errors import InvalidInput
 from medforge.files import canonical_json, path_text, sha256_bytes, sha256_file
@@ -115,6 +115,25 @@ def _twins(images: ImageFiles) -> str:
     seen: dict[str, Path] = {}
     pairs = zip(images.names, images.paths, strict=True)
     return next(f"{seen[name]} and {path}" for name, path in pairs if seen.setdefault(name, path) != path)
+
+
+def check_headers(paths: Sequence[Path], reading: Reading = PLAIN) -> None:
+    """Refuse files for what their headers say.
+
+    Where one is refused all are read whole, so that a person hears of every one at once. Raises SourceProblems.
+    """
+    try:
+        for path in paths:
+            check_header(path, reading)
+    except InvalidInput:
+        problems = Problems()
+        for path in paths:
+            try:
+                glance_at(path, 1, reading)
+            except InvalidInput as error:
+                problems.note(path, error)
+        problems.refuse()
+        raise
 
 
 class ImageFiles:

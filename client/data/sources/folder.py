@@ -13,8 +13,7 @@ import numpy as np
 from medforge.client.data.folders.layout import LAYOUTS, Placed, Placement, place_images, split_level
 from medforge.client.data.folders.tree import Tree, read_tree
 from medforge.client.data.listing import Listing, task_of
-from medforge.client.data.pixels.files import ImageFiles, content_ids
-from medforge.client.data.pixels.reading import check_header
+from medforge.client.data.pixels.files import ImageFiles, check_headers, content_ids
 from medforge.client.data.problems import Problems
 from medforge.client.data.prompts import PROMPTS_FILE, read_prompts
 from medforge.client.data.published.group_table import GROUPS_FILE, has_groups, read_groups
@@ -71,8 +70,7 @@ class _Found:
 def _look(named: NamedSource) -> None:
     """Refuse what the folders' names and the images' headers show to be wrong."""
     reading = named.reading()
-    for path in _found(named).images:
-        check_header(path, reading)
+    check_headers(list(_found(named).images), reading)
 
 
 @data_source(

@@ -35,6 +35,7 @@ REFUSES = """a split file that is missing or has another line, an image that is 
 
 
 @data_source(
+    authors_split=True,
     name="medfmc-colon",
     about="MedFMC colon histology with its published split files",
     options=("split", "images", "train", "validation", "test"),

@@ -37,6 +37,7 @@ published with, and a name that says nothing of the classes.
 
 
 @data_source(
+    authors_split=True,
     name="medmnist",
     about="any 2-D MedMNIST .npz file, or its name",
     options=("prompts", "size"),

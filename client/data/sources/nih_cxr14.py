@@ -45,6 +45,7 @@ without the other, a name in two folders.
 
 
 @data_source(
+    authors_split=True,
     name="nih-cxr14",
     about="NIH ChestX-ray14 with its published lists: 14 findings, several an image",
     options=("labels", "missing"),

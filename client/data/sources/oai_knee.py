@@ -54,6 +54,7 @@ published.
     options=("split",),
     reads=READS,
     refuses=REFUSES,
+    authors_split=True,
 )
 def open_oai(request: Request) -> Task:
     """Open the folder with `train/`, `val/` and `test/`, each with the grades `0` … `4`; `auto_test/` is left out.

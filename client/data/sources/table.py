@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 from medforge.client.data.described import classes_there, row_prompts
 from medforge.client.data.listing import Listing, task_of
-from medforge.client.data.pixels.files import ImageFiles, content_ids
+from medforge.client.data.pixels.files import ImageFiles, check_headers, content_ids
 from medforge.client.data.pixels.formats import IMAGE_SUFFIXES
-from medforge.client.data.pixels.reading import check_header
 from medforge.client.data.problems import Problems
 from medforge.client.data.registration import data_source
 from medforge.client.data.request import READING_OPTIONS, NamedSource, Request, task_name
@@ -73,9 +72,7 @@ class _Images:
 def _look(named: NamedSource) -> None:
     """Refuse what the table and the images' headers show to be wrong."""
     _, paths = _listed(named)
-    reading = named.reading()
-    for path in paths:
-        check_header(path, reading)
+    check_headers(paths, named.reading())
 
 
 @data_source(
