@@ -31,7 +31,9 @@ _GIB = 1 << 30
 _UNREAD = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "all_proxy")
 
 
-def examine(connection: Connection, workspace: Path | None = None, disk_gib: float = 1.0) -> list[Diagnosis]:
+def examine(
+    connection: Connection, workspace: Path | None = None, disk_gib: float = 1.0, source: str | None = None
+) -> list[Diagnosis]:
     """Check the way to a forge, and what the centre itself needs; raises nothing for what it checks."""
     at, kit = connection.address, connection.kit
     found = [check_kit(kit), check_name(at), check_proxy(at), check_tcp(at)]
@@ -49,6 +51,7 @@ def examine(connection: Connection, workspace: Path | None = None, disk_gib: flo
         check_privacy(workspace),
         check_task(reply, kit, workspace),
         check_disk(workspace or Path(), disk_gib),
+        *([] if source is None else [check_images(source)]),
     ]
 
 
@@ -277,6 +280,21 @@ def check_disk(place: Path, gib: float) -> Diagnosis:
     if free < gib * _GIB:
         return Diagnosis("disk", "problem", f"{what}, {gib:g} are needed", "free some, or use a workspace elsewhere")
     return Diagnosis("disk", "ok", what)
+
+
+def check_images(source: str) -> Diagnosis:
+    """Read every image of a source and see whether anything would stop training."""
+    from medforge.client.data.inspection.run import check
+
+    found = check(source).found
+    more = f"all of it: medforge check {source}"
+    if found.problems:
+        first, count = found.problems[0], len(found.problems)
+        what = f"{first.place} {first.what}" + (f" (and {count - 1} more problems)" if count > 1 else "")
+        return Diagnosis("images", "problem", what, f"{first.remedy}; {more}")
+    if found.warnings:
+        return Diagnosis("images", "warning", found.warnings[0].sentence, more)
+    return Diagnosis("images", "ok", f"{found.images} images of {len(found.classes)} classes can be used")
 
 
 def _ask(connection: Connection) -> pb.DescribeReply | MedForgeError:

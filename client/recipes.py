@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from medforge import overrides
+from medforge.digested import DigestedModel
 from medforge.errors import InvalidInput
 from medforge.plugin_settings import PluginKind, PluginSettings
 
@@ -17,8 +18,11 @@ class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class TrainRecipe(_Settings):
+class TrainRecipe(DigestedModel):
     """Say how a plugin is trained. Defaults are the MedForge paper's (ViT-B/16)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    younger = frozenset({"sampler", "select"})
 
     plugin: PluginSettings = PluginSettings()
     epochs: int = Field(100, ge=1)
@@ -42,6 +46,16 @@ class TrainRecipe(_Settings):
         ge=0,
         le=2,
         description="small random turns, shifts, zooms and light changes of each image; 1 is mild, 0 none",
+    )
+
+    sampler: Literal["shuffle", "balanced"] = Field(
+        "shuffle",
+        description="balanced: each epoch draws as many images as there are, with replacement, every class as often",
+    )
+    select: Literal["accuracy", "balanced", "by-balance"] = Field(
+        "accuracy",
+        description="what the best epoch is chosen by on validation, before the loss; by-balance: balanced accuracy "
+        "where the largest class has at least twice as many training images as the smallest, else accuracy",
     )
 
     def epochs_for(self, steps_per_epoch: int) -> int:
@@ -197,7 +211,7 @@ _TINY_TRAIN = TrainRecipe(
 # crawls or leaves the subspace of real images for good; so does Adam at a rate of .05, not at .02.
 TINY = Recipe(
     name="tiny",
-    train=_TINY_TRAIN,
+    train=_TINY_TRAIN.model_copy(update={"select": "by-balance"}),
     distill=DistillRecipe(
         ipc=10,
         steps=300,
@@ -226,7 +240,7 @@ TINY = Recipe(
 # the own plugin recognised .75 of S, not .63.
 DEMO = Recipe(
     name="demo",
-    train=_TINY_TRAIN.model_copy(update={"epochs": 6}),
+    train=_TINY_TRAIN.model_copy(update={"epochs": 6, "select": "by-balance"}),
     distill=TINY.distill.model_copy(
         update={
             "ipc": 8,

@@ -32,13 +32,14 @@ class Record(BaseModel):
 
 
 class EpochRecord(Record):
-    """Record one epoch: mean training loss, and loss, accuracy and AUC (None where undefined) on validation."""
+    """Record one epoch: mean training loss, and on validation loss, accuracy, AUC and balanced accuracy, or None."""
 
     epoch: int
     train_loss: float
     loss: float
     acc: float
     auc: float | None
+    balanced: float | None = None
 
 
 class TrainingRecord(Record):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from medforge.assessment.assess import assess
 from medforge.assessment.result import Assessment
 from medforge.base import BaseModule, load_base
+from medforge.client.data.balance import majority_share, out_of_balance
 from medforge.client.data.catalogue import check_source, open_task
 from medforge.client.data.class_map import read_map
 from medforge.client.data.declared import declare
@@ -64,7 +65,11 @@ class ScoreRequest:
 
 @dataclass(frozen=True)
 class Scored:
-    """Hold what was scored and what came out; `images` counts images, where an assessment counts slides or images."""
+    """Hold what was scored and what came out; `images` counts images, where an assessment counts slides or images.
+
+    `uneven` is the share of the largest class where classes are out of balance, `leaks` how many pairs of one picture
+    are in two splits or classes.
+    """
 
     task: str
     split: SplitName
@@ -75,6 +80,8 @@ class Scored:
     auc: float | None
     loss: float
     assessment: Assessment
+    uneven: float | None = None
+    leaks: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as one document."""
@@ -87,6 +94,9 @@ class Scored:
             "acc": self.accuracy,
             "auc": self.auc,
             "loss": self.loss,
+            "balanced": balanced.value if (balanced := self.assessment.balanced_accuracy) else None,
+            "majority": self.uneven,
+            "leaks": self.leaks,
             "assessment": self.assessment.model_dump(mode="json"),
         }
 
@@ -109,7 +119,7 @@ def score_on_split(request: ScoreRequest) -> Scored:
     scored: Plugin | ForgeItem = ForgeItem.load(request.item) if request.item else _plugin_of(request.workspace)
     card = card_of(request.item) if request.item else None
     spec = request.base or (settings.base if settings else card.base.loadable_spec() if card else DEFAULT_BASE)
-    base, task = _open(request, settings, place, split, spec, table)
+    base, task, leaks = _open(request, settings, place, split, spec, table)
     tasks = tasks_of(scored, card) if isinstance(scored, ForgeItem) and not task.multi_label else ()
     if table is not None and settings is None and not tasks:
         raise InvalidInput(
@@ -118,7 +128,7 @@ def score_on_split(request: ScoreRequest) -> Scored:
         )
     known = model_task(tasks, task, request.task, table) if tasks else None
     name = settings.task if settings else None
-    return _measure(scored, base, task, split, known, name)
+    return replace(_measure(scored, base, task, split, known, name), leaks=leaks)
 
 
 def _open(
@@ -128,19 +138,21 @@ def _open(
     split: SplitName,
     spec: str,
     table: Mapping[str, str] | None,
-) -> tuple[BaseModule, Task]:
-    """Load the base module and list the images, under the workspace's declaration where it has one."""
+) -> tuple[BaseModule, Task, int]:
+    """Load the base module and list the images, under the workspace's declaration where it has one.
+
+    Returns also how many pairs of one picture are in two splits or classes.
+    """
     with waiting("loading the base module"):
         base = load_base(spec, request.device, request.dtype or (settings.dtype if settings else "fp32"))
     seed = request.seed if request.seed is not None else settings.seed if settings else 0
     with waiting("listing the images"):
         known = settings is None or settings.inspected
         task = open_task(place, base.preprocessing, seed, scoring=split, prompted=False, look_alikes=known)
-    if known:
-        check_images(task, place, remark)
+    leaks = check_images(task, place, remark).leaks if known else 0
     if settings is not None and settings.declared is not None:
         task = declare(task, settings.declared, settings.class_map if table is None else table)
-    return base, task
+    return base, task, leaks
 
 
 def _measure(
@@ -171,7 +183,14 @@ def _measure(
         auc=None if math.isnan(metrics.auc) else metrics.auc,
         loss=metrics.loss,
         assessment=assess(outputs, labels, names, slides, chosen.groups),
+        uneven=_uneven(chosen.labels),
     )
+
+
+def _uneven(labels: Tensor) -> float | None:
+    """Return the share of the largest class where classes are out of balance."""
+    counts = [] if labels.ndim > 1 else labels.bincount().tolist()
+    return majority_share(counts) if out_of_balance(counts) else None
 
 
 def _answer(scored: Plugin | ForgeItem, base: BaseModule, task: Task, prompts: Sequence[str]) -> Answer:

@@ -15,11 +15,12 @@ from medforge.adapt import adapt, extract
 from medforge.base import BaseModule
 from medforge.client.augment import jitter, mirror
 from medforge.client.checkpoint import Checkpoint, optimiser_tensors, restore_optimiser
+from medforge.client.data.balance import out_of_balance
 from medforge.client.data.task import Task
 from medforge.client.evaluate import score_model
 from medforge.client.fit import fit_step, learning_rate, make_optimiser, seeded, trainable
 from medforge.client.recipes import TrainRecipe
-from medforge.errors import CorruptFile
+from medforge.errors import CorruptFile, InvalidInput
 from medforge.plugin import Plugin, PluginSettings
 from medforge.progress import Progress
 from medforge.seeds import derive, generator
@@ -28,13 +29,17 @@ from medforge.tracking.tracking import Tracking
 
 
 class Epoch(NamedTuple):
-    """Record one epoch: mean training loss, and loss, accuracy and AUC (None where it is undefined) on validation."""
+    """Record one epoch: mean training loss, and on validation loss, accuracy, AUC and balanced accuracy.
+
+    AUC and balanced accuracy are None where they are undefined.
+    """
 
     epoch: int
     train_loss: float
     loss: float
     acc: float
     auc: float | None
+    balanced: float | None = None
 
     def log(self, tracking: Tracking) -> None:
         """Add the epoch to the curves."""
@@ -47,6 +52,11 @@ def defined(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
+def said_balanced(value: float | None) -> str:
+    """Return what follows an accuracy where the balanced one is known."""
+    return "" if value is None else f", balanced {value:.3f}"
+
+
 class TrainingResult(NamedTuple):
     """Hold the plugin of the best epoch, every epoch's record, and the best one's."""
 
@@ -55,14 +65,43 @@ class TrainingResult(NamedTuple):
     best: Epoch
 
 
-def better(new: Epoch, old: Epoch | None) -> bool:
-    """Say whether an epoch beats the best so far: by validation accuracy, then by loss.
+def better(new: Epoch, old: Epoch | None, balanced: bool = False) -> bool:
+    """Say whether an epoch beats the best so far: by validation accuracy (or the `balanced` one), then by loss.
 
     Accuracy first, as in the paper, because at CLIP's logit scale the loss starts to rise with confidence while
     accuracy still grows; the loss decides the ties that small validation splits are full of. Equal in both, the earlier
     stays.
     """
-    return old is None or (new.acc, -new.loss) > (old.acc, -old.loss)
+    if old is None:
+        return True
+    if balanced and new.balanced is not None and old.balanced is not None:
+        return (new.balanced, -new.loss) > (old.balanced, -old.loss)
+    return (new.acc, -new.loss) > (old.acc, -old.loss)
+
+
+def by_balanced_accuracy(task: Task, recipe: TrainRecipe) -> bool:
+    """Say whether the best epoch is chosen by balanced accuracy, as the recipe has it."""
+    if task.multi_label or recipe.select == "accuracy":
+        return False
+    counts = torch.bincount(task.train.labels, minlength=len(task.prompts)).tolist()
+    return recipe.select == "balanced" or out_of_balance(counts)
+
+
+def epoch_order(task: Task, recipe: TrainRecipe, chance: torch.Generator) -> Tensor:
+    """Return the positions of the training images in the order of one epoch, as the recipe's sampler has it.
+
+    Raises InvalidInput for a balanced sampler where an image may have several findings.
+    """
+    count = len(task.train)
+    if recipe.sampler == "shuffle":
+        return torch.randperm(count, generator=chance)
+    if task.multi_label:
+        raise InvalidInput(
+            f"{task.name} may have several findings an image, so its classes cannot be drawn equally often; leave "
+            "train.sampler=balanced out"
+        )
+    weights = 1 / torch.bincount(task.train.labels, minlength=len(task.prompts)).double()
+    return torch.multinomial(weights[task.train.labels], count, replacement=True, generator=chance)
 
 
 def train(
@@ -100,7 +139,9 @@ def train(
             epoch = training.run_epoch(bar)
             checkpoint.save(*training.state())
             epoch.log(curves)
-            bar.advance(0, note=f"epoch {epoch.epoch}: validation accuracy {epoch.acc:.3f}")
+            bar.advance(
+                0, note=f"epoch {epoch.epoch}: validation accuracy {epoch.acc:.3f}{said_balanced(epoch.balanced)}"
+            )
     return training.result()
 
 
@@ -116,6 +157,7 @@ class Training:
         self.base, self.task, self.recipe, self.seed, self.start = base, task, recipe, seed, start
         self.model = adapt(base, recipe.plugin, derive(seed, "train", "plugin"), start)
         self.parameters = trainable(self.model)
+        self.balanced = by_balanced_accuracy(task, recipe)
         self.optimiser = make_optimiser(list(self.parameters.values()), recipe)
         self.steps = math.ceil(len(task.train) / recipe.batch)
         self.epochs = recipe.epochs_for(self.steps)
@@ -139,7 +181,7 @@ class Training:
         """Train for one epoch, score it on validation and remember its weights if it is the best so far."""
         number = len(self.history)
         chance = generator(self.seed, "train", "epoch", number)
-        order = torch.randperm(len(self.task.train), generator=chance)
+        order = epoch_order(self.task, self.recipe, chance)
         mode = self.recipe.augment if self.task.flip else "none"
         total, seen = 0.0, 0
         self.model.train()
@@ -153,9 +195,9 @@ class Training:
                 total, seen = total + loss * len(chosen), seen + len(chosen)
                 bar.advance(1)
         metrics = score_model(self.model, self.base, self.task, "validation")
-        epoch = Epoch(number + 1, total / seen, metrics.loss, metrics.acc, defined(metrics.auc))
+        epoch = Epoch(number + 1, total / seen, metrics.loss, metrics.acc, defined(metrics.auc), metrics.balanced)
         self.history.append(epoch)
-        if better(epoch, self.best):
+        if better(epoch, self.best, self.balanced):
             self.best = epoch
             self._best_weights = {name: p.detach().clone() for name, p in self.parameters.items()}
         return epoch

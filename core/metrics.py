@@ -12,7 +12,9 @@ from medforge.errors import InvalidInput
 
 
 class Metrics(BaseModel):
-    """Hold accuracy, AUC and cross-entropy.
+    """Hold accuracy, AUC, cross-entropy, and balanced accuracy: the mean of the sensitivities of the classes there.
+
+    Balanced accuracy is None where there are several labels an image.
 
     The AUC is macro one-vs-rest beyond two classes and the mean over findings where there are several labels an image;
     NaN where only one class is there.
@@ -23,6 +25,7 @@ class Metrics(BaseModel):
     acc: float
     auc: float
     loss: float
+    balanced: float | None = None
 
 
 def score(logits: Tensor, labels: Tensor, groups: Sequence[str] | None = None) -> Metrics:
@@ -44,8 +47,9 @@ def score(logits: Tensor, labels: Tensor, groups: Sequence[str] | None = None) -
     if labels.ndim == 2:
         return _score_findings(logits, labels)
     loss = F.cross_entropy(logits, labels)
-    accuracy = (logits.argmax(dim=1) == labels).double().mean()
-    return Metrics(acc=float(accuracy), auc=_auc(logits, labels), loss=float(loss))
+    right = (logits.argmax(dim=1) == labels).double()
+    balanced = torch.stack([right[labels == label].mean() for label in labels.unique()]).mean()
+    return Metrics(acc=float(right.mean()), auc=_auc(logits, labels), loss=float(loss), balanced=float(balanced))
 
 
 def _score_findings(log_odds: Tensor, labels: Tensor) -> Metrics:

@@ -58,7 +58,7 @@ class Outputs:
     def score(self) -> Score:
         """Score them."""
         metrics = score(self.logits, self.labels, self.groups)
-        return Score(acc=metrics.acc, auc=metrics.auc)
+        return Score(acc=metrics.acc, auc=metrics.auc, balanced=metrics.balanced)
 
     def assess(self, names: Sequence[str]) -> Assessment:
         """Measure them as medicine does; `names` are of the classes or findings."""

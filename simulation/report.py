@@ -89,7 +89,8 @@ def panel(material: TaskMaterial, plane: Chart) -> TaskPanel:
 
 def number(score: Score | None, measure: str, units: int | None = None) -> str:
     """Write a score with as many digits as its images allow, or a dash."""
-    return NONE if score is None else spell(getattr(score, measure), units or 0)
+    value = None if score is None else getattr(score, measure)
+    return NONE if value is None else spell(value, units or 0)
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,13 @@ class Model(BaseModel):
 class Score(Model):
     """Hold accuracy and area under the ROC curve, both in [0, 1]; macro one-vs-rest beyond two classes.
 
-    The area is NaN where only one class is there, and null in JSON, which has no NaN.
+    The area is NaN where only one class is there, and null in JSON, which has no NaN. `balanced` is the mean of the
+    classes' sensitivities, None where there are several labels an image.
     """
 
     acc: float
     auc: Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
+    balanced: float | None = None
 
 
 class CentreResult(Model):
@@ -171,4 +173,9 @@ def mean_score(scores: Sequence[Score]) -> Score | None:
     """Average scores, each task counting the same; None for no scores."""
     if not scores:
         return None
-    return Score(acc=sum(s.acc for s in scores) / len(scores), auc=sum(s.auc for s in scores) / len(scores))
+    balanced = [score.balanced for score in scores if score.balanced is not None]
+    return Score(
+        acc=sum(s.acc for s in scores) / len(scores),
+        auc=sum(s.auc for s in scores) / len(scores),
+        balanced=sum(balanced) / len(balanced) if len(balanced) == len(scores) else None,
+    )

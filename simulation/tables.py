@@ -21,16 +21,16 @@ def result_table(result: SimulationResult) -> Table:
     if result.shared:
         table.add_column("task", no_wrap=True)
     table.add_column("arrival", justify="right")
-    for head in ("own ACC", "own AUC", "merged ACC", "merged AUC"):
+    for head in ("own ACC", "bal.", "own AUC", "merged ACC", "bal.", "merged AUC"):
         table.add_column(head, justify="right")
     for centre in result.centres:
         task = (centre.task,) if result.shared else ()
-        own, main = (cells(score, centre.test_images or 0) for score in (centre.individual, centre.merged))
+        own, main = (_both(score, centre.test_images or 0) for score in (centre.individual, centre.merged))
         table.add_row(centre.name, *task, _arrival(centre), *own, *main)
     table.add_section()
     blank = ("",) if result.shared else ()
     few = of_mean([task.units for task in result.tasks])
-    own, main = cells(result.mean.individual, few), cells(result.mean.merged, few)
+    own, main = _both(result.mean.individual, few), _both(result.mean.merged, few)
     table.add_row("mean", *blank, "", *own, *main, style="bold")
     return table
 
@@ -67,6 +67,13 @@ def home_and_away(task: TaskResult, zero_shot: Mapping[str, Score]) -> list[tupl
     return [
         (label, [*(scores.get(name) for name in task.centres), whole]) for label, scores, whole in [*plugins, *others]
     ]
+
+
+def _both(score: Score | None, units: int) -> tuple[str, str, str]:
+    """Write accuracy, balanced accuracy and AUC."""
+    accuracy, area = cells(score, units)
+    balanced = None if score is None else score.balanced
+    return accuracy, NONE if balanced is None else spell(balanced, units), area
 
 
 def cells(score: Score | None, units: int) -> tuple[str, str]:

@@ -11,6 +11,7 @@ import typer
 
 from medforge.cli.lines import flow
 from medforge.cli.output import AsJson, say_json
+from medforge.client.cli import complete
 from medforge.proto.options import ConnectionOptions
 
 if TYPE_CHECKING:
@@ -25,6 +26,12 @@ def doctor(
     workspace: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Check this workspace's branch and disk too.")
     ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SOURCE", help="Read these images too, as medforge check does.", autocompletion=complete.sources
+        ),
+    ] = None,
     disk_gib: Annotated[float, typer.Option(metavar="GIB", min=0, help="How many GiB must be free.")] = 1.0,
     as_json: AsJson = False,
 ) -> None:
@@ -37,7 +44,7 @@ def doctor(
     """
     from medforge.client.doctor import examine
 
-    found = examine(forge.connection(), workspace, disk_gib)
+    found = examine(forge.connection(), workspace, disk_gib, source)
     if as_json:
         say_json([vars(one) for one in found])
     else:

@@ -118,10 +118,18 @@ def _say(scored: Scored) -> None:
 
     units = scored.assessment.units
     auc = "undefined" if scored.auc is None else spell(scored.auc, units)
+    balanced = scored.assessment.balanced_accuracy
+    both = f", balanced {spell(balanced.value, units)}" if balanced else ""
     typer.echo(
         f"{scored.task}, {scored.images} images of the {scored.split} split, by {scored.scored_by}: "
-        f"accuracy {spell(scored.accuracy, units)}, AUC {auc}"
+        f"accuracy {spell(scored.accuracy, units)}{both}, AUC {auc}"
     )
+    if scored.uneven is not None:
+        typer.echo(
+            f"classes are out of balance: always answering the largest is right for {spell(scored.uneven, units)}"
+        )
+    if scored.leaks:
+        typer.echo(f"{scored.leaks} pairs of one picture are in two splits or classes, which was allowed")
     console = Console()
     console.print()
     for part in screen(scored.assessment, console.width):

@@ -114,7 +114,8 @@ def commit(
 
 def trained(best: EpochRecord) -> str:
     """Say how training ended."""
-    return f"trained: validation accuracy {best.acc:.3f} (best epoch: {best.epoch})"
+    balanced = "" if best.balanced is None else f", balanced {best.balanced:.3f}"
+    return f"trained: validation accuracy {best.acc:.3f}{balanced} (best epoch: {best.epoch})"
 
 
 def distilled(best: CandidateRecord) -> str:

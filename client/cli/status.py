@@ -119,7 +119,8 @@ def _stage(done: dict[str, Any] | None, saved: dict[str, Any] | None) -> str:
     from medforge.client.saved import read_saved, spell_saved
 
     if done is not None:
-        return f"yes, validation accuracy {done['acc']:.3f}"
+        balanced = "" if done.get("balanced") is None else f", balanced {done['balanced']:.3f}"
+        return f"yes, validation accuracy {done['acc']:.3f}{balanced}"
     return "no" if saved is None else f"no, {spell_saved(read_saved(saved))} saved"
 
 

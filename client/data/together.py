@@ -55,5 +55,7 @@ def found_together(request: Request, images: ImageSource, strata: Strata, among:
     fewest = np.bincount(group_owners(strata, among, group, len(own)), minlength=len(strata.classes))
     if labels.ndim == 1 and fewest.min() < _FEWEST:
         return equal
-    width = len(str(len(labels)))
-    return Together([f"look {number:0{width}d}" for number in numbers.tolist()], "look-alike", "look-alikes")
+    # named by their first images, so that a set without look-alikes is split as it always was
+    first = np.unique(numbers, return_index=True)[1]
+    names = [strata.groups[first[number]] for number in numbers.tolist()]
+    return Together(names, "look-alike", "look-alikes")

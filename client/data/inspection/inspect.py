@@ -71,9 +71,10 @@ def inspect(task: Task, leaks_allowed: bool = False) -> Inspection:
     warnings += _small(whole.survey)
     usable = whole.usable()
     found = relations(usable.survey, kinds_of(usable.labels), task.train.images.bank.storage.workers)
+    made_here = _made_here(task)
     leaking = [
-        *_shared(usable, found.equal, "have the same bytes"),
-        *_shared(usable, found.copies, "are copies of one picture"),
+        *_shared(usable, found.equal, "have the same bytes", made_here),
+        *_shared(usable, found.copies, "are copies of one picture", made_here),
     ]
     refused = not (leaks_allowed or task.authors_split or task.split == "random")
     (problems if refused else warnings).extend(leaking)
@@ -213,11 +214,20 @@ def _counted(whole: Whole, found: Relations) -> Iterator[RelatedCount]:
         )
 
 
-def _shared(whole: Whole, pairs: NDArray[np.int64], how: str) -> Iterator[Finding]:
+def _made_here(task: Task) -> frozenset[str]:
+    """Return the splits that were made here by equal images alone: that they share a copy is no fault of the site's."""
+    if task.together != "equal images":
+        return frozenset()
+    return frozenset({"train", "validation"} if task.split == "published" else task.there)
+
+
+def _shared(whole: Whole, pairs: NDArray[np.int64], how: str, made_here: frozenset[str]) -> Iterator[Finding]:
     names, kinds = whole.survey.names, kinds_of(whole.labels)
     for one, other in pairs.tolist():
         place = f"{names[one]} and {names[other]}"
         if whole.parts[one] != whole.parts[other]:
+            if {whole.parts[one], whole.parts[other]} <= made_here:
+                continue
             yield Finding(place=place, what=f"{how}, in {whole.parts[one]} and in {whole.parts[other]}", remedy=_LEAK)
         elif kinds[one] != kinds[other]:
             yield Finding(place=place, what=f"{how}, in two classes", remedy=_OTHER_CLASS)
