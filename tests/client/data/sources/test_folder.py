@@ -2,11 +2,14 @@
 
 import shutil
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from medforge.client.data.catalogue import open_task
+from medforge.client.data.catalogue import check_source, open_task, resolve_source
 from medforge.client.data.litter import LITTER
 from medforge.client.data.problems import SourceProblems
 from medforge.client.data.task import Task
@@ -270,3 +273,26 @@ def test_the_real_images(shared_data: Path) -> None:
     assert len(task.test) == 430
     assert len(task.train) + len(task.validation) == 1040
     check_apart(task)
+
+
+def test_images_of_more_than_eight_bits_need_a_window_which_the_cache_knows(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for part, name, index in product(("train", "test"), CLASSES, range(4)):
+        folder = tmp_path / "deep" / part / name
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.integers(0, 4096, (16, 16)).astype(np.uint16)).save(folder / f"{index}.png")
+    source = f"folder:{tmp_path / 'deep'}"
+    for opener in (check_source, lambda asked: open_task(asked, 8).train.images.prepare()):
+        with pytest.raises(InvalidInput, match="more than 8 bits a channel.*; give window=CENTRE,WIDTH"):
+            opener(source)
+    means = {}
+    for window in ("2048,4096", "1000,2000", "full"):
+        check_source(f"{source},window={window}")
+        task = open_task(resolve_source(f"{source},threads=1,window={window}"), 8, cache=tmp_path / "cache", budget=0)
+        means[window] = float(task.train.images[:].float().mean())
+        _ = task.test.images[:], task.validation.images[:]
+    assert 120 < means["2048,4096"] < 135
+    assert means["full"] < 10 < means["2048,4096"] < means["1000,2000"]
+    assert len(list((tmp_path / "cache").iterdir())) == 3
+    with pytest.raises(InvalidInput, match="megapixels=0 must be a whole number of at least 1"):
+        check_source(f"{source},window=full,megapixels=0")
