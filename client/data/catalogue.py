@@ -60,13 +60,23 @@ def check_source(source: str, scoring: SplitName | None = None) -> None:
 def resolve_source(source: str) -> str:
     """Return a source in its one spelling: the path absolute, links followed, and the options sorted.
 
+    So are paths in options, but for those that are found beside the source.
+
     What stands in place of a path is left as it is, also where a file or directory has that name: the same words mean
     the same images in every directory. Raises InvalidInput where name or options do not exist.
     """
     found, place, options = _read(source)
     named = found.words is None or place in found.words
     where = place if named else str(as_path(place).resolve())
+    for name in options.keys() & set(found.files):
+        options[name] = _lasting(NamedSource(found.name, place, options), options[name])
     return ",".join([f"{found.name}:{where}", *(f"{name}={options[name]}" for name in sorted(options))])
+
+
+def _lasting(named: NamedSource, value: str) -> str:
+    """Return an option's path so that it means the same in every directory: one beside the source does as it is."""
+    file = named.beside(value)
+    return str(file.resolve()) if file == as_path(value) and is_there(file) else value
 
 
 def same_source(one: str, other: str) -> bool:

@@ -43,6 +43,7 @@ class Source:
     reads: str = ""
     refuses: str = ""
     authors_split: bool = False
+    files: tuple[str, ...] = ()
 
 
 def data_source(
@@ -55,6 +56,7 @@ def data_source(
     reads: str = "",
     refuses: str = "",
     authors_split: bool = False,
+    files: tuple[str, ...] = (),
 ) -> Callable[[Opener], Opener]:
     """Make the decorated function Request → Task the data source `name`, asked for as `NAME:PATH[,option=value]*`.
 
@@ -65,6 +67,7 @@ def data_source(
     `reads` and `refuses` are a section of docs/reference-sources.md, in Markdown: what a person may lay out, and what
     is no such thing. `authors_split` says that a published split is the data set's authors' own: images that it has in
     two splits are said, and not refused.
+    `files` are the options that name a file or folder, as `NamedSource.beside` finds it.
 
     Raises ValueError for a name or an option that nobody could type, which is a mistake of who writes a source.
     """
@@ -75,9 +78,8 @@ def data_source(
             raise ValueError(f"{name}: an option cannot be named {option!r}")
 
     def register(opener: Opener) -> Opener:
-        note(
-            opener, Source(name, about, options, words, opener, look, cleandoc(reads), cleandoc(refuses), authors_split)
-        )
+        said = cleandoc(reads), cleandoc(refuses)
+        note(opener, Source(name, about, options, words, opener, look, *said, authors_split, files))
         return opener
 
     return register

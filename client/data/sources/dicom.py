@@ -93,6 +93,7 @@ def _look(named: NamedSource) -> None:
         *READING_OPTIONS,
     ),
     look=_look,
+    files=("labels", "prompts"),
     reads=READS,
     refuses=REFUSES,
 )

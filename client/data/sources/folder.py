@@ -80,6 +80,7 @@ def _look(named: NamedSource) -> None:
     look=_look,
     reads=READS,
     refuses=REFUSES,
+    files=("groups", "prompts"),
 )
 def open_folder(request: Request) -> Task:
     """Open a tree of class folders (see `READS`), classes sorted by name.

@@ -15,7 +15,12 @@ CLASSES = {"colon_aca": "colon adenocarcinomas", "colon_n": "benign colon tissue
 
 
 @data_source(
-    name="lc25000-colon", about="LC25000 colon histology, 2 classes", options=OPTIONS, reads=READS, refuses=REFUSES
+    name="lc25000-colon",
+    about="LC25000 colon histology, 2 classes",
+    options=OPTIONS,
+    reads=READS,
+    refuses=REFUSES,
+    files=("groups",),
 )
 def open_colon(request: Request) -> Task:
     """Open the two colon classes as `open_organ` does."""

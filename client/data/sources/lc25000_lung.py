@@ -19,7 +19,12 @@ CLASSES = {
 
 
 @data_source(
-    name="lc25000-lung", about="LC25000 lung histology, 3 classes", options=OPTIONS, reads=READS, refuses=REFUSES
+    name="lc25000-lung",
+    about="LC25000 lung histology, 3 classes",
+    options=OPTIONS,
+    reads=READS,
+    refuses=REFUSES,
+    files=("groups",),
 )
 def open_lung(request: Request) -> Task:
     """Open the three lung classes as `open_organ` does."""

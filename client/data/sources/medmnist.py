@@ -44,6 +44,7 @@ published with, and a name that says nothing of the classes.
     words=NAMES,
     reads=READS,
     refuses=REFUSES,
+    files=("prompts",),
 )
 def open_medmnist(request: Request) -> Task:
     """Open a `.npz` file by its path, or a data set by its name through the `medmnist` package.

@@ -78,6 +78,7 @@ def _look(named: NamedSource) -> None:
     about="slices of NIfTI volumes, labelled by class folders or by a table",
     options=("labels", *_TABLE_OPTIONS, "group", "prompts", "axis", "slices", *READING_OPTIONS),
     look=_look,
+    files=("labels", "prompts"),
     reads=READS,
     refuses=REFUSES,
 )

@@ -56,6 +56,7 @@ def _look(named: NamedSource) -> None:
     about="whole slides (SVS, NDPI, pyramidal TIFF) in tiles, labels from a table (labels=FILE) or class folders",
     options=("labels", "image", *LABEL_OPTIONS, "group", "split", "prompt", "prompts", "missing", *TILE_OPTIONS),
     look=_look,
+    files=("labels", "prompts"),
     reads=READS,
     refuses=REFUSES,
 )

@@ -94,6 +94,7 @@ def _look(named: NamedSource) -> None:
     look=_look,
     reads=READS,
     refuses=REFUSES,
+    files=("root", "prompts"),
 )
 def open_table(request: Request) -> Task:
     """Open the images that a table names (see `read_table` for what is one, `ROLES` for its columns' names).

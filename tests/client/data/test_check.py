@@ -58,3 +58,13 @@ def test_a_word_is_no_path_where_a_directory_has_its_name(
     check_source(source)
     assert resolve_source(source) == source
     assert same_source(source, f"{source},threads=2")
+
+
+def test_paths_in_options_mean_the_same_in_every_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = write_folder(tmp_path / "images", 4, 2)
+    for place in (tmp_path / "near.csv", images / "inner.csv"):
+        place.write_text("path,group\n")
+    monkeypatch.chdir(tmp_path)
+    assert resolve_source("folder:images,groups=near.csv") == f"folder:{images},groups={tmp_path / 'near.csv'}"
+    assert resolve_source("folder:images,groups=inner.csv") == f"folder:{images},groups=inner.csv"
+    assert resolve_source("folder:images,groups=none") == f"folder:{images},groups=none"
