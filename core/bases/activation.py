@@ -31,7 +31,7 @@ def activation_of(
             raise InvalidInput(f"{asked.path} is the file that is published as {of}/{tag}; write {of}:{asked.path}")
         return _decided(asked, own, quick, f"its digest is that of {of}/{tag}")
     if (of_code := activation_in(asked.path)) is not None:
-        return _decided(asked, own, of_code == QUICK, "the file's own code says so")
+        return _decided(asked, own, of_code == QUICK, "the file says so itself")
     if beside is not None:
         return _decided(asked, own, beside.quick_gelu, f"the {CONFIG_FILE} beside the file says so")
     said = f"that of {named}"

@@ -9,7 +9,9 @@ import re
 import zipfile
 from pathlib import Path
 
-_LARGEST_CODE = 1 << 22
+_LARGEST = 1 << 26
+# what OpenAI's archives hold beside the weights
+_OPENAI = (b"input_resolution", b"context_length", b"vocab_size")
 _QUICK = re.compile(r"1\.702")
 
 
@@ -27,25 +29,30 @@ def archive_root(archive: zipfile.ZipFile) -> str:
 
 
 def activation_in(path: Path) -> str | None:
-    """Return the activation, quick_gelu or gelu, of which a TorchScript archive's code speaks; None where it is none.
+    """Return the activation, quick_gelu or gelu, that an archive of PyTorch's says; None where it says none.
 
-    The code is read as text. OpenAI's has a class QuickGELU, which is x · sigmoid(1.702 x).
+    The code of a TorchScript archive is read as text: OpenAI's has a class QuickGELU, which is x · sigmoid(1.702 x).
+    Weights with the fields of OpenAI's own files, saved again in whatever way, are OpenAI's: QuickGELU.
     """
     if not is_archive(path):
         return None
     try:
         with zipfile.ZipFile(path) as archive:
             root = archive_root(archive)
-            code = [
+            text = "\n".join(
                 archive.read(entry).decode("utf-8", "replace")
                 for entry in archive.infolist()
-                if entry.filename.startswith(f"{root}/code/")
-                and entry.filename.endswith(".py")
-                and entry.file_size < _LARGEST_CODE
-            ]
+                if entry.filename.startswith(f"{root}/code/") and entry.filename.endswith(".py") and _is_small(entry)
+            )
+            fields = archive.read(f"{root}/data.pkl") if _is_small(archive.getinfo(f"{root}/data.pkl")) else b""
     except (OSError, zipfile.BadZipFile, KeyError, ValueError, RuntimeError):
         return None
-    text = "\n".join(code)
     if "QuickGELU" in text or "quick_gelu" in text or _QUICK.search(text):
         return "quick_gelu"
-    return "gelu" if re.search(r"(?i)\bgelu\b", text) else None
+    if re.search(r"(?i)\bgelu\b", text):
+        return "gelu"
+    return "quick_gelu" if all(name in fields for name in _OPENAI) else None
+
+
+def _is_small(entry: zipfile.ZipInfo) -> bool:
+    return entry.file_size < _LARGEST

@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 
 from medforge.bases import activation
 from medforge.bases.plan import BasePlan, plan_base
@@ -118,6 +119,15 @@ def test_an_archive_of_torchscript_says_what_it_computes(tmp_path: Path, code: s
     assert not quick(planned(f"ViT-B-16:{other}"))
     with pytest.raises(InvalidInput, match=f"computes QuickGELU; write ViT-B-16:{other}"):
         planned(f"ViT-B-16-quickgelu:{other}")
+
+
+def test_openai_s_weights_are_known_by_their_fields(tmp_path: Path) -> None:
+    """As `torch.jit.load(...).state_dict()` gives them, saved again."""
+    fields = {"input_resolution": torch.tensor(224), "context_length": torch.tensor(77), "vocab_size": torch.tensor(9)}
+    torch.save({"visual.proj": torch.ones(2), **fields}, tmp_path / "with.pt")
+    torch.save({"visual.proj": torch.ones(2)}, tmp_path / "without.pt")
+    assert quick(planned(f"ViT-B-16:{tmp_path / 'with.pt'}"))
+    assert not quick(planned(f"ViT-B-16:{tmp_path / 'without.pt'}"))
 
 
 def test_a_published_digest_decides_or_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
