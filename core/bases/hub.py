@@ -147,7 +147,11 @@ def check_reachable(wanted: Sequence[RemoteFile], spec: str) -> None:
     """
     what = f"base module {spec} cannot be fetched"
     lacking = f"this machine lacks {' and '.join(map(str, wanted))}"
-    remedy = f"where there is internet run `medforge base fetch {spec} --out DIR`, bring DIR here and give hf-local:DIR"
+    remedy = (
+        "copy it beside the weights"
+        if ":" in spec and not spec.startswith("hf-hub:")
+        else f"where there is internet run `medforge base fetch {spec} --out DIR`, bring DIR here and give hf-local:DIR"
+    )
     if (name := _offline_by()) and any(isinstance(one, HubFile) for one in wanted):
         raise InvalidInput(f"{what}: {lacking}, and {name} forbids to ask for it; {remedy}")
     for server in dict.fromkeys(one.server for one in wanted):

@@ -53,6 +53,17 @@ def test_the_environment_can_forbid_to_ask(hub: Hub, monkeypatch: pytest.MonkeyP
         load_base("ViT-B-16/openai")
 
 
+def test_a_tokenizer_that_a_file_lacks_is_to_be_copied_beside_it(hub: Hub) -> None:
+    file = hub.cache.parent / "weights.pt"
+    file.touch()
+    with pytest.raises(
+        InvalidInput, match=r"lacks the tokenizer of timm/ViT-B-16-SigLIP.*; copy it beside the weights"
+    ):
+        check_base(f"ViT-B-16-SigLIP:{file}")
+    (file.parent / "tokenizer.json").touch()
+    check_base(f"ViT-B-16-SigLIP:{file}")
+
+
 def test_a_name_that_is_none_is_told(hub: Hub) -> None:
     with pytest.raises(InvalidInput, match="no name of a model of the hub; write hf-hub:ORGANISATION/MODEL"):
         load_base("hf-hub:a/b/c")
@@ -67,6 +78,8 @@ def test_a_command_says_one_line_in_less_than_three_seconds(hub: Hub) -> None:
     assert time.monotonic() - begun < 3
     assert done.returncode == 2
     assert done.stdout == ""
-    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    # on a slow machine it says that it is still loading
+    said = [line for line in done.stderr.splitlines() if not line.startswith("loading")]
+    assert len(said) == 1, done.stderr
     assert "cannot be reached" in done.stderr
     assert not (hub.cache.parent / "w").exists()
