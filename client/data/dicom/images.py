@@ -11,13 +11,15 @@ from pathlib import Path
 import numpy as np
 import PIL
 from numpy.typing import NDArray
+from PIL import Image
 
 from medforge.client.data.dicom.frames import read_frames
 from medforge.client.data.dicom.library import pydicom
 from medforge.client.data.dicom.naming import FilePlaces, naming
 from medforge.client.data.dicom.reading import DicomReading
 from medforge.client.data.pixels.decode import to_pixels
-from medforge.files import canonical_json, sha256_bytes
+from medforge.client.data.pixels.glance import Glance
+from medforge.files import canonical_json, sha256_bytes, sha256_file
 from medforge.image_geometry import ImageGeometry
 
 
@@ -49,6 +51,24 @@ class DicomImages:
         ]
         how = {"window": self.reading.text, "pydicom": pydicom().__version__, "pillow": PIL.__version__}
         return sha256_bytes(canonical_json({"dicom": entries, **how}))
+
+    def stamp(self, index: int) -> str:
+        """Return a text of the file's size and time, the frame, the window and the decoder's version."""
+        frame, stat = self.frames[index], self.frames[index].path.stat()
+        return f"{stat.st_size} {stat.st_mtime_ns} {frame.number} {self.reading.text} {pydicom().__version__}"
+
+    def digest(self, index: int) -> str:
+        """Digest the file's bytes, the frame and the window."""
+        frame = self.frames[index]
+        return sha256_bytes(f"{sha256_file(frame.path)} {frame.number} {self.reading.text}".encode())
+
+    def glance(self, index: int, side: int) -> Glance:
+        """Look at one frame; raises InvalidInput or CorruptFile where it cannot be used, hiding what its path says."""
+        frame = self.frames[index]
+        with naming(lambda: self.places.of(frame.path)):
+            picture = next(read_frames(frame.path, [frame.number], self.reading))
+        small = picture.convert("RGB").resize((side, side), Image.Resampling.BICUBIC, reducing_gap=3.0)
+        return Glance(picture.width, picture.height, picture.mode, np.asarray(small))
 
     def fill(
         self,

@@ -9,6 +9,7 @@ import pytest
 from pydicom.uid import UID, generate_uid
 
 from medforge.client.data.catalogue import check_source, open_task
+from medforge.client.data.pixels.glance import Glancing
 from medforge.client.data.problems import SourceProblems
 from medforge.client.data.task import Task
 from medforge.errors import InvalidInput
@@ -218,6 +219,15 @@ def test_rows_that_mean_nothing_and_rows_that_quarrel(source: str, tmp_path: Pat
     assert "1 of 14 rows that mean no image" in said[0]
     assert "says otherwise of the same image than line 2" in said[1]
     assert not any("HOSP" in one for one in said)
+
+
+def test_a_frame_can_be_looked_at(source: str) -> None:
+    bank = open_task(source, SIDE).train.images.bank
+    assert isinstance(bank.source, Glancing)
+    look = bank.source.glance(0, 8)
+    assert (look.width, look.height, look.mode, look.small.shape) == (24, 20, "L", (8, 8, 3))
+    places = range(len(bank.names))
+    assert len({bank.source.digest(place) for place in places}) == len(places)
 
 
 def test_an_enhanced_file_has_a_window_for_each_frame(tmp_path: Path) -> None:
