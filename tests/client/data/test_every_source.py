@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from medforge.client.data.catalogue import check_source, names, open_task
+from medforge.client.data.catalogue import SOURCES, check_source, names, open_task
 from medforge.client.data.task import Task
 from medforge.errors import InvalidInput
 from tests.client.data.sources import (
@@ -28,6 +28,7 @@ from tests.client.data.sources import (
 pytestmark = pytest.mark.usefixtures("with_examples")
 WriteImage = Callable[..., Path]
 SIDE = 24
+READING = "window megapixels: said once, of all image files"
 
 
 def table(root: Path, write_image: WriteImage) -> Path:
@@ -87,6 +88,17 @@ def check_sentence(sentence: str) -> None:
 
 def test_every_source_that_can_be_had_is_here() -> None:
     assert set(names()) == set(LAYOUTS)
+
+
+def test_every_built_in_source_says_what_it_reads_and_refuses() -> None:
+    tables = SOURCES.find("table").reads
+    for name in SOURCES.built_in():
+        found = SOURCES.find(name)
+        said = found.reads + READING + (tables if "`table" in found.reads else "")
+        assert found.reads, name
+        assert found.refuses, name
+        for option in found.options:
+            assert re.search(rf"\b{option}\b", said), f"{name} does not say what {option} is"
 
 
 @every_source
