@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
 from collections.abc import Sequence
 from functools import cached_property
@@ -23,6 +22,7 @@ from medforge.aggregator.forge.settings import (
     read_settings,
     write_settings,
 )
+from medforge.aggregator.forge.turns import Turns
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.key_table import successions
 from medforge.aggregator.ledger.ledger import Ledger
@@ -63,7 +63,7 @@ class Forge:
         self.cache = directory / "cache"
         self._lock = lock
         # held while a branch is taken in, and while blobs are deleted
-        self.intake = threading.Lock()
+        self.intake = Turns()
 
     @classmethod
     def establish(
@@ -197,7 +197,7 @@ class Forge:
             return known
         if manifest.base != self.settings.base:
             raise base_mismatch(manifest, self.settings.facts, "this forge stands on")
-        with self.intake:
+        with self.intake.turn(manifest.contributor):
             # invitations are looked up in the whole journal; who was invited under no other name has been seen by then
             if manifest.display_name is not None or self.ledger.contributor(manifest.contributor) is None:
                 check_name(manifest, self.ledger.invited_as())

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.ledger.journal import FORGE
 from medforge.aggregator.ledger.order import LedgerConflict
 from medforge.aggregator.ledger.records import Arrival
 from medforge.faults import reached
@@ -40,7 +41,7 @@ def erase(forge: Forge, arrival: Arrival) -> None:
     What another branch or a forge item without this one also needs is kept. All caches are emptied, since they hold
     what the branch's plugin says. Raises LedgerConflict while the head is made with it.
     """
-    with forge.intake:
+    with forge.intake.turn(FORGE):
         head = forge.ledger.head()
         if head is not None and arrival.number in head.members:
             raise LedgerConflict(f"arrival {arrival.number} is in the main branch; withdraw it before erasing it")
@@ -58,7 +59,7 @@ def sweep(forge: Forge) -> int:
 
     That is unfinished files, and whole ones that no branch and no forge item needs.
     """
-    with forge.intake:
+    with forge.intake.turn(FORGE):
         before = time.time() - 3600 * forge.policy.limits.partial_hours
         return forge.blobs.sweep(before, set(referenced(forge)))
 
