@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import exp2
 
 _HALVED_AFTER = 60.0  # seconds
 _FORGOTTEN = 1e-3
@@ -51,7 +52,7 @@ class Turns:
     def charged(self, who: str) -> float:
         """Return the seconds that a caller is charged with now."""
         seconds, since = self._charged.get(who, (0.0, 0.0))
-        return seconds * 0.5 ** ((self._clock() - since) / _HALVED_AFTER)
+        return seconds * exp2((since - self._clock()) / _HALVED_AFTER)
 
     def _next(self) -> int:
         return min((self.charged(who), tickets[0]) for who, tickets in self._waiting.items())[1]
