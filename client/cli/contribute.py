@@ -54,7 +54,8 @@ def contribute(
 ) -> None:
     """Train, distil, commit, audit and push in one go; run again after any interruption, it goes on.
 
-    With --no-push it ends with 1 where the audit finds the branch over the site's limits, as `audit` does.
+    With --no-push it ends with 1 where the audit finds the branch over the site's limits, as `audit` does, unless
+    --override says who answers for that.
 
     Examples:
         medforge contribute folder:scans --workspace clinic --kit kit --task lung --map folders.csv
@@ -99,7 +100,7 @@ def contribute(
             say(last)
             last = pushed(send(work.workspace, connection, override, patience), connection)
     tell(work, as_json, last)
-    if no_push and not record.passed:
+    if no_push and not record.passed and override is None:
         raise typer.Exit(REFUSED)
 
 

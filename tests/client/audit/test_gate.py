@@ -195,6 +195,7 @@ def test_contribute_audits_before_it_pushes(made: Path, tmp_path: Path) -> None:
     assert "let pass by DPO" in run("status", "--workspace", place.path)
     # to stop after the audit is to end as the audit does
     said = run("contribute", "--workspace", place.path, "--no-push", code=1)
+    run("contribute", "--workspace", place.path, "--no-push", "--override", "Dr Frei")
     assert "audited: over the site's limits: 4 of 4" in said
 
 
