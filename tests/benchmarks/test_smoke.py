@@ -15,6 +15,7 @@ from benchmarks import (
     exports,
     fuzz,
     honest,
+    inspection,
     med_lego,
     mixture_modes,
     poisoning,
@@ -56,6 +57,11 @@ def test_no_benchmark_is_left_out() -> None:
 def test_coefficient_search(tiny_spec: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert coefficient_search.main(["--base", tiny_spec, "--plugins", "2", "--ipc", "1", "--rank", "2"]) == 0
     assert "ratio" in capsys.readouterr().out
+
+
+def test_inspection(capsys: pytest.CaptureFixture[str]) -> None:
+    assert inspection.main(["--pictures", "12", "--versions", "3", "--side", "96"]) == 0
+    assert "known pairs are in one group" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("more", [(), ("--decode",)])
