@@ -17,10 +17,10 @@ from medforge.client.data.inspection.survey import Survey
 from medforge.files import canonical_json, sha256_bytes
 from medforge.progress import waiting
 
-COPY = 0.97
+COPY = 0.95
 """Likeness, as they lie, from which on two pictures are one."""
 
-SAME_TONES = 3.0
+SAME_TONES = 5.0
 """Grey levels by which the tones of a copy may differ on average."""
 
 
