@@ -56,8 +56,10 @@ def main(directory: Path) -> None:
 
 
 def medforge(*words: object) -> None:
-    """Run the command."""
-    subprocess.run([sys.executable, "-m", "medforge", *map(str, words)], check=True)
+    """Run the command; an audit that refuses a branch, which stays here, is no failure."""
+    ended = subprocess.run([sys.executable, "-m", "medforge", *map(str, words)], check=False)
+    if ended.returncode not in ((0, 1) if "--no-push" in words else (0,)):
+        ended.check_returncode()
 
 
 def contribute(workspace: Path, contributor: str, task: str, source: str, settings: tuple[str, ...]) -> Path:
