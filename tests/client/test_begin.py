@@ -86,8 +86,9 @@ def broken(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Path:
     place = tmp_path_factory.mktemp("broken")
     for part in ("train", "test"):
         (place / "no classes" / part).mkdir(parents=True)
-        for label in ("a", "b"):
-            (place / "empty class" / part / label).mkdir(parents=True)
+    shutil.copytree(images, place / "empty class")
+    shutil.copytree(images / "test" / "dark_tissue", place / "empty class" / "test" / "a")
+    (place / "empty class" / "train" / "a").mkdir()
     shutil.copytree(images, place / "no image")
     (place / "no image" / "train" / "dark_tissue" / "notes.png").write_text("no image")
     shutil.copytree(images, place / "no suffix")
@@ -98,7 +99,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Path:
 SAID_AT_ONCE = [
     (["train", "folder:/nope"], "folder: /nope does not exist; check the path"),
     (["train", "folder:BROKEN/no classes"], "train has 0 class folders; a task needs at least two"),
-    (["train", "folder:BROKEN/empty class"], "is empty (and 3 more problems in this data set); add images to it"),
+    (["train", "folder:BROKEN/empty class"], "train/a is empty; add images to it or remove it"),
     (["train", "folder:BROKEN/no image"], "notes.png is not a readable image; replace or remove it"),
     (["train", "folder:BROKEN/no suffix"], "notes.txt is not an image ("),
     (["train", "folder:BROKEN/no image,threads=x"], "option threads=x must be a whole number of at least 1"),
