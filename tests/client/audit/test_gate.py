@@ -327,7 +327,7 @@ def test_a_plugin_that_knows_its_images_by_heart_is_refused(
     others = Split(PixelStore.of_tensor(pixels[32:]), lots[32:])
     task = Task("lots", PROMPTS, train_split, others, others, "procedural")
     recipe = TRAIN.model_copy(update={"epochs": 60, "augment": "none", "lr": 0.02})
-    monkeypatch.setattr("medforge.client.train.better", lambda epoch, best: True)
+    monkeypatch.setattr("medforge.client.train.better", lambda epoch, best, balanced: True)
     learned = train(tiny_base, task, recipe, seed=0)
     distilled = DistilledDataset(
         torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0)).half(),
