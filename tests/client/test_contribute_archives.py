@@ -24,7 +24,8 @@ SETTINGS = options(train__epochs=1, distill__steps=2)
 def contributed(source: str, place: Path, base: str) -> bytes:
     """Run the real command; return all that it wrote and said, names of files too."""
     command = ["contribute", source, "--no-push", "--workspace", str(place / "work"), "--base", base, "--threads", "1"]
-    program = Program([*command, "--contributor", "centre", *SETTINGS], place / "log")
+    # pydicom's files hold one picture in many codings under two patients, and the slide is one: both leak, truly
+    program = Program([*command, "--contributor", "centre", "--allow-leaks", *SETTINGS], place / "log")
     # so few images, of so few patients, are over the audit's limits, which is said and ends with 1
     assert program.wait(200) in (0, 1), program.said()
     assert "committed: branch" in program.said()
