@@ -27,14 +27,12 @@ COLOURED = ((200, 60, 60), (60, 60, 200))
 def images(root: Path, names: tuple[str, str], colours: tuple[tuple[int, int, int], ...], seed: int) -> Path:
     """Write 240 images to train on, noise around one of two colours."""
     random = np.random.default_rng(seed)
-    for index in range(240):
+    for index in range(248):
         label = index % 2
         pixels = np.asarray(colours[label]) + 40 * random.standard_normal((32, 32, 3))
-        for split in ("train", "test") if index < 8 else ("train",):
-            path = root / split / names[label] / f"{seed}-{index}-{split}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # the two splits share no image
-            Image.fromarray((pixels + (split == "test")).clip(0, 255).astype(np.uint8)).save(path)
+        path = root / ("train" if index < 240 else "test") / names[label] / f"{seed}-{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path)
     return root
 
 
