@@ -52,6 +52,8 @@ _NOT_KNOWN = (
 """Words in which Pillow says that a file is sound, and more than it knows."""
 
 _UNREADABLE = "replace or remove it"
+_SHORTEST = 8
+"""Bytes of the smallest image there is, a PBM of one pixel."""
 
 
 def identify(file: IO[bytes]) -> ImageFile.ImageFile:
@@ -64,7 +66,8 @@ def identify(file: IO[bytes]) -> ImageFile.ImageFile:
     head = file.read(512)
     Image.init()
     reasons = []
-    for name in FORMATS:
+    # Pillow's openers unpack numbers that a shorter file does not have
+    for name in FORMATS if len(head) >= _SHORTEST else ():
         if name not in Image.OPEN:
             continue
         factory, accept = Image.OPEN[name]

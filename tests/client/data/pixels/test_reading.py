@@ -222,6 +222,7 @@ def test_jpeg_ls_says_what_it_is(tmp_path: Path, bits: int) -> None:
     ("data", "words"),
     [
         (b"", "is empty (0 bytes); replace or remove it"),
+        (b"\x89P", "is not a readable image; replace or remove it"),
         (b"hello", "is not a readable image; replace or remove it"),
         (bytes(128) + b"DICM" + bytes(99), "is a DICOM file and no image; open its folder as dicom:DIR"),
         (b"%PDF-1.7\n", "is a PDF document and no image; save its pictures as PNG"),
