@@ -70,6 +70,11 @@ class DicomImages:
         small = picture.convert("RGB").resize((side, side), Image.Resampling.BICUBIC, reducing_gap=3.0)
         return Glance(picture.width, picture.height, picture.mode, np.asarray(small))
 
+    def place(self, index: int) -> str:
+        """Return one frame's file, with what its path says of a person hidden, and its number, from 0, if not 0."""
+        frame = self.frames[index]
+        return self.places.of(frame.path) + (f", frame {frame.number}" if frame.number else "")
+
     def fill(
         self,
         wanted: NDArray[np.int64],

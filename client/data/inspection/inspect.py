@@ -23,10 +23,11 @@ from medforge.client.data.inspection.report import (
     SizeCount,
 )
 from medforge.client.data.inspection.survey import Survey, survey
+from medforge.client.data.pixels.glance import Placed
 from medforge.client.data.problems import Problem
 
 if TYPE_CHECKING:
-    from medforge.client.data.pixels.store import PixelBank
+    from medforge.client.data.pixels.store import ImageSource, PixelBank
     from medforge.client.data.task import Task
 
 SMALL = 64
@@ -43,12 +44,19 @@ class Whole:
     survey: Survey
     labels: NDArray[np.int64]
     parts: NDArray[np.str_]
+    where: tuple[tuple[ImageSource, int], ...]
+
+    def place(self, at: int) -> str:
+        """Return what a person finds an image by."""
+        source, index = self.where[at]
+        return source.place(index) if isinstance(source, Placed) else self.survey.names[at]
 
     def usable(self) -> Whole:
         """Return the same without the images that cannot be used."""
         kept = [place for place, one in enumerate(self.survey.facts) if one is not None]
         names, facts = tuple(self.survey.names[at] for at in kept), tuple(self.survey.facts[at] for at in kept)
-        return Whole(Survey(names, facts, {}), self.labels[kept], self.parts[kept])
+        where = tuple(self.where[at] for at in kept)
+        return Whole(Survey(names, facts, {}), self.labels[kept], self.parts[kept], where)
 
 
 def inspect(task: Task, leaks_allowed: bool = False) -> Inspection:
@@ -68,7 +76,7 @@ def inspect(task: Task, leaks_allowed: bool = False) -> Inspection:
     whole = gather(task)
     problems += [Finding(place=one.place, what=one.what, remedy=one.remedy) for one in whole.survey.problems.values()]
     problems += _masks(whole.survey.names)
-    warnings += _small(whole.survey)
+    warnings += _small(whole)
     usable = whole.usable()
     found = relations(usable.survey, kinds_of(usable.labels), task.train.images.bank.storage.workers)
     made_here = _made_here(task)
@@ -92,6 +100,7 @@ def gather(task: Task) -> Whole:
         for index, label in zip(split.images.indices.tolist(), split.labels.numpy(), strict=True):
             here[index] = (part, label)
     names: list[str] = []
+    where: list[tuple[ImageSource, int]] = []
     facts: list[Facts | None] = []
     problems: dict[int, Problem] = {}
     labels: list[NDArray[np.int64]] = []
@@ -102,10 +111,12 @@ def gather(task: Task) -> Whole:
             if index in seen.problems:
                 problems[len(names)] = seen.problems[index]
             names.append(seen.names[index])
+            where.append((bank.source, index))
             facts.append(seen.facts[index])
             parts.append(here[index][0])
             labels.append(here[index][1])
-    return Whole(Survey(tuple(names), tuple(facts), problems), np.array(labels, dtype=np.int64), np.array(parts))
+    seen = Survey(tuple(names), tuple(facts), problems)
+    return Whole(seen, np.array(labels, dtype=np.int64), np.array(parts), tuple(where))
 
 
 def _report(
@@ -175,17 +186,13 @@ def _masks(names: Sequence[str]) -> Iterator[Finding]:
         )
 
 
-def _small(seen: Survey) -> Iterator[Finding]:
-    small = [
-        (name, one)
-        for name, one in zip(seen.names, seen.facts, strict=True)
-        if one and 0 < min(one.width, one.height) < SMALL
-    ]
+def _small(whole: Whole) -> Iterator[Finding]:
+    small = [(at, one) for at, one in enumerate(whole.survey.facts) if one and 0 < min(one.width, one.height) < SMALL]
     if small:
-        name, one = min(small, key=lambda pair: min(pair[1].width, pair[1].height))
+        at, one = min(small, key=lambda pair: min(pair[1].width, pair[1].height))
         count = f"{len(small)} images are" if len(small) > 1 else "1 image is"
         yield Finding(
-            place=name,
+            place=whole.place(at),
             what=f"is {one.width} × {one.height} pixels; {count} less than {SMALL} wide or high and will be enlarged",
             remedy="use the images as they were taken, if there are larger ones",
         )
@@ -222,9 +229,9 @@ def _made_here(task: Task) -> frozenset[str]:
 
 
 def _shared(whole: Whole, pairs: NDArray[np.int64], how: str, made_here: frozenset[str]) -> Iterator[Finding]:
-    names, kinds = whole.survey.names, kinds_of(whole.labels)
+    kinds = kinds_of(whole.labels)
     for one, other in pairs.tolist():
-        place = f"{names[one]} and {names[other]}"
+        place = f"{whole.place(one)} and {whole.place(other)}"
         if whole.parts[one] != whole.parts[other]:
             if {whole.parts[one], whole.parts[other]} <= made_here:
                 continue
@@ -241,7 +248,7 @@ def _alike(whole: Whole, found: Relations) -> Iterator[Finding]:
     held = np.unique(found.alike[apart][whole.parts[found.alike[apart]] != "train"])
     example = found.alike[apart][0]
     yield Finding(
-        place=f"{whole.survey.names[example[0]]} and {whole.survey.names[example[1]]}",
+        place=f"{whole.place(example[0])} and {whole.place(example[1])}",
         what=f"look alike and are in two splits; so do {int(apart.sum())} pairs in all, with {len(held)} images "
         "outside train, which makes scores on them look better than they are",
         remedy="split by patient: give the groups, if they are known",

@@ -18,6 +18,15 @@ class Glance(NamedTuple):
 
 
 @runtime_checkable
+class Placed(Protocol):
+    """Say where an image is found, where its name hides that."""
+
+    def place(self, index: int) -> str:
+        """Return what a person at the site finds one image by, without what its header says of anybody."""
+        ...
+
+
+@runtime_checkable
 class Glancing(Protocol):
     """Offer, beside an ImageSource's own, a look at one image that costs less than decoding it in full.
 

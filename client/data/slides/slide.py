@@ -77,12 +77,14 @@ def opened_slide(path: Path) -> Iterator[Slide]:
     """
     library = _library()
     try:
+        # with its size: tiffslide opens also what is no picture
         found = library(path)
+        slide = Slide(found)
     except Exception as error:  # each library raises its own, and what it meets
         raise CorruptFile(f"{path} cannot be opened as a slide; give it as a pyramidal TIFF, SVS or NDPI") from error
     try:
         with found:
-            yield Slide(found)
+            yield slide
     except MedForgeError as error:
         raise type(error)(f"{path} {error}") from error
     except MemoryError as error:

@@ -9,6 +9,7 @@ import pytest
 from pydicom.uid import UID, generate_uid
 
 from medforge.client.data.catalogue import check_source, open_task
+from medforge.client.data.inspection.inspect import inspect
 from medforge.client.data.pixels.glance import Glancing
 from medforge.client.data.problems import SourceProblems
 from medforge.client.data.task import Task
@@ -245,3 +246,15 @@ def test_an_enhanced_file_has_a_window_for_each_frame(tmp_path: Path) -> None:
     path = write_dicom(tmp_path / "x", frames, PerFrameFunctionalGroupsSequence=groups)
     values = [int(np.asarray(picture)[0, 0]) for picture in read_frames(path, [0, 1], DicomReading())]
     assert values == [129, 129]
+
+
+def test_copies_are_named_so_that_they_are_found(source: str, tmp_path: Path) -> None:
+    one, other = (next((tmp_path / "archive" / f"Smith_Ann{patient}").rglob("IM0")) for patient in (0, 1))
+    header = pydicom.dcmread(other)
+    header.PixelData = pydicom.dcmread(one).PixelData
+    save(header, other)
+    places = [found.place for found in inspect(open_task(source, SIDE)).problems]
+    listed = sorted(str(path) for path in (tmp_path / "archive").rglob("*") if path.is_file())
+    numbers = {listed.index(str(path)) + 1 for path in (one, other)}
+    assert any(all(f"(line {number} of: find" in place for number in numbers) for place in places)
+    assert not any("Smith" in place for place in places)
