@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from medforge.client.data.dicom.library import pydicom
 from medforge.client.data.dicom.naming import FilePlaces, naming
 from medforge.client.data.dicom.reading import DicomReading
 from medforge.client.data.pixels.decode import to_pixels
+from medforge.client.data.pixels.file_by_file import file_by_file
 from medforge.client.data.pixels.glance import Glance
 from medforge.files import canonical_json, sha256_bytes, sha256_file
 from medforge.image_geometry import ImageGeometry
@@ -83,9 +83,6 @@ class DicomImages:
         workers: ThreadPoolExecutor,
     ) -> NDArray[np.int64]:
         """Decode the wanted frames, several files at once."""
-        of_file: dict[Path, list[int]] = defaultdict(list)
-        for index in wanted.tolist():
-            of_file[self.frames[index].path].append(index)
 
         def decode(path: Path, indices: list[int]) -> None:
             with naming(lambda: self.places.of(path)):
@@ -93,6 +90,4 @@ class DicomImages:
                 for index, picture in zip(indices, pictures, strict=True):
                     room[index] = to_pixels(picture, geometry)
 
-        for _ in workers.map(decode, of_file, of_file.values()):
-            pass
-        return wanted
+        return file_by_file(wanted, lambda index: self.frames[index].path, decode, workers)

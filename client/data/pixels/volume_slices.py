@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +11,7 @@ import PIL
 from numpy.typing import NDArray
 
 from medforge.client.data.pixels.decode import to_pixels
+from medforge.client.data.pixels.file_by_file import file_by_file
 from medforge.client.data.pixels.nifti import Axis, read_slices
 from medforge.client.data.pixels.reading import Reading
 from medforge.files import canonical_json, path_text, sha256_bytes
@@ -46,18 +46,10 @@ class VolumeSlices:
         workers: ThreadPoolExecutor,
     ) -> NDArray[np.int64]:
         """Read the wanted slices, volumes in parallel."""
-        by_volume: dict[int, list[int]] = defaultdict(list)
-        for index in wanted.tolist():
-            by_volume[self.places[index][0]].append(index)
 
-        def read(volume: int) -> None:
-            own = by_volume[volume]
+        def read(volume: Path, own: list[int]) -> None:
             positions = [self.places[index][1] for index in own]
-            for index, picture in zip(
-                own, read_slices(self.paths[volume], self.axis, positions, self.reading), strict=True
-            ):
+            for index, picture in zip(own, read_slices(volume, self.axis, positions, self.reading), strict=True):
                 room[index] = to_pixels(picture, geometry)
 
-        for _ in workers.map(read, by_volume):
-            pass
-        return wanted
+        return file_by_file(wanted, lambda index: self.paths[self.places[index][0]], read, workers)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import PIL
 from numpy.typing import NDArray
 
 from medforge.client.data.pixels.decode import to_pixels
+from medforge.client.data.pixels.file_by_file import file_by_file
 from medforge.client.data.slides.slide import opened_slide
 from medforge.files import canonical_json, sha256_bytes
 from medforge.image_geometry import ImageGeometry
@@ -59,9 +59,6 @@ class SlideTiles:
         workers: ThreadPoolExecutor,
     ) -> NDArray[np.int64]:
         """Read the wanted tiles, several slides at once."""
-        of_slide: dict[Path, list[int]] = defaultdict(list)
-        for index in wanted.tolist():
-            of_slide[self.tiles[index].path].append(index)
 
         def read(path: Path, indices: list[int]) -> None:
             with opened_slide(path) as slide:
@@ -70,6 +67,4 @@ class SlideTiles:
                     part = slide.region(one.left, one.top, one.width, one.height, (self.side, self.side))
                     room[index] = to_pixels(part, geometry)
 
-        for _ in workers.map(read, of_slide, of_slide.values()):
-            pass
-        return wanted
+        return file_by_file(wanted, lambda index: self.tiles[index].path, read, workers)
