@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from medforge.client.data.described import Described, class_folders, describe
 from medforge.client.data.dicom.content import is_dicom
-from medforge.client.data.dicom.frames import spread
 from medforge.client.data.dicom.header import IDENTITY, DicomHeader
 from medforge.client.data.dicom.images import DicomImages, Frame
 from medforge.client.data.dicom.matching import PATH, match_rows
 from medforge.client.data.dicom.naming import names_a_person
 from medforge.client.data.dicom.reading import HEADER, DicomReading, parse_dicom_window
 from medforge.client.data.dicom.tree import DicomTree, read_tree
+from medforge.client.data.frame_choice import spread
 from medforge.client.data.listing import Listing, task_of
 from medforge.client.data.pixels.files import content_ids
 from medforge.client.data.pixels.reading import MEGAPIXELS

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from medforge.client.data.dicom.frames import spread
+from medforge.client.data.frame_choice import spread
 from medforge.client.data.listing import Listing, task_of
 from medforge.client.data.pixels.files import content_ids, walk
 from medforge.client.data.pixels.nifti import AXES, Axis, Volume, is_volume, open_volume
