@@ -11,8 +11,9 @@ from pydicom.pixels import apply_modality_lut, apply_voi, apply_windowing
 from medforge.client.data.dicom import content
 from medforge.client.data.dicom.codestream import stated_size
 from medforge.client.data.dicom.content import DEFLATED, is_dicom
-from medforge.client.data.dicom.frames import read_frames, spread
+from medforge.client.data.dicom.frames import read_frames
 from medforge.client.data.dicom.reading import parse_dicom_window
+from medforge.client.data.frame_choice import spread
 from medforge.errors import CorruptFile, InvalidInput
 from tests.dicoms import dataset_of, item, pydicom_file, ramp, save, write_dicom
 
