@@ -33,6 +33,8 @@ POINTS = {
     "after commit": "a commit is durable, and nobody has heard of it",
     "during erasure": "one blob of a withdrawn branch is deleted, and others are not",
     "before a file": "a file that is replaced as a whole is written and synced, and does not bear its name yet",
+    "before succession": "a forge's next key is saved, and the old one has not signed it",
+    "after succession": "the old key has signed the next one, which does not bear its name yet",
     "during push": "the client has heard that a chunk came, and sends more",
     "before submit": "the client has uploaded everything, and submits",
     "before receipt": "the client holds the receipt in memory, and has not saved it",

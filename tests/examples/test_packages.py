@@ -151,17 +151,19 @@ def test_patients_of_a_table_are_not_divided(tmp_path: Path) -> None:
     text = table.read_text()
     table.write_text("\n".join(line.rpartition(",")[0] for line in text.splitlines()))
     task = open_task(f"csvlabels:{table}", 32)
-    assert (task.split, task.train.groups) == ("random", None)
+    assert task.split == "look-alikes"
+    looks = [set(part.groups or ()) for part in task.splits.values()]
+    assert len(set.union(*looks)) == sum(map(len, looks))
 
 
 @pytest.mark.usefixtures("with_examples")
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("gone.png,ill,P1", "line 26 names no label or no path or no patient; mend it"),
-        ("0.png,,P1", "line 26 names no label or no path or no patient; mend it"),
-        ("0.png,ill", "line 26 names no label or no path or no patient; mend it"),
-        ("0.png,ill,P1", "line 26 names 0.png again; take it out"),
+        ("gone.png,ill,P1", "line 26 names no image of its own, or no label: .*; mend it"),
+        ("0.png,,P1", "line 26 names no image of its own, or no label: .*; mend it"),
+        ("0.png,ill", "line 26 names no image of its own, or no label: .*; mend it"),
+        ("0.png,ill,P1", "line 26 names no image of its own, or no label: 0.png; mend it"),
     ],
 )
 def test_a_line_of_a_table_that_cannot_be_used_is_named(tmp_path: Path, line: str, sentence: str) -> None:

@@ -16,7 +16,7 @@ SECONDS_EACH = 3.0
 NO_SUCH = ["--centre", "brain=folder:/no/such"]
 MISTAKES = [
     (NO_SUCH, "--centre brain: folder: /no/such does not exist; check the path"),
-    (["--centre", "brain=slides:x"], "unknown source 'slides'"),
+    (["--centre", "brain=scans:x"], "unknown source 'scans'"),
     (["--centre", "brain=tissue:liver"], "tissue: there is no 'liver'; choose one of breast, lung, colon"),
     (["--centre", "brain=tissue:lung,speed=2"], "tissue: there is no option 'speed'"),
     (["--centre", "brain=tissue:lung,train=zero"], "--centre brain: tissue: option train=zero must be a whole number"),

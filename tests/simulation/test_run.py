@@ -194,11 +194,8 @@ def test_a_killed_aggregator_loses_nothing(undisturbed: tuple[Path, Result], tin
 
 def test_a_run_goes_on_after_a_stop_and_without_a_centre_that_dies(tiny_spec: str, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    # what a look at the images' headers cannot tell
-    torn = write_folder(tmp_path / "torn images", 24, 8)
-    image = torn / "train" / "dark_tissue" / "0.png"
-    image.write_bytes(image.read_bytes()[:-400])
-    line = command(tiny_spec, out, "--centre", f"gone=folder:{torn}", *centres("lung"), "--merge", "mixture", "--json")
+    scans = write_folder(tmp_path / "scans", 24, 8)
+    line = command(tiny_spec, out, "--centre", f"gone=folder:{scans}", *centres("lung"), "--merge", "mixture", "--json")
     stopped = Program(line, tmp_path / "said", printed=tmp_path / "printed by the first")
     wait_for(lambda: process_id(out, "lung"), stopped)
     stopped.signal(signal.SIGINT)
@@ -214,6 +211,10 @@ def test_a_run_goes_on_after_a_stop_and_without_a_centre_that_dies(tiny_spec: st
     assert other.value.exit_code == 2
     assert f"--out {out} holds a simulation with other settings (seed)" in str(other.value)
 
+    # a workspace that somebody spoilt meanwhile: the centre ends as soon as it looks at it
+    settings = out / "centres" / "gone" / "settings.json"
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    settings.write_text("{")
     done = Program(line, tmp_path / "said", printed=tmp_path / "printed")
     assert done.wait(PATIENCE) == 3, done.said()
     assert "going on with the run" in done.said()
@@ -224,7 +225,7 @@ def test_a_run_goes_on_after_a_stop_and_without_a_centre_that_dies(tiny_spec: st
     gone, lung = result.centres
     assert not gone.arrived
     assert gone.why_not is not None
-    assert f"{image} cannot be decoded" in gone.why_not
+    assert "settings.json cannot be read" in gone.why_not
     assert gone.individual is None
     assert lung.arrived
     assert lung.arrival == 1
@@ -234,11 +235,25 @@ def test_a_run_goes_on_after_a_stop_and_without_a_centre_that_dies(tiny_spec: st
     assert "did not arrive" in (out / "report.html").read_text()
 
 
+def test_images_that_cannot_be_read_stop_a_run_before_it_begins(tiny_spec: str, tmp_path: Path) -> None:
+    scans = write_folder(tmp_path / "scans", 24, 8)
+    torn = [min((scans / part / "dark_tissue").iterdir()) for part in ("train", "test")]
+    for image in torn:
+        image.write_bytes(image.read_bytes()[:-400])
+    out = tmp_path / "run"
+    line = command(tiny_spec, out, "--centre", f"torn=folder:{scans}", *centres("lung"), "--json")
+    done = Program(line, tmp_path / "said")
+    assert done.wait(PATIENCE) == 2
+    said = done.said().splitlines()[-1]
+    assert all(f"{image} cannot be decoded" in said for image in torn)
+    assert not (out / "processes.json").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
         (["--centre", "a=tissue:lung", "--centre", "a=tissue:colon"], "--centre a is given twice"),
-        (["--centre", "a=slides:lung"], "unknown source 'slides'"),
+        (["--centre", "a=scans:lung"], "unknown source 'scans'"),
         (["--order", "breast,lung,liver"], "--order names 'liver'"),
         (["--arrivals", "poisson:0"], "write poisson:RATE"),
         (["--merge", "soup"], "soup"),

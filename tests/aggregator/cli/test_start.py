@@ -37,8 +37,7 @@ COMMANDS = (
 
 
 def test_who_reads_or_decides_waits_for_no_torch(tmp_path: Path) -> None:
-    forge = tmp_path / "forge"
-    shutil.copytree(RECORDED, forge)
+    forge = recorded_forge(tmp_path)
     commands = [[str(tmp_path / word) if word in ("KIT", "SITE") else word for word in command] for command in COMMANDS]
     script = f"""
 import json, sys
@@ -59,13 +58,20 @@ print(json.dumps([ended, sorted(sys.modules)]), file=sys.stderr)
 
 
 def test_reading_leaves_a_ledger_of_0_1_0_as_it_is(tmp_path: Path) -> None:
-    forge = tmp_path / "forge"
-    shutil.copytree(RECORDED, forge)
+    forge = recorded_forge(tmp_path)
     before = dump(forge)
     for command in (["log"], ["log", "--graph"], ["show"], ["blame", "tissue-lung"], ["tag", "--list"], ["fsck"]):
         result = CliRunner().invoke(build_app(), [*command, "--forge", str(forge)], catch_exceptions=False)
         assert result.exit_code == 0, result.output
     assert dump(forge) == before
+
+
+def recorded_forge(tmp_path: Path) -> Path:
+    """A copy of the recorded forge, its owner's alone as `fsck` wants it."""
+    forge = shutil.copytree(RECORDED, tmp_path / "forge")
+    for path in (forge, *forge.rglob("*")):
+        path.chmod(path.stat().st_mode & 0o700)
+    return forge
 
 
 def dump(forge: Path) -> list[str]:

@@ -72,7 +72,7 @@ def test_exchanged_labels_contradict_an_honest_branch(tiny_base: BaseModule) -> 
 def test_other_spelling_order_and_task_name_hide_no_contradiction(tiny_base: BaseModule) -> None:
     first = honest(tiny_base, "a")
     dataset = exchanged(patterns(tiny_base, "a", seed=1))
-    capitals = replace(dataset, prompts=tuple(f"{prompt.upper()}\u200b" for prompt in dataset.prompts))
+    capitals = replace(dataset, prompts=tuple(prompt.upper() for prompt in dataset.prompts))
     poisoned = branch_of(tiny_base, trained_on(tiny_base, capitals), capitals, "another", "attacker")
     assert checks(tiny_base, first, poisoned) == ["contradiction"]
     # the honest images, their classes in the other order, are no contradiction
