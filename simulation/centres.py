@@ -127,6 +127,26 @@ def divided(centres: Sequence[Centre], texts: Sequence[str]) -> tuple[Centre, ..
     return found
 
 
+def leaking(centres: Sequence[Centre]) -> tuple[Centre, ...]:
+    """Return the centres, each allowed to have the same picture in two splits or classes."""
+    from medforge.client.data.catalogue import with_leaks
+
+    return tuple(centre.model_copy(update={"source": with_leaks(centre.source)}) for centre in centres)
+
+
+def leaks_said(centres: Sequence[Centre]) -> list[str]:
+    """Return a sentence where centres are allowed to have the same picture in two splits or classes."""
+    from medforge.client.data.catalogue import leaks_allowed
+
+    named = [centre.name for centre in centres if leaks_allowed(centre.source)]
+    if not named:
+        return []
+    return [
+        f"{', '.join(named)}: the same picture may be in two splits or classes (leaks=allowed), which makes scores "
+        "look better than they are; `medforge check` counts the pairs"
+    ]
+
+
 def _to_divide(centres: Sequence[Centre], name: str) -> Centre:
     named = [centre for centre in centres if centre.name == name] or [c for c in centres if c.task == name]
     if len(named) == 1:

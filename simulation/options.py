@@ -21,6 +21,13 @@ Centres = Annotated[
         "Default: drawn breast, lung and colon tissue.",
     ),
 ]
+AllowLeaks = Annotated[
+    bool,
+    typer.Option(
+        "--allow-leaks",
+        help="Go on although a centre has the same picture in two splits or classes; said with every result.",
+    ),
+]
 Divide = Annotated[
     list[str] | None,
     typer.Option(
@@ -39,6 +46,7 @@ class CentreOptions:
 
     centre: Centres = None
     divide: Divide = None
+    allow_leaks: AllowLeaks = False
 
 
 @dataclass(frozen=True)

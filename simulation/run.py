@@ -14,6 +14,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from medforge.simulation.centre_run import CentreRun
+from medforge.simulation.centres import leaks_said
 from medforge.simulation.checks import check_inputs
 from medforge.simulation.curves_of_rounds import name_runs
 from medforge.simulation.live import LiveTable
@@ -185,6 +186,7 @@ def warnings(settings: SimulationSettings, centres: tuple[CentreResult, ...]) ->
     """List what a reader of the result must know."""
     found = [DEMONSTRATION.format(base=settings.base)] if settings.base in DEMONSTRATION_BASES else []
     found += same_images(settings.centres)
+    found += leaks_said(settings.centres)
     found += [f"the forge holds the branch of {c.name} back: {c.held}" for c in centres if c.held]
     found += [f"{c.name} did not arrive: {c.why_not}" for c in centres if not c.arrived and not c.held]
     return tuple(found)

@@ -21,7 +21,7 @@ from medforge.simulation.benchmark.settings import (
     check_plugin,
     parse_seeds,
 )
-from medforge.simulation.options import Centres, ComputeOptions, Divide, RecipeOptions, saved
+from medforge.simulation.options import AllowLeaks, Centres, ComputeOptions, Divide, RecipeOptions, saved
 
 WIDTH = 150
 
@@ -37,6 +37,7 @@ def benchmark(
     compute: ComputeOptions,
     centre: Centres = None,
     divide: Divide = None,
+    allow_leaks: AllowLeaks = False,
     out: Annotated[
         Path,
         typer.Option(metavar="DIR", help="Directory of artefacts, results and report; every experiment may share it."),
@@ -102,6 +103,7 @@ def benchmark(
         DEFAULT_CENTRES,
         demonstration_recipe,
         divided,
+        leaking,
         parse_centre,
         parse_centres,
     )
@@ -109,6 +111,7 @@ def benchmark(
     kind = check_plugin(experiment, plugin)
     drawn = DOMAIN_CENTRES if experiment is Experiment.LEGO_DOMAIN else DEFAULT_CENTRES
     centres = divided(parse_centres(centre, list(names())) if centre else drawn, divide or [])
+    centres = leaking(centres) if allow_leaks else centres
     # drawn films take longer to learn than drawn tissue
     short = None if experiment is Experiment.LEGO_DOMAIN else demonstration_recipe(centre, recipe.base)
     chosen = recipe_for(recipe.base, recipe.recipe or short)

@@ -130,11 +130,12 @@ def _settings(
     from medforge.client.data.catalogue import names
     from medforge.client.recipes import change_recipe, recipe_for, with_plugin
     from medforge.simulation.arrivals import schedule
-    from medforge.simulation.centres import demonstration_recipe, parse_centres
+    from medforge.simulation.centres import demonstration_recipe, leaking, parse_centres
     from medforge.simulation.checks import check_inputs
     from medforge.simulation.settings import SimulationSettings
 
     centres = parse_centres(asked.centre or [], list(names()), asked.divide or [])
+    centres = leaking(centres) if asked.allow_leaks else centres
     planned = schedule([c.name for c in centres], arriving.order, arriving.arrivals, seed)
     policy = tuple(arriving.policy or ())
     change(Policy(), policy)

@@ -4,7 +4,7 @@ import pytest
 
 from medforge.client.data.catalogue import names
 from medforge.errors import InvalidInput
-from medforge.simulation.centres import Centre, parse_centres, tasks_of
+from medforge.simulation.centres import Centre, leaking, leaks_said, parse_centres, tasks_of
 
 
 def test_no_centre_means_three_drawn_tissues() -> None:
@@ -69,6 +69,17 @@ def test_an_unusable_division_is_refused(divide: list[str], sentence: str) -> No
 def test_a_site_may_not_have_another_centre_s_name() -> None:
     with pytest.raises(InvalidInput, match="--centre lung-2 is given twice"):
         parse_centres(["lung=tissue:lung", "lung-2=tissue:colon"], list(names()), ["lung=2:iid"])
+
+
+def test_leaks_are_allowed_by_name_and_said() -> None:
+    centres = parse_centres(["a=folder:/data,groups=g.csv", "b=folder:/other,leaks=allowed"], ["folder"])
+    assert leaks_said(centres[:1]) == []
+    assert [centre.source for centre in leaking(centres)] == [
+        "folder:/data,groups=g.csv,leaks=allowed",
+        "folder:/other,leaks=allowed",
+    ]
+    (said,) = leaks_said(leaking(centres))
+    assert said.startswith("a, b: the same picture may be in two splits or classes (leaks=allowed)")
 
 
 def test_a_path_may_hold_colons_and_equal_signs() -> None:

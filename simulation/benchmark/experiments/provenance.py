@@ -15,6 +15,7 @@ from medforge.simulation.benchmark.jobs.pool import in_order_of_need
 from medforge.simulation.benchmark.jobs.workbench import Bench
 from medforge.simulation.benchmark.results.provenance import Provenance, TaskFacts
 from medforge.simulation.benchmark.settings import Experiment
+from medforge.simulation.centres import leaks_said
 from medforge.simulation.run import DEMONSTRATION, DEMONSTRATION_BASES
 
 
@@ -66,6 +67,7 @@ def _recipes(bench: Bench, jobs: Sequence[Job]) -> dict[str, Any]:
 def _warnings(bench: Bench, records: Sequence[dict[str, Any]]) -> Iterator[str]:
     if bench.settings.base in DEMONSTRATION_BASES:
         yield DEMONSTRATION.format(base=bench.settings.base)
+    yield from leaks_said((*bench.settings.centres, *bench.settings.foreign))
     now = bench.circumstances
     others = sorted(
         {
