@@ -246,4 +246,4 @@ def _change(bench: Bench, merge: Merge) -> Mapping[str, Tensor]:
 
 
 def _score(metrics: Metrics) -> Score:
-    return Score(acc=metrics.acc, auc=metrics.auc)
+    return Score(acc=metrics.acc, auc=metrics.auc, balanced=metrics.balanced)

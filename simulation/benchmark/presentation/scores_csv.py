@@ -37,3 +37,5 @@ def _scored(result: ExperimentResult, before: Line, scores: Mapping[str, PromptS
             if among is not None:
                 yield (result.experiment, *before, task, splits[task], f"{name}_acc", repr(among.acc))
                 yield (result.experiment, *before, task, splits[task], f"{name}_auc", repr(among.auc))
+                if among.balanced is not None:
+                    yield (result.experiment, *before, task, splits[task], f"{name}_balanced", repr(among.balanced))

@@ -60,7 +60,12 @@ def mean_over_tasks(scores: Mapping[str, PromptScores]) -> PromptScores:
 
 
 def _mean(scores: Sequence[Score]) -> Score:
-    return Score(acc=fmean(s.acc for s in scores), auc=fmean(s.auc for s in scores))
+    balanced = [s.balanced for s in scores if s.balanced is not None]
+    return Score(
+        acc=fmean(s.acc for s in scores),
+        auc=fmean(s.auc for s in scores),
+        balanced=fmean(balanced) if len(balanced) == len(scores) else None,
+    )
 
 
 def _unions(scores: Sequence[PromptScores]) -> list[Score]:

@@ -22,10 +22,14 @@ from medforge.simulation.result import Score
 SPLITS = ("grouped", "random", "published", "patient", "procedural")
 
 
+def _score(acc: float) -> Score:
+    return Score(acc=acc, auc=acc + 0.03125, balanced=acc - 0.03125)
+
+
 def score(acc: float, union: float | None = None) -> PromptScores:
-    """Make a score whose AUCs lie .03125 above the accuracies; the union's accuracy is half of the own."""
+    """Make a score whose AUCs lie .03125 above the accuracies, balanced ones as much below; union is half of own."""
     other = acc / 2 if union is None else union
-    return PromptScores(own=Score(acc=acc, auc=acc + 0.03125), union=Score(acc=other, auc=other + 0.03125))
+    return PromptScores(own=_score(acc), union=_score(other))
 
 
 def provenance(tasks: Sequence[str], seeds: Sequence[int] = (0, 1)) -> Provenance:

@@ -34,5 +34,5 @@ class TableRenderer(Renderer[TableResult]):
         return (bars(self.result),) if self.result.rows else ()
 
     def csv(self) -> str:
-        """Write one row a method, seed, task and measure (own_acc, own_auc, union_acc, union_auc)."""
+        """Write one row a method, seed, task and measure (own_acc, own_auc, own_balanced, union_acc …)."""
         return csv_text(SCORES, (line for row in self.result.rows for line in of_row(self.result, row)))

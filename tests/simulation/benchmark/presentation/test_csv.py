@@ -25,8 +25,10 @@ def test_a_table_comes_back_number_for_number() -> None:
             for task, score in tasks.items():
                 expected[row.key, seed, task, "own_acc"] = score.own.acc
                 expected[row.key, seed, task, "own_auc"] = score.own.auc
+                expected[row.key, seed, task, "own_balanced"] = score.own.balanced
                 expected[row.key, seed, task, "union_acc"] = score.union.acc
                 expected[row.key, seed, task, "union_auc"] = score.union.auc
+                expected[row.key, seed, task, "union_balanced"] = score.union.balanced
     assert found == expected
     assert {(r["experiment"], r["order"], r["round"]) for r in read(result)} == {("table1", "", "")}
 
@@ -47,7 +49,7 @@ def test_orders_come_back_round_by_round() -> None:
         for task, score in scores.items()
     }
     assert found == expected
-    assert len(lines) == 4 * len(expected)
+    assert len(lines) == 6 * len(expected)
 
 
 def test_orders_hold_the_single_task_plugins_to_compare_with() -> None:
@@ -67,7 +69,7 @@ def test_no_digit_is_lost() -> None:
 
 
 def test_what_was_not_scored_is_not_there() -> None:
-    assert {line["measure"] for line in read(domain_table())} == {"own_acc", "own_auc"}
+    assert {line["measure"] for line in read(domain_table())} == {"own_acc", "own_auc", "own_balanced"}
 
 
 def test_curves_come_back_epoch_by_epoch() -> None:
