@@ -4,35 +4,35 @@ from pathlib import Path
 
 import numpy as np
 
-from medforge.extension import sources
+import medforge.extension.sources as ms
 
-OPTIONS = ("prompt", *sources.READING_OPTIONS)
+OPTIONS = ("prompt", *ms.READING_OPTIONS)
 
 
-@sources.data_source(name="csvlabels", about="a CSV table of path, label and perhaps patient", options=OPTIONS)
-def open_table(request: sources.Request) -> sources.Task:
+@ms.data_source(name="csvlabels", about="a CSV table of path, label and perhaps patient", options=OPTIONS)
+def open_table(request: ms.Request) -> ms.Task:
     """Open a table; option `prompt` says how a label is put into words, as in `prompt=a slide of {}`."""
     if not request.path.is_file():
-        raise sources.InvalidInput(f"{request.name}: there is no file {request.path}; name the table")
-    table, problems = sources.read_table(request.path), sources.Problems()
-    image, label, patient = (sources.find_column(table, role) for role in ("image", "label", "group"))
+        raise ms.InvalidInput(f"{request.name}: there is no file {request.path}; name the table")
+    table, problems = ms.read_table(request.path), ms.Problems()
+    image, label, patient = (ms.find_column(table, role) for role in ("image", "label", "group"))
     if image is None or label is None:
-        raise sources.InvalidInput(f"{table.path} has no column of images or of labels, only {table.known}; add it")
-    files, rows, labels = sources.NamedFiles(table.path.parent), dict[Path, int](), table.column(label)
+        raise ms.InvalidInput(f"{table.path} has no column of images or of labels, only {table.known}; add it")
+    files, rows, labels = ms.NamedFiles(table.path.parent), dict[Path, int](), table.column(label)
     for row, cell in enumerate(table.column(image)):
         found = files.find(cell)
         if len(found) != 1 or not labels[row] or rows.setdefault(found[0], row) != row:
             problems.add(table.place(row), f"names no image of its own, or no label: {cell}", "mend it")
     problems.refuse()
     classes = tuple(sorted(set(labels)))
-    listing = sources.Listing(
+    listing = ms.Listing(
         name=table.path.stem,
         classes=classes,
         prompts=tuple(request.options.get("prompt", "{}").replace("{}", name) for name in classes),
         labels=np.array([classes.index(name) for name in labels]),
-        ids=sources.content_ids(list(rows)),
+        ids=ms.content_ids(list(rows)),
         groups=table.column(patient) if patient else None,
         unit="patient",
     )
-    images = sources.ImageFiles(list(rows), request.path.parent, reading=request.reading())
-    return sources.task_of(request, listing, images)
+    images = ms.ImageFiles(list(rows), request.path.parent, reading=request.reading())
+    return ms.task_of(request, listing, images)

@@ -46,11 +46,6 @@ class SlideTiles:
         ]
         return sha256_bytes(canonical_json({"slides": entries, "side": self.side, "pillow": PIL.__version__}))
 
-    def place(self, index: int) -> str:
-        """Return one tile's slide and where in it the tile begins."""
-        one = self.tiles[index]
-        return f"{one.path} at {round(one.left)}, {round(one.top)}"
-
     def fill(
         self,
         wanted: NDArray[np.int64],
