@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -175,7 +176,7 @@ def mean_score(scores: Sequence[Score]) -> Score | None:
         return None
     balanced = [score.balanced for score in scores if score.balanced is not None]
     return Score(
-        acc=sum(s.acc for s in scores) / len(scores),
-        auc=sum(s.auc for s in scores) / len(scores),
-        balanced=sum(balanced) / len(balanced) if len(balanced) == len(scores) else None,
+        acc=fmean(s.acc for s in scores),
+        auc=fmean(s.auc for s in scores),
+        balanced=fmean(balanced) if len(balanced) == len(scores) else None,
     )

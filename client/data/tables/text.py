@@ -42,7 +42,8 @@ def read_text(path: Path, what: str) -> str:
         raise InvalidInput(f"{what} {path} is longer than {LONGEST >> 20} MiB; divide the table")
     if data.startswith((_ZIP, _OLD_EXCEL)):
         raise InvalidInput(f"{what} {path} is a workbook or an archive; save its sheet as CSV")
-    text = _decoded(data, f"{what} {path}")
+    # a program that writes a mark in front of a marked text leaves one in the first column's name
+    text = _decoded(data, f"{what} {path}").lstrip("\ufeff")
     if "\0" in text:
         raise InvalidInput(f"{what} {path} is no text; save the table as CSV in UTF-8")
     return text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 
-from medforge.simulation.result import Model, Score
+from medforge.simulation.result import Model, Score, mean_score
 
 
 class PromptScores(Model):
@@ -56,16 +56,9 @@ class Cell(Model):
 def mean_over_tasks(scores: Mapping[str, PromptScores]) -> PromptScores:
     """Average scores over tasks, each counting the same."""
     unions = _unions(list(scores.values()))
-    return PromptScores(own=_mean([s.own for s in scores.values()]), union=_mean(unions) if unions else None)
-
-
-def _mean(scores: Sequence[Score]) -> Score:
-    balanced = [s.balanced for s in scores if s.balanced is not None]
-    return Score(
-        acc=fmean(s.acc for s in scores),
-        auc=fmean(s.auc for s in scores),
-        balanced=fmean(balanced) if len(balanced) == len(scores) else None,
-    )
+    own = mean_score([s.own for s in scores.values()])
+    assert own is not None, "a table has a task at least"
+    return PromptScores(own=own, union=mean_score(unions))
 
 
 def _unions(scores: Sequence[PromptScores]) -> list[Score]:

@@ -36,6 +36,8 @@ def read(path: Path, content: bytes) -> Table:
         (codecs.BOM_UTF16_LE, "utf-16-le"),
         (codecs.BOM_UTF16_BE, "utf-16-be"),
         (codecs.BOM_UTF32_LE, "utf-32-le"),
+        (codecs.BOM_UTF8 + codecs.BOM_UTF8, "utf-8"),
+        (codecs.BOM_UTF16_LE + codecs.BOM_UTF16_LE, "utf-16-le"),
         (b"", "utf-16-le"),
         (b"", "utf-16-be"),
         (b"", "cp1252"),
