@@ -1,5 +1,6 @@
 """The pages in a real browser: from a disk and live, on a phone and on a desk, by day and by night."""
 
+import re
 import shutil
 import socket
 from collections.abc import Iterator
@@ -111,10 +112,14 @@ def test_a_page_shows_a_branch_that_arrives_while_it_is_open(
         visitor = Visitor(browser, f"http://{at}/")
         page = visitor.page
         page.goto(f"http://{at}/")
-        expect(page.get_by_role("status")).to_have_text("This page keeps itself up to date.")
+        expect(page.get_by_role("status")).to_have_text(
+            re.compile("This page keeps itself up to date|Brought up to date")
+        )
+        # a server under the standard policy folds what waited for a declared task
+        expect(page.locator("#newest")).to_contain_text("by east for skin became part of the model")
         search = page.get_by_label("Search", exact=True)
         search.fill("half a wo")
-        before = page.locator(".cards b").first.inner_text()
+        before = int(page.locator(".cards b").first.inner_text())
 
         branch = make_branch(tiny_base, 5, task="retina", contributor="late")
         with RemoteForge(Connection(address)) as remote:
@@ -123,7 +128,7 @@ def test_a_page_shows_a_branch_that_arrives_while_it_is_open(
 
         expect(page.get_by_role("link", name="retina").first).to_be_visible()
         expect(page.locator("#newest")).to_contain_text("by late for retina became part of the model")
-        assert int(page.locator(".cards b").first.inner_text()) == int(before) + 2
+        assert int(page.locator(".cards b").first.inner_text()) == before + 1
         # what somebody was about to write is still there
         expect(search).to_have_value("half a wo")
         expect(search).to_be_focused()
