@@ -8,23 +8,25 @@ STRICT := --config-settings editable_mode=strict
 # a strict install lives in build/, which only `make clean` removes; setuptools need not say so every time
 QUIET := PYTHONWARNINGS="ignore:Editable installation"
 
+LOCKS := requirements/base.txt requirements/dev.txt
+
 # torch starts a thread per core in each of several processes; one thread each is faster on few cores
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: install demo test lint proto docs base clean
+.PHONY: install demo test lint lock sbom audit proto docs base clean
 .DEFAULT_GOAL := install
 
 install: $(VENV)/.linked
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+# nothing comes in that is not in a lock, with its digest; what builds the working copy is in them too
+$(VENV)/.installed: $(LOCKS)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --upgrade "pip>=25"
-	@echo "installing MedForge and what it needs into $(VENV), a few minutes the first time"
-	@$(QUIET) $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]" $(STRICT)
+	@echo "installing what MedForge needs into $(VENV), a few minutes the first time"
+	@$(BIN)/python -m pip install --quiet --require-hashes $(LOCKS:%=--requirement %)
 	@touch $@
 
 # a strict editable install links file by file, so it is made again when a file comes or goes
-$(VENV)/.linked: $(VENV)/.installed $(VENV)/.files
+$(VENV)/.linked: $(VENV)/.installed $(VENV)/.files pyproject.toml
 	@$(QUIET) $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable . $(STRICT)
 	@touch $@
 
@@ -46,6 +48,18 @@ lint: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m medforge.proto.generate --check
+
+# pins and hashes of what is installed, after pyproject.toml changed; `make lock LOCK=--upgrade` takes newer versions
+lock: install
+	$(BIN)/python -m requirements.lock $(LOCK)
+
+# the bill of materials of what is locked and of the embedded weights, as CycloneDX JSON
+sbom: install
+	$(BIN)/python -m requirements.sbom build/medforge.cdx.json
+
+# known vulnerabilities of what is locked; `make audit DATABASE=all.zip` asks OSV's file of them and no network
+audit: install
+	$(BIN)/python -m requirements.audit $(DATABASE)
 
 proto: install
 	$(BIN)/python -m medforge.proto.generate

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from medforge.embedded import MEAN, STD, build, model_config
-from medforge.files import write_atomically
+from medforge.files import sha256_file, write_atomically
 from medforge.seeds import derive, generator
 from pretraining.objective import Objective
 from pretraining.pool import Pool, paint_pool
@@ -124,7 +124,8 @@ def main() -> None:
         clip, tokenizer = build(model_config())
     pretrain(clip, tokenizer(pool.captions), pool, chosen.steps, chosen.seed, chosen.output)
     write_weights(clip, chosen.output)
-    print(f"{chosen.output} written after {time.monotonic() - begin:.0f} s")
+    print(f"{chosen.output} written after {time.monotonic() - begin:.0f} s, sha256 {sha256_file(chosen.output)}")
+    print("to embed it, let core/embedded/__init__.py say that digest")
 
 
 if __name__ == "__main__":

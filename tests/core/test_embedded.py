@@ -8,7 +8,7 @@ import torch
 
 import medforge.embedded as embedded
 from medforge.base import load_base
-from medforge.embedded import load_embedded, model_config
+from medforge.embedded import DIGESTS, load_embedded
 from medforge.embedded.tokenizer import FoldedTokenizer
 from medforge.errors import CorruptFile, InvalidInput
 
@@ -75,20 +75,31 @@ def test_unknown_name_is_named() -> None:
 
 @pytest.mark.parametrize("keep", [0, 100, 100_000])
 def test_truncated_weights_say_what_to_do(keep: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = embedded._resource
-
-    def truncated(name: str, suffix: str) -> bytes:
-        data = whole(name, suffix)
-        return data[:keep] if suffix == ".safetensors" else data
-
-    monkeypatch.setattr(embedded, "_resource", truncated)
-    with pytest.raises(CorruptFile, match=r"do not fit its configuration; install medforge again"):
+    whole = embedded._read
+    monkeypatch.setattr(embedded, "_read", lambda file: whole(file)[: keep if file.endswith("tensors") else None])
+    with pytest.raises(CorruptFile, match=r"is not the one that was published; install medforge again"):
         load_embedded()
 
 
-def test_weights_of_another_shape_say_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = model_config()
-    config["vision_cfg"]["width"] = 64
-    monkeypatch.setattr(embedded, "model_config", lambda name: config)
-    with pytest.raises(CorruptFile, match="install medforge again"):
+@pytest.mark.parametrize("file", sorted(DIGESTS))
+@pytest.mark.parametrize("place", [0, -2])
+def test_one_changed_byte_is_noticed_and_named(file: str, place: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = embedded._read
+
+    def changed(name: str) -> bytes:
+        data = bytearray(whole(name))
+        data[place] ^= name == file
+        return bytes(data)
+
+    monkeypatch.setattr(embedded, "_read", changed)
+    sentence = (
+        f"the file {file} of the embedded model medforge-tiny is not the one that was published; install medforge again"
+    )
+    with pytest.raises(CorruptFile) as error:
         load_embedded()
+    assert str(error.value) == sentence
+
+
+def test_every_file_that_travels_with_the_model_has_its_digest() -> None:
+    shipped = {file.name for file in files("medforge.embedded").iterdir() if not file.name.endswith((".py", ".md"))}
+    assert shipped - {"__pycache__"} == set(DIGESTS)
