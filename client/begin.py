@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from medforge.base_check import check_base, resolve_base
 from medforge.client.data.catalogue import check_source, resolve_source
-from medforge.client.recipes import Recipe, change_recipe, recipe_for, with_method, with_plugin
+from medforge.client.recipes import Recipe, change_recipe, recipe_for, with_method, with_plugin, with_privacy
 from medforge.client.settings import Settings, make_settings
 from medforge.client.workspace import Workspace
 from medforge.declared_task import DeclaredTask
@@ -29,14 +29,15 @@ def begin_work(
     device: str = "auto",
     start: Start | None = None,
     check: Callable[[Work], None] = lambda work: None,
+    privacy: Mapping[str, float] | None = None,
 ) -> Work:
     """Open a workspace whose settings agree with those given, or begin it with them and the defaults of the others.
 
     What costs nothing is checked first; then the base is loaded and the images are listed, and `check` may refuse what
     came of it. Only after that anything is written. A workspace in which no work has been saved is bound to nothing: it
     is begun anew where the settings differ. The recipe is compared only when it is named or changed, else the
-    distillation method and the plugin kind alone when they are given; the contributor's name is not, as it is the
-    commit's. Raises InvalidInput naming what is missing, wrong or differs.
+    distillation method, the plugin kind and what is asked of `privacy` (epsilon, delta) alone when they are given; the
+    contributor's name is not, as it is the commit's. Raises InvalidInput naming what is missing, wrong or differs.
     """
     workspace = Workspace(directory)
     # before the source is looked at, which takes seconds
@@ -47,7 +48,7 @@ def begin_work(
         expert = {} if start.task is None else {"start_task": start.task}
         given, plugin = {**given, "start": start.item, **expert}, start.kind
     given = _declared(workspace, given)
-    planned = _planned(workspace, given, recipe, changes, method, plugin)
+    planned = _planned(workspace, given, recipe, changes, method, plugin, privacy or {})
     settings = planned or workspace.settings
     if settings.base != named or settings.dtype != "fp32":
         check_base(settings.base, device, settings.dtype)
@@ -98,12 +99,13 @@ def _planned(
     changes: Sequence[str],
     method: str | None,
     plugin: str | None,
+    privacy: Mapping[str, float],
 ) -> Settings | None:
     """Return the settings that are to be written, or None where those of the workspace stand."""
     kept = workspace.settings if workspace.exists else None
     if kept is not None:
         try:
-            return _agreeing(workspace, kept, given, recipe, changes, method, plugin)
+            return _agreeing(workspace, kept, given, recipe, changes, method, plugin, privacy)
         except InvalidInput:
             if workspace.begun:
                 raise
@@ -117,10 +119,10 @@ def _planned(
     check_source(source)
     if kept is not None and kept.base == base and recipe is None and not changes:
         begun_with = Recipe.model_validate(kept.recipe)
-        chosen = _changed(begun_with, (), None if method == kept.method else method, None)
-        chosen = chosen if plugin in (None, kept.plugin) else with_plugin(chosen, str(plugin))
+        other_method = None if method == kept.method else method
+        chosen = _changed(begun_with, (), other_method, None if plugin == kept.plugin else plugin, privacy)
     else:
-        chosen = _changed(recipe_for(base, recipe), changes, method, plugin)
+        chosen = _changed(recipe_for(base, recipe), changes, method, plugin, privacy)
     resolved = {"source": resolve_source(source), "base": resolve_base(base)}
     return make_settings({**given, **resolved, "recipe": chosen.model_dump(mode="json"), "inspected": True})
 
@@ -133,6 +135,7 @@ def _agreeing(
     changes: Sequence[str],
     method: str | None,
     plugin: str | None,
+    privacy: Mapping[str, float],
 ) -> Settings | None:
     """Check that a workspace agrees with what is given; return its settings with another contributor if one is named.
 
@@ -143,9 +146,11 @@ def _agreeing(
         # the merged model that it was begun from decided the kind
         plugin = kept.plugin
     if recipe is not None or changes:
-        wanted["recipe"] = _changed(recipe_for(kept.base, recipe), changes, method, plugin).model_dump(mode="json")
+        chosen = _changed(recipe_for(kept.base, recipe), changes, method, plugin, privacy)
+        wanted["recipe"] = chosen.model_dump(mode="json")
     else:
-        wanted |= {name: value for name, value in (("method", method), ("plugin", plugin)) if value is not None}
+        asked = (("method", method), ("plugin", plugin), *privacy.items())
+        wanted |= {name: value for name, value in asked if value is not None}
     workspace.require(wanted)
     named = given.get("contributor")
     if named in (None, kept.contributor):
@@ -153,9 +158,13 @@ def _agreeing(
     return make_settings({**kept.model_dump(mode="json"), "contributor": named})
 
 
-def _changed(chosen: Recipe, changes: Sequence[str], method: str | None, plugin: str | None) -> Recipe:
+def _changed(
+    chosen: Recipe, changes: Sequence[str], method: str | None, plugin: str | None, privacy: Mapping[str, float]
+) -> Recipe:
     if method is not None:
         chosen = with_method(chosen, method)
     if plugin is not None:
         chosen = with_plugin(chosen, plugin)
+    if privacy:
+        chosen = with_privacy(chosen, privacy)
     return change_recipe(chosen, changes)

@@ -9,7 +9,9 @@ from torch import Tensor
 
 from medforge.base import BaseModule, batches
 from medforge.class_statistics import ClassStatistics
+from medforge.client.audit.policy import SitePolicy
 from medforge.client.data.task import Task
+from medforge.client.privacy.centre import PrivateCentre
 from medforge.client.temperature import fit_temperature
 from medforge.determinism import number_on_grid, on_grid
 from medforge.distilled import DistilledDataset
@@ -41,6 +43,25 @@ def gather_facts(
         distances=validation_distances(base, distilled, validation, statistics),
         temperature=fit_temperature(_log_probabilities(base, task, plugin, progress_file), task.validation.labels),
         statistics=statistics,
+    )
+
+
+def private_facts(private: PrivateCentre, task: Task, policy: SitePolicy, statistics: bool) -> SiteFacts:
+    """Return what the manifest says under differential privacy: noised counts and statistics, and nothing more.
+
+    Validation images have no part in it: no scores, no distances, no temperature. A class of fewer units than the
+    policy's least, by the noised counts, has no statistics.
+    """
+    plan = private.plan
+    drawn = private.statistics().without(torch.tensor(plan.counts) < policy.statistics_images) if statistics else None
+    return SiteFacts(
+        modality=task.modality,
+        classes=task.classes or None,
+        class_counts=plan.counts,
+        statistics=None if drawn is None or drawn.images == 0 else drawn,
+        split=None if task.split == "procedural" else task.split,
+        together=task.together,
+        privacy=plan.facts,
     )
 
 

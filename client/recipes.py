@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from medforge import overrides
+from medforge.client.privacy_settings import PrivacySettings
 from medforge.digested import DigestedModel
 from medforge.errors import InvalidInput
 from medforge.plugin_settings import PluginKind, PluginSettings
@@ -177,12 +178,31 @@ class DistillRecipe(_Settings):
         return self.outer or outer, inner if self.inner is None else self.inner
 
 
-class Recipe(_Settings):
-    """Name a pair of training and distillation settings."""
+class Recipe(DigestedModel):
+    """Name a pair of training and distillation settings, and what is asked of differential privacy, if anything."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    younger = frozenset({"privacy"})
 
     name: str
     train: TrainRecipe
     distill: DistillRecipe
+    privacy: PrivacySettings | None = None
+
+    @model_validator(mode="after")
+    def _that_have_a_private_form(self) -> Recipe:
+        kind, method = self.train.plugin.kind, self.distill.method
+        if self.privacy is not None and kind != "lora":
+            raise ValueError(
+                f"a {kind} cannot be trained with differential privacy, as Opacus knows no gradient of a single image "
+                "for it; choose --plugin lora, or leave --epsilon out"
+            )
+        if self.privacy is not None and method not in ("dm", "dm-dsa"):
+            raise ValueError(
+                f"{method} cannot distil with differential privacy, as it looks at single images at every step; choose "
+                "--distillation dm-dsa, or leave --epsilon out"
+            )
+        return self
 
 
 PAPER = Recipe(name="paper", train=TrainRecipe(), distill=DistillRecipe())
@@ -327,6 +347,30 @@ def with_plugin(recipe: Recipe, kind: str) -> Recipe:
     training, sizes = by_recipe.get(recipe.name, by_recipe["paper"])
     plugin = recipe.train.plugin.model_copy(update={"kind": kind, **sizes})
     return recipe.model_copy(update={"train": recipe.train.model_copy(update={"plugin": plugin, **training})})
+
+
+# What differential privacy changes in each named recipe; a recipe of another name is changed like "paper".
+_PRIVATE_SETTINGS: dict[str, dict[str, object]] = {"paper": {}, "tiny": {}, "demo": {}}
+
+
+def with_privacy(recipe: Recipe, asked: Mapping[str, float]) -> Recipe:
+    """Return `recipe` with differential privacy of the `asked` epsilon and delta, and settings that withstand noise.
+
+    Raises InvalidInput for numbers that are none of that, and for a plugin or a distillation that has no private form.
+    """
+    privacy = (recipe.privacy or PrivacySettings()).model_copy(update=dict(asked))
+    changes = _PRIVATE_SETTINGS.get(recipe.name, _PRIVATE_SETTINGS["paper"])
+    changed = recipe.model_copy(update={"train": recipe.train.model_copy(update=changes), "privacy": privacy})
+    try:
+        return Recipe.model_validate(changed.model_dump())
+    except ValidationError as error:
+        first = error.errors()[0]
+        if isinstance(first["input"], dict):
+            raise InvalidInput(first["msg"].removeprefix("Value error, ")) from error
+        raise InvalidInput(
+            f"option --{first['loc'][-1]} cannot be {first['input']:g}; epsilon is above 0 and at most 1000, delta "
+            "above 0 and below 1"
+        ) from error
 
 
 def recipe_for(base_spec: str, name: str | None = None) -> Recipe:

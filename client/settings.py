@@ -56,6 +56,20 @@ class Settings(BaseModel):
         """The kind of plugin that the recipe trains."""
         return str(self.recipe["train"]["plugin"]["kind"])
 
+    @property
+    def epsilon(self) -> float | None:
+        """The ε that is asked for, None without differential privacy."""
+        return self._asked("epsilon")
+
+    @property
+    def delta(self) -> float | None:
+        """The δ that is asked for, None without differential privacy."""
+        return self._asked("delta")
+
+    def _asked(self, name: str) -> float | None:
+        asked = self.recipe.get("privacy")
+        return None if asked is None else float(asked[name])
+
 
 def make_settings(values: Mapping[str, object]) -> Settings:
     """Build settings. Raises InvalidInput naming the option that cannot be used."""
@@ -89,6 +103,8 @@ def difference(name: str, kept: object, wanted: object) -> tuple[str, str]:
         return "with another declaration of its task, or with none", "leave --task-file out to go on with its own"
     if name == "class_map":
         return "with another map of its folders, or with none", "leave --map out to go on with its own"
+    if name in ("epsilon", "delta") and kept is None:
+        return "without differential privacy", "leave --epsilon out to go on without"
     return f"with {name} {kept!r}, not {wanted!r}", f"give {kept!r} again"
 
 

@@ -19,6 +19,8 @@ from medforge.client.data.balance import out_of_balance
 from medforge.client.data.task import Task
 from medforge.client.evaluate import score_model
 from medforge.client.fit import fit_step, learning_rate, make_optimiser, seeded, trainable
+from medforge.client.privacy.centre import PrivateCentre
+from medforge.client.privacy.secret import NoiseSecret
 from medforge.client.recipes import TrainRecipe
 from medforge.errors import CorruptFile, InvalidInput
 from medforge.plugin import Plugin, PluginSettings
@@ -113,6 +115,7 @@ def train(
     progress_file: Path | None = None,
     start: Plugin | None = None,
     tracking: Tracking | None = None,
+    private: PrivateCentre | None = None,
 ) -> TrainingResult:
     """Train a plugin on the task's training images and return the best epoch's, judged on validation only.
 
@@ -123,9 +126,12 @@ def train(
     random choice comes from (seed, epoch), ends in the same bytes as an undisturbed one. The plugin's parameters stay
     float32 whatever the base's compute dtype, because bf16 would swallow small updates.
 
+    With `private` gradients are clipped and noised, as many steps are taken as its plan has, and the last epoch's
+    plugin is returned: validation images choose nothing. The recipe's `clip`, `sampler` and `select` play no part.
+
     Raises MedForgeError when training diverges, CorruptFile or InvalidInput for a checkpoint that cannot be continued.
     """
-    training = Training(base, task, recipe, seed, start)
+    training = Training(base, task, recipe, seed, start, private)
     checkpoint = Checkpoint(checkpoint_dir / "checkpoint.safetensors" if checkpoint_dir else None, training.identity())
     saved = checkpoint.load()
     if saved is not None:
@@ -149,7 +155,13 @@ class Training:
     """Hold the state of one training run and move it on by an epoch."""
 
     def __init__(
-        self, base: BaseModule, task: Task, recipe: TrainRecipe, seed: int, start: Plugin | None = None
+        self,
+        base: BaseModule,
+        task: Task,
+        recipe: TrainRecipe,
+        seed: int,
+        start: Plugin | None = None,
+        private: PrivateCentre | None = None,
     ) -> None:
         if start is not None:
             start = trained_as(start, recipe.plugin)
@@ -164,6 +176,11 @@ class Training:
         self.history: list[Epoch] = []
         self.best: Epoch | None = None
         self._best_weights: dict[str, Tensor] = {}
+        self.private = private
+        if private is not None:
+            self._secret = NoiseSecret()
+            self._private_steps = private.steps(self.model, recipe)
+            self.steps, self.epochs = private.plan.steps_per_epoch, private.plan.epochs
 
     def identity(self) -> dict[str, object]:
         """Return what makes two runs the same run."""
@@ -175,16 +192,40 @@ class Training:
             "prompts": list(self.task.texts),
             "labels": self.task.train.labels.tolist(),
             **({} if self.start is None else {"start": self.start.digest}),
+            **({} if self.private is None else {"private": self.private.plan.model_dump(mode="json")}),
         }
 
     def run_epoch(self, bar: Progress) -> Epoch:
         """Train for one epoch, score it on validation and remember its weights if it is the best so far."""
         number = len(self.history)
+        self.model.train()
+        train_loss = self._plainly(number, bar) if self.private is None else self._privately(number, bar)
+        metrics = score_model(self.model, self.base, self.task, "validation")
+        epoch = Epoch(number + 1, train_loss, metrics.loss, metrics.acc, defined(metrics.auc), metrics.balanced)
+        self.history.append(epoch)
+        if self.private is not None or better(epoch, self.best, self.balanced):
+            self.best = epoch
+            self._best_weights = {name: p.detach().clone() for name, p in self.parameters.items()}
+        return epoch
+
+    def _privately(self, number: int, bar: Progress) -> float:
+        """Take an epoch's steps with noised gradients; return the mean loss, which stays at the site."""
+        total, seen = 0.0, 0
+        for step in range(number * self.steps, (number + 1) * self.steps):
+            for group in self.optimiser.param_groups:
+                group["lr"] = learning_rate(self.recipe, step, self.epochs * self.steps)
+            loss, images = self._private_steps.write_gradient(step, self._secret)
+            self.optimiser.step()
+            total, seen = total + loss, seen + images
+            bar.advance(1)
+        return total / max(seen, 1)
+
+    def _plainly(self, number: int, bar: Progress) -> float:
+        """Take an epoch's steps; return the mean loss."""
         chance = generator(self.seed, "train", "epoch", number)
         order = epoch_order(self.task, self.recipe, chance)
         mode = self.recipe.augment if self.task.flip else "none"
         total, seen = 0.0, 0
-        self.model.train()
         with seeded(self.seed, "train", "dropout", number):
             for step, chosen in enumerate(order.split(self.recipe.batch)):
                 images = mirror(self.base.normalise(self.task.train.images[chosen]), mode, chance)
@@ -194,13 +235,7 @@ class Training:
                 loss = fit_step(self.model, self.base, self.optimiser, images, labels, self.task.texts, self.recipe, lr)
                 total, seen = total + loss * len(chosen), seen + len(chosen)
                 bar.advance(1)
-        metrics = score_model(self.model, self.base, self.task, "validation")
-        epoch = Epoch(number + 1, total / seen, metrics.loss, metrics.acc, defined(metrics.auc), metrics.balanced)
-        self.history.append(epoch)
-        if better(epoch, self.best, self.balanced):
-            self.best = epoch
-            self._best_weights = {name: p.detach().clone() for name, p in self.parameters.items()}
-        return epoch
+        return total / seen
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, object]]:
         """Return all that the next epoch and the result depend on; random states are derived, so they are not in it."""
@@ -213,6 +248,8 @@ class Training:
             # for whoever reads how far it is
             "epochs": self.epochs,
             "steps": len(self.history) * self.steps,
+            # to draw the noise anew for the same steps would spend more than the plan says
+            **({} if self.private is None else {"noise": self._secret.key.hex()}),
         }
 
     def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
@@ -225,6 +262,8 @@ class Training:
                 for name, parameter in self.parameters.items():
                     parameter.copy_(tensors[f"now/{name}"])
             restore_optimiser(self.optimiser, tensors)
+            if self.private is not None:
+                self._secret = NoiseSecret(bytes.fromhex(facts["noise"]))
         except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
             raise CorruptFile("the training checkpoint lacks a part of its state; delete it to train anew") from error
 

@@ -24,8 +24,9 @@ from medforge.client.data.task import Task
 from medforge.client.distill.run import check_distillable, distill
 from medforge.client.distill.score import Candidate
 from medforge.client.embeddings import embed_task
-from medforge.client.facts import gather_facts
+from medforge.client.facts import gather_facts, private_facts
 from medforge.client.naming import name_for, rename
+from medforge.client.privacy.centre import PrivateCentre
 from medforge.client.recipes import Recipe
 from medforge.client.records import CandidateRecord, DistillationRecord, EpochRecord, TrainingRecord
 from medforge.client.release import Release, release
@@ -104,6 +105,13 @@ class Work:
             raise InvalidInput(f"the task's name {task.name!r} cannot be used; give it another name with --task NAME")
         return task
 
+    @cached_property
+    def private(self) -> PrivateCentre | None:
+        """What stands between the training images and the branch; None without differential privacy."""
+        if self.recipe.privacy is None:
+            return None
+        return PrivateCentre(self.base, self.task, self.recipe, self.workspace.privacy)
+
     def check_distillable(self) -> None:
         """Find out before hours of training whether a branch can come of it. Raises InvalidInput where it cannot."""
         if self.workspace.distilled is None:
@@ -113,6 +121,9 @@ class Work:
         """Train the plugin unless that is done; return the best epoch's record."""
         workspace = self.workspace
         if workspace.trained is None:
+            if self.private is not None:
+                for line in self.private.plan.lines():
+                    remark(line)
             trained = train(
                 self.base,
                 self.task,
@@ -122,6 +133,7 @@ class Work:
                 workspace.progress_file,
                 self._start(),
                 self.tracking,
+                self.private,
             )
             trained.plugin.save(workspace.plugin)
             write_atomically(workspace.base_file, canonical_json(self.base.facts.model_dump(mode="json")) + b"\n")
@@ -154,6 +166,7 @@ class Work:
                 workspace.progress_file,
                 Plugin.load(workspace.plugin) if workspace.trained else None,
                 self.tracking,
+                self.private,
             )
             distilled.dataset.save(workspace.distilled_file)
             record = DistillationRecord(
@@ -211,7 +224,7 @@ class Work:
         site: SitePolicy,
         say: Callable[[str], None],
     ) -> Branch:
-        workspace, best = self.workspace, trained.best
+        workspace, best, private = self.workspace, trained.best, self.private
         validation = {"acc": best.acc, "auc": best.auc, "loss": best.loss, "distilled_acc": distilled.best.acc}
         branch = Branch.build(
             Plugin.load(workspace.plugin),
@@ -219,12 +232,14 @@ class Work:
             contributor=name,
             task=trained.task,
             base=self.base,
-            training_images=trained.images,
+            training_images=private.plan.units if private else trained.images,
             recipe=self.recipe.name,
             seed=self.settings.seed,
-            validation={name: value for name, value in validation.items() if value is not None},
+            validation={} if private else {name: value for name, value in validation.items() if value is not None},
             start=self.settings.start,
         )
+        if private:
+            return branch.with_facts(private_facts(private, self.task, site, workspace.settings.statistics), self.base)
         embeddings = embed_task(self.base, self.task, workspace.embeddings_file, workspace.progress_file)
         released = release(embeddings, self.task, site) if workspace.settings.statistics else Release(None)
         for sentence in released.said:

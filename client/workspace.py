@@ -47,6 +47,7 @@ class Workspace:
         self.training = path / "training"
         self.plugin = self.training / "plugin"
         self.base_file = self.training / "base.json"
+        self.privacy = path / "privacy"
         self.distillation = path / "distillation"
         self.distilled_file = self.distillation / "distilled.safetensors"
         self.branch = path / "branch"

@@ -58,6 +58,11 @@ class ClassStatistics:
         """Class means [C, d], float64; zero for a class without an image."""
         return self.sums.double() / self.counts.clamp_min(1).unsqueeze(1)
 
+    def without(self, classes: Tensor) -> ClassStatistics:
+        """Return the statistics as if some `classes` (bool [C]) had no image; the covariance stays as it is."""
+        sums = torch.where(classes.unsqueeze(1), torch.zeros_like(self.sums), self.sums)
+        return ClassStatistics(sums, torch.where(classes, 0, self.counts), self.covariance)
+
     def completed(self, others: ClassStatistics) -> ClassStatistics:
         """Return the statistics with the classes that they have no image of taken from others, of distilled images."""
         absent = self.counts == 0

@@ -17,6 +17,7 @@ from medforge.files import canonical_json, parse_json, sha256_bytes
 from medforge.image_geometry import Preprocessing
 from medforge.peft_format import CONFIG_FILE, WEIGHTS_FILE
 from medforge.plugin_settings import PluginSettings
+from medforge.privacy_facts import PrivacyFacts
 from medforge.prompt_form import normal_form
 
 MANIFEST_FILE = "manifest.json"
@@ -88,12 +89,16 @@ class Manifest(DigestedModel):
 
     ``split`` says how the site's splits were made, ``together`` what they do not divide (patients, look-alikes), and
     ``leaks`` how many pairs of one picture are in two splits or classes all the same.
+
+    ``privacy`` is the differential privacy that the contributor claims for all of this; nobody else can check it. Where
+    it is there, ``class_counts`` and ``training_images`` are counts of units (patients, or images), with noise, and
+    nothing is said of validation images.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     younger = frozenset(
         {"start", "display_name", "modality", "classes", "class_counts", "distances", "temperature"}
-        | {"preprocessing", "activation", "split", "together", "leaks"}
+        | {"preprocessing", "activation", "split", "together", "leaks", "privacy"}
     )
 
     format: Literal[1] = 1
@@ -123,6 +128,7 @@ class Manifest(DigestedModel):
     split: Annotated[Line, Field(min_length=1, max_length=100)] | None = None
     together: Annotated[Line, Field(min_length=1, max_length=100)] | None = None
     leaks: int | None = Field(default=None, ge=0, le=_LARGEST)
+    privacy: PrivacyFacts | None = None
 
     @model_validator(mode="after")
     def _facts_that_fit(self) -> Self:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from medforge.class_statistics import ClassStatistics
+from medforge.privacy_facts import PrivacyFacts
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,3 +24,4 @@ class SiteFacts:
     split: str | None = None
     together: str | None = None
     leaks: int | None = None
+    privacy: PrivacyFacts | None = None

@@ -47,7 +47,7 @@ def begin(
     if declared is not None:
         given["declared"] = declared
     wanted = (recipe.recipe, recipe.changes(epochs), recipe.distillation, recipe.plugin)
-    work = begin_work(directory, given, *wanted, compute.device, start, check)
+    work = begin_work(directory, given, *wanted, compute.device, start, check, recipe.privacy())
     # not before, as it loads torch: what is wrong with the options is said at once
     compute.use_threads()
     return work

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -195,6 +196,34 @@ class RecipeOptions:
             help="Change one setting of the recipe, as in train.lr=0.01 or distill.ipc=10; repeat it.",
         ),
     ] = None
+
+    epsilon: Annotated[
+        float | None,
+        typer.Option(
+            metavar="E",
+            help="Train, distil and describe with differential privacy: at most this much in all, for each patient, or "
+            "image where patients are not known; needs the extra `privacy`. Smaller is more private.",
+        ),
+    ] = None
+    delta: Annotated[
+        float | None,
+        typer.Option(metavar="D", help="The delta that goes with --epsilon. Default: 1e-5."),
+    ] = None
+
+    def privacy(self) -> dict[str, float]:
+        """Return what is asked of differential privacy; empty for nothing.
+
+        Raises InvalidInput for a delta alone, and where Opacus is missing.
+        """
+        if self.epsilon is None:
+            if self.delta is not None:
+                raise InvalidInput("--delta says nothing without --epsilon; give both, or leave it out")
+            return {}
+        if find_spec("opacus") is None:
+            from medforge.client.privacy.accounting import missing_opacus
+
+            raise missing_opacus()
+        return {"epsilon": self.epsilon} | ({} if self.delta is None else {"delta": self.delta})
 
     def changes(self, epochs: int | None = None) -> list[str]:
         """Return the changes of the recipe as "group.name=value"."""

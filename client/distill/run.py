@@ -12,13 +12,17 @@ from torch import Tensor, nn
 
 from medforge.base import BaseModule
 from medforge.client.checkpoint import Checkpoint, optimiser_tensors, restore_optimiser
+from medforge.client.data.pixels.store import PixelStore
 from medforge.client.data.task import Task
 from medforge.client.distill.dc import GradientMatching
 from medforge.client.distill.dm import DistributionMatching
 from medforge.client.distill.lgm import LinearGradientMatching
+from medforge.client.distill.private import PrivateMatching
 from medforge.client.distill.score import Candidate, better, score_distilled
 from medforge.client.distill.snapshots import save_snapshot, snapshot_steps
 from medforge.client.distill.start import texture, white
+from medforge.client.privacy.centre import PrivateCentre
+from medforge.client.privacy.reference import Reference
 from medforge.client.recipes import DistillMethod, DistillRecipe
 from medforge.distilled import DistilledDataset
 from medforge.errors import CorruptFile, InvalidInput, MedForgeError
@@ -77,18 +81,21 @@ def distill(
     progress_file: Path | None = None,
     plugin: Plugin | None = None,
     tracking: Tracking | None = None,
+    private: PrivateCentre | None = None,
 ) -> DistillationResult:
     """Learn `recipe.ipc` images per class from the task's training images and return the best candidate.
 
     Candidates are scored by training a fresh plugin on them alone and testing it on validation; the test split is
     never looked at. `plugin` is the centre's own, for a recipe that distils with it. With `checkpoint_dir` a killed run
     goes on from its last checkpoint and ends in the same bytes; pictures of the images as they form lie there, too.
+    With `private` the images are learned from noised class means alone, and the last candidate is returned: validation
+    images choose nothing.
 
     Raises MedForgeError when pixels stop being finite, InvalidInput for a multi-label task or a plugin that is missing,
     CorruptFile or InvalidInput for a checkpoint that cannot be continued.
     """
     check_distillable(task)
-    run = Distillation(base, task, recipe, seed, plugin)
+    run = Distillation(base, task, recipe, seed, plugin, private)
     checkpoint = Checkpoint(checkpoint_dir / "checkpoint.safetensors" if checkpoint_dir else None, run.identity())
     saved = checkpoint.load()
     if saved is not None:
@@ -122,12 +129,20 @@ class Distillation:
     """Hold the state of one distillation and move it on by a step."""
 
     def __init__(
-        self, base: BaseModule, task: Task, recipe: DistillRecipe, seed: int, plugin: Plugin | None = None
+        self,
+        base: BaseModule,
+        task: Task,
+        recipe: DistillRecipe,
+        seed: int,
+        plugin: Plugin | None = None,
+        private: PrivateCentre | None = None,
     ) -> None:
         self.base, self.task, self.recipe, self.seed = base, task, recipe, seed
         self.plugin = plugin if recipe.own_plugin_every else None
-        self.method = METHODS[recipe.method](base, task, recipe, seed, plugin)
-        self.pixels = nn.Parameter(_start(base, task, recipe, seed).to(base.device))
+        self.private = PrivateMatching(base, task.prompts, recipe, seed, private, plugin) if private else None
+        self.method: Method = self.private or METHODS[recipe.method](base, task, recipe, seed, plugin)
+        seen = Reference(base).images if private else task.train.images
+        self.pixels = nn.Parameter(_start(base, seen, len(task.prompts), recipe, seed).to(base.device))
         self.optimiser = _optimiser(self.pixels, recipe)
         if recipe.clamp_each_step:
             self._clamp()
@@ -149,6 +164,7 @@ class Distillation:
             "prompts": list(self.task.prompts),
             "labels": self.task.train.labels.tolist(),
             "plugin": self.plugin and self.plugin.digest,
+            **({} if self.private is None else {"private": self.private.identity()}),
         }
 
     def advance(self) -> float:
@@ -176,7 +192,7 @@ class Distillation:
         dataset = self.dataset()
         candidate = score_distilled(dataset, self.base, self.task, self.recipe, self.seed, self.done)
         self.candidates.append(candidate)
-        if better(candidate, self.best):
+        if self.private or better(candidate, self.best):
             self.best, self.best_images = candidate, dataset.images
         return candidate
 
@@ -190,6 +206,8 @@ class Distillation:
         tensors = {"pixels": self.pixels.detach()} | dict(optimiser_tensors(self.optimiser))
         if self.best_images is not None:
             tensors["best"] = self.best_images
+        if self.private:
+            tensors |= self.private.state()
         return tensors, {
             "done": self.done,
             "candidates": [candidate._asdict() for candidate in self.candidates],
@@ -205,6 +223,8 @@ class Distillation:
             with torch.no_grad():
                 self.pixels.copy_(tensors["pixels"])
             restore_optimiser(self.optimiser, tensors)
+            if self.private:
+                self.private.restore(tensors)
             self.done = int(facts["done"])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise CorruptFile(
@@ -225,10 +245,10 @@ def _optimiser(pixels: nn.Parameter, recipe: DistillRecipe) -> torch.optim.Optim
     return torch.optim.SGD([pixels], lr=recipe.pixel_lr, momentum=recipe.pixel_momentum)
 
 
-def _start(base: BaseModule, task: Task, recipe: DistillRecipe, seed: int) -> Tensor:
-    chance, count = generator(seed, "distill", "noise"), len(task.prompts) * recipe.ipc
+def _start(base: BaseModule, images: PixelStore, classes: int, recipe: DistillRecipe, seed: int) -> Tensor:
+    chance, count = generator(seed, "distill", "noise"), classes * recipe.ipc
     if recipe.start == "texture":
-        return texture(base, task.train.images, count, recipe.noise, chance)
+        return texture(base, images, count, recipe.noise, chance)
     return white(base, count, recipe.noise, chance)
 
 
