@@ -99,18 +99,19 @@ class Tasks(_Frozen):
 class Reviewing(_Frozen):
     """Say when a commit goes live where sites review what is merged; where none does, none of this matters.
 
-    A task passes once more than the share ``quorum`` of the sites that review it see no harm, and is harmed where most
-    of them do: by more than ``margin`` of accuracy (``shared`` in a task that who came answers too, as hospitals that
-    share an expert give and take), or by more than ``theft`` of the task's images being routed away, and by more than
-    chance (``significance``, shared by all that is tested at once). No site counts as more than ``most_images`` images.
-    After ``patience_hours`` a commit goes live with a warning, or waits on where ``after_patience`` says so. On the
-    word of one reviewer alone, branches of at most ``lone`` contributors are held.
+    A task is harmed where its reviewers together lose more than ``margin`` of accuracy, or more than ``theft`` of their
+    images to other tasks (``shared`` of either in a task that who came answers too, as hospitals that share an expert
+    give and take), and where so much is less probable than ``significance``, shared by all that is tested at once,
+    were it half of that in truth. No site counts as more than ``most_images`` images. A commit waits until those who
+    have not spoken could make no difference, or more than the share ``quorum`` has spoken, or ``patience_hours`` are
+    over; then it goes live with a warning, or waits on where ``after_patience`` says so. On a word that hangs on one
+    reviewer, or on half of them, branches of at most ``lone`` contributors are held.
     """
 
-    quorum: float = Field(0.5, ge=0.5, lt=1)
+    quorum: float = Field(1, ge=0.5, le=1)
     margin: float = Field(0.03, ge=0, le=1)
     shared: float = Field(0.1, ge=0, le=1)
-    theft: float = Field(0.1, ge=0, le=1)
+    theft: float = Field(0.03, ge=0, le=1)
     significance: float = Field(0.05, gt=0, lt=0.5)
     most_images: int = Field(1000, ge=1)
     patience_hours: float = Field(72, ge=0)

@@ -15,8 +15,10 @@ class Objection(BaseModel):
     """Say that a task's reviewers lose more by a commit than the policy admits, and how sure that is.
 
     `what` is "accuracy" (right before, wrong now) or "routing" (the task's images that go elsewhere now). `against` are
-    the reviewers whose own images say so, `others` those whose do not; `worse` and `better` are the pooled counts over
-    `images`, and `chance` the probability of counts so uneven where nothing was lost.
+    the reviewers whose own images say so, `others` those whose do not; `worse` and `better` are what the former counted
+    of their `images`. `loss` is the share that all of them together lost, and `chance` the probability of so much where
+    half of what the policy bears is lost in truth. `hangs_on` are the reviewers without whom there is no harm; none
+    where more than half of the task's reviewers say so.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -29,19 +31,18 @@ class Objection(BaseModel):
     better: int
     images: int
     chance: FiniteFloat
-
-    @property
-    def lone(self) -> str | None:
-        """The reviewer whose word alone it is; None where several agree."""
-        return self.against[0] if len(self.against) == 1 else None
+    loss: FiniteFloat
+    hangs_on: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """Say it in words."""
         did = "were right and are wrong now" if self.what == "accuracy" else "went to the task and go elsewhere now"
-        rest = f", where {', '.join(self.others)} saw none of it" if self.others else ""
+        chance = "" if self.chance == 1 else f" (p = {self.chance:.2g})"
+        rest = f", which {', '.join(self.others)} did not see" if self.others else ""
+        pooled = f", {100 * self.loss:.1f} % over all who reviewed it" if rest else ""
         return (
             f"of {self.images} validation images of task {self.task!r} at {', '.join(self.against)}, {self.worse} "
-            f"{did}, and {self.better} the other way round (p = {self.chance:.2g}){rest}"
+            f"{did}, and {self.better} the other way round{chance}{rest}{pooled}"
         )
 
 
@@ -49,7 +50,8 @@ class Decision(BaseModel):
     """Say that a commit went live, or was found harmful, and why; entered once, so that no later clock matters.
 
     `came` are the arrivals that were in no commit that had gone live before. A harmful commit names the `arrival` that
-    is held for it, and the `objections` that hold it; a live one those that did not suffice, as a warning.
+    is held for it, and the `objections` that hold it; a live one those that did not suffice, as a warning, and who
+    `missed` to review it in time.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -60,6 +62,7 @@ class Decision(BaseModel):
     came: tuple[int, ...] = ()
     arrival: int | None = None
     objections: tuple[Objection, ...] = ()
+    missed: tuple[str, ...] = ()
 
     @field_validator("came", mode="before")
     @classmethod
@@ -71,10 +74,10 @@ class Decision(BaseModel):
         return [list(run) for run in runs_of(came)]
 
     @property
-    def lone(self) -> str | None:
-        """The reviewer on whose word alone an arrival is held."""
-        words = {objection.lone for objection in self.objections}
-        return next(iter(words)) if self.standing == "harmful" and len(words) == 1 else None
+    def hangs_on(self) -> frozenset[str]:
+        """The reviewers on whose word alone an arrival is held; none where more than half of some task's say so."""
+        words = [objection.hangs_on for objection in self.objections]
+        return frozenset(name for word in words for name in word) if all(words) else frozenset()
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ Were each commit compared with the one before it alone, many small losses would 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -39,9 +40,9 @@ class ReviewMemory(BaseModel):
             raise CorruptFile(f"{path} cannot be read; delete it and review again") from error
         return known if (known.forge, known.images) == (forge, images) else new
 
-    def best(self, question: Question) -> ReviewedCommit:
-        """Return the commit to compare with: of those that are live the one with most right, the newest of several."""
-        known = [question.commits[digest] for digest in self.right if digest in question.live]
+    def best(self, question: Question, among: Collection[str]) -> ReviewedCommit:
+        """Return the commit to compare with: `among` them the one with most right, the newest of several."""
+        known = [question.commits[digest] for digest in self.right if digest in among]
         return max(known, key=lambda one: (self.right[one.digest], one.number), default=question.stable)
 
     def save(self, path: Path, found: dict[str, int]) -> None:

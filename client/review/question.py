@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from medforge.declared_task import DeclaredTask
 from medforge.errors import CorruptFile, InvalidInput
@@ -35,6 +35,7 @@ class Question:
 
     `live` are the commits that went live by a decision, and that nobody has left since. `own` are the reviews that
     came under the site's name, the newest of each commit. `reviewed` says whether anybody reviews this forge.
+    `answered` has the task of each arrival.
     """
 
     forge: str
@@ -46,6 +47,21 @@ class Question:
     live: frozenset[str]
     own: Mapping[str, Review]
     reviewed: bool
+    answered: Mapping[int, str] = field(default_factory=dict)
+
+    def comparable(self, commit: ReviewedCommit, task: str) -> frozenset[str]:
+        """Return the live commits that a commit may be compared with in a task.
+
+        Where nobody new answers the task these are the ones with the same branches in it: what these cost each other
+        went live by a decision of its own, and is not to be held against who comes for another task.
+        """
+        inside = self._inside(self.stable, task)
+        if self._inside(commit, task) != inside:
+            return self.live
+        return frozenset(one for one in self.live if self._inside(self.commits[one], task) == inside)
+
+    def _inside(self, commit: ReviewedCommit, task: str) -> set[int]:
+        return {number for number in commit.members if self.answered.get(number) == task}
 
     @property
     def asked(self) -> ReviewedCommit | None:
@@ -69,7 +85,7 @@ def ask(forge: RemoteForge, reviewer: str) -> Question:
             f"the forge at {forge.at} is of version {told.software}, which takes no reviews; ask its maintainer to "
             "update it"
         )
-    commits, left = _read_chain(forge)
+    commits, left, answered = _read_chain(forge)
     missing = next((name for name in (told.stable, told.candidate) if name and name not in commits), None)
     if missing:
         raise CorruptFile(f"commit {missing[:12]} is not in the log of {forge.at}; do not trust what answers there")
@@ -93,16 +109,19 @@ def ask(forge: RemoteForge, reviewer: str) -> Question:
         live=frozenset(digest for digest in live if not left & set(commits[digest].members)),
         own=own,
         reviewed=told.reviewed,
+        answered=answered,
     )
 
 
-def _read_chain(forge: RemoteForge) -> tuple[dict[str, ReviewedCommit], set[int]]:
-    """Return the commits by digest, each checked to follow the one before, and the arrivals that had to leave."""
+def _read_chain(forge: RemoteForge) -> tuple[dict[str, ReviewedCommit], set[int], dict[int, str]]:
+    """Return the commits by digest, each checked to follow the one before, the arrivals that left, all their tasks."""
     commits: dict[str, ReviewedCommit] = {}
     left: set[int] = set()
+    answered: dict[int, str] = {}
     parent: str | None = None
     for entry in forge.log_entries():
         if entry.WhichOneof("entry") == "arrival":
+            answered[entry.arrival.number] = entry.arrival.task
             if entry.arrival.state in _LEFT:
                 left.add(entry.arrival.number)
             continue
@@ -115,7 +134,7 @@ def _read_chain(forge: RemoteForge) -> tuple[dict[str, ReviewedCommit], set[int]
             )
         commits[digest] = one
         parent = digest
-    return commits, left
+    return commits, left, answered
 
 
 def _parse(content: bytes, digest: str, number: int, at: str) -> tuple[ReviewedCommit, str | None]:

@@ -142,7 +142,7 @@ class Reviewer:
         about: tuple[BaseModule, Task, str],
         right: dict[str, int],
     ) -> tuple[ReviewedCommit | None, Answers | None]:
-        """Return the live commit that did best here so far, and its answers; None where there is nothing to compare."""
+        """Return the comparable commit that did best here, and its answers; None where there is nothing to compare."""
         base, task, name = about
         stable = question.stable
         if not question.reviewed or stable == commit or stable.digest not in question.live:
@@ -164,7 +164,8 @@ class Reviewer:
                 return None, None
             found[stable.digest] = given
             right[stable.digest] = int(given.right.sum())
-        best = memory.model_copy(update={"right": memory.right | right}).best(question)
+        known = memory.model_copy(update={"right": memory.right | right})
+        best = known.best(question, question.comparable(commit, name))
         before = found.get(best.digest) or answer(best)
         return (best, before) if before is not None else (None, None)
 

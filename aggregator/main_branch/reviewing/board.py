@@ -110,6 +110,7 @@ class ReviewBoard:
             reason=outcome.reason,
             came=state.came(link),
             objections=outcome.doubts,
+            missed=outcome.missed,
         )
         self._table.decide(decision)
         fields = about("live", commit=link.digest, reason=outcome.reason)
@@ -199,19 +200,23 @@ class ReviewBoard:
                 if (who := (names & spoken.get(task, set())) - revoked)
             },
             doubted=frozenset(
-                one.decision.lone or "" for one in table.decisions if one.decision.arrival in table.overruled
-            )
-            - {""},
+                name
+                for one in table.decisions
+                if one.decision.arrival in table.overruled
+                for name in one.decision.hangs_on
+            ),
             held_by=self._held_by(),
+            silent=_silent(table),
         )
 
     def _held_by(self) -> dict[str, frozenset[str]]:
         held: dict[str, set[str]] = defaultdict(set)
         for kept in self._table.decisions:
-            if kept.decision.lone is not None and kept.decision.arrival is not None:
+            if kept.decision.arrival is not None:
                 entry = self._ledger.arrival(kept.decision.arrival)
                 if entry is not None and entry.state is State.HELD:
-                    held[kept.decision.lone].add(entry.contributor)
+                    for reviewer in kept.decision.hangs_on:
+                        held[reviewer].add(entry.contributor)
         return {reviewer: frozenset(names) for reviewer, names in held.items()}
 
 
@@ -222,6 +227,14 @@ def _spoken(table: ReviewTable) -> dict[str, set[str]]:
         for task in kept.signed.review.tasks:
             spoken[task].add(kept.signed.review.reviewer)
     return spoken
+
+
+def _silent(table: ReviewTable) -> frozenset[str]:
+    """Return who missed to review a commit in time, and has not reviewed any since."""
+    spoken = {kept.signed.review.reviewer: kept.number for kept in table.reviews}
+    return frozenset(
+        name for kept in table.decisions for name in kept.decision.missed if spoken.get(name, 0) < kept.number
+    )
 
 
 def _newest(table: ReviewTable, live: set[str]) -> dict[str, tuple[Review, ...]]:

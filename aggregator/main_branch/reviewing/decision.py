@@ -13,11 +13,12 @@ from medforge.aggregator.main_branch.reviewing.state import Link, ReviewState
 
 @dataclass(frozen=True)
 class GoLive:
-    """Let a commit go live, with what was objected without holding it."""
+    """Let a commit go live, with what was objected without holding it, and who was waited for in vain."""
 
     link: Link
     reason: str
     doubts: tuple[Objection, ...] = ()
+    missed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ def decide(state: ReviewState, policy: Reviewing, now: float) -> Outcome:
         return _narrow(*min(harmful, key=lambda pair: len(state.suspects(pair[0]))), state)
     for link, found in reversed(judged):
         if closed[link.digest] and policy.after_patience == "live":
-            return GoLive(link, f"{_awaited(found.missing)} did not review it in time", found.doubts)
+            late = _awaited(found.missing)
+            return GoLive(link, f"{', '.join(late)} did not review it in time", found.doubts, late)
     return _ask(judged, state)
 
 
@@ -101,5 +103,5 @@ def _ask(judged: list[tuple[Link, Judgement]], state: ReviewState) -> Await:
     return Await(newest, found.missing)
 
 
-def _awaited(missing: Mapping[str, tuple[str, ...]]) -> str:
-    return ", ".join(sorted({name for names in missing.values() for name in names}))
+def _awaited(missing: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(sorted({name for names in missing.values() for name in names}))

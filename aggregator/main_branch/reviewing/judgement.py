@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from medforge.aggregator.forge.policy import Reviewing
 from medforge.aggregator.ledger.review_records import Objection
-from medforge.aggregator.main_branch.reviewing.evidence import Counts, What, chance, pooled
+from medforge.aggregator.main_branch.reviewing.evidence import Counts, What, pool
+from medforge.aggregator.main_branch.reviewing.harm import Bar, Harm, find_harm
 from medforge.aggregator.main_branch.reviewing.state import Link, ReviewState
 
 _KINDS: tuple[What, ...] = ("accuracy", "routing")
@@ -23,12 +23,6 @@ class Judgement:
     missing: Mapping[str, tuple[str, ...]]
 
 
-class _Weighed(NamedTuple):
-    objection: Objection | None
-    holds: bool
-    decided: bool
-
-
 def judge(link: Link, state: ReviewState, policy: Reviewing, closed: bool) -> Judgement:
     """Weigh a commit's reviews; the order in which they came does not matter. ``closed``: no more are waited for.
 
@@ -39,67 +33,69 @@ def judge(link: Link, state: ReviewState, policy: Reviewing, closed: bool) -> Ju
     asked = {task: who for task, who in asked.items() if who}
     answered = {state.owners[number].task for number in state.suspects(link)}
     level = policy.significance / max(len(_KINDS) * len(asked), 1)
+
+    def credible(reviewer: str) -> bool:
+        return _has_credit(reviewer, suspects, state, policy)
+
     harm: list[Objection] = []
     doubts: list[Objection] = []
     missing: dict[str, tuple[str, ...]] = {}
     for task, who in asked.items():
         spoken = [one for one in state.reviews.get(link.digest, ()) if one.reviewer in who and task in one.tasks]
+        awaited = sorted(who - state.silent - {one.reviewer for one in spoken})
+        enough = len(spoken) > policy.quorum * len(who)
         for what in _KINDS:
             counts = sorted((Counts.of(one, task, what) for one in spoken), key=lambda one: one.reviewer)
-            margin = policy.theft if what == "routing" else policy.shared if task in answered else policy.margin
-            weighed = _weigh(task, what, counts, len(who), margin, policy, level, closed)
-            if weighed.objection is not None:
-                holds = weighed.holds and _counts(weighed.objection, suspects, state, policy)
-                (harm if holds else doubts).append(weighed.objection)
-            if not weighed.decided:
-                missing[task] = tuple(sorted(who - {one.reviewer for one in spoken}))
+            bar = Bar(_margin(what, task in answered, policy), level, policy.most_images)
+            found, decided = _weigh(counts, () if enough or closed else awaited, bar, credible)
+            held = decided and found is not None and found.holds
+            objection = _objection(task, what, counts, bar, found)
+            if objection is not None:
+                (harm if held else doubts).append(objection)
+            if not decided or (closed and awaited and not enough and not held):
+                missing[task] = tuple(awaited)
     return Judgement(tuple(harm), tuple(doubts), missing)
 
 
+def _margin(what: What, shared: bool, policy: Reviewing) -> float:
+    own = policy.margin if what == "accuracy" else policy.theft
+    return max(own, policy.shared) if shared else own
+
+
 def _weigh(
-    task: str,
-    what: What,
-    counts: Sequence[Counts],
-    asked: int,
-    margin: float,
-    policy: Reviewing,
-    level: float,
-    closed: bool,
-) -> _Weighed:
-    """Weigh what a task's reviewers counted: most of them must see the harm, of two one suffices."""
-    against = [one for one in counts if one.loss > margin]
-    others = [one for one in counts if one.loss <= margin]
-    passed = len(others) > policy.quorum * asked
+    counts: Sequence[Counts], awaited: Collection[str], bar: Bar, credible: Callable[[str], bool]
+) -> tuple[Harm | None, bool]:
+    """Return the harm that was seen, and whether those who are awaited could make no difference to what it leads to."""
+    most = bar.most_images
+    kindest = [*counts, *(Counts(name, 0, 0, most) for name in awaited)]
+    found = find_harm(kindest, bar, credible)
+    if not awaited or (found is not None and found.holds):
+        return found, True
+    worst = find_harm([*counts, *(Counts(name, most, 0, most) for name in awaited)], bar, credible)
+    return find_harm(counts, bar, credible), worst is None or not worst.holds
+
+
+def _objection(task: str, what: What, counts: Sequence[Counts], bar: Bar, found: Harm | None) -> Objection | None:
+    """Say what was seen, also where it is one site's alone and no harm to the task as a whole."""
+    against = [one for one in counts if one.lost > bar.margin * one.images]
     if not against:
-        return _Weighed(None, False, passed)
-    alone = len(against) == 1
-    pool = pooled(against if alone else counts, policy.most_images)
-    objection = Objection(
+        return None
+    alone = pool(against, bar.margin / 2)
+    return Objection(
         task=task,
         what=what,
         against=tuple(one.reviewer for one in against),
-        others=tuple(one.reviewer for one in others),
-        worse=pool.worse,
-        better=pool.better,
-        images=pool.images,
-        chance=chance(pool),
+        others=tuple(one.reviewer for one in counts if one not in against),
+        worse=sum(one.worse for one in against),
+        better=sum(one.better for one in against),
+        images=sum(one.images for one in against),
+        chance=found.pooled.chance if found else alone.chance,
+        loss=found.pooled.loss if found else pool(counts, 0.0).loss,
+        hangs_on=found.hangs_on if found else (),
     )
-    if passed:
-        return _Weighed(objection, False, True)
-    everybody = closed or len(counts) == asked
-    most = 2 * len(against) > (len(counts) if everybody else asked)
-    split = everybody and alone and len(counts) == 2
-    # of two who disagree, the one who objects was chosen after looking at both
-    certain = objection.chance <= (level / 2 if split else level)
-    if (most or split) and certain:
-        return _Weighed(objection, True, True)
-    return _Weighed(objection, False, len(counts) == asked)
 
 
-def _counts(objection: Objection, suspects: set[str], state: ReviewState, policy: Reviewing) -> bool:
-    """Say whether an objection may hold a branch: a lone reviewer's, only so often, and not once it was overruled."""
-    lone = objection.lone
-    if lone is None:
-        return True
-    held = (state.held_by or {}).get(lone, frozenset())
-    return lone not in state.doubted and (suspects <= held or len(held) < policy.lone)
+def _has_credit(reviewer: str, suspects: set[str], state: ReviewState, policy: Reviewing) -> bool:
+    """Say whether a reviewer may hold a branch without most others: only so often, and never once overruled."""
+    held = (state.held_by or {}).get(reviewer, frozenset())
+    return reviewer not in state.doubted and (suspects <= held or len(held) < policy.lone)

@@ -32,8 +32,9 @@ class ReviewState:
     `later` are those that nobody has left since, oldest first; `owners` of their members. `seasoned` are the arrivals
     that were in a commit that went live, `overruled` those that the maintainer brought back after reviews had them
     held. `reviews` has by commit the newest of each reviewer whose baselines went live. `reviewers` has by task who
-    reviews it. `doubted` are reviewers whose lone word the maintainer overruled; `held_by` has by reviewer the
-    contributors of whom a branch is held on that reviewer's word alone, and not decided.
+    reviews it. `doubted` are reviewers on whose word alone something was held that the maintainer brought back;
+    `held_by` has by reviewer the contributors of whom a branch is held on a word that hangs on this reviewer, and not
+    decided. `silent` are those who let the patience with an earlier commit pass, and have not spoken since.
     """
 
     later: tuple[Link, ...]
@@ -44,6 +45,7 @@ class ReviewState:
     reviewers: Mapping[str, frozenset[str]]
     doubted: frozenset[str] = frozenset()
     held_by: Mapping[str, frozenset[str]] | None = None
+    silent: frozenset[str] = frozenset()
 
     def came(self, link: Link) -> tuple[int, ...]:
         """Return a commit's members that were in no commit that went live."""

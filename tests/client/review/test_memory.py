@@ -25,11 +25,14 @@ def remember(path: Path, right: dict[str, int]) -> ReviewMemory:
 
 def test_many_small_losses_are_compared_with_the_best_and_not_with_the_last(tmp_path: Path) -> None:
     memory = remember(tmp_path / "reviews.json", {"a": 95, "b": 93, "c": 91})
-    assert memory.best(question(["a", "b", "c"], "c")).digest == "a"
+    assert memory.best(question(["a", "b", "c"], "c"), {"a", "b", "c"}).digest == "a"
     # of what is as good the newest, and nothing that never went live or that somebody had to leave
-    assert remember(tmp_path / "reviews.json", {"b": 95}).best(question(["a", "b", "c"], "c")).digest == "b"
-    assert memory.best(question(["b", "c"], "c")).digest == "b"
-    assert memory.best(question(["d"], "d")).digest == "d"
+    assert (
+        remember(tmp_path / "reviews.json", {"b": 95}).best(question(["a", "b", "c"], "c"), {"a", "b", "c"}).digest
+        == "b"
+    )
+    assert memory.best(question(["b", "c"], "c"), {"b", "c"}).digest == "b"
+    assert memory.best(question(["d"], "d"), {"d"}).digest == "d"
 
 
 def test_other_images_or_another_forge_are_another_memory(tmp_path: Path) -> None:
@@ -46,3 +49,18 @@ def test_what_was_best_is_never_forgotten(tmp_path: Path) -> None:
     memory = remember(tmp_path / "reviews.json", {"best": 1000} | {str(n): n for n in range(400)})
     assert len(memory.right) == 200
     assert memory.right["best"] == 1000
+
+
+def test_what_a_tasks_own_branches_cost_is_not_held_against_another_tasks() -> None:
+    """Commit b has a second branch of task lung in it; c one of colon, d a third of lung."""
+    members = {"a": (1,), "b": (1, 2), "c": (1, 2, 3), "d": (1, 2, 3, 4)}
+    commits = {
+        name: ReviewedCommit(name, place, inside, "t", "c", None, {})
+        for place, (name, inside) in enumerate(members.items(), 1)
+    }
+    answered = {1: "lung", 2: "lung", 3: "colon", 4: "lung"}
+    live = frozenset("ab")
+    asked = Question(FORGE, "base", commits, commits["b"], None, (), live, {}, True, answered)
+    assert asked.comparable(commits["c"], "lung") == {"b"}
+    assert asked.comparable(commits["d"], "lung") == {"a", "b"}
+    assert asked.comparable(commits["c"], "eye") == {"a", "b"}

@@ -44,6 +44,7 @@ def state(
     overruled: Iterable[int] = (),
     doubted: Iterable[str] = (),
     held_by: Mapping[str, frozenset[str]] | None = None,
+    silent: Iterable[str] = (),
 ) -> ReviewState:
     """Commits after the stable one by their members, made a second after each other; commit n is called so."""
     by_commit: dict[str, list[Review]] = {}
@@ -58,4 +59,5 @@ def state(
         reviewers={task: frozenset(names) for task, names in reviewers.items()},
         doubted=frozenset(doubted),
         held_by=held_by,
+        silent=frozenset(silent),
     )

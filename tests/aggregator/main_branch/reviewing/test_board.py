@@ -99,7 +99,7 @@ def test_harm_is_held_the_others_go_on_and_a_crash_in_between_does_not_matter(fo
     table = ReviewTable(forge.ledger).read()
     forge.board.step()
     decision = table.read().decisions[-1].decision
-    assert (decision.standing, decision.arrival, decision.lone) == ("harmful", 2, "ann")
+    assert (decision.standing, decision.arrival, decision.hangs_on) == ("harmful", 2, {"ann"})
     forge.ledger.release(2)
     forge.main.fold(2)
     assert forge.state(2) is State.FOLDED
@@ -140,7 +140,7 @@ def test_whom_the_maintainer_accepts_goes_live_and_the_reviewers_lone_word_warns
     assert forge.stable == again
     decision = ReviewTable(forge.ledger).read().decisions[-1].decision
     assert decision.standing == "live"
-    assert [one.lone for one in decision.objections] == ["ann"]
+    assert [one.hangs_on for one in decision.objections] == [("ann",)]
 
 
 def test_of_several_arrivals_the_one_that_does_harm_is_found(forge: Reviewed) -> None:
@@ -212,3 +212,28 @@ def test_a_review_against_what_never_went_live_says_nothing(forge: Reviewed) -> 
     second = forge.push("eve", "chest", 1)
     forge.say(review("ann", second, lost=60, baseline="0" * 64))
     assert (forge.state(2), forge.stable) == (State.FOLDED, first)
+
+
+def test_who_let_the_patience_pass_is_not_waited_for_again_until_it_speaks(
+    tmp_path: Path, tiny_base: BaseModule
+) -> None:
+    forge = Reviewed(open_main(tmp_path / "forge", tiny_base, FAST), Reviewing(patience_hours=0))
+    forge.push("ann", "lung", 0)
+    first = forge.push("bob", "lung", 1)
+    forge.say(review("ann", first, baseline=None))
+    forge.say(review("bob", first, baseline=None))
+    second = forge.push("cat", "colon", 2)
+    forge.say(review("ann", second, baseline=first))
+    assert ReviewTable(forge.ledger).read().decisions[-1].decision.missed == ("bob",)
+    patient = ReviewBoard(forge.ledger, Reviewing())
+    third = forge.push("dan", "eye", 3)
+    assert patient.view().missing == {"lung": ("ann",)}
+    ReviewTable(forge.ledger).add(SignedReview(review=review("bob", third, baseline=first)))
+    fourth = forge.push("eve", "skin", 4)
+    view = patient.view()
+    assert view.candidate in (third, fourth)
+    patient.step()
+    ReviewTable(forge.ledger).add(SignedReview(review=review("ann", third, baseline=first)))
+    patient.step()
+    assert forge.stable == third
+    assert patient.view().missing == {"lung": ("ann", "bob")}
