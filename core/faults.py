@@ -35,9 +35,15 @@ POINTS = {
     "before a file": "a file that is replaced as a whole is written and synced, and does not bear its name yet",
     "before succession": "a forge's next key is saved, and the old one has not signed it",
     "after succession": "the old key has signed the next one, which does not bear its name yet",
+    "before review": "a review is checked, and not in the ledger yet",
+    "after review": "a review is durable, and its reviewer has not heard of it",
+    "before decision": "what the reviews there are lead to is known, and not in the ledger",
+    "between decision and hold": "a commit is found harmful, and the arrival that it came with is still in",
     "during push": "the client has heard that a chunk came, and sends more",
     "before submit": "the client has uploaded everything, and submits",
     "before receipt": "the client holds the receipt in memory, and has not saved it",
+    "before sending a review": "the client has counted its images, and sends the counts",
+    "after sending a review": "the forge has a review, and its site does not remember it yet",
     "after checkpoint": "the client has just saved a checkpoint of its training or distillation",
 }
 ACTIONS = ("kill", "full", "freeze")

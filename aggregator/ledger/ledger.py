@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from medforge.aggregator.ledger import display_names as naming
 from medforge.aggregator.ledger.commit import Commit
@@ -133,26 +134,13 @@ class Ledger(Database):
         or a withdrawal that was used before.
         """
         with self.writing() as session:
-            row = session.get(ArrivalRow, number)
-            if row is None:
-                raise LedgerConflict(f"arrival {number} is not in the ledger; give a number from `medforge log`")
-            was = State(row.state)
-            if was is state and (row.erase or not erase):
-                return row.plain()
-            if was is not state and state not in NEXT[was]:
-                raise LedgerConflict(
-                    f"arrival {number} is {was.value}, so it cannot become {state.value}; see `medforge log`"
-                )
-            if row.erase and state is not was:
-                raise LedgerConflict(f"arrival {number} was erased when it was withdrawn; it must be pushed anew")
-            if nonce is not None:
-                check_unused(session, row, erase, nonce)
-            row.state, row.reason, row.erase = state.value, reason, row.erase or erase
-            row.admitted = state is State.RECEIVED and actor == MAINTAINER
-            about = {"arrival": number, "branch": row.branch, "was": was.value, "reason": reason}
-            said = ({"erase": True} if erase else {}) | ({} if nonce is None else {"nonce": nonce})
-            enter(session, actor, spell(state, row.admitted), about | said)
-            return row.plain()
+            return _move(session, number, state, reason, actor, erase, nonce)
+
+    def change_together(self, moves: Iterable[tuple[int, State, str]]) -> None:
+        """Move arrivals (number, state, reason) one after another, all or, whatever happens, none; else as `change`."""
+        with self.writing() as session:
+            for number, state, reason in moves:
+                _move(session, number, state, reason, FORGE)
 
     def hold(self, number: int, reason: str) -> Arrival:
         """Keep an unfolded arrival out of the main branch; raises LedgerConflict if it is unknown or already folded."""
@@ -326,3 +314,32 @@ class Ledger(Database):
 
 def _shown_as(display_name: str | None) -> dict[str, str]:
     return {} if display_name is None else {naming.KEY: display_name}
+
+
+def _move(
+    session: Session,
+    number: int,
+    state: State,
+    reason: str,
+    actor: str,
+    erase: bool = False,
+    nonce: str | None = None,
+) -> Arrival:
+    row = session.get(ArrivalRow, number)
+    if row is None:
+        raise LedgerConflict(f"arrival {number} is not in the ledger; give a number from `medforge log`")
+    was = State(row.state)
+    if was is state and (row.erase or not erase):
+        return row.plain()
+    if was is not state and state not in NEXT[was]:
+        raise LedgerConflict(f"arrival {number} is {was.value}, so it cannot become {state.value}; see `medforge log`")
+    if row.erase and state is not was:
+        raise LedgerConflict(f"arrival {number} was erased when it was withdrawn; it must be pushed anew")
+    if nonce is not None:
+        check_unused(session, row, erase, nonce)
+    row.state, row.reason, row.erase = state.value, reason, row.erase or erase
+    row.admitted = state is State.RECEIVED and actor == MAINTAINER
+    about = {"arrival": number, "branch": row.branch, "was": was.value, "reason": reason}
+    said = ({"erase": True} if erase else {}) | ({} if nonce is None else {"nonce": nonce})
+    enter(session, actor, spell(state, row.admitted), about | said)
+    return row.plain()

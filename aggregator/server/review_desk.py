@@ -13,6 +13,7 @@ from medforge.aggregator.main_branch.reviewing.board import BoardView, ReviewBoa
 from medforge.aggregator.server.authorisation import authorise_review, caller_of
 from medforge.aggregator.server.call_record import note
 from medforge.errors import InvalidInput
+from medforge.faults import reached
 from medforge.files import canonical_json
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.signed_review import Review, SignedReview
@@ -45,7 +46,9 @@ class ReviewDesk:
             )
         key = authorise_review(caller, review, request.signature, forge.ledger, forge.settings.forge)
         self._check_asked(review)
+        reached("before review")
         self._table.add(SignedReview(review=review, key=key.hex(), signature=request.signature.hex() if key else ""))
+        reached("after review")
         view = self.view()
         return pb.ReviewReply(stable=view.stable or "", candidate=view.candidate or "")
 

@@ -19,6 +19,7 @@ from medforge.client.review.question import Question, ReviewedCommit, ask
 from medforge.client.work import Work
 from medforge.client.workspace import Workspace
 from medforge.errors import BaseMismatch, InvalidInput
+from medforge.faults import reached
 from medforge.forge_item import ForgeItem
 from medforge.proto.connection import Connection
 from medforge.proto.remote import RemoteForge
@@ -97,7 +98,9 @@ class Reviewer:
                 return Reviewed(question, commit, review, before)
             kit = self.connection.kit
             signature = bytes.fromhex(kit.sign_review(review).signature) if kit else b""
+            reached("before sending a review")
             forge.review(review.to_bytes(), signature)
+            reached("after sending a review")
             for one in done:
                 if one is not None:
                     one.memory.save(one.place, one.right)

@@ -25,6 +25,7 @@ from medforge.aggregator.main_branch.reviewing.decision import (
     decide,
 )
 from medforge.aggregator.main_branch.reviewing.state import Link, Owner, ReviewState
+from medforge.faults import reached
 from medforge.proto.signed_review import Review
 
 _log = logging.getLogger(__name__)
@@ -79,6 +80,8 @@ class ReviewBoard:
 
     def _enact(self, outcome: Outcome | None) -> bool:
         """Enter a decision and do what it says; return whether there was one after which more may follow."""
+        if not isinstance(outcome, Await):
+            reached("before decision")
         if outcome is None:
             return self._begin()
         if isinstance(outcome, GoLive):
@@ -88,8 +91,8 @@ class ReviewBoard:
             self._hold(outcome)
             return True
         if isinstance(outcome, FoldAgain):
-            self._ledger.change(outcome.arrival, State.HELD, outcome.reason)
-            self._ledger.release(outcome.arrival)
+            number = outcome.arrival
+            self._ledger.change_together([(number, State.HELD, outcome.reason), (number, State.RECEIVED, "")])
         return isinstance(outcome, FoldAgain)
 
     def _begin(self) -> bool:
@@ -141,21 +144,22 @@ class ReviewBoard:
                 continue
             entry = self._ledger.arrival(number)
             if entry is not None and entry.state is State.FOLDED:
-                self._ledger.change(number, State.HELD, kept.decision.reason)
-                self._bring_back(entry)
+                reached("between decision and hold")
+                self._ledger.change_together([(number, State.HELD, kept.decision.reason), *self._coming_back(entry)])
                 fields = about("held", contributor=entry.contributor, arrival=number, branch=entry.branch)
                 _log.warning("arrival %d is held: %s", number, kept.decision.reason, extra=fields)
                 changed = True
         return changed
 
-    def _bring_back(self, held: Arrival) -> None:
-        """Put back the stable commit's version of a branch whose newer one is held."""
+    def _coming_back(self, held: Arrival) -> list[tuple[int, State, str]]:
+        """Return what puts back the stable commit's version of a branch whose newer one is held."""
         stable = self._table.stable()
         versions = self._ledger.versions(held.contributor, held.task)
         before = [one for one in versions if stable is not None and one.number in stable.members]
-        for one in before[-1:]:
-            if one.state is State.SUPERSEDED and not one.erase:
-                self._ledger.change(one.number, State.FOLDED, f"its newer version, arrival {held.number}, is held")
+        reason = f"its newer version, arrival {held.number}, is held"
+        return [
+            (one.number, State.FOLDED, reason) for one in before[-1:] if one.state is State.SUPERSEDED and not one.erase
+        ]
 
     def _outcome(self) -> Outcome | None:
         """Say what follows now; None before the first decision."""

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy.orm import Session
 
+import medforge.aggregator.ledger.ledger as ledger_module
 from medforge.aggregator.forge.fsck import check_forge
 from medforge.aggregator.forge.maintenance import accept, withdraw
 from medforge.aggregator.forge.policy import Reviewing
@@ -124,6 +126,55 @@ def test_whose_newer_version_is_held_has_the_one_before_back(forge: Reviewed) ->
     assert (forge.state(1), forge.state(3)) == (State.FOLDED, State.HELD)
     assert forge.ledger.head().members == (1, 2)  # type: ignore[union-attr]
     assert forge.stable == forge.head
+
+
+class Breaking:
+    """Enter in the journal as ever, and break at what the forge says of a state once it has said another."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, first: str, then: str) -> None:
+        self.said: list[str] = []
+        self._whole = ledger_module.enter
+        self._first, self._then = first, then
+        monkeypatch.setattr(ledger_module, "enter", self)
+
+    def __call__(self, session: Session, actor: str, what: str, about: dict[str, object]) -> None:
+        if what == self._then and self._first in self.said:
+            raise OSError("the power went")
+        self.said.append(what)
+        self._whole(session, actor, what, about)
+
+
+def test_whose_newer_version_is_held_has_the_one_before_back_whenever_the_forge_dies(
+    forge: Reviewed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forge.push("eve", "chest", 0)
+    first = forge.push("ann", "lung", 1)
+    forge.say(review("ann", first, baseline=None))
+    bad = forge.push("eve", "chest", 2)
+    with monkeypatch.context() as broken:
+        Breaking(broken, State.HELD.value, State.FOLDED.value)
+        with pytest.raises(OSError, match="the power went"):
+            forge.say(review("ann", bad, lost=60, baseline=first))
+    ReviewBoard(forge.ledger, Reviewing()).step()
+    assert (forge.state(1), forge.state(3)) == (State.FOLDED, State.HELD)
+
+
+def test_who_is_folded_anew_is_not_left_held_whenever_the_forge_dies(
+    forge: Reviewed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = forge.push("ann", "lung", 0)
+    forge.say(review("ann", first, baseline=None))
+    forge.push("gone", "eye", 1)
+    forge.push("eve", "chest", 2)
+    forge.push("bob", "colon", 3)
+    withdraw(forge.main.forge, "2", "", erase=False)
+    forge.main.settle()
+    with monkeypatch.context() as broken:
+        Breaking(broken, State.HELD.value, "released")
+        with pytest.raises(OSError, match="the power went"):
+            forge.say(review("ann", forge.head, lost=60, baseline=first))
+    ReviewBoard(forge.ledger, Reviewing()).step()
+    assert forge.state(4) is State.RECEIVED
 
 
 def test_whom_the_maintainer_accepts_goes_live_and_the_reviewers_lone_word_warns_then(forge: Reviewed) -> None:
