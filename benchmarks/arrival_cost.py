@@ -33,7 +33,7 @@ from torch.nn import functional as F
 
 from medforge.adapt import adapt, extract
 from medforge.aggregator.forge.forge import Forge
-from medforge.aggregator.forge.policy import Admission, Policy
+from medforge.aggregator.forge.policy import Admission, OriginPolicy, Policy
 from medforge.aggregator.forge.stored_branches import StoredBranches
 from medforge.aggregator.main_branch.main_branch import MainBranch
 from medforge.aggregator.merge import choose_settings
@@ -52,7 +52,8 @@ SETTINGS = PluginSettings(rank=4, alpha=4, dropout=0)
 UNEXAMINED = "unexamined"
 DOORS = {
     UNEXAMINED: Policy(admission=Admission(behaviour=False)),
-    "examined": Policy(admission=Admission(behaviour=True)),
+    # all branches here are nearly copies: they are compared as usual, and not held for it
+    "examined": Policy(admission=Admission(behaviour=True), origin=OriginPolicy(weights=1, images=1)),
 }
 _STEPS, _NOISE = 30, 0.01
 

@@ -1,4 +1,4 @@
-"""A forge's policy: how much a peer may send, what a branch must show to be merged, who declares tasks, reviews."""
+"""A forge's policy: how much a peer may send, what a branch must show, who declares tasks, reviews, and copies."""
 
 from __future__ import annotations
 
@@ -119,6 +119,23 @@ class Reviewing(_Frozen):
     lone: int = Field(3, ge=0)
 
 
+class OriginPolicy(_Frozen):
+    """Say when an arrival is alike to another contributor's earlier one, and so held; see `main_branch.origin`.
+
+    It is where the same file is in both, or where ``share`` of one's weight change, by ‖ΔW‖², lies at layers at which
+    the cosine of the two is ``weights`` or more, or where ``share`` of one's distilled images are found in the other's,
+    with a correlation of ``images`` or more. Of a branch that says which model of this forge it began from, what that
+    explains is left out, unless the cosine is ``begun`` or more all the same. Without ``copies``, or without
+    `Admission.behaviour`, nothing is compared.
+    """
+
+    copies: bool = True
+    weights: float = Field(0.8, gt=0, le=1)
+    begun: float = Field(0.999, gt=0, le=1)
+    images: float = Field(0.97, gt=0, le=1)
+    share: float = Field(0.25, gt=0, le=1)
+
+
 class Policy(_Frozen):
     """Hold what a forge admits; its maintainer may change it at every start."""
 
@@ -127,6 +144,7 @@ class Policy(_Frozen):
     admission: Admission = Admission()
     tasks: Tasks = Tasks()
     review: Reviewing = Reviewing()
+    origin: OriginPolicy = OriginPolicy()
 
     def save(self, directory: Path) -> None:
         """Write the policy into a forge's directory, durably."""
@@ -163,5 +181,6 @@ def change(policy: Policy, changes: Sequence[str]) -> Policy:
         policy,
         changes,
         "policy",
-        "limits.NAME=VALUE, admission.NAME=VALUE, tasks.open=VALUE or review.NAME=VALUE, e.g. limits.branch=2GiB",
+        "limits.NAME=VALUE, admission.NAME=VALUE, tasks.open=VALUE, review.NAME=VALUE or origin.NAME=VALUE, e.g. "
+        "limits.branch=2GiB",
     )

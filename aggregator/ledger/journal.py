@@ -22,6 +22,7 @@ ROTATED = "rotated key"
 REVIEWED = "reviewed"
 WENT_LIVE = "went live"
 FOUND_HARMFUL = "found harmful"
+FOUND_ALIKE = "found alike"
 
 
 def entry_digest(previous: str, number: int, at: str, actor: str, what: str, about: str) -> str:

@@ -43,6 +43,31 @@ class Arrival:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Hold what an arrival is known by to come from a contributor, also after its files were erased.
+
+    ``plugin`` and ``distilled`` are the digests of the two files, ``weights`` and ``images`` sketches of what is in
+    them (safetensors; ``images`` is None once the files were erased).
+    """
+
+    arrival: int
+    contributor: str
+    plugin: str
+    distilled: str
+    weights: bytes
+    images: bytes | None
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """Say that an arrival was found alike to an earlier one, ``of``, by another contributor."""
+
+    arrival: int
+    of: int
+    contributors: tuple[str, str]
+
+
+@dataclass(frozen=True)
 class Contributor:
     """Name somebody who was invited.
 

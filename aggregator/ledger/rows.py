@@ -6,8 +6,11 @@ from sqlalchemy import DDL, BigInteger, Boolean, ForeignKey, LargeBinary, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from medforge.aggregator.ledger.commit import Commit
-from medforge.aggregator.ledger.records import Arrival, Contributor, Declaration, JournalEntry, State
+from medforge.aggregator.ledger.records import Arrival, Contributor, Declaration, JournalEntry, Origin, State
 from medforge.declared_task import DeclaredTask
+
+# some databases have several kinds of bytes, by their length
+_LONGEST_SKETCH = 1 << 24
 
 
 class Table(DeclarativeBase):
@@ -105,6 +108,22 @@ class EntryRow(Table):
     def plain(self) -> JournalEntry:
         """Return the entry."""
         return JournalEntry(self.number, self.at, self.actor, self.what, self.about, self.digest)
+
+
+class OriginRow(Table):
+    """Keep what an arrival is known by to come from its contributor."""
+
+    __tablename__ = "origins"
+
+    arrival: Mapped[int] = mapped_column(ForeignKey("arrivals.number"), primary_key=True, autoincrement=False)
+    plugin: Mapped[str] = mapped_column(String(64), index=True)
+    distilled: Mapped[str] = mapped_column(String(64), index=True)
+    weights: Mapped[bytes] = mapped_column(LargeBinary(_LONGEST_SKETCH))
+    images: Mapped[bytes | None] = mapped_column(LargeBinary(_LONGEST_SKETCH))
+
+    def plain(self, contributor: str) -> Origin:
+        """Return what its arrival, by this contributor, is known by."""
+        return Origin(self.arrival, contributor, self.plugin, self.distilled, self.weights, self.images)
 
 
 class TaskRow(Table):

@@ -14,6 +14,7 @@ from medforge.aggregator.ledger.records import Arrival, State
 from medforge.aggregator.logs import about
 from medforge.aggregator.main_branch.comparison import software_of
 from medforge.aggregator.main_branch.examination import Examination
+from medforge.aggregator.main_branch.origin.gate import OriginGate
 from medforge.aggregator.main_branch.task_gate import TaskGate
 from medforge.aggregator.main_branch.transient import is_transient, reason_of
 from medforge.aggregator.merge.choosing import completed
@@ -49,6 +50,7 @@ class MainBranch:
         self.base = base
         self.settings = completed(forge.settings.method)
         self._tasks = TaskGate(forge, base)
+        self._origin = OriginGate(forge, base)
         self._forget()
 
     def _forget(self) -> None:
@@ -93,8 +95,8 @@ class MainBranch:
         crash in between leaves the main branch as it was.
 
         Raises LedgerConflict where another arrival is next, NotFound for a number that has not arrived, BranchHeld for
-        a branch whose task is not declared or that its examination keeps out, InvalidBranch for one that cannot be
-        merged (the main branch stays as it was).
+        a branch that is alike to another contributor's, whose task is not declared or that its examination keeps out,
+        InvalidBranch for one that cannot be merged (the main branch stays as it was).
         """
         entry = self._entry(arrival)
         known = self.forge.ledger.commit_of(arrival)
@@ -106,6 +108,8 @@ class MainBranch:
         kept = tuple(number for number in self._members() if number not in versions)
         arrived = self._branches.arrived((*kept, arrival))
         self._branches.begin_fold(arrived)
+        if not entry.admitted:
+            self._origin.check(entry, self._branches)
         declaration = self._tasks.check(arrived[-1].manifest, arrival)
         examination = Examination(self.base, self.probabilities, self.forge.policy.admission)
         if not entry.admitted:
@@ -125,9 +129,10 @@ class MainBranch:
         One commit for each. The new head is, to the bit, that of a forge that saw only its members in their order.
         Who cannot come back is held with the reason. Where the rest cannot be merged without one who leaves, those stay
         whom a forge that saw only the rest would have folded, and the others are held. Then the files that are to be
-        erased are deleted.
+        erased are deleted; copies of those leave with them.
         """
         commits = []
+        self._origin.follow_erasures()
         self._tasks.catch_up(self._members())
         while (due := self._due()) is not None:
             kind, entry = due
@@ -204,6 +209,7 @@ class MainBranch:
 
     def _erase(self) -> None:
         for arrival in self.forge.ledger.to_erase():
+            self._origin.before_erasure(arrival, self._branches)
             erase(self.forge, arrival)
             self._forget()
 

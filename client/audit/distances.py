@@ -10,7 +10,6 @@ from torch import Tensor
 
 from medforge.base import batches
 
-THUMBNAIL = 16
 _ENTRIES = 1 << 24
 """Distances held at once: 64 MiB."""
 
@@ -20,23 +19,6 @@ class Nearest(NamedTuple):
 
     distance: Tensor
     position: Tensor
-
-
-def layouts(pixels: Tensor) -> Tensor:
-    """Describe uint8 images [n, 3, S, S] by what is where in them; unit rows, float32 [n, 768].
-
-    Each image is averaged down to 16×16, which leaves little of any noise added to it; every channel loses its mean
-    (brightness, stain) and the rest is brought to length 1 (contrast). Two rows are √(2 − 2ρ) apart, where ρ is the
-    correlation of the two small images. An image without structure gives a row of zeros.
-    """
-    small = F.adaptive_avg_pool2d(pixels.float(), THUMBNAIL)
-    return F.normalize((small - small.mean(dim=(2, 3), keepdim=True)).flatten(1), dim=1, eps=1e-3)
-
-
-def turned(images: Tensor) -> Tensor:
-    """Return the eight mirrorings and quarter turns of square images [n, 3, S, S] as [8, n, 3, S, S]."""
-    turns = [torch.rot90(images, quarter, (2, 3)) for quarter in range(4)]
-    return torch.stack([*turns, *(turn.flip(3) for turn in turns)])
 
 
 def directions(embeddings: Tensor, centre: Tensor) -> Tensor:

@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from medforge.base import BaseModule, batches
-from medforge.client.audit.distances import directions, layouts
+from medforge.client.audit.distances import directions
 from medforge.client.data.task import Task
+from medforge.layouts import layouts
 from medforge.plugin import Plugin
 from medforge.progress import Progress
 

@@ -12,11 +12,11 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from medforge.client.audit.distances import directions, layouts, nearest
+from medforge.client.audit.distances import directions, nearest
 from medforge.client.audit.gallery import Gallery
-from medforge.client.audit.near_copies import turned_rows
 from medforge.client.audit.record import AttackResult, Target
 from medforge.client.audit.roc import Area, Curve, Groups, Scores, area, curve, placements, rate_at
+from medforge.layouts import layouts, turned_rows
 
 
 @dataclass(frozen=True, eq=False)

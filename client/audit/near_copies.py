@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from medforge.client.audit.distances import THUMBNAIL, Nearest, directions, layouts, nearest, turned
+from medforge.client.audit.distances import Nearest, directions, nearest
 from medforge.client.audit.gallery import Gallery
+from medforge.layouts import layouts, turned_rows
 from medforge.seeds import generator
 
 REFERENCES = 2000
@@ -60,11 +61,6 @@ def by_features(gallery: Gallery, embeddings: Tensor, seed: int) -> Comparison:
         nearest(directions(embeddings, gallery.centre), gallery.features),
         nearest(gallery.features[some], gallery.features, gallery.groups[some], gallery.groups).distance,
     )
-
-
-def turned_rows(rows: Tensor) -> Tensor:
-    """Return layouts [n, 768] mirrored and turned in all eight ways [8, n, 768]; averaging down commutes with both."""
-    return turned(rows.view(-1, 3, THUMBNAIL, THUMBNAIL)).flatten(2)
 
 
 def _sample(gallery: Gallery, seed: int) -> Tensor:

@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from medforge.client.audit import charts
-from medforge.client.audit.distances import layouts, nearest, turned
+from medforge.client.audit.distances import nearest
 from medforge.client.audit.gallery import Gallery, pictures
-from medforge.client.audit.near_copies import turned_rows
 from medforge.client.audit.record import AuditRecord, Closeness, Measure, Measurements, NearestToMean
 from medforge.client.audit.verdict import CALLED, FEWEST_OTHERS, bound, near_copies
+from medforge.layouts import layouts, turned, turned_rows
 from medforge.look.page import templates
 from medforge.look.pictures import data_uri, grid
 

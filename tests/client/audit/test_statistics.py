@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from medforge.client.audit.distances import directions, layouts, nearest, turned
+from medforge.client.audit.distances import directions, nearest
 from medforge.client.audit.gallery import Gallery
 from medforge.client.audit.membership import attacks, within_class
-from medforge.client.audit.near_copies import IDENTICAL, by_features, by_layout, turned_rows
+from medforge.client.audit.near_copies import IDENTICAL, by_features, by_layout
 from medforge.client.audit.policy import SitePolicy
 from medforge.client.audit.roc import area, curve, rate_at
+from medforge.layouts import layouts, turned, turned_rows
 
 
 def images(count: int, size: int = 32, seed: int = 0) -> Tensor:

@@ -1,0 +1,54 @@
+"""How many distilled images of one dataset are found in another, whatever was done to their look."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from medforge.base_module import BaseModule
+from medforge.layouts import layouts, turned_rows
+
+SIDE = 8
+MOST = 256
+"""Images of a dataset that are remembered, evenly drawn."""
+_AT_ONCE = 16
+_TINY = 1e-6
+
+
+def picture_sketch(images: Tensor, base: BaseModule) -> Tensor:
+    """Return the layouts, float16 [n, 192], of at most 256 distilled images [n, 3, S, S] in normalised values."""
+    some = images[torch.linspace(0, len(images) - 1, min(len(images), MOST)).round().long()].float()
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (base.mean, base.std))
+    return layouts(255 * (some * std + mean), SIDE).half()
+
+
+def found_shares(images: Tensor, others: Sequence[Tensor], alike: float) -> list[float]:
+    """Return for every other dataset (layouts [m, 192]) the share of images [n, 192] found in it, or of it in these.
+
+    The larger share counts: part of a dataset may be taken, or another's put into a larger one. An image is found where
+    one of its eight mirrorings and quarter turns correlates with another by ``alike`` or more, once what all images of
+    the other dataset have in common is taken out: heads look alike, as do images that grew from one seed's noise.
+    """
+    versions = turned_rows(images.float(), SIDE)
+    blocks = [others[place : place + _AT_ONCE] for place in range(0, len(others), _AT_ONCE)]
+    return [share for block in blocks for share in _shares(versions, block, alike)]
+
+
+def _shares(versions: Tensor, others: Sequence[Tensor], alike: float) -> list[float]:
+    """Return the shares for a few datasets, of images in all eight versions [8, n, 192], with one matrix product."""
+    sizes = torch.tensor([len(one) for one in others])
+    owner = torch.arange(len(others)).repeat_interleave(sizes)
+    centres = torch.stack([one.float().mean(dim=0) for one in others])
+    rows = F.normalize(torch.cat([one.float() for one in others]) - centres[owner], dim=1)
+    # (v − c) · r / ‖v − c‖, of every version with every row r, whose dataset has the centre c
+    lengths = torch.cdist(versions, centres.expand(len(versions), -1, -1)).clamp_min(_TINY)
+    correlations = (versions @ rows.T - (centres[owner] * rows).sum(dim=1)) / lengths[:, :, owner]
+    best = correlations.amax(dim=0)
+    nearest = torch.full((best.shape[0], len(others)), -1.0)
+    nearest.scatter_reduce_(1, owner.expand(best.shape[0], -1), best, "amax")
+    here = (nearest >= alike).float().mean(dim=0)
+    there = torch.zeros(len(others)).index_add_(0, owner, (best.amax(dim=0) >= alike).float()) / sizes
+    return [float(share) for share in torch.maximum(here, there)]
