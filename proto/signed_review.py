@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
+from medforge.digested import DigestedModel
 from medforge.errors import InvalidInput
 from medforge.files import canonical_json, sha256_bytes
 from medforge.manifest import NAME
@@ -25,18 +26,20 @@ _Count = Annotated[int, Field(ge=0, le=1 << 40)]
 _Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
 
 
-class TaskReview(BaseModel):
+class TaskReview(DigestedModel):
     """Count what a commit answers to a site's own validation images of one task, in all and against a baseline.
 
     Of `images`, `right` get the right class where the task is asked for. Against the `baseline` (a commit's digest;
     None where there was nothing to compare with) `lost` were right and are wrong now, `gained` the other way round;
-    `taken` were routed to the task and go elsewhere now, `returned` the other way round. `routed` counts the images by
-    the task that they go to, `nowhere` those that are none of these; a count that is too small is left out of both.
-    `balanced` is the balanced accuracy and `confidence` the mean P(right class | task, image); None where the site adds
-    noise, which neither would get.
+    `taken` were routed to the task and go elsewhere now, `returned` the other way round. Where it is `alone` they are
+    against no commit, but against what the site's own branch answers by itself, to which every image is at home.
+    `routed` counts the images by the task that they go to, `nowhere` those that are none of these; a count that is too
+    small is left out of both. `balanced` is the balanced accuracy and `confidence` the mean P(right class | task,
+    image); None where the site adds noise, which neither would get.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    younger: ClassVar = frozenset({"alone"})
 
     baseline: _Digest | None = None
     images: Annotated[int, Field(ge=1, le=1 << 40)]
@@ -49,6 +52,7 @@ class TaskReview(BaseModel):
     confidence: _Share | None = None
     routed: dict[_Name, _Count] = Field(default_factory=dict, max_length=MOST_TASKS)
     nowhere: _Count | None = None
+    alone: bool = False
 
     @model_validator(mode="after")
     def _fits(self) -> TaskReview:
@@ -59,8 +63,11 @@ class TaskReview(BaseModel):
             self.taken + self.returned,
             sum(self.routed.values()) + (self.nowhere or 0),
         )
-        if max(sums) > most or (self.baseline is None and self.lost + self.gained + self.taken + self.returned):
+        changes = self.lost + self.gained + self.taken + self.returned
+        if max(sums) > most or (self.baseline is None and not self.alone and changes):
             raise ValueError("its counts are not those of so many images")
+        if self.alone and (self.baseline is not None or self.returned):
+            raise ValueError("what is alone has no commit as its baseline, and no image that is not at home")
         return self
 
 

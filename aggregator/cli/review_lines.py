@@ -31,7 +31,7 @@ def review_lines(
             str(seen.lost),
             str(seen.gained),
             str(seen.taken),
-            (seen.baseline or "nothing")[:8],
+            "own alone" if seen.alone else (seen.baseline or "nothing")[:8],
         )
         for one in reviews
         for task, seen in one.signed.review.tasks.items()

@@ -105,13 +105,15 @@ class Reviewing(_Frozen):
     were it half of that in truth. No site counts as more than ``most_images`` images. A commit waits until those who
     have not spoken could make no difference, or more than the share ``quorum`` has spoken, or ``patience_hours`` are
     over; then it goes live with a warning, or waits on where ``after_patience`` says so. On a word that hangs on one
-    reviewer, or on half of them, branches of at most ``lone`` contributors are held.
+    reviewer, or on half of them, branches of at most ``lone`` contributors are held. Of a newcomer's images other tasks
+    may take the share ``newcomer`` from the start.
     """
 
     quorum: float = Field(1, ge=0.5, le=1)
     margin: float = Field(0.03, ge=0, le=1)
     shared: float = Field(0.1, ge=0, le=1)
     theft: float = Field(0.03, ge=0, le=1)
+    newcomer: float = Field(0.1, ge=0, le=1)
     significance: float = Field(0.05, gt=0, lt=0.5)
     most_images: int = Field(1000, ge=1)
     patience_hours: float = Field(72, ge=0)

@@ -18,7 +18,8 @@ class Objection(BaseModel):
     the reviewers whose own images say so, `others` those whose do not; `worse` and `better` are what the former counted
     of their `images`. `loss` is the share that all of them together lost, and `chance` the probability of so much where
     half of what the policy bears is lost in truth. `hangs_on` are the reviewers without whom there is no harm; none
-    where more than half of the task's reviewers say so.
+    where more than half of the task's reviewers say so. `taken_by` is the task that takes the images of reviewers who
+    compare with their own branch alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,9 +34,15 @@ class Objection(BaseModel):
     chance: FiniteFloat
     loss: FiniteFloat
     hangs_on: tuple[str, ...] = ()
+    taken_by: str = ""
 
     def __str__(self) -> str:
         """Say it in words."""
+        if self.taken_by:
+            return (
+                f"of {self.images} validation images of task {self.task!r} at {', '.join(self.against)}, {self.worse} "
+                f"go to task {self.taken_by!r} (p = {self.chance:.2g})"
+            )
         did = "were right and are wrong now" if self.what == "accuracy" else "went to the task and go elsewhere now"
         chance = "" if self.chance == 1 else f" (p = {self.chance:.2g})"
         rest = f", which {', '.join(self.others)} did not see" if self.others else ""
@@ -50,8 +57,8 @@ class Decision(BaseModel):
     """Say that a commit went live, or was found harmful, and why; entered once, so that no later clock matters.
 
     `came` are the arrivals that were in no commit that had gone live before. A harmful commit names the `arrival` that
-    is held for it, and the `objections` that hold it; a live one those that did not suffice, as a warning, and who
-    `missed` to review it in time.
+    is held for it, those that are held `also`, as it contradicts them, and the `objections` that hold it; a live one
+    those that did not suffice, as a warning, and who `missed` to review it in time.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,6 +70,7 @@ class Decision(BaseModel):
     arrival: int | None = None
     objections: tuple[Objection, ...] = ()
     missed: tuple[str, ...] = ()
+    also: tuple[int, ...] = ()
 
     @field_validator("came", mode="before")
     @classmethod
@@ -72,6 +80,11 @@ class Decision(BaseModel):
     @field_serializer("came")
     def _as_runs(self, came: tuple[int, ...]) -> list[list[int]]:
         return [list(run) for run in runs_of(came)]
+
+    @property
+    def held(self) -> tuple[int, ...]:
+        """The arrivals that are held by it."""
+        return () if self.arrival is None else (self.arrival, *self.also)
 
     @property
     def hangs_on(self) -> frozenset[str]:

@@ -133,7 +133,7 @@ class ReviewTable:
                 self.committed[about["commit"]] = Committed(about["number"], entry.at)
             elif entry.actor == MAINTAINER:
                 arrival = json.loads(entry.about)["arrival"]
-                if any(one.decision.arrival == arrival for one in self.decisions):
+                if any(arrival in one.decision.held for one in self.decisions):
                     self.overruled.add(arrival)
         except (ValidationError, ValueError, KeyError) as error:
             raise CorruptFile(

@@ -60,6 +60,15 @@ _OBJECTIONS = (
         ),
     ),
     (
+        "arrivals ",
+        Objection(
+            "Two sides contradict each other on real images",
+            "A hospital that joined finds most of its own images answered by another task, which its branch alone "
+            "would answer itself. The branches of both sides are held; nothing says which of them is right.",
+            "Do the two ask the same question under different names? The maintainer asks both, and accepts either.",
+        ),
+    ),
+    (
         "reviews say that it does harm",
         Objection(
             "Sites see harm on their own images",

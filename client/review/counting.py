@@ -24,7 +24,9 @@ def count(
     epsilon: float | None = None,
     tasks: tuple[str, ...] = (),
 ) -> TaskReview | None:
-    """Count answers of a task, against those of a baseline commit where there are any; None for too few images.
+    """Count answers of a task, against those `before` where there are any; None for too few images.
+
+    These are a `baseline` commit's, or where none is named the own branch's alone.
 
     Where fewer than `threshold` images go to a task, or to none, that count is left out. With `epsilon` every count
     gets noise (see `noise_decay`) from the system's randomness, and `tasks` are all that images can be routed to.
@@ -51,6 +53,7 @@ def count(
     told = _told(places, threshold, counts["images"])
     return TaskReview(
         baseline=baseline if before is not None else None,
+        alone=before is not None and baseline is None,
         **counts,
         balanced=_balanced(now) if epsilon is None else None,
         confidence=round(float(now.confidence.mean()), _DIGITS) if epsilon is None else None,

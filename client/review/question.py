@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 from medforge.declared_task import DeclaredTask
 from medforge.errors import CorruptFile, InvalidInput
@@ -18,7 +20,7 @@ _LEFT = (pb.BRANCH_STATE_HELD, pb.BRANCH_STATE_REJECTED, pb.BRANCH_STATE_WITHDRA
 
 @dataclass(frozen=True)
 class ReviewedCommit:
-    """Hold what a site reads of a commit: its place, members, and its forge item's files by digest."""
+    """Hold what a site reads of a commit: place, members, its forge item's files by digest, and who came or left."""
 
     digest: str
     number: int
@@ -27,6 +29,14 @@ class ReviewedCommit:
     contributor: str
     item: str | None
     item_files: Mapping[str, str]
+    arrival: int
+
+
+class Arrived(NamedTuple):
+    """Say whose an arrival is, and what it answers."""
+
+    contributor: str
+    task: str
 
 
 @dataclass(frozen=True)
@@ -35,7 +45,6 @@ class Question:
 
     `live` are the commits that went live by a decision, and that nobody has left since. `own` are the reviews that
     came under the site's name, the newest of each commit. `reviewed` says whether anybody reviews this forge.
-    `answered` has the task of each arrival.
     """
 
     forge: str
@@ -47,7 +56,11 @@ class Question:
     live: frozenset[str]
     own: Mapping[str, Review]
     reviewed: bool
-    answered: Mapping[int, str] = field(default_factory=dict)
+
+    @cached_property
+    def arrived(self) -> Mapping[int, Arrived]:
+        """Whose each arrival is that was ever a member."""
+        return {one.arrival: Arrived(one.contributor, one.task) for one in self.commits.values()}
 
     def comparable(self, commit: ReviewedCommit, task: str) -> frozenset[str]:
         """Return the live commits that a commit may be compared with in a task.
@@ -61,7 +74,13 @@ class Question:
         return frozenset(one for one in self.live if self._inside(self.commits[one], task) == inside)
 
     def _inside(self, commit: ReviewedCommit, task: str) -> set[int]:
-        return {number for number in commit.members if self.answered.get(number) == task}
+        return {number for number in commit.members if number in self.arrived and self.arrived[number].task == task}
+
+    def begins(self, commit: ReviewedCommit, reviewer: str, task: str) -> bool:
+        """Say whether this is a site's first review of a commit with its own branch for a task in it."""
+        own = {number for number, one in self.arrived.items() if one == (reviewer, task)}
+        before = [digest for digest, review in self.own.items() if task in review.tasks and digest in self.commits]
+        return not own.isdisjoint(commit.members) and all(own.isdisjoint(self.commits[one].members) for one in before)
 
     @property
     def asked(self) -> ReviewedCommit | None:
@@ -85,7 +104,7 @@ def ask(forge: RemoteForge, reviewer: str) -> Question:
             f"the forge at {forge.at} is of version {told.software}, which takes no reviews; ask its maintainer to "
             "update it"
         )
-    commits, left, answered = _read_chain(forge)
+    commits, left = _read_chain(forge)
     missing = next((name for name in (told.stable, told.candidate) if name and name not in commits), None)
     if missing:
         raise CorruptFile(f"commit {missing[:12]} is not in the log of {forge.at}; do not trust what answers there")
@@ -109,19 +128,16 @@ def ask(forge: RemoteForge, reviewer: str) -> Question:
         live=frozenset(digest for digest in live if not left & set(commits[digest].members)),
         own=own,
         reviewed=told.reviewed,
-        answered=answered,
     )
 
 
-def _read_chain(forge: RemoteForge) -> tuple[dict[str, ReviewedCommit], set[int], dict[int, str]]:
-    """Return the commits by digest, each checked to follow the one before, the arrivals that left, all their tasks."""
+def _read_chain(forge: RemoteForge) -> tuple[dict[str, ReviewedCommit], set[int]]:
+    """Return the commits by digest, each checked to follow the one before, and the arrivals that had to leave."""
     commits: dict[str, ReviewedCommit] = {}
     left: set[int] = set()
-    answered: dict[int, str] = {}
     parent: str | None = None
     for entry in forge.log_entries():
         if entry.WhichOneof("entry") == "arrival":
-            answered[entry.arrival.number] = entry.arrival.task
             if entry.arrival.state in _LEFT:
                 left.add(entry.arrival.number)
             continue
@@ -134,7 +150,7 @@ def _read_chain(forge: RemoteForge) -> tuple[dict[str, ReviewedCommit], set[int]
             )
         commits[digest] = one
         parent = digest
-    return commits, left, answered
+    return commits, left
 
 
 def _parse(content: bytes, digest: str, number: int, at: str) -> tuple[ReviewedCommit, str | None]:
@@ -143,7 +159,8 @@ def _parse(content: bytes, digest: str, number: int, at: str) -> tuple[ReviewedC
         members = tuple(_numbers(said["members"]))
         files = {str(path): str(name) for path, name in said["item_files"].items()}
         texts = str(said["task"]), str(said["contributor"])
-        return ReviewedCommit(digest, number, members, *texts, said["item"], files), said["parent"]
+        one = ReviewedCommit(digest, number, members, *texts, said["item"], files, int(said["arrival"]))
+        return one, said["parent"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CorruptFile(f"{at} sent a commit that cannot be read; do not trust what answers there") from error
 

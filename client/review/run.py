@@ -8,6 +8,7 @@ from pathlib import Path
 
 from medforge import __version__
 from medforge.base_module import BaseModule
+from medforge.branch import Branch
 from medforge.client.data.task import Task
 from medforge.client.model_task import ModelTask, model_task, tasks_of
 from medforge.client.naming import name_for
@@ -20,7 +21,7 @@ from medforge.client.work import Work
 from medforge.client.workspace import Workspace
 from medforge.errors import BaseMismatch, InvalidInput
 from medforge.faults import reached
-from medforge.forge_item import ForgeItem
+from medforge.forge_item import ForgeItem, FusedPlugin
 from medforge.proto.connection import Connection
 from medforge.proto.remote import RemoteForge
 from medforge.proto.signed_review import Review, TaskReview
@@ -127,7 +128,10 @@ class Reviewer:
         memory = ReviewMemory.load(place, question.forge, task.validation)
         now = self._answers(item, base, task, asked, question, "asking the commit")
         right = {commit.digest: int(now.right.sum())}
-        baseline, before = self._baseline(forge, question, commit, memory, (base, task, asked.name), right)
+        before = self._alone(work, base, task, asked) if question.begins(commit, self._name, asked.name) else None
+        baseline = None
+        if before is None:
+            baseline, before = self._baseline(forge, question, commit, memory, (base, task, asked.name), right)
         names = tuple(one.name for one in tasks_of(item, None) or question.tasks)
         told = baseline.digest if baseline else None
         counts = count(now, asked.name, self.threshold, before, told, self.epsilon, names)
@@ -171,6 +175,15 @@ class Reviewer:
         best = known.best(question, question.comparable(commit, name))
         before = found.get(best.digest) or answer(best)
         return (best, before) if before is not None else (None, None)
+
+    def _alone(self, work: Work, base: BaseModule, task: Task, asked: ModelTask) -> Answers | None:
+        """Return what the site's own branch answers by itself; None for a workspace without one on this base module."""
+        if work.workspace.committed is None:
+            return None
+        plugin = Branch.load(work.workspace.branch).plugin
+        if plugin.base_fingerprint != base.fingerprint:
+            return None
+        return answers(FusedPlugin(plugin), base, task.validation, asked, (asked,), "asking the own branch alone")
 
     def _answers(
         self, item: ForgeItem, base: BaseModule, task: Task, asked: ModelTask, question: Question, what: str

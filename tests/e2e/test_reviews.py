@@ -129,6 +129,9 @@ def test_what_takes_a_sites_images_away_is_held_and_what_does_not_goes_live(coho
     assert "nobody reviews it, so the newest commit is the stable one" in said("log", "--kit", cohort.kits["honest"])
     begun = cohort.review("victim")
     assert (begun["commit"], begun["sent"], begun["review"]["tasks"]["shades"]["baseline"]) == (first, True, None)
+    assert begun["review"]["tasks"]["shades"]["alone"]
+    # that some are of none of the tasks is no other task's doing
+    assert begun["review"]["tasks"]["shades"]["routed"] == {"shades": 36 - begun["review"]["tasks"]["shades"]["taken"]}
     assert cohort.stable(first) == first
 
     second = cohort.push("honest")
@@ -189,3 +192,22 @@ def test_every_reviewed_task_is_waited_for_and_a_site_begins_with_what_is_stable
     assert (done["commit"], done["sent"]) == (third, False)
     cohort.review("victim")
     cohort.wait_held(3)
+
+
+def test_who_came_before_its_victim_is_held_beside_it(cohort: Cohort) -> None:
+    """A squat: nothing that went live answers the victim's task without the attacker's branch."""
+    cohort.push("attacker")
+    cohort.push("victim")
+    seen = cohort.review("victim")["review"]["tasks"]["shades"]
+    assert seen["alone"]
+    assert seen["taken"] >= seen["routed"]["glass"] >= 12
+    reason = cohort.wait_held(1)
+    assert "arrivals 1, 2 contradict each other on real images: of 36 validation images of task 'shades'" in reason
+    assert cohort.wait_held(2) == reason
+    accept(cohort.forge, "2")
+    end = time.monotonic() + 20
+    while (arrival := cohort.forge.ledger.arrival(2)) and arrival.state is not State.FOLDED and time.monotonic() < end:
+        time.sleep(0.05)
+    assert arrival is not None
+    assert arrival.state is State.FOLDED
+    assert cohort.stable(cohort.head) == cohort.head

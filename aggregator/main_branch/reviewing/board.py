@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -16,6 +16,7 @@ from medforge.aggregator.ledger.records import Arrival, State
 from medforge.aggregator.ledger.review_records import Decision
 from medforge.aggregator.ledger.review_table import STAYING, ReviewTable
 from medforge.aggregator.logs import about
+from medforge.aggregator.main_branch.reviewing.contradiction import Contradiction
 from medforge.aggregator.main_branch.reviewing.decision import (
     Await,
     FoldAgain,
@@ -90,6 +91,9 @@ class ReviewBoard:
         if isinstance(outcome, HoldArrival):
             self._hold(outcome)
             return True
+        if isinstance(outcome, Contradiction):
+            self._hold_both(outcome)
+            return True
         if isinstance(outcome, FoldAgain):
             number = outcome.arrival
             self._ledger.change_together([(number, State.HELD, outcome.reason), (number, State.RECEIVED, "")])
@@ -135,21 +139,44 @@ class ReviewBoard:
         self._table.read()
         self._finish()
 
+    def _hold_both(self, found: Contradiction) -> None:
+        both = (*found.takers, *found.newcomers)
+        reason = (
+            f"arrivals {', '.join(map(str, both))} contradict each other on real images: {found.objection}; nothing "
+            f"says which of them is right, so each is held; {_ASK}"
+        )
+        decision = Decision(
+            commit=found.link.digest,
+            standing="harmful",
+            reason=reason,
+            came=self._now().came(found.link),
+            arrival=both[0],
+            also=both[1:],
+            objections=(found.objection,),
+        )
+        self._table.decide(decision)
+        self._table.read()
+        self._finish()
+
     def _finish(self) -> bool:
         """Take out who was found harmful and is still in, also where an earlier process ended in between."""
         changed = False
         for kept in self._table.decisions:
-            number = kept.decision.arrival
-            if number is None or number in self._table.overruled:
-                continue
-            entry = self._ledger.arrival(number)
-            if entry is not None and entry.state is State.FOLDED:
+            held = [entry for number in kept.decision.held if (entry := self._still_in(number)) is not None]
+            if held:
                 reached("between decision and hold")
-                self._ledger.change_together([(number, State.HELD, kept.decision.reason), *self._coming_back(entry)])
-                fields = about("held", contributor=entry.contributor, arrival=number, branch=entry.branch)
-                _log.warning("arrival %d is held: %s", number, kept.decision.reason, extra=fields)
+                changes = [(entry.number, State.HELD, kept.decision.reason) for entry in held]
+                back = [change for entry in held for change in self._coming_back(entry)]
+                self._ledger.change_together([*changes, *back])
                 changed = True
+            for entry in held:
+                fields = about("held", contributor=entry.contributor, arrival=entry.number, branch=entry.branch)
+                _log.warning("arrival %d is held: %s", entry.number, kept.decision.reason, extra=fields)
         return changed
+
+    def _still_in(self, number: int) -> Arrival | None:
+        entry = None if number in self._table.overruled else self._ledger.arrival(number)
+        return entry if entry is not None and entry.state is State.FOLDED else None
 
     def _coming_back(self, held: Arrival) -> list[tuple[int, State, str]]:
         """Return what puts back the stable commit's version of a branch whose newer one is held."""
@@ -185,7 +212,7 @@ class ReviewBoard:
         )
         live = [kept.decision for kept in table.decisions if kept.decision.standing == "live"]
         seasoned = frozenset(number for decision in live for number in decision.came)
-        known = seasoned.union(*(link.members for link in later))
+        known = seasoned.union(*(link.members for link in later), stable.members if stable else ())
         arrivals = ledger.arrivals_by_number(known)
         revoked = {one.name for one in ledger.contributors() if one.revoked_at is not None}
         asked: dict[str, set[str]] = defaultdict(set)
@@ -203,25 +230,30 @@ class ReviewBoard:
                 for task, names in asked.items()
                 if (who := (names & spoken.get(task, set())) - revoked)
             },
-            doubted=frozenset(
-                name
-                for one in table.decisions
-                if one.decision.arrival in table.overruled
-                for name in one.decision.hangs_on
-            ),
+            doubted=self._doubted(),
             held_by=self._held_by(),
+            stable=Link(stable.digest, after, stable.members, 0.0) if stable else None,
             silent=_silent(table),
         )
 
+    def _doubted(self) -> frozenset[str]:
+        words = self._narrow_words()
+        return frozenset(reviewer for reviewer, entry in words if entry.number in self._table.overruled)
+
     def _held_by(self) -> dict[str, frozenset[str]]:
         held: dict[str, set[str]] = defaultdict(set)
-        for kept in self._table.decisions:
-            if kept.decision.arrival is not None:
-                entry = self._ledger.arrival(kept.decision.arrival)
-                if entry is not None and entry.state is State.HELD:
-                    for reviewer in kept.decision.hangs_on:
-                        held[reviewer].add(entry.contributor)
+        for reviewer, entry in self._narrow_words():
+            if entry.state is State.HELD:
+                held[reviewer].add(entry.contributor)
         return {reviewer: frozenset(names) for reviewer, names in held.items()}
+
+    def _narrow_words(self) -> Iterator[tuple[str, Arrival]]:
+        """Yield each reviewer with each arrival of another that was ever held on a word that hangs on it."""
+        for kept in self._table.decisions:
+            for number in kept.decision.held if kept.decision.hangs_on else ():
+                entry = self._ledger.arrival(number)
+                if entry is not None:
+                    yield from ((name, entry) for name in kept.decision.hangs_on if name != entry.contributor)
 
 
 def _spoken(table: ReviewTable) -> dict[str, set[str]]:

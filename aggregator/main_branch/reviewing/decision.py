@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from medforge.aggregator.forge.policy import Reviewing
 from medforge.aggregator.ledger.review_records import Objection
+from medforge.aggregator.main_branch.reviewing.contradiction import Contradiction, find_contradiction
 from medforge.aggregator.main_branch.reviewing.judgement import Judgement, judge
 from medforge.aggregator.main_branch.reviewing.state import Link, ReviewState
 
@@ -46,7 +47,7 @@ class Await:
     missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-Outcome = GoLive | HoldArrival | FoldAgain | Await
+Outcome = GoLive | HoldArrival | Contradiction | FoldAgain | Await
 
 
 def decide(state: ReviewState, policy: Reviewing, now: float) -> Outcome:
@@ -54,6 +55,9 @@ def decide(state: ReviewState, policy: Reviewing, now: float) -> Outcome:
 
     Nothing here is remembered: the same reviews of the same commits lead to the same, in whatever order they came.
     """
+    contradiction = find_contradiction(state, policy)
+    if contradiction is not None:
+        return contradiction
     for link in reversed(state.later):
         if not state.suspects(link):
             came = "the maintainer accepted who came" if state.came(link) else "nobody came since"

@@ -39,6 +39,9 @@ class Counts:
     def of(cls, review: Review, task: str, what: What) -> Counts:
         """Read a review's counts of a task."""
         seen = review.tasks[task]
+        if seen.alone:
+            # it compares with no commit
+            return cls(review.reviewer, 0, 0, seen.images, review.epsilon)
         worse, better = (seen.lost, seen.gained) if what == "accuracy" else (seen.taken, seen.returned)
         return cls(review.reviewer, worse, better, seen.images, review.epsilon)
 

@@ -9,7 +9,7 @@ from medforge.aggregator.forge.policy import Reviewing
 from medforge.aggregator.ledger.review_records import Objection
 from medforge.aggregator.main_branch.reviewing.evidence import Counts, What, pool
 from medforge.aggregator.main_branch.reviewing.harm import Bar, Harm, find_harm
-from medforge.aggregator.main_branch.reviewing.state import Link, ReviewState
+from medforge.aggregator.main_branch.reviewing.state import Link, ReviewState, has_credit
 
 _KINDS: tuple[What, ...] = ("accuracy", "routing")
 
@@ -35,7 +35,7 @@ def judge(link: Link, state: ReviewState, policy: Reviewing, closed: bool) -> Ju
     level = policy.significance / max(len(_KINDS) * len(asked), 1)
 
     def credible(reviewer: str) -> bool:
-        return _has_credit(reviewer, suspects, state, policy)
+        return has_credit(reviewer, suspects, state, policy)
 
     harm: list[Objection] = []
     doubts: list[Objection] = []
@@ -93,9 +93,3 @@ def _objection(task: str, what: What, counts: Sequence[Counts], bar: Bar, found:
         loss=found.pooled.loss if found else pool(counts, 0.0).loss,
         hangs_on=found.hangs_on if found else (),
     )
-
-
-def _has_credit(reviewer: str, suspects: set[str], state: ReviewState, policy: Reviewing) -> bool:
-    """Say whether a reviewer may hold a branch without most others: only so often, and never once overruled."""
-    held = (state.held_by or {}).get(reviewer, frozenset())
-    return reviewer not in state.doubted and (suspects <= held or len(held) < policy.lone)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from medforge.aggregator.forge.policy import Reviewing
 from medforge.proto.signed_review import Review
 
 
@@ -27,12 +28,12 @@ class Owner(NamedTuple):
 
 @dataclass(frozen=True)
 class ReviewState:
-    """Hold the commits after the stable one, and what is known of them.
+    """Hold the stable commit (None for none) and those after it, and what is known of them.
 
-    `later` are those that nobody has left since, oldest first; `owners` of their members. `seasoned` are the arrivals
-    that were in a commit that went live, `overruled` those that the maintainer brought back after reviews had them
-    held. `reviews` has by commit the newest of each reviewer whose baselines went live. `reviewers` has by task who
-    reviews it. `doubted` are reviewers on whose word alone something was held that the maintainer brought back;
+    `later` are those that nobody has left since, oldest first; `owners` of all their members. `seasoned` are the
+    arrivals that were in a commit that went live, `overruled` those that the maintainer brought back after reviews had
+    them held. `reviews` has by commit the newest of each reviewer whose baselines went live. `reviewers` has by task
+    who reviews it. `doubted` are reviewers on whose word alone something was held that the maintainer brought back;
     `held_by` has by reviewer the contributors of whom a branch is held on a word that hangs on this reviewer, and not
     decided. `silent` are those who let the patience with an earlier commit pass, and have not spoken since.
     """
@@ -46,6 +47,7 @@ class ReviewState:
     doubted: frozenset[str] = frozenset()
     held_by: Mapping[str, frozenset[str]] | None = None
     silent: frozenset[str] = frozenset()
+    stable: Link | None = None
 
     def came(self, link: Link) -> tuple[int, ...]:
         """Return a commit's members that were in no commit that went live."""
@@ -54,3 +56,9 @@ class ReviewState:
     def suspects(self, link: Link) -> tuple[int, ...]:
         """Return those that reviews may still hold, in the order of folding."""
         return tuple(number for number in self.came(link) if number not in self.overruled)
+
+
+def has_credit(reviewer: str, suspects: set[str], state: ReviewState, policy: Reviewing) -> bool:
+    """Say whether a reviewer may hold a branch without most others: only so often, and never once overruled."""
+    held = (state.held_by or {}).get(reviewer, frozenset())
+    return reviewer not in state.doubted and (suspects <= held or len(held) < policy.lone)

@@ -7,6 +7,8 @@ import pytest
 from medforge.client.review.memory import ReviewMemory
 from medforge.client.review.question import Question, ReviewedCommit
 from medforge.errors import CorruptFile
+from medforge.proto.signed_review import Review
+from tests.aggregator.main_branch.reviewing.making import review
 from tests.client.tasks import make_split
 
 SPLIT = make_split(12, 2)
@@ -14,7 +16,7 @@ FORGE = "a forge"
 
 
 def question(live: list[str], stable: str) -> Question:
-    commits = {name: ReviewedCommit(name, place, (), "t", "c", None, {}) for place, name in enumerate("abcd", 1)}
+    commits = {name: ReviewedCommit(name, place, (), "t", "c", None, {}, place) for place, name in enumerate("abcd", 1)}
     return Question(FORGE, "base", commits, commits[stable], None, (), frozenset(live), {}, True)
 
 
@@ -51,16 +53,28 @@ def test_what_was_best_is_never_forgotten(tmp_path: Path) -> None:
     assert memory.right["best"] == 1000
 
 
-def test_what_a_tasks_own_branches_cost_is_not_held_against_another_tasks() -> None:
-    """Commit b has a second branch of task lung in it; c one of colon, d a third of lung."""
-    members = {"a": (1,), "b": (1, 2), "c": (1, 2, 3), "d": (1, 2, 3, 4)}
+def lungs(stable: str, own: dict[str, Review] | None = None) -> Question:
+    """Four commits: arrivals 1, 2 and 4 are of lung, of ann, bob and cat, 3 of colon, of dan."""
+    who = (("ann", "lung"), ("bob", "lung"), ("dan", "colon"), ("cat", "lung"))
     commits = {
-        name: ReviewedCommit(name, place, inside, "t", "c", None, {})
-        for place, (name, inside) in enumerate(members.items(), 1)
+        name: ReviewedCommit(name, place, tuple(range(1, place + 1)), task, contributor, None, {}, place)
+        for place, (name, (contributor, task)) in enumerate(zip("abcd", who, strict=True), 1)
     }
-    answered = {1: "lung", 2: "lung", 3: "colon", 4: "lung"}
-    live = frozenset("ab")
-    asked = Question(FORGE, "base", commits, commits["b"], None, (), live, {}, True, answered)
-    assert asked.comparable(commits["c"], "lung") == {"b"}
-    assert asked.comparable(commits["d"], "lung") == {"a", "b"}
-    assert asked.comparable(commits["c"], "eye") == {"a", "b"}
+    return Question(FORGE, "base", commits, commits[stable], None, (), frozenset("ab"), own or {}, True)
+
+
+def test_what_a_tasks_own_branches_cost_is_not_held_against_another_tasks() -> None:
+    asked = lungs("b")
+    assert asked.comparable(asked.commits["c"], "lung") == {"b"}
+    assert asked.comparable(asked.commits["d"], "lung") == {"a", "b"}
+    assert asked.comparable(asked.commits["c"], "eye") == {"a", "b"}
+
+
+def test_a_site_begins_with_the_first_commit_that_has_its_own_branch_in_it() -> None:
+    spoken = {"a": review("bob", "a" * 64)}
+    asked = lungs("b", spoken)
+    assert asked.begins(asked.commits["b"], "bob", "lung")
+    assert not asked.begins(asked.commits["a"], "bob", "lung")
+    assert not asked.begins(asked.commits["b"], "bob", "colon")
+    again = lungs("b", spoken | {"b": review("bob", "b" * 64)})
+    assert not again.begins(again.commits["c"], "bob", "lung")

@@ -16,9 +16,9 @@ from medforge.aggregator.main_branch.main_branch import MainBranch
 from medforge.aggregator.main_branch.replay import replay
 from medforge.aggregator.main_branch.reviewing.board import ReviewBoard
 from medforge.base_module import BaseModule
-from medforge.proto.signed_review import Review, SignedReview
+from medforge.proto.signed_review import Review, SignedReview, TaskReview
 from tests.aggregator.forges import open_main
-from tests.aggregator.main_branch.reviewing.making import review
+from tests.aggregator.main_branch.reviewing.making import FORGE, review
 from tests.aggregator.serving import FAST
 from tests.making import make_branch
 
@@ -288,3 +288,27 @@ def test_who_let_the_patience_pass_is_not_waited_for_again_until_it_speaks(
     patient.step()
     assert forge.stable == third
     assert patient.view().missing == {"lung": ("ann", "bob")}
+
+
+def test_of_two_that_contradict_each_other_the_maintainer_brings_back_whom_it_believes(forge: Reviewed) -> None:
+    forge.push("eve", "flood", 0)
+    forge.push("bob", "colon", 1)
+    both = forge.push("ann", "lung", 2)
+    seen = TaskReview(images=60, right=30, taken=54, routed={"flood": 54}, alone=True)
+    forge.say(Review(forge=FORGE, reviewer="ann", commit=both, tasks={"lung": seen}, threshold=10, software="0"))
+    assert [forge.state(number) for number in (1, 2, 3)] == [State.HELD, State.FOLDED, State.HELD]
+    entry = forge.ledger.arrival(1)
+    assert entry is not None
+    assert entry.reason.startswith(
+        "arrivals 1, 3 contradict each other on real images: of 60 validation images of task"
+    )
+    assert forge.ledger.head().members == (2,)  # type: ignore[union-attr]
+    accept(forge.main.forge, "3")
+    forge.main.fold_waiting()
+    forge.settle()
+    assert [forge.state(number) for number in (1, 2, 3)] == [State.HELD, State.FOLDED, State.FOLDED]
+    assert forge.stable == forge.head
+    # being brought back itself, it was not overruled
+    bad = forge.push("mal", "chest", 3)
+    forge.say(review("ann", bad, lost=60, baseline=forge.stable))
+    assert forge.state(4) is State.HELD
