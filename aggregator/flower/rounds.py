@@ -110,6 +110,7 @@ class ArrivalRounds:
         except MedForgeError as error:
             self._fail(node, str(error))
             self._hold(reply, error)
+            self._main.fold_waiting()
             return
         if arrays is None or metrics is None:
             self._fail(node, "the strategy gave nothing for this reply")

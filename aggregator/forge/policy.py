@@ -71,7 +71,8 @@ class Admission(_Frozen):
     tell its classes apart as well, where nobody else has them, by whether to the base module its images are as like
     those of the middle one of at most so many ``witnesses`` with classes of its own as a standard score of
     ``agreement`` over four opinions, of which two are asked, wants; and by whether an earlier task's accuracy on
-    distilled data falls by more than ``margin``, in a task that it shares how well images are ranked too.
+    distilled data falls by more than ``margin``, in a task that it shares how well images are ranked too. Who is held
+    together with branches of ``contradictions`` others has no voice in a further contradiction.
 
     How often these defaults hold an honest branch of a small centre, and which attacks: explanation-security.md. Of 42
     of larger centres 0.1.0 held none; ‖ΔW‖ / ‖W‖ was 1.4 at most.
@@ -85,6 +86,7 @@ class Admission(_Frozen):
     witnesses: int = Field(3, ge=0, le=100)
     agreement: float = Field(2.0, ge=0)
     margin: float = Field(0.1, ge=0, le=1)
+    contradictions: int = Field(3, ge=1)
 
 
 class Tasks(_Frozen):

@@ -23,6 +23,7 @@ REVIEWED = "reviewed"
 WENT_LIVE = "went live"
 FOUND_HARMFUL = "found harmful"
 FOUND_ALIKE = "found alike"
+CONTRADICTED = "found contradicting"
 
 
 def entry_digest(previous: str, number: int, at: str, actor: str, what: str, about: str) -> str:

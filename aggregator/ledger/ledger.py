@@ -93,6 +93,11 @@ class Ledger(Database):
         with self.reading() as session:
             return set(session.scalars(select(ArrivalRow.number).where(ArrivalRow.erased)))
 
+    def admitted(self) -> set[int]:
+        """Return the numbers of the arrivals that the maintainer accepted whatever their examination said."""
+        with self.reading() as session:
+            return set(session.scalars(select(ArrivalRow.number).where(ArrivalRow.admitted)))
+
     def to_erase(self) -> list[Arrival]:
         """List, in order, the withdrawn arrivals whose files are still to be deleted."""
         due = (ArrivalRow.state == State.WITHDRAWN.value) & ArrivalRow.erase & ArrivalRow.erased.is_(False)

@@ -15,7 +15,9 @@ from medforge.aggregator.coefficients.objective import ScoredImages, task_scores
 from medforge.aggregator.coefficients.task_score import TaskScore
 from medforge.aggregator.forge.policy import Admission
 from medforge.aggregator.main_branch.agreement import ranked_well
-from medforge.aggregator.main_branch.objections import REMEDY, objections
+from medforge.aggregator.main_branch.contradiction.hearing import REMEDY, Contradiction
+from medforge.aggregator.main_branch.contradiction.weighing import NOTHING_KNOWN, Standing
+from medforge.aggregator.main_branch.objections import objections
 from medforge.aggregator.main_branch.witness import drawn
 from medforge.aggregator.merge.arrived_branch import ArrivedBranch
 from medforge.aggregator.merge.method import FoldResult, Head
@@ -42,9 +44,22 @@ class Examination:
         self._admission = admission
 
     @one_thread()
-    def arrival(self, arrived: Sequence[ArrivedBranch]) -> None:
-        """Examine the last of ``arrived`` before it is folded; raises BranchHeld (see `objections`)."""
-        _hold_if(examine_arrival(arrived, self._base, self._probabilities, self._admission))
+    def arrival(
+        self,
+        arrived: Sequence[ArrivedBranch],
+        waiting: Sequence[ArrivedBranch] = (),
+        standing: Standing = NOTHING_KNOWN,
+    ) -> Contradiction | None:
+        """Examine the last of ``arrived`` before it is folded, and return whom it contradicts (see `objections`).
+
+        Raises BranchHeld for what speaks against it alone.
+        """
+        if not self._admission.behaviour:
+            return None
+        found = next(objections(arrived, self._base, self._probabilities, self._admission, waiting, standing), None)
+        if found is not None and found.contradiction is None:
+            raise BranchHeld(found.reason)
+        return found.contradiction if found else None
 
     @one_thread()
     def merge(
@@ -68,7 +83,9 @@ class Examination:
             compared |= task_scores(old)
             after |= task_scores(new)
             lost[arriving.task] = SharedLoss(sum(len(one.labels) for one in old), _ranked(old) - _ranked(new))
-        _hold_if(examine_merge(compared, after, self._admission, lost))
+        reason = examine_merge(compared, after, self._admission, lost)
+        if reason is not None:
+            raise BranchHeld(reason)
 
 
 class SharedLoss(NamedTuple):
@@ -76,16 +93,6 @@ class SharedLoss(NamedTuple):
 
     images: int
     ranks: float
-
-
-def examine_arrival(
-    arrived: Sequence[ArrivedBranch], base: BaseModule, probabilities: ProbabilityCache, admission: Admission
-) -> str | None:
-    """Say why the last of ``arrived`` should be held, None where nothing speaks against it (see `objections`)."""
-    if not admission.behaviour:
-        return None
-    first = next(objections(arrived, base, probabilities, admission), None)
-    return first.reason if first else None
 
 
 def examine_merge(
@@ -147,8 +154,3 @@ def score_item(item: ForgeItem, on: Sequence[ArrivedBranch], base: BaseModule) -
 
 def _ranked(answers: Sequence[ScoredImages]) -> float:
     return fmean(ranked_well(one.log_probabilities, one.labels) for one in answers)
-
-
-def _hold_if(reason: str | None) -> None:
-    if reason is not None:
-        raise BranchHeld(reason)

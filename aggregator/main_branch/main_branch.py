@@ -13,10 +13,12 @@ from medforge.aggregator.ledger.order import LedgerConflict
 from medforge.aggregator.ledger.records import Arrival, State
 from medforge.aggregator.logs import about
 from medforge.aggregator.main_branch.comparison import software_of
-from medforge.aggregator.main_branch.examination import Examination
+from medforge.aggregator.main_branch.contradiction.desk import ContradictionDesk
+from medforge.aggregator.main_branch.examination import BranchHeld, Examination
 from medforge.aggregator.main_branch.origin.gate import OriginGate
 from medforge.aggregator.main_branch.task_gate import TaskGate
 from medforge.aggregator.main_branch.transient import is_transient, reason_of
+from medforge.aggregator.merge.arrived_branch import ArrivedBranch
 from medforge.aggregator.merge.choosing import completed
 from medforge.aggregator.merge.folding import fold_round, refold
 from medforge.aggregator.merge.method import FoldResult, Head
@@ -51,6 +53,7 @@ class MainBranch:
         self.settings = completed(forge.settings.method)
         self._tasks = TaskGate(forge, base)
         self._origin = OriginGate(forge, base)
+        self._contradictions = ContradictionDesk(forge)
         self._forget()
 
     def _forget(self) -> None:
@@ -102,7 +105,7 @@ class MainBranch:
         known = self.forge.ledger.commit_of(arrival)
         if known is not None and entry.state is State.FOLDED:
             return known[1]
-        self.settle()
+        self._settle()
         self._check_next(entry)
         versions = {one.number for one in self._versions(entry)}
         kept = tuple(number for number in self._members() if number not in versions)
@@ -112,8 +115,9 @@ class MainBranch:
             self._origin.check(entry, self._branches)
         declaration = self._tasks.check(arrived[-1].manifest, arrival)
         examination = Examination(self.base, self.probabilities, self.forge.policy.admission)
-        if not entry.admitted:
-            examination.arrival(arrived)
+        if not entry.admitted and self._contradicts(examination, arrived):
+            # members have left, and what is merged now is without them
+            return self.fold(arrival)
         before = self._before(kept)
         folded = fold_round(self.base, self.settings, arrived, before, self.probabilities)
         if not entry.admitted:
@@ -129,8 +133,14 @@ class MainBranch:
         One commit for each. The new head is, to the bit, that of a forge that saw only its members in their order.
         Who cannot come back is held with the reason. Where the rest cannot be merged without one who leaves, those stay
         whom a forge that saw only the rest would have folded, and the others are held. Then the files that are to be
-        erased are deleted; copies of those leave with them.
+        erased are deleted; copies of those leave with them. And who waits for a contradiction that is no longer one is
+        released, to be folded anew.
         """
+        commits = self._settle()
+        self._contradictions.let_go(self._members(), self._branches, self.probabilities)
+        return commits
+
+    def _settle(self) -> list[Commit]:
         commits = []
         self._origin.follow_erasures()
         self._tasks.catch_up(self._members())
@@ -151,7 +161,17 @@ class MainBranch:
                 commits.append(self.fold(number))
             except InvalidBranch as error:
                 self.set_aside(waiting[0].branch, str(error))
+            commits.extend(self.settle())
         return commits
+
+    def _contradicts(self, examination: Examination, arrived: Sequence[ArrivedBranch]) -> bool:
+        """Examine an arrival, the last of ``arrived``; return whether members left for it, raise BranchHeld for it."""
+        waiting = self._contradictions.waiting(self._branches)
+        found = examination.arrival(arrived, waiting, self._contradictions.standing(arrived[-1]))
+        left = self._contradictions.enter(found)
+        if found is not None and found.verdict.held:
+            raise BranchHeld(found.reason)
+        return left
 
     def _due(self) -> tuple[Literal["remove", "restore"], Arrival] | None:
         members, folded = self._members(), self.forge.ledger.numbers(State.FOLDED)

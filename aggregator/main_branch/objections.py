@@ -7,8 +7,6 @@ worse than chance in how it ranks images. What a check costs does not grow with 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from math import sqrt
-from statistics import median
 from typing import Literal, NamedTuple
 
 from scipy.special import bdtr
@@ -18,47 +16,50 @@ from torch.nn import functional as F
 
 from medforge.aggregator.forge.policy import Admission
 from medforge.aggregator.main_branch.agreement import agreement, pooled
+from medforge.aggregator.main_branch.contradiction.hearing import REMEDY, Contradiction, contradiction, hear
+from medforge.aggregator.main_branch.contradiction.weighing import NOTHING_KNOWN, Standing
 from medforge.aggregator.main_branch.separation import can_separate, means_apart, separation, whitened
-from medforge.aggregator.main_branch.witness import Comparison, compare, witnesses
 from medforge.aggregator.merge.arrived_branch import ArrivedBranch
 from medforge.aggregator.merge.probability_cache import ProbabilityCache
 from medforge.base_module import BaseModule
 from medforge.task_spread import STATISTICS_SHRINKAGE, TaskSpread
 
-REMEDY = "check labels and prompts and push a new version, or ask the forge's maintainer to accept this one"
 _TINY = 1e-30
 _OWN_AND_CHANGED = (2.0, 1.0)
 
 
 class Objection(NamedTuple):
-    """Hold what speaks against an arrival: which check says so, and its sentence."""
+    """Hold what speaks against an arrival: which check says so, its sentence, and whom it contradicts."""
 
     check: Literal["chance", "zero-shot", "noise", "contradiction"]
     reason: str
+    contradiction: Contradiction | None = None
 
 
 def objections(
-    arrived: Sequence[ArrivedBranch], base: BaseModule, probabilities: ProbabilityCache, admission: Admission
+    arrived: Sequence[ArrivedBranch],
+    base: BaseModule,
+    probabilities: ProbabilityCache,
+    admission: Admission,
+    waiting: Sequence[ArrivedBranch] = (),
+    standing: Standing = NOTHING_KNOWN,
 ) -> Iterator[Objection]:
     """Find what speaks against the last of ``arrived``, the cheapest check first.
 
-    chance: its plugin, and what the plugin changed, rank its own distilled images no better than guessing. Where its
-    witnesses, earlier branches with classes of its own, can say: contradiction: to the base module its images are no
-    more like those of the same class of the middle witness than a stranger's are, or the two plugins are worse than
-    guessing on each other's (see `compare`). Where none can say: zero-shot: the base module's answers on its images are
-    worse than guessing; and noise: in what the base module sees, the classes lie no further apart than shuffled labels
-    make them, and no class statistics show that they do.
+    chance: its plugin, and what the plugin changed, rank its own distilled images no better than guessing. Where others
+    of its question can say: contradiction: to the base module its images are no more like those of the same class of
+    the middle one than a stranger's are, or the two plugins are worse than guessing on each other's (see `compare`);
+    what follows from it is weighed with those ``waiting`` since an earlier one (see `weigh`). Where none can say:
+    zero-shot: the base module's answers on its images are worse than guessing; and noise: in what the base module sees,
+    the classes lie no further apart than shuffled labels make them, and no class statistics show that they do.
     """
     arriving = arrived[-1]
     yield from _of_its_plugin(arriving, base, probabilities, admission)
-    asked = witnesses(arriving, arrived[:-1], admission.witnesses)
-    heard = [(compare(one, arriving, probabilities), one) for one in asked]
-    # a policy counts four opinions, two of the base module and two of plugins; of the first two as much is due
-    due = admission.agreement / sqrt(2)
-    # of so few images that even the like-minded would hardly differ from strangers, nothing is concluded
-    telling = [pair for pair in heard if pair[0].attainable >= 2 * due]
-    if telling:
-        yield from _of_witnesses(telling, due, admission)
+    hearing = hear(arriving, arrived[:-1], waiting, probabilities, admission)
+    if hearing.telling:
+        found = contradiction(hearing, admission, standing)
+        if found is not None:
+            yield Objection("contradiction", found.reason, found)
     else:
         yield from _of_its_labels(arriving, base, probabilities, admission)
         yield from _of_its_images(arriving, base, probabilities, admission)
@@ -129,26 +130,6 @@ def _as_its_statistics_say(arriving: ArrivedBranch, images: Tensor, admission: A
     spread = TaskSpread.of(statistics, STATISTICS_SHRINKAGE)
     scores = means_apart(statistics), agreement(-spread.squared(images), arriving.labels())
     return bool(norm.sf(min(scores)) <= admission.noise)
-
-
-def _of_witnesses(
-    telling: Sequence[tuple[Comparison, ArrivedBranch]], due: float, admission: Admission
-) -> Iterator[Objection]:
-    alike, plugins = (median(values) for values in zip(*((c.likeness, c.plugins) for c, _ in telling), strict=True))
-    # plugins of few images, or of another look, know nothing of each other's; worse than nothing is a contradiction
-    least = -norm.isf(admission.significance)
-    if alike >= due and plugins >= least:
-        return
-    worst, witness = min(telling, key=lambda pair: (pair[0].likeness + pair[0].plugins, pair[1].number))
-    middles = f" (the least of {len(telling)}; their middles are {alike:.1f} and {plugins:.1f})"
-    others = middles if len(telling) > 1 else ""
-    yield Objection(
-        "contradiction",
-        f"it contradicts arrival {witness.number} ({witness.contributor}), which has classes of its own: the base "
-        f"module finds images of one class alike by z {worst.likeness:.1f}, and the plugins agree on each other's "
-        f"by z {worst.plugins:.1f}{others}, where {due:.2g} and {least:.2g} are due; one of the two is wrong, "
-        f"or they have different images of one name; {REMEDY}",
-    )
 
 
 def _zero_shot(arriving: ArrivedBranch, base: BaseModule, probabilities: ProbabilityCache) -> Tensor:

@@ -68,9 +68,9 @@ def shared_classes(one: tuple[str, ...], other: tuple[str, ...]) -> Places:
     return Places(tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs))
 
 
-def witnesses(arriving: ArrivedBranch, earlier: Sequence[ArrivedBranch], most: int) -> list[ArrivedBranch]:
-    """Return at most so many of the earlier branches that share two classes or more with the arriving one."""
-    return drawn(arriving, [one for one in earlier if len(shared_classes(one.prompts, arriving.prompts).one) > 1], most)
+def of_its_question(arriving: ArrivedBranch, others: Sequence[ArrivedBranch]) -> list[ArrivedBranch]:
+    """Return which of the others share two classes or more with the arriving branch."""
+    return [one for one in others if len(shared_classes(one.prompts, arriving.prompts).one) > 1]
 
 
 def drawn(arriving: ArrivedBranch, others: Sequence[ArrivedBranch], most: int) -> list[ArrivedBranch]:

@@ -15,7 +15,6 @@ from medforge.aggregator.main_branch.examination import (
     Examination,
     SharedLoss,
     costs_more,
-    examine_arrival,
     examine_merge,
     score_item,
 )
@@ -94,10 +93,9 @@ def test_a_first_merge_has_nothing_to_lower() -> None:
 def test_the_first_finding_is_the_reason_and_may_be_switched_off(tiny_base: BaseModule) -> None:
     branch = branch_of(tiny_base, make_plugin(tiny_base, size=0.01), patterns(tiny_base, "a"), "a")
     cache = ProbabilityCache(tiny_base, None)
-    reason = examine_arrival([ArrivedBranch.of(1, branch)], tiny_base, cache, Admission())
-    assert reason is not None
-    assert "of its own 16 distilled images, and how it ranks them does not beat chance (z " in reason
-    with pytest.raises(BranchHeld, match="does not beat chance"):
+    with pytest.raises(
+        BranchHeld, match=r"of its own 16 distilled images, and how it ranks them does not beat chance \(z "
+    ):
         Examination(tiny_base, cache, Admission()).arrival([ArrivedBranch.of(1, branch)])
     Examination(tiny_base, cache, Admission(behaviour=False)).arrival([ArrivedBranch.of(1, branch)])
 

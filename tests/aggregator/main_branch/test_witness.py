@@ -15,8 +15,8 @@ from medforge.aggregator.main_branch.witness import (
     compare,
     drawn,
     likeness,
+    of_its_question,
     shared_classes,
-    witnesses,
 )
 from medforge.aggregator.merge.arrived_branch import ArrivedBranch
 from medforge.aggregator.merge.probability_cache import ProbabilityCache
@@ -52,7 +52,7 @@ def test_who_shares_one_class_or_none_is_no_witness(tiny_base: BaseModule) -> No
     )
     stranger = honest(tiny_base, "b")
     *earlier, arriving = arrived(whole, one_class, stranger, replace(whole, manifest=renamed(whole, 9)))
-    assert [one.number for one in witnesses(arriving, earlier, 5)] == [1]
+    assert [one.number for one in of_its_question(arriving, earlier)] == [1]
 
 
 def renamed(branch: Branch, seed: int) -> object:

@@ -1,0 +1,1 @@
+"""Branches of one question that contradict each other: who stays, and who is held until the maintainer decides."""
