@@ -13,7 +13,7 @@ from medforge.errors import CorruptFile, InvalidBranch, InvalidInput
 from medforge.files import canonical_json, sha256_bytes
 from medforge.manifest import NAME, Line, Manifest
 from medforge.overrides import first_fault
-from medforge.prompt_form import class_key, normal_form, prompt_fault
+from medforge.prompt_form import class_key, looks, normal_form, prompt_fault, texts_fault
 
 # prompts need no torch to be declared, listed and compared by their spelling
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class DeclaredTask(DigestedModel):
                 f"task {name[:100]!r} cannot be declared: {_fault(error)}; change its name or its classes"
             ) from error
         # not with the fields: what an earlier version declared can still be read
-        if fault := prompt_fault(task.prompts):
+        if fault := prompt_fault(task.prompts) or texts_fault(task.keys, task.modality):
             raise InvalidInput(f"task {name[:100]!r} cannot be declared: {fault}; change its classes")
         return task
 
@@ -157,16 +157,16 @@ class DeclaredTask(DigestedModel):
 def check_joins(task: DeclaredTask, others: Sequence[DeclaredTask], base: BaseModule | None = None) -> None:
     """Raise InvalidInput where a task shares its name or a prompt with another, or two of its classes a prompt.
 
-    Prompts are compared in normal form and, given a base module, by its text features: what its tokenizer does not
+    Prompts are compared by how they look and, given a base module, by its text features: what its tokenizer does not
     tell apart, no model that stands on it can. The others are not compared with one another.
     """
     for other in others:
         if normal_form(other.name) == normal_form(task.name):
             raise InvalidInput(f"there is a task {other.name!r} already; choose another name")
     named = [(other.name, prompt) for other in others for prompt in other.prompts]
-    owners = {normal_form(prompt): (name, prompt) for name, prompt in named}
+    owners = {look: (name, prompt) for name, prompt in named for look in looks(prompt)}
     for prompt in task.prompts:
-        if (known := owners.get(normal_form(prompt))) is not None:
+        if (known := next((owners[look] for look in looks(prompt) if look in owners), None)) is not None:
             raise InvalidInput(_alike(known, (task.name, prompt), "read the same"))
     if base is None:
         return

@@ -12,6 +12,7 @@ from torch import Tensor
 from medforge.base_module import BaseModule
 from medforge.errors import InvalidBranch
 from medforge.files import AnyPath, read_file, sha256_bytes, write_atomically
+from medforge.near_images import shared_picture
 from medforge.prompt_form import prompt_fault
 from medforge.tensors import dump_tensors, parse_tensors
 
@@ -96,22 +97,29 @@ def check_distilled(distilled: DistilledDataset, base: BaseModule) -> None:
         raise InvalidBranch("a class has no distilled image; distil again")
     if not images.isfinite().all():
         raise InvalidBranch("a distilled image holds a value that is not finite; distil again with a lower pixel rate")
-    _check_told_apart(distilled)
+    _check_told_apart(distilled, base.std)
 
 
-def _check_told_apart(distilled: DistilledDataset) -> None:
+def _check_told_apart(distilled: DistilledDataset, std: Sequence[float]) -> None:
     """Refuse an image that stands for two classes: whatever a model answers there, it is wrong for one of them."""
+    pair = _same_bytes(distilled) or shared_picture(distilled.images, distilled.labels, std)
+    if pair is not None:
+        one, other = (distilled.prompts[int(distilled.labels[place])][:200] for place in pair)
+        raise InvalidBranch(
+            f"one distilled image stands for both {one!r} and {other!r}; look for images that lie in both classes, "
+            "then distil again"
+        )
+
+
+def _same_bytes(distilled: DistilledDataset) -> tuple[int, int] | None:
     # a zero has two signs, which nobody sees
     images = (distilled.images + 0.0).contiguous().numpy()
-    classes: dict[bytes, int] = {}
-    for image, label in zip(images, distilled.labels.tolist(), strict=True):
-        other = classes.setdefault(sha256(image).digest(), label)
-        if other != label:
-            names = [distilled.prompts[one][:200] for one in (other, label)]
-            raise InvalidBranch(
-                f"one distilled image stands for both {names[0]!r} and {names[1]!r}; look for images that lie in both "
-                "classes, then distil again"
-            )
+    first: dict[bytes, int] = {}
+    for place, image in enumerate(images):
+        other = first.setdefault(sha256(image).digest(), place)
+        if distilled.labels[other] != distilled.labels[place]:
+            return other, place
+    return None
 
 
 def _check_labels(distilled: DistilledDataset) -> None:

@@ -20,7 +20,7 @@ def skeletons(name: str) -> frozenset[str]:
     dots, dashes and underscores fall away, but for those between two digits.
     """
     # once more in lower case, as the Cyrillic capital that looks like M has become one
-    return frozenset(_prototypes(_closed(_prototypes(text))) for text in (name, name.casefold()))
+    return frozenset(prototypes(_closed(prototypes(text))) for text in (name, name.casefold()))
 
 
 def alike(one: str, other: str) -> bool:
@@ -39,7 +39,8 @@ def _closed(text: str) -> str:
     return re.sub(r"(?<![lO\d]) +| +(?![lO\d])", "", re.sub(" +", " ", spaced)).casefold()
 
 
-def _prototypes(text: str) -> str:
+def prototypes(text: str) -> str:
+    """Return a text with every character replaced by what all that look like it stand for (NFKD)."""
     decomposed = unicodedata.normalize("NFKD", text)
     return unicodedata.normalize("NFKD", "".join(map(_prototype, decomposed)))
 

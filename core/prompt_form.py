@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 
+from medforge.name_skeleton import prototypes
+
 _LONGEST_KEY = 100
 # format, control, private, unassigned: characters that nobody sees
 _INVISIBLE = frozenset({"Cf", "Cc", "Co", "Cn", "Cs"})
@@ -39,21 +41,52 @@ def normal_form(text: str) -> str:
 def prompt_fault(prompts: Sequence[str]) -> str | None:
     """Say what is wrong with a branch's class prompts, None where nothing is.
 
-    They are two or more, differ in normal form, and hold nothing that a reader does not see: a character of no width or
-    one that turns the direction of writing makes a text look like another.
+    They are two or more, differ to a reader (see `looks`), and hold nothing that a reader does not see: a character of
+    no width or one that turns the direction of writing makes a text look like another.
     """
-    for prompt in prompts:
-        hidden = next((c for c in prompt if _unseen(c) or c == _BLANK), None)
-        if hidden is not None:
-            return f"the class prompt {prompt[:200]!a} holds U+{ord(hidden):04X}, which nobody sees"
-    forms = [normal_form(prompt) for prompt in prompts]
-    if len(prompts) < 2 or not all(forms):
+    hidden = hidden_fault("class prompt", prompts)
+    if hidden is not None:
+        return hidden
+    if len(prompts) < 2 or not all(map(normal_form, prompts)):
         return "class prompts must be two or more different texts"
-    twice = next((at for at, form in enumerate(forms) if form in forms[:at]), None)
-    if twice is not None:
-        first = forms.index(forms[twice])
-        return f"the class prompts {prompts[first][:200]!r} and {prompts[twice][:200]!r} are the same to a reader"
+    return alike_fault("class prompts", prompts)
+
+
+def alike_fault(what: str, texts: Sequence[str]) -> str | None:
+    """Say which two of several texts a reader may take for one (see `looks`), None where none are."""
+    seen: dict[str, str] = {}
+    for text in texts:
+        first = next((seen[look] for look in looks(text) if look in seen), None)
+        if first is not None:
+            return f"the {what} {first[:200]!r} and {text[:200]!r} are the same to a reader"
+        seen |= dict.fromkeys(looks(text), text)
     return None
+
+
+def texts_fault(keys: Sequence[str], modality: str) -> str | None:
+    """Say what is wrong with the keys of a task's classes and its modality, None where nothing is."""
+    hidden = hidden_fault("class key", keys) or hidden_fault("modality", (modality,))
+    return hidden or alike_fault("class keys", keys)
+
+
+def hidden_fault(what: str, texts: Sequence[str]) -> str | None:
+    """Say which of several texts holds a character that nobody sees, None where none does."""
+    for text in texts:
+        hidden = next((c for c in text if _unseen(c) or c == _BLANK), None)
+        if hidden is not None:
+            return f"the {what} {text[:200]!a} holds U+{ord(hidden):04X}, which nobody sees"
+    return None
+
+
+@lru_cache(maxsize=1 << 14)
+def looks(text: str) -> frozenset[str]:
+    """Return what a text is to a reader, as it is written and in lower case: texts that share one look alike.
+
+    Characters that look alike become one (UTS 39, section 4): a Cyrillic letter its Latin look-alike, I and 1 an l.
+    Words stay apart, as "a typical cell" is another than "atypical cell".
+    """
+    form = normal_form(text)
+    return frozenset({form, normal_form(prototypes(form)), normal_form(prototypes(text))})
 
 
 def class_key(prompt: str) -> str:

@@ -21,6 +21,7 @@ from medforge.manifest import DISTILLED_FILE, PLUGIN_DIRECTORY, STATISTICS_FILE,
 from medforge.name_skeleton import alike
 from medforge.peft_format import CONFIG_FILE, WEIGHTS_FILE, stored_shapes, tensor_name
 from medforge.plugin import Plugin
+from medforge.prompt_form import hidden_fault, prompt_fault, texts_fault
 from medforge.proto.errors import OverLimit
 
 PLUGIN_CONFIG = f"{PLUGIN_DIRECTORY}/{CONFIG_FILE}"
@@ -38,7 +39,8 @@ Layout = Mapping[str, tuple[str, tuple[int, ...]]]
 def check_manifest(manifest: Manifest, policy: Policy, used: int) -> None:
     """Check what the manifest alone says against the limits; ``used`` are the bytes the contributor has in the forge.
 
-    Raises OverLimit with the first thing that is too much.
+    Raises OverLimit with the first thing that is too much, InvalidBranch for texts that are the same to a reader, or
+    that hold what nobody sees.
     """
     limits = policy.limits
     size = sum(entry.size for entry in manifest.files.values())
@@ -53,6 +55,20 @@ def check_manifest(manifest: Manifest, policy: Policy, used: int) -> None:
         f"{manifest.name} with this branch", used + size, "bytes here", limits.contributor,
         "withdraw and erase an earlier branch"
     )  # fmt: skip
+    _check_texts(manifest)
+
+
+def _check_texts(manifest: Manifest) -> None:
+    """Raise InvalidBranch for texts that people would misread, in whatever field they come."""
+    said = [manifest.base_spec, manifest.recipe, *manifest.validation, *manifest.software, *manifest.software.values()]
+    said += [text for text in (manifest.split, manifest.together) if text is not None]
+    fault = (
+        prompt_fault(manifest.prompts)
+        or texts_fault(manifest.classes or (), manifest.modality or "")
+        or hidden_fault("text", said)
+    )
+    if fault is not None:
+        raise InvalidBranch(f"{fault}; mend the task's texts and commit again")
 
 
 def check_name(manifest: Manifest, invited: Mapping[str, str]) -> None:

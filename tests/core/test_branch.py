@@ -101,6 +101,9 @@ def test_checkpoint_paths_stay_at_home() -> None:
         ({"prompts": ("Lung  tissue", "lung tissue")}, "'Lung  tissue' and 'lung tissue' are the same to a reader"),
         ({"prompts": ("benign", "ｂｅｎｉｇｎ")}, "are the same to a reader"),
         ({"prompts": ("benign", " ")}, "two or more different texts"),
+        # a Cyrillic letter among Latin ones, a digit for a capital letter
+        ({"prompts": ("benign", "b\u0435nign")}, "are the same to a reader"),
+        ({"prompts": ("lesion of type I", "lesion of type 1")}, "are the same to a reader"),
         # zero width, soft hyphen, right to left, filler, blank braille
         ({"prompts": ("benign", "malig\u200bnant")}, r"'malig\\u200bnant' holds U\+200B, which nobody sees"),
         ({"prompts": ("benign", "malig\u00adnant")}, r"holds U\+00AD"),
@@ -126,8 +129,11 @@ def test_an_image_of_two_classes_is_found_whatever_sign_its_zeros_have(tiny_base
     images[0, :, 0] = 0.0
     with pytest.raises(InvalidBranch, match="stands for both"):
         check_distilled(replace(distilled, images=images), tiny_base)
-    images[1] = images[0]
+    # nor does one more bright point make it another picture
     images[2, 0, 3, 3] += 1
+    with pytest.raises(InvalidBranch, match="stands for both"):
+        check_distilled(replace(distilled, images=images), tiny_base)
+    images[2], images[1] = distilled.images[2], images[0]
     check_distilled(replace(distilled, images=images), tiny_base)  # twice in one class is wasteful, and no lie
 
 

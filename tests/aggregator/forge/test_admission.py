@@ -369,7 +369,7 @@ def test_a_branch_whose_prompts_hide_characters_is_not_taken_in(tiny_base: BaseM
     files = {**honest.manifest.files, DISTILLED_FILE: entry}
     manifest = honest.manifest.model_copy(update={"prompts": prompts, "files": files})
     forge = Forge.establish(tmp_path / "forge", tiny_base, choose_settings())
-    with pytest.raises(InvalidBranch, match=r"holds U\+200B, which nobody sees; mend the task's prompts"):
+    with pytest.raises(InvalidBranch, match=r"holds U\+200B, which nobody sees; mend the task's texts"):
         forge.admit(Branch(manifest, honest.plugin, distilled), tiny_base)
     assert forge.ledger.counts() == (0, 0)
     forge.close()
