@@ -8,6 +8,7 @@ import pytest
 
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.maintenance import accept
+from medforge.aggregator.forge.policy import OriginPolicy, Policy
 from medforge.aggregator.ledger.records import State
 from medforge.aggregator.main_branch.main_branch import MainBranch
 from medforge.aggregator.merge import choose_settings
@@ -57,8 +58,9 @@ def members(tiny_base: BaseModule) -> list[Branch]:
 
 @pytest.fixture
 def main(tiny_base: BaseModule, members: list[Branch], tmp_path: Path) -> MainBranch:
-    """The main branch of two honest centres, under the default policy."""
-    main = MainBranch(Forge.establish(tmp_path / "forge", tiny_base, GATED), tiny_base)
+    """The main branch of two honest centres, under the default policy but for copies, which all patterns look like."""
+    policy = Policy(origin=OriginPolicy(copies=False))
+    main = MainBranch(Forge.establish(tmp_path / "forge", tiny_base, GATED, policy=policy), tiny_base)
     for branch in members:
         main.forge.admit(branch, tiny_base)
     assert [commit.task for commit in main.fold_waiting()] == list(TASKS)

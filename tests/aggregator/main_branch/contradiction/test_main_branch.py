@@ -7,7 +7,7 @@ import pytest
 
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.maintenance import accept, reject, withdraw
-from medforge.aggregator.forge.policy import Admission, Policy
+from medforge.aggregator.forge.policy import Admission, OriginPolicy, Policy
 from medforge.aggregator.ledger.records import Contributor, State
 from medforge.aggregator.ledger.review_records import Decision
 from medforge.aggregator.ledger.review_table import ReviewTable
@@ -37,8 +37,10 @@ def centre(base: BaseModule, number: int = 0, task: str = "a") -> Branch:
 class Grown:
     """A main branch, grown arrival by arrival."""
 
-    def __init__(self, directory: Path, base: BaseModule, policy: Policy | None = None) -> None:
+    def __init__(self, directory: Path, base: BaseModule, admission: Admission | None = None) -> None:
         self.base = base
+        # images of one pattern under other noise are as alike as copies
+        policy = Policy(admission=admission or Admission(), origin=OriginPolicy(copies=False))
         self.main = MainBranch(Forge.establish(directory, base, ROUTED, policy=policy), base)
 
     def push(self, *branches: Branch) -> None:
@@ -148,7 +150,7 @@ def test_collusion_needs_as_many_names_as_it_outvotes(forge: Grown, tiny_base: B
 
 
 def test_one_who_contradicts_everybody_is_believed_no_more(tmp_path: Path, tiny_base: BaseModule) -> None:
-    forge = Grown(tmp_path, tiny_base, Policy(admission=Admission(contradictions=2)))
+    forge = Grown(tmp_path, tiny_base, Admission(contradictions=2))
     forge.push(*(liar(tiny_base, task) for task in "abc"))
     forge.push(*(centre(tiny_base, place, task) for place, task in enumerate("abc")))
     # two centres pay for it until the maintainer decides, and no more
