@@ -26,7 +26,11 @@ PLUGIN_RECORD = "plugin"
 DISTILLED_RECORD = "distilled"
 STATISTICS_RECORD = "statistics"
 MANIFEST_RECORD = "manifest"
+ARRIVAL_RECORD = "arrival"
 _MANIFEST_KEY = "manifest"
+_TURN_KEY = "turn"
+_DUE_KEY = "due"
+_IDLE_KEY = "idle"
 _CONFIG_KEY = "adapter_config"
 _READERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 _NUMPY = "numpy.ndarray"
@@ -35,19 +39,21 @@ _DTYPES = {"images": torch.float16, "labels": torch.int64, "counts": torch.int64
 _STATISTICS = {"sums", "counts", "covariance"}
 
 
-def branch_to_record(branch: Branch) -> RecordDict:
-    """Put a branch into records.
+def branch_to_record(branch: Branch, turn: int | None = None, due: float = 0.0) -> RecordDict:
+    """Put a branch into records, with its place in the intended order of arrival and the intended second, if any.
 
     ArrayRecord ``plugin`` holds the adapter's tensors by their names on disk, ArrayRecord ``distilled`` the images
     (float16 [n, 3, S, S]) and labels (int64 [n]), ArrayRecord ``statistics`` the class statistics of a branch that has
     them, ConfigRecord ``manifest`` the canonical manifest and adapter config.
     """
     distilled, statistics = branch.distilled, branch.statistics
-    told = (
+    told: dict[str, ArrayRecord | ConfigRecord] = (
         {}
         if statistics is None
         else {STATISTICS_RECORD: _arrays({name: getattr(statistics, name) for name in sorted(_STATISTICS)})}
     )
+    if turn is not None:
+        told[ARRIVAL_RECORD] = ConfigRecord({_TURN_KEY: turn, _DUE_KEY: due})
     texts = {_MANIFEST_KEY: branch.manifest.to_bytes(), _CONFIG_KEY: branch.plugin.files()[CONFIG_FILE]}
     return RecordDict(
         {
@@ -57,6 +63,22 @@ def branch_to_record(branch: Branch) -> RecordDict:
             **told,
         }
     )
+
+
+def idle_record() -> RecordDict:
+    """Say that a node has no branch to send."""
+    return RecordDict({ARRIVAL_RECORD: ConfigRecord({_IDLE_KEY: True})})
+
+
+def is_idle(record: RecordDict) -> bool:
+    """Say whether a node said that it has no branch to send."""
+    return record.config_records.get(ARRIVAL_RECORD, ConfigRecord()).get(_IDLE_KEY) is True
+
+
+def turn_from_record(record: RecordDict) -> int | None:
+    """Return a branch's place in the intended order of arrival, from 0; None where it has none."""
+    turn = record.config_records.get(ARRIVAL_RECORD, ConfigRecord()).get(_TURN_KEY)
+    return turn if isinstance(turn, int) and not isinstance(turn, bool) and turn >= 0 else None
 
 
 def branch_from_record(record: RecordDict) -> Branch:

@@ -12,9 +12,11 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 
+from medforge.aggregator.flower.turns import Turns
 from medforge.aggregator.main_branch.main_branch import MainBranch
+from medforge.aggregator.main_branch.reviewing.board import ReviewBoard
 from medforge.errors import InvalidBranch, MedForgeError
-from medforge.proto.flower import manifest_from_record
+from medforge.proto.flower import is_idle, manifest_from_record, turn_from_record
 
 _log = logging.getLogger(__name__)
 
@@ -31,12 +33,13 @@ class Failure:
 class ForgeResult(Result):
     """Extend Flower's result by what a run of arrivals has besides; metrics are keyed by arrival number.
 
-    ``folded`` names, by arrival, the node whose reply it was; ``waiting`` the invited nodes that never replied;
-    ``complete`` says whether as many arrivals as expected are in.
+    ``folded`` names, by arrival, the node whose reply it was; ``idle`` the nodes that had no branch to send;
+    ``waiting`` the invited nodes that never replied; ``complete`` says whether as many arrivals as expected are in.
     """
 
     folded: dict[int, int] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
+    idle: list[int] = field(default_factory=list)
     waiting: list[int] = field(default_factory=list)
     complete: bool = False
 
@@ -53,8 +56,10 @@ class ArrivalRounds:
         config: ConfigRecord,
         evaluate: Callable[[int, ArrayRecord], MetricRecord | None] | None,
         poll: float,
+        longest_hold: float,
     ) -> None:
         self._main = main
+        self._board = ReviewBoard(main.forge.ledger, main.forge.policy.review)
         self._strategy = strategy
         self._forget = forget
         self._grid = grid
@@ -62,6 +67,7 @@ class ArrivalRounds:
         self._evaluate = evaluate
         self._poll = poll
         self._pending: dict[str, int] = {}
+        self._turns: Turns[tuple[int, Message]] = Turns(longest_hold)
         self._result = ForgeResult()
 
     def run(self, expected: int, patience: float) -> ForgeResult:
@@ -71,7 +77,11 @@ class ArrivalRounds:
         moved = time.monotonic()
         while len(self._result.folded) < expected:
             invited, replied = self._invite(), self._take_replies()
-            if invited or replied or self._somebody_works():
+            working = self._somebody_works()
+            folded = self._fold_due(alone=not working)
+            if self._board.step():
+                self._main.settle()
+            if invited or replied or folded or working:
                 moved = time.monotonic()
             elif time.monotonic() - moved >= patience:
                 _log.warning("nothing has moved for %g s; ending with %d arrivals", patience, len(self._result.folded))
@@ -97,12 +107,23 @@ class ArrivalRounds:
         return len(self._pending) > before
 
     def _take_replies(self) -> bool:
-        """Fold the replies that are there, also beyond what was expected; say whether there was any."""
+        """Take the replies that are there, also beyond what was expected; say whether there was any."""
         replies = list(self._grid.pull_messages(list(self._pending))) if self._pending else []
         for reply in replies:
             node = self._pending.pop(reply.metadata.reply_to_message_id, reply.metadata.src_node_id)
-            self._fold(node, reply)
+            if reply.has_content() and is_idle(reply.content):
+                self._result.idle.append(node)
+                continue
+            turn = turn_from_record(reply.content) if reply.has_content() else None
+            self._turns.put((node, reply), turn, time.monotonic())
         return bool(replies)
+
+    def _fold_due(self, alone: bool) -> bool:
+        """Fold the replies whose turn it is; say whether there was any."""
+        due = list(self._turns.ready(time.monotonic(), alone))
+        for node, reply in due:
+            self._fold(node, reply)
+        return bool(due)
 
     def _fold(self, node: int, reply: Message) -> None:
         try:

@@ -37,14 +37,17 @@ _log = logging.getLogger(__name__)
 class MedForgeStrategy(Strategy):
     """Fold each node's branch into the main branch when it comes, in place of averaging a round of nodes.
 
-    A reply carries a branch as `medforge.proto.flower.branch_to_record` makes it. ``server_round`` is an arrival
-    number. ``poll`` is the pause between two looks at the grid in seconds, ``ttl`` how long an invitation stays
-    valid.
+    A reply carries a branch as `medforge.proto.flower.branch_to_record` makes it, or an ``idle_record`` of a node
+    that has none to send. ``server_round`` is an arrival number. ``poll`` is the pause between two looks at
+    the grid in seconds, ``ttl`` how long an invitation stays valid. A branch that says its turn is folded after those
+    with earlier ones, unless it has waited ``longest_hold`` seconds or nobody is left at work.
     """
 
     item: ClassVar[ItemKind]
 
-    def __init__(self, main: MainBranch, poll: float = 3.0, ttl: float = DEFAULT_TTL) -> None:
+    def __init__(
+        self, main: MainBranch, poll: float = 3.0, ttl: float = DEFAULT_TTL, longest_hold: float = 3600.0
+    ) -> None:
         made = listing_of(main.settings.method).item
         if made != self.item:
             raise InvalidInput(
@@ -54,6 +57,7 @@ class MedForgeStrategy(Strategy):
         self.main = main
         self._poll = poll
         self._ttl = ttl
+        self._longest_hold = longest_hold
         self._invited: set[int] = set()
 
     @abstractmethod
@@ -153,9 +157,8 @@ class MedForgeStrategy(Strategy):
         """
         self.summary()
         self._invited.clear()
-        rounds = ArrivalRounds(
-            self.main, self, self.forget, grid, train_config or ConfigRecord(), evaluate_fn, self._poll
-        )
+        config = train_config or ConfigRecord()
+        rounds = ArrivalRounds(self.main, self, self.forget, grid, config, evaluate_fn, self._poll, self._longest_hold)
         return rounds.run(num_rounds, timeout)
 
     def forget(self, node: int) -> None:
@@ -234,9 +237,11 @@ STRATEGIES: dict[ItemKind, type[MedForgeStrategy]] = {
 }
 
 
-def strategy_for(main: MainBranch, poll: float = 3.0, ttl: float = DEFAULT_TTL) -> MedForgeStrategy:
+def strategy_for(
+    main: MainBranch, poll: float = 3.0, ttl: float = DEFAULT_TTL, longest_hold: float = 3600.0
+) -> MedForgeStrategy:
     """Return the strategy for the kind of forge item that the forge's method makes."""
-    return STRATEGIES[listing_of(main.settings.method).item](main, poll, ttl)
+    return STRATEGIES[listing_of(main.settings.method).item](main, poll, ttl, longest_hold)
 
 
 def _metrics(commit: Commit, item: ForgeItem) -> MetricRecord:

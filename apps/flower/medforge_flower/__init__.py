@@ -1,0 +1,1 @@
+"""MedForge as a Flower app."""

@@ -1,0 +1,50 @@
+"""What a node does: train, distil, commit and audit on its own images, and reply with the branch."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import torch
+from flwr.app import Context, Error, Message, RecordDict
+from flwr.clientapp import ClientApp
+
+from medforge.branch import Branch
+from medforge.client.begin import begin_work
+from medforge.client.egress_gate import open_gate
+from medforge.errors import MedForgeError
+from medforge.proto.flower import branch_to_record, idle_record
+from medforge_flower.node import Node, node_of
+from medforge_flower.plan import Plan, Value
+
+app = ClientApp()
+_log = logging.getLogger(__name__)
+_REFUSED = 1
+
+
+@app.train()
+def contribute(message: Message, context: Context) -> Message:
+    """Make this node's branch and reply with it, or with the sentence that says why it cannot."""
+    try:
+        plan = Plan.read(context.run_config)
+        node = node_of(context.node_config, plan)
+        content = idle_record() if node is None else _branch(node, plan, context.run_config)
+    except MedForgeError as error:
+        _log.error("no branch: %s", error)
+        return Message(Error(_REFUSED, str(error)), reply_to=message)
+    return Message(content, reply_to=message)
+
+
+def _branch(node: Node, plan: Plan, config: Mapping[str, Value]) -> RecordDict:
+    # the same branch on every machine: results depend on the number of threads
+    torch.set_num_threads(1)
+    centre = node.centre
+    given = {"source": centre.source, "task": centre.task, "contributor": centre.name, "base": plan.base}
+    work = begin_work(node.workspace, {**given, "seed": plan.seed}, plan.recipe, plan.changes, plugin=plan.plugin)
+    work.check_distillable()
+    work.train()
+    work.distill()
+    work.commit(say=_log.info)
+    work.audit()
+    open_gate(work.workspace, str(config["override"]) or None)
+    return branch_to_record(Branch.load(work.workspace.branch), node.turn, node.due)

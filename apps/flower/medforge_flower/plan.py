@@ -1,0 +1,73 @@
+"""What a run is to do: read from Flower's run configuration, alike by the server and by every node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from medforge.client.data.catalogue import names
+from medforge.errors import InvalidInput
+from medforge.simulation.arrivals import ScheduledPush, schedule
+from medforge.simulation.centres import Centre, demonstration_recipe, parse_centres
+
+Value = str | int | float | bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Hold where a run writes, its centres in their order of arrival, and how each of them works."""
+
+    out: Path
+    centres: tuple[Centre, ...]
+    arrivals: tuple[ScheduledPush, ...]
+    branches: int
+    base: str
+    merge: str
+    policy: tuple[str, ...]
+    recipe: str | None
+    changes: tuple[str, ...]
+    plugin: str
+    seed: int
+    patience: float
+    poll: float
+
+    @classmethod
+    def read(cls, config: Mapping[str, Value]) -> Plan:
+        """Read a run configuration. Raises InvalidInput for a value that cannot be used."""
+        given, order = str(config["centres"]).split(), str(config["arrivals"]).strip()
+        centres = parse_centres(given, names())
+        base, seed = str(config["base"]), int(config["seed"])
+        drawn = ":" in order
+        arrivals = schedule(
+            [centre.name for centre in centres], None if drawn else order or None, order if drawn else None, seed
+        )
+        branches = int(config["branches"])
+        if branches < 0:
+            raise InvalidInput(f"branches = {branches} cannot be used; give a number, or 0 for one a centre")
+        return cls(
+            out=Path(str(config["out"])).expanduser().absolute(),
+            centres=centres,
+            arrivals=arrivals,
+            branches=branches or len(centres),
+            base=base,
+            merge=str(config["merge"]),
+            policy=tuple(str(config["policy"]).split()),
+            recipe=str(config["recipe"]) or demonstration_recipe(given or None, base),
+            changes=tuple(str(config["changes"]).split()),
+            plugin=str(config["plugin"]),
+            seed=seed,
+            patience=_seconds(config, "patience"),
+            poll=_seconds(config, "poll"),
+        )
+
+    def turn(self, centre: str) -> int:
+        """Return a centre's place in the order of arrival, from 0."""
+        return [push.name for push in self.arrivals].index(centre)
+
+
+def _seconds(config: Mapping[str, Value], name: str) -> float:
+    seconds = float(config[name])
+    if not 0 < seconds < float("inf"):
+        raise InvalidInput(f"{name} = {seconds:g} cannot be used; give seconds above 0")
+    return seconds
