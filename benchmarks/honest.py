@@ -27,7 +27,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.inputs import artefact_options, artefact_settings, finish
-from benchmarks.poisoning import ATTACKS, CHECKS, Material, TrainOnExchanged, refused
+from benchmarks.poisoning.attacks.plain import PLAIN as ATTACKS
+from benchmarks.poisoning.door import CHECKS, refused
+from benchmarks.poisoning.material import Material
 from benchmarks.small_centres import SITES, SmallCentre, SmallCentres
 from medforge.aggregator.forge.policy import Policy, change
 from medforge.aggregator.main_branch.examination import BranchHeld, Examination
@@ -154,9 +156,7 @@ def attack_branch(centres: SmallCentres, centre: SmallCentre, attack: str) -> Br
 
 
 def _make(centres: SmallCentres, centre: SmallCentre, attack: str, place: Path) -> None:
-    bench, trained = centres.bench(centre), TrainOnExchanged(centre.name, centre.seed)
-    if attack.endswith("and in training") and not trained.done(bench):
-        trained.run(bench)
+    bench = centres.bench(centre)
     sent = ATTACKS[attack](SmallMaterial.of(centres, centre))
     if sent is not None:
         plugin, distilled = sent

@@ -18,7 +18,6 @@ from benchmarks import (
     inspection,
     med_lego,
     mixture_modes,
-    poisoning,
     prediction,
     regmean,
     router_settings,
@@ -161,17 +160,6 @@ def test_statistics_leak(tiny_spec: str, tmp_path: Path) -> None:
     row = json.loads(out.read_text())[0]
     assert row["images"] == 60
     assert row["sent_auc"] is None or row["sent_auc"] < row["exact_auc"]
-
-
-def test_poisoning(tiny_spec: str, tmp_path: Path) -> None:
-    out = tmp_path / "outcomes.json"
-    centres = [word for name in ("lung", "colon") for word in ("--centre", f"{name}=tissue:{name},{SMALL}")]
-    changes = [word for change in QUICK for word in ("--recipe-set", change)]
-    words = ["--base", tiny_spec, "--recipe", "tiny", "--seeds", "0", "--methods", "gated", "--images", "6"]
-    assert (
-        poisoning.main([*centres, *changes, *words, "--dtype", "fp32", "--out", str(tmp_path), "--json", str(out)]) == 0
-    )
-    assert json.loads(out.read_text())
 
 
 def test_honest(tiny_spec: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,50 @@
+"""What keeps a branch out, by the name of the check."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from medforge.aggregator.forge.admission import check_content, check_headers, check_manifest
+from medforge.aggregator.forge.policy import Policy
+from medforge.base_module import BaseModule
+from medforge.branch import Branch
+from medforge.errors import MedForgeError
+from medforge.proto.errors import OverLimit
+
+CHECKS = ("refused", "chance", "zero-shot", "noise", "contradiction", "merge")
+"""What a forge without declared tasks, origins and reviews asks a branch."""
+
+_SAID = {
+    "is not declared": "task",
+    "has no class with the prompt": "task",
+    "word them differently": "task",
+    "choose another name": "task",
+    "does not beat chance": "chance",
+    "worse than chance": "zero-shot",
+    "look like noise": "noise",
+    "contradict": "contradiction",
+    "merging it lowers": "merge",
+    "copy": "copy",
+    "reviews say": "reviews",
+}
+
+
+def check_of(reason: str) -> str:
+    """Return which check a forge's sentence is from; the sentence itself where it is from none that is known here."""
+    return next((check for words, check in _SAID.items() if words in reason), reason)
+
+
+def refused(branch: Branch, base: BaseModule, policy: Policy) -> str:
+    """Say "refused" where a branch is not admitted under a policy, nothing where it is."""
+    try:
+        check_manifest(branch.manifest, policy, 0)
+        with tempfile.TemporaryDirectory() as directory:
+            branch.save(Path(directory))
+            files = {name: Path(directory) / name for name in branch.manifest.files}
+            check_headers(branch.manifest, files, base, policy.limits)
+        branch.check(base)
+        check_content(branch, base, policy.admission)
+    except (MedForgeError, OverLimit):
+        return "refused"
+    return ""

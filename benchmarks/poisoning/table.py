@@ -1,0 +1,77 @@
+"""The table: a row an attack, three conditions beside each other, as markdown, from what was written as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from benchmarks.poisoning.trial import CONDITIONS
+
+Row = Mapping[str, Any]
+
+
+def markdown(rows: Sequence[Row], clean: Sequence[Row]) -> str:
+    """Lay out outcomes: for each method a table of its attacks, and one line for the honest branches."""
+    parts = []
+    for method in dict.fromkeys(row["method"] for row in rows):
+        of = [row for row in rows if row["method"] == method]
+        conditions = [one for one in CONDITIONS if any(row["condition"] == one for row in of)]
+        heads = [f"{one}: mean, worst, away" + ("" if one == "no checks" else ", stopped") for one in conditions]
+        lines = [f"| {method} | {' | '.join(heads)} |", f"|---{'|---' * len(conditions)}|"]
+        lines.append(f"| honest branches held | {' | '.join(_held(clean, method, one) for one in conditions)} |")
+        for attack in dict.fromkeys(row["attack"] for row in of):
+            cells = [_cell([r for r in of if (r["attack"], r["condition"]) == (attack, one)]) for one in conditions]
+            lines.append(f"| {attack} | {' | '.join(cells)} |")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def _held(clean: Sequence[Row], method: str, condition: str) -> str:
+    counts = _sum(row["honest"] for row in clean if (row["method"], row["condition"]) == (method, condition))
+    total = sum(counts.values())
+    held = total - counts[""]
+    return f"{held} of {total}{_by(counts)}"
+
+
+def _cell(rows: Sequence[Row]) -> str:
+    if not rows:
+        return "–"
+    harms = [100 * row["harm"] for row in rows]
+    away = max(100 * row["drawn_away"] for row in rows)
+    said = f"{fmean(harms):.1f}, {max(harms):.1f}, {away:.0f}"
+    if rows[0]["condition"] == "no checks":
+        return said
+    counts = _sum(row["stopped"] for row in rows)
+    late = _sum(row["honest"] for row in rows)
+    honest = sum(late.values()) - late[""]
+    others = f"; honest held: {honest} of {sum(late.values())}{_by(late)}" if honest else ""
+    total = sum(counts.values())
+    return f"{said}, {(total - counts['']) / max(total, 1):.0%}{_by(counts)}{others}"
+
+
+def _by(counts: Counter[str]) -> str:
+    named = ", ".join(f"{count} {check}" for check, count in counts.most_common() if check)
+    return f" ({named})" if named else ""
+
+
+def _sum(counts: Iterable[Mapping[str, int]]) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for one in counts:
+        total.update(one)
+    return total
+
+
+def main(paths: Sequence[str]) -> int:
+    """Print the tables of files that the benchmark wrote, all as one."""
+    found = [json.loads(Path(path).read_text()) for path in paths]
+    print(markdown([row for one in found for row in one["outcomes"]], [row for one in found for row in one["honest"]]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,183 @@
+"""A real forge on disk to which honest sites and attackers push, and that sites review or do not."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from benchmarks.poisoning.attack import Says
+from benchmarks.poisoning.door import check_of
+from benchmarks.poisoning.sites import Answered, Known, Site, false_review
+from medforge.aggregator.forge.declaring import declare
+from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.forge.policy import Policy
+from medforge.aggregator.ledger.commit import Commit
+from medforge.aggregator.ledger.records import State
+from medforge.aggregator.ledger.review_table import ReviewTable
+from medforge.aggregator.ledger.task_table import TaskTable
+from medforge.aggregator.main_branch.main_branch import MainBranch
+from medforge.aggregator.main_branch.reviewing.board import ReviewBoard
+from medforge.aggregator.merge import MethodSettings
+from medforge.branch import Branch
+from medforge.declared_task import DeclaredTask
+from medforge.errors import InvalidInput, MedForgeError
+from medforge.forge_item import ForgeItem
+from medforge.proto.errors import OverLimit
+from medforge.proto.signed_review import Review, SignedReview
+
+_MOST_ROUNDS = 60
+WAITING = "waiting for reviews"
+
+
+class Sent(NamedTuple):
+    """Name a branch that was pushed: its task and contributor, its arrival, or the check that it was refused by."""
+
+    contributor: str
+    task: str
+    arrival: int | None
+    refused: str = ""
+
+
+@dataclass
+class TrialForge:
+    """Hold an open forge, the sites that joined it, whether they review, and who else says what in reviews."""
+
+    forge: Forge
+    main: MainBranch
+    sites: list[Site]
+    answered: Answered
+    reviewed: bool
+    says: Says = "nothing"
+
+    @classmethod
+    def establish(cls, place: Path, answered: Answered, method: MethodSettings, policy: Policy, reviewed: bool) -> Self:
+        """Make a forge."""
+        forge = Forge.establish(place, answered.base, method, policy=policy)
+        return cls(forge, MainBranch(forge, answered.base), [], answered, reviewed)
+
+    def copied(self, place: Path, says: Says) -> TrialForge:
+        """Return a copy to which an attacker may come; this one must be closed."""
+        shutil.copytree(self.forge.directory, place)
+        forge = Forge.establish(place, self.answered.base, self.forge.settings.method)
+        sites = [site.fresh() for site in self.sites]
+        return TrialForge(forge, MainBranch(forge, self.answered.base), sites, self.answered, self.reviewed, says)
+
+    def close(self) -> None:
+        """Let go of the directory."""
+        self.forge.close()
+
+    def declare(self, branch: Branch) -> None:
+        """Declare a branch's task as the maintainer does, unless it is, or the forge says that it cannot be."""
+        table = TaskTable(self.forge.ledger)
+        if branch.manifest.task not in table.declarations():
+            try:
+                declare(table, DeclaredTask.of(branch.manifest), self.answered.base)
+            except InvalidInput:
+                return
+
+    def push(self, branches: Sequence[Branch]) -> list[Sent]:
+        """Push branches that come together, and fold what may be folded."""
+        sent = [self._push(branch) for branch in branches]
+        self.main.fold_waiting()
+        return sent
+
+    def join(self, site: Site, branch: Branch) -> Sent:
+        """Push a site's honest branch; where it is merged the site reviews from now on."""
+        (sent,) = self.push([branch])
+        self.settle()
+        if self.stopped(sent) in ("", WAITING):
+            self.sites.append(site)
+            self.settle()
+        return sent
+
+    def stopped(self, sent: Sent) -> str:
+        """Say what keeps a branch out of what people use: a check, `WAITING`, or nothing."""
+        if sent.arrival is None:
+            return sent.refused
+        entry = self.forge.ledger.arrival(sent.arrival)
+        assert entry is not None
+        if entry.state is State.FOLDED:
+            stable = self.stable
+            return "" if stable and sent.arrival in stable.members else WAITING
+        return "" if entry.state is State.SUPERSEDED else check_of(entry.reason)
+
+    @property
+    def head(self) -> Commit | None:
+        """The newest commit."""
+        return self.forge.ledger.head()
+
+    @property
+    def stable(self) -> Commit | None:
+        """The newest commit that sites have reviewed; the head where nobody reviews."""
+        return ReviewTable(self.forge.ledger).read().stable_or_head()
+
+    def item(self, commit: Commit | None) -> ForgeItem | None:
+        """Read a commit's forge item; None for an empty main branch."""
+        return self.forge.load_item(commit) if commit is not None and commit.item is not None else None
+
+    def settle(self) -> None:
+        """Let sites review until nothing is asked of them any more, and fold what that leads to."""
+        if not self.reviewed or not self.sites:
+            return
+        board = ReviewBoard(self.forge.ledger, self.forge.policy.review)
+        for _ in range(_MOST_ROUNDS):
+            while board.step() or self.main.fold_waiting():
+                pass
+            if not self._review(board):
+                return
+        raise AssertionError("reviews of a few sites come to no end")
+
+    def _review(self, board: ReviewBoard) -> bool:
+        """Let everybody review what is asked for; return whether anybody did."""
+        stable, asked = self.stable, board.view().candidate
+        assert stable is not None
+        table = ReviewTable(self.forge.ledger).read()
+        decided = {one.decision.commit for one in table.decisions if one.decision.standing == "live"}
+        live = frozenset(digest for digest in decided if self._stays(digest))
+        known, said = Known(self.forge, stable, live), []
+        spoken = {one.signed.review.reviewer for one in table.reviews}
+        for site in self.sites:
+            # one that never reviewed begins with what there is
+            about = asked or (stable.digest if site.name not in spoken else None)
+            if about is not None and about not in site.right:
+                said.append(site.review(self.forge.find_commit(about), known, self.answered))
+        said += self._false(asked, known, table)
+        for review in said:
+            if review is not None:
+                table.add(SignedReview(review=review))
+        return bool(said)
+
+    def _false(self, asked: str | None, known: Known, table: ReviewTable) -> list[Review]:
+        """Return what those say who are in the live model, are no honest site, and have not said it yet."""
+        if self.says == "nothing":
+            return []
+        spoken = {(one.signed.review.reviewer, one.signed.review.commit) for one in table.reviews}
+        about = asked or known.stable.digest
+        members = self.forge.ledger.arrivals_by_number(known.stable.members).values()
+        others = {one.contributor: one.task for one in members}
+        return [
+            false_review(name, task, self.forge.find_commit(about), known, self.says)
+            for name, task in sorted(others.items())
+            if name not in {site.name for site in self.sites} and (name, about) not in spoken
+        ]
+
+    def _stays(self, digest: str) -> bool:
+        commit = self.forge.ledger.commit(digest)
+        states = (State.FOLDED, State.SUPERSEDED)
+        members = self.forge.ledger.arrivals_by_number(commit.members) if commit else {}
+        return all(one.state in states for one in members.values())
+
+    def _push(self, branch: Branch) -> Sent:
+        said = branch.manifest
+        try:
+            return Sent(said.contributor, said.task, self.forge.admit(branch, self.answered.base).number)
+        except (MedForgeError, OverLimit) as error:
+            return Sent(
+                said.contributor, said.task, None, known if (known := check_of(str(error))) in _NAMED else "refused"
+            )
+
+
+_NAMED = ("copy",)
