@@ -25,7 +25,7 @@ _SAID = {
     "look like noise": "noise",
     "contradict": "contradiction",
     "merging it lowers": "merge",
-    "copy": "copy",
+    "alike: ": "copy",
     "reviews say": "reviews",
 }
 

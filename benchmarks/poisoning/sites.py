@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Self
 
+from benchmarks.poisoning.attack import Says
 from medforge import __version__
 from medforge.aggregator.forge.forge import Forge
-from medforge.aggregator.ledger.commit import Commit
 from medforge.base_module import BaseModule
 from medforge.client.data.task import Task
 from medforge.client.model_task import model_task, tasks_of
 from medforge.client.review.answers import Answers, answers
 from medforge.client.review.counting import count
+from medforge.client.review.memory import ReviewMemory
+from medforge.client.review.question import Question, ReviewedCommit
 from medforge.client.review.run import THRESHOLD
 from medforge.errors import InvalidInput
 from medforge.forge_item import ForgeItem
@@ -45,57 +47,59 @@ class Answered:
 
 
 @dataclass(frozen=True)
-class Known:
-    """Hold what a reviewer reads of a forge: its items, the stable commit, and by digest the commits that are live."""
-
-    forge: Forge
-    stable: Commit
-    live: frozenset[str]
-
-
-@dataclass
 class Site:
-    """Hold a centre that reviews: its name, task, images, and how many of them each commit (by digest) got right."""
+    """Hold a centre that reviews: its name, task and images, and what it remembers of how commits did on them."""
 
     name: str
     task: str
     images: Task
-    right: dict[str, int] = field(default_factory=dict)
+    memory: ReviewMemory
 
-    def fresh(self) -> Site:
-        """Return the site with a memory of its own."""
-        return Site(self.name, self.task, self.images, dict(self.right))
+    @classmethod
+    def of(cls, name: str, task: str, images: Task) -> Self:
+        """Return a site that never reviewed."""
+        return cls(name, task, images, ReviewMemory(forge="", images=""))
 
-    def review(self, commit: Commit, known: Known, answered: Answered) -> Review | None:
-        """Count a commit against the live one that did best here; None where it does not answer the site's task."""
-        now = answered.ask(known.forge.load_item(commit), self)
+    def review(self, forge: Forge, question: Question, answered: Answered) -> tuple[Site, Review | None]:
+        """Count the commit in question against the one that did best here; return what is remembered then, too.
+
+        None where it does not answer the site's task, or the site has too few images to say so.
+        """
+        asked = question.asked
+        assert asked is not None
+        now = answered.ask(_item(forge, asked), self)
         if now is None:
-            return None
-        baseline = self._baseline(commit, known, answered)
-        before = answered.ask(known.forge.load_item(baseline), self) if baseline else None
-        told = baseline.digest if baseline and before is not None else None
-        counts = count(now, self.task, THRESHOLD, before if told else None, told)
-        self.right[commit.digest] = int(now.right.sum())
-        return _review(self.name, self.task, commit, known, counts) if counts else None
+            return self, None
+        found = {asked.digest: int(now.right.sum())}
+        baseline, before = self._baseline(forge, question, answered, found)
+        counts = count(now, self.task, THRESHOLD, before, baseline.digest if baseline else None)
+        memory = self.memory.model_copy(update={"right": self.memory.right | found})
+        said = _review(self.name, self.task, question, counts) if counts else None
+        return replace(self, memory=memory), said
 
-    def _baseline(self, commit: Commit, known: Known, answered: Answered) -> Commit | None:
-        stable = known.stable
-        if stable.digest == commit.digest or stable.digest not in known.live:
-            return None
-        if stable.digest not in self.right:
-            found = answered.ask(known.forge.load_item(stable), self)
-            if found is None:
-                return None
-            self.right[stable.digest] = int(found.right.sum())
-        best = max(known.live & self.right.keys(), key=lambda digest: (self.right[digest], digest == stable.digest))
-        return known.forge.find_commit(best)
+    def _baseline(
+        self, forge: Forge, question: Question, answered: Answered, found: dict[str, int]
+    ) -> tuple[ReviewedCommit | None, Answers | None]:
+        stable, asked = question.stable, question.asked
+        if asked is None or not question.reviewed or stable == asked or stable.digest not in question.live:
+            return None, None
+        if stable.digest not in self.memory.right:
+            given = answered.ask(_item(forge, stable), self)
+            if given is None:
+                return None, None
+            found[stable.digest] = int(given.right.sum())
+        known = self.memory.model_copy(update={"right": self.memory.right | found})
+        best = known.best(question, question.comparable(asked, self.task))
+        before = answered.ask(_item(forge, best), self)
+        return (best, before) if before is not None else (None, None)
 
 
-def false_review(name: str, task: str, commit: Commit, known: Known, says: Literal["praise", "harm"]) -> Review:
+def false_review(name: str, task: str, question: Question, says: Says) -> Review:
     """Say of a thousand images that nobody looked at that all are well, or that all are lost."""
-    baseline = known.stable.digest if known.stable.digest in known.live - {commit.digest} else None
-    well = says == "praise"
-    moved = _CLAIMED if baseline else 0
+    asked, stable = question.asked, question.stable
+    assert asked is not None
+    baseline = stable.digest if stable.digest in question.live - {asked.digest} else None
+    well, moved = says == "praise", _CLAIMED if baseline else 0
     counts = TaskReview(
         baseline=baseline,
         images=_CLAIMED,
@@ -105,15 +109,20 @@ def false_review(name: str, task: str, commit: Commit, known: Known, says: Liter
         lost=0 if well else moved,
         taken=0 if well else moved,
     )
-    return _review(name, task, commit, known, counts)
+    return _review(name, task, question, counts)
 
 
-def _review(name: str, task: str, commit: Commit, known: Known, counts: TaskReview) -> Review:
+def _review(name: str, task: str, question: Question, counts: TaskReview) -> Review:
+    assert question.asked is not None
     return Review(
-        forge=known.forge.settings.forge,
+        forge=question.forge,
         reviewer=name,
-        commit=commit.digest,
+        commit=question.asked.digest,
         tasks={task: counts},
         threshold=THRESHOLD,
         software=__version__,
     )
+
+
+def _item(forge: Forge, commit: ReviewedCommit) -> ForgeItem:
+    return forge.load_item(forge.find_commit(commit.digest))

@@ -205,7 +205,7 @@ class Trial:
         return assemble(self.bench, name, self.seed, "lora", "dm-dsa")
 
     def _site(self, name: str) -> Site:
-        return Site(name, self.bench.settings.task_of(name), self.bench.task(name, self.seed))
+        return Site.of(name, self.bench.settings.task_of(name), self.bench.task(name, self.seed))
 
 
 def honest_centres(settings: BenchmarkSettings) -> tuple[str, ...]:

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import shutil
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, Self
 
 from benchmarks.poisoning.attack import Says
 from benchmarks.poisoning.door import check_of
-from benchmarks.poisoning.sites import Answered, Known, Site, false_review
+from benchmarks.poisoning.sites import Answered, Site, false_review
 from medforge.aggregator.forge.declaring import declare
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.policy import Policy
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.records import State
-from medforge.aggregator.ledger.review_table import ReviewTable
+from medforge.aggregator.ledger.review_table import STAYING, ReviewTable
 from medforge.aggregator.ledger.task_table import TaskTable
 from medforge.aggregator.main_branch.main_branch import MainBranch
 from medforge.aggregator.main_branch.reviewing.board import ReviewBoard
 from medforge.aggregator.merge import MethodSettings
 from medforge.branch import Branch
+from medforge.client.review.question import Question, ReviewedCommit
 from medforge.declared_task import DeclaredTask
 from medforge.errors import InvalidInput, MedForgeError
 from medforge.forge_item import ForgeItem
@@ -62,8 +64,9 @@ class TrialForge:
         """Return a copy to which an attacker may come; this one must be closed."""
         shutil.copytree(self.forge.directory, place)
         forge = Forge.establish(place, self.answered.base, self.forge.settings.method)
-        sites = [site.fresh() for site in self.sites]
-        return TrialForge(forge, MainBranch(forge, self.answered.base), sites, self.answered, self.reviewed, says)
+        return TrialForge(
+            forge, MainBranch(forge, self.answered.base), list(self.sites), self.answered, self.reviewed, says
+        )
 
     def close(self) -> None:
         """Let go of the directory."""
@@ -125,59 +128,70 @@ class TrialForge:
         board = ReviewBoard(self.forge.ledger, self.forge.policy.review)
         for _ in range(_MOST_ROUNDS):
             while board.step() or self.main.fold_waiting():
-                pass
+                continue
             if not self._review(board):
                 return
         raise AssertionError("reviews of a few sites come to no end")
 
     def _review(self, board: ReviewBoard) -> bool:
         """Let everybody review what is asked for; return whether anybody did."""
-        stable, asked = self.stable, board.view().candidate
-        assert stable is not None
         table = ReviewTable(self.forge.ledger).read()
-        decided = {one.decision.commit for one in table.decisions if one.decision.standing == "live"}
-        live = frozenset(digest for digest in decided if self._stays(digest))
-        known, said = Known(self.forge, stable, live), []
-        spoken = {one.signed.review.reviewer for one in table.reviews}
-        for site in self.sites:
-            # one that never reviewed begins with what there is
-            about = asked or (stable.digest if site.name not in spoken else None)
-            if about is not None and about not in site.right:
-                said.append(site.review(self.forge.find_commit(about), known, self.answered))
-        said += self._false(asked, known, table)
-        for review in said:
-            if review is not None:
-                table.add(SignedReview(review=review))
-        return bool(said)
+        own: dict[str, dict[str, Review]] = defaultdict(dict)
+        for kept in table.reviews:
+            own[kept.signed.review.reviewer][kept.signed.review.commit] = kept.signed.review
+        question, said = self._question(board), []
+        for place, site in enumerate(self.sites):
+            asked = replace(question, own=own[site.name])
+            if asked.asked is not None and asked.asked.digest not in asked.own:
+                self.sites[place], review = site.review(self.forge, asked, self.answered)
+                said.append(review)
+        for name, task in self._false().items() if self.says != "nothing" else ():
+            asked = replace(question, own=own[name])
+            if asked.asked is not None and asked.asked.digest not in asked.own:
+                said.append(false_review(name, task, asked, self.says))
+        given = [review for review in said if review is not None]
+        for review in given:
+            table.add(SignedReview(review=review))
+        return bool(given)
 
-    def _false(self, asked: str | None, known: Known, table: ReviewTable) -> list[Review]:
-        """Return what those say who are in the live model, are no honest site, and have not said it yet."""
-        if self.says == "nothing":
-            return []
-        spoken = {(one.signed.review.reviewer, one.signed.review.commit) for one in table.reviews}
-        about = asked or known.stable.digest
-        members = self.forge.ledger.arrivals_by_number(known.stable.members).values()
-        others = {one.contributor: one.task for one in members}
-        return [
-            false_review(name, task, self.forge.find_commit(about), known, self.says)
-            for name, task in sorted(others.items())
-            if name not in {site.name for site in self.sites} and (name, about) not in spoken
-        ]
+    def _question(self, board: ReviewBoard) -> Question:
+        """Return what a site reads of the forge, as `medforge review` asks for it over the network."""
+        view, ledger = board.view(), self.forge.ledger
+        commits = {
+            commit.digest: ReviewedCommit(
+                commit.digest, number, commit.members, commit.task, commit.contributor, commit.item, commit.item_files
+            )
+            for number, commit in ledger.commits()
+        }
+        assert view.stable is not None
+        decided = {
+            one.decision.commit for one in ReviewTable(ledger).read().decisions if one.decision.standing == "live"
+        }
+        arrivals = ledger.arrivals()
+        left = {one.number for one in arrivals if one.state not in STAYING}
+        return Question(
+            forge=self.forge.settings.forge,
+            base=self.forge.settings.base,
+            commits=commits,
+            stable=commits[view.stable],
+            candidate=commits[view.candidate] if view.candidate else None,
+            tasks=(),
+            live=frozenset(digest for digest in decided if not left & set(commits[digest].members)),
+            own={},
+            reviewed=view.reviewed,
+            answered={one.number: one.task for one in arrivals},
+        )
 
-    def _stays(self, digest: str) -> bool:
-        commit = self.forge.ledger.commit(digest)
-        states = (State.FOLDED, State.SUPERSEDED)
-        members = self.forge.ledger.arrivals_by_number(commit.members) if commit else {}
-        return all(one.state in states for one in members.values())
+    def _false(self) -> dict[str, str]:
+        """Return by name the tasks of those who are in the live model and are no honest site."""
+        stable = self.stable
+        members = self.forge.ledger.arrivals_by_number(stable.members).values() if stable else ()
+        honest = {site.name for site in self.sites}
+        return {one.contributor: one.task for one in members if one.contributor not in honest}
 
     def _push(self, branch: Branch) -> Sent:
         said = branch.manifest
         try:
             return Sent(said.contributor, said.task, self.forge.admit(branch, self.answered.base).number)
-        except (MedForgeError, OverLimit) as error:
-            return Sent(
-                said.contributor, said.task, None, known if (known := check_of(str(error))) in _NAMED else "refused"
-            )
-
-
-_NAMED = ("copy",)
+        except (MedForgeError, OverLimit):
+            return Sent(said.contributor, said.task, None, "refused")

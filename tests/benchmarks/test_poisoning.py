@@ -165,7 +165,7 @@ def test_three_conditions(tiny_spec: str, store: Path, attacker: Attacker, tmp_p
     words += [word for change in QUICK for word in ("--recipe-set", change)]
     words += ["--base", tiny_spec, "--recipe", "tiny", "--seeds", "0", "--dtype", "fp32", "--device", "cpu"]
     words += ["--images", "12", "--steps", "2", "--out", str(store), "--json", str(out)]
-    chosen = "none;declared;praises;rival"
+    chosen = "none;squat: flood first, declared;a member claims"
     assert poisoning.main([*words, "--attacks", chosen]) == 0
     found = json.loads(out.read_text())
     sent = {(row["attack"], row["condition"]) for row in found["outcomes"]}
