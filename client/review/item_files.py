@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from medforge.client.review.question import ReviewedCommit
@@ -12,6 +14,8 @@ from medforge.files import sha256_bytes, write_atomically
 from medforge.forge_item import ForgeItem
 from medforge.progress import Progress
 from medforge.proto.remote import RemoteForge
+
+_WRITING_SECONDS = 3600
 
 
 class ItemFiles:
@@ -45,15 +49,24 @@ class ItemFiles:
         """Delete what none of these commits has."""
         needed = {digest for commit in commits for digest in commit.item_files.values()}
         for path in self._directory.glob("*"):
-            if path.name not in needed:
+            if path.name not in needed and not _being_written(path):
                 path.unlink(missing_ok=True)
 
     def _file(self, forge: RemoteForge, digest: str) -> bytes:
         path = self._directory / digest
-        if path.is_file():
+        # another process of this user, which reviews for another site, may delete it at any moment
+        with suppress(FileNotFoundError):
             data = path.read_bytes()
             if sha256_bytes(data) == digest:
                 return data
         data = forge.blob(digest)
         write_atomically(path, data)
         return data
+
+
+def _being_written(path: Path) -> bool:
+    """Say whether a file that bears no digest yet is another process's; one that is old is a dead one's."""
+    try:
+        return path.name.startswith(".") and time.time() - path.stat().st_mtime < _WRITING_SECONDS
+    except FileNotFoundError:
+        return True

@@ -8,6 +8,7 @@ from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.fsck import check_forge
 from medforge.aggregator.forge.policy import Admission, Limits, Policy
 from medforge.aggregator.forge.reader import check_chain
+from medforge.aggregator.ledger.records import Arrival
 from medforge.aggregator.main_branch.main_branch import MainBranch
 from medforge.aggregator.merge import choose_settings
 from medforge.base_module import BaseModule
@@ -66,6 +67,19 @@ def check_kept(directory: Path, receipts: Iterable[Receipt]) -> Forge:
     Gives the forge, open for reading.
     """
     forge = Forge.open(directory)
+    known = check_receipts(forge, receipts)
+    commits = [commit for _, commit in forge.ledger.commits()]
+    check_chain(commits)
+    folded = [commit.arrival for commit in commits if commit.kind == "fold"]
+    assert len(set(folded)) == len(folded)
+    assert all(commit.branch == known[commit.arrival].branch for commit in commits)
+    assert all(len(set(commit.members)) == len(commit.members) for commit in commits)
+    check_sound(forge)
+    return forge
+
+
+def check_receipts(forge: Forge, receipts: Iterable[Receipt]) -> dict[int, Arrival]:
+    """Check that every receipt is the forge's and holds, and nothing arrived twice; give the arrivals by number."""
     known = {arrival.number: arrival for arrival in forge.ledger.arrivals()}
     assert list(known) == list(range(1, len(known) + 1))
     assert len({arrival.branch for arrival in known.values()}) == len(known)
@@ -76,20 +90,18 @@ def check_kept(directory: Path, receipts: Iterable[Receipt]) -> Forge:
         assert (receipt.forge, receipt.branch) == (forge.settings.forge, arrival.branch)
         assert receipt.accepted_at == arrival.accepted_at
         assert forge.load_branch(receipt.arrival).digest == receipt.branch
-    commits = [commit for _, commit in forge.ledger.commits()]
-    check_chain(commits)
-    folded = [commit.arrival for commit in commits if commit.kind == "fold"]
-    assert len(set(folded)) == len(folded)
-    assert all(commit.branch == known[commit.arrival].branch for commit in commits)
-    assert all(len(set(commit.members)) == len(commit.members) for commit in commits)
-    for blob in (directory / "blobs").glob("??/*"):
+    return known
+
+
+def check_sound(forge: Forge) -> None:
+    """Check each blob's digest, and what the maintainer's own command says: chains, journal, references, signatures."""
+    for blob in (forge.directory / "blobs").glob("??/*"):
         assert sha256_file(blob) == blob.name
-    if commits:
-        assert forge.load_item(commits[-1]).digest == commits[-1].item
-    # what the maintainer's own command says: chains, journal, references, signatures
+    head = forge.ledger.head()
+    if head is not None and head.item is not None:
+        assert forge.load_item(head).digest == head.item
     problems = [problem for check in check_forge(forge) for problem in check.problems]
     assert all("is to enter the main branch" in problem for problem in problems), problems
-    return forge
 
 
 def check_all_folded(directory: Path, receipts: Iterable[Receipt], chain: Sequence[str]) -> None:
