@@ -295,11 +295,25 @@ class WithdrawRequest(_message.Message):
     signed_at: str
     def __init__(self, branch: _Optional[str] = ..., erase: _Optional[bool] = ..., signature: _Optional[bytes] = ..., nonce: _Optional[bytes] = ..., signed_at: _Optional[str] = ...) -> None: ...
 
+class RelatedArrival(_message.Message):
+    __slots__ = ("number", "contributor", "task")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    CONTRIBUTOR_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    contributor: str
+    task: str
+    def __init__(self, number: _Optional[int] = ..., contributor: _Optional[str] = ..., task: _Optional[str] = ...) -> None: ...
+
 class WithdrawReply(_message.Message):
-    __slots__ = ("state",)
+    __slots__ = ("state", "copies", "descendants")
     STATE_FIELD_NUMBER: _ClassVar[int]
+    COPIES_FIELD_NUMBER: _ClassVar[int]
+    DESCENDANTS_FIELD_NUMBER: _ClassVar[int]
     state: BranchState
-    def __init__(self, state: _Optional[_Union[BranchState, str]] = ...) -> None: ...
+    copies: _containers.RepeatedCompositeFieldContainer[RelatedArrival]
+    descendants: _containers.RepeatedCompositeFieldContainer[RelatedArrival]
+    def __init__(self, state: _Optional[_Union[BranchState, str]] = ..., copies: _Optional[_Iterable[_Union[RelatedArrival, _Mapping]]] = ..., descendants: _Optional[_Iterable[_Union[RelatedArrival, _Mapping]]] = ...) -> None: ...
 
 class ItemRequest(_message.Message):
     __slots__ = ("commit",)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,8 +12,10 @@ import typer
 from medforge.aggregator.cli.options import BranchName, ReaderOptions, Reason
 from medforge.aggregator.cli.plain import plain_arrival, spell_arrival
 from medforge.cli.output import AsJson, say_json
+from medforge.errors import printable
 
 if TYPE_CHECKING:
+    from medforge.proto import forge_pb2 as pb
     from medforge.proto.connection import Connection
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -57,11 +60,15 @@ def _withdraw_remotely(name: str, erase: bool, ask: bool, connection: Connection
     if ask:
         _confirm(said)
     with RemoteForge(connection) as remote:
-        remote.withdraw(branch, erase)
+        reply = remote.withdraw(branch, erase)
     if as_json:
-        say_json({"branch": branch, "state": "withdrawn", "erase": erase})
-    else:
-        typer.echo(f"{said} is withdrawn{_erased(erase)}; the main branch follows")
+        related = {"copies": reply.copies, "descendants": reply.descendants}
+        numbers = {name: [one.number for one in of] for name, of in related.items()}
+        say_json({"branch": branch, "state": "withdrawn", "erase": erase, **numbers})
+        return
+    typer.echo(f"{said} is withdrawn{_erased(erase)}; the main branch follows")
+    _say_copies([_spelled(one) for one in reply.copies], erase)
+    _say_descendants([_spelled(one) for one in reply.descendants])
 
 
 def _find(name: str, connection: Connection) -> tuple[str, str]:
@@ -84,6 +91,7 @@ def _find(name: str, connection: Connection) -> tuple[str, str]:
 def _withdraw_here(name: str, erase: bool, ask: bool, source: ReaderOptions, reason: str, as_json: bool) -> None:
     from medforge.aggregator.cli.maintain import FOLLOWS, opened_forge
     from medforge.aggregator.forge import maintenance
+    from medforge.aggregator.forge.copies import copies_of
     from medforge.aggregator.forge.lineage import descendants
     from medforge.aggregator.forge.names import find_arrival
 
@@ -93,16 +101,33 @@ def _withdraw_here(name: str, erase: bool, ask: bool, source: ReaderOptions, rea
         if ask:
             _confirm(spell_arrival(find_arrival(forge.ledger.arrivals(), name), names))
         arrival = maintenance.withdraw(forge, name, reason, erase)
-        carrying = descendants(forge, arrival)
+        copies = copies_of(forge, arrival)
+        carrying = descendants(forge, arrival, *copies)
     if as_json:
-        say_json(plain_arrival(arrival, names) | {"descendants": [other.number for other in carrying]})
+        numbers = {"copies": copies, "descendants": carrying}
+        say_json(plain_arrival(arrival, names) | {what: [one.number for one in of] for what, of in numbers.items()})
         return
     typer.echo(f"{spell_arrival(arrival, names)} is withdrawn{_erased(erase)}; {FOLLOWS}")
-    for other in carrying:
+    _say_copies([spell_arrival(other, names) for other in copies], erase)
+    _say_descendants([spell_arrival(other, names) for other in carrying])
+
+
+def _say_copies(copies: Sequence[str], erase: bool) -> None:
+    for said in copies:
+        follows = "leaves with it, and will be erased" if erase else "stays; withdraw with --erase to take it out too"
+        typer.echo(f"{said} is a copy of it, and {follows}")
+
+
+def _say_descendants(descendants: Sequence[str]) -> None:
+    for said in descendants:
         typer.echo(
-            f"{spell_arrival(other, names)} began its training from a main branch with it, and carries on what it "
-            "learned there; withdraw that too if this must not be"
+            f"{said} began its training from a main branch with it, and carries on what it learned there; "
+            "its contributor or the maintainer withdraws that too if this must not be"
         )
+
+
+def _spelled(arrival: pb.RelatedArrival) -> str:
+    return printable(f"arrival {arrival.number} ({arrival.contributor}: {arrival.task})")
 
 
 def _can_ask() -> bool:

@@ -6,19 +6,20 @@ from medforge.aggregator.ledger.records import Arrival, State
 _LIVING = (State.RECEIVED, State.FOLDED, State.HELD)
 
 
-def descendants(forge: Forge, arrival: Arrival) -> list[Arrival]:
-    """List the arrivals, neither withdrawn nor rejected, whose training began from a main branch with this one in it.
+def descendants(forge: Forge, *arrivals: Arrival) -> list[Arrival]:
+    """List the arrivals, neither withdrawn nor rejected, whose training began from a main branch with these in it.
 
     Or with one that did, and so on. Withdrawing a branch takes out what it is, not what others learned from it: they
     carry that on until they are withdrawn too.
     """
     commits = [commit for _, commit in forge.ledger.commits()]
     starts = {other: forge.manifest(other.number).start for other in forge.ledger.arrivals() if not other.erased}
-    carrying = {arrival.number}
+    numbers = {arrival.number for arrival in arrivals}
+    carrying = set(numbers)
     while True:
         items = {commit.item for commit in commits if carrying.intersection(commit.members)} - {None}
         found = {other.number for other, start in starts.items() if start in items} | carrying
         if found == carrying:
             break
         carrying = found
-    return [other for other in starts if other.number in carrying - {arrival.number} and other.state in _LIVING]
+    return [other for other in starts if other.number in carrying - numbers and other.state in _LIVING]

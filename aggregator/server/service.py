@@ -11,10 +11,12 @@ import grpc
 
 from medforge import __version__
 from medforge.aggregator.forge.blobs import check_digest
+from medforge.aggregator.forge.copies import copies_of
 from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.forge.lineage import descendants
 from medforge.aggregator.forge.retention import readable_by
 from medforge.aggregator.forge.tagging import checked
-from medforge.aggregator.ledger.records import State
+from medforge.aggregator.ledger.records import Arrival, State
 from medforge.aggregator.ledger.tag_table import TagTable
 from medforge.aggregator.ledger.task_table import TaskTable
 from medforge.aggregator.main_branch.wakeup import Wakeup
@@ -179,7 +181,7 @@ class ForgeService:
             raise NotFound(f"branch {request.branch[:12]} has not arrived at this forge; check its digest")
         note(contributor=arrival.contributor, branch=arrival.branch, arrival=arrival.number, erase=request.erase)
         authorise_withdraw(caller_of(context, ledger), arrival.contributor, request, ledger, self._forge.settings.forge)
-        ledger.change(
+        withdrawn = ledger.change(
             arrival.number,
             State.WITHDRAWN,
             "withdrawn by its contributor",
@@ -187,8 +189,14 @@ class ForgeService:
             erase=request.erase,
             nonce=request.nonce.hex() if request.signature else None,
         )
+        copies = copies_of(self._forge, withdrawn)
+        reply = pb.WithdrawReply(
+            state=pb.BRANCH_STATE_WITHDRAWN,
+            copies=[_related(one) for one in copies],
+            descendants=[_related(one) for one in descendants(self._forge, withdrawn, *copies)],
+        )
         self._arrived.notify()
-        return pb.WithdrawReply(state=pb.BRANCH_STATE_WITHDRAWN)
+        return reply
 
     @stream
     def Log(self, request: pb.LogRequest, context: grpc.ServicerContext) -> Iterator[pb.LogEntry]:
@@ -314,3 +322,7 @@ class ForgeService:
                 f"the chunk of {len(chunk.data)} bytes at byte {chunk.offset} goes past the end of blob {digest} "
                 f"({total} bytes); send no more than announced"
             )
+
+
+def _related(arrival: Arrival) -> pb.RelatedArrival:
+    return pb.RelatedArrival(number=arrival.number, contributor=arrival.contributor, task=arrival.task)
