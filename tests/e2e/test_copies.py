@@ -106,7 +106,7 @@ def hospitals(tmp_path: Path, tiny_base: BaseModule) -> Iterator[Hospitals]:
         forge.close()
 
 
-@pytest.mark.parametrize("noise", [0.0, 0.3], ids=["byte for byte", "noisy"])
+@pytest.mark.parametrize("noise", [0.0, 0.15], ids=["byte for byte", "noisy"])
 def test_what_was_taken_from_the_public_item_leaves_with_its_origin(hospitals: Hospitals, noise: float) -> None:
     original = make_branch(hospitals.base, 1, "lung", "Centre B")
     hospitals.accept(hospitals.push("B", original))
@@ -154,7 +154,7 @@ def test_who_copies_a_branch_cannot_erase_it(hospitals: Hospitals) -> None:
 def test_a_held_copy_that_is_erased_takes_nothing_and_says_who_learned_from_it(hospitals: Hospitals) -> None:
     original = make_branch(hospitals.base, 1, "lung", "Centre B")
     hospitals.accept(hospitals.push("B", original))
-    copy = hospitals.taken("A", 0.2)
+    copy = hospitals.taken("A", 0.1)
     hospitals.push("A", copy)
     head = hospitals.forge.ledger.head()
     assert head is not None

@@ -27,7 +27,7 @@ from medforge.plugin import Plugin
 
 NEAREST = 5
 """Earlier arrivals whose plugins are read for one that came, whatever their number."""
-_SLACK = 0.2
+_SLACK = 0.1
 _NOTHING = WeightLikeness(0.0, 0.0, 0.0)
 
 

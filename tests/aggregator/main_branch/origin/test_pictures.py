@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from medforge.aggregator.main_branch.origin.pictures import MOST, found_shares, picture_sketch
 from medforge.base_module import BaseModule
 
-ALIKE = 0.97
+ALIKE = 0.985
 
 
 def drawn(seed: int, count: int = 8, side: int = 8) -> Tensor:
