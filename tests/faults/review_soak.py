@@ -48,7 +48,9 @@ SERVER_KILLS = ("starting", "before review", "after review", "before decision", 
                 "between forge item and commit", "after commit")  # fmt: skip
 CLIENT_KILLS = ("before sending a review", "after sending a review", "before a file")
 PATIENT = Patience(minutes=10, silence=5, first_pause=0.05, longest_pause=0.5)
-LIFE_SECONDS = 5.0
+LIFE_SECONDS = 4.0
+# Arrivals that may wait to be folded before whoever pushes waits for them.
+BACKLOG = 4
 # of three faults, as many befall the server and the reviewers' processes
 SHARES = {"server": 2, "reviewer": 1}
 POLICY = Policy(
@@ -188,6 +190,7 @@ class ReviewSoak:
             self._look()
             point = draw.choice(SERVER_KILLS)
             program = self.server.start(f"{point}:{1 if point == 'starting' else draw.randint(1, 2)}")
+            self.server.wait_ready()
             end = time.monotonic() + LIFE_SECONDS
             while program.alive and time.monotonic() < end:
                 time.sleep(0.02)
@@ -272,10 +275,19 @@ class ReviewSoak:
         draw = self._random("contribute", name)
         while not self._over:
             self._rest(draw.uniform(least, most))
+            while self._backlog() > BACKLOG and not self._over:
+                self._rest(1)
             branch = self._push(name)
             if name in ATTACKERS and draw.random() < 0.3:
                 self._rest(draw.uniform(0, least))
                 self._withdraw(name, branch)
+
+    def _backlog(self) -> int:
+        forge = Forge.open(self.server.directory)
+        try:
+            return len(forge.ledger.unfolded(limit=BACKLOG + 1))
+        finally:
+            forge.close()
 
     def _rest(self, seconds: float) -> None:
         end = time.monotonic() + seconds
@@ -415,7 +427,7 @@ class ReviewSoak:
             forge.close()
             return not any(busy) and not waits and settled and said.candidate in ("", said.stable)
 
-        wait_for(quiet, 180)
+        wait_for(quiet, 600)
 
 
 def _moved_on(error: InvalidInput) -> bool:
