@@ -16,6 +16,8 @@ from medforge.branch import Branch
 from medforge.client.audit.policy import SitePolicy
 from medforge.client.audit.record import AuditRecord
 from medforge.client.audit.run import audit
+from medforge.client.audit.shadows.attack import ShadowOrder
+from medforge.client.audit.shadows.budget import ShadowBudget
 from medforge.client.audit.verdict import judge
 from medforge.client.data.catalogue import open_task, source_package
 from medforge.client.data.declared import declare
@@ -267,10 +269,11 @@ class Work:
             )
         return Plugin.load(self.workspace.start)
 
-    def audit(self, site: SitePolicy | None = None) -> AuditRecord:
+    def audit(self, site: SitePolicy | None = None, shadows: ShadowBudget | None = None) -> AuditRecord:
         """Audit the committed branch unless that is done; write record and report, and return the record.
 
         Without `site` an audit that was done stands, by whatever policy; a new one is judged by the default policy.
+        With `shadows` the branch is attacked by as many shadow models too, unless it was by as many before.
         Raises InvalidInput while nothing is committed, and what `Branch.load` and `Branch.check` raise.
         """
         workspace = self.workspace
@@ -281,7 +284,10 @@ class Work:
             )
         done = workspace.audited
         if done is not None and workspace.audit_report.exists() and site in (None, done.policy):
-            return done
+            by = done.measured.shadows
+            if shadows is None or (by is not None and by.trained >= shadows.shadows and not by.stopped):
+                return done
+        policy = site or SitePolicy()
         branch = Branch.load(workspace.branch)
         branch.check(self.base)
         evidence = audit(
@@ -292,12 +298,12 @@ class Work:
             self.settings.seed,
             workspace.progress_file,
             branch.statistics,
+            None if shadows is None else ShadowOrder(self.recipe, policy, shadows, workspace.shadows, self._start()),
         )
         # matplotlib, which only this stage needs, takes a second to import
         from medforge.client.audit.page import render
 
         earlier = AuditRecord.load(workspace.audit_file)
-        policy = site or SitePolicy()
         record = AuditRecord(
             at=datetime.now(UTC),
             task=branch.manifest.task,

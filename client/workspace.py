@@ -56,6 +56,7 @@ class Workspace:
         self.receipt_file = path / "receipt.json"
         self.progress_file = path / "progress.json"
         self.cache = path / "cache"
+        self.shadows = self.cache / "shadows"
         self.embeddings_file = self.cache / "embeddings.safetensors"
 
     @property

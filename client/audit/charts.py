@@ -16,8 +16,10 @@ from medforge.look.chart_style import GRID, INK, MUTED, STYLE, colour, svg
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from medforge.client.audit.shadows.attack import ShadowEvidence
+
 _FLOOR = 1e-3
-_STYLES = ("-", "--", ":")
+_STYLES = ("-", "--", ":", "-.")
 
 
 def distances(comparison: Comparison, limit: float) -> str:
@@ -77,6 +79,55 @@ def roc(attacks: Sequence[Attack]) -> str:
         axes.set_ylabel("share of training images named")
         legend = axes.legend(loc="upper left", fontsize=8.5, labelcolor=INK, borderaxespad=0.2)
         legend.set_frame_on(False)
+        return svg(figure)
+
+
+def ratios(attack: Attack) -> str:
+    """Draw how an attack's scores of training images lie beside those of validation images, by log-likelihood ratio."""
+    own, others = attack.members, attack.others
+    low, high = np.percentile(np.concatenate([own, others]), [0.5, 99.5])
+    bins = np.linspace(low, high, 41).tolist()
+    with rc_context(STYLE):
+        figure = Figure(figsize=(4.5, 3.3))
+        axes = figure.add_subplot()
+        for place, (scores, label) in enumerate(((own, "training images"), (others, "validation images"))):
+            axes.hist(
+                np.clip(scores, low, high), bins=bins, density=True, histtype="stepfilled" if place else "step",
+                color="#b8c2cc" if place else colour(0), lw=1.6, alpha=0.8 if place else 1.0, label=label,
+                zorder=2 - place,
+            )  # fmt: skip
+        axes.axvline(float(own.max().clip(low, high)), color=colour(1), lw=1.2, ls="--")
+        axes.annotate(
+            "most exposed", (float(own.max().clip(low, high)), axes.get_ylim()[1]), (-5, -2),
+            textcoords="offset points", color=colour(1), fontsize=8.5, va="top", ha="right",
+        )  # fmt: skip
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        axes.set_xlabel("log-likelihood ratio: trained on it, or not")
+        axes.set_ylabel("share of images")
+        axes.legend(loc="upper left", fontsize=8.5, labelcolor=INK, borderaxespad=0.2)
+        return svg(figure)
+
+
+def confidences(evidence: ShadowEvidence, position: int) -> str:
+    """Draw how sure each shadow is of one image, those trained on it above the others, and the branch's plugin."""
+    shown = evidence.confidences[:, position].numpy()
+    own = evidence.inside[:, position].numpy()
+    plugin = float(evidence.shown[position])
+    with rc_context({**STYLE, "axes.grid.axis": "x"}):
+        figure = Figure(figsize=(4.5, 1.9))
+        axes = figure.add_subplot()
+        for row, (mask, paint) in enumerate(((own, colour(0)), (~own, MUTED))):
+            axes.scatter(shown[mask], np.full(mask.sum(), 1 - row), s=34, color=paint, alpha=0.75, linewidths=0)
+        axes.axvline(plugin, color=colour(1), lw=1.4, ls="--")
+        left = plugin > float(np.mean(axes.get_xlim()))
+        axes.annotate(
+            "the branch's plugin", (plugin, 1.62), (-5 if left else 5, 0), textcoords="offset points",
+            color=colour(1), fontsize=8.5, va="center", ha="right" if left else "left",
+        )  # fmt: skip
+        axes.set_ylim(-0.5, 1.9)
+        axes.set_yticks([1, 0], ["trained on it", "not"])
+        axes.set_xlabel("log-odds of the image's own class")
         return svg(figure)
 
 

@@ -18,16 +18,20 @@ from medforge.client.audit.record import AttackResult, Target
 from medforge.client.audit.roc import Area, Curve, Groups, Scores, area, curve, placements, rate_at
 from medforge.layouts import layouts, turned_rows
 
+FEWEST_FOR_RARE = 1000
+"""With fewer non-members a false positive rate of .1 % cannot be told from 0."""
+
 
 @dataclass(frozen=True, eq=False)
 class Attack:
-    """Hold one attack's scores of members and others, and what they amount to."""
+    """Hold one attack's scores of members and others, and what they amount to; `shadows` is how many it stands on."""
 
     name: str
     target: Target
     members: Scores
     others: Scores
     groups: Groups
+    shadows: int | None = None
 
     @cached_property
     def area(self) -> Area:
@@ -49,7 +53,14 @@ class Attack:
         """Return what a record keeps of it."""
         area = self.area
         return AttackResult(
-            name=self.name, target=self.target, auc=area.value, low=area.low, high=area.high, tpr=self.rate
+            name=self.name,
+            target=self.target,
+            auc=area.value,
+            low=area.low,
+            high=area.high,
+            tpr=self.rate,
+            rare=rate_at(self.curve, 0.001) if len(self.others) >= FEWEST_FOR_RARE else None,
+            shadows=self.shadows,
         )
 
 

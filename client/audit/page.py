@@ -14,8 +14,8 @@ from torch import Tensor
 from medforge.client.audit import charts
 from medforge.client.audit.distances import nearest
 from medforge.client.audit.gallery import Gallery, pictures
-from medforge.client.audit.record import AuditRecord, Closeness, Measure, Measurements, NearestToMean
-from medforge.client.audit.verdict import CALLED, FEWEST_OTHERS, bound, near_copies
+from medforge.client.audit.record import AuditRecord, Closeness, Measure, Measurements, MostExposed, NearestToMean
+from medforge.client.audit.verdict import CALLED, FEWEST_OTHERS, bound, near_copies, spell_ratio
 from medforge.layouts import layouts, turned, turned_rows
 from medforge.look.page import templates
 from medforge.look.pictures import data_uri, grid
@@ -60,6 +60,18 @@ class MeanPanel:
     image: str
 
 
+@dataclass(frozen=True)
+class ShadowPanel:
+    """Show the attack on the plugin by shadow models and the image that it gives away most."""
+
+    exposed: MostExposed
+    ratio: str
+    others: str
+    image: str
+    scores: str
+    confidences: str
+
+
 def render(record: AuditRecord, evidence: Evidence, task: Task) -> str:
     """Write the report of an audit as one self-contained HTML page."""
     policy, measured = record.policy, record.measured
@@ -91,6 +103,8 @@ def render(record: AuditRecord, evidence: Evidence, task: Task) -> str:
             worst={target: max(a.auc for a in measured.attacks if a.target == target) for target in targets},
             called=CALLED,
             means=_means(measured, task),
+            shadows=_shadows(evidence, task),
+            rare=any(attack.rare is not None for attack in measured.attacks),
             few=measured.others < FEWEST_OTHERS,
             fewest=FEWEST_OTHERS,
         )
@@ -103,6 +117,21 @@ def _means(measured: Measurements, task: Task) -> tuple[MeanPanel, ...]:
     closest = measured.statistics.classes[:SHOWN]
     shown = pictures(task, [one.nearest for one in closest])
     return tuple(MeanPanel(one, _picture(image)) for one, image in zip(closest, shown, strict=True))
+
+
+def _shadows(evidence: Evidence, task: Task) -> ShadowPanel | None:
+    found = evidence.shadows
+    if found is None or found.found.exposed is None:
+        return None
+    exposed = found.found.exposed
+    return ShadowPanel(
+        exposed=exposed,
+        ratio=spell_ratio(exposed.ratio),
+        others=spell_ratio(exposed.others),
+        image=_picture(pictures(task, [exposed.position])[0]),
+        scores=data_uri(charts.ratios(found.attacks[0]).encode(), "image/svg+xml"),
+        confidences=data_uri(charts.confidences(found, exposed.position).encode(), "image/svg+xml"),
+    )
 
 
 def _panel(

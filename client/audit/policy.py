@@ -33,6 +33,8 @@ class SitePolicy(BaseModel):
     distilled_tpr: float = Field(0.1, ge=0, le=1, description="highest share of members it names at 1 % false alarms")
     plugin_auc: float = Field(0.7, ge=0.5, le=1, description="highest AUC of an attack on the plugin")
     plugin_tpr: float = Field(0.1, ge=0, le=1, description="highest share of members it names at 1 % false alarms")
+    lira_auc: float = Field(0.75, ge=0.5, le=1, description="highest AUC of an attack by shadow models, on any part")
+    lira_tpr: float = Field(0.2, ge=0, le=1, description="highest share of members it names at 1 % false alarms")
     statistics_images: int = Field(10, ge=2, description="fewest training images of a class that sends statistics")
     statistics_auc: float = Field(0.65, ge=0.5, le=1, description="highest AUC of an attack on the class statistics")
     statistics_tpr: float = Field(0.1, ge=0, le=1, description="highest share of members it names at 1 % false alarms")

@@ -44,7 +44,11 @@ class Comparisons(_Record):
 
 
 class AttackResult(_Record):
-    """Hold what one membership attack achieved: AUC with its 95 % interval, true positive rate at 1 % false ones."""
+    """Hold what one membership attack achieved: AUC with its 95 % interval, true positive rate at 1 % false ones.
+
+    `rare` is that rate at .1 % false ones, where there are non-members enough; `shadows` how many shadow models the
+    attack stands on, None where it needs none.
+    """
 
     name: str
     target: Target
@@ -52,6 +56,8 @@ class AttackResult(_Record):
     low: float
     high: float
     tpr: float
+    rare: float | None = None
+    shadows: int | None = None
 
 
 class NearestToMean(_Record):
@@ -80,10 +86,42 @@ class StatisticsFound(_Record):
     classes: tuple[NearestToMean, ...]
 
 
+class MostExposed(_Record):
+    """Say which training image shadow plugins give away most.
+
+    `ratio` is the natural logarithm of how much likelier what the plugin says of it is if the plugin was trained on it,
+    `probability` what the plugin gives its right class, `inside` and `outside` what shadows in the middle give it that
+    were trained on it or not. `others` is the highest `ratio` of a validation image, and `above` counts the training
+    images that exceed it: what chance makes of the highest.
+    """
+
+    position: int
+    name: str
+    ratio: float
+    probability: float
+    inside: float
+    outside: float
+    others: float
+    above: int
+
+
+class ShadowsFound(_Record):
+    """Say how many shadows were asked for and trained, and in sentences what could not be done.
+
+    `exposed` is None where there were too few shadows to attack with; `stopped` says that time ran out.
+    """
+
+    asked: int
+    trained: int
+    exposed: MostExposed | None = None
+    stopped: bool = False
+    said: tuple[str, ...] = ()
+
+
 class Measurements(_Record):
     """Hold all figures of an audit, before anybody judges them. `groups` counts patients or tiles where known.
 
-    `statistics` is None for a branch without class statistics.
+    `statistics` is None for a branch without class statistics, `shadows` where none were asked for.
     """
 
     members: int
@@ -92,6 +130,7 @@ class Measurements(_Record):
     comparisons: dict[Measure, Comparisons]
     attacks: tuple[AttackResult, ...]
     statistics: StatisticsFound | None = None
+    shadows: ShadowsFound | None = None
 
 
 class Check(_Record):

@@ -21,6 +21,8 @@ from medforge.client.audit.record import (
     NearestToMean,
     StatisticsFound,
 )
+from medforge.client.audit.shadows.attack import Parts, ShadowEvidence, ShadowOrder, attack_by_shadows
+from medforge.client.audit.shadows.training import ShadowTraining
 from medforge.client.audit.statistics_attacks import attack_statistics, directions_kept
 from medforge.client.data.task import Task
 from medforge.distilled import DistilledDataset
@@ -39,6 +41,7 @@ class Evidence:
     comparisons: dict[Measure, Comparison]
     attacks: list[Attack]
     measured: Measurements
+    shadows: ShadowEvidence | None = None
 
 
 def audit(
@@ -49,10 +52,12 @@ def audit(
     seed: int,
     progress_file: Path | None = None,
     statistics: ClassStatistics | None = None,
+    shadows: ShadowOrder | None = None,
 ) -> Evidence:
     """Compare a branch with the task's training and validation images, and attack it; the test split stays unseen.
 
-    `statistics` are the class statistics in the branch, if any. Depends on images, branch and seed alone.
+    `statistics` are the class statistics in the branch, if any; with `shadows` it is attacked by shadow models too.
+    Depends on images, branch, seed and the number of shadows alone.
     """
     with Progress("auditing", len(task.train) + len(task.validation), file=progress_file) as bar:
         gallery = survey(base, task, plugin, bar)
@@ -69,6 +74,12 @@ def audit(
             tried += attack_statistics(statistics, gallery.embeddings, gallery.labels, gallery.groups, gallery.members)
         bar.advance()
     names = (*task.train.images.names, *task.validation.images.names)
+    shadowed = None
+    if shadows is not None:
+        training = ShadowTraining(base, task, gallery, shadows.recipe.train, seed, shadows.directory, shadows.start)
+        parts = Parts(plugin, distilled, statistics)
+        shadowed = attack_by_shadows(training, shadows, parts, [hashed(name) for name in names], progress_file)
+        tried += shadowed.attacks
     grouped = task.train.groups is not None
     measured = Measurements(
         members=gallery.members,
@@ -77,8 +88,9 @@ def audit(
         comparisons={measure: _kept(found, names) for measure, found in comparisons.items()},
         attacks=tuple(attack.result for attack in tried),
         statistics=None if statistics is None else _found(statistics, gallery, task),
+        shadows=shadowed and shadowed.found,
     )
-    return Evidence(gallery, pixels, distilled.labels, comparisons, tried, measured)
+    return Evidence(gallery, pixels, distilled.labels, comparisons, tried, measured, shadowed)
 
 
 def _found(statistics: ClassStatistics, gallery: Gallery, task: Task) -> StatisticsFound:

@@ -23,19 +23,29 @@ def attack_statistics(
     out.
     """
     kept = statistics.counts[labels] > 0
-    first = int(kept[:members].sum())
-    residuals = (embeddings.double() - statistics.means[labels])[kept]
+    inside = (torch.arange(len(labels)) < members)[kept]
+    own, first = groups[kept].numpy(), int(inside.sum())
+    return [
+        Attack(name, "statistics", scores[:first].numpy(), scores[first:].numpy(), own)
+        for name, scores in nearness(statistics, embeddings[kept], labels[kept], inside).items()
+    ]
+
+
+def nearness(statistics: ClassStatistics, embeddings: Tensor, labels: Tensor, inside: Tensor) -> dict[str, Tensor]:
+    """Score base embeddings [n, d] of classes that are sent, float64 [n] by the score's name.
+
+    `inside` bool [n] are those that were summed up.
+    """
+    residuals = embeddings.double() - statistics.means[labels]
     values, vectors = torch.linalg.eigh(statistics.covariance.double())
     common = _common(values)
-    values = torch.where(common, (residuals[:first] @ vectors[:, common]).square().mean(), values)
+    values = torch.where(common, (residuals[inside] @ vectors[:, common]).square().mean(), values)
     least = (_LEAST_VARIANCE * values.mean()).clamp_min(torch.finfo(torch.float64).tiny)
     whitened = residuals @ vectors * values.clamp_min(least).rsqrt()
-    scores = {"nearness to the mean": residuals, "nearness by covariance": whitened}
-    own = groups[kept].numpy()
-    return [
-        Attack(name, "statistics", distance[:first].numpy(), distance[first:].numpy(), own)
-        for name, distance in ((name, -rows.norm(dim=1)) for name, rows in scores.items())
-    ]
+    return {
+        "nearness to the mean": -residuals.norm(dim=1),
+        "nearness by covariance": -whitened.norm(dim=1),
+    }
 
 
 def directions_kept(covariance: Tensor) -> int:

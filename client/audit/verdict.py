@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from medforge.client.audit.near_copies import IDENTICAL
@@ -39,7 +40,11 @@ def bound(comparisons: Comparisons, share: float) -> float:
 
 def judge(measured: Measurements, policy: SitePolicy) -> tuple[Check, ...]:
     """Judge every figure; the order is that of the report."""
-    return (_copies(measured, policy), *judge_attacks(measured.attacks, policy, measured.others))
+    return (
+        _copies(measured, policy),
+        *judge_attacks(measured.attacks, policy, measured.others),
+        *_shadows(measured, policy),
+    )
 
 
 def judge_attacks(attacks: Sequence[AttackResult], policy: SitePolicy, others: int) -> tuple[Check, ...]:
@@ -49,8 +54,24 @@ def judge_attacks(attacks: Sequence[AttackResult], policy: SitePolicy, others: i
         "plugin": (policy.plugin_auc, policy.plugin_tpr),
         "statistics": (policy.statistics_auc, policy.statistics_tpr),
     }
-    pairs = [(attack, *limits[attack.target]) for attack in attacks]
+    by_shadows = (policy.lira_auc, policy.lira_tpr)
+    pairs = [(attack, *(limits[attack.target] if attack.shadows is None else by_shadows)) for attack in attacks]
     return tuple(check for attack, auc, tpr in pairs for check in (_area(attack, auc), _rate(attack, tpr, others)))
+
+
+def _shadows(measured: Measurements, policy: SitePolicy) -> tuple[Check, ...]:
+    found = measured.shadows
+    if found is None or found.exposed is not None:
+        return ()
+    return (
+        Check(
+            name="shadow models",
+            value=found.trained,
+            limit=policy.lira_auc,
+            passed=None,
+            sentence=" ".join(found.said),
+        ),
+    )
 
 
 def _copies(measured: Measurements, policy: SitePolicy) -> Check:
@@ -93,3 +114,11 @@ def _rate(attack: AttackResult, limit: float, others: int) -> Check:
 
 def _called(attack: AttackResult) -> str:
     return CALLED[attack.target]
+
+
+def spell_ratio(ratio: float) -> str:
+    """Write a likelihood ratio, given by its natural logarithm, as "12 times likelier"; past a million a guess."""
+    times = math.exp(min(ratio, 14.0))
+    if times > 1e6:
+        return "over a million times likelier"
+    return f"{times:,.0f} times likelier" if times >= 10 else f"{times:.1f} times as likely"

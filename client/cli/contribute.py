@@ -18,12 +18,15 @@ from medforge.client.cli.options import (
     Epochs,
     From,
     FromTask,
+    Minutes,
     Override,
     Patience,
     RecipeOptions,
+    Shadows,
     Site,
     Statistics,
     TaskOptions,
+    shadow_budget,
 )
 from medforge.client.cli.push import pushed, send
 from medforge.client.cli.stages import distilled, trained
@@ -45,6 +48,8 @@ def contribute(
     no_push: Annotated[bool, typer.Option("--no-push", help="Stop after the audit.")] = False,
     statistics: Statistics = None,
     site: Site = None,
+    shadows: Shadows = None,
+    minutes: Minutes = None,
     override: Override = None,
     patience: Patience = 60.0,
     epochs: Epochs = None,
@@ -73,6 +78,7 @@ def contribute(
     kit = connection.kit if connection else None
     if kit is not None:
         task = _as_the_kit_says(workspace, task, kit)
+    budget = shadow_budget(shadows, minutes)
     policy = read_policy(site) if site else None
     begun = find_start(workspace, start, start_task, connection, task, recipe, compute, as_json)
 
@@ -94,7 +100,7 @@ def contribute(
         say(trained(work.train()))
         say(distilled(work.distill()))
         say(f"committed: branch {work.commit(kit, say, policy)}")
-        record = work.audit(policy)
+        record = work.audit(policy, budget)
         last = verdict(work.workspace, record)
         if connection is not None and not no_push:
             say(last)

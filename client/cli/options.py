@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
 from medforge.cli import complete as shared
 from medforge.client.cli import complete
 from medforge.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from medforge.client.audit.shadows.budget import ShadowBudget
 
 Directory = Annotated[
     Path, typer.Option("--workspace", metavar="DIR", help="The centre's directory; made if it is not there.")
@@ -56,6 +59,19 @@ Override = Annotated[
 Site = Annotated[
     Path | None,
     typer.Option("--site", metavar="FILE", help="The site's limits, a TOML file. Default: the built-in limits."),
+]
+Shadows = Annotated[
+    int | None,
+    typer.Option(
+        "--shadows",
+        min=4,
+        metavar="K",
+        help="Attack by K shadow plugins too, each trained on half of the images (LiRA); 16 tell much, 4 are least.",
+    ),
+]
+Minutes = Annotated[
+    float | None,
+    typer.Option("--minutes", min=0, metavar="M", help="Make no shadow that would end later than this. Default: 30."),
 ]
 Statistics = Annotated[
     bool | None,
@@ -229,3 +245,19 @@ class RecipeOptions:
         """Return the changes of the recipe as "group.name=value"."""
         of_epochs = [] if epochs is None else [f"train.epochs={epochs}", "train.max_steps=none"]
         return [*(self.recipe_set or []), *of_epochs]
+
+
+DEFAULT_MINUTES = 30.0
+
+
+def shadow_budget(shadows: int | None, minutes: float | None) -> ShadowBudget | None:
+    """Return the budget of an attack by shadow models, if one is asked for. Raises InvalidInput for minutes alone."""
+    if shadows is None:
+        if minutes is not None:
+            raise InvalidInput(
+                "--minutes bounds the attack by shadow models, and none is asked for; give --shadows too"
+            )
+        return None
+    from medforge.client.audit.shadows.budget import ShadowBudget
+
+    return ShadowBudget(shadows, DEFAULT_MINUTES if minutes is None else minutes)

@@ -165,6 +165,15 @@ class PixelStore:
         assert self._change is None, "images are changed once"
         return PixelStore(self.bank, self.indices, change)
 
+    def joined(self, other: PixelStore) -> PixelStore:
+        """Return the store of these images and then another's, of the same geometry.
+
+        Pixels are shared where both are of one bank, else copied as they are read.
+        """
+        if self.bank is other.bank and self._change == other._change:
+            return PixelStore(self.bank, np.concatenate([self.indices, other.indices]), self._change)
+        return PixelStore(PixelBank(_Joined((self, other)), self.bank.geometry, Storage()))
+
     @property
     def image_size(self) -> int:
         """Return S, the side in pixels."""
@@ -224,4 +233,29 @@ class _Decoded:
         workers: ThreadPoolExecutor,
     ) -> NDArray[np.int64]:
         room[wanted] = self.pixels[wanted]
+        return wanted
+
+
+class _Joined:
+    """Read images of two stores, as they are changed there."""
+
+    def __init__(self, parts: tuple[PixelStore, PixelStore]) -> None:
+        self.parts = parts
+        self.names = parts[0].names + parts[1].names
+
+    def key(self) -> str:
+        # such a bank has no cache file
+        return "joined"
+
+    def fill(
+        self,
+        wanted: NDArray[np.int64],
+        room: NDArray[np.uint8],
+        geometry: ImageGeometry,
+        workers: ThreadPoolExecutor,
+    ) -> NDArray[np.int64]:
+        first, second = self.parts
+        near = wanted < len(first)
+        room[wanted[near]] = first[wanted[near]].numpy()
+        room[wanted[~near]] = second[wanted[~near] - len(first)].numpy()
         return wanted

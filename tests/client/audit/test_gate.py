@@ -299,6 +299,49 @@ def test_the_report_shows_the_pairs_and_loads_nothing(leaked: Workspace) -> None
     assert not re.search(r"https?://", re.sub(r'"data:[^"]*"', "", page))
 
 
+def test_shadow_models_attack_every_part_and_name_the_most_exposed_image(honest: Workspace, tmp_path: Path) -> None:
+    """An audit without them stands until they are asked for; asked for again, they are there."""
+    run("audit", "--workspace", honest.path)
+    command = ("audit", "--workspace", honest.path, "--threads", 1, "--shadows", 4)
+    out = run(*command)
+    record = AuditRecord.load(honest.audit_file)
+    assert record is not None
+    by_shadows = [one for one in record.measured.attacks if one.shadows]
+    assert [(one.target, one.shadows) for one in by_shadows] == [("plugin", 4), ("distilled", 4)]
+    found = record.measured.shadows
+    assert found is not None
+    assert (found.asked, found.trained, found.said) == (4, 4, ())
+    task = Work(honest).task
+    assert found.exposed is not None
+    assert found.exposed.position < len(task.train)
+    assert hashed(task.train.images.names[found.exposed.position]) == found.exposed.name
+    assert f"most exposed: image {found.exposed.name}; what the plugin says of it is" in out
+    page = honest.audit_report.read_text()
+    assert "the image that the plugin gives away most" in page
+    assert found.exposed.name in page
+    assert not any(name in page for name in (*task.train.images.names, *task.validation.images.names))
+    assert list(open_to_others(honest.path)) == []
+    before = honest.audit_file.read_bytes()
+    run(*command)
+    run("audit", "--workspace", honest.path)
+    assert honest.audit_file.read_bytes() == before
+    site = tmp_path / "site.toml"
+    site.write_text("lira_auc = 0.5\nlira_tpr = 0.0\nplugin_auc = 1.0\n")
+    strict = run(*command, "--site", site, code=1 if any(one.low > 0.5 < one.auc for one in by_shadows) else 0)
+    assert "(at most 0.5 is allowed)" in strict
+    assert AuditRecord.load(honest.audit_file).measured == record.measured  # type: ignore[union-attr]
+
+
+def test_too_little_time_for_shadows_is_said_and_not_judged(honest: Workspace) -> None:
+    out = run("audit", "--workspace", honest.path, "--shadows", 8, "--minutes", 0)
+    said = "no attack by shadow plugins was made: it needs 4, of which there are 0 after 1 s; give more --minutes"
+    assert f"not judged   {said}" in out
+    assert said[1:] in honest.audit_report.read_text()
+    assert AuditRecord.load(honest.audit_file).passed  # type: ignore[union-attr]
+    with pytest.raises(InvalidInput, match="--minutes bounds the attack by shadow models, and none is asked for"):
+        run("audit", "--workspace", honest.path, "--minutes", 5)
+
+
 def test_the_report_and_record_stay_outside_the_branch(honest: Workspace) -> None:
     run("audit", "--workspace", honest.path)
     assert Branch.load(honest.branch).manifest.files.keys() == honest.committed_files.keys()
