@@ -328,7 +328,7 @@ def test_shadow_models_attack_every_part_and_name_the_most_exposed_image(honest:
     site = tmp_path / "site.toml"
     site.write_text("lira_auc = 0.5\nlira_tpr = 0.0\nplugin_auc = 1.0\n")
     strict = run(*command, "--site", site, code=1 if any(one.low > 0.5 < one.auc for one in by_shadows) else 0)
-    assert "(at most 0.5 is allowed)" in strict
+    assert "; at most 0.5 is allowed)" in strict
     assert AuditRecord.load(honest.audit_file).measured == record.measured  # type: ignore[union-attr]
 
 
