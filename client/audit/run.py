@@ -76,7 +76,7 @@ def audit(
     names = (*task.train.images.names, *task.validation.images.names)
     shadowed = None
     if shadows is not None:
-        training = ShadowTraining(base, task, gallery, shadows.recipe.train, seed, shadows.directory, shadows.start)
+        training = ShadowTraining(base, task, gallery, shadows.recipe, seed, shadows.directory, shadows.start)
         parts = Parts(plugin, distilled, statistics)
         shadowed = attack_by_shadows(training, shadows, parts, [hashed(name) for name in names], progress_file)
         tried += shadowed.attacks

@@ -92,7 +92,7 @@ def attack_by_shadows(
     if parts.statistics is not None:
         attack, why = _on_statistics(training, parts.statistics, order.policy, sorted(shadows))
         attacks, said = attacks + attack, said + why
-    attack, why = _on_images(training, order, parts.distilled, shadows, watch, progress_file)
+    attack, why = _on_images(training, budget, parts.distilled, shadows, watch, progress_file)
     found = ShadowsFound(
         asked=budget.shadows,
         trained=len(shadows),
@@ -165,15 +165,15 @@ def _on_statistics(
 
 def _on_images(
     training: ShadowTraining,
-    order: ShadowOrder,
+    budget: ShadowBudget,
     distilled: DistilledDataset,
     shadows: dict[int, Shadow],
     watch: Stopwatch,
     progress_file: Path | None,
 ) -> tuple[list[Attack], list[str]]:
-    images = ShadowImages(training, order.recipe.distill)
+    images = ShadowImages(training)
     made = {number: found for number in shadows if (found := images.kept(number)) is not None}
-    wanted = replace(order.budget, shadows=len(shadows))
+    wanted = replace(budget, shadows=len(shadows))
     with Progress("distilling shadows", len(shadows), file=progress_file, start=len(made)) as bar:
         why = make_within(
             wanted,

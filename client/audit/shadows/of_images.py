@@ -13,7 +13,6 @@ from medforge.client.audit.near_copies import turned_rows
 from medforge.client.audit.shadows.budget import GoOn
 from medforge.client.audit.shadows.training import ShadowTraining
 from medforge.client.distill.run import Distillation
-from medforge.client.recipes import DistillRecipe
 from medforge.distilled import DistilledDataset
 from medforge.errors import CorruptFile
 from medforge.files import canonical_json, sha256_bytes
@@ -24,8 +23,8 @@ from medforge.progress import Progress
 class ShadowImages:
     """Distil the halves of a shadow training's images; what is kept beside its plugins is not distilled again."""
 
-    def __init__(self, training: ShadowTraining, recipe: DistillRecipe) -> None:
-        self._training, self._recipe = training, recipe
+    def __init__(self, training: ShadowTraining) -> None:
+        self._training, self._recipe = training, training.recipe.distill
 
     def kept(self, number: int) -> DistilledDataset | None:
         """Read a shadow's images; None where they are not kept, or cannot be read."""
@@ -38,7 +37,8 @@ class ShadowImages:
     def distil(self, number: int, plugin: Plugin, bar: Progress, go_on: GoOn) -> DistilledDataset | None:
         """Learn a shadow's images and keep them; return None where it may not go on."""
         training, recipe = self._training, self._recipe
-        run = Distillation(training.base, training.divided(number), recipe, training.chance(number), plugin)
+        task, chance, private = training.divided(number), training.chance(number), training.private(number)
+        run = Distillation(training.base, task, recipe, chance, plugin, private)
         while run.done < recipe.steps:
             run.advance()
             # of a single candidate nothing is chosen

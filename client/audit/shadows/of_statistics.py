@@ -14,6 +14,7 @@ from medforge.client.audit.shadows.likelihood_ratio import log_ratios
 from medforge.client.audit.shadows.training import ShadowTraining
 from medforge.client.audit.statistics_attacks import nearness
 from medforge.client.embeddings import Embeddings
+from medforge.client.facts import private_facts
 from medforge.client.release import release
 
 
@@ -48,6 +49,9 @@ def shadow_statistics(
 
 
 def _released(training: ShadowTraining, number: int, policy: SitePolicy) -> ClassStatistics | None:
+    private = training.private(number)
+    if private is not None:
+        return private_facts(private, training.divided(number), policy, statistics=True).statistics
     own, others = training.positions(number)
     rows = training.gallery.embeddings
     return release(Embeddings(rows[own], rows[others]), training.divided(number), policy).statistics

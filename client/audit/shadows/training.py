@@ -19,7 +19,8 @@ from medforge.client.audit.shadows.halves import inside
 from medforge.client.audit.shadows.likelihood_ratio import logit_scaled
 from medforge.client.data.pixels.store import PixelStore
 from medforge.client.data.task import Split, Task
-from medforge.client.recipes import TrainRecipe
+from medforge.client.privacy.centre import PrivateCentre
+from medforge.client.recipes import Recipe
 from medforge.client.train import Training
 from medforge.errors import CorruptFile
 from medforge.files import canonical_json, sha256_bytes, write_atomically
@@ -44,13 +45,14 @@ class Shadow(NamedTuple):
 class ShadowTraining:
     """Train shadow 0, 1, … of a task; what is kept in `directory` is not trained again.
 
-    `gallery` is of the same images. `start` is what the centre's own plugin began from, if not from a fresh one.
+    `gallery` is of the same images. `start` is what the centre's own plugin began from, if not from a fresh one. Where
+    the recipe asks for differential privacy each shadow has noise of its own.
     """
 
     base: BaseModule
     task: Task
     gallery: Gallery
-    recipe: TrainRecipe
+    recipe: Recipe
     seed: int
     directory: Path | None = None
     start: Plugin | None = None
@@ -88,14 +90,21 @@ class ShadowTraining:
         own, others = (self._split(positions) for positions in self.positions(number))
         return replace(self.task, train=own, validation=others, there=("train", "validation"))
 
+    def private(self, number: int) -> PrivateCentre | None:
+        """Return what noises all that is made of a shadow's half; None without differential privacy."""
+        if self.recipe.privacy is None:
+            return None
+        at = self.at(number)
+        return PrivateCentre(self.base, self.divided(number), self.recipe, at and at / "privacy")
+
     def chance(self, number: int) -> int:
         """Return a shadow's own seed."""
         return derive(self.seed, "audit", "shadow", number)
 
     def steps(self, number: int) -> int:
         """Count the steps of a shadow's training."""
-        a_round = -(-int(self.inside(number).sum()) // self.recipe.batch)
-        return a_round * self.recipe.epochs_for(a_round)
+        a_round = -(-int(self.inside(number).sum()) // self.recipe.train.batch)
+        return a_round * self.recipe.train.epochs_for(a_round)
 
     def at(self, number: int) -> Path | None:
         """Return the directory in which a shadow is kept."""
@@ -114,7 +123,8 @@ class ShadowTraining:
 
     def train(self, number: int, bar: Progress, go_on: GoOn) -> Shadow | None:
         """Train a shadow and keep it; `bar` counts the steps. Return None where it may not go on."""
-        training = Training(self.base, self.divided(number), self.recipe, self.chance(number), self.start)
+        task, chance, private = self.divided(number), self.chance(number), self.private(number)
+        training = Training(self.base, task, self.recipe.train, chance, self.start, private)
         while len(training.history) < training.epochs:
             training.run_epoch(bar)
             if not go_on(len(training.history) / training.epochs):
@@ -131,7 +141,7 @@ class ShadowTraining:
 
         One query is the image; another its mirror image, where training showed that too.
         """
-        deltas, mirrored = plugin.deltas(self.base), self.task.flip and self.recipe.augment != "none"
+        deltas, mirrored = plugin.deltas(self.base), self.task.flip and self.recipe.train.augment != "none"
         rows = []
         for part in batches(len(self.gallery), _BATCH):
             images, labels = self.base.normalise(self.images[part]), self.gallery.labels[part]
@@ -168,7 +178,8 @@ class ShadowTraining:
         return sha256_bytes(
             canonical_json(
                 {
-                    "recipe": self.recipe.model_dump(mode="json"),
+                    "recipe": self.recipe.train.model_dump(mode="json"),
+                    "privacy": self.recipe.privacy and self.recipe.privacy.model_dump(mode="json"),
                     "seed": self.seed,
                     "base": self.base.fingerprint,
                     "dtype": str(self.base.dtype),

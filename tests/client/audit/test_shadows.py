@@ -17,12 +17,12 @@ from medforge.client.audit.shadows.likelihood_ratio import log_ratios
 from medforge.client.audit.shadows.training import ShadowTraining
 from medforge.client.data.pixels.store import PixelStore
 from medforge.client.data.task import Split, Task
-from medforge.client.recipes import TrainRecipe
+from medforge.client.recipes import TrainRecipe, with_privacy
 from medforge.client.train import train
 from medforge.files import open_to_others
 from medforge.plugin import Plugin
 from medforge.progress import Progress
-from tests.client.tasks import PROMPTS, TRAIN, make_pixels
+from tests.client.tasks import PROMPTS, RECIPE, TRAIN, make_pixels
 from tests.making import make_plugin
 
 QUICK = TRAIN.model_copy(update={"epochs": 2})
@@ -47,7 +47,7 @@ def shadow_training(
     task = Task("lots", PROMPTS, own, rest, rest, "procedural")
     with Progress("auditing", 1) as bar:
         gallery = survey(base, task, make_plugin(base), bar)
-    return ShadowTraining(base, task, gallery, recipe, 0, directory)
+    return ShadowTraining(base, task, gallery, RECIPE.model_copy(update={"train": recipe}), 0, directory)
 
 
 def test_what_a_plugin_knows_by_heart_is_found_where_its_loss_says_less(
@@ -57,7 +57,7 @@ def test_what_a_plugin_knows_by_heart_is_found_where_its_loss_says_less(
     monkeypatch.setattr("medforge.client.train.better", lambda epoch, best, balanced: True)
     changes = {"epochs": 15, "augment": "none", "lr": 0.02, "plugin": TRAIN.plugin.model_copy(update={"dropout": 0.0})}
     training = shadow_training(tiny_base, 48, 48, TRAIN.model_copy(update=changes))
-    plugin = train(tiny_base, training.task, training.recipe, seed=7).plugin
+    plugin = train(tiny_base, training.task, training.recipe.train, seed=7).plugin
     with Progress("auditing", 1) as bar:
         gallery = survey(tiny_base, training.task, plugin, bar)
     by_loss = [
@@ -130,7 +130,7 @@ def test_shadows_of_other_images_or_another_recipe_are_not_used(tiny_base: BaseM
     budget = ShadowBudget(1, 60)
     train_shadows(training, budget, Stopwatch(budget))
     assert training.kept(0) is not None
-    assert replace(training, recipe=TRAIN).kept(0) is None
+    assert replace(training, recipe=RECIPE).kept(0) is None
     assert replace(training, seed=1).kept(0) is None
     assert shadow_training(tiny_base, 14, 10, QUICK, tmp_path).kept(0) is None
     at = training.at(0)
@@ -150,3 +150,19 @@ def test_a_shadow_never_sees_the_other_half_in_training(tiny_base: BaseModule) -
         task = training.divided(number)
         assert torch.equal(task.train.images[slice(0, len(own))], training.images[own])
         assert torch.equal(task.validation.labels, training.gallery.labels[others])
+
+
+def test_shadows_of_a_private_centre_are_private(tiny_base: BaseModule, tmp_path: Path) -> None:
+    """Trained otherwise they would say how well another plugin can be attacked."""
+    training = shadow_training(tiny_base, 12, 12, QUICK, tmp_path)
+    noised = replace(training, recipe=with_privacy(training.recipe, {"epsilon": 3.0}))
+    assert noised.place != training.place
+    budget = ShadowBudget(1, 60)
+    made, _ = train_shadows(noised, budget, Stopwatch(budget))
+    private = noised.private(0)
+    assert private is not None
+    assert private.plan.facts.epsilon <= 3.0
+    own, _ = noised.positions(0)
+    assert len(noised.divided(0).train) == len(own)
+    assert made[0].plugin.digest != train_shadows(training, budget, Stopwatch(budget))[0][0].plugin.digest
+    assert list(open_to_others(tmp_path)) == []
