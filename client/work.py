@@ -34,6 +34,7 @@ from medforge.client.records import CandidateRecord, DistillationRecord, EpochRe
 from medforge.client.release import Release, release
 from medforge.client.saved import CHECKPOINT_FILE
 from medforge.client.settings import Settings
+from medforge.client.shadow_statistics import statistics_of_halves
 from medforge.client.train import Epoch, train
 from medforge.client.workspace import RECORD_FILE, Workspace
 from medforge.contributor_name import ContributorName
@@ -298,7 +299,9 @@ class Work:
             self.settings.seed,
             workspace.progress_file,
             branch.statistics,
-            None if shadows is None else ShadowOrder(self.recipe, policy, shadows, workspace.shadows, self._start()),
+            None
+            if shadows is None
+            else ShadowOrder(self.recipe, statistics_of_halves(policy), shadows, workspace.shadows, self._start()),
         )
         # matplotlib, which only this stage needs, takes a second to import
         from medforge.client.audit.page import render

@@ -19,6 +19,7 @@ from medforge.simulation.benchmark.settings import (
     check_changes,
     check_options,
     check_plugin,
+    parse_epsilons,
     parse_seeds,
 )
 from medforge.simulation.options import AllowLeaks, Centres, ComputeOptions, Divide, RecipeOptions, saved
@@ -79,6 +80,17 @@ def benchmark(
             help="sites: centres that share patients, so that what has seen one is not tested on another; repeat it.",
         ),
     ] = None,
+    epsilons: Annotated[
+        str, typer.Option(metavar="E,E,…", help="privacy: totals of ε that sites keep; inf without noise.")
+    ] = "1,3,8,inf",
+    shadows: Annotated[int, typer.Option(min=4, metavar="K", help="privacy: shadow models of each attack.")] = 8,
+    distil_shadows: Annotated[
+        bool, typer.Option("--distil-shadows", help="privacy: distil as many shadows too, which takes long.")
+    ] = False,
+    images: Annotated[
+        int | None,
+        typer.Option(min=20, metavar="N", help="privacy: most images of each split, drawn by the seed. Default: all."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Rebuild a table or figure of the papers on your own centres, beside the papers' numbers.
@@ -90,6 +102,8 @@ def benchmark(
     lego-domain: merges that need plugins alone, also of multi-label tasks. lego-transfer: new tasks from a merge.
 
     sites: one task at several centres. tasks: many tasks in one model, what it refuses, and what it costs.
+
+    privacy: accuracy, and how well attacks tell training images, against ε.
 
     Plugins and distilled datasets are made once per task, seed, plugin kind and distillation method, and serve every
     experiment in the same directory. Give the same command again to go on with one that was stopped.
@@ -128,6 +142,10 @@ def benchmark(
         methods=tuple(name for name in (methods or "").split(",") if name),
         foreign=tuple(map(parse_centre, foreign or ())),
         same_patients=tuple(tuple(text.split(",")) for text in same_patients or ()),
+        epsilons=parse_epsilons(epsilons),
+        shadows=shadows,
+        distil_shadows=distil_shadows,
+        images=images,
         device=compute.device,
         dtype=compute.dtype,
     )

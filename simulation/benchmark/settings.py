@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from enum import StrEnum
+from math import isinf
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -28,6 +29,7 @@ class Experiment(StrEnum):
     LEGO_TRANSFER = "lego-transfer"
     SITES = "sites"
     TASKS = "tasks"
+    PRIVACY = "privacy"
 
 
 LEGO = (Experiment.LEGO, Experiment.LEGO_DOMAIN, Experiment.LEGO_TRANSFER)
@@ -44,6 +46,8 @@ class BenchmarkSettings(BaseModel):
     merge; every other experiment sets its own. ``methods`` are the merge methods of the experiments `sites` and
     `tasks`, all there are where none is named; ``foreign`` are images of no task, which `tasks` should not accept;
     ``same_patients`` are centres of `sites` that share patients: what has seen one is not tested on the others.
+    ``epsilons`` are those of `privacy` (None without noise), which attacks by so many ``shadows``, by shadows of
+    distilled images too where ``distil_shadows`` says so, and takes at most so many ``images`` of a split.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,6 +62,10 @@ class BenchmarkSettings(BaseModel):
     methods: tuple[str, ...] = ()
     foreign: tuple[Centre, ...] = ()
     same_patients: tuple[tuple[str, ...], ...] = ()
+    epsilons: tuple[float | None, ...] = (1.0, 3.0, 8.0, None)
+    shadows: int = 8
+    distil_shadows: bool = False
+    images: int | None = None
     device: str = "auto"
     dtype: str = "fp32"
 
@@ -103,6 +111,11 @@ class BenchmarkSettings(BaseModel):
             words += ["--foreign", centre.spell()]
         for group in self.same_patients:
             words += ["--same-patients", ",".join(group)]
+        if experiment is Experiment.PRIVACY:
+            words += ["--epsilons", ",".join(spell_epsilon(one) for one in self.epsilons)]
+            words += ["--shadows", str(self.shadows)]
+            words += ["--distil-shadows"] if self.distil_shadows else []
+            words += [] if self.images is None else ["--images", str(self.images)]
         return shlex.join([*words, "--device", self.device, "--dtype", self.dtype, "--out", str(out)])
 
 
@@ -172,6 +185,22 @@ def check_number(experiment: Experiment, settings: BenchmarkSettings) -> None:
             f"{experiment.value} takes one centre a task, and {several} has {len(sharing[several])}; leave out all but "
             "one, or compare them by sites"
         )
+
+
+def parse_epsilons(text: str) -> tuple[float | None, ...]:
+    """Read `--epsilons 1,3,8,inf`; inf is None, without noise. Raises InvalidInput for what is no list of such."""
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or len(set(numbers)) != len(numbers) or not all(0 < one <= 1000 or isinf(one) for one in numbers):
+        raise InvalidInput(f"--epsilons {text!r} cannot be used; list different numbers above 0, as in 1,3,8,inf")
+    return tuple(None if isinf(one) else one for one in numbers)
+
+
+def spell_epsilon(epsilon: float | None) -> str:
+    """Write an ε as `parse_epsilons` reads it."""
+    return "inf" if epsilon is None else f"{epsilon:g}"
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

@@ -11,12 +11,11 @@ from torch import Tensor
 
 from medforge.class_statistics import ClassStatistics
 from medforge.client.audit.membership import Attack
-from medforge.client.audit.policy import SitePolicy
 from medforge.client.audit.record import MostExposed, ShadowsFound, Target
 from medforge.client.audit.shadows.budget import ShadowBudget, Stopwatch, make_within
 from medforge.client.audit.shadows.likelihood_ratio import FEWEST, log_ratios, means
 from medforge.client.audit.shadows.of_images import ShadowImages
-from medforge.client.audit.shadows.of_statistics import shadow_statistics
+from medforge.client.audit.shadows.of_statistics import Released, shadow_statistics
 from medforge.client.audit.shadows.training import Shadow, ShadowTraining
 from medforge.client.recipes import Recipe
 from medforge.distilled import DistilledDataset
@@ -39,15 +38,16 @@ class Parts:
 class ShadowOrder:
     """Ask for shadows that are made as the branch was.
 
-    By its recipe, from its `start` if it had one; class statistics are released by the site's policy. Shadows are kept
-    in `directory` for the next time.
+    By its recipe, from its `start` if it had one; `released` says what of a half's statistics would be sent.
+    Shadows are kept in `directory` for the next time. Distilled images are attacked only where `distils` says so.
     """
 
     recipe: Recipe
-    policy: SitePolicy
+    released: Released
     budget: ShadowBudget
     directory: Path | None = None
     start: Plugin | None = None
+    distils: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,9 +90,11 @@ def attack_by_shadows(
     ratios = log_ratios(shown, confidences, inside)
     attacks = [as_attack("plugin", ratios, training, len(shadows))]
     if parts.statistics is not None:
-        attack, why = _on_statistics(training, parts.statistics, order.policy, sorted(shadows))
+        attack, why = _on_statistics(training, parts.statistics, order.released, sorted(shadows))
         attacks, said = attacks + attack, said + why
-    attack, why = _on_images(training, budget, parts.distilled, shadows, watch, progress_file)
+    attack, why = [], []
+    if order.distils:
+        attack, why = _on_images(training, budget, parts.distilled, shadows, watch, progress_file)
     found = ShadowsFound(
         asked=budget.shadows,
         trained=len(shadows),
@@ -152,9 +154,9 @@ def as_attack(
 
 
 def _on_statistics(
-    training: ShadowTraining, statistics: ClassStatistics, policy: SitePolicy, numbers: Sequence[int]
+    training: ShadowTraining, statistics: ClassStatistics, released: Released, numbers: Sequence[int]
 ) -> tuple[list[Attack], list[str]]:
-    found = shadow_statistics(training, statistics, policy, numbers)
+    found = shadow_statistics(training, statistics, released, numbers)
     if found is None:
         return [], [
             "the class statistics were not attacked by shadows: of half the images some class, or all of them, would "

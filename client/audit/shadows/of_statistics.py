@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from medforge.class_statistics import ClassStatistics
-from medforge.client.audit.policy import SitePolicy
 from medforge.client.audit.shadows.likelihood_ratio import log_ratios
 from medforge.client.audit.shadows.training import ShadowTraining
 from medforge.client.audit.statistics_attacks import nearness
-from medforge.client.embeddings import Embeddings
-from medforge.client.facts import private_facts
-from medforge.client.release import release
+
+Released = Callable[[ShadowTraining, int], ClassStatistics | None]
+"""Return what the site would send of a shadow's half."""
 
 
 class StatisticsRatios(NamedTuple):
@@ -26,14 +25,14 @@ class StatisticsRatios(NamedTuple):
 
 
 def shadow_statistics(
-    training: ShadowTraining, statistics: ClassStatistics, policy: SitePolicy, numbers: Sequence[int]
+    training: ShadowTraining, statistics: ClassStatistics, released: Released, numbers: Sequence[int]
 ) -> StatisticsRatios | None:
-    """Attack statistics by those of every shadow's half, released by the same policy; None where a half sends none.
+    """Attack statistics by those of every shadow's half, as they would be sent; None where a half sends none.
 
     The queries are the audit's two: nearness to the mean of the own class, plain and by the covariance.
     """
     seen = training.gallery
-    halves = [_released(training, number, policy) for number in numbers]
+    halves = [released(training, number) for number in numbers]
     sent = [half for half in halves if half is not None]
     kept = torch.stack([one.counts > 0 for one in (statistics, *sent)]).all(dim=0)[seen.labels]
     if len(sent) < len(halves) or not (kept[: seen.members].any() and kept[seen.members :].any()):
@@ -46,15 +45,6 @@ def shadow_statistics(
     ratios = torch.zeros(len(seen), dtype=torch.float64)
     ratios[kept] = log_ratios(shown, shadows, inside)
     return StatisticsRatios(ratios, kept)
-
-
-def _released(training: ShadowTraining, number: int, policy: SitePolicy) -> ClassStatistics | None:
-    private = training.private(number)
-    if private is not None:
-        return private_facts(private, training.divided(number), policy, statistics=True).statistics
-    own, others = training.positions(number)
-    rows = training.gallery.embeddings
-    return release(Embeddings(rows[own], rows[others]), training.divided(number), policy).statistics
 
 
 def _queries(statistics: ClassStatistics, rows: Tensor, labels: Tensor, inside: Tensor) -> Tensor:

@@ -16,11 +16,12 @@ def plan_for(experiment: Experiment) -> Plan:
     from medforge.simulation.benchmark.experiments.med_lego_transfer import LegoTransfer
     from medforge.simulation.benchmark.experiments.medforge_tables import Table1, Table3, Table4
     from medforge.simulation.benchmark.experiments.order_robustness import OrderRobustness
+    from medforge.simulation.benchmark.experiments.privacy import Privacy
     from medforge.simulation.benchmark.experiments.site_comparison import SiteComparison
 
     plans: tuple[Plan, ...] = (
         Table1(), OrderRobustness(), Table3(), Table4(), Figure5(), Lego(), LegoDomain(), LegoTransfer(),
-        SiteComparison(), ManyTasks(),
+        SiteComparison(), ManyTasks(), Privacy(),
     )  # fmt: skip
     return next(plan for plan in plans if plan.experiment is experiment)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from medforge.simulation.benchmark.presentation.figure.renderer import FigureRenderer
 from medforge.simulation.benchmark.presentation.orders.renderer import OrdersRenderer
+from medforge.simulation.benchmark.presentation.privacy.renderer import PrivacyRenderer
 from medforge.simulation.benchmark.presentation.renderer import Renderer
 from medforge.simulation.benchmark.presentation.sites.renderer import SitesRenderer
 from medforge.simulation.benchmark.presentation.table.renderer import TableRenderer
@@ -21,6 +22,7 @@ _RENDERERS: Mapping[str, type[Renderer[Any]]] = {
     "transfer": TransferRenderer,
     "sites": SitesRenderer,
     "tasks": TasksRenderer,
+    "privacy": PrivacyRenderer,
 }
 
 

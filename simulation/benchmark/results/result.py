@@ -9,6 +9,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from medforge.errors import CorruptFile
 from medforge.files import SHARED, write_atomically
+from medforge.simulation.benchmark.results.privacy import PrivacyResult
 from medforge.simulation.benchmark.results.result_model import ExperimentResult, RowsResult
 from medforge.simulation.benchmark.results.rows import PaperScore, Row
 from medforge.simulation.benchmark.results.scores import PromptScores
@@ -102,7 +103,7 @@ class TransferResult(ExperimentResult):
     starts: tuple[TransferStart, ...]
 
 
-Result = TableResult | OrdersResult | FigureResult | TransferResult | SitesResult | TasksResult
+Result = TableResult | OrdersResult | FigureResult | TransferResult | SitesResult | TasksResult | PrivacyResult
 _ANY: TypeAdapter[Result] = TypeAdapter(Annotated[Result, Field(discriminator="kind")])
 
 

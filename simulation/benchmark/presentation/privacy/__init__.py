@@ -1,0 +1,1 @@
+"""How accuracy and attacks against ε are shown."""
