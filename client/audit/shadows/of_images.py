@@ -8,14 +8,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from medforge.client.audit.distances import directions, layouts, nearest
-from medforge.client.audit.near_copies import turned_rows
+from medforge.client.audit.distances import directions, nearest
 from medforge.client.audit.shadows.budget import GoOn
 from medforge.client.audit.shadows.training import ShadowTraining
 from medforge.client.distill.run import Distillation
 from medforge.distilled import DistilledDataset
 from medforge.errors import CorruptFile
 from medforge.files import canonical_json, sha256_bytes
+from medforge.layouts import layouts, turned_rows
 from medforge.plugin import Plugin
 from medforge.progress import Progress
 
