@@ -116,6 +116,25 @@ class ComputeOptions:
     ] = "fp32"
 
 
+@dataclass(frozen=True)
+class PrivacyOptions:
+    """Say what the experiment `privacy` compares."""
+
+    PANEL: ClassVar[str] = "Privacy"
+
+    epsilons: Annotated[str, typer.Option(metavar="E,E,…", help="Totals of ε that sites keep; inf without noise.")] = (
+        "1,3,8,inf"
+    )
+    shadows: Annotated[int, typer.Option(min=4, metavar="K", help="Shadow models of each attack.")] = 8
+    distil_shadows: Annotated[
+        bool, typer.Option("--distil-shadows", help="Distil as many shadows too, which takes long.")
+    ] = False
+    images: Annotated[
+        int | None,
+        typer.Option(min=20, metavar="N", help="Most images of each split, drawn by the seed. Default: all."),
+    ] = None
+
+
 def saved(directory: Path, again: str) -> str:
     """Say what is left of a run that was interrupted, and the command that goes on with it."""
     what = f"what was done is saved in {directory}" if directory.exists() else "nothing was begun"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,7 +22,18 @@ from medforge.simulation.benchmark.settings import (
     parse_epsilons,
     parse_seeds,
 )
-from medforge.simulation.options import AllowLeaks, Centres, ComputeOptions, Divide, RecipeOptions, saved
+from medforge.simulation.options import (
+    AllowLeaks,
+    Centres,
+    ComputeOptions,
+    Divide,
+    PrivacyOptions,
+    RecipeOptions,
+    saved,
+)
+
+if TYPE_CHECKING:
+    from medforge.simulation.benchmark.results.result import Result
 
 WIDTH = 150
 
@@ -36,6 +47,7 @@ def benchmark(
     ],
     recipe: RecipeOptions,
     compute: ComputeOptions,
+    privacy: PrivacyOptions,
     centre: Centres = None,
     divide: Divide = None,
     allow_leaks: AllowLeaks = False,
@@ -79,17 +91,6 @@ def benchmark(
             metavar="NAME,NAME,…",
             help="sites: centres that share patients, so that what has seen one is not tested on another; repeat it.",
         ),
-    ] = None,
-    epsilons: Annotated[
-        str, typer.Option(metavar="E,E,…", help="privacy: totals of ε that sites keep; inf without noise.")
-    ] = "1,3,8,inf",
-    shadows: Annotated[int, typer.Option(min=4, metavar="K", help="privacy: shadow models of each attack.")] = 8,
-    distil_shadows: Annotated[
-        bool, typer.Option("--distil-shadows", help="privacy: distil as many shadows too, which takes long.")
-    ] = False,
-    images: Annotated[
-        int | None,
-        typer.Option(min=20, metavar="N", help="privacy: most images of each split, drawn by the seed. Default: all."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -142,10 +143,10 @@ def benchmark(
         methods=tuple(name for name in (methods or "").split(",") if name),
         foreign=tuple(map(parse_centre, foreign or ())),
         same_patients=tuple(tuple(text.split(",")) for text in same_patients or ()),
-        epsilons=parse_epsilons(epsilons),
-        shadows=shadows,
-        distil_shadows=distil_shadows,
-        images=images,
+        epsilons=parse_epsilons(privacy.epsilons),
+        shadows=privacy.shadows,
+        distil_shadows=privacy.distil_shadows,
+        images=privacy.images,
         device=compute.device,
         dtype=compute.dtype,
     )
@@ -160,7 +161,10 @@ def benchmark(
     if as_json:
         typer.echo(result.model_dump_json(indent=1))
         return
+    _show(result, out)
 
+
+def _show(result: Result, out: Path) -> None:
     from rich.console import Console
 
     from medforge.simulation.benchmark.presentation.report import split_sentence

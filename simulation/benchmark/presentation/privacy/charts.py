@@ -54,9 +54,8 @@ def against_epsilon(result: PrivacyResult) -> Figure:
             lower.set_xlabel("ε")
         grid[0][0].set_ylabel("accuracy on test images")
         grid[1][0].set_ylabel("AUC of membership attacks")
-        for row, place in ((0, "outside upper left"), (1, "outside lower left")):
-            handles, labels = grid[row][0].get_legend_handles_labels()
-            figure.legend(handles, labels, loc=place, ncols=2, fontsize=9)
+        figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside upper left", ncols=2, fontsize=9)
+        figure.legend(*grid[1][0].get_legend_handles_labels(), loc="outside lower left", ncols=2, fontsize=9)
         return figure
 
 
