@@ -11,6 +11,7 @@ from pathlib import Path
 
 from medforge import __version__
 from medforge.client.diagnosis import Diagnosis, State, problem, skipped
+from medforge.client.privacy_check import check_demanded
 from medforge.client.task_check import check_task
 from medforge.errors import ForgeUnavailable, InvalidInput, MedForgeError
 from medforge.files import open_to_others, read_file
@@ -50,6 +51,7 @@ def examine(
         check_workspace(kit, workspace),
         check_privacy(workspace),
         check_task(reply, kit, workspace),
+        check_demanded(reply, str(at), workspace),
         check_disk(workspace or Path(), disk_gib),
         *([] if source is None else [check_images(source)]),
     ]

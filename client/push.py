@@ -9,13 +9,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from medforge.base_facts import BaseFacts
 from medforge.base_mismatch import base_mismatch
 from medforge.branch import Branch
-from medforge.errors import CorruptFile, ForgeUnavailable, InvalidInput, MedForgeError
+from medforge.errors import CorruptFile, ForgeUnavailable, InvalidBranch, InvalidInput, MedForgeError
 from medforge.faults import reached
 from medforge.files import parse_json
 from medforge.manifest import MANIFEST_FILE, Manifest
+from medforge.privacy_facts import PrivacyBound
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.connection import Connection
 from medforge.proto.errors import ForgeFault, MissingBlob, OverLimit, UploadConflict
@@ -189,9 +192,23 @@ def _base_facts(forge: pb.DescribeReply) -> BaseFacts:
     return BaseFacts.model_validate(known)
 
 
+def demanded_privacy(forge: pb.DescribeReply, at: str) -> PrivacyBound:
+    """Return the differential privacy that a forge demands; raises ForgeFault where it cannot be read."""
+    try:
+        return PrivacyBound.model_validate_json(forge.privacy) if forge.privacy else PrivacyBound()
+    except ValidationError as error:
+        raise ForgeFault(
+            f"the forge at {at} demands a differential privacy that this version cannot read; install the version "
+            f"that it serves ({forge.software})"
+        ) from error
+
+
 def _check_admitted(manifest: Manifest, forge: pb.DescribeReply, size: int, at: str) -> None:
     if manifest.base != forge.base:
         raise base_mismatch(manifest, _base_facts(forge), f"the forge at {at} stands on")
+    fault = demanded_privacy(forge, at).fault(manifest.privacy)
+    if fault is not None:
+        raise InvalidBranch(fault)
     if forge.limits.branch_bytes and size > forge.limits.branch_bytes:
         raise OverLimit(
             f"the branch has {size} bytes where the forge at {at} admits {forge.limits.branch_bytes}; "

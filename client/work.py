@@ -315,6 +315,7 @@ class Work:
             measured=evidence.measured,
             checks=judge(evidence.measured, policy),
             overrides=earlier.overrides if earlier else (),
+            privacy=branch.manifest.privacy,
         )
         write_atomically(workspace.audit_report, render(record, evidence, self.task).encode())
         record.save(workspace.audit_file)

@@ -9,10 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from medforge.base_facts import BaseFacts
 from medforge.declared_task import TaskClass
+from medforge.digested import DigestedModel
 from medforge.errors import CorruptFile
 from medforge.files import parse_json
 from medforge.manifest import NAME, Line
 from medforge.overrides import first_fault
+from medforge.privacy_facts import PrivacyFacts
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -35,13 +37,15 @@ class CardTask(BaseModel):
     furthest: FiniteFloat | None = None
 
 
-class CardMember(BaseModel):
+class CardMember(DigestedModel):
     """Name a branch that the model was merged from, and who sent it; ``share`` is what it counts in its task.
 
-    ``arrival`` is its number at the forge, None where the model was merged without one.
+    ``arrival`` is its number at the forge, None where the model was merged without one. ``privacy`` is the differential
+    privacy that its contributor claims, None for none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    younger = frozenset({"privacy"})
 
     branch: Digest
     task: Annotated[Line, Field(max_length=100)]
@@ -49,6 +53,7 @@ class CardMember(BaseModel):
     contributor: Annotated[Line, Field(max_length=100)] = ""
     display_name: Annotated[Line, Field(max_length=200)] | None = None
     share: FiniteFloat | None = None
+    privacy: PrivacyFacts | None = None
 
     @property
     def who(self) -> str:

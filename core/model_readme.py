@@ -98,11 +98,13 @@ def _use(card: ModelCard) -> str:
 
 
 def _members(card: ModelCard) -> str:
-    lines = ["## Who contributed", "", "| arrival | contributor | task | share | branch |", "|---|---|---|---|---|"]
+    head = "| arrival | contributor | task | share | branch | differential privacy (claimed) |"
+    lines = ["## Who contributed", "", head, "|---|---|---|---|---|---|"]
     for one in card.members[:_SHOWN]:
         share = "" if one.share is None else f"{one.share:.3f}"
         arrival = "" if one.arrival is None else str(one.arrival)
-        lines.append(f"| {arrival} | {_text(one.who)} | {_text(one.task)} | {share} | `{one.branch[:12]}` |")
+        claim = "none" if one.privacy is None else str(one.privacy)
+        lines.append(f"| {arrival} | {_text(one.who)} | {_text(one.task)} | {share} | `{one.branch[:12]}` | {claim} |")
     if len(card.members) > _SHOWN:
         lines += ["", f"And {len(card.members) - _SHOWN} more; model.json names them all."]
     return "\n".join(lines)

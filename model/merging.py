@@ -160,4 +160,5 @@ def _member(part: Part, item: ForgeItem) -> CardMember:
         contributor=about.contributor,
         display_name=about.display_name,
         share=item.shares.get(part.digest),
+        privacy=about.privacy,
     )

@@ -68,7 +68,7 @@ def _read(view: ForgeReader, name: str | None, cached: bool) -> tuple[ModelCard,
             # what is in the cache is only a copy
             rmtree(kept, ignore_errors=True)
     item = view.item(chosen)
-    card = card_of(chosen, item, view.identity(), view.arrivals(), view.display_names())
+    card = card_of(chosen, item, view.identity(), view.arrivals(), view.display_names(), view.privacy_claims())
     if cached:
         # where nothing can be kept, or another process has kept it meanwhile, this one has it in memory
         with suppress(InvalidInput, OSError):

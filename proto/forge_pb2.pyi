@@ -98,7 +98,7 @@ class KeySuccession(_message.Message):
     def __init__(self, key: _Optional[bytes] = ..., successor: _Optional[bytes] = ..., since: _Optional[str] = ..., signature: _Optional[bytes] = ...) -> None: ...
 
 class DescribeReply(_message.Message):
-    __slots__ = ("forge", "base_spec", "base", "method", "head", "arrivals", "commits", "limits", "software", "key", "time", "tasks", "open_tasks", "base_facts", "tags", "keys", "withdrawals_have_nonces", "stable", "candidate", "reviewed")
+    __slots__ = ("forge", "base_spec", "base", "method", "head", "arrivals", "commits", "limits", "software", "key", "time", "tasks", "open_tasks", "base_facts", "tags", "keys", "withdrawals_have_nonces", "stable", "candidate", "reviewed", "privacy")
     FORGE_FIELD_NUMBER: _ClassVar[int]
     BASE_SPEC_FIELD_NUMBER: _ClassVar[int]
     BASE_FIELD_NUMBER: _ClassVar[int]
@@ -119,6 +119,7 @@ class DescribeReply(_message.Message):
     STABLE_FIELD_NUMBER: _ClassVar[int]
     CANDIDATE_FIELD_NUMBER: _ClassVar[int]
     REVIEWED_FIELD_NUMBER: _ClassVar[int]
+    PRIVACY_FIELD_NUMBER: _ClassVar[int]
     forge: str
     base_spec: str
     base: str
@@ -139,7 +140,8 @@ class DescribeReply(_message.Message):
     stable: str
     candidate: str
     reviewed: bool
-    def __init__(self, forge: _Optional[str] = ..., base_spec: _Optional[str] = ..., base: _Optional[str] = ..., method: _Optional[bytes] = ..., head: _Optional[str] = ..., arrivals: _Optional[int] = ..., commits: _Optional[int] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., software: _Optional[str] = ..., key: _Optional[bytes] = ..., time: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[DeclaredTask, _Mapping]]] = ..., open_tasks: _Optional[bool] = ..., base_facts: _Optional[bytes] = ..., tags: _Optional[_Iterable[_Union[Tag, _Mapping]]] = ..., keys: _Optional[_Iterable[_Union[KeySuccession, _Mapping]]] = ..., withdrawals_have_nonces: _Optional[bool] = ..., stable: _Optional[str] = ..., candidate: _Optional[str] = ..., reviewed: _Optional[bool] = ...) -> None: ...
+    privacy: bytes
+    def __init__(self, forge: _Optional[str] = ..., base_spec: _Optional[str] = ..., base: _Optional[str] = ..., method: _Optional[bytes] = ..., head: _Optional[str] = ..., arrivals: _Optional[int] = ..., commits: _Optional[int] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., software: _Optional[str] = ..., key: _Optional[bytes] = ..., time: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[DeclaredTask, _Mapping]]] = ..., open_tasks: _Optional[bool] = ..., base_facts: _Optional[bytes] = ..., tags: _Optional[_Iterable[_Union[Tag, _Mapping]]] = ..., keys: _Optional[_Iterable[_Union[KeySuccession, _Mapping]]] = ..., withdrawals_have_nonces: _Optional[bool] = ..., stable: _Optional[str] = ..., candidate: _Optional[str] = ..., reviewed: _Optional[bool] = ..., privacy: _Optional[bytes] = ...) -> None: ...
 
 class FindMissingRequest(_message.Message):
     __slots__ = ("digests",)
@@ -224,23 +226,25 @@ class StatusReply(_message.Message):
     def __init__(self, state: _Optional[_Union[BranchState, str]] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., commit: _Optional[_Union[CommitRecord, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class CommitRecord(_message.Message):
-    __slots__ = ("number", "digest", "content", "accepted_at", "display_name", "standing")
+    __slots__ = ("number", "digest", "content", "accepted_at", "display_name", "standing", "privacy")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_AT_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     STANDING_FIELD_NUMBER: _ClassVar[int]
+    PRIVACY_FIELD_NUMBER: _ClassVar[int]
     number: int
     digest: str
     content: bytes
     accepted_at: str
     display_name: str
     standing: Standing
-    def __init__(self, number: _Optional[int] = ..., digest: _Optional[str] = ..., content: _Optional[bytes] = ..., accepted_at: _Optional[str] = ..., display_name: _Optional[str] = ..., standing: _Optional[_Union[Standing, str]] = ...) -> None: ...
+    privacy: bytes
+    def __init__(self, number: _Optional[int] = ..., digest: _Optional[str] = ..., content: _Optional[bytes] = ..., accepted_at: _Optional[str] = ..., display_name: _Optional[str] = ..., standing: _Optional[_Union[Standing, str]] = ..., privacy: _Optional[bytes] = ...) -> None: ...
 
 class Arrival(_message.Message):
-    __slots__ = ("number", "branch", "contributor", "task", "size", "accepted_at", "state", "reason", "display_name")
+    __slots__ = ("number", "branch", "contributor", "task", "size", "accepted_at", "state", "reason", "display_name", "privacy")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     BRANCH_FIELD_NUMBER: _ClassVar[int]
     CONTRIBUTOR_FIELD_NUMBER: _ClassVar[int]
@@ -250,6 +254,7 @@ class Arrival(_message.Message):
     STATE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
+    PRIVACY_FIELD_NUMBER: _ClassVar[int]
     number: int
     branch: str
     contributor: str
@@ -259,7 +264,8 @@ class Arrival(_message.Message):
     state: BranchState
     reason: str
     display_name: str
-    def __init__(self, number: _Optional[int] = ..., branch: _Optional[str] = ..., contributor: _Optional[str] = ..., task: _Optional[str] = ..., size: _Optional[int] = ..., accepted_at: _Optional[str] = ..., state: _Optional[_Union[BranchState, str]] = ..., reason: _Optional[str] = ..., display_name: _Optional[str] = ...) -> None: ...
+    privacy: bytes
+    def __init__(self, number: _Optional[int] = ..., branch: _Optional[str] = ..., contributor: _Optional[str] = ..., task: _Optional[str] = ..., size: _Optional[int] = ..., accepted_at: _Optional[str] = ..., state: _Optional[_Union[BranchState, str]] = ..., reason: _Optional[str] = ..., display_name: _Optional[str] = ..., privacy: _Optional[bytes] = ...) -> None: ...
 
 class LogRequest(_message.Message):
     __slots__ = ("after",)

@@ -29,6 +29,7 @@ def contribute_command(settings: SimulationSettings, centre: CentreRun, track: S
         "contribute", centre.source, "--no-push", "--workspace", str(centre.workspace), "--contributor", centre.name,
         "--task", centre.task, "--base", settings.base, "--device", settings.device, "--dtype", settings.dtype,
         "--recipe", settings.recipe, "--plugin", settings.plugin, *changes, "--seed", str(settings.seed),
+        *settings.privacy_words(),
         # nothing leaves this machine, so what the audit says is kept and not obeyed
         "--threads", "1", "--override", "simulation", *(word for target in track for word in ("--track", target)),
     )  # fmt: skip

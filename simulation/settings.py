@@ -13,9 +13,10 @@ from medforge.simulation.centres import Centre
 
 
 class SimulationSettings(BaseModel):
-    """Fix a run: two runs with equal settings on one machine have the same head.
+    """Fix a run: two runs with equal settings on one machine have the same head, unless their centres add noise.
 
     `arrivals` is what the user typed after `--arrivals` (None for a plain order); `schedule` is what follows from it.
+    `epsilon` and `delta` ask every centre for differential privacy; None for none, and for the default.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,6 +41,8 @@ class SimulationSettings(BaseModel):
     seed: int
     device: str
     dtype: str
+    epsilon: float | None = None
+    delta: float | None = None
 
     @property
     def order(self) -> tuple[str, ...]:
@@ -61,7 +64,7 @@ class SimulationSettings(BaseModel):
         named = ("base", "level", "coefficients", "objective", "recipe", "plugin", "seed", "device", "dtype")
         for name in named:
             words += [f"--{name}", str(getattr(self, name))]
-        words += self.parameter_words() + self.expert_words() + self.policy_words()
+        words += self.parameter_words() + self.expert_words() + self.policy_words() + self.privacy_words()
         for change in self.changes:
             words += ["--recipe-set", change]
         return shlex.join([*words, "--out", str(out)])
@@ -80,6 +83,11 @@ class SimulationSettings(BaseModel):
     def policy_words(self) -> list[str]:
         """Write the changes of the forge's policy as the command line takes them."""
         return [word for change in self.policy for word in ("--policy", change)]
+
+    def privacy_words(self) -> list[str]:
+        """Write what is asked of differential privacy as the command line takes it; nothing for none."""
+        asked = (("--epsilon", self.epsilon), ("--delta", self.delta))
+        return [word for name, value in asked if value is not None for word in (name, repr(value))]
 
     @classmethod
     def parse(cls, data: bytes, path: Path) -> SimulationSettings:

@@ -47,7 +47,7 @@ def checkout(
         reviews = view.reviews()
         chosen = stable_or_named(commits, commit, view.tags(), reviews.stable)
         item = view.item(chosen)
-        card = card_of(chosen, item, view.identity(), view.arrivals(), names)
+        card = card_of(chosen, item, view.identity(), view.arrivals(), names, view.privacy_claims())
     save_model(out, card, item)
     if as_json:
         about: dict[str, object] = {"arrival": chosen.arrival, "contributor": chosen.contributor, "task": chosen.task}

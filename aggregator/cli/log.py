@@ -53,14 +53,16 @@ def log(
         return
     with open_reader(source.forge, source.connection_if_asked(), source.ledger) as reader:
         commits, arrivals, names = reader.commits(), reader.arrivals(), reader.display_names()
-        tags, reviews = reader.tags(), reader.reviews()
+        tags, reviews, claims = reader.tags(), reader.reviews(), reader.privacy_claims()
     check_chain(commits)
     if not as_json:
         for line in refused_lines(tags):
             typer.echo(line, err=True)
     standing = reviews.marks(commits)
+    claimed = {commit.digest: claims[commit.branch] for commit in commits if commit.branch in claims}
+    marks = _Marks(tags, standing, {digest: str(claim) for digest, claim in claimed.items()})
     if graph:
-        _log_graph(commits, arrivals, names, _Marks(tags, standing), as_json)
+        _log_graph(commits, arrivals, names, marks, as_json)
         return
     if held:
         commits = []
@@ -73,6 +75,7 @@ def log(
                     plain_commit(commit, accepted[commit.arrival], names)
                     | {"tags": [tag.name for tag in tags.values() if tag.commit == commit.digest]}
                     | {"reviews": standing.get(commit.digest)}
+                    | {"privacy": claims[commit.branch].model_dump() if commit.branch in claims else None}
                     for commit in commits
                 ],
                 "stable": reviews.stable or (commits[-1].digest if commits else None),
@@ -84,17 +87,18 @@ def log(
     elif held:
         _say(outside_lines(outside, names, _width()) if outside else ["nothing is held"])
     else:
-        _say_log(commits, arrivals, outside, names, _Marks(tags, standing))
+        _say_log(commits, arrivals, outside, names, marks)
 
 
 class _Marks(NamedTuple):
-    """Hold what is said beside commits: their tags by name, and how they stand by reviews, by digest."""
+    """Hold what is said beside commits: tags by name; how they stand by reviews and claim privacy, by digest."""
 
     tags: Tags
     standing: Mapping[str, str]
+    claims: Mapping[str, str]
 
     def spelt(self) -> dict[str, str]:
-        return spell_marks(self.tags.values(), self.standing)
+        return spell_marks(self.tags.values(), self.standing, self.claims)
 
 
 def _log_graph(

@@ -52,9 +52,13 @@ def commit_lines(
         yield from flow(parts, width, _INDENT)
 
 
-def spell_marks(tags: Iterable[SignedTag], standing: Mapping[str, str] = _NO_MARKS) -> dict[str, str]:
-    """Return what is said of commits, by their digests, as [stable, tag a, release b]."""
+def spell_marks(
+    tags: Iterable[SignedTag], standing: Mapping[str, str] = _NO_MARKS, claims: Mapping[str, str] = _NO_MARKS
+) -> dict[str, str]:
+    """Return what is said of commits, by their digests, as [stable, ε = 8, tag a, release b]."""
     found = {digest: [said] for digest, said in standing.items()}
+    for digest, said in claims.items():
+        found.setdefault(digest, []).append(said)
     for tag in tags:
         found.setdefault(tag.commit, []).append(f"{'release' if tag.release else 'tag'} {tag.name}")
     return {digest: f"[{', '.join(names)}]" for digest, names in found.items()}

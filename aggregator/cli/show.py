@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from medforge.aggregator.forge.rounds import Round
     from medforge.aggregator.ledger.records import Arrival
+    from medforge.privacy_facts import PrivacyFacts
     from medforge.proto.signed_tag import SignedTag
 
 
@@ -37,7 +38,7 @@ def show(source: ReaderOptions, commit: OptionalCommit = None, as_json: AsJson =
     with open_reader(source.forge, source.connection_if_asked(), source.ledger) as reader:
         commits, names, known = reader.commits(), reader.display_names(), reader.tags()
         arrivals = {one.number: one for one in reader.arrivals()}
-        reviews = reader.reviews()
+        reviews, claims = reader.reviews(), reader.privacy_claims()
     check_chain(commits)
     chosen = stable_or_named(commits, commit, known, reviews.stable)
     shown = rounds_of(commits)[commits.index(chosen)]
@@ -50,22 +51,27 @@ def show(source: ReaderOptions, commit: OptionalCommit = None, as_json: AsJson =
             "reviews": [one.signed.review.model_dump(mode="json") | {"at": one.at} for one in given],
             "decisions": [one.model_dump(mode="json") for one in decided],
         }
-        say_json(_plain(shown, arrivals, names, tags) | said | plain_refused(known))
+        say_json(_plain(shown, arrivals, names, tags, claims) | said | plain_refused(known))
         return
     for line in refused_lines(known):
         typer.echo(line, err=True)
     width = shutil.get_terminal_size().columns
-    for line in show_lines(shown, arrivals, names, tags, len(commits), width):
+    for line in show_lines(shown, arrivals, names, tags, claims, len(commits), width):
         typer.echo(line)
     for line in review_lines(mark, given, decided, names, width):
         typer.echo(line)
 
 
 def _plain(
-    shown: Round, arrivals: Mapping[int, Arrival], names: Mapping[str, str], tags: Sequence[SignedTag]
+    shown: Round,
+    arrivals: Mapping[int, Arrival],
+    names: Mapping[str, str],
+    tags: Sequence[SignedTag],
+    claims: Mapping[str, PrivacyFacts],
 ) -> dict[str, Any]:
     commit = shown.commit
     before = shown.before.metrics if shown.before else {}
+    said = {digest: claim.model_dump() for digest, claim in claims.items()}
     return {
         "number": shown.number,
         "tags": [tag.model_dump(mode="json") for tag in tags],
@@ -73,6 +79,9 @@ def _plain(
         "returned": list(shown.returned),
         "left": list(shown.left),
         "metrics_before": {task: score.model_dump() for task, score in before.items()},
-        "branches": [plain_arrival(arrivals[number], names) for number in commit.members],
+        "branches": [
+            plain_arrival(arrivals[number], names) | {"privacy": said.get(arrivals[number].branch)}
+            for number in commit.members
+        ],
         **plain_commit(commit, arrivals[commit.arrival].accepted_at, names),
     }

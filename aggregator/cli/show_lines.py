@@ -10,6 +10,7 @@ from medforge.aggregator.cli.plain import spell_name
 from medforge.aggregator.ledger.runs import runs_of
 from medforge.aggregator.merge.wording import in_words
 from medforge.cli.lines import entry, table
+from medforge.privacy_facts import PrivacyFacts, said_privacy
 
 if TYPE_CHECKING:
     from medforge.aggregator.coefficients.task_score import TaskScore
@@ -28,12 +29,14 @@ def show_lines(
     arrivals: Mapping[int, Arrival],
     names: Mapping[str, str],
     tags: Iterable[SignedTag],
+    claims: Mapping[str, PrivacyFacts],
     count: int,
     width: int,
 ) -> Iterator[str]:
     """Return what a commit is: what it changed, who is in it, how it was merged, and every task's score.
 
-    ``tags`` are the commit's own, ``count`` is how many commits there are; ``names`` are those for people.
+    ``tags`` are the commit's own, ``count`` is how many commits there are; ``names`` are those for people, ``claims``
+    the differential privacy that branches claim, by their digests.
     """
     commit = one.commit
     about = [("commit", commit.digest), ("place", f"{one.number} of {count}{' (head)' if one.number == count else ''}")]
@@ -41,6 +44,7 @@ def show_lines(
     about += [("change", change) for change in changes(one, arrivals, names)]
     about += [("arrived", f"{arrivals[commit.arrival].accepted_at[:16].replace('T', ' ')} UTC")]
     about += [("members", _members(commit.members, arrivals))]
+    about += [("privacy", said) for said in _claimed(commit.members, arrivals, claims)]
     about += [("merged by", in_words(commit.method))]
     about += [("item", (commit.item or "none, the main branch is empty")[:_SHORT])]
     about += [("parent", (commit.parent or "none, it is the first")[:_SHORT])]
@@ -99,6 +103,17 @@ def _members(members: Iterable[int], arrivals: Mapping[int, Arrival]) -> str:
     parts = [f"{task} {len(numbers)}{_spell_few(numbers)}" for task, numbers in sorted(by_task.items())]
     more = f", and {len(parts) - _MOST_TASKS} more tasks" if len(parts) > _MOST_TASKS else ""
     return f"{sum(map(len, by_task.values()))}: {', '.join(parts[:_MOST_TASKS])}{more}"
+
+
+def _claimed(
+    members: Iterable[int], arrivals: Mapping[int, Arrival], claims: Mapping[str, PrivacyFacts]
+) -> Iterator[str]:
+    """Say what differential privacy members claim, those that claim the same together."""
+    by_claim: dict[str, list[int]] = defaultdict(list)
+    for number in members:
+        by_claim[said_privacy(claims.get(arrivals[number].branch))].append(number)
+    for said, numbers in sorted(by_claim.items()):
+        yield f"{said}{_spell_few(numbers)}"
 
 
 def _spell_few(numbers: list[int]) -> str:

@@ -40,8 +40,10 @@ def check_manifest(manifest: Manifest, policy: Policy, used: int) -> None:
     """Check what the manifest alone says against the limits; ``used`` are the bytes the contributor has in the forge.
 
     Raises OverLimit with the first thing that is too much, InvalidBranch for texts that are the same to a reader, or
-    that hold what nobody sees.
+    that hold what nobody sees, and where less differential privacy is claimed than the policy demands.
     """
+    if fault := policy.privacy.fault(manifest.privacy):
+        raise InvalidBranch(fault)
     limits = policy.limits
     size = sum(entry.size for entry in manifest.files.values())
     longest = max(map(len, manifest.prompts))

@@ -212,7 +212,13 @@ class Forge:
             reached("between blob and ledger")
             size = sum(entry.size for entry in manifest.files.values())
             return self.ledger.add_arrival(
-                digest, manifest.contributor, manifest.task, size, signature, manifest.display_name
+                digest,
+                manifest.contributor,
+                manifest.task,
+                size,
+                signature,
+                manifest.display_name,
+                manifest.privacy,
             )
 
     def admit(self, branch: Branch, base: BaseModule) -> Arrival:

@@ -12,6 +12,7 @@ from medforge.aggregator.ledger.records import Arrival
 from medforge.answered_tasks import answered_tasks
 from medforge.forge_item import ForgeItem
 from medforge.model_card import CardCommit, CardMember, CardTask, ModelCard, Recipe
+from medforge.privacy_facts import PrivacyFacts
 
 
 def card_of(
@@ -20,8 +21,12 @@ def card_of(
     identity: ForgeIdentity,
     arrivals: Sequence[Arrival],
     names: Mapping[str, str],
+    claims: Mapping[str, PrivacyFacts],
 ) -> ModelCard:
-    """Return what a commit's forge item says of itself; `names` are the contributors' display names."""
+    """Return what a commit's forge item says of itself.
+
+    `names` are the contributors' display names, `claims` the branches' differential privacy, by their digests.
+    """
     by_number = {one.number: one for one in arrivals}
     members = [by_number[number] for number in commit.members if number in by_number]
     answered = {one.task for one in members}
@@ -40,6 +45,7 @@ def card_of(
                 contributor=one.contributor,
                 display_name=names.get(one.contributor),
                 share=shares.get(one.branch),
+                privacy=claims.get(one.branch),
             )
             for one in members
         ),

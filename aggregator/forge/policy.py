@@ -1,4 +1,4 @@
-"""A forge's policy: how much a peer may send, what a branch must show, who declares tasks, reviews, and copies."""
+"""A forge's policy: how much may be sent, what a branch must show, who declares tasks, reviews, copies, privacy."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from medforge.errors import CorruptFile
 from medforge.files import canonical_json, read_file, write_atomically
 from medforge.overrides import apply_changes, first_fault
+from medforge.privacy_facts import PrivacyBound
 
 POLICY_FILE = "policy.json"
 _UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
@@ -149,6 +150,7 @@ class Policy(_Frozen):
     tasks: Tasks = Tasks()
     review: Reviewing = Reviewing()
     origin: OriginPolicy = OriginPolicy()
+    privacy: PrivacyBound = PrivacyBound()
 
     def save(self, directory: Path) -> None:
         """Write the policy into a forge's directory, durably."""
@@ -185,6 +187,6 @@ def change(policy: Policy, changes: Sequence[str]) -> Policy:
         policy,
         changes,
         "policy",
-        "limits.NAME=VALUE, admission.NAME=VALUE, tasks.open=VALUE, review.NAME=VALUE or origin.NAME=VALUE, e.g. "
-        "limits.branch=2GiB",
+        "limits.NAME=VALUE, admission.NAME=VALUE, tasks.open=VALUE, review.NAME=VALUE, origin.NAME=VALUE or "
+        "privacy.NAME=VALUE, e.g. limits.branch=2GiB",
     )

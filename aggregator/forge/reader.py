@@ -17,6 +17,7 @@ from medforge.aggregator.ledger.review_table import ReviewTable
 from medforge.aggregator.ledger.task_table import TaskTable
 from medforge.declared_task import DeclaredTask
 from medforge.errors import CorruptFile, InvalidInput
+from medforge.privacy_facts import PrivacyFacts
 from medforge.proto.connection import Connection
 from medforge.proto.tags import Tags
 
@@ -38,6 +39,9 @@ class ForgeReader(Protocol):
 
     def display_names(self) -> dict[str, str]:
         """Return how contributors are written for people, where that is not the identifier."""
+
+    def privacy_claims(self) -> dict[str, PrivacyFacts]:
+        """Return the differential privacy that branches claim, by their digests; of those that claim any."""
 
     def tags(self) -> Tags:
         """Return the commits' tags by name, oldest first, each verified with the forge's key."""
@@ -115,6 +119,9 @@ class _Local:
 
     def display_names(self) -> dict[str, str]:
         return self._forge.ledger.display_names()
+
+    def privacy_claims(self) -> dict[str, PrivacyFacts]:
+        return self._forge.ledger.privacy_claims()
 
     def tags(self) -> Tags:
         return verified_tags(self._forge)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
 from medforge.aggregator.forge.identity import ForgeIdentity
 from medforge.aggregator.forge.review_view import ReviewView
 from medforge.aggregator.ledger.commit import Commit
@@ -13,6 +15,7 @@ from medforge.aggregator.ledger.review_records import Decision, KeptDecision, Ke
 from medforge.base_facts import BaseFacts
 from medforge.errors import CorruptFile
 from medforge.files import parse_json
+from medforge.privacy_facts import PrivacyFacts
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.codec import review_from_message
 from medforge.proto.remote import RemoteForge
@@ -30,6 +33,7 @@ class RemoteReader:
         self._commits: list[Commit] = []
         self._arrivals: dict[int, Arrival] = {}
         self._names: dict[str, str] = {}
+        self._claims: dict[str, PrivacyFacts] = {}
         for entry in forge.log_entries():
             if entry.WhichOneof("entry") == "commit":
                 self._take_commit(entry.commit)
@@ -38,11 +42,13 @@ class RemoteReader:
                 about = (one.number, one.branch, one.contributor, one.task, one.size, one.accepted_at)
                 self._arrivals[one.number] = Arrival(*about, _state(one), one.reason)
                 self._name(one.contributor, one.display_name)
+                self._claim(one.branch, one.privacy)
 
     def _take_commit(self, record: pb.CommitRecord) -> None:
         commit = Commit.parse(record.content, record.digest)
         self._commits.append(commit)
         self._name(commit.contributor, record.display_name)
+        self._claim(commit.branch, record.privacy)
         # what is not in the main branch any more comes after all commits, and takes this one's place
         about = (commit.arrival, commit.branch, commit.contributor, commit.task, 0, record.accepted_at)
         self._arrivals[commit.arrival] = Arrival(*about, State.FOLDED)
@@ -51,6 +57,17 @@ class RemoteReader:
         # a forge of 0.1.0 says nothing
         if display_name:
             self._names[contributor] = display_name
+
+    def _claim(self, branch: str, privacy: bytes) -> None:
+        if not privacy:
+            return
+        try:
+            self._claims[branch] = PrivacyFacts.model_validate_json(privacy)
+        except ValidationError as error:
+            raise CorruptFile(
+                f"the forge at {self._forge.at} sent a claim of differential privacy that cannot be read; tell whoever "
+                "runs it"
+            ) from error
 
     def identity(self) -> ForgeIdentity:
         """Say which forge this is, on which base module, and which tasks it has declared."""
@@ -69,6 +86,10 @@ class RemoteReader:
     def display_names(self) -> dict[str, str]:
         """Return how contributors are written for people, where that is not the identifier."""
         return self._names
+
+    def privacy_claims(self) -> dict[str, PrivacyFacts]:
+        """Return the differential privacy that branches claim, by their digests; of those that claim any."""
+        return self._claims
 
     def tags(self) -> Tags:
         """Return the commits' tags by name, oldest first, each verified with the forge's key."""

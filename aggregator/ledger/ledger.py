@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from medforge.aggregator.ledger import display_names as naming
+from medforge.aggregator.ledger import privacy_claims as claims
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.database import Database
 from medforge.aggregator.ledger.journal import ARRIVED, FORGE, INVITED, MAINTAINER, enter, now
@@ -16,6 +17,7 @@ from medforge.aggregator.ledger.order import NEXT, LedgerConflict, check_follows
 from medforge.aggregator.ledger.records import Arrival, Contributor, JournalEntry, State
 from medforge.aggregator.ledger.rows import ArrivalRow, CommitRow, ContributorRow, EntryRow
 from medforge.aggregator.ledger.withdrawals import check_unused
+from medforge.privacy_facts import PrivacyFacts
 
 
 class Ledger(Database):
@@ -35,6 +37,7 @@ class Ledger(Database):
         size: int,
         signature: bytes = b"",
         display_name: str | None = None,
+        privacy: PrivacyFacts | None = None,
     ) -> Arrival:
         """Give a branch the next arrival number and return the arrival; one that has arrived before keeps its own."""
         with self.writing() as session:
@@ -52,7 +55,8 @@ class Ledger(Database):
                 session.add(row)
                 session.flush()
                 about = {"arrival": row.number, "branch": branch, "task": task, "size": size}
-                enter(session, contributor, ARRIVED, about | _shown_as(display_name))
+                claimed = {} if privacy is None else {claims.KEY: privacy.model_dump(mode="json")}
+                enter(session, contributor, ARRIVED, about | _shown_as(display_name) | claimed)
             return row.plain()
 
     def arrival(self, number: int) -> Arrival | None:
@@ -292,6 +296,11 @@ class Ledger(Database):
         """Return how contributors are written for people, where that is not the identifier."""
         with self.reading() as session:
             return naming.display_names(session)
+
+    def privacy_claims(self) -> dict[str, PrivacyFacts]:
+        """Return the differential privacy that branches claim, by their digests; of those that claim any."""
+        with self.reading() as session:
+            return claims.privacy_claims(session)
 
     def invited_as(self) -> dict[str, str]:
         """Return the name for people of everybody who was invited: the display name, or the identifier itself."""

@@ -104,6 +104,7 @@ class ForgeService:
             stable=reviews.stable or "",
             candidate=reviews.candidate or "",
             reviewed=reviews.reviewed,
+            privacy=self._forge.policy.privacy.to_bytes(),
         )
 
     @unary
@@ -204,7 +205,7 @@ class ForgeService:
         ledger = self._forge.ledger
         for record in self._commits(request.after):
             yield pb.LogEntry(commit=record)
-        names = ledger.display_names()
+        names, claims = ledger.display_names(), ledger.privacy_claims()
         for arrival in ledger.outside():
             yield pb.LogEntry(
                 arrival=pb.Arrival(
@@ -217,6 +218,7 @@ class ForgeService:
                     state=_STATES[arrival.state],
                     reason=arrival.reason,
                     display_name=names.get(arrival.contributor, ""),
+                    privacy=claims[arrival.branch].to_bytes() if arrival.branch in claims else b"",
                 )
             )
 
@@ -283,12 +285,14 @@ class ForgeService:
         after = min(after, _LARGEST_NUMBER)
         standing = self._reviews.standings()
         while page := self._forge.ledger.commits(after, _COMMITS_AT_ONCE):
-            names = self._forge.ledger.display_names()
+            names, claims = self._forge.ledger.display_names(), self._forge.ledger.privacy_claims()
             arrivals = self._forge.ledger.arrivals_by_number({commit.arrival for _, commit in page})
             for after, commit in page:
                 at = arrivals[commit.arrival].accepted_at
                 record = commit_to_message(after, commit.content, at, names.get(commit.contributor))
                 record.standing = standing(after, commit.digest)
+                if claimed := claims.get(commit.branch):
+                    record.privacy = claimed.to_bytes()
                 yield record
 
     def _send(self, path: str, digest: str, offset: int) -> Iterator[pb.DownloadChunk]:

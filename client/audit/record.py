@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from medforge.client.audit.policy import SitePolicy
 from medforge.errors import CorruptFile
 from medforge.files import write_atomically
+from medforge.privacy_facts import PrivacyFacts
 
 Measure = Literal["layout", "features"]
 Target = Literal["distilled", "plugin", "statistics"]
@@ -153,7 +154,10 @@ class Override(_Record):
 
 
 class AuditRecord(_Record):
-    """Hold an audit: what was judged (`files`: sha256 by name in the branch), by what policy, and how it came out."""
+    """Hold an audit: what was judged (`files`: sha256 by name in the branch), by what policy, and how it came out.
+
+    `privacy` is the differential privacy that the branch was made with, None for none.
+    """
 
     format: Literal[1] = 1
     at: datetime
@@ -163,6 +167,7 @@ class AuditRecord(_Record):
     measured: Measurements
     checks: tuple[Check, ...]
     overrides: tuple[Override, ...] = ()
+    privacy: PrivacyFacts | None = None
 
     @property
     def failed(self) -> tuple[str, ...]:

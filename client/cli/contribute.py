@@ -21,6 +21,7 @@ from medforge.client.cli.options import (
     Minutes,
     Override,
     Patience,
+    PrivacyOptions,
     RecipeOptions,
     Shadows,
     Site,
@@ -42,6 +43,7 @@ def contribute(
     workspace: Directory,
     task: TaskOptions,
     recipe: RecipeOptions,
+    privacy: PrivacyOptions,
     compute: ComputeOptions,
     forge: ConnectionOptions,
     tracking: TrackOptions,
@@ -65,6 +67,7 @@ def contribute(
     Examples:
         medforge contribute folder:scans --workspace clinic --kit kit --task lung --map folders.csv
         medforge contribute folder:scans --workspace clinic --no-push
+        medforge contribute folder:scans --workspace clinic --kit kit --epsilon 8
     """
     from medforge.client.audit.policy import read_policy
 
@@ -87,7 +90,7 @@ def contribute(
             _check_base(work, kit)
         work.check_distillable()
 
-    work = begin(workspace, task, recipe, compute, epochs, begun, check, connection)
+    work = begin(workspace, task, recipe, compute, epochs, begun, check, connection, privacy)
 
     def say(sentence: str) -> None:
         # a JSON document stands alone on stdout

@@ -213,6 +213,18 @@ class RecipeOptions:
         ),
     ] = None
 
+    def changes(self, epochs: int | None = None) -> list[str]:
+        """Return the changes of the recipe as "group.name=value"."""
+        of_epochs = [] if epochs is None else [f"train.epochs={epochs}", "train.max_steps=none"]
+        return [*(self.recipe_set or []), *of_epochs]
+
+
+@dataclass(frozen=True)
+class PrivacyOptions:
+    """Say how much may be learnt of one patient, or image; kept with the workspace."""
+
+    PANEL: ClassVar[str] = "Privacy"
+
     epsilon: Annotated[
         float | None,
         typer.Option(
@@ -226,7 +238,7 @@ class RecipeOptions:
         typer.Option(metavar="D", help="The delta that goes with --epsilon. Default: 1e-5."),
     ] = None
 
-    def privacy(self) -> dict[str, float]:
+    def asked(self) -> dict[str, float]:
         """Return what is asked of differential privacy; empty for nothing.
 
         Raises InvalidInput for a delta alone, and where Opacus is missing.
@@ -240,11 +252,6 @@ class RecipeOptions:
 
             raise missing_opacus()
         return {"epsilon": self.epsilon} | ({} if self.delta is None else {"delta": self.delta})
-
-    def changes(self, epochs: int | None = None) -> list[str]:
-        """Return the changes of the recipe as "group.name=value"."""
-        of_epochs = [] if epochs is None else [f"train.epochs={epochs}", "train.max_steps=none"]
-        return [*(self.recipe_set or []), *of_epochs]
 
 
 DEFAULT_MINUTES = 30.0

@@ -17,6 +17,7 @@ from medforge.client.cli.options import (
     Existing,
     From,
     FromTask,
+    PrivacyOptions,
     RecipeOptions,
     Site,
     Statistics,
@@ -32,6 +33,7 @@ def train(
     workspace: Directory,
     task: TaskOptions,
     recipe: RecipeOptions,
+    privacy: PrivacyOptions,
     compute: ComputeOptions,
     forge: ConnectionOptions,
     tracking: TrackOptions,
@@ -54,7 +56,7 @@ def train(
     targets = tracking.targets()
     connection = forge.connection_if_asked()
     begun = find_start(workspace, start, start_task, connection, task, recipe, compute, as_json)
-    work = begin(workspace, task, recipe, compute, epochs, begun, connection=connection)
+    work = begin(workspace, task, recipe, compute, epochs, begun, connection=connection, privacy=privacy)
     with working(work, targets):
         best = work.train()
     tell(work, as_json, trained(best))
@@ -64,6 +66,7 @@ def distill(
     workspace: Directory,
     task: TaskOptions,
     recipe: RecipeOptions,
+    privacy: PrivacyOptions,
     compute: ComputeOptions,
     tracking: TrackOptions,
     as_json: AsJson = False,
@@ -74,7 +77,7 @@ def distill(
         medforge distill --workspace clinic
     """
     targets = tracking.targets()
-    work = begin(workspace, task, recipe, compute, check=lambda work: work.check_distillable())
+    work = begin(workspace, task, recipe, compute, check=lambda work: work.check_distillable(), privacy=privacy)
     with working(work, targets):
         best = work.distill()
     tell(work, as_json, distilled(best))

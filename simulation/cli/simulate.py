@@ -14,6 +14,7 @@ from medforge.cli.interrupt import on_interrupt
 from medforge.cli.output import AsJson
 from medforge.cli.tracking import TrackOptions
 from medforge.client.cli import complete
+from medforge.client.cli.options import PrivacyOptions
 from medforge.errors import MedForgeError
 from medforge.simulation.options import ArrivalOptions, CentreOptions, ComputeOptions, RecipeOptions, Seed, saved
 
@@ -32,6 +33,7 @@ class Incomplete(MedForgeError):
 def simulate(
     centres: CentreOptions,
     recipe: RecipeOptions,
+    privacy: PrivacyOptions,
     merging: MergeOptions,
     arriving: ArrivalOptions,
     compute: ComputeOptions,
@@ -87,7 +89,7 @@ def simulate(
                 launcher.warm_up()
                 view.notify("starting: loading the code of the centres, the aggregator and the scores, some seconds")
 
-        settings = _settings(centres, recipe, merging, arriving, compute, plugin, seed, fresh, checked)
+        settings = _settings(centres, recipe, privacy, merging, arriving, compute, plugin, seed, fresh, checked)
 
         from medforge.simulation.run import simulate as run
 
@@ -113,6 +115,7 @@ def default_jobs(centre: list[str] | None, count: int) -> int:
 def _settings(
     asked: CentreOptions,
     recipe: RecipeOptions,
+    privacy: PrivacyOptions,
     merging: MergeOptions,
     arriving: ArrivalOptions,
     compute: ComputeOptions,
@@ -128,7 +131,7 @@ def _settings(
     from medforge.aggregator.forge.policy import Policy, change
     from medforge.aggregator.merge.choosing import choose_settings, parse_parameters
     from medforge.client.data.catalogue import names
-    from medforge.client.recipes import change_recipe, recipe_for, with_plugin
+    from medforge.client.recipes import change_recipe, recipe_for, with_plugin, with_privacy
     from medforge.simulation.arrivals import schedule
     from medforge.simulation.centres import demonstration_recipe, leaking, parse_centres
     from medforge.simulation.checks import check_inputs
@@ -140,7 +143,8 @@ def _settings(
     policy = tuple(arriving.policy or ())
     change(Policy(), policy)
     chosen = recipe_for(recipe.base, recipe.recipe or demonstration_recipe(asked.centre, recipe.base))
-    change_recipe(with_plugin(chosen, plugin), recipe.changes)
+    bound, shaped = privacy.asked(), with_plugin(chosen, plugin)
+    change_recipe(with_privacy(shaped, bound) if bound else shaped, recipe.changes)
     if fresh:
         check_inputs(centres, recipe.base, compute.device, compute.dtype)
     # a merge method's settings are found with its code, which takes seconds to import
@@ -172,6 +176,8 @@ def _settings(
         seed=seed,
         device=compute.device,
         dtype=compute.dtype,
+        epsilon=privacy.epsilon,
+        delta=privacy.delta,
     )
 
 

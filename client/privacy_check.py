@@ -1,0 +1,50 @@
+"""Whether a workspace's differential privacy is what the forge demands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medforge.client.diagnosis import Diagnosis, problem, skipped
+from medforge.client.push import demanded_privacy
+from medforge.errors import InvalidBranch, MedForgeError
+from medforge.files import read_file
+from medforge.manifest import MANIFEST_FILE, Manifest
+from medforge.privacy_facts import PrivacyFacts, said_privacy
+from medforge.proto import forge_pb2 as pb
+
+if TYPE_CHECKING:
+    from medforge.client.workspace import Workspace
+
+_CHECK = "differential privacy"
+
+
+def check_demanded(reply: pb.DescribeReply | None, at: str, workspace: Path | None) -> Diagnosis:
+    """See whether what the workspace was begun with, or the branch in it, keeps the bound that the forge sets."""
+    from medforge.client.workspace import Workspace
+
+    if reply is None:
+        return skipped(_CHECK, "the forge could not be asked")
+    try:
+        bound = demanded_privacy(reply, at)
+        if not bound.demands:
+            return Diagnosis(_CHECK, "ok", "the forge demands none")
+        if workspace is None or not Workspace(workspace).exists:
+            asked = ", ".join(f"{name} {value}" for name, value in bound.model_dump(exclude_none=True).items())
+            return Diagnosis(_CHECK, "warning", f"the forge demands {asked}", "begin the workspace with --epsilon")
+        claimed = _claimed(Workspace(workspace))
+        if fault := bound.fault(claimed):
+            raise InvalidBranch(fault)
+    except MedForgeError as error:
+        return problem(_CHECK, error)
+    return Diagnosis(_CHECK, "ok", f"{said_privacy(claimed)}, which the forge admits")
+
+
+def _claimed(place: Workspace) -> PrivacyFacts | None:
+    """Return what the branch claims, or will claim; whom it protects is known once it is trained."""
+    if place.committed is not None:
+        return Manifest.parse(read_file(place.branch / MANIFEST_FILE, "the manifest")).privacy
+    settings = place.settings
+    if settings.epsilon is None or settings.delta is None:
+        return None
+    return PrivacyFacts(epsilon=settings.epsilon, delta=settings.delta, unit="patient")
