@@ -51,7 +51,7 @@ def examine(
         check_workspace(kit, workspace),
         check_privacy(workspace),
         check_task(reply, kit, workspace),
-        check_demanded(reply, str(at), workspace),
+        check_demanded(reply, at, workspace),
         check_disk(workspace or Path(), disk_gib),
         *([] if source is None else [check_images(source)]),
     ]

@@ -16,7 +16,7 @@ from medforge.proto import forge_pb2 as pb
 if TYPE_CHECKING:
     from medforge.client.workspace import Workspace
 
-_CHECK = "differential privacy"
+_CHECK = "epsilon"
 
 
 def check_demanded(reply: pb.DescribeReply | None, at: str, workspace: Path | None) -> Diagnosis:

@@ -113,7 +113,8 @@ class Work:
         """What stands between the training images and the branch; None without differential privacy."""
         if self.recipe.privacy is None:
             return None
-        return PrivateCentre(self.base, self.task, self.recipe, self.workspace.privacy)
+        place = self.workspace
+        return PrivateCentre(self.base, self.task, self.recipe, place.privacy, place.begun)
 
     def check_distillable(self) -> None:
         """Find out before hours of training whether a branch can come of it. Raises InvalidInput where it cannot."""

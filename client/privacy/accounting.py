@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from medforge.errors import InvalidInput
 
 # any orders give a bound; fractional ones take long, and matter where ε is large
-_ORDERS = [1.1, 1.25, 1.5, 1.75] + [
+_ORDERS = [
+    *(1.1, 1.25, 1.5, 1.75),
     *(order / 4 for order in range(8, 28)),
     *(float(order) for order in (*range(7, 64), 80, 96, 128, 192, 256, 384, 512)),
 ]

@@ -22,8 +22,8 @@ from medforge.client.privacy.secret import NoiseSecret
 from medforge.client.privacy.units import Units, class_shares, unit_of
 from medforge.client.privacy_settings import PrivacySettings
 from medforge.client.recipes import Recipe, TrainRecipe
-from medforge.errors import CorruptFile
-from medforge.files import canonical_json, write_atomically
+from medforge.errors import CorruptFile, InvalidInput
+from medforge.files import canonical_json, sha256_bytes, write_atomically
 
 PLAN_FILE = "plan.json"
 STATISTICS_FILE = "statistics.safetensors"
@@ -34,27 +34,55 @@ class PrivateCentre:
     """Give each part of a branch its noised view of the training images, and say what all of them spend.
 
     With `directory` the plan and the class statistics are kept, so that they are drawn once; they have their noise in
-    them. What else is drawn is kept in the checkpoints of training and distillation.
+    them. What else is drawn is kept in the checkpoints of training and distillation. Where work has `begun` there, it
+    must go on by the plan that it began with.
     """
 
-    def __init__(self, base: BaseModule, task: Task, recipe: Recipe, directory: Path | None = None) -> None:
+    def __init__(
+        self, base: BaseModule, task: Task, recipe: Recipe, directory: Path | None = None, begun: bool = False
+    ) -> None:
         self._base, self._task, self._recipe, self._directory = base, task, recipe, directory
         self._settings = recipe.privacy or PrivacySettings()
         self._units = Units.of(task, self._settings.unit_images)
+        self._begun = begun
 
     @cached_property
     def plan(self) -> PrivacyPlan:
-        """The plan, made once. Raises CorruptFile for one that cannot be read, InvalidInput where ε cannot be kept."""
-        kept = self._directory and self._directory / PLAN_FILE
-        if kept and kept.exists():
-            try:
-                return PrivacyPlan.model_validate_json(kept.read_bytes())
-            except ValidationError as error:
-                raise CorruptFile(f"{kept} is no privacy plan; begin another workspace") from error
+        """The plan, made once.
+
+        Raises InvalidInput where ε cannot be kept, and where work began by a plan for other images or none; CorruptFile
+        for a plan that cannot be read.
+        """
+        made_for = self._made_for()
+        kept = self._kept_plan()
+        if kept is not None and kept.made_for == made_for:
+            return kept
+        if self._begun:
+            raise InvalidInput(
+                f"the work in {self._directory} was begun with other images, or its {PLAN_FILE} is gone, so what it "
+                "spends cannot be told any more; begin another workspace"
+            )
         plan = make_plan(self._settings, unit_of(self._task), self._counts(), self._recipe.train)
-        if kept:
-            write_atomically(kept, canonical_json(plan.model_dump(mode="json")))
+        plan = plan.model_copy(update={"made_for": made_for})
+        if self._directory:
+            # statistics of another plan have another noise
+            (self._directory / STATISTICS_FILE).unlink(missing_ok=True)
+            write_atomically(self._directory / PLAN_FILE, canonical_json(plan.model_dump(mode="json")))
         return plan
+
+    def _kept_plan(self) -> PrivacyPlan | None:
+        path = self._directory and self._directory / PLAN_FILE
+        if path is None or not path.exists():
+            return None
+        try:
+            return PrivacyPlan.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise CorruptFile(f"{path} is no privacy plan; begin another workspace") from error
+
+    def _made_for(self) -> str:
+        split = self._task.train
+        images = [list(split.images.names), split.labels.tolist(), split.groups]
+        return sha256_bytes(canonical_json([self._base.fingerprint, self._recipe.model_dump(mode="json"), images]))
 
     def steps(self, model: PeftModel, recipe: TrainRecipe) -> PrivateSteps:
         """Return the training's noised gradients."""

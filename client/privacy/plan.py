@@ -25,6 +25,8 @@ _SAID = {
 class PrivacyPlan(BaseModel):
     """Hold every noised number that a branch will be made of, before the first image is trained on.
 
+    ``made_for`` digests the images and the recipe that it was made for; it stays at the site, as the whole plan does.
+
     ``counts`` are the units of each class, noised, at least one each; of a task with several findings an image, of all
     together. Everything else follows from them, so that no number of images but these is ever told or used. ``steps``
     and ``batch`` are the training's.
@@ -33,6 +35,7 @@ class PrivacyPlan(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
+    made_for: str = ""
     settings: PrivacySettings
     unit: PrivateUnit
     counts: tuple[int, ...] = Field(min_length=1)

@@ -49,6 +49,7 @@ CHECKS = [
     "workspace",
     "privacy",
     "task",
+    "epsilon",
     "disk",
 ]
 _PROXIES = ("grpc_proxy", "https_proxy", "http_proxy", "no_grpc_proxy", "no_proxy", "HTTPS_PROXY", "HTTP_PROXY",
