@@ -4,7 +4,8 @@ Every centre's plugin and distilled images, as ``medforge benchmark`` makes them
 compared with what they are copies of as a forge compares an arrival: by weight changes, and by layouts of images. So
 are honest pairs that are closest: two centres of one task, under the same seed and others; two versions of one centre;
 centres that went on training from one merged model, or from one centre's plugin, beside each other and beside those in
-the model, as they say in their manifests (and as if they did not).
+the model, as they say in their manifests (and as if they did not); and the small centres of ``--beside``, the directory
+of `honest`, say.
 
 What is missing in ``--out`` is made: half a minute a centre on a core. Run from the repository's root:
 ``python -m benchmarks.copies --out runs/copies --centre lung=lc25000-lung:DIR --divide lung=4:look … [--seeds 0,1,2]
@@ -28,6 +29,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.inputs import artefact_options, artefact_settings, finish
+from benchmarks.stored_neighbours import pairs, stored
 from medforge.aggregator.forge.policy import OriginPolicy, Policy, change
 from medforge.aggregator.main_branch.origin.pictures import found_shares, picture_sketch
 from medforge.aggregator.main_branch.origin.weights import products, weight_likeness
@@ -99,6 +101,14 @@ class Copies:
         for seed in self.bench.settings.seeds:
             for task in sorted({site.task for site in self.sites}):
                 yield from self._begun([site for site in self.sites if (site.task, site.seed) == (task, seed)])
+
+    def beside(self, directory: Path) -> Iterator[Pair]:
+        """Compare honest centres of another run."""
+        for kind, one, other in pairs(list(stored(directory, self.bench.base))):
+            if isinstance(one.made, Plugin) and isinstance(other.made, Plugin):
+                yield self._compared(kind, one.made, other.made)
+            elif isinstance(one.made, Tensor) and isinstance(other.made, Tensor):
+                yield Pair(kind, None, None, found_shares(one.made, [other.made], self.policy.images)[0])
 
     def copied(self) -> Iterator[Pair]:
         """Compare copies with their originals, each under the change that was made."""
@@ -261,7 +271,9 @@ def report(options: argparse.Namespace) -> None:
     policy = change(Policy(), options.policy).origin
     compared = Copies(Bench(artefact_settings(options), Store(options.out)), policy)
     found: Mapping[str, dict[str, dict[str, float | int | None]]] = {
-        "honest": summary(list(compared.honest()), compared.held),
+        "honest": summary(
+            [*compared.honest(), *(p for of in options.beside for p in compared.beside(of))], compared.held
+        ),
         "copies": summary(list(compared.copied()), compared.held),
     }
     for side, kinds in found.items():
@@ -278,6 +290,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     artefact_options(parser)
     parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--beside", type=Path, action="append", default=[], help="another run's directory, as honest")
     parser.add_argument("--policy", action="append", default=[], help="as of `medforge serve`")
     parser.add_argument("--json", type=Path, help="write the numbers here")
     return finish(report, parser.parse_args(arguments))

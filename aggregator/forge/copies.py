@@ -29,20 +29,27 @@ class KnownFiles(NamedTuple):
 def copies_of(forge: Forge, arrival: Arrival) -> list[Arrival]:
     """List, in order, the later arrivals by others that hold an arrival's files, or were accepted as alike to it.
 
-    Those whose files are gone are left out. None is a copy of an arrival that is itself alike to an earlier one by
-    another contributor, or that the maintainer had rejected: who copies a branch, or claims it, erases nobody's.
+    And copies of those. Such as have no files any more are left out. None is a copy of an arrival that is itself alike
+    to an earlier one by another contributor, or that the maintainer had rejected: who copies a branch, or claims it,
+    erases nobody's.
     """
     table = OriginTable(forge.ledger)
     if arrival.state is State.REJECTED or table.was_rejected(arrival.number):
         return []
     known = known_files(forge, table)
     found = {(one.arrival, one.of) for one in table.found()}
-    linked = {number for number, of in found if of == arrival.number and let_in(forge, number)}
-    if any(pair[0] == arrival.number for pair in found) or _same_files(arrival.number, known, earlier=True):
+    if any(number == arrival.number for number, _ in found) or _same_files(arrival.number, known, earlier=True):
         return []
-    numbers = linked | set(_same_files(arrival.number, known, earlier=False))
+    numbers, due = {arrival.number}, [arrival.number]
+    while due:
+        original = due.pop()
+        linked = {number for number, of in found if of == original and let_in(forge, number)}
+        new = (linked | set(_same_files(original, known, earlier=False))) - numbers
+        numbers |= new
+        due += new
     kept = forge.ledger.arrivals_by_number(numbers)
-    return [kept[number] for number in sorted(kept) if not kept[number].erased]
+    others = [kept[number] for number in sorted(kept) if kept[number].contributor != arrival.contributor]
+    return [one for one in others if not one.erased]
 
 
 def let_in(forge: Forge, number: int) -> bool:

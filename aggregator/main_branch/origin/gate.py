@@ -73,17 +73,14 @@ class OriginGate:
             raise BranchHeld(reason(known[entry.number].origin, told[0]))
 
     def follow_erasures(self) -> list[Arrival]:
-        """Withdraw and erase the copies of what is to be erased, and their copies; return those that leave now."""
-        left: list[Arrival] = []
-        due = self._forge.ledger.to_erase()
-        while due:
-            original = due.pop(0)
-            for copy in copies_of(self._forge, original):
-                if not copy.erase:
-                    changed = self._forge.ledger.change(copy.number, State.WITHDRAWN, _followed(original), erase=True)
-                    left.append(changed)
-                    due.append(changed)
-        return left
+        """Withdraw and erase the copies of what is to be erased; return those that leave now."""
+        ledger = self._forge.ledger
+        return [
+            ledger.change(copy.number, State.WITHDRAWN, _followed(original), erase=True)
+            for original in ledger.to_erase()
+            for copy in copies_of(self._forge, original)
+            if not copy.erase
+        ]
 
     def before_erasure(self, arrival: Arrival, branches: StoredBranches) -> None:
         """Remember an arrival whose files are about to go, so that a copy that comes later is known, but no image."""
