@@ -34,6 +34,13 @@ class Cloud:
     distilled: np.ndarray
 
 
+def places(rounds: Sequence[RoundResult]) -> list[int]:
+    """Return where the base alone (0) and each round stand on the axis: at its arrival, or one after another."""
+    if all(one.kind == "fold" for one in rounds):
+        return [0, *(one.arrival for one in rounds)]
+    return list(range(len(rounds) + 1))
+
+
 def accuracy_over_arrivals(tasks: Sequence[TaskResult], rounds: Sequence[RoundResult]) -> Figure:
     """Draw the accuracy of every task after every arrival; arrival 0 is the base module alone.
 
@@ -43,7 +50,7 @@ def accuracy_over_arrivals(tasks: Sequence[TaskResult], rounds: Sequence[RoundRe
     with rc_context(STYLE):
         figure = Figure(figsize=(8.6, 4.0))
         axes = figure.add_subplot()
-        steps = [0, *(r.arrival for r in rounds)]
+        steps = places(rounds)
         last = steps[-1]
         ends: list[tuple[float, str, str]] = []
         for index, task in enumerate(tasks):
@@ -62,7 +69,7 @@ def accuracy_over_arrivals(tasks: Sequence[TaskResult], rounds: Sequence[RoundRe
             axes.text(last + 0.2, place, name, color=paint, va="center", fontweight="bold")
         axes.set_xlim(-0.15, last + 0.55 + 0.02 * max(len(task.name) for task in tasks))
         axes.set_ylim(0, 1.03)
-        axes.set_xticks(steps, ["base\nalone", *(f"{r.arrival}\n{r.centre}" for r in rounds)])
+        axes.set_xticks(steps, ["base\nalone", *(r.label for r in rounds)])
         axes.set_xlabel("arrival")
         axes.set_ylabel("accuracy on the test split")
         keys = [
@@ -90,7 +97,7 @@ def spread(values: Sequence[float], gap: float = 0.065) -> list[float]:
 def coefficients_per_round(names: Sequence[str], rounds: Sequence[RoundResult]) -> Figure:
     """Draw what every centre weighs in the main branch after every arrival, as a heat map with the numbers in it."""
     table = np.array([[r.coefficients.get(name, np.nan) for r in rounds] for name in names], dtype=float)
-    return heat_map(table, list(names), [f"{r.arrival}\n{r.centre}" for r in rounds], "arrival", "plugin of")
+    return heat_map(table, list(names), [r.label for r in rounds], "arrival", "plugin of")
 
 
 def routing(shares: Mapping[str, Mapping[str, float]], below: str, beside: str) -> Figure:

@@ -35,6 +35,13 @@ def contribute_command(settings: SimulationSettings, centre: CentreRun, track: S
     )  # fmt: skip
 
 
+def review_command(settings: SimulationSettings, centre: CentreRun, address: str) -> tuple[str, ...]:
+    """Write the command line with which a centre reviews what the forge asks for, once."""
+    return (
+        "review", "--workspace", str(centre.workspace), "--at", address, "--device", settings.device, "--threads", "1",
+    )  # fmt: skip
+
+
 def push_command(centre: CentreRun, address: str) -> tuple[str, ...]:
     """Write the command line with which a centre pushes its branch."""
     # nothing leaves this machine, so what the audit says is kept and not obeyed

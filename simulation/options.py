@@ -61,6 +61,14 @@ class ArrivalOptions:
         str | None,
         typer.Option(metavar="poisson:RATE", help="Draw arrival times and order from the seed, RATE centres a minute."),
     ] = None
+    review: Annotated[
+        bool,
+        typer.Option(
+            "--review",
+            help="Let every centre review what the forge merges on its own validation images; the next pushes once all "
+            "have. What does harm is held, and the report says what is stable.",
+        ),
+    ] = False
     policy: Annotated[
         list[str] | None,
         typer.Option(

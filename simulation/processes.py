@@ -13,6 +13,7 @@ from medforge.simulation.aggregator_process import Aggregator
 from medforge.simulation.centre_run import CentreRun, Stage
 from medforge.simulation.child import Child, Launch, ending, last_sentence
 from medforge.simulation.commands import contribute_command, push_command
+from medforge.simulation.reviewing import Reviewers
 from medforge.simulation.rundir import RunDirectory
 from medforge.simulation.settings import SimulationSettings
 
@@ -23,7 +24,8 @@ Notify = Callable[[str], None]
 class Supervisor:
     """Drive a run: compute in arrival order on at most `jobs` cores, push strictly in arrival order.
 
-    A centre that is ready early waits until everybody before it has arrived or is known not to come. `launch`
+    A centre that is ready early waits until everybody before it has arrived or is known not to come, and where the
+    centres review, until all have said what they have to say of what is there. `launch`
     starts a command. `spare` is called with the number of idle cores, and may do a little work; it returns whether it
     did. `show` is called every turn. The centres write their curves to the targets in `track`.
     """
@@ -48,6 +50,7 @@ class Supervisor:
         self._settings, self._run, self._jobs = settings, run, jobs
         self._launch, self._notify, self._spare, self._show = launch, notify, spare, show
         self._track = track
+        self._reviewers = Reviewers(settings, run.forge, jobs, launch, notify) if settings.review else None
         self._processes: dict[str, int | None] = {}
         self._waits_for_folds = False
         self._began = time.monotonic()
@@ -72,7 +75,7 @@ class Supervisor:
     def _finished(self, folded: Callable[[int], bool]) -> bool:
         if any(centre.stage not in (Stage.ARRIVED, Stage.DEAD) for centre in self.centres):
             return False
-        done = folded(sum(centre.stage is Stage.ARRIVED for centre in self.centres))
+        done = folded(sum(centre.stage is Stage.ARRIVED for centre in self.centres)) and self._reviewed
         if not done and not self._waits_for_folds:
             self._waits_for_folds = True
             self._notify(
@@ -80,12 +83,18 @@ class Supervisor:
             )
         return done
 
+    @property
+    def _reviewed(self) -> bool:
+        return self._reviewers is None or self._reviewers.quiet
+
     def _turn(self) -> None:
         self.aggregator.watch()
         for centre in self.centres:
             self._reap(centre)
         self._compute()
         self._push()
+        if self._reviewers is not None:
+            self._reviewers.turn(self.centres, self.aggregator.address)
         self._note_processes()
         self._show()
         computing = sum(centre.stage is Stage.COMPUTING for centre in self.centres)
@@ -101,7 +110,7 @@ class Supervisor:
     def _push(self) -> None:
         """Let the first centre that is still to come push, once it is ready, due, and the aggregator listens."""
         to_come = next((c for c in self.centres if c.stage not in (Stage.ARRIVED, Stage.DEAD)), None)
-        if to_come is None or to_come.stage is not Stage.READY or self.aggregator.address is None:
+        if to_come is None or to_come.stage is not Stage.READY or self.aggregator.address is None or not self._reviewed:
             return
         if time.monotonic() - self._began >= to_come.due:
             to_come.restarts_at_push = self.aggregator.restarts
@@ -133,6 +142,8 @@ class Supervisor:
     def _arrive(self, centre: CentreRun) -> None:
         centre.arrival = Receipt.load(centre.receipt).arrival
         centre.stage = Stage.ARRIVED
+        if self._reviewers is not None:
+            self._reviewers.hold_up()
         self._notify(f"{centre.name}: arrived as number {centre.arrival}")
 
     def _give_up(self, centre: CentreRun, child: Child, status: int) -> None:
@@ -159,5 +170,7 @@ class Supervisor:
             child.stop()
         for centre in self.centres:
             centre.child = None
+        if self._reviewers is not None:
+            self._reviewers.stop()
         self.aggregator.stop()
         self._note_processes()

@@ -15,7 +15,7 @@ from medforge.look.pictures import data_uri, grid
 from medforge.simulation.figures import RunFigures, figures_of
 from medforge.simulation.material import SHOWN_A_CLASS, ReportMaterial, TaskMaterial
 from medforge.simulation.mistakes import Mistake
-from medforge.simulation.report_words import clock, commands_of, digests_of, settings_of, verdict
+from medforge.simulation.report_words import clock, commands_of, digests_of, reviews_said, settings_of, verdict
 from medforge.simulation.result import Score, SimulationResult
 from medforge.simulation.tables import ALL, home_and_away
 
@@ -144,6 +144,7 @@ def render(result: SimulationResult, material: ReportMaterial, figures: RunFigur
     return environment.get_template("report.html.j2").render(
         result=result,
         verdict=verdict(result),
+        reviews=reviews_said(result),
         names=list(paints),
         few=of_mean([task.units for task in result.tasks]),
         charts={name: picture(chart) for name, chart in figures.whole.items()},

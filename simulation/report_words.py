@@ -45,6 +45,20 @@ def shared_verdict(task: TaskResult) -> str | None:
     )
 
 
+def reviews_said(result: SimulationResult) -> list[str]:
+    """Say what reviews led to: which commit is stable, how it does, and what each decision was; nothing without any."""
+    found = result.reviews
+    if found is None:
+        return []
+    units = {task.name: task.units for task in result.tasks}
+    scores = ", ".join(f"{name} {spell(score.acc, units[name])}" for name, score in found.tasks.items())
+    newest = "which is the head" if found.stable == result.head else f"the head is {(result.head or '')[:8]}"
+    where = f"; accuracy on the test images there: {scores}" if scores else ""
+    said = [f"{found.reviews} reviews. Stable is commit {found.stable[:8]}, {newest}{where}."]
+    words = {"live": "went live", "harmful": "was found harmful"}
+    return said + [f"Commit {one.commit[:8]} {words[one.standing]}: {one.reason}." for one in found.decisions]
+
+
 def settings_of(result: SimulationResult) -> list[tuple[str, str]]:
     """List the settings as label and value."""
     return [

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -86,11 +86,12 @@ class TaskResult(Model):
 class RoundResult(Model):
     """Describe one merge round: who arrived, what every centre weighs now, and the scores of every centre and task.
 
-    `coefficients` and `metrics` are keyed by centre name, `tasks` by task; `mean` is the macro mean over the tasks.
-    Under a router a coefficient is a centre's weight in the expert of its task, and `routing` says for each task (outer
-    key) which share of its test images goes to each task (inner key); `none_of_these` is the share of each task's test
-    images that the model says to be of no task, empty where it cannot say. Under a gate (`coefficients="gated"`) a
-    coefficient is the share of all test images that goes to a centre, and `routing` is by centre.
+    `kind` says whether it left instead, or came back. `coefficients` and `metrics` are keyed by centre name, `tasks` by
+    task; `mean` is the macro mean over the tasks. Under a router a coefficient is a centre's weight in the expert of
+    its task, and `routing` says for each task (outer key) which share of its test images goes to each task (inner key);
+    `none_of_these` is the share of each task's test images that the model says to be of no task, empty where it cannot
+    say. Under a gate (`coefficients="gated"`) a coefficient is the share of all test images that goes to a centre, and
+    `routing` is by centre.
     """
 
     arrival: int
@@ -104,6 +105,31 @@ class RoundResult(Model):
     metrics: dict[str, Score]
     tasks: dict[str, Score] = {}
     mean: Score | None
+    kind: Literal["fold", "remove", "restore"] = "fold"
+
+    @property
+    def label(self) -> str:
+        """What stands below it in a figure."""
+        did = {"fold": "", "remove": " left", "restore": " came back"}[self.kind]
+        return f"{self.arrival}{did}\n{self.centre}"
+
+
+class Decided(Model):
+    """Say what reviews led to: which commit went live or was found harmful, why, and which arrivals are held for it."""
+
+    commit: str
+    standing: Literal["live", "harmful"]
+    reason: str
+    held: tuple[int, ...] = ()
+
+
+class Reviews(Model):
+    """Say how a run's commits stand by reviews: which is `stable`, its scores by task, and what was decided."""
+
+    stable: str
+    tasks: dict[str, Score]
+    decisions: tuple[Decided, ...]
+    reviews: int
 
 
 class Means(Model):
@@ -144,6 +170,7 @@ class SimulationResult(Model):
     command: str
     versions: dict[str, str]
     warnings: tuple[str, ...]
+    reviews: Reviews | None = None
 
     @property
     def complete(self) -> bool:

@@ -152,6 +152,7 @@ def collect(
         command=settings.command(out),
         versions=software_versions(),
         warnings=warnings(settings, centres),
+        reviews=scoring.reviews() if settings.review else None,
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from medforge.errors import MedForgeError
 from medforge.simulation.curves_of_rounds import log_scores
-from medforge.simulation.result import RoundResult, Score, TaskResult, mean_score
+from medforge.simulation.result import Decided, Reviews, RoundResult, Score, TaskResult, mean_score
 from medforge.simulation.settings import SimulationSettings
 from medforge.tracking.tracking import Tracking
 
@@ -55,6 +55,7 @@ class Scoring:
         self._questions: tuple[Question, ...] = ()
         self._base_scores: dict[str, Scores] = {}
         self._commits: list[Commit] = []
+        self._read = self._decided = 0
         self._work = self._all_steps()
         self._began = time.monotonic()
         self._spent = 0.0
@@ -81,7 +82,7 @@ class Scoring:
         if not arrivals:
             return True
         self._poll()
-        return len(self._commits) + len(self.holds) >= max(arrivals, len(self.arrivals))
+        return self._decided >= max(arrivals, len(self.arrivals))
 
     def spare(self, idle_cores: int) -> bool:
         """Take one step where a core is idle or scoring has had less than its share; say whether one was taken."""
@@ -143,6 +144,29 @@ class Scoring:
         """Read the branch of a centre that arrived."""
         return self._open().load_branch(self.arrivals[name])
 
+    def reviews(self) -> Reviews | None:
+        """Say how the commits stand by reviews; None before the first commit."""
+        from medforge.aggregator.ledger.review_table import ReviewTable
+
+        table = ReviewTable(self._open().ledger)
+        stable = table.stable_or_head()
+        if stable is None:
+            return None
+        return Reviews(
+            stable=stable.digest,
+            tasks=next((one.tasks for one in self.rounds if one.commit == stable.digest), {}),
+            decisions=tuple(
+                Decided(
+                    commit=kept.decision.commit,
+                    standing=kept.decision.standing,
+                    reason=kept.decision.reason,
+                    held=kept.decision.held,
+                )
+                for kept in table.decisions
+            ),
+            reviews=len(table.reviews),
+        )
+
     def close(self) -> None:
         """Close the forge."""
         if self._forge is not None:
@@ -162,7 +186,11 @@ class Scoring:
         ):
             return
         ledger = self._open().ledger
-        self._commits += [commit for _, commit in ledger.commits(after=len(self._commits))]
+        new = ledger.commits(after=self._read)
+        self._read = new[-1][0] if new else self._read
+        # after one without a forge item nobody is left in the main branch, so there is nothing to score
+        self._commits += [commit for _, commit in new if commit.item is not None]
+        self._decided = sum(ledger.count_states().values()) - len(ledger.unfolded())
         self.arrivals = {entry.contributor: entry.number for entry in ledger.arrivals()}
         self.holds = {number: hold.reason for number, hold in ledger.holds().items()}
         self._polled = time.monotonic()
@@ -224,6 +252,7 @@ class Scoring:
         routing = routing_of(item, commit.coefficients, contributors, self._questions, evaluator)
         return RoundResult(
             arrival=commit.arrival,
+            kind=commit.kind,
             centre=commit.contributor,
             branch=commit.branch,
             commit=commit.digest,

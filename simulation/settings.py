@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
+from medforge.digested import DigestedModel
 from medforge.errors import CorruptFile
 from medforge.simulation.arrivals import ScheduledPush
 from medforge.simulation.centres import Centre
 
 
-class SimulationSettings(BaseModel):
+class SimulationSettings(DigestedModel):
     """Fix a run: two runs with equal settings on one machine have the same head, unless their centres add noise.
 
     `arrivals` is what the user typed after `--arrivals` (None for a plain order); `schedule` is what follows from it.
@@ -20,6 +22,7 @@ class SimulationSettings(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    younger: ClassVar[frozenset[str]] = frozenset({"epsilon", "delta", "review"})
 
     format: int = 1
     centres: tuple[Centre, ...]
@@ -43,6 +46,7 @@ class SimulationSettings(BaseModel):
     dtype: str
     epsilon: float | None = None
     delta: float | None = None
+    review: bool = False
 
     @property
     def order(self) -> tuple[str, ...]:
@@ -51,8 +55,7 @@ class SimulationSettings(BaseModel):
 
     def differences(self, other: SimulationSettings) -> list[str]:
         """Name the fields in which two settings differ."""
-        ours, theirs = self.model_dump(), other.model_dump()
-        return [name for name in ours if ours[name] != theirs[name]]
+        return [name for name in type(self).model_fields if getattr(self, name) != getattr(other, name)]
 
     def command(self, out: Path) -> str:
         """Write the command that runs this again."""
@@ -65,6 +68,7 @@ class SimulationSettings(BaseModel):
         for name in named:
             words += [f"--{name}", str(getattr(self, name))]
         words += self.parameter_words() + self.expert_words() + self.policy_words() + self.privacy_words()
+        words += ["--review"] if self.review else []
         for change in self.changes:
             words += ["--recipe-set", change]
         return shlex.join([*words, "--out", str(out)])

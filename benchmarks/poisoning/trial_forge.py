@@ -159,7 +159,14 @@ class TrialForge:
         view, ledger = board.view(), self.forge.ledger
         commits = {
             commit.digest: ReviewedCommit(
-                commit.digest, number, commit.members, commit.task, commit.contributor, commit.item, commit.item_files
+                commit.digest,
+                number,
+                commit.members,
+                commit.task,
+                commit.contributor,
+                commit.item,
+                commit.item_files,
+                commit.arrival,
             )
             for number, commit in ledger.commits()
         }
@@ -179,7 +186,6 @@ class TrialForge:
             live=frozenset(digest for digest in decided if not left & set(commits[digest].members)),
             own={},
             reviewed=view.reviewed,
-            answered={one.number: one.task for one in arrivals},
         )
 
     def _false(self) -> dict[str, str]:

@@ -72,6 +72,7 @@ def simulate(
         medforge simulate --centre lung=folder:lung --centre brain=folder:brain --merge ties --out runs/ties
         medforge simulate --centre north=lung@folder:north --centre south=lung@folder:south --centre brain=folder:brain
         medforge simulate --divide lung=4:dirichlet:0.3
+        medforge simulate --review
         medforge simulate --track tensorboard:curves --track mlflow:mlflow.db
     """
     from medforge.simulation.launcher import Launcher
@@ -161,6 +162,7 @@ def _settings(
         schedule=planned,
         arrivals=arriving.arrivals,
         policy=policy,
+        review=arriving.review,
         base=recipe.base,
         method=merge.method,
         level=merge.level,
@@ -184,6 +186,7 @@ def _settings(
 def _print(result: SimulationResult, where: Path) -> None:
     from rich.console import Console
 
+    from medforge.simulation.report_words import reviews_said
     from medforge.simulation.run import report_path
     from medforge.simulation.tables import home_and_away_table, result_table
 
@@ -191,6 +194,8 @@ def _print(result: SimulationResult, where: Path) -> None:
     console.print(result_table(result))
     for task in result.shared:
         console.print(home_and_away_table(task, result.zero_shot))
+    for sentence in reviews_said(result):
+        console.print(sentence, markup=False)
     for warning in result.warnings:
         console.print(warning, style="yellow", markup=False)
     console.print(f"report: {report_path(where)}", soft_wrap=True, markup=False)

@@ -69,6 +69,14 @@ class ReviewBoard:
                 return BoardView(digest, outcome.link.digest if outcome.link else None, True, outcome.missing)
             return BoardView(digest, None, True)
 
+    def waits(self) -> bool:
+        """Say whether nothing is to be entered until somebody speaks, or patience is over."""
+        with self._lock:
+            decided = self._table.read().decisions
+            if any(self._still_in(number) is not None for kept in decided for number in kept.decision.held):
+                return False
+            return not self._table.reviews or isinstance(self._outcome(), Await)
+
     def step(self) -> bool:
         """Decide what can be decided, enter it, and return whether anything changed."""
         with self._lock:
