@@ -12,6 +12,7 @@ from medforge.aggregator.forge.shares import shares_of
 from medforge.aggregator.forge.tagging import verified_tags
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.records import Arrival
+from medforge.aggregator.ledger.review_records import Decision
 from medforge.aggregator.ledger.review_table import ReviewTable
 from medforge.aggregator.page.chart import Chart, chart_of
 from medforge.aggregator.page.history import History, Position
@@ -30,7 +31,7 @@ class ForgeView:
     """Answer what the pages ask of a forge; distilled images and tensors are never read.
 
     Of a branch's manifest only what `docs/how-to-page.md` lists is shown. `stable` is the number of the newest commit
-    that sites have reviewed; None where nobody reviews.
+    that sites have reviewed, and `reviews` what they said; None, and nothing, where nobody reviews.
     """
 
     def __init__(self, forge: Forge) -> None:
@@ -38,6 +39,7 @@ class ForgeView:
         self.history = History(forge.ledger)
         self.tags = Tags()
         self.stable: int | None = None
+        self.reviews = ReviewView()
         self._reviews = ReviewTable(forge.ledger)
         self._asked: dict[str, DeclaredTask | None] = {}
         self._sent: dict[tuple[str | None, str | None], list[Arrival]] = {}
@@ -50,8 +52,8 @@ class ForgeView:
             for key in ((one.task, None), (None, one.contributor)):
                 self._sent.setdefault(key, []).append(one)
         self.tags = verified_tags(self.forge)
-        stable = ReviewView.of(self._reviews).stable
-        self.stable = self.history.number_of(stable) if stable else None
+        self.reviews = ReviewView.of(self._reviews)
+        self.stable = self.history.number_of(self.reviews.stable) if self.reviews.stable else None
         return position
 
     @property
@@ -131,6 +133,10 @@ class ForgeView:
     def release(self) -> SignedTag | None:
         """The newest release, which the maintainer recommends."""
         return next((one for one in reversed(self.tags.values()) if one.release), None)
+
+    def decisions(self, commit: str | None) -> list[Decision]:
+        """List what was decided about a commit (by digest) by reviews of it."""
+        return self.reviews.said_of(commit)[1] if commit else []
 
     def mean_score(self) -> float | None:
         """Return the mean over the tasks that are scored now."""

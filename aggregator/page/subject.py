@@ -69,6 +69,7 @@ def branch(view: ForgeView, key: str) -> Values | None:
         "came": came,
         "changes": [] if came is None else _changes(view, came, arrival.task),
         "objection": objection(arrival.reason) if arrival.state is State.HELD else None,
+        "harmful": _harmful(view, arrival) if arrival.state is State.HELD else None,
         "share": view.shares(arrival.task).get(arrival.branch) if arrival.state is State.FOLDED else None,
         "routed": _is_routed(view, arrival.task),
     }
@@ -90,6 +91,8 @@ def commit(view: ForgeView, key: str) -> Values | None:
         "members": view.by_number(found.members) if len(found.members) <= _MOST_MEMBERS else [],
         "member_runs": runs_of(sorted(found.members)),
         "is_head": number == len(view.history.rounds),
+        "seen": _seen(view, found.digest),
+        "decided": view.decisions(found.digest),
     }
 
 
@@ -102,6 +105,23 @@ def _changes(view: ForgeView, came: Round, own: str) -> list[dict[str, Any]]:
             moved = abs((after or 0) - (before or 0))
             found.append((name != own, -moved, {"task": name, "before": before, "after": after}))
     return [one for _, _, one in sorted(found, key=lambda row: row[:2])][:_MOST_CHANGES]
+
+
+def _seen(view: ForgeView, commit: str) -> list[dict[str, Any]]:
+    """Return what each reviewer counted of a commit, task by task."""
+    given = [one.signed.review for one in view.reviews.said_of(commit)[0]]
+    return [
+        {"reviewer": review.reviewer, "task": name, "counts": counts, "noise": review.epsilon}
+        for review in given[-_MOST_ROWS:]
+        for name, counts in sorted(review.tasks.items())
+    ]
+
+
+def _harmful(view: ForgeView, arrival: Arrival) -> Round | None:
+    """Return the commit whose reviews had a branch held; None where something else did."""
+    found = [kept.decision for kept in view.reviews.decisions if kept.decision.arrival == arrival.number]
+    number = view.history.number_of(found[-1].commit) if found and found[-1].reason == arrival.reason else None
+    return view.history.rounds[number - 1] if number else None
 
 
 def _newest(name: str, arrivals: Sequence[Arrival]) -> dict[str, Any]:
