@@ -137,6 +137,9 @@ class PrivacyOptions:
     distil_shadows: Annotated[
         bool, typer.Option("--distil-shadows", help="Distil as many shadows too, which takes long.")
     ] = False
+    no_distillation: Annotated[
+        bool, typer.Option("--no-distillation", help="Leave distilled images out, which take longest to learn.")
+    ] = False
     images: Annotated[
         int | None,
         typer.Option(min=20, metavar="N", help="Most images of each split, drawn by the seed. Default: all."),

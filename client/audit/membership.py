@@ -65,29 +65,38 @@ class Attack:
 
 
 def attacks(gallery: Gallery, pixels: Tensor, embeddings: Tensor) -> list[Attack]:
-    """Attack distilled images, by pixels (uint8 [k, 3, S, S]) and embeddings [k, d], and the plugin, by its losses.
+    """Attack distilled images, by pixels (uint8 [k, 3, S, S]) and embeddings [k, d], and the plugin, by its losses."""
+    return [*attacks_on_images(gallery, pixels, embeddings), *attacks_on_plugin(gallery)]
 
-    - distilled data: minus the distance to the nearest distilled image, by layout and by features;
-    - plugin: minus its loss (Yeom et al., CSF 2018); the same within each class (Song and Mittal, USENIX Security
-      2021); and how much it lowered the base's loss (difficulty calibration; Watson et al., ICLR 2022).
-    """
+
+def attacks_on_images(gallery: Gallery, pixels: Tensor, embeddings: Tensor) -> list[Attack]:
+    """Attack by minus the distance to the nearest distilled image, by layout and by features; arguments as above."""
     learned = turned_rows(layouts(pixels)).flatten(0, 1)
-    scores: list[tuple[str, Target, Tensor]] = [
-        ("nearness in layout", "distilled", -nearest(gallery.layouts, learned).distance),
-        (
-            "nearness in features",
-            "distilled",
-            -nearest(gallery.features, directions(embeddings, gallery.centre)).distance,
-        ),
-        ("loss", "plugin", -gallery.plugin_loss),
-        ("loss within the class", "plugin", -within_class(gallery.plugin_loss, gallery.labels)),
-        ("loss below the base's", "plugin", gallery.base_loss - gallery.plugin_loss),
-    ]
-    groups, first = gallery.groups.numpy(), gallery.members
-    return [
-        Attack(name, target, values[:first].double().numpy(), values[first:].double().numpy(), groups)
-        for name, target, values in scores
-    ]
+    features = directions(embeddings, gallery.centre)
+    scores = {
+        "nearness in layout": -nearest(gallery.layouts, learned).distance,
+        "nearness in features": -nearest(gallery.features, features).distance,
+    }
+    return [_attack(name, "distilled", values, gallery) for name, values in scores.items()]
+
+
+def attacks_on_plugin(gallery: Gallery) -> list[Attack]:
+    """Attack by losses.
+
+    Minus the plugin's loss (Yeom et al., CSF 2018); the same within each class (Song and Mittal, USENIX Security 2021);
+    and how much it lowered the base's loss (difficulty calibration; Watson et al., ICLR 2022).
+    """
+    scores = {
+        "loss": -gallery.plugin_loss,
+        "loss within the class": -within_class(gallery.plugin_loss, gallery.labels),
+        "loss below the base's": gallery.base_loss - gallery.plugin_loss,
+    }
+    return [_attack(name, "plugin", values, gallery) for name, values in scores.items()]
+
+
+def _attack(name: str, target: Target, scores: Tensor, gallery: Gallery) -> Attack:
+    own, others = scores[: gallery.members], scores[gallery.members :]
+    return Attack(name, target, own.double().numpy(), others.double().numpy(), gallery.groups.numpy())
 
 
 def within_class(values: Tensor, labels: Tensor) -> Tensor:

@@ -146,6 +146,7 @@ def benchmark(
         epsilons=parse_epsilons(privacy.epsilons),
         shadows=privacy.shadows,
         distil_shadows=privacy.distil_shadows,
+        distillation=not privacy.no_distillation,
         images=privacy.images,
         device=compute.device,
         dtype=compute.dtype,

@@ -46,8 +46,9 @@ class BenchmarkSettings(BaseModel):
     merge; every other experiment sets its own. ``methods`` are the merge methods of the experiments `sites` and
     `tasks`, all there are where none is named; ``foreign`` are images of no task, which `tasks` should not accept;
     ``same_patients`` are centres of `sites` that share patients: what has seen one is not tested on the others.
-    ``epsilons`` are those of `privacy` (None without noise), which attacks by so many ``shadows``, by shadows of
-    distilled images too where ``distil_shadows`` says so, and takes at most so many ``images`` of a split.
+    ``epsilons`` are those of `privacy` (None without noise), which attacks by so many ``shadows``. It takes at most so
+    many ``images`` of a split, learns distilled ones only with ``distillation``, and shadows of them only with
+    ``distil_shadows``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,6 +66,7 @@ class BenchmarkSettings(BaseModel):
     epsilons: tuple[float | None, ...] = (1.0, 3.0, 8.0, None)
     shadows: int = 8
     distil_shadows: bool = False
+    distillation: bool = True
     images: int | None = None
     device: str = "auto"
     dtype: str = "fp32"
@@ -115,6 +117,7 @@ class BenchmarkSettings(BaseModel):
             words += ["--epsilons", ",".join(spell_epsilon(one) for one in self.epsilons)]
             words += ["--shadows", str(self.shadows)]
             words += ["--distil-shadows"] if self.distil_shadows else []
+            words += [] if self.distillation else ["--no-distillation"]
             words += [] if self.images is None else ["--images", str(self.images)]
         return shlex.join([*words, "--device", self.device, "--dtype", self.dtype, "--out", str(out)])
 

@@ -30,7 +30,7 @@ class Parts:
     """Hold what a branch lets out, which is attacked."""
 
     plugin: Plugin
-    distilled: DistilledDataset
+    distilled: DistilledDataset | None
     statistics: ClassStatistics | None
 
 
@@ -93,7 +93,7 @@ def attack_by_shadows(
         attack, why = _on_statistics(training, parts.statistics, order.released, sorted(shadows))
         attacks, said = attacks + attack, said + why
     attack, why = [], []
-    if order.distils:
+    if order.distils and parts.distilled is not None:
         attack, why = _on_images(training, budget, parts.distilled, shadows, watch, progress_file)
     found = ShadowsFound(
         asked=budget.shadows,

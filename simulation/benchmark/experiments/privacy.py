@@ -34,7 +34,7 @@ class Privacy(Plan):
         """List the attacks, all without noise first, seed by seed."""
         epsilons = sorted(settings.epsilons, key=lambda epsilon: -(epsilon or float("inf")))
         return [
-            AttackMembers(name, seed, epsilon)
+            AttackMembers(name, seed, epsilon, settings.distillation)
             for epsilon in epsilons
             for seed in settings.seeds
             for name in settings.names

@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 
+from medforge.base import BaseModule
 from medforge.class_statistics import ClassStatistics
 from medforge.client.audit.gallery import survey
-from medforge.client.audit.membership import attacks
+from medforge.client.audit.membership import attacks_on_images, attacks_on_plugin
 from medforge.client.audit.policy import SitePolicy
 from medforge.client.audit.shadows.attack import Parts, ShadowOrder, attack_by_shadows
-from medforge.client.audit.shadows.budget import LEAST, ShadowBudget
+from medforge.client.audit.shadows.budget import ShadowBudget
 from medforge.client.audit.shadows.training import ShadowTraining
 from medforge.client.audit.statistics_attacks import attack_statistics
 from medforge.client.data.task import Split, Task
@@ -90,62 +91,82 @@ class Send(_UnderEpsilon):
         """Name the job."""
         return f"{self._asked}: what the site sends"
 
+    def private(self, bench: Bench, task: Task) -> PrivateCentre | None:
+        """Return what noises all that the site sends; None without an ε."""
+        recipe = self.recipe(bench)
+        if recipe.privacy is None:
+            return None
+        return PrivateCentre(bench.base, task, recipe, self.place(bench) / "privacy")
+
     def make(self, bench: Bench, place: Path) -> Mapping[str, object]:
-        """Train, distil and sum up; the statistics' score is that of a linear discriminant on the frozen base."""
-        task, recipe = self.drawn(bench), self.recipe(bench)
-        private = None if recipe.privacy is None else PrivateCentre(bench.base, task, recipe, place / "privacy")
-        trained = train(
-            bench.base, task, recipe.train, self.seed, place / "train", self.progress(bench), None, None, private
-        )
-        learned = distill(
-            bench.base,
-            task,
-            recipe.distill,
-            self.seed,
-            place / "distil",
-            self.progress(bench),
-            trained.plugin,
-            None,
-            private,
-        )
+        """Train and sum up; the statistics' score is that of a linear discriminant on the frozen base."""
+        base, task, recipe = bench.base, self.drawn(bench), self.recipe(bench)
+        private = self.private(bench, task)
+        trained = train(base, task, recipe.train, self.seed, place, self.progress(bench), private=private)
         trained.plugin.save(place / "plugin")
-        learned.dataset.save(place / DISTILLED_FILE)
         statistics = (
-            release(embed_task(bench.base, task), task, SitePolicy()).statistics
+            release(embed_task(base, task), task, SitePolicy()).statistics
             if private is None
             else private_facts(private, task, SitePolicy(), statistics=True).statistics
         )
         if statistics is not None:
             write_atomically(place / STATISTICS_FILE, statistics.to_bytes())
-        rows = embed_split(bench.base, task.test, {})
+        own = embed_split(base, task.train, {})
+        exact = ClassStatistics.of(own, task.train.labels, len(task.prompts))
         return {
             "images": len(task.train),
             "others": len(task.validation) + len(task.test),
             "spent": None if private is None else private.plan.facts.epsilon,
-            "plugin": score_plugin(trained.plugin, bench.base, task, "test").acc,
-            "distilled": _accuracy(
-                ClassStatistics.of(
-                    bench.base.embed_all(learned.dataset.images.float()).cpu(),
-                    learned.dataset.labels,
-                    len(task.prompts),
-                ),
-                rows,
-                task,
-            ),
-            "statistics": None if statistics is None else _accuracy(statistics, rows, task),
-            "exact": _accuracy(
-                ClassStatistics.of(embed_split(bench.base, task.train, {}), task.train.labels, len(task.prompts)),
-                rows,
-                task,
-            ),
+            "plugin": score_plugin(trained.plugin, base, task, "test").acc,
+            "statistics": None if statistics is None else _accuracy(statistics, base, task),
+            "exact": _accuracy(exact, base, task),
         }
 
-    def parts(self, bench: Bench) -> Parts:
-        """Read what is sent."""
-        place = self.place(bench)
-        path = place / STATISTICS_FILE
-        statistics = ClassStatistics.from_bytes(path.read_bytes(), str(path)) if path.exists() else None
-        return Parts(Plugin.load(place / "plugin"), DistilledDataset.load(place / DISTILLED_FILE), statistics)
+    def plugin(self, bench: Bench) -> Plugin:
+        """Read the plugin."""
+        return Plugin.load(self.place(bench) / "plugin")
+
+    def statistics(self, bench: Bench) -> ClassStatistics | None:
+        """Read the class statistics, if any are sent."""
+        path = self.place(bench) / STATISTICS_FILE
+        return ClassStatistics.from_bytes(path.read_bytes(), str(path)) if path.exists() else None
+
+
+@dataclass(frozen=True)
+class SendImages(_UnderEpsilon):
+    """Distil as a site does that keeps an ε, beside its plugin, and score the images by a linear discriminant."""
+
+    sort = "distilled images that a site sends"
+
+    @property
+    def label(self) -> str:
+        """Name the job."""
+        return f"{self._asked}: distilled images"
+
+    @property
+    def sent(self) -> Send:
+        """What is sent beside them."""
+        return Send(self.task, self.seed, self.epsilon)
+
+    @property
+    def needs(self) -> tuple[Job, ...]:
+        """The plugin, and the plan by which ε is shared."""
+        return (self.sent,)
+
+    def make(self, bench: Bench, place: Path) -> Mapping[str, object]:
+        """Distil and save."""
+        base, task, recipe = bench.base, self.drawn(bench), self.recipe(bench)
+        plugin, private = self.sent.plugin(bench), self.sent.private(bench, task)
+        learned = distill(
+            base, task, recipe.distill, self.seed, place, self.progress(bench), plugin, private=private
+        ).dataset
+        learned.save(place / DISTILLED_FILE)
+        rows = base.embed_all(learned.images.float()).cpu()
+        return {"acc": _accuracy(ClassStatistics.of(rows, learned.labels, len(task.prompts)), base, task)}
+
+    def dataset(self, bench: Bench) -> DistilledDataset:
+        """Read the images."""
+        return DistilledDataset.load(self.place(bench) / DISTILLED_FILE)
 
 
 @dataclass(frozen=True)
@@ -154,6 +175,9 @@ class AttackMembers(_UnderEpsilon):
 
     Members are its training images; others its validation and test images, of which the latter chose nothing.
     """
+
+    distilled: bool = True
+    """Whether there are distilled images."""
 
     sort = "train shadows and attack"
 
@@ -168,39 +192,44 @@ class AttackMembers(_UnderEpsilon):
         return Send(self.task, self.seed, self.epsilon)
 
     @property
+    def images(self) -> SendImages:
+        """The distilled images, where there are any."""
+        return SendImages(self.task, self.seed, self.epsilon)
+
+    @property
     def needs(self) -> tuple[Job, ...]:
         """What is attacked."""
-        return (self.sent,)
+        return (self.sent, self.images) if self.distilled else (self.sent,)
 
     def facts(self, bench: Bench) -> Facts:
-        """Add how many shadows there are."""
-        return {**super().facts(bench), "shadows": bench.settings.shadows}
+        """Add what is attacked, and by how many shadows."""
+        settings = bench.settings
+        asked = {"shadows": settings.shadows, "distilled": self.distilled, "distils": settings.distil_shadows}
+        return {**super().facts(bench), **asked}
 
     def make(self, bench: Bench, place: Path) -> Mapping[str, object]:
         """Train the shadows that are missing, and attack."""
-        whole, recipe, parts = self.drawn(bench), self.recipe(bench), self.sent.parts(bench)
+        base, whole, recipe = bench.base, self.drawn(bench), self.recipe(bench)
+        learned = self.images.dataset(bench) if self.distilled else None
+        parts = Parts(self.sent.plugin(bench), learned, self.sent.statistics(bench))
         others = _joined(whole.validation, whole.test)
         task = replace(whole, validation=others, there=("train", "validation"))
         with Progress("auditing", len(task.train) + len(others)) as bar:
-            gallery = survey(bench.base, task, parts.plugin, bar)
-        learned = parts.distilled
-        tried = attacks(
-            gallery, learned.pixels(bench.base.mean, bench.base.std), bench.base.embed_all(learned.images).cpu()
-        )
+            gallery = survey(base, task, parts.plugin, bar)
+        tried = attacks_on_plugin(gallery)
+        if learned is not None:
+            tried += attacks_on_images(
+                gallery, learned.pixels(base.mean, base.std), base.embed_all(learned.images).cpu()
+            )
         if parts.statistics is not None:
             tried += attack_statistics(
                 parts.statistics, gallery.embeddings, gallery.labels, gallery.groups, gallery.members
             )
-        budget = ShadowBudget(max(LEAST, bench.settings.shadows), _WITHOUT_END)
-        training = ShadowTraining(bench.base, task, gallery, recipe, self.seed, bench.store.cache / "shadows")
+        kept, settings = bench.store.cache / "shadows", bench.settings
+        budget = ShadowBudget(settings.shadows, _WITHOUT_END)
+        order = ShadowOrder(recipe, statistics_of_halves(SitePolicy()), budget, kept, distils=settings.distil_shadows)
+        training = ShadowTraining(base, task, gallery, recipe, self.seed, kept)
         names = [str(at) for at in range(len(gallery))]
-        order = ShadowOrder(
-            recipe,
-            statistics_of_halves(SitePolicy()),
-            budget,
-            bench.store.cache / "shadows",
-            distils=bench.settings.distil_shadows,
-        )
         evidence = attack_by_shadows(training, order, parts, names, self.progress(bench))
         exposed = evidence.found.exposed
         assert exposed is not None
@@ -222,7 +251,7 @@ def read_released(bench: Bench, job: AttackMembers) -> Released:
         others=sent["others"],
         spent=sent["spent"],
         plugin=sent["plugin"],
-        distilled=sent["distilled"],
+        distilled=job.images.record(bench)["acc"] if job.distilled else None,
         statistics=sent["statistics"],
         exact=sent["exact"],
         attacks=tuple(AttackFound.model_validate(one) for one in found["attacks"]),
@@ -245,6 +274,7 @@ def _joined(first: Split, second: Split) -> Split:
     return Split(first.images.joined(second.images), torch.cat([first.labels, second.labels]), groups)
 
 
-def _accuracy(statistics: ClassStatistics, rows: torch.Tensor, task: Task) -> float:
-    found = TaskSpread.of(statistics, STATISTICS_SHRINKAGE).class_log_probabilities(rows).argmax(dim=1)
+def _accuracy(statistics: ClassStatistics, base: BaseModule, task: Task) -> float:
+    spread = TaskSpread.of(statistics, STATISTICS_SHRINKAGE)
+    found = spread.class_log_probabilities(embed_split(base, task.test, {})).argmax(dim=1)
     return float((found == task.test.labels).double().mean())

@@ -33,7 +33,7 @@ class Released(Model):
     """Hold what one site sends under an ε, seed by seed: test accuracy, and what attacks on it achieve.
 
     Accuracy is that of the plugin, and of linear discriminants on the frozen base: of the distilled images, of the
-    class statistics as they are sent (None where none are) and, exact, of the training images' own, which is the
+    class statistics as they are sent (None where there are none) and, exact, of the training images' own, which is the
     closed form without privacy. `spent` is the ε by the accountant. `exposed` is the log-likelihood ratio of the most
     exposed training image, `highest` that of the most suspected other image, `above` how many training images exceed
     it.
@@ -43,7 +43,7 @@ class Released(Model):
     others: int
     spent: float | None
     plugin: float
-    distilled: float
+    distilled: float | None
     statistics: float | None
     exact: float
     attacks: tuple[AttackFound, ...]

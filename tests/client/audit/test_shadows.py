@@ -1,5 +1,6 @@
 """Shadow models on real (tiny) training: what they find, what is kept of them, and when they stop."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
@@ -9,15 +10,18 @@ import pytest
 import torch
 
 from medforge.base_module import BaseModule
+from medforge.class_statistics import ClassStatistics
 from medforge.client.audit.gallery import survey
 from medforge.client.audit.membership import Attack, attacks
 from medforge.client.audit.shadows.attack import as_attack, enough, train_shadows
 from medforge.client.audit.shadows.budget import ShadowBudget, Stopwatch
 from medforge.client.audit.shadows.likelihood_ratio import log_ratios
+from medforge.client.audit.shadows.of_statistics import shadow_statistics
 from medforge.client.audit.shadows.training import ShadowTraining
 from medforge.client.data.pixels.store import PixelStore
 from medforge.client.data.task import Split, Task
 from medforge.client.recipes import TrainRecipe, with_privacy
+from medforge.client.release import coarsened
 from medforge.client.train import train
 from medforge.files import open_to_others
 from medforge.plugin import Plugin
@@ -166,3 +170,27 @@ def test_shadows_of_a_private_centre_are_private(tiny_base: BaseModule, tmp_path
     assert len(noised.divided(0).train) == len(own)
     assert made[0].plugin.digest != train_shadows(training, budget, Stopwatch(budget))[0][0].plugin.digest
     assert list(open_to_others(tmp_path)) == []
+
+
+def test_exact_statistics_are_told_by_those_of_halves(tiny_base: BaseModule) -> None:
+    """A covariance of fewer images than features holds every one of them; one that is levelled does not."""
+    training = shadow_training(tiny_base, 24, 24, QUICK)
+    rows, labels = training.gallery.embeddings, training.gallery.labels
+
+    def exact(training: ShadowTraining, number: int) -> ClassStatistics:
+        half = training.inside(number)
+        return ClassStatistics.of(rows[half], labels[half], 2)
+
+    found = shadow_statistics(training, ClassStatistics.of(rows[:24], labels[:24], 2), exact, range(6))
+    assert found is not None
+    assert found.kept.all()
+    assert as_attack("statistics", found.ratios, training, 6).area.value > 0.9
+
+    def levelled(training: ShadowTraining, number: int) -> ClassStatistics:
+        return coarsened(exact(training, number), math.inf)
+
+    sent = coarsened(ClassStatistics.of(rows[:24], labels[:24], 2), math.inf)
+    found = shadow_statistics(training, sent, levelled, range(6))
+    assert found is not None
+    assert as_attack("statistics", found.ratios, training, 6).area.value < 0.8
+    assert shadow_statistics(training, sent, lambda *_: None, range(6)) is None
