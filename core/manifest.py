@@ -47,7 +47,8 @@ _LEAST_TEMPERATURE, _LARGEST_TEMPERATURE = 0.01, 100.0
 # texts are shown to people at terminals, so none may hold what a terminal or a log would obey
 Line = Annotated[str, Field(pattern=r"^[^\p{Cc}\p{Zl}\p{Zp}]*$")]
 _MOST_ENTRIES = 100
-_MOST_VALUES = 2000
+# a thousand classes have a prompt, a key and a count each
+_MOST_VALUES = 4000
 # what fits a column of a database and converts to a float exactly
 _LARGEST = 1 << 53
 

@@ -30,8 +30,13 @@ def _in_bytes(value: Any) -> Any:
 Bytes = Annotated[int, BeforeValidator(_in_bytes)]
 
 
+# what threads, clocks and columns of a database can be asked for; a larger number would be an error somewhere else
+_MOST_BYTES, _MOST_COUNT, _MOST_THREADS = 1 << 62, 1 << 31, 1 << 12
+_LEAST_SECONDS, _MOST_SECONDS, _MOST_HOURS = 1e-3, 1e7, 1e6
+
+
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Limits(_Frozen):
@@ -46,21 +51,21 @@ class Limits(_Frozen):
 
     chunk: Bytes = Field(1 << 20, ge=1, le=1 << 28)
     manifest: Bytes = Field(1 << 20, ge=1, le=1 << 28)
-    branch: Bytes = Field(1 << 30, ge=1)
-    contributor: Bytes = Field(16 << 30, ge=1)
-    tensors: int = Field(4096, ge=1)
-    rank: int = Field(256, ge=1)
-    images_per_class: int = Field(500, ge=1)
-    classes: int = Field(200, ge=2)
-    prompt_length: int = Field(400, ge=1)
-    open_uploads: int = Field(64, ge=1)
-    open_uploads_per_contributor: int = Field(16, ge=1)
-    open_streams: int = Field(64, ge=1)
-    open_streams_per_contributor: int = Field(16, ge=1)
-    messages_per_second: float = Field(500, gt=0)
-    silent_seconds: float = Field(120, gt=0)
-    partial_hours: float = Field(168, gt=0)
-    disk_reserve: Bytes = Field(256 << 20, ge=0)
+    branch: Bytes = Field(1 << 30, ge=1, le=_MOST_BYTES)
+    contributor: Bytes = Field(16 << 30, ge=1, le=_MOST_BYTES)
+    tensors: int = Field(4096, ge=1, le=_MOST_COUNT)
+    rank: int = Field(256, ge=1, le=_MOST_COUNT)
+    images_per_class: int = Field(500, ge=1, le=_MOST_COUNT)
+    classes: int = Field(200, ge=2, le=_MOST_COUNT)
+    prompt_length: int = Field(400, ge=1, le=_MOST_COUNT)
+    open_uploads: int = Field(64, ge=1, le=_MOST_THREADS)
+    open_uploads_per_contributor: int = Field(16, ge=1, le=_MOST_THREADS)
+    open_streams: int = Field(64, ge=1, le=_MOST_THREADS)
+    open_streams_per_contributor: int = Field(16, ge=1, le=_MOST_THREADS)
+    messages_per_second: float = Field(500, ge=1e-3, le=1e6)
+    silent_seconds: float = Field(120, ge=_LEAST_SECONDS, le=_MOST_SECONDS)
+    partial_hours: float = Field(168, gt=0, le=_MOST_HOURS)
+    disk_reserve: Bytes = Field(256 << 20, ge=0, le=_MOST_BYTES)
 
 
 class Admission(_Frozen):
@@ -87,7 +92,7 @@ class Admission(_Frozen):
     witnesses: int = Field(3, ge=0, le=100)
     agreement: float = Field(2.0, ge=0)
     margin: float = Field(0.1, ge=0, le=1)
-    contradictions: int = Field(3, ge=1)
+    contradictions: int = Field(3, ge=1, le=_MOST_COUNT)
 
 
 class Tasks(_Frozen):
@@ -118,10 +123,10 @@ class Reviewing(_Frozen):
     theft: float = Field(0.03, ge=0, le=1)
     newcomer: float = Field(0.1, ge=0, le=1)
     significance: float = Field(0.05, gt=0, lt=0.5)
-    most_images: int = Field(1000, ge=1)
-    patience_hours: float = Field(72, ge=0)
+    most_images: int = Field(1000, ge=1, le=_MOST_COUNT)
+    patience_hours: float = Field(72, ge=0, le=_MOST_HOURS)
     after_patience: Literal["live", "wait"] = "live"
-    lone: int = Field(3, ge=0)
+    lone: int = Field(3, ge=0, le=_MOST_COUNT)
 
 
 class OriginPolicy(_Frozen):

@@ -12,6 +12,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
+from medforge.aggregator.forge import admission
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.policy import Limits
 from medforge.aggregator.forge.reader import check_chain, open_reader
@@ -23,7 +24,7 @@ from medforge.files import sha256_bytes
 from medforge.forge_item import ForgeItem
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.connection import Connection
-from medforge.proto.errors import MissingBlob, NotFound, OverLimit, UploadConflict
+from medforge.proto.errors import ForgeFault, MissingBlob, NotFound, OverLimit, UploadConflict
 from medforge.proto.forge_pb2_grpc import ForgeStub
 from medforge.proto.remote import RemoteForge
 from tests.aggregator.serving import FAST, serving, upload, wait_until_folded
@@ -293,6 +294,29 @@ def test_an_unexpected_failure_is_internal_and_gives_nothing_away(
     with pytest.raises(Exception, match="the forge failed in Describe; what it acknowledged is safe") as failure:
         remote.describe()
     assert "secret" not in str(failure.value)
+
+
+def test_a_bug_in_admission_is_the_forges_fault_and_nobody_elses(
+    forge: Forge,
+    remote: RemoteForge,
+    tiny_base: BaseModule,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+) -> None:
+    branch = make_branch(tiny_base)
+    upload(remote, branch, tmp_path / "branch")
+    with monkeypatch.context() as broken:
+        broken.setattr(admission, "check_content", lambda *_: 1 // 0)
+        with pytest.raises(ForgeFault) as caught:
+            remote.submit(branch.manifest.to_bytes())
+    assert "the forge failed in Submit; what it acknowledged is safe, and its log says why" in str(caught.value)
+    assert "division" not in str(caught.value)
+    (alarm,) = (record for record in caplog.records if record.exc_info and record.levelname == "ERROR")
+    assert alarm.getMessage() == "Submit failed"
+    # nothing arrived, nothing is held against the branch, and the server goes on: mended, it takes the very same
+    assert forge.ledger.arrivals() == []
+    assert remote.submit(branch.manifest.to_bytes()).arrival == 1
 
 
 def test_a_full_disk_is_said_to_pass(forge: Forge, stub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
