@@ -44,7 +44,7 @@ from medforge.simulation.benchmark.jobs.store import Store
 from medforge.simulation.benchmark.jobs.workbench import Bench
 from medforge.svd_plugin import svd_plugin
 
-NOISE = (0.1, 0.25, 0.5, 0.7, 1.0, 1.5)
+NOISE = (0.1, 0.2, 0.3, 0.5, 1.0)
 IMAGE_NOISE = (0.1, 0.3, 0.5, 0.7, 1.0)
 RANKS = (12, 8, 4, 2, 1)
 SCALES = (0.5, 2.0)

@@ -31,7 +31,7 @@ class Stored(NamedTuple):
 def stored(directory: Path, base: BaseModule) -> Iterator[Stored]:
     """Read the LoRAs and distilled images of the default method from a run's artefacts."""
     for record in sorted((directory / "artefacts").glob("*/record.json")):
-        facts = parse_json(record.read_bytes())["facts"]
+        facts = parse_json(record.read_bytes()).get("facts", {})
         if facts.get("base") != base.fingerprint or "source" not in facts:
             continue
         about = facts["task"], facts["source"], facts["source"].partition(",by=")[0], facts["seed"]
