@@ -77,5 +77,7 @@ def test_a_forge_that_demands_a_bound_takes_what_keeps_it(
         assert shown["branches"][0]["privacy"] == CLAIM.model_dump()
         medforge("checkout", "--at", address, "--out", tmp_path / "model")
         assert "ε = 8, δ = 1e-06, per image" in (tmp_path / "model" / "README.md").read_text()
+        medforge("page", "--forge", tmp_path / "forge", "--out", tmp_path / "site")
+        assert "ε = 8, δ = 1e-06, per image" in (tmp_path / "site" / "branch" / "1.html").read_text()
         with RemoteForge(Connection(address)) as remote:
             assert PrivacyBound.model_validate_json(remote.describe().privacy).max_epsilon == 8
