@@ -142,16 +142,7 @@ class Branch:
 
     def check(self, base: BaseModule) -> None:
         """Check that the branch was made on ``base`` and is sound; raises BaseMismatch or InvalidBranch."""
-        if self.manifest.base != base.fingerprint or self.plugin.base_fingerprint != base.fingerprint:
-            made_on = self.manifest.model_copy(update={"base": self.plugin.base_fingerprint})
-            raise base_mismatch(
-                made_on if self.manifest.base == base.fingerprint else self.manifest, base.facts, "here is"
-            )
-        described = (self.manifest.preprocessing, self.manifest.activation)
-        if any(said not in (None, due) for said, due in zip(described, _described(base), strict=True)):
-            raise InvalidBranch(
-                "the manifest says of its base module what that is not; train the branch on the forge's base"
-            )
+        check_made_on(base, self.manifest, self.plugin)
         check_plugin(self.plugin, base)
         check_distilled(self.distilled, base)
         if self.statistics is not None:
@@ -180,6 +171,18 @@ def _described(base: BaseModule) -> tuple[Preprocessing | None, Literal["quick_g
     seen = base.preprocessing
     usual = base.spec in EMBEDDED or seen.is_usual
     return None if usual else seen, "quick_gelu" if base.architecture.get("quick_gelu") else None
+
+
+def check_made_on(base: BaseModule, manifest: Manifest, plugin: Plugin) -> None:
+    """Check that manifest and plugin were made on ``base``; raises BaseMismatch or InvalidBranch."""
+    if manifest.base != base.fingerprint or plugin.base_fingerprint != base.fingerprint:
+        made_on = manifest.model_copy(update={"base": plugin.base_fingerprint})
+        raise base_mismatch(made_on if manifest.base == base.fingerprint else manifest, base.facts, "here is")
+    described = (manifest.preprocessing, manifest.activation)
+    if any(said not in (None, due) for said, due in zip(described, _described(base), strict=True)):
+        raise InvalidBranch(
+            "the manifest says of its base module what that is not; train the branch on the forge's base"
+        )
 
 
 def parse_plugin(manifest: Manifest, files: Mapping[str, bytes]) -> Plugin:

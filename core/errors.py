@@ -6,7 +6,8 @@
     │   └── SourceProblems      a data set with several things wrong (client)
     ├── InvalidBranch           must not enter a forge
     │   ├── BaseMismatch        made on another base module
-    │   └── BranchHeld          waits for a maintainer (aggregator)
+    │   ├── BranchHeld          waits for a maintainer (aggregator)
+    │   └── AlreadyHere         has what another branch of its contributor has (proto)
     ├── ForgeUnavailable        cannot be reached, or keeps failing
     │   ├── TooFast             more messages a second than the forge answers (proto)
     │   └── ForgeFault          failed by no fault of the caller's (proto)

@@ -145,6 +145,11 @@ class Manifest(DigestedModel):
         """The contributor's name, as it is compared and as it is shown."""
         return ContributorName(self.contributor, self.display_name)
 
+    @property
+    def size(self) -> int:
+        """The bytes of all files that the manifest names."""
+        return sum(entry.size for entry in self.files.values())
+
     def to_bytes(self) -> bytes:
         """Serialise canonically; the sha256 of these bytes is the branch's digest."""
         return canonical_json(self.model_dump(mode="json"))

@@ -1,6 +1,6 @@
 """Failures that belong to the wire; `medforge.proto.status` gives each its gRPC status."""
 
-from medforge.errors import ForgeUnavailable, MedForgeError
+from medforge.errors import ForgeUnavailable, InvalidBranch, MedForgeError
 
 
 class UploadConflict(MedForgeError):
@@ -19,6 +19,12 @@ class MissingBlob(NotFound):
     """Report a blob that the forge does not have, or not wholly; uploading it mends that."""
 
     code = "missing-blob"
+
+
+class AlreadyHere(InvalidBranch):
+    """Report a branch whose plugin and images its contributor has in this forge already, in another branch."""
+
+    code = "already-here"
 
 
 class OverLimit(MedForgeError):

@@ -16,7 +16,7 @@ from medforge.proto import errors as wire
 _ERROR_KEY = "medforge-error"
 # the exact name of an error that clients of 0.1.0 do not know, who are told a broader one under the key above
 _EXACT_KEY = "medforge-error-exact"
-_BROADER = {"NotFound": "MissingBlob"}
+_BROADER = {"NotFound": "MissingBlob", "AlreadyHere": "InvalidBranch"}
 # gRPC spells everything but printable ASCII with three characters a byte, and admits 8 KiB of headers in all
 _LONGEST_SPELLING = 6000
 
@@ -28,6 +28,7 @@ _CODES: dict[type[errors.MedForgeError], grpc.StatusCode] = {
     wire.UploadConflict: grpc.StatusCode.ABORTED,
     wire.NotFound: grpc.StatusCode.NOT_FOUND,
     wire.MissingBlob: grpc.StatusCode.NOT_FOUND,
+    wire.AlreadyHere: grpc.StatusCode.ALREADY_EXISTS,
     wire.OverLimit: grpc.StatusCode.RESOURCE_EXHAUSTED,
     wire.TooFast: grpc.StatusCode.RESOURCE_EXHAUSTED,
     wire.NotAllowed: grpc.StatusCode.PERMISSION_DENIED,

@@ -15,6 +15,7 @@ from medforge.aggregator.forge.policy import Admission, Limits, Policy
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from medforge.contributor_name import check_not_reserved
+from medforge.distilled import DistilledDataset
 from medforge.errors import CorruptFile, InvalidBranch, InvalidInput
 from medforge.files import parse_json
 from medforge.manifest import DISTILLED_FILE, PLUGIN_DIRECTORY, STATISTICS_FILE, Manifest
@@ -45,7 +46,7 @@ def check_manifest(manifest: Manifest, policy: Policy, used: int) -> None:
     if fault := policy.privacy.fault(manifest.privacy):
         raise InvalidBranch(fault)
     limits = policy.limits
-    size = sum(entry.size for entry in manifest.files.values())
+    size = manifest.size
     longest = max(map(len, manifest.prompts))
     _cap("the branch", size, "bytes", limits.branch, "use a smaller rank or fewer distilled images")
     _cap("the plugin's config", manifest.files[PLUGIN_CONFIG].size, "bytes", LONGEST_CONFIG, "commit the branch again")
@@ -107,6 +108,15 @@ def check_headers(manifest: Manifest, files: Mapping[str, Path], base: BaseModul
 
     Raises OverLimit, CorruptFile for what is no safetensors header, or InvalidBranch.
     """
+    check_sizes(manifest, files, base)
+    check_plugin_header(manifest, files[PLUGIN_WEIGHTS], base, limits)
+    check_distilled_header(manifest, files[DISTILLED_FILE])
+    if STATISTICS_FILE in files:
+        check_statistics_header(manifest, files[STATISTICS_FILE], base)
+
+
+def check_sizes(manifest: Manifest, files: Mapping[str, Path], base: BaseModule) -> None:
+    """Check the sizes of a manifest's images and files; raises InvalidBranch or CorruptFile."""
     if manifest.image_size != base.image_size:
         raise InvalidBranch(
             f"the manifest's image size is {manifest.image_size} where the base module takes {base.image_size}; "
@@ -115,13 +125,24 @@ def check_headers(manifest: Manifest, files: Mapping[str, Path], base: BaseModul
     for path, entry in manifest.files.items():
         if files[path].stat().st_size != entry.size:
             raise CorruptFile(f"{path} has not the {entry.size} bytes that the manifest says; commit the branch again")
-    plugin = read_header(files[PLUGIN_WEIGHTS], "the plugin")
+
+
+def check_plugin_header(manifest: Manifest, weights: Path, base: BaseModule, limits: Limits) -> None:
+    """Check the header of a plugin's weights; raises OverLimit, CorruptFile or InvalidBranch."""
+    plugin = read_header(weights, "the plugin")
     _cap("the plugin", len(plugin), "tensors", limits.tensors, "adapt fewer layers")
     _compare(plugin, _plugin_layout(manifest, base), "the plugin")
-    _compare(read_header(files[DISTILLED_FILE], "the distilled dataset"), _distilled_layout(manifest), "the dataset")
-    if STATISTICS_FILE in files:
-        what = "the statistics file"
-        _compare(read_header(files[STATISTICS_FILE], what), _statistics_layout(manifest, base), what)
+
+
+def check_distilled_header(manifest: Manifest, distilled: Path) -> None:
+    """Check the header of a distilled dataset; raises OverLimit, CorruptFile or InvalidBranch."""
+    _compare(read_header(distilled, "the distilled dataset"), _distilled_layout(manifest), "the dataset")
+
+
+def check_statistics_header(manifest: Manifest, statistics: Path, base: BaseModule) -> None:
+    """Check the header of class statistics; raises OverLimit, CorruptFile or InvalidBranch."""
+    what = "the statistics file"
+    _compare(read_header(statistics, what), _statistics_layout(manifest, base), what)
 
 
 def check_content(branch: Branch, base: BaseModule, admission: Admission) -> None:
@@ -130,18 +151,22 @@ def check_content(branch: Branch, base: BaseModule, admission: Admission) -> Non
     Raises InvalidBranch with the first thing that does not.
     """
     check_weight_changes(branch.plugin, base, admission.weight_change)
+    check_pixels(branch.distilled, base, admission.brightness)
+    check_counts(branch)
+    check_statistics(branch, base)
+
+
+def check_pixels(distilled: DistilledDataset, base: BaseModule, room: float) -> None:
+    """Check that distilled pixels are at most ``room`` ranges of real ones away from them; raises InvalidBranch."""
     # by channel, so that no second copy of the images is made
     mean, std = torch.tensor(base.mean), torch.tensor(base.std)
-    lowest, highest = (extreme(branch.distilled.images, (0, 2, 3)).float() for extreme in (torch.amin, torch.amax))
+    lowest, highest = (extreme(distilled.images, (0, 2, 3)).float() for extreme in (torch.amin, torch.amax))
     low, high = float((lowest * std + mean).min()), float((highest * std + mean).max())
-    room = admission.brightness
     if low < -room or high > 1 + room:
         raise InvalidBranch(
             f"distilled pixels lie in {low:.3g} … {high:.3g} where {-room:g} … {1 + room:g} are admitted "
             f"(0 is black, 1 white); distil again with a lower pixel rate"
         )
-    check_counts(branch)
-    check_statistics(branch, base)
 
 
 def check_counts(branch: Branch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Sequence
 from functools import cached_property
@@ -12,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from filelock import FileLock, Timeout
 
 from medforge.aggregator.forge.blobs import BlobStore
+from medforge.aggregator.forge.contents import Contents
 from medforge.aggregator.forge.key_rotation import KEY_FILE, current_key
 from medforge.aggregator.forge.policy import Policy, load_policy
 from medforge.aggregator.forge.settings import (
@@ -23,6 +25,7 @@ from medforge.aggregator.forge.settings import (
     write_settings,
 )
 from medforge.aggregator.forge.turns import Turns
+from medforge.aggregator.forge.verdicts import Verdicts
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.key_table import successions
 from medforge.aggregator.ledger.ledger import Ledger
@@ -62,8 +65,10 @@ class Forge:
         self.blobs = BlobStore(directory / "blobs")
         self.cache = directory / "cache"
         self._lock = lock
-        # held while a branch is taken in, and while blobs are deleted
-        self.intake = Turns()
+        self.contents = Contents(ledger, self.blobs)
+        # one is held while a branch is taken in, all while blobs are deleted
+        self.turns = Turns()
+        self._adding = threading.Lock()
 
     @classmethod
     def establish(
@@ -158,6 +163,11 @@ class Forge:
             self._lock.release()
 
     @cached_property
+    def verdicts(self) -> Verdicts:
+        """What checks of branches have found so far."""
+        return Verdicts(self.cache / "verdicts.jsonl")
+
+    @cached_property
     def key(self) -> Ed25519PrivateKey:
         """The key that the forge signs receipts and tasks with."""
         return current_key(self.directory, self.ledger)
@@ -175,20 +185,24 @@ class Forge:
         return Manifest.parse(data)
 
     def accept(
-        self, manifest: Manifest, base: BaseModule, signature: bytes = b"", holder: str | None = None
+        self,
+        manifest: Manifest,
+        base: BaseModule,
+        signature: bytes = b"",
+        holder: str | None = None,
+        payer: str | None = None,
     ) -> Arrival:
         """Check a branch whose files are in the blob store, and give it the next arrival number, durably.
 
-        `holder` is who brings it, where that is known: only blobs that it uploaded itself are there for it.
-        A branch that has arrived before keeps its arrival. One branch at a time is held in memory. Raises
-        InvalidBranch, BaseMismatch, CorruptFile, MissingBlob (files not, or not wholly, uploaded) or OverLimit.
+        `holder` is who brings it, where that is known: only blobs that it uploaded itself are there for it. `payer` is
+        whose turn it takes, its contributor's where none is given. A branch that has arrived before keeps its arrival,
+        and one that was refused for what it holds is refused again, with nothing read. Of branches of about one size
+        one at a time is held in memory.
+
+        Raises InvalidBranch, BaseMismatch, CorruptFile, MissingBlob (files not, or not wholly, uploaded), AlreadyHere
+        or OverLimit.
         """
-        from medforge.aggregator.forge.admission import (
-            check_content,
-            check_headers,
-            check_manifest,
-            check_name,
-        )
+        from medforge.aggregator.forge.content_check import ContentCheck
 
         content = manifest.to_bytes()
         digest = sha256_bytes(content)
@@ -197,29 +211,38 @@ class Forge:
             return known
         if manifest.base != self.settings.base:
             raise base_mismatch(manifest, self.settings.facts, "this forge stands on")
-        with self.intake.turn(manifest.contributor):
-            # invitations are looked up in the whole journal; who was invited under no other name has been seen by then
-            if manifest.display_name is not None or self.ledger.contributor(manifest.contributor) is None:
-                check_name(manifest, self.ledger.invited_as())
-            check_manifest(manifest, self.policy, self.ledger.stored_bytes(manifest.contributor))
-            self._check_uploaded(manifest, holder)
-            files = {path: self.blobs.path(entry.digest) for path, entry in manifest.files.items()}
-            check_headers(manifest, files, base, self.policy.limits)
-            branch = self._assemble(manifest)
-            branch.check(base)
-            check_content(branch, base, self.policy.admission)
-            self.blobs.put(content)
-            reached("between blob and ledger")
-            size = sum(entry.size for entry in manifest.files.values())
-            return self.ledger.add_arrival(
-                digest,
-                manifest.contributor,
-                manifest.task,
-                size,
-                signature,
-                manifest.display_name,
-                manifest.privacy,
-            )
+        self._check_before_reading(manifest, holder)
+        check = ContentCheck(manifest, base, self.policy, self.blobs, self.verdicts)
+        # a branch that is refused again waits for nobody
+        size = 0 if check.is_known() else manifest.size
+        with self.turns.turn(payer or manifest.contributor, size):
+            if not check.is_known():
+                check.run()
+            with self._adding:
+                # meanwhile others may have come, and files may have gone
+                self._check_before_reading(manifest, holder)
+                self.blobs.put(content)
+                reached("between blob and ledger")
+                return self.ledger.add_arrival(
+                    digest,
+                    manifest.contributor,
+                    manifest.task,
+                    manifest.size,
+                    signature,
+                    manifest.display_name,
+                    manifest.privacy,
+                )
+
+    def _check_before_reading(self, manifest: Manifest, holder: str | None) -> None:
+        """Check what takes no file to be read."""
+        from medforge.aggregator.forge.admission import check_manifest, check_name
+
+        # invitations are looked up in the whole journal; who was invited under no other name has been seen by then
+        if manifest.display_name is not None or self.ledger.contributor(manifest.contributor) is None:
+            check_name(manifest, self.ledger.invited_as())
+        check_manifest(manifest, self.policy, self.ledger.stored_bytes(manifest.contributor))
+        self._check_uploaded(manifest, holder)
+        self.contents.check_new(manifest)
 
     def admit(self, branch: Branch, base: BaseModule) -> Arrival:
         """Store a branch that is already in memory and accept it, as a Flower reply or a replay does."""

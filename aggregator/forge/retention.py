@@ -11,7 +11,6 @@ from medforge.aggregator.ledger.journal import FORGE
 from medforge.aggregator.ledger.order import LedgerConflict
 from medforge.aggregator.ledger.records import Arrival
 from medforge.faults import reached
-from medforge.manifest import Manifest
 
 
 def referenced(forge: Forge, without: int | None = None) -> Iterator[str]:
@@ -20,7 +19,7 @@ def referenced(forge: Forge, without: int | None = None) -> Iterator[str]:
     erased = forge.ledger.erased()
     for arrival in arrivals:
         if arrival.number not in erased and arrival.number != without:
-            yield from _files_of(forge, arrival)
+            yield from forge.contents.blobs_of(arrival)
     for _, commit in forge.ledger.commits():
         if without not in commit.members and not erased & set(commit.members):
             yield from commit.item_files.values()
@@ -28,11 +27,7 @@ def referenced(forge: Forge, without: int | None = None) -> Iterator[str]:
 
 def readable_by(forge: Forge, contributor: str) -> set[str]:
     """Return the digests of the blobs that a contributor may read: of the forge items, and of their own branches."""
-    digests = {digest for _, commit in forge.ledger.commits() for digest in commit.item_files.values()}
-    for arrival in forge.ledger.arrivals():
-        if arrival.contributor == contributor and not arrival.erased:
-            digests.update(_files_of(forge, arrival))
-    return digests
+    return forge.contents.of_items() | forge.contents.of_contributor(contributor)
 
 
 def erase(forge: Forge, arrival: Arrival) -> None:
@@ -41,11 +36,12 @@ def erase(forge: Forge, arrival: Arrival) -> None:
     What another branch or a forge item without this one also needs is kept. All caches are emptied, since they hold
     what the branch's plugin says. Raises LedgerConflict while the head is made with it.
     """
-    with forge.intake.turn(FORGE):
+    with forge.turns.alone(FORGE):
         head = forge.ledger.head()
         if head is not None and arrival.number in head.members:
             raise LedgerConflict(f"arrival {arrival.number} is in the main branch; withdraw it before erasing it")
         shutil.rmtree(forge.cache, ignore_errors=True)
+        forge.verdicts.forget()
         needed = set(referenced(forge, without=arrival.number))
         # the manifest last, since it names the others
         for digest in sorted(set(referenced(forge)) - needed, key=lambda digest: digest == arrival.branch):
@@ -59,14 +55,6 @@ def sweep(forge: Forge) -> int:
 
     That is unfinished files, and whole ones that no branch and no forge item needs.
     """
-    with forge.intake.turn(FORGE):
+    with forge.turns.alone(FORGE):
         before = time.time() - 3600 * forge.policy.limits.partial_hours
         return forge.blobs.sweep(before, set(referenced(forge)))
-
-
-def _files_of(forge: Forge, arrival: Arrival) -> Iterator[str]:
-    yield arrival.branch
-    # an erasure that was interrupted may have taken the manifest already
-    if forge.blobs.has(arrival.branch):
-        manifest = Manifest.parse(forge.blobs.read(arrival.branch))
-        yield from (entry.digest for entry in manifest.files.values())

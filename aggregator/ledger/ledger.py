@@ -108,13 +108,17 @@ class Ledger(Database):
         with self.reading() as session:
             return [row.plain() for row in session.scalars(select(ArrivalRow).where(due).order_by(ArrivalRow.number))]
 
+    def arrivals_of(self, contributor: str, *states: State) -> list[Arrival]:
+        """List a contributor's arrivals in these states (all where none is given), in order."""
+        query = select(ArrivalRow).where(ArrivalRow.contributor == contributor).order_by(ArrivalRow.number)
+        if states:
+            query = query.where(ArrivalRow.state.in_([state.value for state in states]))
+        with self.reading() as session:
+            return [row.plain() for row in session.scalars(query)]
+
     def versions(self, contributor: str, task: str) -> list[Arrival]:
         """List what a contributor has sent for a task, in order."""
-        theirs = (ArrivalRow.contributor == contributor) & (ArrivalRow.task == task)
-        with self.reading() as session:
-            return [
-                row.plain() for row in session.scalars(select(ArrivalRow).where(theirs).order_by(ArrivalRow.number))
-            ]
+        return [arrival for arrival in self.arrivals_of(contributor) if arrival.task == task]
 
     def unfolded(self, limit: int | None = None) -> list[Arrival]:
         """List, in order, the arrivals that wait to be folded; the first is the next."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from medforge.aggregator.forge.content_check import ContentCheck
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.policy import Limits, Policy
 from medforge.aggregator.ledger.ledger import Ledger
@@ -222,19 +223,19 @@ def test_one_branch_at_a_time_is_in_memory(
 ) -> None:
     forge = establish(tmp_path, tiny_base)
     inside, most, guard = 0, 0, threading.Lock()
-    check = Branch.check
+    run = ContentCheck.run
 
-    def watched(branch: Branch, base: BaseModule) -> None:
+    def watched(check: ContentCheck) -> None:
         nonlocal inside, most
         with guard:
             inside += 1
             most = max(most, inside)
-        check(branch, base)
+        run(check)
         with guard:
             inside -= 1
 
     manifests = [store(forge, make_branch(tiny_base, seed)) for seed in range(6)]
-    monkeypatch.setattr(Branch, "check", watched)
+    monkeypatch.setattr(ContentCheck, "run", watched)
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(lambda manifest: forge.accept(manifest, tiny_base), manifests))
     assert most == 1

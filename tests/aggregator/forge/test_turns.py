@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from medforge.aggregator.forge.turns import Turns
+from medforge.aggregator.forge.turns import Turns, size_class
 
 
 class Clock:
@@ -28,16 +28,16 @@ class Queue:
         self.order: list[str] = []
         self._threads: list[threading.Thread] = []
 
-    def call(self, who: str) -> None:
+    def call(self, who: str, size: int = 0) -> None:
         def use() -> None:
-            with self.turns.turn(who):
+            with self.turns.turn(who, size):
                 self.order.append(who)
                 self.clock.now += self.seconds[who]
 
-        before = sum(map(len, self.turns._waiting.values()))
+        before = self.turns._tickets
         self._threads.append(threading.Thread(target=use, daemon=True))
         self._threads[-1].start()
-        while sum(map(len, self.turns._waiting.values())) == before:
+        while self.turns._tickets == before:
             time.sleep(0.001)
 
     def end(self) -> list[str]:
@@ -85,3 +85,59 @@ def test_a_turn_ends_with_an_error_too() -> None:
         raise KeyError
     with turns.turn("b"):
         pass
+
+
+def test_what_is_large_does_not_hold_up_what_is_small() -> None:
+    assert [size_class(size) for size in (0, 4 << 20, (4 << 20) + 1, 16 << 20, 1 << 30, 1 << 50)] == [0, 0, 1, 1, 4, 5]
+    queue = Queue({"greedy": 1.0, "modest": 0.1})
+    with queue.turns.turn("first", 1 << 30):
+        with queue.turns.turn("modest"):
+            pass
+        queue.call("greedy", 1 << 30)
+        queue.call("modest", 1 << 10)
+        while queue.order != ["modest"]:
+            time.sleep(0.001)
+    assert queue.end() == ["modest", "greedy"]
+
+
+def test_one_caller_has_one_turn_at_a_time_whatever_the_sizes() -> None:
+    queue = Queue({"greedy": 1.0, "modest": 0.1})
+    with queue.turns.turn("greedy", 1 << 30):
+        queue.call("greedy")
+        # behind a call that may not begin, and not held up by it
+        queue.call("modest")
+        while queue.order != ["modest"]:
+            time.sleep(0.001)
+    assert queue.end() == ["modest", "greedy"]
+
+
+def test_who_must_be_alone_comes_before_all_who_wait_and_nobody_is_beside() -> None:
+    queue = Queue({"a": 1.0, "b": 1.0})
+    alone = threading.Thread(target=lambda: use_alone(queue), daemon=True)
+    with queue.turns.turn("first"):
+        queue.call("a")
+        alone.start()
+        while len(queue.turns._waiting) < 2:
+            time.sleep(0.001)
+        # of another size, and yet behind who must be alone
+        queue.call("b", 1 << 30)
+        assert queue.order == []
+    alone.join(10)
+    assert queue.end()[0] == "alone"
+    assert sorted(queue.order) == ["a", "alone", "b"]
+    assert queue.turns.charged("forge") == 0
+
+
+def use_alone(queue: Queue) -> None:
+    with queue.turns.alone("forge"):
+        assert not queue.turns._taken - {ticket for ticket in queue.turns._taken if ticket.size_class is None}
+        queue.order.append("alone")
+
+
+def test_waiting_callers_are_compared_at_one_time() -> None:
+    """A charge dwindles while it is looked at; it must not be found larger than itself."""
+    ticking = iter(range(10**6))
+    turns = Turns(lambda: float(next(ticking)))
+    for _ in range(3):
+        with turns.turn("a"):
+            pass

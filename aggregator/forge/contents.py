@@ -1,0 +1,86 @@
+"""Which blobs each branch and each forge item is made of, read once: manifests and commits never change."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+
+from medforge.aggregator.forge.blobs import BlobStore
+from medforge.aggregator.ledger.ledger import Ledger
+from medforge.aggregator.ledger.records import Arrival, State
+from medforge.manifest import DISTILLED_FILE, PLUGIN_DIRECTORY, Manifest
+from medforge.peft_format import WEIGHTS_FILE
+from medforge.proto.errors import AlreadyHere, MissingBlob
+
+_LEARNED = (f"{PLUGIN_DIRECTORY}/{WEIGHTS_FILE}", DISTILLED_FILE)
+_STANDING = (State.RECEIVED, State.FOLDED, State.HELD)
+
+
+class Contents:
+    """Say what the branches and forge items in a forge hold, by digests; each manifest and commit is read once.
+
+    Safe for any number of threads.
+    """
+
+    def __init__(self, ledger: Ledger, blobs: BlobStore) -> None:
+        self._ledger = ledger
+        self._blobs = blobs
+        self._lock = threading.Lock()
+        # branch digest → digest by path
+        self._files: dict[str, Mapping[str, str]] = {}
+        self._items: set[str] = set()
+        self._last_commit = 0
+
+    def files_of(self, arrival: Arrival) -> Mapping[str, str]:
+        """Return the digests of a branch's files by path; nothing where its manifest is not here any more."""
+        with self._lock:
+            known = self._files.get(arrival.branch)
+            if known is None:
+                known = self._read(arrival.branch)
+            return known
+
+    def blobs_of(self, arrival: Arrival) -> set[str]:
+        """Return the digests of a branch's manifest and files."""
+        return {arrival.branch, *self.files_of(arrival).values()}
+
+    def of_contributor(self, contributor: str) -> set[str]:
+        """Return the digests of the blobs of a contributor's branches that are not erased."""
+        theirs = self._ledger.arrivals_of(contributor)
+        return {digest for arrival in theirs if not arrival.erased for digest in self.blobs_of(arrival)}
+
+    def of_items(self) -> set[str]:
+        """Return the digests of the blobs of all forge items."""
+        with self._lock:
+            for number, commit in self._ledger.commits(self._last_commit):
+                self._items.update(commit.item_files.values())
+                self._last_commit = number
+            return set(self._items)
+
+    def check_new(self, manifest: Manifest) -> None:
+        """Raise AlreadyHere where a branch has the plugin and images of another that its contributor has here.
+
+        That is one that is in the main branch, waits or is held, of another task, or of the same with the same files
+        to the last: then only words of the manifest differ.
+        """
+        files = {path: entry.digest for path, entry in manifest.files.items()}
+        learned = [files[path] for path in _LEARNED]
+        for arrival in self._ledger.arrivals_of(manifest.contributor, *_STANDING):
+            known = self.files_of(arrival)
+            if arrival.branch == manifest.digest or [known.get(path) for path in _LEARNED] != learned:
+                continue
+            if arrival.task != manifest.task or known == files:
+                raise AlreadyHere(
+                    f"the branch has the plugin and the distilled images of arrival {arrival.number} ({arrival.task}, "
+                    f"{arrival.state.value}), which {manifest.contributor} has here already; withdraw that one first, "
+                    f"or push what was trained anew"
+                )
+
+    def _read(self, branch: str) -> Mapping[str, str]:
+        try:
+            manifest = Manifest.parse(self._blobs.read(branch))
+        except MissingBlob:
+            # an erasure that was interrupted may have taken the manifest already
+            return {}
+        files = {path: entry.digest for path, entry in manifest.files.items()}
+        self._files[branch] = files
+        return files
