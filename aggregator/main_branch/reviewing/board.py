@@ -212,7 +212,9 @@ class ReviewBoard:
         ledger, table = self._ledger, self._table
         stable = table.stable()
         after = table.committed[stable.digest].number if stable else 0
-        staying = set(ledger.numbers(*STAYING))
+        # a version that was replaced before it was found harmful can be held no more, and nothing with it goes live
+        harmful = {one.decision.arrival for one in table.decisions if one.decision.standing == "harmful"}
+        staying = set(ledger.numbers(*STAYING)) - (harmful - table.overruled)
         later = tuple(
             Link(commit.digest, number, commit.members, _seconds(table.committed[commit.digest].at))
             for number, commit in ledger.commits(after)

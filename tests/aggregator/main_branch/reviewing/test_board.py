@@ -128,6 +128,26 @@ def test_whose_newer_version_is_held_has_the_one_before_back(forge: Reviewed) ->
     assert forge.stable == forge.head
 
 
+@pytest.mark.timeout(60)
+def test_harm_of_a_version_that_was_replaced_meanwhile_is_entered_once_and_the_newer_one_judged_by_itself(
+    forge: Reviewed,
+) -> None:
+    first = forge.push("ann", "lung", 0)
+    forge.say(review("ann", first, baseline=None))
+    bad = forge.push("eve", "chest", 1)
+    with_bob = forge.push("bob", "colon", 2)
+    newer = forge.push("eve", "chest", 3)
+    assert forge.state(2) is State.SUPERSEDED
+    forge.say(review("ann", bad, lost=60, baseline=first))
+    forge.say(review("ann", with_bob, lost=60, baseline=first))
+    decided = [kept.decision for kept in ReviewTable(forge.ledger).read().decisions]
+    assert [(one.standing, one.arrival) for one in decided] == [("live", None), ("harmful", 2)]
+    assert [forge.state(number) for number in (2, 3, 4)] == [State.SUPERSEDED, State.FOLDED, State.FOLDED]
+    assert (forge.stable, forge.board.view().candidate) == (first, newer)
+    forge.say(review("ann", newer, baseline=first))
+    assert forge.stable == newer
+
+
 class Breaking:
     """Enter in the journal as ever, and break at what the forge says of a state once it has said another."""
 
