@@ -349,20 +349,14 @@ def with_plugin(recipe: Recipe, kind: str) -> Recipe:
     return recipe.model_copy(update={"train": recipe.train.model_copy(update={"plugin": plugin, **training})})
 
 
-# What differential privacy changes in each named recipe; a recipe of another name is changed like "paper".
-_PRIVATE_SETTINGS: dict[str, dict[str, object]] = {"paper": {}, "tiny": {}, "demo": {}}
-
-
 def with_privacy(recipe: Recipe, asked: Mapping[str, float]) -> Recipe:
-    """Return `recipe` with differential privacy of the `asked` epsilon and delta, and settings that withstand noise.
+    """Return `recipe` with differential privacy of the `asked` epsilon and delta.
 
     Raises InvalidInput for numbers that are none of that, and for a plugin or a distillation that has no private form.
     """
     privacy = (recipe.privacy or PrivacySettings()).model_copy(update=dict(asked))
-    changes = _PRIVATE_SETTINGS.get(recipe.name, _PRIVATE_SETTINGS["paper"])
-    changed = recipe.model_copy(update={"train": recipe.train.model_copy(update=changes), "privacy": privacy})
     try:
-        return Recipe.model_validate(changed.model_dump())
+        return Recipe.model_validate(recipe.model_copy(update={"privacy": privacy}).model_dump())
     except ValidationError as error:
         first = error.errors()[0]
         if isinstance(first["input"], dict):

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from docs.generate.markdown import cell, code, notice, page, table
+from medforge.client.privacy_settings import PrivacySettings
 from medforge.client.recipes import RECIPES, DistillMethod, Recipe, with_method, with_plugin
 from medforge.plugin_settings import PluginKind
 
@@ -39,6 +40,15 @@ def build() -> str:
         "# Recipes",
         _INTRODUCTION,
         *tables,
+        "## Differential privacy",
+        "Only with `--epsilon`, and the same in every recipe; [what they mean](explanation-privacy.md).",
+        table(
+            ("setting", "", ""),
+            [
+                (code(path), code(_text(value)), cell(info.description or ""))
+                for path, (value, info) in _leaves(PrivacySettings(), "privacy")
+            ],
+        ),
         "## What a kind of plugin and a distillation method change",
         "A choice brings settings of its own into a recipe; what you set yourself comes after them.",
         table(("choice", *RECIPES), kinds + methods),
