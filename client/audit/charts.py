@@ -73,11 +73,11 @@ def roc(attacks: Sequence[Attack]) -> str:
                 label=f"{attack.name}: AUC {attack.area.value:.2f}",
             )
         axes.axvline(0.01, color=GRID, lw=4, zorder=0)
-        axes.text(0.0113, floor * 1.15, "1 %", color=MUTED, fontsize=8.5)
+        axes.text(0.0113, 0.72, "1 %", color=MUTED, fontsize=8.5)
         _logarithmic(axes, floor)
         axes.set_xlabel("share of others named by mistake")
         axes.set_ylabel("share of training images named")
-        legend = axes.legend(loc="upper left", fontsize=8.5, labelcolor=INK, borderaxespad=0.2)
+        legend = axes.legend(loc="lower right", fontsize=8.5, labelcolor=INK, borderaxespad=0.2)
         legend.set_frame_on(False)
         return svg(figure)
 
@@ -101,10 +101,13 @@ def ratios(attack: Attack) -> str:
             "most exposed", (float(own.max().clip(low, high)), axes.get_ylim()[1]), (-5, -2),
             textcoords="offset points", color=colour(1), fontsize=8.5, va="top", ha="right",
         )  # fmt: skip
-        axes.set_yticks([])
+        # the few on the right are what matters
+        axes.set_yscale("log")
+        axes.set_yticks([], [])
+        axes.minorticks_off()
         axes.spines["left"].set_visible(False)
         axes.set_xlabel("log-likelihood ratio: trained on it, or not")
-        axes.set_ylabel("share of images")
+        axes.set_ylabel("share of images, logarithmic")
         axes.legend(loc="upper left", fontsize=8.5, labelcolor=INK, borderaxespad=0.2)
         return svg(figure)
 
@@ -115,7 +118,7 @@ def confidences(evidence: ShadowEvidence, position: int) -> str:
     own = evidence.inside[:, position].numpy()
     plugin = float(evidence.shown[position])
     with rc_context({**STYLE, "axes.grid.axis": "x"}):
-        figure = Figure(figsize=(4.5, 1.9))
+        figure = Figure(figsize=(3.4, 1.8))
         axes = figure.add_subplot()
         for row, (mask, paint) in enumerate(((own, colour(0)), (~own, MUTED))):
             axes.scatter(shown[mask], np.full(mask.sum(), 1 - row), s=34, color=paint, alpha=0.75, linewidths=0)

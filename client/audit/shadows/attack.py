@@ -22,7 +22,7 @@ from medforge.distilled import DistilledDataset
 from medforge.plugin import Plugin
 from medforge.progress import Progress
 
-NAME = "likelihood ratio of shadows (LiRA)"
+NAME = "shadow models (LiRA)"
 
 
 @dataclass(frozen=True, eq=False)

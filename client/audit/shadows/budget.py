@@ -123,6 +123,6 @@ def _shortfall(budget: ShadowBudget, watch: Stopwatch, done: int, what: str) -> 
         f", and those that are missing take about {spell_seconds((LEAST - done) * watch.pace)}" if watch.pace else ""
     )
     return (
-        f"no attack by shadow {what} was made: it needs {LEAST}, of which there are {done} after {allowed}{needed}; "
+        f"no attack by shadow {what} was made: it needs {LEAST}, of which {allowed} would give {done}{needed}; "
         "give more --minutes"
     )

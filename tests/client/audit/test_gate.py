@@ -334,7 +334,7 @@ def test_shadow_models_attack_every_part_and_name_the_most_exposed_image(honest:
 
 def test_too_little_time_for_shadows_is_said_and_not_judged(honest: Workspace) -> None:
     out = run("audit", "--workspace", honest.path, "--shadows", 8, "--minutes", 0)
-    said = "no attack by shadow plugins was made: it needs 4, of which there are 0 after 1 s; give more --minutes"
+    said = "no attack by shadow plugins was made: it needs 4, of which 1 s would give 0; give more --minutes"
     assert f"not judged   {said}" in out
     assert said[1:] in honest.audit_report.read_text()
     assert AuditRecord.load(honest.audit_file).passed  # type: ignore[union-attr]

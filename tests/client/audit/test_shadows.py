@@ -107,7 +107,7 @@ def test_what_cannot_end_in_time_is_seen_after_a_part_of_the_first(tiny_base: Ba
     made, missing = train_shadows(training, budget, Stopwatch(budget))
     assert made == {}
     assert missing is not None
-    assert missing.startswith("no attack by shadow plugins was made: it needs 4, of which there are 0 after 60 s, and")
+    assert missing.startswith("no attack by shadow plugins was made: it needs 4, of which 60 s would give 0, and")
     assert missing.endswith("; give more --minutes")
 
 
