@@ -106,7 +106,8 @@ def _named(words: str | None) -> Sequence[Attack]:
 
 def _honest_row(trial: Trial, condition: Any) -> dict[str, Any]:
     facts = {"method": trial.method, "seed": trial.seed, "victim": trial.victim, "condition": condition}
-    return {**facts, "honest": trial.honest(condition), "scores": trial.before(condition)}
+    honest = trial.honest(condition)
+    return {**facts, "honest": honest, "reasons": trial.reasons(condition), "scores": trial.before(condition)}
 
 
 def _same(row: dict[str, Any], trial: Trial, condition: str) -> bool:

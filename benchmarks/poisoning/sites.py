@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -16,8 +17,10 @@ from medforge.client.review.counting import count
 from medforge.client.review.memory import ReviewMemory
 from medforge.client.review.question import Question, ReviewedCommit
 from medforge.client.review.run import THRESHOLD
+from medforge.declared_task import DeclaredTask
 from medforge.errors import InvalidInput
-from medforge.forge_item import ForgeItem
+from medforge.forge_item import ForgeItem, FusedPlugin
+from medforge.plugin import Plugin
 from medforge.proto.signed_review import Review, TaskReview
 
 _CLAIMED = 1000
@@ -30,40 +33,45 @@ class Answered:
     base: BaseModule
     _known: dict[tuple[str, str], Answers | None] = field(default_factory=dict)
 
-    def ask(self, item: ForgeItem, site: Site) -> Answers | None:
-        """Return the answers to a site's validation images; None where the model does not have its task."""
+    def ask(self, item: ForgeItem, site: Site, tasks: Sequence[DeclaredTask] = ()) -> Answers | None:
+        """Return the answers to a site's validation images; None where the model does not have its task.
+
+        A network that knows no tasks is asked as one of the site's, whose classes are those among `tasks`.
+        """
         key = (item.digest, site.name)
         if key not in self._known:
-            self._known[key] = self._ask(item, site)
+            self._known[key] = self._ask(item, site, tasks)
         return self._known[key]
 
-    def _ask(self, item: ForgeItem, site: Site) -> Answers | None:
+    def _ask(self, item: ForgeItem, site: Site, tasks: Sequence[DeclaredTask]) -> Answers | None:
         known = tasks_of(item, None)
         try:
-            asked = model_task(known, site.images, site.task)
+            asked = model_task(known or tasks, site.images, site.task)
         except InvalidInput:
             return None
-        return answers(item, self.base, site.images.validation, asked, known, f"{site.name} reviews")
+        return answers(item, self.base, site.images.validation, asked, known or (asked,), f"{site.name} reviews")
 
 
 @dataclass(frozen=True)
 class Site:
-    """Hold a centre that reviews: its name, task and images, and what it remembers of how commits did on them."""
+    """Hold a centre that reviews: its name, task, images, plugin, and what it remembers of how commits did on them."""
 
     name: str
     task: str
     images: Task
+    plugin: Plugin
     memory: ReviewMemory
 
     @classmethod
-    def of(cls, name: str, task: str, images: Task) -> Self:
+    def of(cls, name: str, task: str, images: Task, plugin: Plugin) -> Self:
         """Return a site that never reviewed."""
-        return cls(name, task, images, ReviewMemory(forge="", images=""))
+        return cls(name, task, images, plugin, ReviewMemory(forge="", images=""))
 
     def review(self, forge: Forge, question: Question, answered: Answered) -> tuple[Site, Review | None]:
         """Count the commit in question against the one that did best here; return what is remembered then, too.
 
-        None where it does not answer the site's task, or the site has too few images to say so.
+        The first with its own branch in it is compared with that branch alone. None where the commit does not answer
+        the site's task, or the site has too few images to say so.
         """
         asked = question.asked
         assert asked is not None
@@ -71,7 +79,10 @@ class Site:
         if now is None:
             return self, None
         found = {asked.digest: int(now.right.sum())}
-        baseline, before = self._baseline(forge, question, answered, found)
+        if question.begins(asked, self.name, self.task):
+            baseline, before = None, answered.ask(FusedPlugin(self.plugin), self, tasks_of(_item(forge, asked), None))
+        else:
+            baseline, before = self._baseline(forge, question, answered, found)
         counts = count(now, self.task, THRESHOLD, before, baseline.digest if baseline else None)
         memory = self.memory.model_copy(update={"right": self.memory.right | found})
         said = _review(self.name, self.task, question, counts) if counts else None

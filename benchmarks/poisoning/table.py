@@ -13,20 +13,24 @@ from typing import Any
 from benchmarks.poisoning.trial import CONDITIONS
 
 Row = Mapping[str, Any]
+_STOPPED = "; stopped, by"
 
 
 def markdown(rows: Sequence[Row], clean: Sequence[Row]) -> str:
-    """Lay out outcomes: for each method a table of its attacks, and one line for the honest branches."""
+    """Lay out outcomes: for each method a table of its attacks, the honest branches first."""
     parts = []
     for method in dict.fromkeys(row["method"] for row in rows):
         of = [row for row in rows if row["method"] == method]
         conditions = [one for one in CONDITIONS if any(row["condition"] == one for row in of)]
-        heads = [f"{one}: mean, worst, away" + ("" if one == "no checks" else ", stopped") for one in conditions]
-        lines = [f"| {method} | {' | '.join(heads)} |", f"|---{'|---' * len(conditions)}|"]
-        lines.append(f"| honest branches held | {' | '.join(_held(clean, method, one) for one in conditions)} |")
+        heads = [
+            f"{one}: harm (mean, worst), drawn away{_STOPPED if one != CONDITIONS[0] else ''}" for one in conditions
+        ]
+        lines = [f"| {method} | runs | {' | '.join(heads)} |", f"|---|---{'|---' * len(conditions)}|"]
+        held = [_held(clean, method, one) for one in conditions]
+        lines.append(f"| honest branches, nobody attacks: held | | {' | '.join(held)} |")
         for attack in dict.fromkeys(row["attack"] for row in of):
-            cells = [_cell([r for r in of if (r["attack"], r["condition"]) == (attack, one)]) for one in conditions]
-            lines.append(f"| {attack} | {' | '.join(cells)} |")
+            own = [[row for row in of if (row["attack"], row["condition"]) == (attack, one)] for one in conditions]
+            lines.append(f"| {attack} | {max(map(len, own))} | {' | '.join(map(_cell, own))} |")
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
 
@@ -44,14 +48,14 @@ def _cell(rows: Sequence[Row]) -> str:
     harms = [100 * row["harm"] for row in rows]
     away = max(100 * row["drawn_away"] for row in rows)
     said = f"{fmean(harms):.1f}, {max(harms):.1f}, {away:.0f}"
-    if rows[0]["condition"] == "no checks":
+    if rows[0]["condition"] == CONDITIONS[0]:
         return said
     counts = _sum(row["stopped"] for row in rows)
     late = _sum(row["honest"] for row in rows)
     honest = sum(late.values()) - late[""]
     others = f"; honest held: {honest} of {sum(late.values())}{_by(late)}" if honest else ""
     total = sum(counts.values())
-    return f"{said}, {(total - counts['']) / max(total, 1):.0%}{_by(counts)}{others}"
+    return f"{said}; {(total - counts['']) / max(total, 1):.0%}{_by(counts)}{others}"
 
 
 def _by(counts: Counter[str]) -> str:

@@ -37,7 +37,7 @@ class Outcome(NamedTuple):
 
     ``stopped`` counts the attacker's branches by the check that keeps them out of what people use, "" for none;
     ``honest`` those of honest sites that came meanwhile. ``before`` and ``after`` are `TaskScores` by task; ``after``
-    is the worst moment of the attack.
+    is the worst moment of the attack. ``reasons`` are the forge's sentences for what it holds.
     """
 
     attack: str
@@ -49,6 +49,7 @@ class Outcome(NamedTuple):
     honest: dict[str, int]
     before: dict[str, TaskScores]
     after: dict[str, TaskScores]
+    reasons: list[str]
 
     @property
     def harm(self) -> float:
@@ -61,12 +62,22 @@ class Outcome(NamedTuple):
         return max(self.after[task].away - self.before[task].away for task in self.before)
 
 
+class _Fate(NamedTuple):
+    """Hold what an attack's and the honest branches after it came to, and what was merged at every moment of it."""
+
+    stopped: dict[str, int]
+    honest: dict[str, int]
+    moments: list[ForgeItem | None]
+    reasons: list[str]
+
+
 class _Ground(NamedTuple):
     """Hold a closed forge as an attacker meets it, what became of the honest branches, and what it has merged."""
 
     forge: TrialForge
     honest: dict[str, int]
     item: ForgeItem | None
+    reasons: list[str]
 
 
 @dataclass
@@ -90,18 +101,23 @@ class Trial:
     def run(self, attack: Attack, steps: Steps, condition: Condition) -> Outcome:
         """Send an attack under a condition."""
         if condition == "no checks":
-            stopped, honest, moments = self._unchecked(attack, steps)
+            fate = self._unchecked(attack, steps)
         else:
-            stopped, honest, moments = self._at_a_forge(attack, steps, condition == "reviews")
-        before, found = self.before(condition), [self._score(item) for item in moments]
+            fate = self._at_a_forge(attack, steps, condition == "reviews")
+        before, found = self.before(condition), [self._score(item) for item in fate.moments]
         worst = max(found, key=lambda after: max(before[task].harm(after[task]) for task in before))
-        return Outcome(attack.name, self.method, self.seed, self.victim, condition, stopped, honest, before, worst)
+        about = (attack.name, self.method, self.seed, self.victim, condition)
+        return Outcome(*about, fate.stopped, fate.honest, before, worst, fate.reasons)
 
     def honest(self, condition: Condition) -> dict[str, int]:
         """Count the honest branches by the check that stops them, "" for none, where nobody attacks."""
         if condition == "no checks":
             return {"": len(honest_centres(self.bench.settings))}
         return self._ground(condition == "reviews", "nobody").honest
+
+    def reasons(self, condition: Condition) -> list[str]:
+        """Return the sentences with which honest branches are held where nobody attacks."""
+        return [] if condition == "no checks" else self._ground(condition == "reviews", "nobody").reasons
 
     def before(self, condition: Condition) -> dict[str, TaskScores]:
         """Score what the honest sites make where nobody attacks."""
@@ -114,7 +130,7 @@ class Trial:
     def _made(self, condition: Condition) -> ForgeItem | None:
         return self._ground(condition == "reviews", "nobody").item
 
-    def _unchecked(self, attack: Attack, steps: Steps) -> tuple[dict[str, int], dict[str, int], list[ForgeItem | None]]:
+    def _unchecked(self, attack: Attack, steps: Steps) -> _Fate:
         """Merge whatever has the form of a branch."""
         stopped: Counter[str] = Counter()
         members = [self._branch(name) for name in self._first(attack.before)]
@@ -130,11 +146,9 @@ class Trial:
                 moments.append(self._merged(members))
         if late:
             moments.append(self._merged([*members, *late]))
-        return dict(stopped), {"": len(late)}, moments
+        return _Fate(dict(stopped), {"": len(late)}, moments, [])
 
-    def _at_a_forge(
-        self, attack: Attack, steps: Steps, reviewed: bool
-    ) -> tuple[dict[str, int], dict[str, int], list[ForgeItem | None]]:
+    def _at_a_forge(self, attack: Attack, steps: Steps, reviewed: bool) -> _Fate:
         """Push to a real forge, and let the honest sites that were to come later come then."""
         ground = self._ground(reviewed, attack.before)
         moments = []
@@ -152,10 +166,10 @@ class Trial:
                 late = [forge.join(self._site(name), self._branch(name)) for name in self._late(attack.before)]
                 if attack.before != "nobody":
                     moments.append(forge.item(forge.stable))
-                stopped, honest = _counted(forge, sent), _counted(forge, late)
+                reasons = forge.reasons([*sent, *late])
+                return _Fate(_counted(forge, sent), _counted(forge, late), moments, reasons)
             finally:
                 forge.close()
-        return stopped, honest, moments
 
     def _ground(self, reviewed: bool, before: Before) -> _Ground:
         """Return the forge of the honest sites that come before an attacker; made once."""
@@ -166,7 +180,9 @@ class Trial:
                 for name in self._order():
                     forge.declare(self._branch(name))
                 sent = [forge.join(self._site(name), self._branch(name)) for name in self._first(before)]
-                self._grounds[reviewed, before] = _Ground(forge, _counted(forge, sent), forge.item(forge.stable))
+                self._grounds[reviewed, before] = _Ground(
+                    forge, _counted(forge, sent), forge.item(forge.stable), forge.reasons(sent)
+                )
             finally:
                 forge.close()
         return self._grounds[reviewed, before]
@@ -205,7 +221,9 @@ class Trial:
         return assemble(self.bench, name, self.seed, "lora", "dm-dsa")
 
     def _site(self, name: str) -> Site:
-        return Site.of(name, self.bench.settings.task_of(name), self.bench.task(name, self.seed))
+        return Site.of(
+            name, self.bench.settings.task_of(name), self.bench.task(name, self.seed), self._branch(name).plugin
+        )
 
 
 def honest_centres(settings: BenchmarkSettings) -> tuple[str, ...]:

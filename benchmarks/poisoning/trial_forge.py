@@ -90,10 +90,9 @@ class TrialForge:
     def join(self, site: Site, branch: Branch) -> Sent:
         """Push a site's honest branch; where it is merged the site reviews from now on."""
         (sent,) = self.push([branch])
-        self.settle()
         if self.stopped(sent) in ("", WAITING):
             self.sites.append(site)
-            self.settle()
+        self.settle()
         return sent
 
     def stopped(self, sent: Sent) -> str:
@@ -106,6 +105,11 @@ class TrialForge:
             stable = self.stable
             return "" if stable and sent.arrival in stable.members else WAITING
         return "" if entry.state is State.SUPERSEDED else check_of(entry.reason)
+
+    def reasons(self, sent: Sequence[Sent]) -> list[str]:
+        """Return the sentences with which a forge holds branches."""
+        entries = [self.forge.ledger.arrival(one.arrival) for one in sent if one.arrival is not None]
+        return [one.reason for one in entries if one is not None and one.reason and one.state is State.HELD]
 
     @property
     def head(self) -> Commit | None:
