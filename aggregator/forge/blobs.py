@@ -100,6 +100,12 @@ class BlobStore:
         except FileNotFoundError:
             return 0
 
+    def brought_by(self, holder: str) -> set[str]:
+        """Return the digests of what a holder has brought, whole or in part."""
+        name = _spelled(holder)
+        whole = {path.parent.name for path in self._held.glob(f"??/*/{name}")}
+        return whole | {path.name.partition(".")[0] for path in self._partial.glob(f"*.{name}")}
+
     def append(self, digest: str, offset: int, chunk: bytes, holder: str | None = None) -> int:
         """Continue an upload at a byte offset and return the size received so far.
 

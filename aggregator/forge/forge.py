@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from filelock import FileLock, Timeout
 
+from medforge import __version__
 from medforge.aggregator.forge.blobs import BlobStore
 from medforge.aggregator.forge.contents import Contents
 from medforge.aggregator.forge.key_rotation import KEY_FILE, current_key
@@ -25,11 +26,12 @@ from medforge.aggregator.forge.settings import (
     write_settings,
 )
 from medforge.aggregator.forge.turns import Turns
-from medforge.aggregator.forge.verdicts import Verdicts
+from medforge.aggregator.forge.unsubmitted import Unsubmitted
+from medforge.aggregator.forge.verdicts import Verdicts, key_of
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.key_table import successions
 from medforge.aggregator.ledger.ledger import Ledger
-from medforge.aggregator.ledger.records import Arrival
+from medforge.aggregator.ledger.records import Arrival, State
 from medforge.aggregator.merge import MethodSettings
 from medforge.base_mismatch import base_mismatch
 from medforge.declared_task import DeclaredTask
@@ -37,7 +39,7 @@ from medforge.errors import CorruptFile, InvalidInput
 from medforge.faults import reached
 from medforge.files import PRIVATE, make_private, sha256_bytes
 from medforge.manifest import Manifest
-from medforge.proto.errors import MissingBlob, NotFound, OverLimit
+from medforge.proto.errors import MissingBlob, NotFound, OverLimit, TooFast
 from medforge.proto.receipt import Receipt
 from medforge.proto.signed_task import SignedTask
 from medforge.proto.signing import new_key, save_key
@@ -69,6 +71,7 @@ class Forge:
         # one is held while a branch is taken in, all while blobs are deleted
         self.turns = Turns()
         self._adding = threading.Lock()
+        self.unsubmitted = Unsubmitted(self.blobs, policy.limits.partial, self._needed_blobs)
 
     @classmethod
     def establish(
@@ -182,7 +185,10 @@ class Forge:
         longest = self.policy.limits.manifest
         if len(data) > longest:
             raise OverLimit(f"the manifest has {len(data)} bytes where {longest} are admitted; shorten it")
-        return Manifest.parse(data)
+        key = key_of(__version__, "manifest", sha256_bytes(data))
+        self.verdicts.is_sound(key)
+        with self.verdicts.refusing(key):
+            return Manifest.parse(data)
 
     def accept(
         self,
@@ -195,7 +201,7 @@ class Forge:
         """Check a branch whose files are in the blob store, and give it the next arrival number, durably.
 
         `holder` is who brings it, where that is known: only blobs that it uploaded itself are there for it. `payer` is
-        whose turn it takes, its contributor's where none is given. A branch that has arrived before keeps its arrival,
+        whose turn it takes where it comes from outside. A branch that has arrived before keeps its arrival,
         and one that was refused for what it holds is refused again, with nothing read. Of branches of about one size
         one at a time is held in memory.
 
@@ -221,9 +227,11 @@ class Forge:
             with self._adding:
                 # meanwhile others may have come, and files may have gone
                 self._check_before_reading(manifest, holder)
+                if payer is not None:
+                    self._check_few_wait(manifest.contributor)
                 self.blobs.put(content)
                 reached("between blob and ledger")
-                return self.ledger.add_arrival(
+                arrival = self.ledger.add_arrival(
                     digest,
                     manifest.contributor,
                     manifest.task,
@@ -232,6 +240,21 @@ class Forge:
                     manifest.display_name,
                     manifest.privacy,
                 )
+            self.unsubmitted.submitted(entry.digest for entry in manifest.files.values())
+            return arrival
+
+    def _check_few_wait(self, contributor: str) -> None:
+        """Raise TooFast where a contributor has as many branches waiting as one may: arrivals are folded in order."""
+        waiting = len(self.ledger.arrivals_of(contributor, State.RECEIVED))
+        if waiting >= self.policy.limits.waiting_per_contributor:
+            raise TooFast(
+                f"{contributor} has {waiting} branches here that wait to be folded, and no more are taken until one "
+                f"is; push again later"
+            )
+
+    def _needed_blobs(self) -> set[str]:
+        arrivals = self.ledger.arrivals()
+        return self.contents.of_items().union(*(self.contents.blobs_of(one) for one in arrivals if not one.erased))
 
     def _check_before_reading(self, manifest: Manifest, holder: str | None) -> None:
         """Check what takes no file to be read."""

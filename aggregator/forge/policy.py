@@ -46,7 +46,10 @@ class Limits(_Frozen):
     forge keeps. Of one branch: tensors of its plugin, rank, images per class, classes, characters of a prompt. Of
     callers: uploads that are open at once, in all and by one contributor; the same for downloads, logs and watches;
     messages per second by one caller; seconds that an open call may bring nothing; hours that an upload which does not
-    go on is kept. And the bytes that uploads leave free on the forge's disk, so that a full disk stops uploads only.
+    go on is kept. Of one contributor: short calls that are answered at once, bytes of uploads that no branch names yet,
+    branches that wait to be folded, and, where they are given, the CPU seconds and bytes (received and sent) that calls
+    and folds may cost in an hour. And the bytes that uploads leave free on the forge's disk, so that a full disk stops
+    uploads only.
     """
 
     chunk: Bytes = Field(1 << 20, ge=1, le=1 << 28)
@@ -65,6 +68,11 @@ class Limits(_Frozen):
     messages_per_second: float = Field(500, ge=1e-3, le=1e6)
     silent_seconds: float = Field(120, ge=_LEAST_SECONDS, le=_MOST_SECONDS)
     partial_hours: float = Field(168, gt=0, le=_MOST_HOURS)
+    short_calls_per_contributor: int = Field(2, ge=1, le=_MOST_THREADS)
+    partial: Bytes = Field(4 << 30, ge=1, le=_MOST_BYTES)
+    waiting_per_contributor: int = Field(16, ge=1, le=_MOST_COUNT)
+    cpu_seconds_per_hour: float | None = Field(None, ge=1e-3, le=_MOST_SECONDS)
+    bytes_per_hour: Bytes | None = Field(None, ge=1, le=_MOST_BYTES)
     disk_reserve: Bytes = Field(256 << 20, ge=0, le=_MOST_BYTES)
 
 

@@ -20,6 +20,9 @@ _log = logging.getLogger(__name__)
 _IDLE_SECONDS = 1.0
 _LONGEST_PAUSE = 60.0
 _TRIES = 3
+_FOLD, _SETTLE, _REVIEW = "fold", "settle", "review"
+FAULTS_OF_THE_WORKER = (_FOLD, _SETTLE, _REVIEW)
+"""Where the worker may fail by the forge's own fault."""
 
 
 class FoldWorker(threading.Thread):
@@ -33,7 +36,8 @@ class FoldWorker(threading.Thread):
     in the ledger, the log and the status show it, and the next arrival is folded. A fold that raises what nobody
     expected is the forge's fault: it is tried again, each time with its traceback in the log, then parked with a
     sentence that blames nobody, and released when a worker next starts. `committed` is notified after each commit,
-    `on_fold` is told how many seconds a fold took, and `on_end` is called when the thread ends, however it ends.
+    `on_fold` is told how many seconds a fold took, `on_fault` where something failed by the forge's own fault
+    (`FAULTS_OF_THE_WORKER`), and `on_end` is called when the thread ends, however it ends.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class FoldWorker(threading.Thread):
         on_fold: Callable[[float], None] = lambda seconds: None,
         first_pause: float = 1.0,
         review: Callable[[], bool] = lambda: False,
+        on_fault: Callable[[str], None] = lambda where: None,
     ) -> None:
         super().__init__(name="fold", daemon=True)
         self._ledger = ledger
@@ -58,6 +63,7 @@ class FoldWorker(threading.Thread):
         self._on_fold = on_fold
         self._first_pause = first_pause
         self._review = review
+        self._on_fault = on_fault
         self._review_fault = ""
         self._stopping = threading.Event()
         # how often the fold of an arrival, by its number, has failed by the forge's own fault; None before the first
@@ -78,6 +84,7 @@ class FoldWorker(threading.Thread):
                     pause = self._first_pause
                 except Exception as error:
                     if not is_transient(error):
+                        self._on_fault(_SETTLE)
                         _log.exception("the main branch cannot settle; nothing is folded until it does")
                     _log.warning("cannot fold just now (%s); trying again in %g s", error, pause)
                     self._stopping.wait(pause)
@@ -106,6 +113,8 @@ class FoldWorker(threading.Thread):
         except Exception as error:
             if is_transient(error):
                 raise
+            if not isinstance(error, MedForgeError):
+                self._on_fault(_FOLD)
             if isinstance(error, MedForgeError) or not self._try_again(arrival, error, faults):
                 self._hold(arrival, error)
             return
@@ -154,6 +163,7 @@ class FoldWorker(threading.Thread):
                 raise
             # it is tried again every second, and said once
             if self._review_fault != repr(error):
+                self._on_fault(_REVIEW)
                 _log.exception("reviews cannot be judged; what is stable stays, and folding goes on")
             self._review_fault = repr(error)
 

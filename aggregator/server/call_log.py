@@ -18,6 +18,7 @@ def log_call(call: CallRecord) -> None:
     if not _calls.isEnabledFor(level):
         return
     fields = {"caller": call.caller} | call.about | {"peer": call.peer, "seconds": round(call.seconds, 4)}
+    fields["cpu_seconds"] = round(call.cpu_seconds, 4)
     ending = f"refused ({call.kind or call.code}): {call.sentence}" if refused else call.code
     said = ", ".join(f"{name} {value}" for name, value in call.about.items())
     extra = about(call.method.lower(), **fields, status=call.code, refusal=call.kind or None)

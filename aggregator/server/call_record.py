@@ -21,8 +21,9 @@ class CallRecord:
     """Hold one call; what comes after `caller` is known only once it has ended.
 
     `caller` is the contributor of the certificate or the address of a plaintext caller, `about` what the handler said
-    of it, `received` the bytes of its requests. `code` is the gRPC status, `kind` the class of the error ("" where the
-    forge refused nothing), `sentence` what the caller was told.
+    of it, `received` and `sent` the bytes of its requests and replies, `cpu_seconds` what its thread took. `code` is
+    the gRPC status, `kind` the class of the error ("" where the forge refused nothing), `sentence` what the caller was
+    told.
     """
 
     method: str
@@ -30,6 +31,8 @@ class CallRecord:
     caller: str = ""
     about: dict[str, Any] = field(default_factory=dict)
     received: int = 0
+    sent: int = 0
+    cpu_seconds: float = 0.0
     seconds: float = 0.0
     code: str = OK
     kind: str = ""

@@ -9,18 +9,23 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.retention import sweep
+from medforge.aggregator.logs import about
+from medforge.aggregator.server.charges import Charges
 from medforge.errors import MedForgeError
 
 _log = logging.getLogger(__name__)
 _SECONDS = 3600.0
+_NAMED = 3
+_MEBIBYTE = 1 << 20
 
 
 class Housekeeper(threading.Thread):
-    """Sweep a forge's blobs at the start and every hour; what fails is logged and tried again an hour later."""
+    """Sweep a forge's blobs at the start and every hour, and log who cost it most; what fails waits an hour."""
 
-    def __init__(self, forge: Forge, seconds: float = _SECONDS) -> None:
+    def __init__(self, forge: Forge, charges: Charges, seconds: float = _SECONDS) -> None:
         super().__init__(name="housekeeper", daemon=True)
         self._forge = forge
+        self._charges = charges
         self._seconds = seconds
         self._stopping = threading.Event()
 
@@ -37,4 +42,8 @@ class Housekeeper(threading.Thread):
                     _log.info("deleted %d uploads that nobody went on with", swept)
             except (MedForgeError, OSError, SQLAlchemyError):
                 _log.exception("uploads cannot be tidied just now")
+            for who, charge in self._charges.largest(_NAMED):
+                fields = about("charged", contributor=who, seconds=round(charge.seconds, 3), bytes=round(charge.bytes))
+                said = "%s has cost this forge %.1f CPU seconds and %.0f MiB of late"
+                _log.info(said, who, charge.seconds, charge.bytes / _MEBIBYTE, extra=fields)
             self._stopping.wait(self._seconds)

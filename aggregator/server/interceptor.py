@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import grpc
@@ -15,6 +16,7 @@ from medforge.aggregator.forge.policy import Limits
 from medforge.aggregator.ledger.ledger import Ledger
 from medforge.aggregator.server.authorisation import caller_of
 from medforge.aggregator.server.call_record import CallRecord, Listener, begin
+from medforge.aggregator.server.charges import Charges
 from medforge.aggregator.server.failures import failure_of
 from medforge.aggregator.server.rate_limit import SHORT, STREAMS, UPLOADS, Limiter, origin, threads
 from medforge.aggregator.server.slow_readers import SlowReaders
@@ -24,6 +26,9 @@ from medforge.proto.status import abort
 _log = logging.getLogger(__name__)
 _RECHECK_SECONDS = 5.0
 _LONGEST_NAP = 0.5
+_SUBMIT = "Submit"
+# what the policy's limits on an hour's work refuse; to withdraw, and to ask what became of a branch, is everybody's
+_COSTLY = frozenset({_SUBMIT, "Upload", "Review", "Download"})
 
 
 class ForgeInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
@@ -34,18 +39,20 @@ class ForgeInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
     seconds or more after the last check, so that a revocation also ends running streams.
 
     A call is ended when its next message does not come within the policy's `silent_seconds`, or when its caller reads
-    no reply for that long: gRPC itself would keep a thread for it without limit. Each of `listeners` is called with the
-    record of a call after it has ended.
+    no reply for that long: gRPC itself would keep a thread for it without limit. What a call costs is added to its
+    caller's `charges`. Each of `listeners` is called with the record of a call after it has ended.
     """
 
     def __init__(
         self,
         ledger: Ledger,
         limits: Limits,
+        charges: Charges,
         listeners: Sequence[Listener] = (),
         recheck: float = _RECHECK_SECONDS,
     ) -> None:
         self.limiter = Limiter(limits)
+        self.charges = charges
         self._ledger = ledger
         self._silence = limits.silent_seconds
         self._listeners = listeners
@@ -84,7 +91,11 @@ class ForgeInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
             with self._call(method, SHORT, context) as call:
                 with _refusing(context):
                     request = self._only(requests, call)
-                return behaviour(request, context)
+                # who submits waits for turns of its own
+                with nullcontext() if method == _SUBMIT else self.limiter.answering(call.caller):
+                    reply = behaviour(request, context)
+                call.sent += reply.ByteSize() if reply is not None else 0
+                return reply
 
         return answer
 
@@ -101,6 +112,9 @@ class ForgeInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
                         with _refusing(context):
                             caller_of(context, self._ledger)
                         checked = time.monotonic()
+                    size = reply.ByteSize()
+                    call.sent += size
+                    self.charges.charge(call.caller, size=size)
                     with self._slow_readers.sending(context):
                         yield reply
 
@@ -111,16 +125,22 @@ class ForgeInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
         """Authenticate and count a call, keep its place among the open ones, and call the listeners when it ends."""
         call = CallRecord(method, context.peer())
         call.caller = origin(call.peer)
+        thread, begun = threading.get_ident(), time.thread_time()
         try:
             with ExitStack() as held:
                 with _refusing(context):
                     call.caller = caller_of(context, self._ledger).name or call.caller
                     self.limiter.count_call(call.caller)
+                    if method in _COSTLY:
+                        self.charges.check(call.caller)
                     held.enter_context(self.limiter.open(kind, call.caller))
                 begin(call)
                 yield call
         finally:
             call.end(context)
+            if threading.get_ident() == thread:
+                call.cpu_seconds = time.thread_time() - begun
+                self.charges.charge(call.caller, call.cpu_seconds)
             for listener in self._listeners:
                 try:
                     listener(call)
@@ -149,7 +169,9 @@ class ForgeInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
                 f"what came before is kept, call again to go on"
             ) from None
         if message is not None:
-            call.received += message.ByteSize()
+            size = message.ByteSize()
+            call.received += size
+            self.charges.charge(call.caller, size=size)
         return message
 
 

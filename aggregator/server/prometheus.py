@@ -14,10 +14,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from medforge import __version__
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.ledger.records import State
+from medforge.aggregator.main_branch.fold_worker import FAULTS_OF_THE_WORKER
+from medforge.aggregator.main_branch.transient import PARKED
 from medforge.aggregator.server.call_record import CallRecord
 from medforge.aggregator.server.rate_limit import Limiter
 from medforge.errors import InvalidInput, MedForgeError
 from medforge.proto.address import join_address, split_address
+from medforge.proto.errors import ForgeFault
 
 _FOLD_SECONDS = (0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000)
 
@@ -38,12 +41,37 @@ class Tally:
             "medforge_fold_seconds", "Seconds of a fold", buckets=_FOLD_SECONDS, registry=self.registry
         )
 
+        self._sent = Counter(
+            "medforge_sent_bytes", "Bytes of replies, of calls that ended", ["call"], registry=self.registry
+        )
+        self._work = Counter("medforge_cpu_seconds", "CPU seconds of calls and folds", ["work"], registry=self.registry)
+        self._faults = Counter(
+            "medforge_faults",
+            "What the forge failed in by its own fault, each with its traceback in the log: an alarm",
+            ["where"],
+            registry=self.registry,
+        )
+        for where in FAULTS_OF_THE_WORKER:
+            self._faults.labels(where)
+
     def note(self, call: CallRecord) -> None:
         """Count a call that has ended."""
         self._calls.labels(call.method, call.code).inc()
         self._received.labels(call.method).inc(call.received)
+        self._sent.labels(call.method).inc(call.sent)
+        self.worked(call.method, call.cpu_seconds)
+        if call.kind == ForgeFault.__name__:
+            self.fault(call.method)
         if call.kind:
             self._refusals.labels(call.method, call.kind).inc()
+
+    def worked(self, work: str, seconds: float) -> None:
+        """Count the CPU seconds of a call or a fold."""
+        self._work.labels(work).inc(max(0.0, seconds))
+
+    def fault(self, where: str) -> None:
+        """Count something that failed by the forge's own fault."""
+        self._faults.labels(where).inc()
 
     def folded(self, seconds: float) -> None:
         """Count a fold."""
@@ -91,6 +119,8 @@ class LedgerCollector(Collector):
         for state in State:
             arrivals.add_metric([state.value], states.get(state, 0))
         yield arrivals
+        parked = sum(arrival.reason == PARKED for arrival in ledger.holds().values())
+        yield GaugeMetricFamily("medforge_parked_arrivals", "Held arrivals that this forge failed to fold", parked)
         yield CounterMetricFamily("medforge_commits", "Commits of the main branch", ledger.counts()[1])
         yield CounterMetricFamily("medforge_journal_entries", "Entries of the journal", ledger.journal_length())
         waiting = ledger.unfolded(limit=1)

@@ -96,6 +96,9 @@ class Limiter:
             SHORT: (_SHORT_CALLS, _SHORT_CALLS_PER_CALLER),
         }
         self._open: dict[str, Counter[str]] = {kind: Counter() for kind in self._caps}
+        self._at_once = limits.short_calls_per_contributor
+        self._answering: Counter[str] = Counter()
+        self._answered = threading.Condition()
 
     def count_call(self, caller: str) -> None:
         """Count a call against its caller's messages per second; raises TooFast for one that is far ahead of them."""
@@ -134,6 +137,24 @@ class Limiter:
                 mine[caller] -= 1
                 if not mine[caller]:
                     del mine[caller]
+
+    @contextmanager
+    def answering(self, caller: str) -> Iterator[None]:
+        """Wait until few of a caller's short calls are being answered, and count one more meanwhile.
+
+        However many threads a caller calls from, no more of them share the interpreter with others' calls.
+        """
+        with self._answered:
+            self._answered.wait_for(lambda: self._answering[caller] < self._at_once)
+            self._answering[caller] += 1
+        try:
+            yield
+        finally:
+            with self._answered:
+                self._answering[caller] -= 1
+                if not self._answering[caller]:
+                    del self._answering[caller]
+                self._answered.notify_all()
 
     def opened(self) -> dict[str, int]:
         """Count the calls that are open, by kind."""

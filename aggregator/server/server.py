@@ -6,6 +6,7 @@ import faulthandler
 import logging
 import signal
 import socket
+import time
 from collections.abc import Callable
 from concurrent import futures
 from pathlib import Path
@@ -17,6 +18,7 @@ from grpc_reflection.v1alpha import reflection
 
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.identity.authority import Authority
+from medforge.aggregator.ledger.journal import FORGE
 from medforge.aggregator.ledger.task_table import TaskTable
 from medforge.aggregator.logs import about
 from medforge.aggregator.main_branch.fold_worker import FoldWorker
@@ -24,6 +26,7 @@ from medforge.aggregator.main_branch.main_branch import MainBranch
 from medforge.aggregator.main_branch.reviewing.board import ReviewBoard
 from medforge.aggregator.main_branch.wakeup import Wakeup
 from medforge.aggregator.server.call_log import log_call
+from medforge.aggregator.server.charges import CHARGES_FILE, Charges
 from medforge.aggregator.server.housekeeper import Housekeeper
 from medforge.aggregator.server.interceptor import ForgeInterceptor
 from medforge.aggregator.server.port_check import check_free
@@ -73,22 +76,23 @@ class ForgeServer:
         self._health = health.HealthServicer()
         self.tally = Tally()
         self._refusals = Refusals(forge.ledger)
-        self.interceptor = ForgeInterceptor(
-            forge.ledger, forge.policy.limits, (log_call, self.tally.note, self._refusals.note)
-        )
-        self._service = ForgeService(forge, base, self._arrived, self._committed)
-        main = MainBranch(forge, base)
+        self._charges = Charges(forge.directory / CHARGES_FILE, forge.policy.limits)
+        listeners = (log_call, self.tally.note, self._refusals.note)
+        self.interceptor = ForgeInterceptor(forge.ledger, forge.policy.limits, self._charges, listeners)
+        self._service = ForgeService(forge, base, self._arrived, self._committed, self._charges)
+        self._main = main = MainBranch(forge, base)
         self._worker = FoldWorker(
             forge.ledger,
-            main.fold,
+            self._fold,
             main.settle,
             self._arrived,
             self._committed,
             self._worker_ended,
             self.tally.folded,
             review=ReviewBoard(forge.ledger, forge.policy.review).step,
+            on_fault=self.tally.fault,
         )
-        self._housekeeper = Housekeeper(forge)
+        self._housekeeper = Housekeeper(forge, self._charges)
         self._server = self._build()
 
     def start(self) -> str:
@@ -111,6 +115,7 @@ class ForgeServer:
             _log.warning("a call does not end; it is abandoned, nothing that was acknowledged depends on it")
         self.interceptor.close()
         self._refusals.flush()
+        self._charges.save()
         if self._worker.ident is not None:
             self._worker.join(_FOLD_GRACE_SECONDS)
         return not self._worker.is_alive()
@@ -136,6 +141,18 @@ class ForgeServer:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
         return server
+
+    def _fold(self, number: int) -> None:
+        """Fold an arrival, and charge whoever brought it."""
+        arrival = self.forge.ledger.arrival(number)
+        payer = self._charges.payer(number, arrival.contributor if arrival else FORGE)
+        begun = time.thread_time()
+        try:
+            self._main.fold(number)
+        finally:
+            seconds = time.thread_time() - begun
+            self._charges.charge(payer, seconds)
+            self.tally.worked("fold", seconds)
 
     def _worker_ended(self) -> None:
         self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)

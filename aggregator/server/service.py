@@ -22,7 +22,9 @@ from medforge.aggregator.ledger.task_table import TaskTable
 from medforge.aggregator.main_branch.wakeup import Wakeup
 from medforge.aggregator.server.authorisation import Caller, authorise_submit, authorise_withdraw, caller_of
 from medforge.aggregator.server.call_record import note
+from medforge.aggregator.server.charges import Charges
 from medforge.aggregator.server.failures import stream, unary
+from medforge.aggregator.server.rate_limit import origin
 from medforge.aggregator.server.review_desk import ReviewDesk
 from medforge.base_module import BaseModule
 from medforge.errors import ForgeUnavailable, InvalidInput
@@ -50,11 +52,12 @@ class ForgeService:
     `arrived` is notified after each Submit that was accepted; `committed` wakes the watchers.
     """
 
-    def __init__(self, forge: Forge, base: BaseModule, arrived: Wakeup, committed: Wakeup) -> None:
+    def __init__(self, forge: Forge, base: BaseModule, arrived: Wakeup, committed: Wakeup, charges: Charges) -> None:
         self._forge = forge
         self._base = base
         self._arrived = arrived
         self._committed = committed
+        self._charges = charges
         self._closing = threading.Event()
         self._tasks = TaskTable(forge.ledger)
         self._tags = TagTable(forge.ledger)
@@ -125,11 +128,14 @@ class ForgeService:
         """Receive one blob, chunk by chunk, straight to disk."""
         blobs, digest, total, received = self._forge.blobs, "", 0, 0
         holder = caller_of(context, self._forge.ledger).name
+        payer, unsubmitted = holder or origin(context.peer()), self._forge.unsubmitted
         for chunk in request:
             digest, total = digest or check_digest(chunk.digest), total or chunk.total
             self._check_chunk(chunk, digest, total)
             self._check_room()
+            unsubmitted.check(payer, digest, max(received, chunk.offset + len(chunk.data)), holder)
             received = blobs.append(digest, chunk.offset, chunk.data, holder)
+            unsubmitted.received(payer, digest, received)
             if received >= total:
                 blobs.finish(digest, total, holder)
                 yield pb.UploadProgress(digest=digest, received=total, complete=True)
@@ -147,10 +153,14 @@ class ForgeService:
         """Accept a branch and answer once it is durable."""
         forge = self._forge
         caller = caller_of(context, forge.ledger)
-        manifest = forge.parse_manifest(request.manifest)
+        payer = caller.name or origin(context.peer())
+        # a long manifest takes as long to read as a branch to check
+        with forge.turns.turn(payer, len(request.manifest)):
+            manifest = forge.parse_manifest(request.manifest)
         note(contributor=manifest.contributor, branch=manifest.digest)
         authorise_submit(caller, manifest, request.signature, forge.ledger, forge.settings.forge)
-        arrival = forge.accept(manifest, self._base, request.signature, caller.name)
+        arrival = forge.accept(manifest, self._base, request.signature, caller.name, payer)
+        self._charges.brought(arrival.number, payer)
         note(arrival=arrival.number)
         reached("between ledger and receipt")
         self._arrived.notify()

@@ -17,6 +17,7 @@ from benchmarks import (
     honest,
     inspection,
     med_lego,
+    misbehaving,
     mixture_modes,
     prediction,
     regmean,
@@ -48,7 +49,8 @@ def workspace(tiny_spec: str, tmp_path_factory: pytest.TempPathFactory) -> Works
 
 
 def test_no_benchmark_is_left_out() -> None:
-    named = {name for _, name, _ in pkgutil.iter_modules(benchmarks.__path__)} - {"inputs", "small_centres"}
+    helpers = {"attackers", "inputs", "small_centres"}
+    named = {name for _, name, _ in pkgutil.iter_modules(benchmarks.__path__)} - helpers
     text = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
     assert {name for name in named if f"{name}.main(" not in text} == set()
 
@@ -126,6 +128,17 @@ def test_arrival_cost(tiny_spec: str, tmp_path: Path) -> None:
         "unexamined": ["2", "4"],
         "examined": ["2", "4"],
     }
+
+
+def test_misbehaving(tiny_spec: str, tmp_path: Path) -> None:
+    out = tmp_path / "ratios.json"
+    words = ["--base", tiny_spec, "--ways", "names", "reviews", "--threads", "2", "--submits", "1"]
+    assert misbehaving.main([*words, "--directory", str(tmp_path), "--json", str(out)]) == 0
+    rows = json.loads(out.read_text())
+    assert [row["way"] for row in rows] == ["names", "reviews"]
+    assert all(row["ratio"] > 0 and row["calls"]["rounds"] for row in rows)
+    # after the first name the rest are refused
+    assert rows[0]["calls"]["Submit: AlreadyHere"] > 0
 
 
 def test_router_settings(tiny_spec: str, workspace: Workspace, tmp_path: Path) -> None:

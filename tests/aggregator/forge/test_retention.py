@@ -10,6 +10,7 @@ import pytest
 from medforge.aggregator.forge.fsck import check_forge
 from medforge.aggregator.forge.retention import readable_by, referenced, sweep
 from medforge.aggregator.main_branch.main_branch import MainBranch
+from medforge.aggregator.server.charges import CHARGES_FILE, Charges
 from medforge.aggregator.server.housekeeper import Housekeeper
 from medforge.base_module import BaseModule
 from medforge.files import sha256_bytes
@@ -71,7 +72,9 @@ def test_what_was_asked_for_or_stored_again_begins_anew(main: MainBranch) -> Non
 def test_the_housekeeper_sweeps_at_the_start_and_ends_when_asked(main: MainBranch) -> None:
     leave_behind(main)
     age(main, WEEK + 60)
-    keeper = Housekeeper(main.forge, seconds=0.01)
+    keeper = Housekeeper(
+        main.forge, Charges(main.forge.directory / CHARGES_FILE, main.forge.policy.limits), seconds=0.01
+    )
     keeper.start()
     end = time.monotonic() + 20
     while main.forge.blobs.partial_size(sha256_bytes(b"begun and")) and time.monotonic() < end:

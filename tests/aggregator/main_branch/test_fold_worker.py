@@ -31,6 +31,7 @@ class Working:
     def __init__(self, forge: Forge, base: BaseModule, before: Before = lambda number: None) -> None:
         main = MainBranch(forge, base)
         self.folded: list[int] = []
+        self.faults: list[str] = []
         self.arrived, self.committed, self.ended = Wakeup(), Wakeup(), threading.Event()
 
         def fold(number: int) -> None:
@@ -39,7 +40,14 @@ class Working:
             self.folded.append(number)
 
         self.worker = FoldWorker(
-            forge.ledger, fold, main.settle, self.arrived, self.committed, self.ended.set, first_pause=0.01
+            forge.ledger,
+            fold,
+            main.settle,
+            self.arrived,
+            self.committed,
+            self.ended.set,
+            first_pause=0.01,
+            on_fault=self.faults.append,
         )
 
     def __enter__(self) -> "Working":
@@ -183,6 +191,21 @@ def test_a_released_arrival_is_folded(forge: Forge, tiny_base: BaseModule) -> No
         forge.ledger.release(1)
         working.arrived.notify()
         wait_until_folded(forge, 1)
+
+
+def test_only_what_is_the_forges_own_fault_raises_the_alarm(forge: Forge, tiny_base: BaseModule) -> None:
+    def fail(number: int) -> None:
+        if number == 1:
+            raise ZeroDivisionError("nobody expected it")
+        if number == 2:
+            raise InvalidBranch("it cannot be merged; train it anew")
+
+    for branch in branches(tiny_base):
+        forge.admit(branch, tiny_base)
+    with Working(forge, tiny_base, fail) as working:
+        wait_until_folded(forge, 1)
+    assert working.faults == ["fold"] * 3
+    assert forge.ledger.holds().keys() == {1, 2}
 
 
 def _wait(condition: Callable[[], bool], seconds: float = 30.0) -> None:

@@ -16,12 +16,14 @@ from sqlalchemy.exc import OperationalError
 from medforge import __version__
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.policy import Limits
+from medforge.aggregator.main_branch.transient import PARKED
 from medforge.aggregator.server.prometheus import LedgerCollector, MetricsServer, Tally
 from medforge.aggregator.server.rate_limit import Limiter
 from medforge.aggregator.server.server import ForgeServer
 from medforge.base_module import BaseModule
 from medforge.errors import InvalidBranch, InvalidInput
 from medforge.proto.connection import Connection
+from medforge.proto.errors import ForgeFault
 from medforge.proto.remote import RemoteForge
 from tests.aggregator.forges import UNEXAMINED
 from tests.aggregator.serving import FAST, Served, upload, wait_until_folded
@@ -99,6 +101,32 @@ def test_a_scrape_says_what_happened(tmp_path: Path, tiny_base: BaseModule) -> N
             "base": tiny_base.fingerprint[:12],
             "method": "mixture-output-gated",
         }
+
+
+def test_faults_of_the_forge_raise_an_alarm_and_refusals_do_not(
+    tmp_path: Path, tiny_base: BaseModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with measured(tmp_path / "forge", tiny_base) as (server, at, metrics), RemoteForge(Connection(at)) as remote:
+        before = scrape(metrics)
+        assert {one(before, "medforge_faults_total", where=where) for where in ("fold", "settle", "review")} == {0}
+        assert one(before, "medforge_parked_arrivals") == 0
+
+        def fail(*_: object) -> Any:
+            raise ZeroDivisionError("nobody expected it")
+
+        with pytest.raises(InvalidBranch):
+            remote.submit(b"{}")
+        monkeypatch.setattr(server.forge, "accept", fail)
+        branch = make_branch(tiny_base)
+        with pytest.raises(ForgeFault, match="the forge failed in Submit"):
+            remote.submit(branch.manifest.to_bytes())
+        server.forge.ledger.add_arrival(branch.digest, "north", "task", 5)
+        server.forge.ledger.hold(1, PARKED)
+        after = scrape(metrics)
+        assert one(after, "medforge_faults_total", where="Submit") == 1
+        assert one(after, "medforge_parked_arrivals") == 1
+        assert one(after, "medforge_cpu_seconds_total", work="Submit") > 0
+        assert one(after, "medforge_sent_bytes_total", call="Submit") == 0
 
 
 def test_what_the_ledger_says_survives_a_restart(tmp_path: Path, tiny_base: BaseModule) -> None:

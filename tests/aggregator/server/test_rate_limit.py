@@ -174,6 +174,32 @@ class TestLimiter:
                 assert limiter.opened() == {UPLOADS: 0, STREAMS: 0, SHORT: 0} | {kind: 2}
         assert sum(limiter.opened().values()) == 0
 
+    def test_few_short_calls_of_one_caller_are_answered_at_once(self) -> None:
+        limiter = Limiter(Limits(short_calls_per_contributor=2))
+        going, over, inside, most = threading.Event(), threading.Lock(), 0, 0
+
+        def answer() -> None:
+            nonlocal inside, most
+            with limiter.answering("greedy"):
+                with over:
+                    inside += 1
+                    most = max(most, inside)
+                going.wait(20)
+                with over:
+                    inside -= 1
+
+        threads = [threading.Thread(target=answer, daemon=True) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        while inside < 2:
+            time.sleep(0.001)
+        with limiter.answering("modest"):
+            going.set()
+        for thread in threads:
+            thread.join(20)
+        assert most == 2
+        assert not limiter._answering
+
     def test_many_callers_cost_little_memory(self) -> None:
         limiter = Limiter(Limits(), Clock())
         for number in range(10_000):
