@@ -21,7 +21,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from statistics import median
 
@@ -31,6 +30,7 @@ from medforge.aggregator.forge.policy import Policy, change
 from medforge.aggregator.identity.invite import invite
 from medforge.aggregator.merge import choose_settings
 from medforge.base import load_base
+from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from medforge.proto.connection import Connection
 from medforge.proto.kit import Kit
@@ -38,7 +38,7 @@ from medforge.proto.remote import RemoteForge
 from tests.making import make_branch
 
 AIM = 3.0
-_VICTIM = "behaves"
+_FIRST = "first"
 _START_SECONDS = 180.0
 _ANYWHERE = "127.0.0.1:1"
 _CHUNK = 1 << 18
@@ -102,28 +102,30 @@ def measure(place: Path, options: argparse.Namespace) -> Iterator[Row]:
     base = load_base(options.base, "cpu")
     policy = change(Policy(), ["admission.behaviour=false", "admission.weight_change=1000", *options.policy])
     forge = Forge.establish(place / "forge", base, choose_settings(), policy=policy)
-    kits = {name: invite(forge, name, _ANYWHERE, place / name) for name in (_VICTIM, *options.ways)}
+    beside = {way: f"beside {way}" for way in options.ways}
+    kits = {name: invite(forge, name, _ANYWHERE, place / name) for name in (_FIRST, *options.ways, *beside.values())}
     forge.close()
-    branches = (make_branch(base, seed, f"task {seed}", _VICTIM) for seed in count(1000))
     with _serving(place, options.base) as at:
         # what a first call loads is no part of a Submit
-        _submits(at, kits[_VICTIM], branches, place, 2)
+        _submits(at, kits[_FIRST], base, place, range(2))
         for way in options.ways:
-            alone = _submits(at, kits[_VICTIM], branches, place, options.submits)
+            kit, seeds = kits[beside[way]], range(2 * options.submits)
+            alone = _submits(at, kit, base, place, seeds[: options.submits])
             with _misbehaving(way, at, place, options) as calls:
-                disturbed = _submits(at, kits[_VICTIM], branches, place, options.submits)
+                disturbed = _submits(at, kit, base, place, seeds[options.submits :])
                 row = Row(way, alone, disturbed, json.loads(calls.read_bytes()))
             print(row.line(), flush=True)
             yield row
 
 
-def _submits(at: str, kit: Kit, branches: Iterator[Branch], place: Path, times: int) -> list[float]:
+def _submits(at: str, kit: Kit, base: BaseModule, place: Path, seeds: Sequence[int]) -> list[float]:
     """Upload branches one after another, submit each, and return the seconds of every Submit."""
+    name = kit.card.contributor
     seconds = []
     with RemoteForge(Connection(at, kit)) as forge:
         forge.describe()
-        for _ in range(times):
-            branch = next(branches)
+        for seed in seeds:
+            branch = make_branch(base, 1000 + seed, f"{name} {seed}", name)
             upload(forge, branch, place / "sent" / branch.digest)
             signature, content = kit.sign_submit(branch.digest), branch.manifest.to_bytes()
             begun = time.perf_counter()
