@@ -65,6 +65,7 @@ class TestFormats:
             "branch": "b" * 64,
             "peer": "ipv4:192.0.2.1:5",
             "seconds": 0.0,
+            "cpu_seconds": 0.0,
             "status": "PERMISSION_DENIED",
             "refusal": "NotAllowed",
         }
