@@ -50,7 +50,7 @@ class Units:
         """Draw each unit with a probability (Poisson sampling); return images of those drawn, at most `most` each."""
         chosen = secret.uniform(len(self), *place, "units") <= rate
         chance = secret.generator(*place, "images")
-        drawn = (self.members[place] for place in torch.nonzero(chosen).flatten().tolist())
+        drawn = (self.members[number] for number in torch.nonzero(chosen).flatten().tolist())
         return tuple(
             one if len(one) <= self.most else one[torch.randperm(len(one), generator=chance)[: self.most]]
             for one in drawn
