@@ -90,6 +90,6 @@ def test_a_contributor_may_use_any_name(directory: Path, tiny_base: BaseModule) 
     with serving(directory, tiny_base, settings=SETTINGS) as (_, at):
         assert "arrival 1 (centre 0: task 0) is withdrawn" in withdraw(one.digest, "--at", at)
         told = json.loads(withdraw("task 1", "--at", at, "--erase", "--yes", "--json"))
-    assert told == {"branch": two.digest, "state": "withdrawn", "erase": True}
+    assert told == {"branch": two.digest, "state": "withdrawn", "erase": True, "copies": [], "descendants": []}
     assert state(directory, 1) == (State.WITHDRAWN, False)
     assert state(directory, 2) == (State.WITHDRAWN, True)
