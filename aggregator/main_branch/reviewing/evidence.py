@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binom
 
-from medforge.proto.review_noise import noise_decay
+from medforge.proto.review_noise import COUNTS_OF_AN_IMAGE, noise_decay
 from medforge.proto.signed_review import Review
 
 What = Literal["accuracy", "routing"]
@@ -20,6 +20,10 @@ _Law = NDArray[np.float64]
 _NEGLIGIBLE = 1e-12
 _CHURN = 0.2
 """Share of a site's images that may change and change back by chance, at most: more claimed would hide any loss."""
+
+
+_LOUDEST = 0.1
+"""Noise of worse − better, as a standard deviation in shares of a site's images, beyond which it says nothing."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,22 @@ class Counts:
         if self.images <= most:
             return self
         share = most / self.images
-        return replace(self, worse=round(share * self.worse), better=round(share * self.better), images=most)
+        return replace(
+            self,
+            worse=round(share * self.worse),
+            better=round(share * self.better),
+            images=most,
+            # noise of which a share is left is that of a larger ε, all but its being in whole numbers
+            epsilon=self.epsilon and self.epsilon / share,
+        )
+
+    def heard(self) -> Counts:
+        """Return the counts; none changed where they are so noisy that they would only hide what others lost."""
+        decay = 0.0 if self.epsilon is None else noise_decay(self.epsilon)
+        # twice the variance of one count's noise, as `noise_variance` has it, with nothing to divide by
+        if 4 * decay <= (_LOUDEST * self.images * (1 - decay)) ** 2:
+            return self
+        return replace(self, worse=0, better=0, epsilon=None)
 
 
 class Pooled(NamedTuple):
@@ -76,10 +95,11 @@ class Pooled(NamedTuple):
 def alike_in_size(counts: Sequence[Counts], most: int) -> list[Counts]:
     """Return the counts, none as of more than `most` images, nor than twice those of the median site.
 
-    Who claims to have many images neither drowns what others lost, nor rules the task. The lower of two medians.
+    Who claims to have many images, or much noise, neither drowns what others lost, nor rules the task. Of two medians
+    the lower counts.
     """
     middle = sorted(one.images for one in counts)[(len(counts) - 1) // 2]
-    return [one.capped(min(most, 2 * middle)) for one in counts]
+    return [one.capped(min(most, 2 * middle)).heard() for one in counts]
 
 
 def pool(counts: Sequence[Counts], borne: float) -> Pooled:
@@ -122,7 +142,7 @@ def _law(changed: int, images: int, borne: float, epsilon: float | None) -> _Law
 def _noise(epsilon: float) -> _Law:
     """Return the law of the noise of one count, symmetric about the middle."""
     decay = noise_decay(epsilon)
-    reach = math.ceil(math.log(_NEGLIGIBLE) / math.log(decay))
+    reach = math.ceil(-math.log(_NEGLIGIBLE) * COUNTS_OF_AN_IMAGE / epsilon)
     law: _Law = decay ** np.abs(np.arange(-reach, reach + 1)).astype(np.float64)
     law /= law.sum()
     return law

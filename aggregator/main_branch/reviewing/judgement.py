@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from medforge.aggregator.forge.policy import Reviewing
 from medforge.aggregator.ledger.review_records import Objection
-from medforge.aggregator.main_branch.reviewing.evidence import Counts, What, pool
+from medforge.aggregator.main_branch.reviewing.evidence import Counts, What, alike_in_size, pool
 from medforge.aggregator.main_branch.reviewing.harm import Bar, Harm, find_harm
 from medforge.aggregator.main_branch.reviewing.state import Link, ReviewState, has_credit
 
@@ -80,7 +80,7 @@ def _objection(task: str, what: What, counts: Sequence[Counts], bar: Bar, found:
     against = [one for one in counts if one.lost > bar.margin * one.images]
     if not against:
         return None
-    alone = pool(against, bar.margin / 2)
+    alone = pool(alike_in_size(against, bar.most_images), bar.margin / 2)
     return Objection(
         task=task,
         what=what,
@@ -90,6 +90,6 @@ def _objection(task: str, what: What, counts: Sequence[Counts], bar: Bar, found:
         better=sum(one.better for one in against),
         images=sum(one.images for one in against),
         chance=found.pooled.chance if found else alone.chance,
-        loss=found.pooled.loss if found else pool(counts, 0.0).loss,
+        loss=found.pooled.loss if found else pool(alike_in_size(counts, bar.most_images), bar.margin / 2).loss,
         hangs_on=found.hangs_on if found else (),
     )

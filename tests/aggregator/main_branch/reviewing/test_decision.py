@@ -224,7 +224,8 @@ def test_more_harm_or_a_narrower_margin_never_lets_go_live_what_was_held(
         assert isinstance(decide(links, Reviewing(margin=0.01), 10.0), HoldArrival)
     lost, gained, images = counts[place % len(names)]
     worse = [*reviews]
-    worse[place % len(names)] = review(names[place % len(names)], commit(1), "lung", lost + more, gained, images)
+    most = min(lost + more, images - gained)
+    worse[place % len(names)] = review(names[place % len(names)], commit(1), "lung", most, gained, images)
     if isinstance(one_new(reviews, {"lung": names}), HoldArrival):
         assert isinstance(one_new(worse, {"lung": names}), HoldArrival)
 

@@ -10,6 +10,7 @@ from numpy.random import Generator
 
 from medforge.aggregator.main_branch.reviewing.evidence import Counts, alike_in_size, pool
 from medforge.aggregator.main_branch.reviewing.harm import Bar, beyond, find_harm, rests_on
+from medforge.proto.review_noise import noise_decay
 
 BAR = Bar(margin=0.03, level=0.0125, most_images=1000)
 """As for a commit with two tasks that are reviewed."""
@@ -143,3 +144,32 @@ def test_two_liars_of_six_do_not_hide_what_four_lose(seed: int) -> None:
     honest = drawn(np.random.default_rng(seed), 4, 100, 0.02, 0.15)
     for lie in ((0, 0, 10**6), (5 * 10**5, 5 * 10**5, 10**6), (0, 10**6, 10**6)):
         assert beyond([*honest, Counts("x", *lie), Counts("y", *lie)], BAR) is not None
+
+
+def noisy(random: Generator, count: Counts, epsilon: float) -> Counts:
+    """Add what `medforge review --epsilon` adds, and move it to what so many images can have."""
+    success = 1 - noise_decay(epsilon)
+    images, worse, better = (
+        value + int(random.geometric(success) - random.geometric(success))
+        for value in (count.images, count.worse, count.better)
+    )
+    images = max(images, 1)
+    return Counts(count.reviewer, min(max(worse, 0), images), min(max(better, 0), images), images, epsilon)
+
+
+@pytest.mark.parametrize("epsilon", [0.5, 3.0])
+@pytest.mark.parametrize("images", [20, 200])
+def test_noise_of_small_sites_holds_no_honest_commit(epsilon: float, images: int) -> None:
+    random = np.random.default_rng(0)
+    found = sum(
+        beyond([noisy(random, one, epsilon) for one in drawn(random, 4, images, 0.05, BAR.margin / 2)], BAR) is not None
+        for _ in range(100)
+    )
+    assert found <= 5
+
+
+def test_two_sites_with_much_noise_hide_nothing_and_take_no_time() -> None:
+    honest = drawn(np.random.default_rng(0), 4, 100, 0.02, 0.15)
+    for epsilon in (1e-300, 1e-9, 0.01, 0.1, 1.0):
+        loud = [Counts(name, 0, 0, 10**6, epsilon) for name in ("x", "y")]
+        assert beyond([*honest, *loud], BAR) is not None
