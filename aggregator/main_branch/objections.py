@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
+import torch
 from scipy.special import bdtr
 from scipy.stats import norm
 from torch import Tensor
@@ -25,6 +26,7 @@ from medforge.base_module import BaseModule
 from medforge.task_spread import STATISTICS_SHRINKAGE, TaskSpread
 
 _TINY = 1e-30
+_MOST_IMAGES = 10_000
 _OWN_AND_CHANGED = (2.0, 1.0)
 
 
@@ -73,9 +75,11 @@ def below_chance(hits: int, images: int, classes: int, significance: float) -> b
 def _of_its_plugin(
     arriving: ArrivedBranch, base: BaseModule, probabilities: ProbabilityCache, admission: Admission
 ) -> Iterator[Objection]:
-    labels, own = arriving.labels(), probabilities.probabilities(arriving, arriving).double()
+    said = probabilities.probabilities(arriving, arriving)
+    some = evenly(len(said))
+    labels, own = arriving.labels()[some], said[some].double()
     # what the base module knows without it is no merit of the plugin: a random one ranks by it as well
-    changed = own.clamp_min(_TINY).log() - _zero_shot(arriving, base, probabilities).log_softmax(dim=1)
+    changed = own.clamp_min(_TINY).log() - _zero_shot(arriving, base, probabilities)[some].log_softmax(dim=1)
     changed = changed - changed.mean(dim=1, keepdim=True)
     hits, found = _hits(own, labels), pooled([agreement(own, labels), agreement(changed, labels)], _OWN_AND_CHANGED)
     # so few images that ranks show nothing must all be told right
@@ -135,6 +139,15 @@ def _as_its_statistics_say(arriving: ArrivedBranch, images: Tensor, admission: A
 def _zero_shot(arriving: ArrivedBranch, base: BaseModule, probabilities: ProbabilityCache) -> Tensor:
     """Return the base module's logits [n, C] on a branch's own images, float64 on the CPU."""
     return base.logits(probabilities.embeddings(arriving).to(base.device), arriving.prompts).cpu().double()
+
+
+def evenly(count: int) -> Tensor:
+    """Return places of at most so many images as show all that ranks can: 500 classes of 200 would take 4 GiB."""
+    return (
+        torch.linspace(0, count - 1, _MOST_IMAGES, dtype=torch.float64).long()
+        if count > _MOST_IMAGES
+        else (torch.arange(count))
+    )
 
 
 def _hits(outputs: Tensor, labels: Tensor) -> int:
