@@ -143,11 +143,9 @@ def _zero_shot(arriving: ArrivedBranch, base: BaseModule, probabilities: Probabi
 
 def evenly(count: int) -> Tensor:
     """Return places of at most so many images as show all that ranks can: 500 classes of 200 would take 4 GiB."""
-    return (
-        torch.linspace(0, count - 1, _MOST_IMAGES, dtype=torch.float64).long()
-        if count > _MOST_IMAGES
-        else (torch.arange(count))
-    )
+    if count <= _MOST_IMAGES:
+        return torch.arange(count)
+    return torch.linspace(0, count - 1, _MOST_IMAGES, dtype=torch.float64).long()
 
 
 def _hits(outputs: Tensor, labels: Tensor) -> int:
