@@ -56,6 +56,11 @@ class ReviewTable:
         """The number of the last entry that was read."""
         return self._seen
 
+    @property
+    def condemned(self) -> set[int]:
+        """The arrivals that reviews found harmful, and that the maintainer did not bring back."""
+        return {number for kept in self.decisions for number in kept.decision.held} - self.overruled
+
     def read(self) -> ReviewTable:
         """Read on to the journal's end; raises CorruptFile for an entry that is neither review nor decision."""
         with self._ledger.reading() as session:
@@ -107,8 +112,9 @@ class ReviewTable:
         return self.stable() or self._ledger.head()
 
     def _stay(self, commit: Commit) -> bool:
+        # of those who were found harmful one may have been replaced before, so that its state does not say it
         states = self._ledger.arrivals_by_number(commit.members).values()
-        return all(one.state in STAYING for one in states)
+        return self.condemned.isdisjoint(commit.members) and all(one.state in STAYING for one in states)
 
     def _read_on(self, session: Session) -> None:
         newest = session.scalar(select(func.max(EntryRow.number))) or 0

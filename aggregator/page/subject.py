@@ -119,7 +119,7 @@ def _seen(view: ForgeView, commit: str) -> list[dict[str, Any]]:
 
 def _harmful(view: ForgeView, arrival: Arrival) -> Round | None:
     """Return the commit whose reviews had a branch held; None where something else did."""
-    found = [kept.decision for kept in view.reviews.decisions if kept.decision.arrival == arrival.number]
+    found = [kept.decision for kept in view.reviews.decisions if arrival.number in kept.decision.held]
     number = view.history.number_of(found[-1].commit) if found and found[-1].reason == arrival.reason else None
     return view.history.rounds[number - 1] if number else None
 

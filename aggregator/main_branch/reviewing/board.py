@@ -213,8 +213,7 @@ class ReviewBoard:
         stable = table.stable()
         after = table.committed[stable.digest].number if stable else 0
         # a version that was replaced before it was found harmful can be held no more, and nothing with it goes live
-        harmful = {one.decision.arrival for one in table.decisions if one.decision.standing == "harmful"}
-        staying = set(ledger.numbers(*STAYING)) - (harmful - table.overruled)
+        staying = set(ledger.numbers(*STAYING)) - table.condemned
         later = tuple(
             Link(commit.digest, number, commit.members, _seconds(table.committed[commit.digest].at))
             for number, commit in ledger.commits(after)
@@ -244,6 +243,7 @@ class ReviewBoard:
             held_by=self._held_by(),
             stable=Link(stable.digest, after, stable.members, 0.0) if stable else None,
             silent=_silent(table),
+            replaced=frozenset(number for number, one in arrivals.items() if one.state is State.SUPERSEDED),
         )
 
     def _doubted(self) -> frozenset[str]:

@@ -69,10 +69,11 @@ def decide(state: ReviewState, policy: Reviewing, now: float) -> Outcome:
         if not found.missing and not found.harm:
             reason = "its reviews see no harm" if state.reviews.get(link.digest) else "nobody reviews its tasks"
             return GoLive(link, reason, found.doubts)
-    harmful = [pair for pair in judged if pair[1].harm]
+    harmful = [pair for pair in judged if pair[1].harm and _can_be_narrowed(pair[0], state)]
     if harmful:
         # the commit with the fewest that it may be
         return _narrow(*min(harmful, key=lambda pair: len(state.suspects(pair[0]))), state)
+    judged = [pair for pair in judged if not pair[1].harm]
     for link, found in reversed(judged):
         if closed[link.digest] and policy.after_patience == "live":
             late = _awaited(found.missing)
@@ -85,14 +86,25 @@ def _narrow(bad: Link, found: Judgement, state: ReviewState) -> Outcome:
     suspects = state.suspects(bad)
     if len(suspects) == 1:
         return HoldArrival(bad, suspects[0], found.harm)
-    parts = [link for link in state.later if 0 < len(state.suspects(link)) < len(suspects)]
-    within = [link for link in parts if set(state.suspects(link)) < set(suspects)]
+    within = _within(bad, state)
     if within:
         half = min(within, key=lambda link: (abs(2 * len(state.suspects(link)) - len(suspects)), link.number))
         return Await(half)
     return FoldAgain(
         suspects[-1], f"one of the arrivals {', '.join(map(str, suspects))} does harm, and no commit tells them apart"
     )
+
+
+def _can_be_narrowed(bad: Link, state: ReviewState) -> bool:
+    """Say whether anything follows from harm: who was replaced since comes into no further commit to be told apart."""
+    suspects = state.suspects(bad)
+    return len(suspects) == 1 or state.replaced.isdisjoint(suspects) or bool(_within(bad, state))
+
+
+def _within(bad: Link, state: ReviewState) -> list[Link]:
+    """Return the commits with some of those whom a commit's harm can come from, and nobody else new."""
+    suspects = set(state.suspects(bad))
+    return [link for link in state.later if (new := set(state.suspects(link))) and new < suspects]
 
 
 def _ask(judged: list[tuple[Link, Judgement]], state: ReviewState) -> Await:

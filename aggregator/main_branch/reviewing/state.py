@@ -36,6 +36,7 @@ class ReviewState:
     who reviews it. `doubted` are reviewers on whose word alone something was held that the maintainer brought back;
     `held_by` has by reviewer the contributors of whom a branch is held on a word that hangs on this reviewer, and not
     decided. `silent` are those who let the patience with an earlier commit pass, and have not spoken since.
+    `replaced` are the arrivals in whose place a newer version came.
     """
 
     later: tuple[Link, ...]
@@ -48,6 +49,7 @@ class ReviewState:
     held_by: Mapping[str, frozenset[str]] | None = None
     silent: frozenset[str] = frozenset()
     stable: Link | None = None
+    replaced: frozenset[int] = frozenset()
 
     def came(self, link: Link) -> tuple[int, ...]:
         """Return a commit's members that were in no commit that went live."""

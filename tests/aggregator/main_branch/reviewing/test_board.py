@@ -11,6 +11,7 @@ from medforge.aggregator.forge.maintenance import accept, withdraw
 from medforge.aggregator.forge.policy import Reviewing
 from medforge.aggregator.forge.review_view import ReviewView
 from medforge.aggregator.ledger.records import State
+from medforge.aggregator.ledger.review_records import Decision
 from medforge.aggregator.ledger.review_table import ReviewTable
 from medforge.aggregator.main_branch.main_branch import MainBranch
 from medforge.aggregator.main_branch.replay import replay
@@ -247,6 +248,38 @@ def test_arrivals_that_no_commit_tells_apart_are_folded_anew_and_then_told_apart
     assert asked is not None
     forge.say(review("ann", asked, lost=60, baseline=first))
     assert (forge.state(3), forge.state(4)) == (State.HELD, State.FOLDED)
+
+
+@pytest.mark.parametrize("newer", [("bob",), ("bob", "eve")])
+def test_who_was_replaced_meanwhile_is_not_folded_anew(forge: Reviewed, newer: tuple[str, ...]) -> None:
+    first = forge.push("ann", "lung", 0)
+    forge.say(review("ann", first, baseline=None))
+    forge.push("gone", "eye", 1)
+    forge.push("eve", "chest", 2)
+    forge.push("bob", "colon", 3)
+    withdraw(forge.main.forge, "2", "", erase=False)
+    forge.main.settle()
+    both = forge.head
+    for seed, who in enumerate(newer, 4):
+        forge.push(who, {"bob": "colon", "eve": "chest"}[who], seed)
+    forge.say(review("ann", both, lost=60, baseline=first))
+    assert forge.state(4) is State.SUPERSEDED
+    assert forge.state(3) is (State.FOLDED if newer == ("bob",) else State.SUPERSEDED)
+    assert forge.board.view().candidate == forge.head
+    forge.say(review("ann", forge.head, baseline=first))
+    assert forge.stable == forge.head
+
+
+def test_what_is_stable_has_nobody_in_it_who_was_found_harmful_though_replaced_before(forge: Reviewed) -> None:
+    first = forge.push("ann", "lung", 0)
+    forge.say(review("ann", first, baseline=None))
+    second = forge.push("eve", "chest", 1)
+    forge.say(review("ann", second, baseline=first))
+    assert forge.stable == second
+    forge.push("eve", "chest", 2)
+    decision = Decision(commit=second, standing="harmful", reason="for once", arrival=2)
+    ReviewTable(forge.ledger).decide(decision)
+    assert (forge.state(2), forge.stable) == (State.SUPERSEDED, first)
 
 
 def test_who_leaves_is_out_of_what_is_stable_at_once(forge: Reviewed) -> None:
