@@ -149,7 +149,7 @@ class OriginPolicy(_Frozen):
 
     copies: bool = True
     weights: float = Field(0.98, gt=0, le=1)
-    begun: float = Field(0.999, gt=0, le=1)
+    begun: float = Field(0.98, gt=0, le=1)
     images: float = Field(0.985, gt=0, le=1)
     share: float = Field(0.25, gt=0, le=1)
 

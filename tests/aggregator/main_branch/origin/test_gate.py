@@ -78,7 +78,9 @@ def by(
     branch: Branch, contributor: str, plugin: Plugin | None = None, images: DistilledDataset | None = None
 ) -> Branch:
     """The same branch with other parts, under another name."""
-    other = branch_around(BASES[0], plugin or branch.plugin, 77, branch.manifest.task, contributor)
+    # images of everybody's own, unless they are given
+    seed = sum(place * ord(letter) for place, letter in enumerate(contributor, 1000))
+    other = branch_around(BASES[0], plugin or branch.plugin, seed, branch.manifest.task, contributor)
     return other if images is None else _with_images(other, images)
 
 
@@ -177,7 +179,9 @@ def test_an_arrival_that_was_never_compared_is_remembered_when_it_is_erased(
     assert gated.arrive(by(first, "b"))
 
 
-def test_who_began_from_the_others_model_is_no_copy(tmp_path: Path, tiny_base: BaseModule) -> None:
+def test_who_began_from_the_others_model_is_no_copy_where_the_maintainer_says_so(
+    tmp_path: Path, tiny_base: BaseModule
+) -> None:
     from medforge.aggregator.main_branch.main_branch import MainBranch
 
     forge = Forge.establish(tmp_path / "forge", tiny_base, choose_settings(method="fusion"), policy=Policy())
@@ -186,10 +190,16 @@ def test_who_began_from_the_others_model_is_no_copy(tmp_path: Path, tiny_base: B
     maintenance.accept(forge, "1") if forge.policy.tasks.open else None
     commit = MainBranch(forge, tiny_base).fold(1)
     gated = Gated(forge, tiny_base)
+    patient = forge.policy = Policy(origin=OriginPolicy(begun=0.999))
     trained = noisy(first.plugin, 0.1)
     begun = by(first, "b", plugin=trained)
     said = Manifest.model_validate(begun.manifest.model_dump() | {"start": commit.item})
     assert gated.arrive(replace(begun, manifest=said)) == ""
+    # what a branch claims to have begun from is no way around the default
+    forge.policy = Policy()
+    other = by(first, "e", plugin=noisy(first.plugin, 0.1, seed=4))
+    assert gated.arrive(replace(other, manifest=other.manifest.model_copy(update={"start": commit.item})))
+    forge.policy = patient
     # who hides it, or hardly moved, is asked
     assert gated.arrive(by(first, "c", plugin=trained))
     still = by(first, "d", plugin=noisy(first.plugin, 0.01))
