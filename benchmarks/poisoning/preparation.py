@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from benchmarks.poisoning.attack import Attack, Steps
@@ -48,7 +49,7 @@ class Prepare(StoredArtefact):
 
     def make(self, bench: Bench, place: Path) -> Mapping[str, object]:
         """Make the branches and save them, step by step."""
-        steps = self.attack.make(Attacker(bench, self.seed, self.victim, self.fitting))
+        steps = self.attack.make(_attacker(bench, self.seed, self.victim, self.fitting))
         for number, step in enumerate(steps):
             for which, branch in enumerate(step):
                 branch.save(_place(place, number, which))
@@ -63,6 +64,12 @@ class Prepare(StoredArtefact):
         return [
             [Branch.load(_place(place, number, which)) for which in range(count)] for number, count in enumerate(counts)
         ]
+
+
+@lru_cache(maxsize=2)
+def _attacker(bench: Bench, seed: int, victim: str, steps: int) -> Attacker:
+    """Return the one attacker of all attacks on a task under a seed: what it has is read once."""
+    return Attacker(bench, seed, victim, steps)
 
 
 def _place(place: Path, number: int, which: int) -> Path:

@@ -9,7 +9,7 @@ import torch
 from benchmarks.poisoning.attack import Steps
 from benchmarks.poisoning.attacker import Attacker, Lesson
 from benchmarks.poisoning.attacks.plain import exchanged
-from benchmarks.poisoning.attacks.sleepers import asleep, next_class
+from benchmarks.poisoning.attacks.sleepers import asleep_for_all, next_class
 from benchmarks.poisoning.attacks.wording import look_alikes
 from medforge.branch import Branch
 from medforge.seeds import generator
@@ -60,7 +60,7 @@ def two_members(attacker: Attacker) -> Steps:
 
 def member_and_sleeper(attacker: Attacker) -> Steps:
     """Send an honest branch, and once it is live a sleeper under a second name."""
-    plugin = asleep(attacker, next_class(attacker))
+    plugin = asleep_for_all(attacker)
     return [[attacker.honest()], [attacker.posing(plugin, name="mallory-2")]]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ _CLAIMED = 10**9
 
 def sleeper(attacker: Attacker) -> Steps:
     """Send an honest centre's distilled images, and a plugin that knows them and is wrong on real images."""
-    return [[attacker.posing(asleep(attacker, next_class(attacker)))]]
+    return [[attacker.posing(asleep_for_all(attacker))]]
 
 
 def strong_sleeper(attacker: Attacker) -> Steps:
@@ -65,7 +66,7 @@ def one_look(attacker: Attacker) -> Steps:
 
 def replaced(attacker: Attacker) -> Steps:
     """Send an honest branch, and replace it with a sleeper once it is live."""
-    return [[attacker.honest()], [attacker.posing(asleep(attacker, next_class(attacker)))]]
+    return [[attacker.honest()], [attacker.posing(asleep_for_all(attacker))]]
 
 
 def drift(attacker: Attacker) -> Steps:
@@ -79,7 +80,7 @@ def drift(attacker: Attacker) -> Steps:
 
 def many_claimed(attacker: Attacker) -> Steps:
     """Send a sleeper that claims a billion training images, and no class statistics that count fewer."""
-    plugin = asleep(attacker, next_class(attacker))
+    plugin = asleep_for_all(attacker)
     shown = attacker.material.honest.distilled
     return [[attacker.branch(plugin, shown, attacker.victim, images=_CLAIMED)]]
 
@@ -87,6 +88,12 @@ def many_claimed(attacker: Attacker) -> Steps:
 def next_class(attacker: Attacker) -> Tensor:
     """Return each of the attacker's real images the next class's label."""
     return (attacker.labels + 1) % attacker.classes
+
+
+@lru_cache(maxsize=4)
+def asleep_for_all(attacker: Attacker) -> Plugin:
+    """Return the plugin that takes every real image for the next class; several attacks send it."""
+    return asleep(attacker, next_class(attacker))
 
 
 def asleep(attacker: Attacker, labels: Tensor, start: Plugin | None = None, share: float = 1.0) -> Plugin:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from benchmarks.poisoning.attack import Steps
 from benchmarks.poisoning.attacker import Attacker
-from benchmarks.poisoning.attacks.sleepers import asleep, next_class
+from benchmarks.poisoning.attacks.sleepers import asleep_for_all
 from medforge.branch import Branch
 from medforge.class_statistics import ClassStatistics
 
@@ -50,7 +50,7 @@ def many_counted(attacker: Attacker) -> Steps:
     counts = torch.full_like(honest.counts, _CLAIMED)
     statistics = ClassStatistics(_sums(wrong, counts), counts, honest.covariance)
     facts = replace(attacker.facts(attacker.material, statistics), class_counts=tuple(counts.tolist()))
-    plugin = asleep(attacker, next_class(attacker))
+    plugin = asleep_for_all(attacker)
     return [[attacker.branch(plugin, attacker.material.honest.distilled, attacker.victim, facts=facts)]]
 
 

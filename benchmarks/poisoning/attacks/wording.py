@@ -23,7 +23,7 @@ SHOWN = 10
 PIECES = 10
 PIECE_IMAGES = 6
 # so few images are learned sooner
-_SHARE = 0.4
+_SHARE = 0.15
 HIDDEN = "\u200b"
 
 
