@@ -385,6 +385,8 @@ class ReviewSoak:
     def _check(self) -> Summary:
         self._come_to_rest()
         self.server.stop()
+        # nothing that the software itself did not expect
+        assert "Traceback" not in self.server.log.read_text(errors="replace")
         forge = Forge.open(self.server.directory)
         check_acknowledged(forge, self.said)
         check_rest(forge, self.base)
