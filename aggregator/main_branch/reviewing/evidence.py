@@ -18,6 +18,7 @@ from medforge.proto.signed_review import Review
 What = Literal["accuracy", "routing"]
 _Law = NDArray[np.float64]
 _NEGLIGIBLE = 1e-12
+_MANY = 500
 _CHURN = 0.2
 """Share of a site's images that may change and change back by chance, at most: more claimed would hide any loss."""
 
@@ -108,14 +109,22 @@ def pool(counts: Sequence[Counts], borne: float) -> Pooled:
     The chance is that of Σ max(worse − better, 0) or more, where of each site's `changed` images each is worse with the
     probability at which the share `borne` of all its images is lost. With `borne` = 0, and one site that lost more than
     it gained, it is the one-sided exact McNemar test (Cochran 1950). Noise that a site added is part of its law.
+    Of many images a chance below 1e-12 is an upper bound.
     """
     lost = sum(one.lost for one in counts)
     loss = lost / max(sum(one.images for one in counts), 1)
     if not lost:
         return Pooled(loss, 1.0)
+    laws = [_law(one.changed, one.images, borne, one.epsilon) for one in counts]
+    changed = sum(one.changed for one in counts)
+    unexpected = lost - sum(float(np.arange(len(law)) @ law) for law in laws)
+    if changed > _MANY and unexpected > 0 and all(one.epsilon is None for one in counts):
+        # each image moves the sum by 2 at most (McDiarmid 1989); the laws of many sites take seconds to add up
+        bound = math.exp(-(unexpected**2) / (2 * changed))
+        if bound < _NEGLIGIBLE:
+            return Pooled(loss, bound)
     below, beyond = np.ones(1), 0.0
-    for one in counts:
-        law = _law(one.changed, one.images, borne, one.epsilon)
+    for law in laws:
         # summed from the small end, so that a chance of 1e-40 is not 0
         tail = np.append(np.cumsum(law[::-1])[::-1], np.zeros(max(lost + 1 - len(law), 0)))
         beyond += float(below @ tail[lost - np.arange(len(below))])

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 
+from medforge.aggregator.main_branch.reviewing import evidence
 from medforge.aggregator.main_branch.reviewing.evidence import Counts, alike_in_size, pool
 from medforge.proto.review_noise import noise_decay, noise_variance
 
@@ -88,3 +89,15 @@ def test_a_loud_site_does_not_drown_the_others() -> None:
 def test_what_a_site_gained_makes_up_for_nothing_that_others_lost() -> None:
     lost = Counts("a", 12, 0, 100)
     assert pool([lost, Counts("b", 0, 90, 100)], 0.0).loss == pool([lost, Counts("b", 0, 0, 100)], 0.0).loss == 0.06
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.tuples(st.integers(60, 400), st.integers(0, 60)), min_size=3, max_size=4))
+def test_what_is_said_of_many_images_is_no_less_than_the_chance(seen: list[tuple[int, int]]) -> None:
+    counts = [Counts(str(place), *one, 1000) for place, one in enumerate(seen)]
+    with pytest.MonkeyPatch.context() as patch:
+        found = pool(counts, 0.015).chance
+        patch.setattr(evidence, "_MANY", 10**9)
+        exact = pool(counts, 0.015).chance
+    assert exact <= found * (1 + 1e-9)
+    assert found <= max(1e-12, exact * (1 + 1e-9))
