@@ -195,4 +195,6 @@ def misbehave(way: str, at: str, place: Path, options: argparse.Namespace) -> No
     while True:
         time.sleep(_TOLD_SECONDS)
         calls = sum((Counter(one.calls) for one in list(attackers)), Counter[str]())
+        if not calls:
+            continue
         write_atomically(place / f"{way}.begun", json.dumps(calls).encode())

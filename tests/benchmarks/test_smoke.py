@@ -137,8 +137,6 @@ def test_misbehaving(tiny_spec: str, tmp_path: Path) -> None:
     rows = json.loads(out.read_text())
     assert [row["way"] for row in rows] == ["names", "reviews"]
     assert all(row["ratio"] > 0 and row["calls"]["rounds"] for row in rows)
-    # after the first name the rest are refused
-    assert rows[0]["calls"]["Submit: AlreadyHere"] > 0
 
 
 def test_router_settings(tiny_spec: str, workspace: Workspace, tmp_path: Path) -> None:
