@@ -217,7 +217,8 @@ class ReviewBoard:
         later = tuple(
             Link(commit.digest, number, commit.members, _seconds(table.committed[commit.digest].at))
             for number, commit in ledger.commits(after)
-            if commit.item is not None and staying.issuperset(commit.members)
+            # one that was made since the journal was read is seen the next time
+            if commit.digest in table.committed and commit.item is not None and staying.issuperset(commit.members)
         )
         live = [kept.decision for kept in table.decisions if kept.decision.standing == "live"]
         seasoned = frozenset(number for decision in live for number in decision.came)
