@@ -15,7 +15,7 @@ Artefacts are those of ``medforge benchmark`` with the same options; what is mis
 
 Run from the repository's root: ``python -m benchmarks.poisoning --out runs/poisoning --centre NAME=SOURCE …
 --divide NAME=4:iid … [--seeds 0,1,2] [--victim TASK] [--methods routed,gated,joint,sequential,fusion] [--json OUT]``.
-``python -m benchmarks.poisoning.table OUT …`` lays out what was written.
+``python -m benchmarks.poisoning table OUT …`` lays out what was written.
 """
 
 from benchmarks.poisoning.attack import Attack

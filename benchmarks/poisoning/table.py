@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -70,12 +69,8 @@ def _sum(counts: Iterable[Mapping[str, int]]) -> Counter[str]:
     return total
 
 
-def main(paths: Sequence[str]) -> int:
+def print_tables(paths: Sequence[str]) -> int:
     """Print the tables of files that the benchmark wrote, all as one."""
     found = [json.loads(Path(path).read_text()) for path in paths]
     print(markdown([row for one in found for row in one["outcomes"]], [row for one in found for row in one["honest"]]))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
