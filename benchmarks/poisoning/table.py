@@ -9,14 +9,19 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from benchmarks.poisoning.scoring import TaskScores
 from benchmarks.poisoning.trial import CONDITIONS
 
 Row = Mapping[str, Any]
-_STOPPED = "; stopped, by"
+_STOPPED = "; stopped, by what"
 
 
 def markdown(rows: Sequence[Row], clean: Sequence[Row]) -> str:
-    """Lay out outcomes: for each method a table of its attacks, the honest branches first."""
+    """Lay out outcomes: for each method a table of its attacks, the honest branches first.
+
+    A cell has the harm to the victim in points, mean and worst run, / to any other task, worst run, / by how much the
+    share of a task's images that are routed elsewhere grew at most; then how many branches were stopped, by what.
+    """
     parts = []
     for method in dict.fromkeys(row["method"] for row in rows):
         of = [row for row in rows if row["method"] == method]
@@ -44,17 +49,23 @@ def _held(clean: Sequence[Row], method: str, condition: str) -> str:
 def _cell(rows: Sequence[Row]) -> str:
     if not rows:
         return "–"
-    harms = [100 * row["harm"] for row in rows]
+    victim = [100 * _harm(row, row["victim"]) for row in rows]
+    others = max(100 * _harm(row, task) for row in rows for task in row["before"] if task != row["victim"])
     away = max(100 * row["drawn_away"] for row in rows)
-    said = f"{fmean(harms):.1f}, {max(harms):.1f}, {away:.0f}"
+    said = f"{fmean(victim):.1f}, {max(victim):.1f} / {others:.1f} / {away:.0f}"
     if rows[0]["condition"] == CONDITIONS[0]:
         return said
     counts = _sum(row["stopped"] for row in rows)
     late = _sum(row["honest"] for row in rows)
     honest = sum(late.values()) - late[""]
-    others = f"; honest held: {honest} of {sum(late.values())}{_by(late)}" if honest else ""
+    kept_out = f"; honest held: {honest} of {sum(late.values())}{_by(late)}" if honest else ""
     total = sum(counts.values())
-    return f"{said}; {(total - counts['']) / max(total, 1):.0%}{_by(counts)}{others}"
+    return f"{said}; {(total - counts['']) / max(total, 1):.0%}{_by(counts)}{kept_out}"
+
+
+def _harm(row: Row, task: str) -> float:
+    before, after = (TaskScores(*row[when][task]) for when in ("before", "after"))
+    return before.harm(after)
 
 
 def _by(counts: Counter[str]) -> str:
