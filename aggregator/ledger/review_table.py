@@ -111,6 +111,14 @@ class ReviewTable:
         """Return the stable commit, or the head where there is none; None before the first commit."""
         return self.stable() or self._ledger.head()
 
+    def place(self, commit: Commit | None) -> int:
+        """Return a commit's number in the chain, also of one that was made since the journal was read; 0 for None."""
+        if commit is None:
+            return 0
+        if commit.digest not in self.committed:
+            self.read()
+        return self.committed[commit.digest].number
+
     def _stay(self, commit: Commit) -> bool:
         # of those who were found harmful one may have been replaced before, so that its state does not say it
         states = self._ledger.arrivals_by_number(commit.members).values()

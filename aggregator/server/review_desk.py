@@ -65,8 +65,7 @@ class ReviewDesk:
         table = self._table.read()
         if not table.reviews:
             return lambda number, digest: pb.STANDING_UNSPECIFIED
-        stable = table.stable_or_head()
-        place = table.committed[stable.digest].number if stable else 0
+        place = table.place(table.stable_or_head())
         harmful = {one.decision.commit for one in table.decisions if one.decision.standing == "harmful"}
 
         def standing(number: int, digest: str) -> pb.Standing:
@@ -79,9 +78,8 @@ class ReviewDesk:
     def _check_asked(self, review: Review) -> None:
         """Raise InvalidInput for a commit that is no longer in question, or a baseline that never went live."""
         table = self._table.read()
-        stable = table.stable_or_head()
-        at, since = table.committed.get(review.commit), table.committed[stable.digest] if stable else None
-        if at is None or since is None or at.number < since.number:
+        at, place = table.committed.get(review.commit), table.place(table.stable_or_head())
+        if at is None or at.number < place:
             raise InvalidInput(f"commit {review.commit[:12]} is not in question any more; {_AGAIN}")
         live = {one.decision.commit for one in table.decisions if one.decision.standing == "live"}
         for name, one in review.tasks.items():

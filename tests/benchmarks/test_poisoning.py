@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import poisoning
+from benchmarks import copies, poisoning
 from benchmarks.poisoning.attacker import Attacker
 from benchmarks.poisoning.attacks import company, sleepers, spoiling, wording
 from benchmarks.poisoning.attacks.catalogue import ATTACKS, HONEST
@@ -158,13 +158,27 @@ def test_a_reason_that_no_check_is_known_for_stays_itself() -> None:
     assert check_of("something new") == "something new"
 
 
-def test_three_conditions(tiny_spec: str, store: Path, attacker: Attacker, tmp_path: Path) -> None:
-    out = tmp_path / "outcomes.json"
+def _words(tiny_spec: str, store: Path, out: Path) -> list[str]:
+    """Name the centres whose branches are made, and where what comes out is written."""
     words = [word for task in ("lung", "colon") for word in ("--centre", f"{task}=tissue:{task},{IMAGES}")]
     words += [word for task in ("lung", "colon") for word in ("--divide", f"{task}=3:iid")]
     words += [word for change in QUICK for word in ("--recipe-set", change)]
     words += ["--base", tiny_spec, "--recipe", "tiny", "--seeds", "0", "--dtype", "fp32", "--device", "cpu"]
-    words += ["--images", "12", "--steps", "2", "--out", str(store), "--json", str(out)]
+    return [*words, "--out", str(store), "--json", str(out)]
+
+
+def test_copies(tiny_spec: str, store: Path, attacker: Attacker, tmp_path: Path) -> None:
+    """The other benchmark over several centres of a task; it needs the same branches."""
+    out = tmp_path / "copies.json"
+    assert copies.main(_words(tiny_spec, store, out)) == 0
+    found = json.loads(out.read_text())
+    assert found["copies"]["plugin: re-factored"]["held"] == found["copies"]["plugin: re-factored"]["pairs"] == 6
+    assert sum(kind["pairs"] for kind in found["honest"].values()) >= 15
+
+
+def test_three_conditions(tiny_spec: str, store: Path, attacker: Attacker, tmp_path: Path) -> None:
+    out = tmp_path / "outcomes.json"
+    words = [*_words(tiny_spec, store, out), "--images", "12", "--steps", "2"]
     chosen = "none;squat: flood first, declared;a member claims"
     assert poisoning.main([*words, "--attacks", chosen]) == 0
     found = json.loads(out.read_text())

@@ -106,7 +106,14 @@ FINDINGS: dict[str, Tests] = {
         "tests/aggregator/main_branch/origin/test_gate.py::test_a_copy_that_comes_after_the_erasure_is_known",
     ),
     "3": ("tests/aggregator/server/test_possession.py::test_naming_anothers_blobs_gives_nothing",),
-    "4": ("tests/aggregator/forge/test_turns.py::test_one_call_does_not_wait_for_anothers_many",),
+    "4": (
+        "tests/aggregator/forge/test_turns.py::test_one_call_does_not_wait_for_anothers_many",
+        "tests/aggregator/forge/test_verdicts.py::test_the_same_branch_is_refused_again_with_nothing_read",
+        "tests/aggregator/forge/test_verdicts.py::test_one_plugin_and_its_images_come_under_one_name",
+        "tests/aggregator/server/test_charges.py::test_the_policy_bounds_an_hours_work_and_says_until_when",
+        "tests/aggregator/server/test_charges.py::test_who_has_many_that_wait_brings_no_more",
+        "tests/aggregator/server/test_charges.py::test_uploads_that_are_never_submitted_fill_their_own_share",
+    ),
     "5": (
         "tests/aggregator/forge/test_key_rotation.py::test_a_key_file_from_an_older_backup_is_noticed",
         "tests/aggregator/forge/test_key_rotation.py::test_a_receipt_that_was_altered_or_is_anothers_is_not_verified",
@@ -123,6 +130,7 @@ FINDINGS: dict[str, Tests] = {
         f"{_NONSENSE}::test_classes_that_are_one_to_a_reader_are_refused",
     ),
     "8": (
+        "tests/client/audit/test_gate.py::test_contribute_audits_before_it_pushes",
         f"{_AUTHORISATION}::test_a_caught_withdrawal_counts_once",
         "tests/aggregator/forge/test_key_rotation.py::test_who_knew_the_old_key_follows_to_the_new_one",
         "tests/core/test_near_images.py::test_the_same_pictures_in_both_classes_are_found",

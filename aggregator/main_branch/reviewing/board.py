@@ -211,7 +211,7 @@ class ReviewBoard:
     def _read(self) -> ReviewState:
         ledger, table = self._ledger, self._table
         stable = table.stable()
-        after = table.committed[stable.digest].number if stable else 0
+        after = table.place(stable)
         # a version that was replaced before it was found harmful can be held no more, and nothing with it goes live
         staying = set(ledger.numbers(*STAYING)) - table.condemned
         later = tuple(

@@ -16,7 +16,9 @@ from medforge.aggregator.ledger.review_table import ReviewTable
 from medforge.aggregator.main_branch.main_branch import MainBranch
 from medforge.aggregator.main_branch.replay import replay
 from medforge.aggregator.main_branch.reviewing.board import ReviewBoard
+from medforge.aggregator.server.review_desk import ReviewDesk
 from medforge.base_module import BaseModule
+from medforge.proto import forge_pb2 as pb
 from medforge.proto.signed_review import Review, SignedReview, TaskReview
 from tests.aggregator.forges import open_main
 from tests.aggregator.main_branch.reviewing.making import FORGE, review
@@ -365,3 +367,18 @@ def test_of_two_that_contradict_each_other_the_maintainer_brings_back_whom_it_be
     bad = forge.push("mal", "chest", 3)
     forge.say(review("ann", bad, lost=60, baseline=forge.stable))
     assert forge.state(4) is State.HELD
+
+
+def test_a_commit_made_while_the_journal_is_read_is_no_fault(forge: Reviewed, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = forge.push("ann", "lung", 1)
+    forge.say(review("ann", first))
+    table, desk = ReviewTable(forge.ledger).read(), ReviewDesk(forge.main.forge)
+    desk.standings()
+    with monkeypatch.context() as between:
+        # what a fold of another thread does between a look at the journal and one at the chain
+        between.setattr(ReviewTable, "read", lambda self: self)
+        second = forge.push("bob", "lung", 2)
+        assert forge.board.view().stable == first
+        assert desk.standings()(1, first) == pb.STANDING_LIVE
+    assert table.place(forge.ledger.commit(second)) == 2
+    assert forge.board.view().candidate == second
