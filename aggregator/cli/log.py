@@ -64,9 +64,13 @@ def log(
     if graph:
         _log_graph(commits, arrivals, names, marks, as_json)
         return
+    # what was folded since the commits were read is in none of them
+    inside = set(commits[-1].members) if commits else set()
+    outside = [
+        one for one in arrivals if (one.state == "held" if held else one.state != "folded" or one.number not in inside)
+    ]
     if held:
         commits = []
-    outside = [one for one in arrivals if (one.state == "held" if held else one.state != "folded")]
     if as_json:
         accepted = {one.number: one.accepted_at for one in arrivals}
         say_json(

@@ -74,7 +74,8 @@ def outside_lines(arrivals: Iterable[Arrival], names: Mapping[str, str], width: 
     """Return the arrivals that are not in the main branch, with what became of each and why."""
     yield from flow(("arrival  arrived (UTC)     branch  ", "contributor: task", "what became of it"), width, _INDENT)
     for one in arrivals:
-        state = "waits for its turn" if one.state == "received" else f"{one.state.value}: {one.reason}"
+        on_its_way = {"received": "waits for its turn", "folded": "comes in just now"}
+        state = on_its_way.get(one.state.value) or f"{one.state.value}: {one.reason}"
         row = spell_row(one.number, one.accepted_at, one.branch)
         who = f"{spell_name(one.contributor, names)}: {one.task}"
         yield from flow((row, who, state + (" (erased)" if one.erased else "")), width, _INDENT)

@@ -1,14 +1,19 @@
 import json
+from pathlib import Path
 
+import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
 from medforge.aggregator.cli.log_lines import commit_lines, journal_lines, outside_lines, replay_lines
 from medforge.aggregator.coefficients.task_score import TaskScore
 from medforge.aggregator.ledger.commit import Commit
+from medforge.aggregator.ledger.ledger import Ledger
 from medforge.aggregator.ledger.records import Arrival, JournalEntry, State
 from medforge.aggregator.main_branch.replay import ReplayResult
 from medforge.aggregator.merge import choose_settings
+from medforge.cli import build_app
 from medforge.cli.lines import flow
 
 WIDTHS = (60, 80, 110)
@@ -104,3 +109,17 @@ def test_nothing_is_lost_and_no_word_is_broken(parts: list[str], width: int) -> 
 def test_a_terminal_is_told_nothing_that_it_would_obey() -> None:
     (line,) = flow(["\x1b[31mred"], 80, 9)
     assert "\x1b" not in line
+
+
+def test_a_branch_that_is_folded_between_two_looks_is_not_lost(eventful: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def log(*words: str) -> str:
+        return CliRunner().invoke(build_app(), ["log", "--forge", str(eventful), *words], catch_exceptions=False).stdout
+
+    def outside() -> set[int]:
+        return {one["number"] for one in json.loads(log("--json"))["outside"]}
+
+    settled, read = outside(), Ledger.commits
+    # as if arrival 4's commit, and those after it, had come after the commits were read
+    monkeypatch.setattr(Ledger, "commits", lambda self, *_: read(self)[:3])
+    assert outside() == settled | {4}
+    assert "comes in just now" in log()

@@ -124,12 +124,13 @@ def test_erased_files_are_gone_and_digests_stay(tmp_path: Path, tiny_base: BaseM
 
 
 def test_files_that_somebody_else_needs_survive_an_erasure(tmp_path: Path, tiny_base: BaseModule) -> None:
-    mine = make_branch(tiny_base, 1, task="lung", contributor="mine")
     theirs = make_branch(tiny_base, 1, task="lung", contributor="theirs")
-    main = made_of(tmp_path, tiny_base, [mine, theirs])
-    maintenance.withdraw(main.forge, "1", "", erase=True)
+    mine = make_branch(tiny_base, 1, task="lung", contributor="mine")
+    main = made_of(tmp_path, tiny_base, [theirs, mine])
+    # a later copy takes nothing of what it was copied from along
+    maintenance.withdraw(main.forge, "2", "", erase=True)
     main.settle()
-    assert main.forge.load_branch(2).digest == theirs.digest
+    assert main.forge.load_branch(1).digest == theirs.digest
     assert main.checkout() is not None
     assert problems(main) == []
 

@@ -12,7 +12,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from medforge.aggregator.forge import admission
+from medforge.aggregator.forge.content_check import ContentCheck
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.policy import Limits
 from medforge.aggregator.forge.reader import check_chain, open_reader
@@ -307,7 +307,7 @@ def test_a_bug_in_admission_is_the_forges_fault_and_nobody_elses(
     branch = make_branch(tiny_base)
     upload(remote, branch, tmp_path / "branch")
     with monkeypatch.context() as broken:
-        broken.setattr(admission, "check_content", lambda *_: 1 // 0)
+        broken.setattr(ContentCheck, "run", lambda *_: 1 // 0)
         with pytest.raises(ForgeFault) as caught:
             remote.submit(branch.manifest.to_bytes())
     assert "the forge failed in Submit; what it acknowledged is safe, and its log says why" in str(caught.value)
