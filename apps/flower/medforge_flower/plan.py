@@ -37,14 +37,12 @@ class Plan:
         """Read a run configuration. Raises InvalidInput for a value that cannot be used."""
         given, order = str(config["centres"]).split(), str(config["arrivals"]).strip()
         centres = parse_centres(given, names())
-        base, seed = str(config["base"]), int(config["seed"])
+        base, seed = str(config["base"]), _whole(config, "seed")
         drawn = ":" in order
         arrivals = schedule(
             [centre.name for centre in centres], None if drawn else order or None, order if drawn else None, seed
         )
-        branches = int(config["branches"])
-        if branches < 0:
-            raise InvalidInput(f"branches = {branches} cannot be used; give a number, or 0 for one a centre")
+        branches = _whole(config, "branches")
         return cls(
             out=Path(str(config["out"])).expanduser().absolute(),
             centres=centres,
@@ -66,8 +64,16 @@ class Plan:
         return [push.name for push in self.arrivals].index(centre)
 
 
+def _whole(config: Mapping[str, Value], name: str) -> int:
+    given = config[name]
+    # True is an int to Python
+    if isinstance(given, bool) or not isinstance(given, int) or given < 0:
+        raise InvalidInput(f"{name} = {given} cannot be used; give a whole number from 0 on")
+    return given
+
+
 def _seconds(config: Mapping[str, Value], name: str) -> float:
-    seconds = float(config[name])
-    if not 0 < seconds < float("inf"):
-        raise InvalidInput(f"{name} = {seconds:g} cannot be used; give seconds above 0")
-    return seconds
+    given = config[name]
+    if isinstance(given, bool | str) or not 0 < given < float("inf"):
+        raise InvalidInput(f"{name} = {given} cannot be used; give seconds above 0")
+    return float(given)
