@@ -47,6 +47,12 @@ COMMANDS = (
         {"--method": "--merge", "--set": "--policy"},
     ),
     CommandEntry(
+        "health",
+        "Maintainer",
+        "Ask a forge that serves whether it is ready for calls; ends with 1 where it is not.",
+        "medforge.aggregator.cli.health:health",
+    ),
+    CommandEntry(
         "invite", "Maintainer", "Make a contributor's startup kit.", "medforge.aggregator.cli.identity:invite"
     ),
     CommandEntry(

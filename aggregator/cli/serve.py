@@ -42,7 +42,15 @@ class ListenOptions:
         str | None,
         typer.Option(
             metavar="HOST:PORT",
-            help="Serve Prometheus metrics too; nobody is asked who they are there, so choose loopback.",
+            help="Serve Prometheus metrics too, and the probes /livez and /readyz; nobody is asked who they are there, "
+            "so choose loopback.",
+        ),
+    ] = None
+    health: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Answer gRPC's health service on a port of its own too, without a kit; choose loopback.",
         ),
     ] = None
     page: Annotated[
@@ -116,6 +124,9 @@ def serve(
     from medforge.errors import InvalidInput
 
     check_free(listening.listen)
+    for option, address in (("--metrics", listening.metrics), ("--health", listening.health)):
+        if address is not None:
+            check_free(address, option)
     token = _check_page(listening)
     settings = existing_settings(forge)
     spec = base or (settings.base_spec if settings else None)
@@ -149,7 +160,8 @@ def serve(
         if rules.tasks.open:
             TaskTable(opened.ledger).release()
         pages = _pages(forge, ledger, listening.page, token) if listening.page else None
-        serve_forever(opened, module, listening.listen, listening.ready_file, listening.tls, listening.metrics, pages)
+        served = (listening.listen, listening.ready_file, listening.tls, listening.metrics, pages, listening.health)
+        serve_forever(opened, module, *served)
     finally:
         opened.close()
     # Everything acknowledged is on disk. An ordinary exit would first join every thread that gRPC still has, and tear

@@ -1,12 +1,12 @@
-"""What a monitoring system reads from a forge: its metrics, in Prometheus' format, over HTTP."""
+"""What a monitoring system reads from a forge: its metrics, in Prometheus' format."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Histogram, PlatformCollector, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
@@ -17,9 +17,10 @@ from medforge.aggregator.ledger.records import State
 from medforge.aggregator.main_branch.fold_worker import FAULTS_OF_THE_WORKER
 from medforge.aggregator.main_branch.transient import PARKED
 from medforge.aggregator.server.call_record import CallRecord
+from medforge.aggregator.server.ledger_watch import LedgerWatch
 from medforge.aggregator.server.rate_limit import Limiter
-from medforge.errors import InvalidInput, MedForgeError
-from medforge.proto.address import join_address, split_address
+from medforge.aggregator.server.readiness import Readiness
+from medforge.errors import MedForgeError
 from medforge.proto.errors import ForgeFault
 
 _FOLD_SECONDS = (0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000)
@@ -30,6 +31,8 @@ class Tally:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
         self._calls = Counter("medforge_calls", "Calls that ended", ["call", "code"], registry=self.registry)
         self._received = Counter(
             "medforge_received_bytes", "Bytes of requests, of calls that ended", ["call"], registry=self.registry
@@ -82,10 +85,15 @@ class LedgerCollector(Collector):
     """Read from a forge's ledger what it says at the time of a scrape, so that a restart loses none of it."""
 
     def __init__(
-        self, forge: Forge, limiter: Limiter, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        forge: Forge,
+        limiter: Limiter,
+        watch: LedgerWatch,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._forge = forge
         self._limiter = limiter
+        self._watch = watch
         self._clock = clock
 
     def collect(self) -> Iterator[Metric]:
@@ -105,10 +113,11 @@ class LedgerCollector(Collector):
         for kind, count in self._limiter.opened().items():
             open_calls.add_metric([kind], count)
         yield open_calls
-        try:
-            found = list(self._from_ledger())
-        except (SQLAlchemyError, MedForgeError):
-            found = []
+        found: list[Metric] = []
+        # a scrape does not wait for a database that has fallen silent
+        if self._watch.answers:
+            with suppress(SQLAlchemyError, MedForgeError):
+                found = list(self._from_ledger())
         yield GaugeMetricFamily("medforge_ledger_up", "Whether the ledger can be read", 1 if found else 0)
         yield from found
 
@@ -137,25 +146,22 @@ class LedgerCollector(Collector):
         yield accuracy
 
 
-class MetricsServer:
-    """Serve metrics at http://HOST:PORT/metrics. There is no access control: listen on loopback, or guard the port."""
+class MachineCollector(Collector):
+    """Read at each scrape how much room the forge's disk has, and when its certificate ends."""
 
-    def __init__(self, forge: Forge, limiter: Limiter, tally: Tally, listen: str) -> None:
-        """Listen; raises InvalidInput for an address that cannot be had."""
-        host, port = split_address(listen)
-        tally.registry.register(LedgerCollector(forge, limiter))
-        try:
-            self._server, self._thread = start_http_server(port, host, tally.registry)
-        except OSError as error:
-            raise InvalidInput(
-                f"metrics cannot be served on {listen} ({error.strerror}); choose another address with --metrics"
-            ) from error
-        self.address = join_address(host, self._server.server_port)
+    def __init__(self, readiness: Readiness) -> None:
+        self._readiness = readiness
 
-    def stop(self) -> None:
-        """Stop listening."""
-        # shutdown() waits for the serving loop, which looks twice a second
-        stopping = threading.Thread(target=self._server.shutdown, daemon=True)
-        stopping.start()
-        stopping.join(2.0)
-        self._server.server_close()
+    def collect(self) -> Iterator[Metric]:
+        """Return the metrics; without the certificate's where there is none."""
+        free, reserve = self._readiness.disk()
+        yield GaugeMetricFamily("medforge_disk_free_bytes", "Bytes that are free on the forge's disk", free)
+        yield GaugeMetricFamily("medforge_disk_reserve_bytes", "Bytes that uploads leave free", reserve)
+        ends = self._readiness.certificate_ends()
+        if ends is not None:
+            said = "When the certificate that callers know the forge by ends, in seconds since 1970"
+            yield GaugeMetricFamily("medforge_certificate_expiry_timestamp_seconds", said, ends.timestamp())
+        ready = GaugeMetricFamily("medforge_ready", "Whether a check of /readyz holds", labels=["check"])
+        for check in self._readiness.ready():
+            ready.add_metric([check.name], check.ok)
+        yield ready

@@ -27,11 +27,15 @@ from medforge.aggregator.main_branch.reviewing.board import ReviewBoard
 from medforge.aggregator.main_branch.wakeup import Wakeup
 from medforge.aggregator.server.call_log import log_call
 from medforge.aggregator.server.charges import CHARGES_FILE, Charges
+from medforge.aggregator.server.health_port import HealthPort
 from medforge.aggregator.server.housekeeper import Housekeeper
 from medforge.aggregator.server.interceptor import ForgeInterceptor
+from medforge.aggregator.server.ledger_watch import LedgerWatch
+from medforge.aggregator.server.monitoring import MonitoringServer
 from medforge.aggregator.server.port_check import check_free
-from medforge.aggregator.server.prometheus import MetricsServer, Tally
+from medforge.aggregator.server.prometheus import LedgerCollector, MachineCollector, Tally
 from medforge.aggregator.server.rate_limit import threads
+from medforge.aggregator.server.readiness import Readiness
 from medforge.aggregator.server.refusal_journal import Refusals
 from medforge.aggregator.server.service import ForgeService
 from medforge.base_module import BaseModule
@@ -75,6 +79,7 @@ class ForgeServer:
         self._arrived, self._committed = Wakeup(), Wakeup()
         self._health = health.HealthServicer()
         self.tally = Tally()
+        self._watch = LedgerWatch(forge.ledger)
         self._refusals = Refusals(forge.ledger)
         self._charges = Charges(forge.directory / CHARGES_FILE, forge.policy.limits)
         listeners = (log_call, self.tally.note, self._refusals.note)
@@ -93,6 +98,7 @@ class ForgeServer:
             on_fault=self.tally.fault,
         )
         self._housekeeper = Housekeeper(forge, self._charges)
+        self._readiness = Readiness(forge, self._watch, self._worker.is_alive, self.tls)
         self._server = self._build()
 
     def start(self) -> str:
@@ -100,14 +106,27 @@ class ForgeServer:
         address = _bind(self._server, self._listen, _credentials(self.forge) if self.tls else None)
         self._set_health(health_pb2.HealthCheckResponse.SERVING)
         self._worker.start()
+        self._watch.start()
         self._housekeeper.start()
         self._server.start()
         return address
+
+    def monitor(self, listen: str) -> MonitoringServer:
+        """Serve metrics and probes on HOST:PORT from now on; once in a server's life."""
+        registry = self.tally.registry
+        registry.register(LedgerCollector(self.forge, self.interceptor.limiter, self._watch))
+        registry.register(MachineCollector(self._readiness))
+        return MonitoringServer(registry, self._readiness, listen)
+
+    def answer_health(self, listen: str) -> HealthPort:
+        """Answer gRPC's health service on HOST:PORT as well, where nobody needs a kit."""
+        return HealthPort(self._health, listen)
 
     def stop(self) -> bool:
         """Refuse new calls, and let running calls and the running fold end; return whether the fold ended in time."""
         self._health.enter_graceful_shutdown()
         self._worker.stop()
+        self._watch.stop()
         self._housekeeper.stop()
         self._service.close()
         calls_ended = self._server.stop(_GRACE_SECONDS).wait(_GRACE_SECONDS + _CANCEL_SECONDS)
@@ -170,8 +189,11 @@ def serve(
     tls: bool | None = None,
     metrics: str | None = None,
     page: Beside | None = None,
+    health_port: str | None = None,
 ) -> None:
-    """Serve a forge until SIGTERM or SIGINT; `tls` as for `ForgeServer`, `metrics` HOST:PORT for Prometheus.
+    """Serve a forge until SIGTERM or SIGINT; `tls` as for `ForgeServer`, `metrics` HOST:PORT for Prometheus and probes.
+
+    `health_port` HOST:PORT answers gRPC's health service to whoever asks, without a kit.
 
     `page` is a server of pages, which is started once the forge serves, and stopped with it.
 
@@ -185,10 +207,14 @@ def serve(
     # kill -USR1 writes to stderr what every thread of a server that seems to hang is doing
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     reached("starting")
-    measured = MetricsServer(forge, server.interceptor.limiter, server.tally, metrics) if metrics else None
+    watched = [server.monitor(metrics)] if metrics else []
+    probed = [server.answer_health(health_port)] if health_port else []
     address = server.start()
-    if measured:
-        _log.info("metrics are at http://%s/metrics, for whoever can reach that address", measured.address)
+    for door in watched:
+        said = "metrics are at http://%s/metrics, probes at /livez and /readyz, for whoever can reach that address"
+        _log.info(said, door.address)
+    for port in probed:
+        _log.info("gRPC's health service answers at %s without a kit", port.address)
     if page:
         page.start()
         _log.info("people can look at the forge at http://%s/", page.address, extra=about("page", address=page.address))
@@ -210,8 +236,10 @@ def serve(
         page.stop()
     if not server.stop():
         _log.warning("the running fold is abandoned; the next start folds its arrival")
-    if measured:
-        measured.stop()
+    for door in watched:
+        door.stop()
+    for port in probed:
+        port.stop()
     _log.info("stopped", extra=about("stopped"))
 
 

@@ -17,11 +17,12 @@ from medforge import __version__
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.policy import Limits
 from medforge.aggregator.main_branch.transient import PARKED
-from medforge.aggregator.server.prometheus import LedgerCollector, MetricsServer, Tally
+from medforge.aggregator.server.ledger_watch import LedgerWatch
+from medforge.aggregator.server.prometheus import LedgerCollector
 from medforge.aggregator.server.rate_limit import Limiter
 from medforge.aggregator.server.server import ForgeServer
 from medforge.base_module import BaseModule
-from medforge.errors import InvalidBranch, InvalidInput
+from medforge.errors import InvalidBranch
 from medforge.proto.connection import Connection
 from medforge.proto.errors import ForgeFault
 from medforge.proto.remote import RemoteForge
@@ -47,7 +48,7 @@ def measured(directory: Path, base: BaseModule) -> Iterator[tuple[ForgeServer, s
     """A forge that serves, its address, and that of its metrics."""
     forge = Forge.establish(directory, base, FAST, policy=UNEXAMINED)
     server = ForgeServer(forge, base, "127.0.0.1:0")
-    metrics = MetricsServer(forge, server.interceptor.limiter, server.tally, "127.0.0.1:0")
+    metrics = server.monitor("127.0.0.1:0")
     try:
         yield server, server.start(), metrics.address
     finally:
@@ -146,8 +147,10 @@ def test_uploads_that_are_open_are_seen(tmp_path: Path, tiny_base: BaseModule) -
     forge = Forge.establish(tmp_path / "forge", tiny_base, FAST)
     limiter = Limiter(Limits())
     with limiter.open("uploads", "north"), limiter.open("uploads", "south"):
-        assert read(LedgerCollector(forge, limiter), "medforge_open_calls", kind="uploads") == 2
-    assert read(LedgerCollector(forge, limiter), "medforge_open_calls", kind="uploads") == 0
+        assert (
+            read(LedgerCollector(forge, limiter, LedgerWatch(forge.ledger)), "medforge_open_calls", kind="uploads") == 2
+        )
+    assert read(LedgerCollector(forge, limiter, LedgerWatch(forge.ledger)), "medforge_open_calls", kind="uploads") == 0
 
 
 def test_the_oldest_waiting_arrival_grows_old(tmp_path: Path, tiny_base: BaseModule) -> None:
@@ -155,9 +158,11 @@ def test_the_oldest_waiting_arrival_grows_old(tmp_path: Path, tiny_base: BaseMod
     forge.ledger.add_arrival("a" * 64, "north", "task", 5)
     forge.ledger.add_arrival("b" * 64, "north", "task", 5)
     later = datetime.fromisoformat(forge.ledger.unfolded()[0].accepted_at) + timedelta(seconds=90)
-    collector = LedgerCollector(forge, Limiter(Limits()), lambda: later)
+    collector = LedgerCollector(forge, Limiter(Limits()), LedgerWatch(forge.ledger), lambda: later)
     assert read(collector, "medforge_oldest_waiting_seconds") == 90
-    earlier = LedgerCollector(forge, Limiter(Limits()), lambda: datetime(2000, 1, 1, tzinfo=UTC))
+    earlier = LedgerCollector(
+        forge, Limiter(Limits()), LedgerWatch(forge.ledger), lambda: datetime(2000, 1, 1, tzinfo=UTC)
+    )
     assert read(earlier, "medforge_oldest_waiting_seconds") == 0
 
 
@@ -170,19 +175,9 @@ def test_a_ledger_that_cannot_be_read_is_said_to_be_down(
         raise OperationalError("select", {}, Exception("disk I/O error"))
 
     monkeypatch.setattr(forge.ledger, "count_states", fail)
-    collector = LedgerCollector(forge, Limiter(Limits()))
+    collector = LedgerCollector(forge, Limiter(Limits()), LedgerWatch(forge.ledger))
     assert read(collector, "medforge_ledger_up") == 0
     assert not [family for family in collector.collect() if family.name == "medforge_arrivals"]
-
-
-def test_an_address_in_use_gets_a_sentence(tmp_path: Path, tiny_base: BaseModule) -> None:
-    forge = Forge.establish(tmp_path / "forge", tiny_base, FAST)
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        at = f"127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(InvalidInput, match=f"metrics cannot be served on {at} .*; choose another address with"):
-            MetricsServer(forge, Limiter(Limits()), Tally(), at)
 
 
 def test_a_real_server_serves_them_only_where_it_is_told(tmp_path: Path, tiny_spec: str) -> None:
@@ -192,7 +187,10 @@ def test_a_real_server_serves_them_only_where_it_is_told(tmp_path: Path, tiny_sp
     served = Served(tmp_path / "forge", tiny_spec, "127.0.0.1:0", "--metrics", at)
     try:
         served.wait_ready()
-        assert one(scrape(at), "medforge_ledger_up") == 1
+        found = scrape(at)
+        assert one(found, "medforge_ledger_up") == 1
+        assert one(found, "process_resident_memory_bytes") > 1 << 20
+        assert one(found, "medforge_disk_free_bytes") > one(found, "medforge_disk_reserve_bytes") > 0
         assert f"metrics are at http://{at}/metrics" in served.errors.read_text()
         assert served.stop() == 0
         with pytest.raises(OSError, match="refused"):

@@ -1,0 +1,89 @@
+"""Whether a forge that serves is alive, and whether it is ready for calls: one check and one sentence each."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.identity.authority import CERTIFICATE_FILE, KEY_FILE, KEYS
+from medforge.aggregator.server.ledger_watch import LedgerWatch
+from medforge.errors import MedForgeError
+from medforge.files import read_file
+from medforge.proto.certificates import now, parse_certificate, spell_time
+
+_MEBIBYTE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Check:
+    """Say of one thing that a forge needs whether it is in order, and how it stands or what to do."""
+
+    name: str
+    ok: bool
+    says: str
+
+
+class Readiness:
+    """Look at what a serving forge needs; nothing here waits for the database."""
+
+    def __init__(
+        self,
+        forge: Forge,
+        watch: LedgerWatch,
+        folds: Callable[[], bool],
+        tls: bool,
+        clock: Callable[[], datetime] = now,
+    ) -> None:
+        """`folds` says whether the thread that folds is there; `tls` whether callers need a kit."""
+        self._forge = forge
+        self._watch = watch
+        self._folds = folds
+        self._tls = tls
+        self._clock = clock
+
+    def alive(self) -> list[Check]:
+        """Return the checks that only a restart mends."""
+        folds = self._folds()
+        return [Check("fold worker", folds, "folds" if folds else "has ended; restart the forge")]
+
+    def ready(self) -> list[Check]:
+        """Return the checks that must all hold for calls to be answered."""
+        return [*self.alive(), self._ledger(), self._disk(), *(self._identity() if self._tls else ())]
+
+    def certificate_ends(self) -> datetime | None:
+        """Return when the certificate that callers know this forge by ends, None where it cannot be read."""
+        path = self._forge.directory / KEYS / CERTIFICATE_FILE
+        try:
+            return parse_certificate(read_file(path, "the authority"), str(path)).not_valid_after_utc
+        except (MedForgeError, OSError):
+            return None
+
+    def disk(self) -> tuple[int, int]:
+        """Return the bytes that are free on the forge's disk, and those that uploads must leave free."""
+        return shutil.disk_usage(self._forge.directory).free, self._forge.policy.limits.disk_reserve
+
+    def _ledger(self) -> Check:
+        answers = self._watch.answers
+        return Check("ledger", answers, "answers" if answers else "does not answer; see whether its database is up")
+
+    def _disk(self) -> Check:
+        free, reserve = self.disk()
+        said = f"{free // _MEBIBYTE} MiB are free"
+        if free < reserve:
+            return Check("disk", False, f"{said}, {reserve // _MEBIBYTE} are to stay free; make room")
+        return Check("disk", True, said)
+
+    def _identity(self) -> list[Check]:
+        keys = self._forge.directory / KEYS
+        missing = [name for name in (KEY_FILE, CERTIFICATE_FILE) if not (keys / name).is_file()]
+        found = f"{' and '.join(missing)} missing in {keys}; restore the keys from a backup"
+        whole = Check("keys", not missing, found if missing else "are there")
+        ends = self.certificate_ends()
+        if ends is None:
+            return [whole, Check("certificate", False, f"{KEYS}/{CERTIFICATE_FILE} cannot be read; restore it")]
+        valid = ends > self._clock()
+        said = f"{'is' if valid else 'was'} good until {spell_time(ends)}"
+        return [whole, Check("certificate", valid, said if valid else f"{said}; nobody can connect any more")]
