@@ -37,7 +37,7 @@ class Readiness:
         tls: bool,
         clock: Callable[[], datetime] = now,
     ) -> None:
-        """`folds` says whether the thread that folds is there; `tls` whether callers need a kit."""
+        """Take `folds`, which says whether the thread that folds is there, and `tls`, whether callers need a kit."""
         self._forge = forge
         self._watch = watch
         self._folds = folds
