@@ -4,10 +4,10 @@ import random
 import signal
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 from medforge.base_module import BaseModule
@@ -18,10 +18,11 @@ from medforge.manifest import MANIFEST_FILE
 from medforge.proto.connection import Connection
 from medforge.proto.receipt import Receipt
 from medforge.proto.remote import RemoteForge
-from medforge.seeds import derive
 from tests.faults.checks import check_all_folded, establish, undisturbed, wait_folded
+from tests.faults.crew import Crew
 from tests.faults.proxy import KINDS, Proxy, Trouble
 from tests.faults.sites import workspace
+from tests.faults.tally import Tally
 from tests.making import make_branch
 from tests.programs import Program, Server
 
@@ -67,56 +68,30 @@ class Summary:
         return asdict(self)
 
 
-class Tally:
-    """Count what happened, from many threads; a family of faults that has had its share wants no more."""
+class SoakTally(Tally):
+    """Count faults, the branches that were made, their receipts, and what took longest (seconds)."""
 
     def __init__(self, faults: int) -> None:
-        parts = sum(SHARES.values())
-        self._wanted = {family: -(-faults * share // parts) for family, share in SHARES.items()}
-        self._left = dict(self._wanted)
-        self._lock = threading.Lock()
-        self.by_kind: Counter[str] = Counter()
-        self.numbers: Counter[str] = Counter()
+        super().__init__(faults, SHARES)
+        self._guard = threading.Lock()
         self.longest: dict[str, float] = {"restart": 0.0, "push": 0.0}
         self.receipts: list[Receipt] = []
         self.branches: dict[str, Branch] = {}
 
-    def wants(self, family: str) -> bool:
-        return self._left[family] > 0
-
-    def ahead(self, family: str) -> bool:
-        """Say whether a family has had more of its share than the server has of its own."""
-        left, server = (max(0, self._left[name]) / self._wanted[name] for name in (family, "server"))
-        return left < server
-
-    @property
-    def done(self) -> bool:
-        return not any(self.wants(family) for family in SHARES)
-
-    def fault(self, family: str, kind: str) -> None:
-        """Count a fault that has been seen to happen."""
-        with self._lock:
-            self._left[family] -= 1
-            self.by_kind[f"{family}: {kind}"] += 1
-
-    def add(self, what: str, count: int = 1) -> None:
-        with self._lock:
-            self.numbers[what] += count
-
     def took(self, what: str, seconds: float) -> None:
-        with self._lock:
+        with self._guard:
             self.longest[what] = max(self.longest[what], seconds)
 
     def next_branch(self, base: BaseModule) -> Branch:
         """Make a branch that nobody has made before."""
-        with self._lock:
+        with self._guard:
             number = len(self.branches) + 1
             made = make_branch(base, number, task=f"task {number:04}", contributor=f"centre {number:04}", ipc=2)
             self.branches[made.digest] = made
         return made
 
     def receipt(self, receipt: Receipt) -> None:
-        with self._lock:
+        with self._guard:
             self.receipts.append(receipt)
 
 
@@ -128,9 +103,8 @@ class Soak:
         self.base = base
         self.spec = spec
         self.seed = seed
-        self.tally = Tally(faults)
-        self._deadline = time.monotonic() + 120 + 20 * faults
-        self._failed = threading.Event()
+        self.tally = SoakTally(faults)
+        self.crew = Crew("soak", seed, self.tally, 120 + 20 * faults, lambda: self.tally.done)
         self._waiting = 0
         establish(directory / "forge", base)
         self.server = Server(directory / "forge", spec)
@@ -139,39 +113,22 @@ class Soak:
         """Soak until every family has had its faults, let everything come to rest, and check it."""
         begun = time.monotonic()
         workers: list[Callable[[], None]] = [self._keep_server]
-        workers += [lambda number=n: self._push_in_thread(number) for n in range(IN_THREADS)]  # type: ignore[misc]
-        workers += [lambda number=n: self._push_in_process(number) for n in range(IN_PROCESSES)]  # type: ignore[misc]
+        workers += [partial(self._push_in_thread, number) for number in range(IN_THREADS)]
+        workers += [partial(self._push_in_process, number) for number in range(IN_PROCESSES)]
         with self.server:
             self.server.up()
-            with ThreadPoolExecutor(len(workers)) as pool:
-                for future in [pool.submit(self._guarded, worker) for worker in workers]:
-                    future.result()
+            self.crew.work(workers)
             summary = self._check()
         summary.seconds = time.monotonic() - begun
         return summary
-
-    def _guarded(self, worker: Callable[[], None]) -> None:
-        try:
-            worker()
-        except BaseException:
-            self._failed.set()
-            raise
-
-    def _random(self, *place: str | int) -> random.Random:
-        return random.Random(derive(self.seed, "soak", *place))
-
-    @property
-    def _over(self) -> bool:
-        assert time.monotonic() < self._deadline, f"the soak does not end: {self.tally.by_kind}"
-        return self._failed.is_set() or self.tally.done
 
     # the server
 
     def _keep_server(self) -> None:
         """Return the server one life after another, each with a fault of its own; the last has none."""
-        draw = self._random("server")
+        draw = self.crew.random("server")
         self._kill(0.5)
-        while not self._over and self.tally.wants("server"):
+        while not self.crew.over and self.tally.wants("server"):
             self._life(draw)
         if self.server.program is None or not self.server.program.alive:
             self.server.up()
@@ -186,7 +143,7 @@ class Soak:
         if self.server.wait_ready():
             self.tally.took("restart", time.monotonic() - died)
         end = time.monotonic() + (draw.uniform(0.2, 2) if action == "signal" else LIFE_SECONDS)
-        while program.alive and not program.faults() and time.monotonic() < end and not self._failed.is_set():
+        while program.alive and not program.faults() and time.monotonic() < end and not self.crew.failed:
             time.sleep(0.02)
         if action == "freeze" and program.faults():
             time.sleep(draw.uniform(0.5, 2 * SILENCE))
@@ -214,9 +171,9 @@ class Soak:
 
     def _push_in_thread(self, number: int) -> None:
         """Push branch after branch over bad connections, many of them twice at once, and some again later."""
-        draw = self._random("thread", number)
+        draw = self.crew.random("thread", number)
         with Proxy(self.server.at) as proxy:
-            while not self._over:
+            while not self.crew.over:
                 branch = self.tally.next_branch(self.base)
                 place = self.directory / f"thread-{number}" / branch.digest[:12]
                 branch.save(place)
@@ -243,9 +200,7 @@ class Soak:
 
     def _breathe(self, draw: random.Random, family: str) -> None:
         """Wait a while for the forge to fold what waits, and for the server's faults to catch up with this family's."""
-        end = time.monotonic() + draw.uniform(10, 30)
-        while time.monotonic() < end and not self._over and (self.tally.ahead(family) or self._backlog() > BACKLOG):
-            time.sleep(0.2)
+        self.crew.rest(draw.uniform(10, 30), unless=lambda: not self.tally.ahead(family) and self._backlog() <= BACKLOG)
 
     def _backlog(self) -> int:
         try:
@@ -260,7 +215,7 @@ class Soak:
     def _push(self, place: Path, at: str, name: str) -> Receipt:
         def hear(sentence: str) -> None:
             self.tally.add("retries")
-            assert not self._failed.is_set(), sentence
+            assert not self.crew.failed, sentence
 
         begun = time.monotonic()
         receipt = push(
@@ -281,8 +236,8 @@ class Soak:
 
     def _push_in_process(self, number: int) -> None:
         """Push branch after branch by the command, which is killed and typed again until it gives its receipt."""
-        draw = self._random("process", number)
-        while not self._over:
+        draw = self.crew.random("process", number)
+        while not self.crew.over:
             branch = self.tally.next_branch(self.base)
             site = workspace(self.directory / f"process-{number}" / branch.digest[:12], branch, self.spec)
             command = ["push", "--workspace", site.path, "--at", self.server.at, "--patience", "10"]

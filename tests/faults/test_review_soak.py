@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from medforge.base_module import BaseModule
-from tests.faults.review_sites import make_sites
-from tests.faults.review_soak import POLICY, SHARES, ReviewSoak
+from tests.faults.review_soak.sites import make_sites
+from tests.faults.review_soak.soak import ReviewSoak
+from tests.faults.review_soak.stage import POLICY, SHARES
 
 FEW = 6
 

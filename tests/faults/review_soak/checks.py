@@ -17,7 +17,7 @@ from medforge.client.model_task import model_task, tasks_of
 from medforge.client.review.answers import answers
 from medforge.proto.receipt import Receipt
 from tests.faults.checks import check_receipts, check_sound
-from tests.faults.review_sites import TESTED, Site
+from tests.faults.review_soak.sites import TESTED, Site
 
 
 @dataclass
