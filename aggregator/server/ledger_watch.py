@@ -31,7 +31,7 @@ class LedgerWatch(threading.Thread):
 
     @property
     def answers(self) -> bool:
-        """Say whether the ledger answered when it was last asked, and no question has been open for longer than it may."""
+        """Say whether the ledger answered when it was last asked, and no question has been open for too long."""
         at = self._answered_at
         return at is not None and time.monotonic() - at < self._every + self._silent
 
