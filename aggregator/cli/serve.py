@@ -123,6 +123,7 @@ def serve(
     from medforge.base_check import check_base
     from medforge.errors import InvalidInput
 
+    _end_on_sigterm()
     check_free(listening.listen)
     for option, address in (("--metrics", listening.metrics), ("--health", listening.health)):
         if address is not None:
@@ -168,6 +169,17 @@ def serve(
     # torch down under an abandoned fold: the one may hang, the other crash.
     logging.shutdown()
     os._exit(0)
+
+
+def _end_on_sigterm() -> None:
+    """End at once where SIGTERM comes before anything is served, as by SIGKILL, which loses nothing either.
+
+    The first process of a container has no default for a signal: without a handler the start would go on.
+    """
+    import os
+    import signal
+
+    signal.signal(signal.SIGTERM, lambda _signal, _frame: os._exit(0))
 
 
 def _check_page(listening: ListenOptions) -> str | None:

@@ -1,7 +1,11 @@
 """A forge that is asked to end: what runs gets its grace, what was acknowledged is kept, the next start goes on."""
 
+import os
 import queue
+import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -259,3 +263,27 @@ def test_a_submit_in_progress_is_answered_and_later_calls_are_refused(
     assert [receipt.branch for receipt in receipts] == [branch.digest]
     assert forge.ledger.counts()[0] == 1
     forge.close()
+
+
+def test_the_first_process_of_a_container_ends_on_sigterm_while_it_starts(tmp_path: Path, tiny_spec: str) -> None:
+    """The kernel drops a signal that PID 1 has no handler for."""
+    unshare = shutil.which("unshare")
+    words = [unshare or "unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child"]
+    if unshare is None or subprocess.run([*words, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this machine allows no namespace of processes")
+    serve = [sys.executable, "-m", "medforge", "serve", "--forge", tmp_path / "forge", "--base", tiny_spec]
+    serve += ["--listen", "127.0.0.1:0"]
+    with (tmp_path / "said").open("wb") as said:
+        outer = subprocess.Popen([*words, *serve], stderr=said)
+    children = Path(f"/proc/{outer.pid}/task/{outer.pid}/children")
+    try:
+        end = time.monotonic() + SECONDS
+        while not (tmp_path / "forge" / "forge.json").exists():
+            assert time.monotonic() < end, (tmp_path / "said").read_text()
+            time.sleep(0.02)
+        os.kill(int(children.read_text().split()[0]), signal.SIGTERM)
+        assert outer.wait(SECONDS) == 0
+    finally:
+        if outer.poll() is None:
+            outer.kill()
+            outer.wait()

@@ -1,0 +1,149 @@
+"""What stands in deploy/ is what the software has, and what other tools accept."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.forge.policy import Limits
+from medforge.aggregator.server.ledger_watch import LedgerWatch
+from medforge.aggregator.server.prometheus import LedgerCollector, MachineCollector, Tally
+from medforge.aggregator.server.rate_limit import Limiter
+from medforge.aggregator.server.readiness import Readiness
+from medforge.base_module import BaseModule
+from tests.aggregator.serving import FAST
+from tests.core.cli.commands import command
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+ALERTS = DEPLOY / "prometheus" / "alerts.yaml"
+BOARD = DEPLOY / "grafana" / "forge.json"
+FORGE_UNIT = DEPLOY / "systemd" / "medforge-forge.service"
+REVIEW_UNIT = DEPLOY / "systemd" / "medforge-review@.service"
+
+
+def parsed(*words: str) -> None:
+    """Parse a command line as the command would; raises what it would refuse."""
+    name, *rest = words
+    found = command(name)
+    with found.make_context(name, list(rest)):
+        pass
+
+
+def entry_of(unit: Path) -> list[str]:
+    line = next(line for line in unit.read_text().splitlines() if line.startswith("ExecStart="))
+    return line.removeprefix("ExecStart=").split()[1:]
+
+
+def exec_form(instruction: str) -> list[str]:
+    text = (DEPLOY / "Dockerfile").read_text()
+    found = re.search(rf"^{instruction} (\[.*\])$", text, re.M)
+    assert found is not None
+    words: list[str] = json.loads(found[1])
+    return words
+
+
+def test_the_commands_of_every_file_are_commands(tmp_path: Path) -> None:
+    text = (DEPLOY / "Dockerfile").read_text()
+    probe = re.search(r"^HEALTHCHECK .* CMD (\[.*\])$", text, re.M)
+    assert probe is not None
+    parsed(*json.loads(probe[1])[1:])
+    assert exec_form("ENTRYPOINT") == ["medforge"]
+    parsed(*exec_form("CMD"))
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    parsed(*compose["services"]["forge"]["command"])
+    (tmp_path / "kit").mkdir()
+    for unit in (FORGE_UNIT, REVIEW_UNIT):
+        parsed(
+            *[word.replace("/etc/medforge/kit", str(tmp_path / "kit")).replace("%i", "x") for word in entry_of(unit)]
+        )
+
+
+def test_the_image_is_not_roots_and_says_so_by_number() -> None:
+    lines = (DEPLOY / "Dockerfile").read_text().splitlines()
+    user = [line.split()[1] for line in lines if line.startswith("USER ")]
+    assert user == ["10001:10001"]
+    last_copy = max(number for number, line in enumerate(lines) if line.startswith(("COPY", "RUN")))
+    assert last_copy < lines.index("USER 10001:10001")
+
+
+def metric_names(directory: Path, base: BaseModule) -> set[str]:
+    forge = Forge.establish(directory, base, FAST)
+    (directory / "keys").mkdir(exist_ok=True)
+    watch = LedgerWatch(forge.ledger)
+    registry: CollectorRegistry = Tally().registry
+    registry.register(LedgerCollector(forge, Limiter(Limits()), watch))
+    registry.register(MachineCollector(Readiness(forge, watch, lambda: True, tls=True)))
+    families = text_string_to_metric_families(generate_latest(registry).decode())
+    names = {family.name + ("_total" if family.type == "counter" else "") for family in families}
+    forge.close()
+    # a histogram's own series, what a scraper adds itself, and what is there over TLS
+    return names | {"medforge_fold_seconds_bucket", "up", "medforge_certificate_expiry_timestamp_seconds"}
+
+
+def test_alerts_and_dashboard_name_metrics_that_there_are(tmp_path: Path, tiny_base: BaseModule) -> None:
+    rules = [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
+    panels = json.loads(BOARD.read_text())["panels"]
+    asked = [rule["expr"] for rule in rules] + [one["expr"] for panel in panels for one in panel["targets"]]
+    assert len(rules) >= 8
+    assert len(panels) >= 12
+    named = {name for text in asked for name in re.findall(r"\b(?:medforge|process)_\w+|\bup\b", text)}
+    assert named
+    there = metric_names(tmp_path / "forge", tiny_base)
+    assert named <= there, named - there
+    assert all({"summary", "action"} == set(rule["annotations"]) for rule in rules)
+
+
+def test_alerts_say_what_prometheus_own_tool_expects() -> None:
+    tool = shutil.which("promtool")
+    if tool is None:
+        pytest.skip("promtool (of Prometheus) is not installed")
+    for words in (["check", "config", "prometheus.yaml"], ["test", "rules", "alerts_test.yaml"]):
+        ran = subprocess.run([tool, *words], cwd=ALERTS.parent, capture_output=True, text=True, timeout=60, check=False)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_units_are_what_systemd_knows() -> None:
+    tool = shutil.which("systemd-analyze")
+    if tool is None:
+        pytest.skip("systemd-analyze is not installed")
+    for unit in (FORGE_UNIT, REVIEW_UNIT):
+        ran = subprocess.run([tool, "verify", unit], capture_output=True, text=True, timeout=60, check=False)
+        complaints = [line for line in ran.stderr.splitlines() if unit.stem.rstrip("@") in line]
+        assert all("is not executable" in line for line in complaints), complaints
+
+
+def chart_values() -> dict[str, Any]:
+    values: dict[str, Any] = yaml.safe_load((DEPLOY / "helm" / "medforge" / "values.yaml").read_text())
+    return values
+
+
+def test_the_chart_asks_for_values_that_there_are() -> None:
+    values = chart_values()
+    for template in (DEPLOY / "helm" / "medforge" / "templates").iterdir():
+        text = template.read_text()
+        assert text.count("{{- if") + text.count("{{- with") + text.count("{{- range") + text.count(
+            "define"
+        ) == text.count("{{- end"), template.name
+        for path in re.findall(r"\.Values\.([\w.]+)", text):
+            found: Any = values
+            for name in path.split("."):
+                assert name in found, f"{template.name} asks for {path}"
+                found = found[name]
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    from medforge import __version__
+
+    chart = yaml.safe_load((DEPLOY / "helm" / "medforge" / "Chart.yaml").read_text())
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    assert chart["appVersion"] == chart["version"] == __version__
+    assert compose["services"]["forge"]["image"] == f"medforge:{__version__}"
