@@ -2,21 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medforge.client.diagnosis import Diagnosis, problem, skipped
 from medforge.client.push import demanded_privacy
-from medforge.errors import InvalidBranch, MedForgeError
+from medforge.errors import ForgeUnavailable, InvalidBranch, InvalidInput, MedForgeError
 from medforge.files import read_file
 from medforge.manifest import MANIFEST_FILE, Manifest
-from medforge.privacy_facts import PrivacyFacts, said_privacy
+from medforge.privacy_facts import PrivacyBound, PrivacyFacts, PrivateUnit, said_privacy
 from medforge.proto import forge_pb2 as pb
+from medforge.proto.connection import Connection
+from medforge.proto.remote import RemoteForge
 
 if TYPE_CHECKING:
+    from medforge.client.settings import Settings
+    from medforge.client.work import Work
     from medforge.client.workspace import Workspace
 
 _CHECK = "epsilon"
+_SECONDS = 10.0
+
+
+def find_demanded(connection: Connection, say: Callable[[str], None]) -> PrivacyBound:
+    """Ask a forge which differential privacy it demands; none where it cannot be asked, of which `say` hears.
+
+    The push asks again. Raises what `RemoteForge` and `demanded_privacy` raise.
+    """
+    try:
+        with RemoteForge(connection, _SECONDS) as forge:
+            reply = forge.describe()
+    except ForgeUnavailable as error:
+        say(f"which differential privacy the forge demands is not known ({error}); the push asks again")
+        return PrivacyBound()
+    return demanded_privacy(reply, connection.address)
+
+
+def check_will_keep(work: Work, bound: PrivacyBound) -> None:
+    """Find out before hours of training whether the branch will claim what the forge demands.
+
+    Raises InvalidInput where it will not.
+    """
+    from medforge.client.privacy.units import unit_of
+
+    if not bound.demands or work.workspace.trained is not None:
+        return
+    if fault := bound.fault(_will_claim(work.settings, unit_of(work.task)), work.workspace.begun):
+        raise InvalidInput(fault)
 
 
 def check_demanded(reply: pb.DescribeReply | None, at: str, workspace: Path | None) -> Diagnosis:
@@ -44,7 +77,10 @@ def _claimed(place: Workspace) -> PrivacyFacts | None:
     """Return what the branch claims, or will claim; whom it protects is known once it is trained."""
     if place.committed is not None:
         return Manifest.parse(read_file(place.branch / MANIFEST_FILE, "the manifest")).privacy
-    settings = place.settings
+    return _will_claim(place.settings, "patient")
+
+
+def _will_claim(settings: Settings, unit: PrivateUnit) -> PrivacyFacts | None:
     if settings.epsilon is None or settings.delta is None:
         return None
-    return PrivacyFacts(epsilon=settings.epsilon, delta=settings.delta, unit="patient")
+    return PrivacyFacts(epsilon=settings.epsilon, delta=settings.delta, unit=unit)

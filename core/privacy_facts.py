@@ -54,17 +54,21 @@ class PrivacyBound(BaseModel):
         """Whether anything is demanded."""
         return self != PrivacyBound()
 
-    def fault(self, claimed: PrivacyFacts | None) -> str | None:
-        """Return what is wrong with a branch's claim, and the remedy; None where it keeps the bound."""
+    def fault(self, claimed: PrivacyFacts | None, begun: bool = True) -> str | None:
+        """Return what is wrong with a branch's claim, and the remedy; None where it keeps the bound.
+
+        A workspace that has not `begun` may still be given other options.
+        """
         if not self.demands:
             return None
-        again = f"begin another workspace with {self._options()}"
+        again = f"begin another workspace with {self._options()}" if begun else f"give {self._options()}"
         if claimed is None:
             return f"the branch claims no differential privacy, which the forge demands; {again}"
         if self.unit == "group" and claimed.unit == "image":
             return (
                 "the branch protects single images, where the forge demands it for patients (or other groups) with all "
-                "their images; say which images belong to one patient, and begin another workspace"
+                "their images; say which images belong to one patient"
+                + (", and begin another workspace" if begun else "")
             )
         for what, value, most in (
             ("an epsilon", claimed.epsilon, self.max_epsilon),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -70,6 +71,9 @@ def contribute(
         medforge contribute folder:scans --workspace clinic --kit kit --epsilon 8
     """
     from medforge.client.audit.policy import read_policy
+    from medforge.client.privacy_check import check_will_keep, find_demanded
+    from medforge.client.workspace import Workspace
+    from medforge.privacy_facts import PrivacyBound
 
     if (no_push and forge.at is not None) or not (no_push or forge.at or forge.kit):
         raise InvalidInput(
@@ -84,10 +88,14 @@ def contribute(
     budget = shadow_budget(shadows, minutes)
     policy = read_policy(site) if site else None
     begun = find_start(workspace, start, start_task, connection, task, recipe, compute, as_json)
+    bound = PrivacyBound()
+    if connection is not None and not no_push and Workspace(workspace).trained is None:
+        bound = find_demanded(connection, partial(typer.echo, err=True))
 
     def check(work: Work) -> None:
         if kit is not None:
             _check_base(work, kit)
+        check_will_keep(work, bound)
         work.check_distillable()
 
     work = begin(workspace, task, recipe, compute, epochs, begun, check, connection, privacy)

@@ -50,6 +50,18 @@ def test_the_workspace_keeps_to_what_it_was_begun_with(workspace: Path) -> None:
     assert "was begun with epsilon 8.0, not 2.0; give 8.0 again, or use another --workspace" in complaint
 
 
+def test_a_bound_that_will_not_be_kept_is_told_before_training(tiny_base: BaseModule, tmp_path: Path) -> None:
+    images, directory = write_folder(tmp_path / "images"), tmp_path / "clinic"
+    with serving(tmp_path / "forge", tiny_base) as (forge, address):
+        forge.policy = forge.policy.model_copy(update={"privacy": PrivacyBound(max_epsilon=4.0)})
+        refusal = medforge(
+            "contribute", f"folder:{images}", "--workspace", directory, "--base", tiny_base.spec, "--device", "cpu",
+            *OPTIONS, "--epsilon", 8, "--at", address, code=2
+        )  # fmt: skip
+    assert "claims an epsilon of 8, where the forge admits 4 at most; give --epsilon 4" in refusal
+    assert not (directory / "settings.json").exists()
+
+
 def test_a_forge_that_demands_a_bound_takes_what_keeps_it(
     workspace: Path, tiny_base: BaseModule, tmp_path: Path
 ) -> None:
