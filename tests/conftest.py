@@ -11,6 +11,7 @@ import torch
 
 from medforge.base import BaseModule, load_base
 from tests.core.bases.hub import Hub
+from tests.postgres import Cluster, cluster
 from tests.third_parties import install_examples, seen
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -80,3 +81,10 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
     for name in ("HF_ENDPOINT", "https_proxy"):
         monkeypatch.setenv(name, found.environment[name])
     return found
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """A PostgreSQL server; skips where none is installed."""
+    with cluster() as made:
+        yield made

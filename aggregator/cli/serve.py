@@ -145,10 +145,12 @@ def serve(
     import os
 
     from medforge.aggregator.forge.forge import Forge
+    from medforge.aggregator.ledger.database import LeaseLost
     from medforge.aggregator.ledger.task_table import TaskTable
     from medforge.aggregator.logs import configure
     from medforge.aggregator.server.server import serve as serve_forever
     from medforge.base import load_base
+    from medforge.cli.failures import report
 
     configure(listening.log_format)
     compute.use_threads()
@@ -163,12 +165,15 @@ def serve(
         pages = _pages(forge, ledger, listening.page, token) if listening.page else None
         served = (listening.listen, listening.ready_file, listening.tls, listening.metrics, pages, listening.health)
         serve_forever(opened, module, *served)
+        code = 0
+    except LeaseLost as error:
+        code = report(error, as_json=False)
     finally:
         opened.close()
     # Everything acknowledged is on disk. An ordinary exit would first join every thread that gRPC still has, and tear
     # torch down under an abandoned fold: the one may hang, the other crash.
     logging.shutdown()
-    os._exit(0)
+    os._exit(code)
 
 
 def _end_on_sigterm() -> None:

@@ -10,18 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from medforge import __version__
 from medforge.aggregator.forge.blobs import BlobStore
 from medforge.aggregator.forge.contents import Contents
 from medforge.aggregator.forge.key_rotation import KEY_FILE, current_key
+from medforge.aggregator.forge.opening import internal_ledger, lock_directory, open_ledger, take, usable
 from medforge.aggregator.forge.policy import Policy, load_policy
 from medforge.aggregator.forge.settings import (
     SETTINGS_FILE,
     ForgeSettings,
     check_same,
     existing_settings,
+    planned_settings,
     read_settings,
     write_settings,
 )
@@ -30,6 +32,7 @@ from medforge.aggregator.forge.unsubmitted import Unsubmitted
 from medforge.aggregator.forge.verdicts import Verdicts, key_of
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.key_table import successions
+from medforge.aggregator.ledger.lease import Lease
 from medforge.aggregator.ledger.ledger import Ledger
 from medforge.aggregator.ledger.records import Arrival, State
 from medforge.aggregator.merge import MethodSettings
@@ -37,7 +40,7 @@ from medforge.base_mismatch import base_mismatch
 from medforge.declared_task import DeclaredTask
 from medforge.errors import CorruptFile, InvalidInput
 from medforge.faults import reached
-from medforge.files import PRIVATE, make_private, sha256_bytes
+from medforge.files import sha256_bytes
 from medforge.manifest import Manifest
 from medforge.proto.errors import MissingBlob, NotFound, OverLimit, TooFast
 from medforge.proto.receipt import Receipt
@@ -51,14 +54,18 @@ if TYPE_CHECKING:
     from medforge.branch import Branch
     from medforge.forge_item import ForgeItem
 
-_FORGE_FACT = "forge"
-
 
 class Forge:
     """Hold an open forge directory; make one with `Forge.establish` (to serve) or `Forge.open` (to read and decide)."""
 
     def __init__(
-        self, directory: Path, settings: ForgeSettings, ledger: Ledger, policy: Policy, lock: FileLock | None
+        self,
+        directory: Path,
+        settings: ForgeSettings,
+        ledger: Ledger,
+        policy: Policy,
+        lock: FileLock | None,
+        lease: Lease | None = None,
     ) -> None:
         self.directory = directory
         self.settings = settings
@@ -67,6 +74,7 @@ class Forge:
         self.blobs = BlobStore(directory / "blobs")
         self.cache = directory / "cache"
         self._lock = lock
+        self.lease = lease
         self.contents = Contents(ledger, self.blobs)
         # one is held while a branch is taken in, all while blobs are deleted
         self.turns = Turns()
@@ -87,20 +95,23 @@ class Forge:
         `policy` is kept in the directory from now on; the one that is there stays where none is given. Raises
         InvalidInput if another process has it open, or if it was made for another base module or method.
         """
-        directory = _usable(directory)
-        lock = _lock(directory)
+        directory = usable(directory)
+        lock = lock_directory(directory)
         try:
             settings = existing_settings(directory)
+            rules = policy or load_policy(directory)
+            if settings is None:
+                forge = cls._create(directory, base, method, ledger_url, rules, lock)
+            else:
+                check_same(directory, settings, base, method)
+                ledger, lease = take(open_ledger(directory, settings, ledger_url))
+                if settings.base_facts is None:
+                    settings = settings.model_copy(update={"base_facts": base.facts})
+                    write_settings(directory, settings)
+                forge = cls(directory, settings, ledger, rules, lock, lease)
             if policy is not None:
                 policy.save(directory)
-            kept = load_policy(directory)
-            if settings is None:
-                return cls._create(directory, base, method, ledger_url, kept, lock)
-            check_same(directory, settings, base, method)
-            if settings.base_facts is None:
-                settings = settings.model_copy(update={"base_facts": base.facts})
-                write_settings(directory, settings)
-            return cls(directory, settings, _open_ledger(directory, settings, ledger_url), kept, lock)
+            return forge
         except BaseException:
             lock.release()
             raise
@@ -115,10 +126,14 @@ class Forge:
             raise InvalidInput(
                 f"{directory} is not a forge (it has no {SETTINGS_FILE}); `medforge serve --forge` makes one"
             )
-        lock = _lock(directory) if alone else None
+        lock = lock_directory(directory) if alone else None
         try:
-            settings = read_settings(directory)
-            return cls(directory, settings, _open_ledger(directory, settings, ledger_url), load_policy(directory), lock)
+            settings, rules = read_settings(directory), load_policy(directory)
+            ledger = open_ledger(directory, settings, ledger_url)
+            if not alone:
+                return cls(directory, settings, ledger, rules, None)
+            ledger, lease = take(ledger)
+            return cls(directory, settings, ledger, rules, lock, lease)
         except BaseException:
             if lock is not None:
                 lock.release()
@@ -134,33 +149,47 @@ class Forge:
         policy: Policy,
         lock: FileLock,
     ) -> Forge:
-        ledger = Ledger(ledger_url or _internal_ledger(directory))
-        try:
-            bound = ledger.fact(_FORGE_FACT)
-            if bound is not None and ledger.arrivals():
-                raise InvalidInput(
-                    f"the ledger already belongs to forge {bound}, but {directory} has no {SETTINGS_FILE}; "
-                    f"restore that file from a backup or give an empty ledger"
-                )
-            settings = ForgeSettings(
-                forge=str(uuid.uuid4()),
-                base_spec=base.spec,
-                base=base.fingerprint,
-                method=method,
-                ledger="external" if ledger_url else "internal",
-                base_facts=base.facts,
+        planned = planned_settings(directory)
+        settings = ForgeSettings(
+            forge=planned.forge if planned else str(uuid.uuid4()),
+            base_spec=base.spec,
+            base=base.fingerprint,
+            method=method,
+            ledger="external" if ledger_url else "internal",
+            base_facts=base.facts,
+        )
+        if planned is None and (directory / KEY_FILE).exists():
+            raise InvalidInput(
+                f"{directory} has a forge's key, but no {SETTINGS_FILE}; restore that file from a backup, or choose "
+                f"another directory"
             )
-            ledger.set_fact(_FORGE_FACT, settings.forge)
-            save_key(directory / KEY_FILE, new_key())
+        ledger = Ledger(ledger_url or internal_ledger(directory))
+        if ledger.bound not in (None, settings.forge):
+            other = ledger.bound
+            ledger.close()
+            raise InvalidInput(
+                f"the ledger already belongs to forge {other}, but {directory} has no {SETTINGS_FILE}; "
+                f"restore that file from a backup or give an empty ledger"
+            )
+        ledger, lease = take(ledger)
+        try:
+            # the plan names the forge before its ledger does: who was killed in between goes on as that forge
+            write_settings(directory, settings, planned=True)
+            ledger.bind(settings.forge)
+            if not (directory / KEY_FILE).exists():
+                save_key(directory / KEY_FILE, new_key())
             # The settings come last: a directory that has them has a ledger that knows the forge.
             write_settings(directory, settings)
         except BaseException:
+            lease.release()
             ledger.close()
             raise
-        return cls(directory, settings, ledger, policy, lock)
+        return cls(directory, settings, ledger, policy, lock, lease)
 
     def close(self) -> None:
         """Close the ledger and let other processes write to the directory."""
+        if self.lease is not None:
+            self.lease.release()
         self.ledger.close()
         if self._lock is not None:
             self._lock.release()
@@ -351,50 +380,3 @@ class Forge:
         return Branch.assemble(
             manifest, {path: self.blobs.read(entry.digest) for path, entry in manifest.files.items()}
         )
-
-
-def _usable(directory: Path) -> Path:
-    try:
-        make_private(directory)
-    except OSError as error:
-        raise InvalidInput(
-            f"the forge directory {directory} cannot be made ({error.strerror}); choose another"
-        ) from error
-    return directory
-
-
-def _lock(directory: Path) -> FileLock:
-    lock = FileLock(directory / "lock", mode=PRIVATE, thread_local=False)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise InvalidInput(
-            f"another process serves the forge {directory}; stop it first, or push to the address it listens on"
-        ) from None
-    except OSError as error:
-        raise InvalidInput(f"the forge directory {directory} cannot be written ({error.strerror}); free it") from error
-    return lock
-
-
-def _internal_ledger(directory: Path) -> str:
-    return f"sqlite:///{(directory / 'ledger.sqlite').resolve()}"
-
-
-def _open_ledger(directory: Path, settings: ForgeSettings, url: str | None) -> Ledger:
-    if settings.ledger == "external" and url is None:
-        raise InvalidInput(
-            f"the forge {directory} keeps its ledger in another database; give its address with --ledger"
-        )
-    if settings.ledger == "internal" and url is not None:
-        raise InvalidInput(f"the forge {directory} keeps its ledger in its own directory; leave --ledger out")
-    if url is None and not (directory / "ledger.sqlite").exists():
-        raise CorruptFile(f"the forge {directory} has lost its ledger.sqlite; restore it from a backup")
-    ledger = Ledger(url or _internal_ledger(directory))
-    bound = ledger.fact(_FORGE_FACT)
-    if bound != settings.forge:
-        ledger.close()
-        raise CorruptFile(
-            f"the ledger belongs to forge {bound or 'nobody'}, not to {settings.forge} in {directory}; "
-            f"give this forge's own ledger or restore it from a backup"
-        )
-    return ledger

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from medforge.base_module import BaseModule
 
 SETTINGS_FILE = "forge.json"
+_PLAN_FILE = "forge.json.new"
 
 
 class ForgeSettings(BaseModel):
@@ -50,12 +51,21 @@ def existing_settings(directory: Path) -> ForgeSettings | None:
     return read_settings(directory) if (directory / SETTINGS_FILE).exists() else None
 
 
+def planned_settings(directory: Path) -> ForgeSettings | None:
+    """Read the settings of a forge that was being made when its process ended, None where none was."""
+    path = directory / _PLAN_FILE
+    return _parse(path) if path.exists() else None
+
+
 def read_settings(directory: Path) -> ForgeSettings:
     """Read a forge directory's settings; raise InvalidInput where there are none, CorruptFile if they are damaged.
 
     The method's package may be missing: such a forge is read and decided about, and not folded.
     """
-    path = directory / SETTINGS_FILE
+    return _parse(directory / SETTINGS_FILE)
+
+
+def _parse(path: Path) -> ForgeSettings:
     try:
         return ForgeSettings.model_validate_json(read_file(path, "the forge settings"))
     except ValidationError as error:
@@ -64,9 +74,12 @@ def read_settings(directory: Path) -> ForgeSettings:
         ) from error
 
 
-def write_settings(directory: Path, settings: ForgeSettings) -> None:
-    """Keep a forge's settings in its directory."""
-    write_atomically(directory / SETTINGS_FILE, canonical_json(settings.model_dump(mode="json", exclude_none=True)))
+def write_settings(directory: Path, settings: ForgeSettings, planned: bool = False) -> None:
+    """Keep a forge's settings in its directory; `planned` are those of a forge that is just being made."""
+    content = canonical_json(settings.model_dump(mode="json", exclude_none=True))
+    write_atomically(directory / (_PLAN_FILE if planned else SETTINGS_FILE), content)
+    if not planned:
+        (directory / _PLAN_FILE).unlink(missing_ok=True)
 
 
 def check_same(directory: Path, settings: ForgeSettings, base: BaseModule, method: MethodSettings) -> None:

@@ -15,27 +15,43 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
 
 from medforge.aggregator.ledger.rows import FactRow, Table
-from medforge.errors import InvalidInput
+from medforge.errors import CorruptFile, ForgeUnavailable, InvalidInput
 from medforge.files import open_private
 
 _SCHEMA = "2"
+LEASE_FACT = "lease"
+_FORGE_FACT = "forge"
+
+
+class LeaseLost(ForgeUnavailable):
+    """Report a process that does not have its ledger any more, or cannot be sure of it."""
+
+    code = "lease-lost"
 
 
 class Database:
     """Hold the tables behind an SQLAlchemy URL.
 
     Every change is one transaction and is durable when it ends (SQLite: write-ahead log, synchronous=FULL). Threads and
-    processes may share a database. Raises InvalidInput for a URL that cannot be used, or tables of another version.
+    processes may share a database. Raises InvalidInput for a URL that cannot be used, or tables of another version, and
+    with `make=False` CorruptFile where nothing is there yet.
     """
 
-    def __init__(self, url: str) -> None:
-        self._engine = _engine(url)
+    def __init__(self, url: str, make: bool = True) -> None:
+        self._engine = _engine(url, make)
         self._lock = threading.RLock()
         self._there: set[type[Table]] = set()
-        name = make_url(url).render_as_string()
+        self.url = make_url(url)
+        self.name = name = self.url.render_as_string()
+        self.token: str | None = None
         try:
             # one that was killed while it was made has tables and no fact
             if not inspect(self._engine).has_table(FactRow.__tablename__) or not self._facts():
+                if not make:
+                    raise CorruptFile(
+                        f"the ledger belongs to forge nobody: {name} is empty; give the forge's own ledger or restore "
+                        f"it from a backup"
+                    )
                 Table.metadata.create_all(self._engine)
                 self.set_fact("schema", _SCHEMA)
             found = self.fact("schema")
@@ -61,6 +77,29 @@ class Database:
         """Write a fact about the ledger as a whole."""
         with self.writing() as session:
             session.merge(FactRow(name=name, value=value))
+
+    def bind(self, forge: str) -> None:
+        """Make the ledger a forge's (a UUID) for good; raises InvalidInput where it is another's."""
+        with self.writing() as session:
+            row = session.get(FactRow, _FORGE_FACT)
+            if row is None:
+                session.add(FactRow(name=_FORGE_FACT, value=forge))
+            elif row.value != forge:
+                raise InvalidInput(
+                    f"the ledger {self.name} already belongs to forge {row.value}; give an empty ledger, or serve that "
+                    f"forge's own directory (restore its forge.json from a backup where it is lost)"
+                )
+
+    @property
+    def bound(self) -> str | None:
+        """Which forge the ledger belongs to, None before it belongs to any."""
+        return self.fact(_FORGE_FACT)
+
+    def take(self, token: str) -> None:
+        """Let only this object write what a forge's one server writes, until another process takes the ledger."""
+        with self.writing() as session:
+            session.merge(FactRow(name=LEASE_FACT, value=token))
+        self.token = token
 
     def has(self, table: type[Table]) -> bool:
         """Say whether a table is there: an older ledger gains one when something is first written into it."""
@@ -94,14 +133,24 @@ class Database:
                 session.execute(text("BEGIN IMMEDIATE"))
             else:
                 session.scalar(select(FactRow).where(FactRow.name == "schema").with_for_update())
+            self._check_taken(session)
             yield session
+
+    def _check_taken(self, session: Session) -> None:
+        if self.token is None:
+            return
+        row = session.get(FactRow, LEASE_FACT)
+        if row is None or row.value != self.token:
+            raise LeaseLost(
+                "another process has taken this forge's ledger, so this one writes nothing more; push to that one"
+            )
 
     def _facts(self) -> int:
         with self.reading() as session:
             return session.scalar(select(func.count()).select_from(FactRow)) or 0
 
 
-def _engine(url: str) -> Engine:
+def _engine(url: str, make: bool) -> Engine:
     try:
         parsed = make_url(url)
         if parsed.get_backend_name() != "sqlite":
@@ -111,7 +160,7 @@ def _engine(url: str) -> Engine:
         # no transaction of the driver's own: the ledger begins each of its own, so that writers take turns
         connect = {"check_same_thread": False, "timeout": 30, "isolation_level": None}
         engine = create_engine(parsed, connect_args=connect, **pool)
-        if not in_memory:
+        if not in_memory and make:
             _make_file(parsed.database or "")
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
         raise InvalidInput(

@@ -5,9 +5,10 @@ import errno
 import torch
 from sqlalchemy.exc import SQLAlchemyError
 
+from medforge.aggregator.ledger.database import LeaseLost
 from medforge.errors import MedForgeError
 
-_SHORTAGES = (MemoryError, torch.OutOfMemoryError, SQLAlchemyError)
+_SHORTAGES = (MemoryError, torch.OutOfMemoryError, SQLAlchemyError, LeaseLost)
 _CODES = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN}
 )

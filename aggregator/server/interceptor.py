@@ -40,7 +40,8 @@ class ForgeInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
 
     A call is ended when its next message does not come within the policy's `silent_seconds`, or when its caller reads
     no reply for that long: gRPC itself would keep a thread for it without limit. What a call costs is added to its
-    caller's `charges`. Each of `listeners` is called with the record of a call after it has ended.
+    caller's `charges`. Each of `listeners` is called with the record of a call after it has ended. Calls, and the
+    messages of streams, are refused with what `may_answer` raises.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class ForgeInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
         charges: Charges,
         listeners: Sequence[Listener] = (),
         recheck: float = _RECHECK_SECONDS,
+        may_answer: Callable[[], None] = lambda: None,
     ) -> None:
         self.limiter = Limiter(limits)
         self.charges = charges
@@ -57,6 +59,7 @@ class ForgeInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
         self._silence = limits.silent_seconds
         self._listeners = listeners
         self._recheck = recheck
+        self._may_answer = may_answer
         self._readers = ThreadPoolExecutor(threads(limits), thread_name_prefix="read")
         self._slow_readers = SlowReaders(limits.silent_seconds)
         self._slow_readers.start()
@@ -110,6 +113,7 @@ class ForgeInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
                 for reply in behaviour(asked, context):
                     if time.monotonic() - checked >= self._recheck:
                         with _refusing(context):
+                            self._may_answer()
                             caller_of(context, self._ledger)
                         checked = time.monotonic()
                     size = reply.ByteSize()
@@ -129,6 +133,7 @@ class ForgeInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
         try:
             with ExitStack() as held:
                 with _refusing(context):
+                    self._may_answer()
                     call.caller = caller_of(context, self._ledger).name or call.caller
                     self.limiter.count_call(call.caller)
                     if method in _COSTLY:

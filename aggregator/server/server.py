@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import logging
+import os
 import signal
 import socket
 import time
@@ -18,6 +19,7 @@ from grpc_reflection.v1alpha import reflection
 
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.identity.authority import Authority
+from medforge.aggregator.ledger.database import LeaseLost
 from medforge.aggregator.ledger.journal import FORGE
 from medforge.aggregator.ledger.task_table import TaskTable
 from medforge.aggregator.logs import about
@@ -30,6 +32,7 @@ from medforge.aggregator.server.charges import CHARGES_FILE, Charges
 from medforge.aggregator.server.health_port import HealthPort
 from medforge.aggregator.server.housekeeper import Housekeeper
 from medforge.aggregator.server.interceptor import ForgeInterceptor
+from medforge.aggregator.server.lease_keeper import LeaseKeeper
 from medforge.aggregator.server.ledger_watch import LedgerWatch
 from medforge.aggregator.server.monitoring import MonitoringServer
 from medforge.aggregator.server.port_check import check_free
@@ -70,9 +73,17 @@ class ForgeServer:
     """Serve one forge on one address; call `start` and `stop` from one thread.
 
     With `tls` callers need a kit of this forge; by default TLS is on unless only this machine can reach the address.
+    `on_lost` is called when another process has taken the ledger: nothing is answered from then on.
     """
 
-    def __init__(self, forge: Forge, base: BaseModule, listen: str, tls: bool | None = None) -> None:
+    def __init__(
+        self,
+        forge: Forge,
+        base: BaseModule,
+        listen: str,
+        tls: bool | None = None,
+        on_lost: Callable[[], None] = lambda: None,
+    ) -> None:
         self.forge = forge
         self._listen = listen
         self.tls = not is_loopback(split_address(listen)[0]) if tls is None else tls
@@ -83,7 +94,11 @@ class ForgeServer:
         self._refusals = Refusals(forge.ledger)
         self._charges = Charges(forge.directory / CHARGES_FILE, forge.policy.limits)
         listeners = (log_call, self.tally.note, self._refusals.note)
-        self.interceptor = ForgeInterceptor(forge.ledger, forge.policy.limits, self._charges, listeners)
+        may_answer = forge.lease.check if forge.lease is not None else lambda: None
+        self.interceptor = ForgeInterceptor(
+            forge.ledger, forge.policy.limits, self._charges, listeners, may_answer=may_answer
+        )
+        self._keeper = LeaseKeeper(forge.lease, on_lost) if forge.lease is not None else None
         self._service = ForgeService(forge, base, self._arrived, self._committed, self._charges)
         self._main = main = MainBranch(forge, base)
         self._worker = FoldWorker(
@@ -108,6 +123,8 @@ class ForgeServer:
         self._worker.start()
         self._watch.start()
         self._housekeeper.start()
+        if self._keeper is not None:
+            self._keeper.start()
         self._server.start()
         return address
 
@@ -128,6 +145,8 @@ class ForgeServer:
         self._worker.stop()
         self._watch.stop()
         self._housekeeper.stop()
+        if self._keeper is not None:
+            self._keeper.stop()
         self._service.close()
         calls_ended = self._server.stop(_GRACE_SECONDS).wait(_GRACE_SECONDS + _CANCEL_SECONDS)
         if not calls_ended:
@@ -198,11 +217,13 @@ def serve(
     `page` is a server of pages, which is started once the forge serves, and stopped with it.
 
     Once serving, the address is logged and, where asked for, written to a file. A fold that outlasts its grace is
-    abandoned: the ledger is as it was before the fold, and the next start folds the arrival.
+    abandoned: the ledger is as it was before the fold, and the next start folds the arrival. Raises LeaseLost once
+    another process has taken the ledger.
     """
     if ready_file is not None:
         ready_file.unlink(missing_ok=True)
-    server = ForgeServer(forge, base, listen, tls)
+    # whoever waits for a signal wakes by one
+    server = ForgeServer(forge, base, listen, tls, lambda: os.kill(os.getpid(), signal.SIGTERM))
     wait_for_signal = _listen_for(signal.SIGTERM, signal.SIGINT)
     # kill -USR1 writes to stderr what every thread of a server that seems to hang is doing
     faulthandler.register(signal.SIGUSR1, all_threads=True)
@@ -241,6 +262,11 @@ def serve(
     for port in probed:
         port.stop()
     _log.info("stopped", extra=about("stopped"))
+    if forge.lease is not None and forge.lease.lost:
+        raise LeaseLost(
+            f"another process serves the ledger {forge.ledger.name} now, so this one has stopped; push to that one, "
+            f"and see that one server of a forge runs"
+        )
 
 
 def _listen_for(*signals: signal.Signals) -> Callable[[], None]:

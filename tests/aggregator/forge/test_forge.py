@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -160,6 +161,49 @@ def test_a_ledger_in_use_is_not_given_to_a_new_forge(tmp_path: Path, tiny_base: 
     ledger.add_arrival("a" * 64, "centre", "lung", 1)
     with pytest.raises(InvalidInput, match="the ledger already belongs to forge older"):
         establish(tmp_path / "forge", tiny_base, ledger_url=url)
+
+
+def test_a_bound_ledger_is_not_given_to_another_forge_before_it_has_arrivals(
+    tmp_path: Path, tiny_base: BaseModule
+) -> None:
+    url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+    first = establish(tmp_path / "one", tiny_base, ledger_url=url)
+    first.close()
+    with pytest.raises(InvalidInput, match=f"the ledger already belongs to forge {first.settings.forge}"):
+        establish(tmp_path / "two", tiny_base, ledger_url=url)
+    assert establish(tmp_path / "one", tiny_base, ledger_url=url).settings.forge == first.settings.forge
+
+
+def test_a_copied_directory_on_the_same_ledger_is_refused_while_the_first_writes(
+    tmp_path: Path, tiny_base: BaseModule
+) -> None:
+    url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+    first = establish(tmp_path / "one", tiny_base, ledger_url=url)
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    policy = (tmp_path / "two" / "policy.json").exists()
+    with pytest.raises(InvalidInput, match="another process serves the ledger"):
+        establish(tmp_path / "two", tiny_base, ledger_url=url, policy=Policy())
+    assert (tmp_path / "two" / "policy.json").exists() == policy
+    first.close()
+    establish(tmp_path / "two", tiny_base, ledger_url=url).close()
+
+
+def test_a_forge_whose_making_was_cut_short_goes_on_as_the_same(tmp_path: Path, tiny_base: BaseModule) -> None:
+    forge = establish(tmp_path, tiny_base)
+    forge.close()
+    (tmp_path / "forge.json").rename(tmp_path / "forge.json.new")
+    again = establish(tmp_path, tiny_base)
+    assert again.settings.forge == forge.settings.forge
+    assert sorted(path.name for path in tmp_path.glob("forge.json*")) == ["forge.json"]
+
+
+def test_a_key_without_settings_is_not_replaced(tmp_path: Path, tiny_base: BaseModule) -> None:
+    establish(tmp_path, tiny_base).close()
+    (tmp_path / "forge.json").unlink()
+    key = (tmp_path / "keys" / "forge.key").read_bytes()
+    with pytest.raises(InvalidInput, match=r"has a forge's key, but no forge.json; restore that file from a backup"):
+        establish(tmp_path, tiny_base)
+    assert (tmp_path / "keys" / "forge.key").read_bytes() == key
 
 
 def test_unknown_blobs_are_named_with_what_is_here(tmp_path: Path, tiny_base: BaseModule) -> None:

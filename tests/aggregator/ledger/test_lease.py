@@ -1,0 +1,153 @@
+"""One process at a time writes a ledger, on SQLite and on PostgreSQL."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy.exc import SQLAlchemyError
+
+from medforge.aggregator.ledger.database import LeaseLost
+from medforge.aggregator.ledger.lease import UNSURE_AFTER, Lease
+from medforge.aggregator.ledger.ledger import Ledger
+from medforge.errors import InvalidInput
+from tests.postgres import Cluster
+
+Lose = Callable[[], None]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+    made: Cluster = request.getfixturevalue("postgres")
+    return made.new_ledger()
+
+
+@pytest.fixture
+def lose_guard(request: pytest.FixtureRequest, url: str, tmp_path: Path) -> Lose:
+    """Take the guard away, as a cut connection or somebody who tidies up does."""
+    if url.startswith("sqlite"):
+        return (tmp_path / "ledger.sqlite.lease").unlink
+    made: Cluster = request.getfixturevalue("postgres")
+    return lambda: made.cut_locks(url)
+
+
+def taken(url: str) -> tuple[Ledger, Lease]:
+    ledger = Ledger(url)
+    lease = Lease(ledger)
+    lease.take()
+    return ledger, lease
+
+
+def arrive(ledger: Ledger, letter: str) -> int:
+    return ledger.add_arrival(letter * 64, "centre", "lung", 1).number
+
+
+def test_a_second_process_is_refused_with_the_holder_and_writes_nothing(url: str) -> None:
+    first, lease = taken(url)
+    second = Ledger(url)
+    before = first.fact("lease")
+    with pytest.raises(InvalidInput, match=r"another process serves the ledger .* stop that one first"):
+        Lease(second).take()
+    assert first.fact("lease") == before
+    assert arrive(first, "a") == 1
+    lease.release()
+    Lease(second).take()
+    with pytest.raises(LeaseLost, match="another process has taken this forge's ledger"):
+        arrive(first, "b")
+    assert [one.branch[0] for one in second.arrivals()] == ["a"]
+
+
+def test_who_was_overtaken_notices_and_does_not_write(url: str, lose_guard: Lose) -> None:
+    first, lease = taken(url)
+    lose_guard()
+    _second, other = taken(url)
+    assert lease.held, "nothing told the first yet"
+    with pytest.raises(LeaseLost):
+        arrive(first, "a")
+    for _ in range(3):
+        try:
+            lease.renew()
+        except SQLAlchemyError:
+            continue
+    assert lease.lost
+    with pytest.raises(LeaseLost, match="not sure that it alone has its ledger"):
+        lease.check()
+    assert other.held
+
+
+def test_a_guard_that_was_cut_is_taken_again_where_nobody_came(url: str, lose_guard: Lose) -> None:
+    if url.startswith("sqlite"):
+        pytest.skip("the lock of a file is not cut while its process lives")
+    first, lease = taken(url)
+    lose_guard()
+    with pytest.raises(SQLAlchemyError):
+        lease.renew()
+    lease.renew()
+    assert lease.held
+    assert arrive(first, "a") == 1
+
+
+def test_a_database_that_falls_silent_is_noticed_within_ten_seconds(postgres: Cluster) -> None:
+    ledger, lease = taken(postgres.new_ledger())
+    begun = time.monotonic()
+    postgres.freeze(True)
+    try:
+        beats = threading.Thread(target=_beat, args=(lease, begun + 20), daemon=True)
+        beats.start()
+        while lease.held and time.monotonic() < begun + 12:
+            time.sleep(0.1)
+        assert time.monotonic() - begun < 10
+    finally:
+        postgres.freeze(False)
+    back = time.monotonic()
+    while not lease.held:
+        assert time.monotonic() < back + 10, "it does not recover"
+        time.sleep(0.1)
+    assert arrive(ledger, "a") == 1
+
+
+def _beat(lease: Lease, until: float) -> None:
+    while time.monotonic() < until:
+        with contextlib.suppress(SQLAlchemyError):
+            lease.renew()
+        time.sleep(0.5)
+
+
+def test_clocks_have_no_say(tmp_path: Path) -> None:
+    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
+    at = [1e9]
+    lease = Lease(ledger, clock=lambda: at[0])
+    lease.take()
+    at[0] += UNSURE_AFTER
+    assert not lease.held
+    lease.renew()
+    assert lease.held
+
+
+def test_a_ledger_in_memory_needs_no_guard() -> None:
+    ledger, lease = taken("sqlite://")
+    assert arrive(ledger, "a") == 1
+    assert lease.held
+
+
+def test_two_forges_that_bind_one_ledger_at_once(url: str) -> None:
+    ledgers = [Ledger(url) for _ in range(2)]
+    bound: list[str] = []
+
+    def bind(ledger: Ledger, name: str) -> None:
+        try:
+            ledger.bind(name)
+        except InvalidInput:
+            return
+        bound.append(name)
+
+    threads = [threading.Thread(target=bind, args=(ledger, name)) for ledger, name in zip(ledgers, "ab", strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert bound == [ledgers[0].bound]

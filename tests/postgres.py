@@ -1,0 +1,115 @@
+"""A PostgreSQL server of the tests' own, started as an ordinary user; tests skip where none is installed."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import create_engine, make_url, text
+
+_WAIT = 30
+
+
+@cache
+def _programs() -> Path | None:
+    found = shutil.which("pg_ctl")
+    places = [Path(found).parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    return next((place for place in reversed(places) if (place / "initdb").exists()), None)
+
+
+class Cluster:
+    """A running server; each ledger gets a database of its own in it."""
+
+    def __init__(self, place: Path, programs: Path, user: str | None, port: int) -> None:
+        self.place, self.programs, self.user, self.port = place, programs, user, port
+
+    def run(self, *command: str | Path) -> None:
+        """Run one of PostgreSQL's programs as the user who may."""
+        done = subprocess.run(
+            [str(self.programs / command[0]), *map(str, command[1:])],
+            user=self.user,
+            env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
+            cwd=self.place,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=_WAIT,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr.decode()
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        options = f"-c port={self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
+        self.run("pg_ctl", "-D", self.place / "data", "-l", self.place / "log", "-w", "-o", options, "start")
+
+    def stop(self, how: str = "immediate") -> None:
+        """Stop the server: `immediate` is as a crash."""
+        self.run("pg_ctl", "-D", self.place / "data", "-m", how, "-w", "stop")
+
+    def freeze(self, frozen: bool) -> None:
+        """Let the server, with all its sessions, fall silent, or go on."""
+        pid = int((self.place / "data" / "postmaster.pid").read_text().splitlines()[0])
+        children = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False).stdout
+        for one in [pid, *map(int, children.split())]:
+            os.kill(one, signal.SIGSTOP if frozen else signal.SIGCONT)
+
+    def new_ledger(self) -> str:
+        """Make an empty database and return its URL."""
+        name = f"ledger_{uuid4().hex[:12]}"
+        self.execute(f"CREATE DATABASE {name}")
+        return self.url(name)
+
+    def url(self, name: str = "postgres") -> str:
+        """Return the URL of a database."""
+        return f"postgresql+psycopg://tester@127.0.0.1:{self.port}/{name}"
+
+    def cut_locks(self, url: str) -> None:
+        """End the sessions that hold an advisory lock in a ledger's database."""
+        there = f"(SELECT oid FROM pg_database WHERE datname = '{url.rpartition('/')[2]}')"
+        self.execute(
+            f"SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND database = {there}"
+        )
+
+    def execute(self, statement: str, url: str | None = None) -> None:
+        """Run a statement as the superuser."""
+        engine = create_engine(make_url(url or self.url()), isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(text(statement))
+        engine.dispose()
+
+
+@contextmanager
+def cluster() -> Iterator[Cluster]:
+    """Start a private cluster; skips where PostgreSQL or its driver is absent."""
+    pytest.importorskip("psycopg", reason="psycopg is not installed; pip install 'medforge[postgres]'")
+    programs = _programs()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed; apt-get install postgresql")
+    user = None
+    if os.geteuid() == 0:
+        # PostgreSQL does not run as root
+        user = "postgres"
+    place = Path(tempfile.mkdtemp(prefix="medforge-postgres-"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    made = Cluster(place, programs, user, port)
+    if user is not None:
+        shutil.chown(place, user)
+    try:
+        made.run("initdb", "-D", place / "data", "-U", "tester", "-A", "trust", "--no-sync", "-E", "UTF8")
+        made.start()
+        try:
+            yield made
+        finally:
+            made.stop()
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
