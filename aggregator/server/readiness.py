@@ -51,7 +51,11 @@ class Readiness:
 
     def ready(self) -> list[Check]:
         """Return the checks that must all hold for calls to be answered."""
-        return [*self.alive(), self._ledger(), self._disk(), *(self._identity() if self._tls else ())]
+        return [*self.alive(), self._ledger(), self._lease(), self._disk(), *(self._identity() if self._tls else ())]
+
+    def _lease(self) -> Check:
+        held = self._forge.lease is None or self._forge.lease.held
+        return Check("lease", held, "has its ledger alone" if held else "is not proved; see the log, and the database")
 
     def certificate_ends(self) -> datetime | None:
         """Return when the certificate that callers know this forge by ends, None where it cannot be read."""
