@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from medforge.branch import Branch
 from medforge.client.workspace import Workspace
 from medforge.contributor_name import ContributorName
 from medforge.errors import InvalidInput
+from medforge.files import write_files
+from medforge.manifest import MANIFEST_FILE, Manifest
 
 if TYPE_CHECKING:
     from medforge.proto.kit import Kit
@@ -28,22 +29,22 @@ def rename(workspace: Workspace, kit: Kit | None) -> str | None:
 
     Plugin, images and audit stay as they are, and the receipt of another forge is kept beside the new one. Raises
     InvalidInput for a branch that was pushed under the other name, to the kit's forge or where no kit says to which,
-    and what `Branch.load` raises.
+    and what `Manifest.load` raises.
     """
-    branch = Branch.load(workspace.branch)
-    old = branch.manifest.name
+    manifest = Manifest.load(workspace.branch)
+    old = manifest.name
     if kit is None and workspace.settings.contributor is None:
         return None  # nobody has said another name than the one it has
     new = name_for(workspace, kit)
     if new == old:
         return None
     receipt = workspace.pushed
-    if receipt is not None and receipt.branch == branch.digest:
+    if receipt is not None and receipt.branch == manifest.digest:
         if kit is None or receipt.forge == kit.card.forge:
             raise InvalidInput(
                 f"the branch was pushed as {old}'s already, as arrival {receipt.arrival}; go on under that name, or "
                 "begin another workspace"
             )
-        workspace.receipt_file.rename(workspace.path / f"receipt-{branch.digest[:12]}.json")
-    branch.renamed(new).save(workspace.branch)
+        workspace.receipt_file.rename(workspace.path / f"receipt-{manifest.digest[:12]}.json")
+    write_files(workspace.branch, {MANIFEST_FILE: manifest.renamed(new).to_bytes()})
     return f"the branch is committed again as {new}'s, which was {old}'s"

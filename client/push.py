@@ -13,7 +13,6 @@ from pydantic import ValidationError
 
 from medforge.base_facts import BaseFacts
 from medforge.base_mismatch import base_mismatch
-from medforge.branch import Branch
 from medforge.errors import CorruptFile, ForgeUnavailable, InvalidBranch, InvalidInput, MedForgeError
 from medforge.faults import reached
 from medforge.files import parse_json
@@ -87,7 +86,7 @@ def push(
     Raises BaseMismatch, InvalidBranch, OverLimit, NotAllowed or InvalidInput where the forge refuses, in its words;
     ForgeUnavailable where patience ran out; InvalidInput or CorruptFile where the branch directory is not sound.
     """
-    manifest, kit = Branch.load(branch_directory).manifest, connection.kit
+    manifest, kit = Manifest.load(branch_directory), connection.kit
     _check_name(manifest, kit)
     files = {entry.digest: branch_directory / name for name, entry in manifest.files.items()}
     progress = _Progress(total=sum(entry.size for entry in manifest.files.values()), report=on_bytes)

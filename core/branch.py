@@ -15,7 +15,7 @@ from medforge.bases.spec import EMBEDDED
 from medforge.class_statistics import ClassStatistics
 from medforge.contributor_name import ContributorName
 from medforge.distilled import DistilledDataset, check_distilled
-from medforge.errors import CorruptFile, InvalidBranch
+from medforge.errors import InvalidBranch
 from medforge.files import AnyPath, read_file, sha256_bytes, write_files
 from medforge.image_geometry import Preprocessing
 from medforge.manifest import (
@@ -113,8 +113,7 @@ class Branch:
 
     def renamed(self, name: ContributorName) -> Branch:
         """Return the same plugin and images as another contributor's branch."""
-        update = {"contributor": name.identifier, "display_name": name.display}
-        return Branch(self.manifest.model_copy(update=update), self.plugin, self.distilled, self.statistics)
+        return Branch(self.manifest.renamed(name), self.plugin, self.distilled, self.statistics)
 
     def blobs(self) -> dict[str, bytes]:
         """Return the files that the manifest names, by relative path."""
@@ -129,10 +128,7 @@ class Branch:
         for name, entry in manifest.files.items():
             if name not in blobs:
                 raise InvalidBranch(f"the branch lacks {name}; push it again")
-            if len(blobs[name]) != entry.size or sha256_bytes(blobs[name]) != entry.digest:
-                raise CorruptFile(
-                    f"{name} is not what the manifest says (size or digest differ); commit or push it again"
-                )
+            entry.check(name, blobs[name])
         return cls(
             manifest,
             parse_plugin(manifest, blobs),

@@ -12,8 +12,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, 
 from medforge import __version__
 from medforge.contributor_name import IDENTIFIER, ContributorName, check_name
 from medforge.digested import DigestedModel
-from medforge.errors import InvalidBranch, InvalidInput
-from medforge.files import canonical_json, parse_json, sha256_bytes
+from medforge.errors import CorruptFile, InvalidBranch, InvalidInput
+from medforge.files import canonical_json, parse_json, read_file, sha256_bytes
 from medforge.image_geometry import Preprocessing
 from medforge.peft_format import CONFIG_FILE, WEIGHTS_FILE
 from medforge.plugin_settings import PluginSettings
@@ -71,6 +71,11 @@ class FileEntry(BaseModel):
 
     digest: str = Field(pattern=r"^[0-9a-f]{64}$")
     size: int = Field(ge=0, le=_LARGEST)
+
+    def check(self, name: str, data: bytes) -> None:
+        """Raise CorruptFile unless these are the bytes of the file, which is called ``name``."""
+        if len(data) != self.size or sha256_bytes(data) != self.digest:
+            raise CorruptFile(f"{name} is not what the manifest says (size or digest differ); commit or push it again")
 
 
 class Manifest(DigestedModel):
@@ -177,6 +182,21 @@ class Manifest(DigestedModel):
         if manifest.to_bytes() != data:
             raise InvalidBranch("the manifest is not in its canonical spelling; commit the branch again")
         return manifest
+
+    @classmethod
+    def load(cls, directory: Path) -> Manifest:
+        """Read the manifest of a branch directory, checking the bytes of every file that it names.
+
+        Raises InvalidInput, CorruptFile or InvalidBranch. What the files mean is not looked at (see `Branch.load`).
+        """
+        manifest = cls.parse(read_file(directory / MANIFEST_FILE, "the branch manifest"))
+        for name, entry in manifest.files.items():
+            entry.check(name, read_file(directory / name, "the branch"))
+        return manifest
+
+    def renamed(self, name: ContributorName) -> Manifest:
+        """Return what the same branch says of itself as another contributor's."""
+        return self.model_copy(update={"contributor": name.identifier, "display_name": name.display})
 
     @property
     def digest(self) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import torch
 from pydantic import BaseModel, ConfigDict
-from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -54,7 +53,7 @@ def score(logits: Tensor, labels: Tensor, groups: Sequence[str] | None = None) -
 
 def _score_findings(log_odds: Tensor, labels: Tensor) -> Metrics:
     columns = zip(labels.T, log_odds.T, strict=True)
-    areas = [roc_auc_score(truth.numpy(), odds.numpy()) for truth, odds in columns if len(truth.unique()) == 2]
+    areas = [_area(truth, odds) for truth, odds in columns if len(truth.unique()) == 2]
     return Metrics(
         acc=float(((log_odds > 0) == (labels == 1)).double().mean()),
         auc=float(sum(areas) / len(areas)) if areas else float("nan"),
@@ -80,8 +79,16 @@ def _auc(logits: Tensor, labels: Tensor) -> float:
     if len(present) < 2:
         return float("nan")
     # two classes give the same area from either side, so the mean over both is the binary AUC
-    areas = [roc_auc_score((labels == c).numpy(), _ranks(odds_of_class(logits, c)).numpy()) for c in present]
+    areas = [_area(labels == c, _ranks(odds_of_class(logits, c))) for c in present]
     return float(sum(areas) / len(areas))
+
+
+def _area(truth: Tensor, scores: Tensor) -> float:
+    """Return the area under the ROC curve of scores [n] that should be higher where ``truth`` [n] holds; both occur."""
+    # with pandas behind it, it takes longer to import than a small base module takes to load
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(truth.numpy(), scores.numpy()))
 
 
 def _ranks(values: Tensor) -> Tensor:

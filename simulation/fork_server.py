@@ -28,6 +28,7 @@ IMPORTED = (
     "medforge.client.cli.contribute",
     "medforge.client.send",
     "medforge.client.work",
+    "sklearn.metrics",
 )
 """What `serve`, `contribute` and `push` import; nothing of it starts a thread or touches a device."""
 

@@ -5,11 +5,15 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from click.testing import CliRunner
 
+from medforge.base import load_base
 from medforge.cli import build_app
+from tests.aggregator.serving import serving
+from tests.client.recorded import copy_recorded
 
 RECORDED = Path(__file__).parents[2] / "recorded" / "forge-0.1.0"
 COMPUTING = {"torch", "numpy", "open_clip", "peft", "flwr"}
@@ -39,22 +43,26 @@ COMMANDS = (
 def test_who_reads_or_decides_waits_for_no_torch(tmp_path: Path) -> None:
     forge = recorded_forge(tmp_path)
     commands = [[str(tmp_path / word) if word in ("KIT", "SITE") else word for word in command] for command in COMMANDS]
-    script = f"""
-import json, sys
-from medforge.cli import main
-ended = []
-for command in {commands!r}:
-    try:
-        main([*command, "--forge", {str(forge)!r}])
-    except SystemExit as end:
-        ended.append(end.code or 0)
-print(json.dumps([ended, sorted(sys.modules)]), file=sys.stderr)
-"""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    ended, modules = json.loads(done.stderr.splitlines()[-1])
-    assert ended == [0] * len(COMMANDS), done.stderr
+    modules = imported([*command, "--forge", str(forge)] for command in commands)
     assert COMPUTING.isdisjoint(modules)
     assert "sqlalchemy" in modules
+
+
+def test_a_centre_that_sends_asks_and_takes_back_waits_for_no_torch(tmp_path: Path) -> None:
+    centre = copy_recorded(tmp_path / "centre")
+    with serving(tmp_path / "forge", load_base("medforge-tiny")) as (_, address):
+        workspace, there = ["--workspace", str(centre)], ["--at", address]
+        modules = imported(
+            [
+                ["push", *workspace, *there],
+                ["status", *workspace],
+                ["status", *workspace, *there],
+                ["log", *there],
+                ["withdraw", "1", *there],
+            ]
+        )
+    assert COMPUTING.isdisjoint(modules)
+    assert "grpc" in modules
 
 
 def test_reading_leaves_a_ledger_of_0_1_0_as_it_is(tmp_path: Path) -> None:
@@ -64,6 +72,26 @@ def test_reading_leaves_a_ledger_of_0_1_0_as_it_is(tmp_path: Path) -> None:
         result = CliRunner().invoke(build_app(), [*command, "--forge", str(forge)], catch_exceptions=False)
         assert result.exit_code == 0, result.output
     assert dump(forge) == before
+
+
+def imported(commands: Iterable[Sequence[str]]) -> set[str]:
+    """What a fresh interpreter has imported once it has run some `medforge` commands, each of which must succeed."""
+    script = f"""
+import json, sys
+from medforge.cli import main
+ended = []
+for command in {list(commands)!r}:
+    try:
+        main(command)
+    except SystemExit as end:
+        ended.append(end.code or 0)
+print(json.dumps([ended, sorted(sys.modules)]), file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    ended, modules = json.loads(done.stderr.splitlines()[-1])
+    assert ended
+    assert not any(ended), done.stderr[:2000]
+    return set(modules)
 
 
 def recorded_forge(tmp_path: Path) -> Path:
