@@ -69,11 +69,13 @@ def decide(state: ReviewState, policy: Reviewing, now: float) -> Outcome:
         if not found.missing and not found.harm:
             reason = "its reviews see no harm" if state.reviews.get(link.digest) else "nobody reviews its tasks"
             return GoLive(link, reason, found.doubts)
-    harmful = [pair for pair in judged if pair[1].harm and _can_be_narrowed(pair[0], state)]
-    if harmful:
-        # the commit with the fewest that it may be
-        return _narrow(*min(harmful, key=lambda pair: len(state.suspects(pair[0]))), state)
+    harmful = [pair for pair in judged if pair[1].harm]
     judged = [pair for pair in judged if not pair[1].harm]
+    narrowed = [(link, found, _within(link, judged, state)) for link, found in harmful]
+    narrowed = [(link, found, within) for link, found, within in narrowed if within or _can_be_folded_anew(link, state)]
+    if narrowed:
+        # the commit with the fewest that it may be
+        return _narrow(*min(narrowed, key=lambda one: len(state.suspects(one[0]))), state)
     for link, found in reversed(judged):
         if closed[link.digest] and policy.after_patience == "live":
             late = _awaited(found.missing)
@@ -81,30 +83,31 @@ def decide(state: ReviewState, policy: Reviewing, now: float) -> Outcome:
     return _ask(judged, state)
 
 
-def _narrow(bad: Link, found: Judgement, state: ReviewState) -> Outcome:
+def _narrow(bad: Link, found: Judgement, within: list[tuple[Link, Judgement]], state: ReviewState) -> Outcome:
     """Find which arrival the harm came with: hold it, or ask about a commit with about half of those it may be."""
     suspects = state.suspects(bad)
     if len(suspects) == 1:
         return HoldArrival(bad, suspects[0], found.harm)
-    within = _within(bad, state)
     if within:
-        half = min(within, key=lambda link: (abs(2 * len(state.suspects(link)) - len(suspects)), link.number))
-        return Await(half)
+        half, open_yet = min(
+            within, key=lambda pair: (abs(2 * len(state.suspects(pair[0])) - len(suspects)), pair[0].number)
+        )
+        return Await(half, open_yet.missing)
     return FoldAgain(
         suspects[-1], f"one of the arrivals {', '.join(map(str, suspects))} does harm, and no commit tells them apart"
     )
 
 
-def _can_be_narrowed(bad: Link, state: ReviewState) -> bool:
-    """Say whether anything follows from harm: who was replaced since comes into no further commit to be told apart."""
+def _can_be_folded_anew(bad: Link, state: ReviewState) -> bool:
+    """Say whether a commit's harm is one arrival's, or can be told apart anew: who was replaced comes in no more."""
     suspects = state.suspects(bad)
-    return len(suspects) == 1 or state.replaced.isdisjoint(suspects) or bool(_within(bad, state))
+    return len(suspects) == 1 or state.replaced.isdisjoint(suspects)
 
 
-def _within(bad: Link, state: ReviewState) -> list[Link]:
-    """Return the commits with some of those whom a commit's harm can come from, and nobody else new."""
+def _within(bad: Link, judged: list[tuple[Link, Judgement]], state: ReviewState) -> list[tuple[Link, Judgement]]:
+    """Return the commits not judged yet with some of those whom a commit's harm can come from, and nobody else new."""
     suspects = set(state.suspects(bad))
-    return [link for link in state.later if (new := set(state.suspects(link))) and new < suspects]
+    return [pair for pair in judged if (new := set(state.suspects(pair[0]))) and new < suspects]
 
 
 def _ask(judged: list[tuple[Link, Judgement]], state: ReviewState) -> Await:

@@ -45,6 +45,7 @@ def state(
     doubted: Iterable[str] = (),
     held_by: Mapping[str, frozenset[str]] | None = None,
     silent: Iterable[str] = (),
+    replaced: Iterable[int] = (),
 ) -> ReviewState:
     """Commits after the stable one by their members, made a second after each other; commit n is called so."""
     by_commit: dict[str, list[Review]] = {}
@@ -60,4 +61,5 @@ def state(
         doubted=frozenset(doubted),
         held_by=held_by,
         silent=frozenset(silent),
+        replaced=frozenset(replaced),
     )

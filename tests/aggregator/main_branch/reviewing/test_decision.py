@@ -150,6 +150,37 @@ def test_arrivals_that_no_commit_tells_apart_are_folded_anew() -> None:
     assert again.arrival == 5
 
 
+def test_nobody_is_asked_again_about_harm_that_can_be_told_apart_no_further() -> None:
+    """In a soak of 200 faults reviews stood still from here on: arrivals 4 and 5 were replaced by 8 and 7."""
+    links = [(1, 4, 5), (1, 4, 5, 6), (1, 6, 7, 8)]
+    owners = OWNERS | {6: ("gus", "eye"), 7: ("fay", "knee"), 8: ("eve", "chest")}
+    harm = [review("ann", commit(number), lost=50) for number in (1, 2)]
+    asked = decide(state(links, owners, harm, LUNG, replaced=(4, 5)), POLICY, 10.0)
+    assert isinstance(asked, Await)
+    assert asked.link is not None
+    assert (asked.link.digest, asked.missing) == (commit(3), {"lung": ("ann",)})
+
+
+_MEMBERS = st.sets(st.integers(4, 7), min_size=1).map(lambda new: (1, *sorted(new)))
+_SAID = st.tuples(st.sampled_from(("ann", "bob")), st.integers(1, 4), st.sampled_from((0, 60)))
+
+
+@given(st.lists(_MEMBERS, min_size=2, max_size=4), st.lists(_SAID, max_size=8), st.sets(st.integers(4, 7)))
+def test_who_is_asked_about_a_commit_has_not_said_what_it_does(
+    links: list[tuple[int, ...]], said: list[tuple[str, int, int]], replaced: set[int]
+) -> None:
+    owners = OWNERS | {6: ("gus", "eye"), 7: ("hal", "skin")}
+    reviewers = {"lung": ["ann"], "colon": ["bob"]}
+    task = {name: task for task, names in reviewers.items() for name in names}
+    reviews = {(who, number): review(who, commit(number), task[who], lost) for who, number, lost in said}
+    asked = decide(state(links, owners, reviews.values(), reviewers, replaced=replaced), POLICY, 10.0)
+    if isinstance(asked, Await) and asked.link is not None:
+        spoken = {who for who, number in reviews if commit(number) == asked.link.digest}
+        awaited = {name for names in asked.missing.values() for name in names}
+        assert awaited
+        assert awaited.isdisjoint(spoken)
+
+
 def test_after_the_patience_a_commit_goes_live_with_a_warning_or_waits_on() -> None:
     late = 10.0 + 72 * HOUR
     waiting = state([(1, 4)], OWNERS, [], LUNG)
