@@ -10,6 +10,14 @@ QUIET := PYTHONWARNINGS="ignore:Editable installation"
 
 LOCKS := requirements/base.txt requirements/dev.txt
 
+# `make install TORCH=cpu` takes PyTorch's builds for the CPU from their own index: 2 GB instead of 6.3
+TORCH ?= locked
+ifeq ($(TORCH),cpu)
+PLACE := build/cpu
+else
+PLACE := requirements
+endif
+
 # torch starts a thread per core in each of several processes; one thread each is faster on few cores
 export OMP_NUM_THREADS ?= 1
 
@@ -22,7 +30,11 @@ install: $(VENV)/.linked
 $(VENV)/.installed: $(LOCKS)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing what MedForge needs into $(VENV), a few minutes the first time"
-	@$(BIN)/python -m pip install --quiet --require-hashes $(LOCKS:%=--requirement %)
+ifeq ($(TORCH),cpu)
+	@$(BIN)/python -m requirements.cpu $(PLACE) $(LOCKS)
+	@$(BIN)/python -m pip install --quiet --no-deps --requirement $(PLACE)/torch.txt
+endif
+	@$(BIN)/python -m pip install --quiet --require-hashes $(LOCKS:requirements/%=--requirement $(PLACE)/%)
 	@touch $@
 
 # a strict editable install links file by file, so it is made again when a file comes or goes

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from requirements.blocks import blocks
 from requirements.pins import BASE, ROOT, lock_file, lock_names, project, read_pins
 
 HEADER = "# Written by `make lock` from pyproject.toml; every file that may be installed, by SHA-256\n"
@@ -37,9 +38,9 @@ def main() -> None:
         for extra in lock_names():
             found = base if extra == BASE else _resolve(directory, extra, build, everything)
             known = set() if extra == BASE else {pin.text for pin in read_pins(base)}
-            blocks = [block for block in _blocks(found) if read_pins(block)[0].text not in known]
-            lock_file(extra).write_text(HEADER + "".join(blocks))
-            print(f"{lock_file(extra).relative_to(ROOT)}: {len(blocks)} packages")
+            new = [block for block in blocks(found) if read_pins(block)[0].text not in known]
+            lock_file(extra).write_text(HEADER + "".join(new))
+            print(f"{lock_file(extra).relative_to(ROOT)}: {len(new)} packages")
 
 
 def _resolve(directory: Path, name: str, build: Path, everything: Path) -> str:
@@ -52,17 +53,6 @@ def _resolve(directory: Path, name: str, build: Path, everything: Path) -> str:
 def _compile(build: Path, written: Path, *options: str) -> None:
     command = [*COMPILE, "pyproject.toml", str(build), "--output-file", str(written), *options]
     subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-
-
-def _blocks(text: str) -> list[str]:
-    """Return a lock's entries as they are written, each with its lines of hashes."""
-    blocks: list[str] = []
-    for line in text.splitlines(keepends=True):
-        if line.startswith(" "):
-            blocks[-1] += line
-        else:
-            blocks.append(line)
-    return blocks
 
 
 if __name__ == "__main__":
