@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from medforge.base_check import resolve_base
 from medforge.client.data.catalogue import same_source
+from medforge.client.privacy.spending import EarlierBranch
 from medforge.contributor_name import IDENTIFIER, check_name
 from medforge.declared_task import DeclaredTask
 from medforge.errors import InvalidInput
@@ -23,6 +24,7 @@ class Settings(BaseModel):
     the task, where one was given, and `class_map` the key of its class for each of the site's own folders. `statistics`
     says whether class statistics may be sent; it can be changed until the push. `inspected` says that every image is
     looked at before work, and look-alikes stay on one side of a split; workspaces of 0.1.0 know no such thing.
+    `earlier` are branches of the same images, with which this one may spend `epsilon_total`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,6 +42,8 @@ class Settings(BaseModel):
     class_map: dict[str, str] | None = None
     statistics: bool = True
     inspected: bool = False
+    epsilon_total: float | None = Field(None, gt=0)
+    earlier: tuple[EarlierBranch, ...] = ()
 
     @property
     def method(self) -> str:
@@ -103,6 +107,8 @@ def difference(name: str, kept: object, wanted: object) -> tuple[str, str]:
         return "with another declaration of its task, or with none", "leave --task-file out to go on with its own"
     if name == "class_map":
         return "with another map of its folders, or with none", "leave --map out to go on with its own"
+    if name == "earlier":
+        return "after other branches of its images, or after none", "leave --earlier out to go on with its own"
     if name in ("epsilon", "delta") and kept is None:
         return "without differential privacy", "leave --epsilon out to go on without"
     return f"with {name} {kept!r}, not {wanted!r}", f"give {kept!r} again"

@@ -29,6 +29,7 @@ from medforge.client.embeddings import embed_task
 from medforge.client.facts import gather_facts, private_facts
 from medforge.client.naming import name_for, rename
 from medforge.client.privacy.centre import PrivateCentre
+from medforge.client.privacy.spending import check_total, together
 from medforge.client.recipes import Recipe
 from medforge.client.records import CandidateRecord, DistillationRecord, EpochRecord, TrainingRecord
 from medforge.client.release import Release, release
@@ -125,9 +126,7 @@ class Work:
         """Train the plugin unless that is done; return the best epoch's record."""
         workspace = self.workspace
         if workspace.trained is None:
-            if self.private is not None:
-                for line in self.private.plan.lines():
-                    remark(line)
+            self._say_spending()
             trained = train(
                 self.base,
                 self.task,
@@ -157,10 +156,24 @@ class Work:
             Epoch(**epoch.model_dump()).log(self.tracking)
         return done.best
 
+    def _say_spending(self) -> None:
+        """Say what the branch spends; raises InvalidInput where it is too much together with earlier ones."""
+        if self.private is None:
+            return
+        plan, settings = self.private.plan, self.settings
+        total = together(settings.earlier, plan)
+        check_total(total, settings.epsilon_total)
+        if self.workspace.trained is None:
+            for line in plan.lines():
+                remark(line)
+            if settings.earlier:
+                remark(f"together with earlier branches of these images: {total}")
+
     def distill(self) -> CandidateRecord:
         """Learn the distilled dataset unless that is done; return the chosen candidate's record."""
         workspace = self.workspace
         if workspace.distilled is None:
+            self._say_spending()
             distilled = distill(
                 self.base,
                 self.task,
@@ -317,6 +330,7 @@ class Work:
             checks=judge(evidence.measured, policy),
             overrides=earlier.overrides if earlier else (),
             privacy=branch.manifest.privacy,
+            spent=workspace.spent,
         )
         write_atomically(workspace.audit_report, render(record, evidence, self.task).encode())
         record.save(workspace.audit_file)

@@ -14,6 +14,8 @@ from pydantic import BaseModel, ValidationError
 
 from medforge.base_facts import BaseFacts
 from medforge.client.audit.record import AuditRecord
+from medforge.client.privacy.plan import kept_plan
+from medforge.client.privacy.spending import Spending, together
 from medforge.client.records import (
     DistillationRecord,
     DistillationSaved,
@@ -178,6 +180,15 @@ class Workspace:
         return record if record is not None and record.files == self.committed_files else None
 
     @property
+    def spent(self) -> Spending | None:
+        """Return what the branch spends of the images' privacy, together with those that it was begun after.
+
+        None without differential privacy, and while no plan is made.
+        """
+        plan = kept_plan(self.privacy)
+        return None if plan is None or self.settings.epsilon is None else together(self.settings.earlier, plan)
+
+    @property
     def pushed(self) -> ReceiptRecord | None:
         """Return the receipt, or None while the forge has not acknowledged the branch."""
         return ReceiptRecord.load(self.receipt_file)
@@ -188,9 +199,11 @@ class Workspace:
         progress = None if distilled else ProgressRecord.load(self.progress_file)
         return {
             "workspace": str(self.path),
-            **settings.model_dump(mode="json", exclude={"recipe"}),
+            **settings.model_dump(mode="json", exclude={"recipe", "earlier"}),
             **self._contributor(),
             "recipe": settings.recipe.get("name"),
+            "epsilon": settings.epsilon,
+            "spent": _plain(self.spent),
             "trained": trained and trained.best.model_dump(mode="json"),
             "distilled": distilled and distilled.best.model_dump(mode="json"),
             "saved": {

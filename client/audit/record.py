@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from medforge.client.audit.policy import SitePolicy
+from medforge.client.privacy.spending import Spending
 from medforge.errors import CorruptFile
 from medforge.files import write_atomically
 from medforge.privacy_facts import PrivacyFacts
@@ -156,7 +157,8 @@ class Override(_Record):
 class AuditRecord(_Record):
     """Hold an audit: what was judged (`files`: sha256 by name in the branch), by what policy, and how it came out.
 
-    `privacy` is the differential privacy that the branch was made with, None for none.
+    `privacy` is the differential privacy that the branch was made with, None for none; `spent` that of all branches of
+    these images that the site counts.
     """
 
     format: Literal[1] = 1
@@ -168,6 +170,7 @@ class AuditRecord(_Record):
     checks: tuple[Check, ...]
     overrides: tuple[Override, ...] = ()
     privacy: PrivacyFacts | None = None
+    spent: Spending | None = None
 
     @property
     def failed(self) -> tuple[str, ...]:

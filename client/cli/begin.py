@@ -16,7 +16,7 @@ from medforge.errors import InvalidInput
 
 if TYPE_CHECKING:
     from medforge.cli.compute import ComputeOptions
-    from medforge.client.cli.options import PrivacyOptions, RecipeOptions, TaskOptions
+    from medforge.client.cli.options import PrivacyOptions, RecipeOptions, SpendingOptions, TaskOptions
     from medforge.client.start import Start
     from medforge.client.work import Work
     from medforge.proto.connection import Connection
@@ -32,6 +32,7 @@ def begin(
     check: Callable[[Work], None] = lambda work: None,
     connection: Connection | None = None,
     privacy: PrivacyOptions | None = None,
+    spending: SpendingOptions | None = None,
 ) -> Work:
     """Open the workspace, or begin it, with the options that were given; `check` may refuse it before it is written.
 
@@ -49,6 +50,8 @@ def begin(
         given["declared"] = declared
     wanted = (recipe.recipe, recipe.changes(epochs), recipe.distillation, recipe.plugin)
     asked = privacy.asked() if privacy else {}
+    if privacy and spending:
+        given |= spending.given(privacy)
     work = begin_work(directory, given, *wanted, compute.device, start, check, asked)
     # not before, as it loads torch: what is wrong with the options is said at once
     compute.use_threads()

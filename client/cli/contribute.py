@@ -26,6 +26,7 @@ from medforge.client.cli.options import (
     RecipeOptions,
     Shadows,
     Site,
+    SpendingOptions,
     Statistics,
     TaskOptions,
     shadow_budget,
@@ -45,6 +46,7 @@ def contribute(
     task: TaskOptions,
     recipe: RecipeOptions,
     privacy: PrivacyOptions,
+    spending: SpendingOptions,
     compute: ComputeOptions,
     forge: ConnectionOptions,
     tracking: TrackOptions,
@@ -98,7 +100,7 @@ def contribute(
         check_will_keep(work, bound)
         work.check_distillable()
 
-    work = begin(workspace, task, recipe, compute, epochs, begun, check, connection, privacy)
+    work = begin(workspace, task, recipe, compute, epochs, begun, check, connection, privacy, spending)
 
     def say(sentence: str) -> None:
         # a JSON document stands alone on stdout

@@ -239,7 +239,7 @@ class PrivacyOptions:
     ] = None
 
     def asked(self) -> dict[str, float]:
-        """Return what is asked of differential privacy; empty for nothing.
+        """Return the epsilon and delta that are asked for; empty for nothing.
 
         Raises InvalidInput for a delta alone, and where Opacus is missing.
         """
@@ -252,6 +252,39 @@ class PrivacyOptions:
 
             raise missing_opacus()
         return {"epsilon": self.epsilon} | ({} if self.delta is None else {"delta": self.delta})
+
+
+@dataclass(frozen=True)
+class SpendingOptions:
+    """Say which earlier branches are of the same images, and what all may spend; kept with the workspace."""
+
+    PANEL: ClassVar[str] = "Privacy"
+
+    earlier: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="DIR",
+            help="A workspace whose branch was made of the same patients with --epsilon: what both spend together is "
+            "shown. What that one counted counts too. Repeat it.",
+        ),
+    ] = None
+    epsilon_total: Annotated[
+        float | None,
+        typer.Option(
+            metavar="E", help="Refuse where this branch and the --earlier ones spend more than this together."
+        ),
+    ] = None
+
+    def given(self, privacy: PrivacyOptions) -> dict[str, object]:
+        """Return the settings that are given. Raises InvalidInput without --epsilon, and what `find_earlier` raises."""
+        if not self.earlier and self.epsilon_total is None:
+            return {}
+        if privacy.epsilon is None:
+            raise InvalidInput("--earlier and --epsilon-total say nothing without --epsilon; give that too")
+        from medforge.client.earlier import find_earlier
+
+        found = {"earlier": find_earlier(self.earlier)} if self.earlier else {}
+        return found | ({} if self.epsilon_total is None else {"epsilon_total": self.epsilon_total})
 
 
 DEFAULT_MINUTES = 30.0

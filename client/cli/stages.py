@@ -20,6 +20,7 @@ from medforge.client.cli.options import (
     PrivacyOptions,
     RecipeOptions,
     Site,
+    SpendingOptions,
     Statistics,
     TaskOptions,
 )
@@ -34,6 +35,7 @@ def train(
     task: TaskOptions,
     recipe: RecipeOptions,
     privacy: PrivacyOptions,
+    spending: SpendingOptions,
     compute: ComputeOptions,
     forge: ConnectionOptions,
     tracking: TrackOptions,
@@ -56,7 +58,9 @@ def train(
     targets = tracking.targets()
     connection = forge.connection_if_asked()
     begun = find_start(workspace, start, start_task, connection, task, recipe, compute, as_json)
-    work = begin(workspace, task, recipe, compute, epochs, begun, connection=connection, privacy=privacy)
+    work = begin(
+        workspace, task, recipe, compute, epochs, begun, connection=connection, privacy=privacy, spending=spending
+    )
     with working(work, targets):
         best = work.train()
     tell(work, as_json, trained(best))
@@ -67,6 +71,7 @@ def distill(
     task: TaskOptions,
     recipe: RecipeOptions,
     privacy: PrivacyOptions,
+    spending: SpendingOptions,
     compute: ComputeOptions,
     tracking: TrackOptions,
     as_json: AsJson = False,
@@ -77,7 +82,15 @@ def distill(
         medforge distill --workspace clinic
     """
     targets = tracking.targets()
-    work = begin(workspace, task, recipe, compute, check=lambda work: work.check_distillable(), privacy=privacy)
+    work = begin(
+        workspace,
+        task,
+        recipe,
+        compute,
+        check=lambda work: work.check_distillable(),
+        privacy=privacy,
+        spending=spending,
+    )
     with working(work, targets):
         best = work.distill()
     tell(work, as_json, distilled(best))

@@ -103,6 +103,7 @@ def _lines(state: dict[str, Any]) -> list[str]:
         *lines,
         f"{'committed':12} {state['committed'] or 'no'}",
         f"{'statistics':12} {_statistics(state)}",
+        f"{'privacy':12} {_privacy(state)}",
         f"{'audited':12} {_audited(state['audited'])}",
         f"{'pushed':12} {'no' if state['pushed'] is None else 'yes'}",
     ]
@@ -130,6 +131,19 @@ def _statistics(state: dict[str, Any]) -> str:
     if state["committed"] is None:
         return "of classes may be sent" if state["statistics"] else "of classes are left out"
     return f"of classes are {'' if STATISTICS_FILE in state['files'] else 'not '}in the branch"
+
+
+def _privacy(state: dict[str, Any]) -> str:
+    from medforge.client.privacy.spending import Spending
+
+    if state["epsilon"] is None:
+        return "no differential privacy"
+    if state["spent"] is None:
+        return f"ε = {state['epsilon']:g}, nothing spent yet"
+    total = Spending.model_validate(state["spent"])
+    return f"ε = {state['epsilon']:g}" + (
+        f"; {total}" if total.branches > 1 else f", δ = {total.delta:g}, per {total.unit}"
+    )
 
 
 def _audited(state: dict[str, Any] | None) -> str:

@@ -8,24 +8,31 @@ from pathlib import Path
 
 import torch
 from peft import PeftModel
-from pydantic import ValidationError
 from torch import Tensor
 
 from medforge.base import BaseModule, batches
 from medforge.class_statistics import ClassStatistics
 from medforge.client.data.task import Task
 from medforge.client.privacy.noised_means import Embedded, noised_means, noised_statistics
-from medforge.client.privacy.plan import STATISTICS, TARGETS, TRAINING, PrivacyPlan, counts_epsilon, make_plan
+from medforge.client.privacy.plan import (
+    PLAN_FILE,
+    STATISTICS,
+    TARGETS,
+    TRAINING,
+    PrivacyPlan,
+    counts_epsilon,
+    kept_plan,
+    make_plan,
+)
 from medforge.client.privacy.private_steps import PrivateSteps
 from medforge.client.privacy.reference import Reference
 from medforge.client.privacy.secret import NoiseSecret
 from medforge.client.privacy.units import Units, class_shares, unit_of
 from medforge.client.privacy_settings import PrivacySettings
 from medforge.client.recipes import Recipe, TrainRecipe
-from medforge.errors import CorruptFile, InvalidInput
+from medforge.errors import InvalidInput
 from medforge.files import canonical_json, sha256_bytes, write_atomically
 
-PLAN_FILE = "plan.json"
 STATISTICS_FILE = "statistics.safetensors"
 _BATCH = 256
 
@@ -54,7 +61,7 @@ class PrivateCentre:
         for a plan that cannot be read.
         """
         made_for = self._made_for()
-        kept = self._kept_plan()
+        kept = kept_plan(self._directory) if self._directory else None
         if kept is not None and kept.made_for == made_for:
             return kept
         if self._begun:
@@ -69,15 +76,6 @@ class PrivateCentre:
             (self._directory / STATISTICS_FILE).unlink(missing_ok=True)
             write_atomically(self._directory / PLAN_FILE, canonical_json(plan.model_dump(mode="json")))
         return plan
-
-    def _kept_plan(self) -> PrivacyPlan | None:
-        path = self._directory and self._directory / PLAN_FILE
-        if path is None or not path.exists():
-            return None
-        try:
-            return PrivacyPlan.model_validate_json(path.read_bytes())
-        except ValidationError as error:
-            raise CorruptFile(f"{path} is no privacy plan; begin another workspace") from error
 
     def _made_for(self) -> str:
         split = self._task.train

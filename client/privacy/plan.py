@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from medforge.client.privacy.accounting import Mechanism, scaled_to, spent
 from medforge.client.privacy_settings import PrivacySettings
 from medforge.client.recipes import TrainRecipe
+from medforge.errors import CorruptFile
 from medforge.privacy_facts import PrivacyFacts, PrivateUnit
 
+PLAN_FILE = "plan.json"
 TRAINING, TARGETS, STATISTICS = "training", "targets", "statistics"
 STATISTICS_SUMS = 2
 """Class sums, then the spread about them."""
@@ -79,6 +82,17 @@ class PrivacyPlan(BaseModel):
         )
         total = f"{'together, by Rényi DP':44}  ε {self.epsilon:6.3f}"
         return [head, *(f"  {line}" for line in (counts, *rest, total))]
+
+
+def kept_plan(directory: Path) -> PrivacyPlan | None:
+    """Read the plan that is kept in a directory; None where there is none. Raises CorruptFile."""
+    path = directory / PLAN_FILE
+    if not path.exists():
+        return None
+    try:
+        return PrivacyPlan.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise CorruptFile(f"{path} is no privacy plan; begin another workspace") from error
 
 
 def counts_epsilon(settings: PrivacySettings) -> float:

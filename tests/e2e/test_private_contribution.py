@@ -50,6 +50,18 @@ def test_the_workspace_keeps_to_what_it_was_begun_with(workspace: Path) -> None:
     assert "was begun with epsilon 8.0, not 2.0; give 8.0 again, or use another --workspace" in complaint
 
 
+def test_another_branch_of_the_same_images_spends_again(workspace: Path, tiny_spec: str, tmp_path: Path) -> None:
+    images, directory = write_folder(tmp_path / "images"), tmp_path / "second"
+    again = (
+        "train", f"folder:{images}", "--workspace", directory, "--base", tiny_spec, "--task", "shades", "--device",
+        "cpu", *OPTIONS, "--epsilon", 4, "--earlier", workspace, "--epsilon-total"
+    )  # fmt: skip
+    refusal = medforge(*again, 5, code=2)
+    assert "over 2 branches, where --epsilon-total allows 5; ask for a smaller --epsilon" in refusal
+    medforge(*again, 12)
+    assert "per image, over 2 branches" in medforge("status", "--workspace", directory)
+
+
 def test_a_bound_that_will_not_be_kept_is_told_before_training(tiny_base: BaseModule, tmp_path: Path) -> None:
     images, directory = write_folder(tmp_path / "images"), tmp_path / "clinic"
     with serving(tmp_path / "forge", tiny_base) as (forge, address):
