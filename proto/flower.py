@@ -1,4 +1,4 @@
-"""A branch as Flower's records, and back, to the byte."""
+"""A branch as Flower's records, and back, to the byte; and the receipt of one that went in by the forge's own door."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from numpy.lib import format as npy
+from pydantic import ValidationError
 from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
@@ -20,6 +21,7 @@ from medforge.errors import CorruptFile, InvalidBranch
 from medforge.manifest import DISTILLED_FILE, PLUGIN_DIRECTORY, STATISTICS_FILE, Manifest
 from medforge.peft_format import CONFIG_FILE, WEIGHTS_FILE
 from medforge.plugin import Plugin
+from medforge.proto.receipt import Receipt
 from medforge.tensors import parse_tensors
 
 PLUGIN_RECORD = "plugin"
@@ -27,10 +29,12 @@ DISTILLED_RECORD = "distilled"
 STATISTICS_RECORD = "statistics"
 MANIFEST_RECORD = "manifest"
 ARRIVAL_RECORD = "arrival"
+RECEIPT_RECORD = "receipt"
 _MANIFEST_KEY = "manifest"
 _TURN_KEY = "turn"
 _DUE_KEY = "due"
 _IDLE_KEY = "idle"
+_RECEIPT_KEY = "receipt"
 _CONFIG_KEY = "adapter_config"
 _READERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 _NUMPY = "numpy.ndarray"
@@ -73,6 +77,22 @@ def idle_record() -> RecordDict:
 def is_idle(record: RecordDict) -> bool:
     """Say whether a node said that it has no branch to send."""
     return record.config_records.get(ARRIVAL_RECORD, ConfigRecord()).get(_IDLE_KEY) is True
+
+
+def receipt_to_record(receipt: Receipt) -> RecordDict:
+    """Say that the forge holds a branch already."""
+    return RecordDict({RECEIPT_RECORD: ConfigRecord({_RECEIPT_KEY: receipt.to_bytes().decode()})})
+
+
+def receipt_from_record(record: RecordDict) -> Receipt:
+    """Return the receipt that a node replied with; raises InvalidBranch where there is none that can be read."""
+    text = record.config_records.get(RECEIPT_RECORD, ConfigRecord()).get(_RECEIPT_KEY)
+    if not isinstance(text, str):
+        raise InvalidBranch("the reply has no receipt in it; start the node on the same version of the app as the run")
+    try:
+        return Receipt.model_validate_json(text)
+    except ValidationError as error:
+        raise InvalidBranch("the reply's receipt cannot be read; push again to get the same receipt") from error
 
 
 def turn_from_record(record: RecordDict) -> int | None:

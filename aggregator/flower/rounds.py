@@ -12,6 +12,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 
+from medforge.aggregator.flower.invitation import send
 from medforge.aggregator.flower.turns import Turns
 from medforge.aggregator.main_branch.main_branch import MainBranch
 from medforge.aggregator.main_branch.reviewing.board import ReviewBoard
@@ -99,11 +100,11 @@ class ArrivalRounds:
             self._main.next_number(), self._result.arrays, self._config, self._grid
         )
         for message in invitations:
-            sent = list(self._grid.push_messages([message]))
-            if sent and sent[0]:
-                self._pending[sent[0]] = message.metadata.dst_node_id
-            else:
+            sent = send(self._grid, message)
+            if sent is None:
                 self._forget(message.metadata.dst_node_id)
+            else:
+                self._pending[sent] = message.metadata.dst_node_id
         return len(self._pending) > before
 
     def _take_replies(self) -> bool:

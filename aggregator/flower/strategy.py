@@ -13,13 +13,13 @@ from flwr.app import (
     ArrayRecord,
     ConfigRecord,
     Message,
-    MessageType,
     MetricRecord,
     RecordDict,
 )
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
+from medforge.aggregator.flower.invitation import invitations
 from medforge.aggregator.flower.rounds import ArrivalRounds, ForgeResult
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.main_branch.main_branch import MainBranch
@@ -30,7 +30,6 @@ from medforge.forge_item import ForgeItem, FusedPlugin, Mixture, Routed, WeightC
 from medforge.manifest import public_spec
 from medforge.proto.flower import branch_from_record, manifest_from_record, plugin_arrays
 
-INVITATION_RECORD = "invitation"
 _log = logging.getLogger(__name__)
 
 
@@ -83,16 +82,7 @@ class MedForgeStrategy(Strategy):
         )
         new = sorted(set(grid.get_node_ids()) - self._invited)
         self._invited.update(new)
-        return [
-            Message(
-                RecordDict({INVITATION_RECORD: invitation}),
-                node,
-                MessageType.TRAIN,
-                ttl=self._ttl,
-                group_id=str(server_round),
-            )
-            for node in new
-        ]
+        return invitations(new, invitation, self._ttl, str(server_round))
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]

@@ -93,7 +93,7 @@ class MemoryGrid(Grid):
             answer = self.nodes[message.metadata.dst_node_id].answer(message)
             if answer is not None:
                 self.answered.add(message.metadata.message_id)
-                replies.append(Message(answer, reply_to=message))  # type: ignore[arg-type]
+                replies.append(Message(answer, reply_to=message))
         return replies
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:

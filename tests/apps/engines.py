@@ -35,7 +35,7 @@ class Engine:
     def __init__(self, home: Path) -> None:
         self.home = home
         home.mkdir()
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._environment = os.environ | {
             "FLWR_HOME": str(home),
             "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
@@ -50,27 +50,34 @@ class Engine:
         """Start a program of Flower's that stays; return its log."""
         log = self.home / f"{name}.log"
         with log.open("wb") as out:
-            self._processes.append(
-                subprocess.Popen(
-                    list(map(str, arguments)),
-                    stdout=out,
-                    stderr=subprocess.STDOUT,
-                    env=self._environment,
-                    cwd=self.home,
-                    start_new_session=True,
-                )
+            self._processes[name] = subprocess.Popen(
+                list(map(str, arguments)),
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env=self._environment,
+                cwd=self.home,
+                start_new_session=True,
             )
         return log
 
-    def call(self, *arguments: object) -> str:
+    def kill(self, name: str) -> None:
+        """End a program and all that it started as a power cut would."""
+        os.killpg(self._processes[name].pid, signal.SIGKILL)
+        self._processes.pop(name).wait()
+
+    def pid(self, name: str) -> int:
+        """Return the process id of a program that stays."""
+        return self._processes[name].pid
+
+    def call(self, *arguments: object, seconds: float = RUN_SECONDS, place: Path | None = None) -> str:
         """Run a command to its end; return what it printed."""
         done = subprocess.run(
             list(map(str, arguments)),
             capture_output=True,
             text=True,
             env=self._environment,
-            cwd=self.home,
-            timeout=RUN_SECONDS,
+            cwd=place or self.home,
+            timeout=seconds,
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
@@ -92,12 +99,12 @@ class Engine:
     def stop(self) -> None:
         """End everything that was started, gently first."""
         for sign in (signal.SIGTERM, signal.SIGKILL):
-            for process in self._processes:
+            for process in self._processes.values():
                 try:
                     os.killpg(process.pid, sign)
                 except ProcessLookupError:
                     continue
-            for process in self._processes:
+            for process in self._processes.values():
                 try:
                     process.wait(20)
                 except subprocess.TimeoutExpired:

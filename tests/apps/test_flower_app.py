@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tomllib
 from pathlib import Path
@@ -96,6 +97,8 @@ def test_a_node_that_cannot_says_why_and_stops_nobody(
         ({"seed": -1}, "seed = -1 cannot be used"),
         ({"merge": "nosuch"}, "nosuch"),
         ({"policy": "limits.nosuch=1"}, "limits.nosuch"),
+        ({"deliver": "post"}, "deliver = post cannot be used; write reply .* or grpc"),
+        ({"deliver": "grpc"}, "is not a forge .* `medforge serve --forge` makes one"),
     ],
 )
 def test_a_configuration_that_cannot_be_used_is_one_sentence(
@@ -103,7 +106,7 @@ def test_a_configuration_that_cannot_be_used_is_one_sentence(
 ) -> None:
     with pytest.raises(InvalidInput, match=said):
         run(config(tmp_path, tiny_spec, **changes), {})
-    assert said in capsys.readouterr().out
+    assert re.search(said, capsys.readouterr().out)
     assert not (tmp_path / "run").exists()
 
 
@@ -113,3 +116,6 @@ def test_a_node_that_does_not_know_whose_it_is_is_told_how_to_start(tmp_path: Pa
         node_of({}, plan)
     with pytest.raises(InvalidInput, match='add centre="NAME"'):
         node_of({"source": "tissue:lung"}, plan)
+    delivering = Plan.read(config(tmp_path, tiny_spec, deliver="grpc"))
+    with pytest.raises(InvalidInput, match="does not know the forge's door; start it with --node-config 'kit="):
+        node_of({"partition-id": 0}, delivering)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.identity.invite import invite
+from medforge.aggregator.ledger.records import State
 from medforge.client.workspace import Workspace
-from tests.apps.engines import APP, Engine, engine, free_port, make_certificates, make_node_key
+from tests.apps.engines import APP, RUN_SECONDS, Engine, engine, free_port, make_certificates, make_node_key
 from tests.apps.test_flower_app import config
+from tests.programs import Server
 
+ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.timeout(600)]
 
 
@@ -21,6 +28,15 @@ def _write(path: Path, values: dict[str, object]) -> Path:
     return path
 
 
+def _command() -> str:
+    """Return what README.md has people type."""
+    found = re.search(
+        r"^(.*flwr run apps/flower .*?) +#", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert found is not None
+    return found[1]
+
+
 def _contributors(out: object) -> list[tuple[str, str]]:
     forge = Forge.open(Path(str(out)) / "forge")
     try:
@@ -29,7 +45,7 @@ def _contributors(out: object) -> list[tuple[str, str]]:
         forge.close()
 
 
-def test_a_simulation_folds_every_centre_and_leaves_no_process(tmp_path: Path, tiny_spec: str) -> None:
+def test_the_readmes_command_simulates_every_centre_and_leaves_no_process(tmp_path: Path, tiny_spec: str) -> None:
     pytest.importorskip("ray", reason="Flower simulates with Ray: pip install 'medforge[flower]'")
     asked = config(tmp_path, tiny_spec, arrivals="south,north")
     port = free_port()
@@ -37,10 +53,7 @@ def test_a_simulation_folds_every_centre_and_leaves_no_process(tmp_path: Path, t
         flower.connect(port)
         log = flower.start("superlink", "flower-superlink", "--insecure", "--simulation", "--port", port)
         flower.wait(log, "Uvicorn running")
-        said = flower.call(
-            "flwr", "run", APP, "here", "--stream", "-c", _write(tmp_path / "run.toml", asked),
-            "--federation-config", "num-supernodes=3",
-        )  # fmt: skip
+        said = flower.call("bash", "-c", f"{_command()} -c {_write(tmp_path / 'run.toml', asked)}", place=ROOT)
     assert "arrival 2: north for lung" in said
     assert _contributors(asked["out"]) == [("south", "south"), ("north", "lung")]
     assert flower.left() == []
@@ -58,7 +71,10 @@ def test_a_deployment_takes_branches_from_registered_nodes_over_tls(tmp_path: Pa
         for name in ("north", "south"):
             flower.call("flwr", "supernode", "register", make_node_key(tmp_path / name), "here")
         make_node_key(tmp_path / "stranger")
-        logs = [_node(flower, name, tmp_path, port, authority, tls) for name in ("north", "south", "stranger")]
+        logs = []
+        for name in ("north", "south", "stranger"):
+            proofs = ("--root-certificates", authority, "--auth-supernode-private-key", tmp_path / name)
+            logs.append(_node(flower, name, tmp_path, port, proofs, tls))
         said = flower.call("flwr", "run", APP, "here", "--stream", "-c", _write(tmp_path / "run.toml", asked))
         stranger = logs[-1].read_text(encoding="utf-8")
     assert "the run ended before" not in said
@@ -68,16 +84,66 @@ def test_a_deployment_takes_branches_from_registered_nodes_over_tls(tmp_path: Pa
     assert flower.left() == []
 
 
-def _node(flower: Engine, name: str, tmp_path: Path, port: int, authority: Path, tls: tuple[object, ...]) -> Path:
+def test_a_superlink_that_is_killed_loses_nothing_that_goes_in_by_the_forges_own_door(
+    tmp_path: Path, tiny_spec: str
+) -> None:
+    asked = config(tmp_path, tiny_spec, branches=1, patience=60.0, deliver="grpc")
+    out, options = tmp_path / "run", _write(tmp_path / "run.toml", asked)
+    out.mkdir()
+    port = free_port()
+    with Server(out / "forge", tiny_spec, "--tls", "--policy", "admission.behaviour=false") as served:
+        served.up()
+        forge = Forge.open(out / "forge")
+        kit = invite(forge, "north", served.at, tmp_path / "kit").directory
+        with engine(tmp_path / "flower") as flower:
+            flower.connect(port)
+            link = ("flower-superlink", "--insecure", "--port", port)
+            flower.wait(flower.start("superlink", *link), "Uvicorn running")
+            _node(flower, "north", tmp_path, port, ("--insecure",), (), kit=kit)
+            flower.call("flwr", "run", APP, "here", "-c", options)
+            work = Workspace(tmp_path / "work-north")
+            _until(lambda: (work.path / "training").exists(), "the node began to train")
+            flower.kill("superlink")
+            _until(lambda: forge.ledger.arrivals(State.FOLDED) != [], "the branch was folded")
+            assert work.committed == forge.ledger.arrivals()[0].branch
+            # the node has its receipt, and run again it says so at once
+            flower.kill("north")
+            flower.wait(flower.start("superlink", *link), "Uvicorn running")
+            _node(flower, "north", tmp_path, port, ("--insecure",), (), kit=kit)
+            said = flower.call("flwr", "run", APP, "here", "--stream", "-c", options)
+        forge.close()
+    assert "arrival 1: north for lung, folded" in said, said
+    assert "the run ended before" not in said
+    assert len(_contributors(out)) == 1
+    assert flower.left() == []
+
+
+def _until(holds: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + RUN_SECONDS
+    while not holds():
+        assert time.monotonic() < end, f"never so: {what}"
+        time.sleep(0.05)
+
+
+def _node(
+    flower: Engine,
+    name: str,
+    tmp_path: Path,
+    port: int,
+    proofs: tuple[object, ...],
+    tls: tuple[object, ...],
+    **more: object,
+) -> Path:
+    """Start a SuperNode that proves itself by ``proofs`` and serves its own ClientApps by ``tls``; return its log."""
     seed = {"north": 1, "south": 2}.get(name, 3)
     own = {
         "centre": name,
         "task": "lung",
         "source": f"tissue:lung,train={24 + seed},validation=24,test=6",
         "workspace": str(tmp_path / f"work-{name}"),
+        **more,
     }
     return flower.start(
-        name, "flower-supernode", "--superlink", f"127.0.0.1:{port}", "--root-certificates", authority,
-        "--auth-supernode-private-key", tmp_path / name, "--port", free_port(), *tls,
+        name, "flower-supernode", "--superlink", f"127.0.0.1:{port}", *proofs, "--port", free_port(), *tls,
         "--node-config", " ".join(f'{key}="{value}"' for key, value in own.items()),
     )  # fmt: skip

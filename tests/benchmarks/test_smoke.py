@@ -11,6 +11,7 @@ from benchmarks import (
     arrival_cost,
     coefficient_search,
     distillation,
+    doors,
     egress_gate,
     exports,
     fuzz,
@@ -53,6 +54,23 @@ def test_no_benchmark_is_left_out() -> None:
     named = {name for _, name, _ in pkgutil.iter_modules(benchmarks.__path__)} - helpers
     text = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
     assert {name for name in named if f"{name}.main(" not in text} == set()
+
+
+def test_doors(tiny_spec: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--out", str(tmp_path), "--base", tiny_spec, "--recipe", "tiny", "--seeds", "0", "--doors", "grpc,fedavg"]
+    for option, values in (
+        ("--centre", [f"{organ}=tissue:{organ},{SMALL}" for organ in ("lung", "colon")]),
+        ("--recipe-set", ["train.epochs=2", *QUICK[1:]]),
+        # what two epochs of training give would not pass the examination
+        ("--policy", ["admission.behaviour=false"]),
+    ):
+        words += [word for value in values for word in (option, value)]
+    assert doors.main([*words, "--json", str(tmp_path / "doors.json")]) == 0
+    own, averaged = json.loads((tmp_path / "doors.json").read_text())["rows"]
+    assert own["order"] == ["lung", "colon"]
+    assert averaged["rounds"] == 2
+    assert averaged["bytes_down"] == 2 * averaged["bytes_up"] > 0
+    assert "FedAvg by Flower's strategy, 2 rounds" in capsys.readouterr().out
 
 
 def test_coefficient_search(tiny_spec: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""What a node does: train, distil, commit and audit on its own images, and reply with the branch."""
+"""What a node does: train, distil, commit and audit on its own images, and hand the branch in."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ from flwr.clientapp import ClientApp
 from medforge.branch import Branch
 from medforge.client.begin import begin_work
 from medforge.client.egress_gate import open_gate
+from medforge.client.send import push_workspace
 from medforge.errors import MedForgeError
-from medforge.proto.flower import branch_to_record, idle_record
+from medforge.proto.flower import branch_to_record, idle_record, receipt_to_record
 from medforge_flower.node import Node, node_of
 from medforge_flower.plan import Plan, Value
 
 app = ClientApp()
 _log = logging.getLogger(__name__)
 _REFUSED = 1
+_MINUTES = 60.0
 
 
 @app.train()
 def contribute(message: Message, context: Context) -> Message:
-    """Make this node's branch and reply with it, or with the sentence that says why it cannot."""
+    """Make this node's branch and reply with it, with the receipt of it, or with the sentence that says why not."""
     try:
         plan = Plan.read(context.run_config)
         node = node_of(context.node_config, plan)
@@ -44,7 +46,12 @@ def _branch(node: Node, plan: Plan, config: Mapping[str, Value]) -> RecordDict:
     work.check_distillable()
     work.train()
     work.distill()
-    work.commit(say=_log.info)
+    kit = node.connection.kit if node.connection else None
+    work.commit(kit, say=_log.info)
     work.audit()
-    open_gate(work.workspace, str(config["override"]) or None)
+    override = str(config["override"]) or None
+    if node.connection is not None:
+        with work.workspace.locked():
+            return receipt_to_record(push_workspace(work.workspace, node.connection, _MINUTES, _log.info, override))
+    open_gate(work.workspace, override)
     return branch_to_record(Branch.load(work.workspace.branch), node.turn, node.due)

@@ -12,6 +12,8 @@ from medforge.simulation.arrivals import ScheduledPush, schedule
 from medforge.simulation.centres import Centre, demonstration_recipe, parse_centres
 
 Value = str | int | float | bool
+REPLY = "reply"
+GRPC = "grpc"
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Plan:
     seed: int
     patience: float
     poll: float
+    deliver: str
+    door: str | None
 
     @classmethod
     def read(cls, config: Mapping[str, Value]) -> Plan:
@@ -57,11 +61,22 @@ class Plan:
             seed=seed,
             patience=_seconds(config, "patience"),
             poll=_seconds(config, "poll"),
+            deliver=_way(config),
+            door=str(config["door"]).strip() or None,
         )
 
     def turn(self, centre: str) -> int:
         """Return a centre's place in the order of arrival, from 0."""
         return [push.name for push in self.arrivals].index(centre)
+
+
+def _way(config: Mapping[str, Value]) -> str:
+    given = str(config["deliver"])
+    if given not in (REPLY, GRPC):
+        raise InvalidInput(
+            f"deliver = {given} cannot be used; write {REPLY} (to Flower) or {GRPC} (at the forge's door)"
+        )
+    return given
 
 
 def _whole(config: Mapping[str, Value], name: str) -> int:

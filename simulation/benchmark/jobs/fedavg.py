@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
-from flwr.server.strategy.aggregate import aggregate
-from torch import Tensor
+from numpy.typing import NDArray
 
 from medforge.adapt import extract
 from medforge.client.evaluate import score_plugin
@@ -86,12 +86,13 @@ class FedAvg(TrainedArtefact):
 
 def average(sites: Sequence[Training], bar: Progress) -> None:
     """Train an epoch at every site from what all of them hold, and give all of them the average."""
-    trained = []
+    sums: list[NDArray[np.float32]] = []
     for site in sites:
         site.run_epoch(bar)
-        arrays = [parameter.detach().cpu().numpy().copy() for parameter in site.parameters.values()]
-        trained.append((arrays, len(site.task.train)))
-    averaged: list[Tensor] = [torch.from_numpy(array) for array in aggregate(trained)]
+        share = [parameter.detach().cpu().numpy() * len(site.task.train) for parameter in site.parameters.values()]
+        sums = [np.add(so_far, new) for so_far, new in zip(sums, share, strict=True)] if sums else share
+    images = sum(len(site.task.train) for site in sites)
+    averaged = [torch.from_numpy(total / images) for total in sums]
     with torch.no_grad():
         for site in sites:
             for parameter, value in zip(site.parameters.values(), averaged, strict=True):
