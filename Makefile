@@ -21,7 +21,7 @@ endif
 # torch starts a thread per core in each of several processes; one thread each is faster on few cores
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: install demo test lint lock sbom audit proto docs base clean
+.PHONY: install demo test flower-versions lint lock sbom audit proto docs base clean
 .DEFAULT_GOAL := install
 
 install: $(VENV)/.linked
@@ -53,6 +53,10 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest -n 2 --dist worksteal -q --durations=20
+
+# Flower's lowest declared version and its newest, each in an environment of its own
+flower-versions: install
+	MEDFORGE_FLOWER_VERSIONS=1 $(BIN)/python -m pytest -q -rs tests/apps/test_flower_versions.py
 
 lint: install
 	$(BIN)/ruff format --check .

@@ -1,5 +1,9 @@
-"""The lowest version of Flower that is declared, and the newest that there is, each in an environment of its own."""
+"""The lowest version of Flower that is declared, and the newest that there is, each in an environment of its own.
 
+Downloads Flower and runs for minutes, so only where it is asked for: `make flower-versions`.
+"""
+
+import os
 import subprocess
 import sys
 import sysconfig
@@ -23,6 +27,7 @@ def _declared() -> str:
     return next(iter(flower.specifier)).version
 
 
+@pytest.mark.skipif("MEDFORGE_FLOWER_VERSIONS" not in os.environ, reason="runs with `make flower-versions`")
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("which", ["lowest", "newest"])
 def test_a_version_of_flower_that_people_may_have(which: str, tmp_path: Path) -> None:
