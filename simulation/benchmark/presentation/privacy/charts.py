@@ -15,6 +15,9 @@ from medforge.simulation.benchmark.results.privacy import PrivacyResult, Release
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_STEP = 0.06
+"""How far lines stand beside each other, so that no bar hides another."""
+
 Value = Callable[[Released], float | None]
 ACCURACIES: tuple[tuple[str, Value], ...] = (
     ("plugin", lambda one: one.plugin),
@@ -61,7 +64,8 @@ def against_epsilon(result: PrivacyResult) -> Figure:
 
 def _lines(axes: Axes, points: Sequence[Under], values: Sequence[tuple[str, Value]], first: int) -> None:
     for place, (label, value) in enumerate(values):
-        found = [(at, mean) for at, point in enumerate(points) if (mean := point.mean(value)) is not None]
+        aside = _STEP * (place - (len(values) - 1) / 2)
+        found = [(at + aside, mean) for at, point in enumerate(points) if (mean := point.mean(value)) is not None]
         if found:
             axes.errorbar(
                 [at for at, _ in found], [mean.mean for _, mean in found], yerr=[mean.std or 0.0 for _, mean in found],
