@@ -32,7 +32,7 @@ from benchmarks.poisoning.door import CHECKS, refused
 from benchmarks.poisoning.material import Material
 from benchmarks.small_centres import SITES, SmallCentre, SmallCentres
 from medforge.aggregator.forge.policy import Policy, change
-from medforge.aggregator.main_branch.examination import BranchHeld, Examination
+from medforge.aggregator.main_branch.examination import Examination
 from medforge.aggregator.main_branch.objections import objections
 from medforge.aggregator.merge import choose_settings
 from medforge.aggregator.merge.arrived_branch import ArrivedBranch
@@ -120,9 +120,7 @@ class Judge:
             head = last.head if last else None
             if not stopped:
                 folded = fold_round(self._base, settings, arrived, head, self._probabilities)
-                try:
-                    self._examination.merge(arrived, head, last.metrics if last else {}, folded)
-                except BranchHeld:
+                if self._examination.merge(arrived, head, last.metrics if last else {}, folded):
                     stopped = "merge"
                 else:
                     members, last = list(arrived), folded

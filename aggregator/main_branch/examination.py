@@ -16,7 +16,9 @@ from medforge.aggregator.coefficients.task_score import TaskScore
 from medforge.aggregator.forge.policy import Admission
 from medforge.aggregator.main_branch.agreement import ranked_well
 from medforge.aggregator.main_branch.contradiction.hearing import REMEDY, Contradiction
+from medforge.aggregator.main_branch.contradiction.loss import Loss
 from medforge.aggregator.main_branch.contradiction.weighing import NOTHING_KNOWN, Standing
+from medforge.aggregator.main_branch.foreign import foreign
 from medforge.aggregator.main_branch.objections import objections
 from medforge.aggregator.main_branch.witness import drawn
 from medforge.aggregator.merge.arrived_branch import ArrivedBranch
@@ -25,7 +27,7 @@ from medforge.aggregator.merge.probability_cache import ProbabilityCache
 from medforge.base_module import BaseModule
 from medforge.determinism import one_thread
 from medforge.errors import InvalidBranch
-from medforge.forge_item import ForgeItem
+from medforge.forge_item import ForgeItem, Routed
 
 
 class BranchHeld(InvalidBranch):
@@ -62,17 +64,35 @@ class Examination:
         return found.contradiction if found else None
 
     @one_thread()
+    def belonging(self, arrived: Sequence[ArrivedBranch], before: Head | None) -> None:
+        """Raise BranchHeld where the last of ``arrived`` has another task's images (see `foreign`).
+
+        Asked where the main branch ``before`` it routes, and others have its task.
+        """
+        arriving = arrived[-1]
+        others = [one for one in arrived[:-1] if one.task == arriving.task and one.contributor != arriving.contributor]
+        witnesses = drawn(arriving, others, self._admission.witnesses)
+        if before is None or not witnesses or not self._admission.behaviour:
+            return
+        item = before.item()
+        if not isinstance(item, Routed):
+            return
+        found = foreign(arriving, witnesses, item, self._probabilities, self._admission.significance)
+        if found is not None:
+            raise BranchHeld(f"{found}, and not where others of task {arriving.task!r} have theirs; {REMEDY}")
+
+    @one_thread()
     def merge(
         self, arrived: Sequence[ArrivedBranch], before: Head | None, scores: Mapping[str, TaskScore], folded: FoldResult
-    ) -> None:
-        """Examine what folding the last of ``arrived`` did to earlier tasks; raises BranchHeld (see `examine_merge`).
+    ) -> Loss | None:
+        """Say what folding the last of ``arrived`` cost an earlier task, if it is too much (see `examine_merge`).
 
         ``before`` is the main branch of the others, ``scores`` what it scored by task. Where the arriving branch shares
         its task with others, its images are among those that the new score is a mean of, so both main branches are
         asked anew, on the images of a few of the others (see `drawn`).
         """
         if before is None or not self._admission.behaviour:
-            return
+            return None
         earlier, arriving = arrived[:-1], arrived[-1]
         after = dict(folded.metrics)
         compared = {one.task: scores[one.task] for one in earlier if one.task in scores}
@@ -83,9 +103,7 @@ class Examination:
             compared |= task_scores(old)
             after |= task_scores(new)
             lost[arriving.task] = SharedLoss(sum(len(one.labels) for one in old), _ranked(old) - _ranked(new))
-        reason = examine_merge(compared, after, self._admission, lost)
-        if reason is not None:
-            raise BranchHeld(reason)
+        return examine_merge(compared, after, self._admission, lost)
 
 
 class SharedLoss(NamedTuple):
@@ -100,8 +118,8 @@ def examine_merge(
     after: Mapping[str, TaskScore],
     admission: Admission,
     shared: Mapping[str, SharedLoss] | None = None,
-) -> str | None:
-    """Say which task of ``before`` lost most, where its accuracy on distilled images fell by more than the margin.
+) -> Loss | None:
+    """Return the task of ``before`` that lost most, where its accuracy on distilled images fell beyond the margin.
 
     ``shared`` says more of a task which the arriving branch shares with others. Merging two honest branches of few
     images costs each some of its own (3 of 20 chest films): such a task must have lost more than chance makes of the
@@ -121,10 +139,7 @@ def examine_merge(
     if not worse:
         return None
     worst = max(worse, key=lambda task: lost[task])
-    return (
-        f"merging it lowers the accuracy on the distilled images of task {worst!r} from {before[worst].acc:.3f} to "
-        f"{after[worst].acc:.3f}, more than the margin of {admission.margin:g}; {REMEDY}"
-    )
+    return Loss(worst, before[worst].acc, after[worst].acc, admission.margin)
 
 
 def _beyond_chance(loss: float, shared: SharedLoss, admission: Admission) -> bool:

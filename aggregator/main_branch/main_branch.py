@@ -14,6 +14,8 @@ from medforge.aggregator.ledger.records import Arrival, State
 from medforge.aggregator.logs import about
 from medforge.aggregator.main_branch.comparison import software_of
 from medforge.aggregator.main_branch.contradiction.desk import ContradictionDesk
+from medforge.aggregator.main_branch.contradiction.hearing import Contradiction
+from medforge.aggregator.main_branch.contradiction.loss import Loss
 from medforge.aggregator.main_branch.examination import BranchHeld, Examination
 from medforge.aggregator.main_branch.origin.gate import OriginGate
 from medforge.aggregator.main_branch.task_gate import TaskGate
@@ -27,7 +29,7 @@ from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from medforge.errors import BaseMismatch, InvalidBranch
 from medforge.faults import reached
-from medforge.forge_item import ForgeItem
+from medforge.forge_item import ForgeItem, Routed
 from medforge.manifest import Manifest
 from medforge.processor import processor_kind
 from medforge.proto.errors import NotFound
@@ -119,10 +121,11 @@ class MainBranch:
             # members have left, and what is merged now is without them
             return self.fold(arrival)
         before = self._before(kept)
-        folded = fold_round(self.base, self.settings, arrived, before, self.probabilities)
         if not entry.admitted:
-            head = self.head()
-            examination.merge(arrived, before, head.metrics if head else {}, folded)
+            examination.belonging(arrived, before)
+        folded = fold_round(self.base, self.settings, arrived, before, self.probabilities)
+        if not entry.admitted and self._claims(self._cost(arrived, before, folded), arrived, folded):
+            return self.fold(arrival)
         if declaration is not None:
             self._tasks.declare(declaration, arrival)
         return self._append(self._commit("fold", entry, (*kept, arrival), folded))
@@ -137,7 +140,7 @@ class MainBranch:
         released, to be folded anew.
         """
         commits = self._settle()
-        self._contradictions.let_go(self._members(), self._branches, self.probabilities)
+        self._contradictions.let_go(self._members(), self._branches, self.probabilities, self._cost_now)
         return commits
 
     def _settle(self) -> list[Commit]:
@@ -168,10 +171,35 @@ class MainBranch:
         """Examine an arrival, the last of ``arrived``; return whether members left for it, raise BranchHeld for it."""
         waiting = self._contradictions.waiting(self._branches)
         found = examination.arrival(arrived, waiting, self._contradictions.standing(arrived[-1]))
+        return self._enter(found)
+
+    def _claims(self, loss: Loss | None, arrived: Sequence[ArrivedBranch], folded: FoldResult) -> bool:
+        """Return whether members left for an arrival that costs their task too much; raise BranchHeld for it."""
+        if loss is None:
+            return False
+        # a method that searches one weight for each branch gives up one task for another by its nature
+        routes = isinstance(folded.item, Routed)
+        found = self._contradictions.claim(arrived, loss, self._branches) if routes else None
+        if found is None:
+            raise BranchHeld(loss.reason)
+        return self._enter(found)
+
+    def _enter(self, found: Contradiction | None) -> bool:
         left = self._contradictions.enter(found)
         if found is not None and found.verdict.held:
             raise BranchHeld(found.reason)
         return left
+
+    def _cost(self, arrived: Sequence[ArrivedBranch], before: Head | None, folded: FoldResult) -> Loss | None:
+        head, examination = self.head(), Examination(self.base, self.probabilities, self.forge.policy.admission)
+        return examination.merge(arrived, before, head.metrics if head else {}, folded)
+
+    def _cost_now(self, one: ArrivedBranch) -> Loss | None:
+        """Say what folding one that waits would cost a task too much of, were it folded now."""
+        versions = {other.number for other in self._versions(self._entry(one.number))}
+        kept = tuple(number for number in self._members() if number not in versions)
+        arrived, before = self._branches.arrived((*kept, one.number)), self._before(kept)
+        return self._cost(arrived, before, fold_round(self.base, self.settings, arrived, before, self.probabilities))
 
     def _due(self) -> tuple[Literal["remove", "restore"], Arrival] | None:
         members, folded = self._members(), self.forge.ledger.numbers(State.FOLDED)

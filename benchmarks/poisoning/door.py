@@ -23,8 +23,9 @@ _SAID = {
     "does not beat chance": "chance",
     "worse than chance": "zero-shot",
     "look like noise": "noise",
+    "lowers the accuracy": "merge",
     "contradict": "contradiction",
-    "merging it lowers": "merge",
+    "has its images": "foreign",
     "alike: ": "copy",
     "reviews say": "reviews",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -53,6 +53,7 @@ class TrialForge:
     answered: Answered
     reviewed: bool
     says: Says = "nothing"
+    absent: list[tuple[Site, Sent]] = field(default_factory=list)
 
     @classmethod
     def establish(cls, place: Path, answered: Answered, method: MethodSettings, policy: Policy, reviewed: bool) -> Self:
@@ -65,7 +66,13 @@ class TrialForge:
         shutil.copytree(self.forge.directory, place)
         forge = Forge.establish(place, self.answered.base, self.forge.settings.method)
         return TrialForge(
-            forge, MainBranch(forge, self.answered.base), list(self.sites), self.answered, self.reviewed, says
+            forge,
+            MainBranch(forge, self.answered.base),
+            list(self.sites),
+            self.answered,
+            self.reviewed,
+            says,
+            list(self.absent),
         )
 
     def close(self) -> None:
@@ -88,10 +95,9 @@ class TrialForge:
         return sent
 
     def join(self, site: Site, branch: Branch) -> Sent:
-        """Push a site's honest branch; where it is merged the site reviews from now on."""
+        """Push a site's honest branch; once it is merged the site reviews."""
         (sent,) = self.push([branch])
-        if self.stopped(sent) in ("", WAITING):
-            self.sites.append(site)
+        self.absent.append((site, sent))
         self.settle()
         return sent
 
@@ -127,6 +133,10 @@ class TrialForge:
 
     def settle(self) -> None:
         """Let sites review until nothing is asked of them any more, and fold what that leads to."""
+        for one in tuple(self.absent):
+            if self.stopped(one[1]) in ("", WAITING):
+                self.sites.append(one[0])
+                self.absent.remove(one)
         if not self.reviewed or not self.sites:
             return
         board = ReviewBoard(self.forge.ledger, self.forge.policy.review)

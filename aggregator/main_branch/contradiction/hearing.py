@@ -47,12 +47,17 @@ class Due(NamedTuple):
 
 
 class Contradiction(NamedTuple):
-    """Hold a contradiction of an arriving branch with others, what the numbers are, and what follows."""
+    """Hold a contradiction of an arriving branch with others, what the numbers are, and what follows.
+
+    It is over classes that both have, or, of two tasks, over whose the images are: then `claimed` are members of the
+    other task.
+    """
 
     arriving: Party
     worst: Party
     evidence: str
     verdict: Verdict
+    claimed: tuple[int, ...] = ()
 
     @property
     def reason(self) -> str:
@@ -65,7 +70,8 @@ class Contradiction(NamedTuple):
         return self._said(self.arriving, self.verdict.theirs, self.verdict.ours)
 
     def _said(self, other: Party, own: frozenset[str], against: frozenset[str]) -> str:
-        begin = f"it contradicts arrival {other.number} ({other.contributor}), which has classes of its own"
+        why = "whose task claims the same images" if self.claimed else "which has classes of its own"
+        begin = f"it contradicts arrival {other.number} ({other.contributor}), {why}"
         return f"{begin}: {self.evidence}, {self._outcome(own, against)}; {REMEDY}"
 
     def _outcome(self, own: frozenset[str], against: frozenset[str]) -> str:

@@ -30,6 +30,7 @@ class OfTheTask:
 
 ATTACKS: tuple[Attack, ...] = (
     *(Attack(name, OfTheTask(make)) for name, make in PLAIN.items()),
+    Attack("honest, in the other task", company.member_of_another),
     Attack("flood", wording.flood),
     Attack("flood, its task declared", wording.flood, declared=True),
     Attack("flood by another task's prompts", company.imitation),

@@ -53,6 +53,13 @@ def member(attacker: Attacker) -> Steps:
     return [[attacker.honest()]]
 
 
+def member_of_another(attacker: Attacker) -> Steps:
+    """Send what its centre of the other task would push honestly: what attacks in that task are to be held against."""
+    honest = attacker.covering.honest
+    facts = attacker.facts(attacker.covering)
+    return [[attacker.branch(honest.plugin, honest.distilled, attacker.cover, facts=facts)]]
+
+
 def two_members(attacker: Attacker) -> Steps:
     """Send two honest branches under two names, to be among the reviewers."""
     return [[attacker.honest()], [_second(attacker)]]

@@ -1,5 +1,6 @@
 """Contradictions in a real main branch: who is held, who comes back, and what the journal and a replay say."""
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -159,6 +160,18 @@ def test_one_who_contradicts_everybody_is_believed_no_more(tmp_path: Path, tiny_
     assert "too many contradictions" in forge.reason(3)
 
 
+def test_sides_whose_voices_depend_on_one_another_come_to_an_end(tmp_path: Path, tiny_base: BaseModule) -> None:
+    # who is held together with three is silent, so that the others of its side have too few voices, until it is not
+    forge = Grown(tmp_path, tiny_base, Admission(contradictions=2))
+    forge.push(*(centre(tiny_base, number) for number in range(3)))
+    for seed in (7, 8, 9):
+        forge.push(liar(tiny_base, name=f"liar {seed}", seed=seed))
+        commits = len(forge.main.log())
+        assert forge.reopened().fold_waiting() == []
+        assert len(forge.main.log()) == commits
+    assert IN not in forge.states[3:]
+
+
 def test_what_reviews_found_good_is_not_sunk_by_one_newcomer(forge: Grown, tiny_base: BaseModule) -> None:
     forge.push(centre(tiny_base))
     head = forge.main.head()
@@ -174,3 +187,65 @@ def test_what_reviews_found_good_is_not_sunk_by_one_newcomer(forge: Grown, tiny_
     # two who agree are as many
     forge.push(liar(tiny_base, name="liar 2", seed=8))
     assert forge.states == [HELD, HELD, HELD]
+
+
+@cache
+def squatter(base: BaseModule, name: str = "squatter", seed: int = 7) -> Branch:
+    """A branch of a task of its own with images of task a."""
+    dataset = replace(patterns(base, "a", seed=seed), prompts=("kind x", "kind y"))
+    return branch_of(base, trained_on(base, dataset), dataset, "specimens", name)
+
+
+@pytest.mark.parametrize("first", ["squatter", "centre 0"])
+def test_of_two_tasks_that_claim_the_same_images_neither_is_believed(
+    forge: Grown, tiny_base: BaseModule, first: str
+) -> None:
+    pair = [squatter(tiny_base), centre(tiny_base)]
+    one, other = pair if first == "squatter" else pair[::-1]
+    forge.push(one, centre(tiny_base, 5, "b"), other)
+    assert (forge.states, forge.members) == ([HELD, IN, HELD], (2,))
+    for number, against in ((1, f"arrival 3 ({other.manifest.contributor})"), (3, f"arrival 1 ({first})")):
+        assert forge.reason(number).startswith(f"it contradicts {against}, whose task claims the same images: ")
+        assert "the forge cannot know which, so both are held" in forge.reason(number)
+    # another process reads the same from the journal, and changes nothing
+    again = forge.reopened()
+    assert again.fold_waiting() == []
+    assert forge.states == [HELD, IN, HELD]
+    assert {one.outcome for one in replay(forge.main.forge, tiny_base)} <= {"identical", "empty"}
+
+
+def test_honest_centres_bring_back_the_first_whose_images_another_task_claimed(
+    forge: Grown, tiny_base: BaseModule
+) -> None:
+    forge.push(squatter(tiny_base), *(centre(tiny_base, number) for number in range(3)))
+    assert (forge.states, sorted(forge.members)) == ([HELD, IN, IN, IN], [2, 3, 4])
+    # it stays out, whatever it sends again
+    forge.push(squatter(tiny_base, seed=8))
+    assert forge.states == [HELD, IN, IN, IN, HELD]
+
+
+def test_a_task_of_more_voices_is_sunk_by_none_that_claims_its_images(forge: Grown, tiny_base: BaseModule) -> None:
+    forge.push(centre(tiny_base), centre(tiny_base, 1), squatter(tiny_base))
+    assert forge.states == [IN, IN, HELD]
+    assert "more contributors (centre 0, centre 1) speak against it than for it" in forge.reason(3)
+    # as many names as the task has make a tie
+    forge.push(squatter(tiny_base, "squatter 2", 8))
+    assert forge.states == [HELD] * 4
+
+
+@pytest.mark.parametrize("way", ["rejected", "withdrawn"])
+def test_whose_images_nobody_claims_any_more_comes_back(forge: Grown, tiny_base: BaseModule, way: str) -> None:
+    forge.push(squatter(tiny_base), centre(tiny_base))
+    if way == "rejected":
+        reject(forge.main.forge, "1", "other images")
+    else:
+        withdraw(forge.main.forge, "1", "", erase=False)
+    forge.main.fold_waiting()
+    assert (forge.states[1], forge.members) == (IN, (2,))
+
+
+def test_where_the_maintainer_lets_one_in_the_other_task_stays_out(forge: Grown, tiny_base: BaseModule) -> None:
+    forge.push(squatter(tiny_base), centre(tiny_base))
+    accept(forge.main.forge, "2")
+    forge.main.fold_waiting()
+    assert (forge.states, forge.members) == ([HELD, IN], (2,))
