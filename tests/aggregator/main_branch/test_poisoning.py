@@ -101,6 +101,7 @@ HELD: dict[str, tuple[Attack, str]] = {
     ),
     "sabotage of another task": (sabotage, "lowers the accuracy on the distilled images of task 'b'"),
 }
+LEFT = {"sabotage of another task": [2]} | {name: [1] for name, (_, reason) in HELD.items() if reason == CONTRADICTS}
 
 
 @pytest.mark.parametrize("name", HELD)
@@ -113,7 +114,7 @@ def test_poisoned_branches_are_held_with_a_reason_and_change_nothing(
     number = main.forge.admit(make(tiny_base), tiny_base).number
     late = main.forge.admit(honest(tiny_base, "d", "centre d", known=True), tiny_base).number
 
-    left = [1] if reason == CONTRADICTS else []
+    left = LEFT.get(name, [])
     assert [commit.arrival for commit in main.fold_waiting()] == [*left, late]
     held = main.forge.ledger.arrival(number)
     assert held is not None
