@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from math import prod
+from pathlib import Path
 
 import safetensors
 import safetensors.torch
@@ -38,6 +39,17 @@ def parse_tensors(data: bytes, what: str) -> tuple[dict[str, torch.Tensor], dict
     except (safetensors.SafetensorError, ValueError) as error:
         raise CorruptFile(f"{what} is not a whole safetensors file ({error}); make or fetch it again") from error
     return tensors, metadata
+
+
+def read_metadata(path: Path) -> dict[str, object]:
+    """Read a file's metadata, and no tensor; raises CorruptFile where its header cannot be read, OSError as `open`."""
+    with path.open("rb") as file:
+        length = file.read(8)
+        header = file.read(min(int.from_bytes(length, "little"), _LONGEST_HEADER))
+    try:
+        return _check_header(length + header)
+    except ValueError as error:
+        raise CorruptFile(f"{path} is not a whole safetensors file ({error}); make or fetch it again") from error
 
 
 def _check_header(data: bytes) -> dict[str, object]:

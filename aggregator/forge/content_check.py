@@ -25,6 +25,7 @@ from medforge.branch import Branch, check_made_on, parse_distilled, parse_plugin
 from medforge.distilled import DistilledDataset, check_distilled
 from medforge.manifest import DISTILLED_FILE, STATISTICS_FILE, Manifest
 from medforge.plugin import Plugin, check_plugin
+from medforge.proto.errors import MissingBlob
 
 
 class ContentCheck:
@@ -63,7 +64,16 @@ class ContentCheck:
         return all(sound)
 
     def run(self) -> None:
-        """Check all parts; raises InvalidBranch, BaseMismatch, CorruptFile or OverLimit for the first wrong one."""
+        """Check all parts; raises InvalidBranch, BaseMismatch, CorruptFile or OverLimit for the first wrong one.
+
+        Raises MissingBlob where a file is deleted meanwhile, with another branch that named it.
+        """
+        try:
+            self._run()
+        except FileNotFoundError as error:
+            raise MissingBlob("a file of the branch was deleted while it was checked; push it again") from error
+
+    def _run(self) -> None:
         with self._verdicts.refusing(self._branch_key):
             check_sizes(self._manifest, {path: self._path(path) for path in self._manifest.files}, self._base)
             with self._verdicts.refusing(self._plugin_key):

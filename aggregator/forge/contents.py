@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from medforge.aggregator.forge.blobs import BlobStore
 from medforge.aggregator.ledger.ledger import Ledger
@@ -16,6 +17,13 @@ _LEARNED = (f"{PLUGIN_DIRECTORY}/{WEIGHTS_FILE}", DISTILLED_FILE)
 _STANDING = (State.RECEIVED, State.FOLDED, State.HELD)
 
 
+class _Said(NamedTuple):
+    """Hold what a manifest says: the digests of the files by path, and what training began from."""
+
+    files: Mapping[str, str]
+    start: str | None
+
+
 class Contents:
     """Say what the branches and forge items in a forge hold, by digests; each manifest and commit is read once.
 
@@ -26,18 +34,18 @@ class Contents:
         self._ledger = ledger
         self._blobs = blobs
         self._lock = threading.Lock()
-        # branch digest → digest by path
-        self._files: dict[str, Mapping[str, str]] = {}
+        # by branch digest
+        self._said: dict[str, _Said] = {}
         self._items: set[str] = set()
         self._last_commit = 0
 
     def files_of(self, arrival: Arrival) -> Mapping[str, str]:
         """Return the digests of a branch's files by path; nothing where its manifest is not here any more."""
-        with self._lock:
-            known = self._files.get(arrival.branch)
-            if known is None:
-                known = self._read(arrival.branch)
-            return known
+        return self._of(arrival).files
+
+    def start_of(self, arrival: Arrival) -> str | None:
+        """Return the digest of the forge item that a branch's training began from; None for none, or no manifest."""
+        return self._of(arrival).start
 
     def blobs_of(self, arrival: Arrival) -> set[str]:
         """Return the digests of a branch's manifest and files."""
@@ -75,12 +83,19 @@ class Contents:
                     f"or push what was trained anew"
                 )
 
-    def _read(self, branch: str) -> Mapping[str, str]:
+    def _of(self, arrival: Arrival) -> _Said:
+        with self._lock:
+            known = self._said.get(arrival.branch)
+            if known is None:
+                known = self._read(arrival.branch)
+            return known
+
+    def _read(self, branch: str) -> _Said:
         try:
             manifest = Manifest.parse(self._blobs.read(branch))
         except MissingBlob:
             # an erasure that was interrupted may have taken the manifest already
-            return {}
-        files = {path: entry.digest for path, entry in manifest.files.items()}
-        self._files[branch] = files
-        return files
+            return _Said({}, None)
+        said = _Said({path: entry.digest for path, entry in manifest.files.items()}, manifest.start)
+        self._said[branch] = said
+        return said

@@ -60,7 +60,7 @@ def let_in(forge: Forge, number: int) -> bool:
 
 def known_files(forge: Forge, table: OriginTable) -> dict[int, KnownFiles]:
     """Return the files that every arrival is known by, by number: as remembered, else as its manifest says."""
-    known = {one.arrival: KnownFiles(one.contributor, one.plugin, one.distilled) for one in table.origins()}
+    known = {number: KnownFiles(*files) for number, files in table.files().items()}
     for entry in table.unknown():
         # an erasure that was interrupted may have taken the manifest already
         if forge.blobs.has(entry.branch):

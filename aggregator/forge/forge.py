@@ -76,9 +76,10 @@ class Forge:
         self._lock = lock
         self.lease = lease
         self.contents = Contents(ledger, self.blobs)
-        # one is held while a branch is taken in, all while blobs are deleted
+        # one is held while a branch is checked
         self.turns = Turns()
-        self._adding = threading.Lock()
+        # held while a branch becomes an arrival, and while a blob is deleted
+        self.adding = threading.Lock()
         self.unsubmitted = Unsubmitted(self.blobs, policy.limits.partial, self._needed_blobs)
 
     @classmethod
@@ -253,7 +254,7 @@ class Forge:
         with self.turns.turn(payer or manifest.contributor, size):
             if not check.is_known():
                 check.run()
-            with self._adding:
+            with self.adding:
                 # meanwhile others may have come, and files may have gone
                 self._check_before_reading(manifest, holder)
                 if payer is not None:

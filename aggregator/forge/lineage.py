@@ -12,8 +12,11 @@ def descendants(forge: Forge, *arrivals: Arrival) -> list[Arrival]:
     Or with one that did, and so on. Withdrawing a branch takes out what it is, not what others learned from it: they
     carry that on until they are withdrawn too.
     """
+    kept = [other for other in forge.ledger.arrivals() if not other.erased]
+    starts = {other: start for other in kept if (start := forge.contents.start_of(other)) is not None}
+    if not starts:
+        return []
     commits = [commit for _, commit in forge.ledger.commits()]
-    starts = {other: forge.manifest(other.number).start for other in forge.ledger.arrivals() if not other.erased}
     numbers = {arrival.number for arrival in arrivals}
     carrying = set(numbers)
     while True:

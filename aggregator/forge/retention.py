@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence, Set
 
 from medforge.aggregator.forge.forge import Forge
-from medforge.aggregator.ledger.journal import FORGE
 from medforge.aggregator.ledger.order import LedgerConflict
 from medforge.aggregator.ledger.records import Arrival
 from medforge.faults import reached
 
 
-def referenced(forge: Forge, without: int | None = None) -> Iterator[str]:
-    """Return the digests of all blobs that branches and forge items need, but for those made with one arrival."""
-    arrivals = forge.ledger.arrivals()
-    erased = forge.ledger.erased()
-    for arrival in arrivals:
-        if arrival.number not in erased and arrival.number != without:
-            yield from forge.contents.blobs_of(arrival)
-    for _, commit in forge.ledger.commits():
-        if without not in commit.members and not erased & set(commit.members):
-            yield from commit.item_files.values()
+def referenced(forge: Forge) -> Iterator[str]:
+    """Return the digests of all blobs that branches and forge items need."""
+    return iter(_shared_out(forge, frozenset())[1])
 
 
 def readable_by(forge: Forge, contributor: str) -> set[str]:
@@ -30,23 +21,28 @@ def readable_by(forge: Forge, contributor: str) -> set[str]:
     return forge.contents.of_items() | forge.contents.of_contributor(contributor)
 
 
-def erase(forge: Forge, arrival: Arrival) -> None:
-    """Delete a branch's files, and every forge item that was made with them; digests stay in the ledger.
+def erase(forge: Forge, arrivals: Sequence[Arrival]) -> None:
+    """Delete the files of branches, and every forge item that was made with them; digests stay in the ledger.
 
-    What another branch or a forge item without this one also needs is kept. All caches are emptied, since they hold
-    what the branch's plugin says. Raises LedgerConflict while the head is made with it.
+    What another branch or a forge item without these also needs is kept. What is cached of them is the main branch's to
+    forget, before. No Submit waits for it longer than for the deletion of one file; a branch that came meanwhile and
+    names one keeps it, or is told that it is missing. Raises LedgerConflict while the head is made with one of them.
     """
-    with forge.turns.alone(FORGE):
-        head = forge.ledger.head()
-        if head is not None and arrival.number in head.members:
-            raise LedgerConflict(f"arrival {arrival.number} is in the main branch; withdraw it before erasing it")
-        shutil.rmtree(forge.cache, ignore_errors=True)
-        forge.verdicts.forget()
-        needed = set(referenced(forge, without=arrival.number))
-        # the manifest last, since it names the others
-        for digest in sorted(set(referenced(forge)) - needed, key=lambda digest: digest == arrival.branch):
-            forge.blobs.remove(digest)
-            reached("during erasure")
+    head = forge.ledger.head()
+    inside = set(head.members if head else ())
+    if (staying := next((one.number for one in arrivals if one.number in inside), None)) is not None:
+        raise LedgerConflict(f"arrival {staying} is in the main branch; withdraw it before erasing it")
+    last = forge.ledger.counts()[0]
+    theirs, needed = _shared_out(forge, {one.number for one in arrivals})
+    manifests = {one.branch for one in arrivals}
+    # the manifests last, since they name the others
+    for digest in sorted(theirs - needed, key=lambda digest: digest in manifests):
+        with forge.adding:
+            last = _add_since(forge, last, needed)
+            if digest not in needed:
+                forge.blobs.remove(digest)
+        reached("during erasure")
+    for arrival in arrivals:
         forge.ledger.mark_erased(arrival.number)
 
 
@@ -55,6 +51,32 @@ def sweep(forge: Forge) -> int:
 
     That is unfinished files, and whole ones that no branch and no forge item needs.
     """
-    with forge.turns.alone(FORGE):
-        before = time.time() - 3600 * forge.policy.limits.partial_hours
-        return forge.blobs.sweep(before, set(referenced(forge)))
+    before = time.time() - 3600 * forge.policy.limits.partial_hours
+    last = forge.ledger.counts()[0]
+    needed = set(referenced(forge))
+    with forge.adding:
+        _add_since(forge, last, needed)
+        return forge.blobs.sweep(before, needed)
+
+
+def _shared_out(forge: Forge, going: Set[int]) -> tuple[set[str], set[str]]:
+    """Return the digests of the blobs that some arrivals are in, and of those that are needed without them."""
+    gone = forge.ledger.erased()
+    theirs: set[str] = set()
+    needed: set[str] = set()
+    for arrival in forge.ledger.arrivals():
+        if arrival.number not in gone:
+            (theirs if arrival.number in going else needed).update(forge.contents.blobs_of(arrival))
+    for _, commit in forge.ledger.commits():
+        if gone.isdisjoint(commit.members):
+            (needed if going.isdisjoint(commit.members) else theirs).update(commit.item_files.values())
+    return theirs, needed
+
+
+def _add_since(forge: Forge, last: int, needed: set[str]) -> int:
+    """Add what arrivals after a number need, and return the last arrival's number."""
+    newest = forge.ledger.counts()[0]
+    if newest > last:
+        for arrival in forge.ledger.arrivals_by_number(range(last + 1, newest + 1)).values():
+            needed |= forge.contents.blobs_of(arrival)
+    return newest

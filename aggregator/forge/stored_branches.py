@@ -55,6 +55,14 @@ class StoredBranches:
         self._sizes = {digest: self._sizes[digest] for digest in self._plugins}
         self._datasets = {}
 
+    def forget(self, branches: Sequence[ArrivedBranch]) -> None:
+        """Let go of all that was read of these branches, in memory and in files; what is kept of others stays."""
+        self._labels.forget({one.distilled_digest for one in branches})
+        for one in branches:
+            for kept in (self._plugins, self._sizes, self._datasets):
+                kept.pop(one.digest, None)
+            self._branches.pop(one.number, None)
+
     def plugin(self, branch: str, manifest: Manifest) -> Plugin:
         """Read a branch's plugin; raises MissingBlob, CorruptFile or InvalidBranch where it is not what it was."""
         if branch in self._plugins:
@@ -76,8 +84,8 @@ class StoredBranches:
 
     def labels(self, branch: str, manifest: Manifest) -> Tensor:
         """Return the labels of a branch's distilled images, whose file is read for them once in all."""
-        parts = ["labels", manifest.files[DISTILLED_FILE].digest]
-        return self._labels.get(parts, lambda: self.distilled(branch, manifest).labels)
+        digest = manifest.files[DISTILLED_FILE].digest
+        return self._labels.get(["labels"], [digest], lambda: self.distilled(branch, manifest).labels)
 
     def statistics(self, manifest: Manifest) -> ClassStatistics | None:
         """Read a branch's class statistics; raises as `plugin` does."""

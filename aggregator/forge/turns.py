@@ -20,7 +20,7 @@ _CLASSES = 6
 class _Ticket:
     number: int
     who: str
-    size_class: int | None  # None: alone
+    size_class: int
 
 
 def size_class(size: int) -> int:
@@ -61,12 +61,6 @@ class Turns:
                 with self._changed:
                     self._charge(held.who, self._clock() - begun)
 
-    @contextmanager
-    def alone(self, who: str) -> Iterator[None]:
-        """Wait until nobody has a turn, and hold all of them meanwhile, uncharged and before all who wait."""
-        with self._holding(who, None):
-            yield
-
     def charged(self, who: str) -> float:
         """Return the seconds that a caller is charged with now."""
         return self._charged_at(who, self._clock())
@@ -76,7 +70,7 @@ class Turns:
         return seconds * exp2((since - now) / _HALVED_AFTER)
 
     @contextmanager
-    def _holding(self, who: str, size_class: int | None) -> Iterator[_Ticket]:
+    def _holding(self, who: str, size_class: int) -> Iterator[_Ticket]:
         with self._changed:
             self._tickets += 1
             ticket = _Ticket(self._tickets, who, size_class)
@@ -98,19 +92,18 @@ class Turns:
     def _is_next(self, ticket: _Ticket) -> bool:
         if self._blocked(ticket):
             return False
-        before = (other for other in self._waiting if other.size_class is None or not self._blocked(other))
-        rivals = [other for other in before if other.size_class in (None, ticket.size_class)]
+        rivals = [
+            other for other in self._waiting if other.size_class == ticket.size_class and not self._blocked(other)
+        ]
         # charges dwindle while they are compared, so all are asked for at one time
         now = self._clock()
         return min(rivals, key=lambda other: self._rank(other, now)) == ticket
 
     def _blocked(self, ticket: _Ticket) -> bool:
-        if ticket.size_class is None:
-            return bool(self._taken)
-        return any(held.size_class in (None, ticket.size_class) or held.who == ticket.who for held in self._taken)
+        return any(held.size_class == ticket.size_class or held.who == ticket.who for held in self._taken)
 
     def _rank(self, ticket: _Ticket, now: float) -> tuple[float, int]:
-        return (-1.0 if ticket.size_class is None else self._charged_at(ticket.who, now), ticket.number)
+        return (self._charged_at(ticket.who, now), ticket.number)
 
     def _charge(self, who: str, seconds: float) -> None:
         now = self._clock()

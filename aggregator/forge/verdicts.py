@@ -72,12 +72,6 @@ class Verdicts:
         """Remember that something is sound."""
         self._remember(key, _SOUND, "")
 
-    def forget(self) -> None:
-        """Forget everything."""
-        with self._lock:
-            self._known.clear()
-            self._rewrite_at_once = True
-
     def _remember(self, key: str, kind: str, sentence: str) -> None:
         with self._lock:
             self._known[key] = (kind, sentence)

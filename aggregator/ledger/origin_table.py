@@ -39,6 +39,21 @@ class OriginTable:
         with self._ledger.reading() as session:
             return [row.plain(contributor) for row, contributor in session.execute(query)]
 
+    def files(self) -> dict[int, tuple[str, str, str]]:
+        """Return whose each arrival is, and the digests of its plugin's and images' files, of which that is remembered.
+
+        The sketches stay in the database: they are a hundred times as much.
+        """
+        if not self._ledger.has(OriginRow):
+            return {}
+        query = (
+            select(OriginRow.arrival, ArrivalRow.contributor, OriginRow.plugin, OriginRow.distilled)
+            .join(ArrivalRow, ArrivalRow.number == OriginRow.arrival)
+            .order_by(OriginRow.arrival)
+        )
+        with self._ledger.reading() as session:
+            return {number: (who, plugin, distilled) for number, who, plugin, distilled in session.execute(query)}
+
     def add(self, origin: Origin) -> None:
         """Remember what an arrival is known by; what is remembered already stays."""
         self._ledger.gain(OriginRow)

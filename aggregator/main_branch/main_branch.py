@@ -1,6 +1,7 @@
 """The main branch: the one door through which an arrival becomes part of the merged model, or leaves it."""
 
 import logging
+import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
@@ -32,7 +33,7 @@ from medforge.faults import reached
 from medforge.forge_item import ForgeItem, Routed
 from medforge.manifest import Manifest
 from medforge.processor import processor_kind
-from medforge.proto.errors import NotFound
+from medforge.proto.errors import MissingBlob, NotFound
 
 _log = logging.getLogger(__name__)
 
@@ -56,9 +57,9 @@ class MainBranch:
         self._tasks = TaskGate(forge, base)
         self._origin = OriginGate(forge, base)
         self._contradictions = ContradictionDesk(forge)
-        self._forget()
+        self._begin_anew()
 
-    def _forget(self) -> None:
+    def _begin_anew(self) -> None:
         self.probabilities = ProbabilityCache(self.base, self.forge.cache)
         self._branches = StoredBranches(self.forge, self.forge.cache)
 
@@ -256,10 +257,25 @@ class MainBranch:
             _log.error("arrival %d (branch %s) is held: %s", number, entry.branch, reason, extra=fields)
 
     def _erase(self) -> None:
-        for arrival in self.forge.ledger.to_erase():
+        due = self.forge.ledger.to_erase()
+        if not due:
+            return
+        for arrival in due:
             self._origin.before_erasure(arrival, self._branches)
-            erase(self.forge, arrival)
-            self._forget()
+        self._forget(due)
+        erase(self.forge, due)
+
+    def _forget(self, arrivals: Sequence[Arrival]) -> None:
+        """Forget what is cached of some arrivals, and nothing of others."""
+        try:
+            branches = self._branches.arrived([one.number for one in arrivals])
+        except MissingBlob:
+            # a crash left no manifest to tell by whether a tensor is theirs
+            shutil.rmtree(self.forge.cache, ignore_errors=True)
+            self._begin_anew()
+        else:
+            self.probabilities.forget(branches)
+            self._branches.forget(branches)
 
     def _before(self, members: Sequence[int]) -> Head | None:
         """Return the main branch of these members as the next round meets it."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from pathlib import Path
 
 from medforge.errors import MedForgeError
 from medforge.files import canonical_json, parse_json, sha256_bytes, write_files
 from medforge.routed_task import RoutedTask
+from medforge.task_card import CARD_FILE, TaskCard
 
 _KEY_FILE = "kept.json"
+_TASKS = "tasks"
 
 
 class KeptTasks:
@@ -40,8 +42,17 @@ class KeptTasks:
             self._held[name] = (key, task)
         return task
 
+    def forget(self, branches: Set[str]) -> None:
+        """Forget, in memory and in files, the tasks that any of these branches (by digest) is in."""
+        with self._lock:
+            for name in [name for name, (_, task) in self._held.items() if not branches.isdisjoint(task.shares)]:
+                del self._held[name]
+        for place in self._directory.glob(f"{_TASKS}/*") if self._directory else ():
+            if _may_hold(place, branches):
+                shutil.rmtree(place, ignore_errors=True)
+
     def _place(self, name: str) -> Path | None:
-        return None if self._directory is None else self._directory / "tasks" / sha256_bytes(name.encode())
+        return None if self._directory is None else self._directory / _TASKS / sha256_bytes(name.encode())
 
     def _read(self, name: str, key: str) -> RoutedTask | None:
         place = self._place(name)
@@ -64,3 +75,12 @@ class KeptTasks:
             shutil.rmtree(place, ignore_errors=True)
             write_files(place, task.files())
             write_files(place, {_KEY_FILE: canonical_json({"key": key, "digest": task.digest})})
+
+
+def _may_hold(place: Path, branches: Set[str]) -> bool:
+    """Say whether a kept task was merged from any of these branches; of a damaged one nobody knows."""
+    try:
+        card = TaskCard.model_validate(parse_json((place / CARD_FILE).read_bytes()))
+    except (MedForgeError, OSError, ValueError):
+        return True
+    return any(member.branch in branches for member in card.members)

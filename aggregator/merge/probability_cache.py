@@ -1,6 +1,6 @@
 """What every plugin says about every distilled image, computed once and kept across merge rounds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -56,7 +56,7 @@ class ProbabilityCache:
 
         float32 on the CPU, not normalised. Raises InvalidBranch where they are not finite.
         """
-        return self._answers.get([network.digest, on.distilled_digest], lambda: self._answer(network, on))
+        return self._answers.get([], [network.digest, on.distilled_digest], lambda: self._answer(network, on))
 
     def asking(self, on: ArrivedBranch) -> AskExpert:
         """Return what embeds rows of a branch's distilled images by a network (see `answers`)."""
@@ -96,5 +96,16 @@ class ProbabilityCache:
     def entry(self, kind: str, plugin: str, distilled: str, compute: Callable[[], Tensor]) -> Tensor:
         """Return what is kept under a kind and the digests of a plugin and a dataset, or compute and keep it."""
         base = self._base
-        parts = [_COMPUTED, kind, base.fingerprint, str(base.dtype), base.device.type, plugin, distilled]
-        return self._kept.get(parts, compute)
+        parts = [_COMPUTED, kind, base.fingerprint, str(base.dtype), base.device.type]
+        return self._kept.get(parts, [plugin, distilled] if plugin else [distilled], compute)
+
+    def forget(self, branches: Sequence[ArrivedBranch]) -> None:
+        """Forget all that was computed of any of these branches, in memory and in files; what is kept of others stays.
+
+        What merged networks answered goes whole: nobody remembers whose plugins are in them.
+        """
+        self._kept.forget({digest for one in branches for digest in (one.plugin_digest, one.distilled_digest)})
+        self._answers = TensorCache(None, _ANSWERS)
+        digests = {one.digest for one in branches}
+        self.sums.forget(digests)
+        self.tasks.forget(digests)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from medforge.aggregator.merge.arrived_branch import ArrivedBranch
 from medforge.errors import InvalidBranch, MedForgeError
 from medforge.files import canonical_json, sha256_bytes, write_atomically
-from medforge.tensors import dump_tensors, parse_tensors
+from medforge.tensors import dump_tensors, parse_tensors, read_metadata
 
 Sums = Mapping[str, Tensor]
 """Named int64 tensors; a name that is missing stands for zeros."""
@@ -22,6 +22,7 @@ Sums = Mapping[str, Tensor]
 # what float64 holds exactly, and what a sum of a thousand such numbers stays below in an int64
 _MOST_OF_ONE, _MOST_OF_ALL = 1 << 52, 1 << 62
 _HELD = 8
+_SUMS = "sums"
 
 
 def on_integers(values: Tensor, steps: float, what: str) -> Tensor:
@@ -76,6 +77,15 @@ class RunningSums:
             self._hold(key, kept)
             return kept.sums
 
+    def forget(self, branches: Set[str]) -> None:
+        """Forget, in memory and in files, the sums that any of these branches (by digest) is in."""
+        with self._lock:
+            for key in [key for key, state in self._held.items() if not branches.isdisjoint(state.members)]:
+                del self._held[key]
+            for path in self._directory.glob(f"{_SUMS}/*") if self._directory else ():
+                if _may_hold(path, branches):
+                    path.unlink(missing_ok=True)
+
     def _hold(self, key: str, state: _State) -> None:
         self._held[key] = state
         self._held.move_to_end(key)
@@ -84,7 +94,7 @@ class RunningSums:
             self._held.popitem(last=False)
 
     def _path(self, key: str) -> Path | None:
-        return None if self._directory is None else self._directory / "sums" / f"{key}.safetensors"
+        return None if self._directory is None else self._directory / _SUMS / f"{key}.safetensors"
 
     def _read(self, key: str) -> _State | None:
         path = self._path(key)
@@ -105,6 +115,15 @@ class RunningSums:
             members = sorted(state.members)
             metadata = {"members": members, "digest": _digest(key, members, state.sums)}
             write_atomically(path, dump_tensors(state.sums, metadata))
+
+
+def _may_hold(path: Path, branches: Set[str]) -> bool:
+    """Say whether a file sums up any of these branches; of a damaged one nobody knows."""
+    try:
+        members = read_metadata(path).get("members")
+    except (MedForgeError, OSError):
+        return True
+    return not isinstance(members, list) or any(member in branches for member in members)
 
 
 def _brought(kept: _State, wanted: Mapping[str, ArrivedBranch], terms: Callable[[ArrivedBranch], Sums]) -> _State:

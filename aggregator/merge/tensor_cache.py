@@ -1,7 +1,8 @@
 """Tensors that are computed once and kept by what they depend on."""
 
+import shutil
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import torch
@@ -11,38 +12,64 @@ from medforge.errors import CorruptFile
 from medforge.files import canonical_json, sha256_bytes, write_atomically
 from medforge.tensors import dump_tensors, parse_tensors
 
+_TENSORS = "tensors"
+
 
 class TensorCache:
     """Keep tensors in memory, the ``most`` (None: all) last asked for, and in ``directory`` (None: in no file).
 
-    A file that is missing, cut short, altered or in another's place is computed again.
+    A file that is missing, cut short, altered or in another's place is computed again. Its name begins with the digests
+    of what the tensor was computed of, so that `forget` finds it.
     """
 
     def __init__(self, directory: Path | None, most: int | None = None) -> None:
         self._directory = directory
         self._most = most
-        self._held: OrderedDict[str, Tensor] = OrderedDict()
+        # key → (what it was computed of, the tensor)
+        self._held: OrderedDict[str, tuple[Sequence[str], Tensor]] = OrderedDict()
 
-    def get(self, parts: list[str], compute: Callable[[], Tensor]) -> Tensor:
-        """Return what is kept under the names and digests of everything it depends on, or compute and keep it."""
-        key = sha256_bytes(canonical_json(parts))
+    def get(self, parts: Sequence[str], of: Sequence[str], compute: Callable[[], Tensor]) -> Tensor:
+        """Return what is kept under the names and digests of everything it depends on, or compute and keep it.
+
+        That is ``parts``, and ``of``: one or more digests by which it can be forgotten, the last the one that most
+        tensors share.
+        """
+        key = sha256_bytes(canonical_json([*parts, *of]))
         if key not in self._held:
-            kept = self._read(key)
+            path = self._path(key, of)
+            kept = self._read(key, path)
             if kept is None:
                 # an inference tensor could not be used in a later search with gradients
                 kept = compute().clone()
-                self._write(key, kept)
-            self._held[key] = kept
+                self._write(key, path, kept)
+            self._held[key] = (of, kept)
         self._held.move_to_end(key)
         while self._most is not None and len(self._held) > self._most:
             self._held.popitem(last=False)
-        return self._held[key]
+        return self._held[key][1]
 
-    def _path(self, key: str) -> Path | None:
-        return None if self._directory is None else self._directory / f"{key}.safetensors"
+    def forget(self, digests: Collection[str]) -> None:
+        """Forget all that was computed of any of these, in memory and in files; what is kept of others stays."""
+        for key in [key for key, (of, _) in self._held.items() if not set(digests).isdisjoint(of)]:
+            del self._held[key]
+        if self._directory is None:
+            return
+        # 0.1.0 did not say in a file's name what it was computed of
+        for path in self._directory.glob("*.safetensors"):
+            path.unlink(missing_ok=True)
+        for digest in digests:
+            shutil.rmtree(self._place(digest), ignore_errors=True)
+            for path in self._directory.glob(f"{_TENSORS}/*/*{digest}*"):
+                path.unlink(missing_ok=True)
 
-    def _read(self, key: str) -> Tensor | None:
-        path = self._path(key)
+    def _place(self, last: str) -> Path:
+        assert self._directory is not None
+        return self._directory / _TENSORS / last
+
+    def _path(self, key: str, of: Sequence[str]) -> Path | None:
+        return None if self._directory is None else self._place(of[-1]) / f"{'-'.join([*of[:-1], key])}.safetensors"
+
+    def _read(self, key: str, path: Path | None) -> Tensor | None:
         if path is None or not path.is_file():
             return None
         try:
@@ -52,8 +79,7 @@ class TensorCache:
             return None
         return values if metadata.get("digest") == _digest(key, values) else None
 
-    def _write(self, key: str, values: Tensor) -> None:
-        path = self._path(key)
+    def _write(self, key: str, path: Path | None, values: Tensor) -> None:
         if path is not None:
             write_atomically(path, dump_tensors({"values": values}, {"digest": _digest(key, values)}))
 

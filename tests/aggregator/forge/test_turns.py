@@ -111,29 +111,6 @@ def test_one_caller_has_one_turn_at_a_time_whatever_the_sizes() -> None:
     assert queue.end() == ["modest", "greedy"]
 
 
-def test_who_must_be_alone_comes_before_all_who_wait_and_nobody_is_beside() -> None:
-    queue = Queue({"a": 1.0, "b": 1.0})
-    alone = threading.Thread(target=lambda: use_alone(queue), daemon=True)
-    with queue.turns.turn("first"):
-        queue.call("a")
-        alone.start()
-        while len(queue.turns._waiting) < 2:
-            time.sleep(0.001)
-        # of another size, and yet behind who must be alone
-        queue.call("b", 1 << 30)
-        assert queue.order == []
-    alone.join(10)
-    assert queue.end()[0] == "alone"
-    assert sorted(queue.order) == ["a", "alone", "b"]
-    assert queue.turns.charged("forge") == 0
-
-
-def use_alone(queue: Queue) -> None:
-    with queue.turns.alone("forge"):
-        assert not queue.turns._taken - {ticket for ticket in queue.turns._taken if ticket.size_class is None}
-        queue.order.append("alone")
-
-
 def test_waiting_callers_are_compared_at_one_time() -> None:
     """A charge dwindles while it is looked at; it must not be found larger than itself."""
     ticking = iter(range(10**6))

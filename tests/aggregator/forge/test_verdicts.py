@@ -162,8 +162,6 @@ def test_only_so_many_are_remembered_and_a_damaged_file_is_survived(tmp_path: Pa
     assert not again.is_sound(key_of(16))
     again.found_sound(key_of("good"))
     assert again.is_sound(key_of("good"))
-    again.forget()
-    assert not again.is_sound(key_of("good"))
 
 
 def test_one_plugin_and_its_images_come_under_one_name(tmp_path: Path, tiny_base: BaseModule) -> None:

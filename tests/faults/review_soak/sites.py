@@ -66,14 +66,27 @@ def make_sites(place: Path, spec: str) -> dict[str, Site]:
         ("glass", "glass", ("alpha_glass", "omega_glass"), GREY),
         ("swap", "shades", SHADES, GREY[::-1]),
     )
-    sites = {}
-    for seed, (name, task, classes, colours) in enumerate(plan):
-        source = _images(place / name / task, classes, colours, seed)
-        workspace = place / f"{name}-work"
-        run("contribute", f"folder:{source}", "--workspace", workspace, "--no-push", "--base", spec, "--threads", 1,
-            "--contributor", name, *options())  # fmt: skip
-        sites[name] = Site(name, workspace)
-    return sites
+    return {
+        name: contributed(place, spec, name, task, classes, colours, seed)
+        for seed, (name, task, classes, colours) in enumerate(plan)
+    }
+
+
+def contributed(
+    place: Path,
+    spec: str,
+    name: str,
+    task: str,
+    classes: tuple[str, str],
+    colours: tuple[Colour, Colour],
+    seed: int,
+) -> Site:
+    """Draw a centre's images, train and distil it by the command, and push nothing."""
+    source = _images(place / name / task, classes, colours, seed)
+    workspace = place / f"{name}-work"
+    run("contribute", f"folder:{source}", "--workspace", workspace, "--no-push", "--base", spec, "--threads", 1,
+        "--contributor", name, *options())  # fmt: skip
+    return Site(name, workspace)
 
 
 def _images(root: Path, classes: tuple[str, str], colours: tuple[Colour, Colour], seed: int) -> Path:

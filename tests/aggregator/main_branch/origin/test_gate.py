@@ -55,7 +55,7 @@ class Gated:
     def erase(self, number: int) -> None:
         entry = self.forge.ledger.change(number, State.WITHDRAWN, erase=True)
         self.gate.before_erasure(entry, self.branches)
-        erase(self.forge, entry)
+        erase(self.forge, [entry])
 
 
 @pytest.fixture
