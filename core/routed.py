@@ -159,12 +159,21 @@ class Routed(ForgeItem):
         """
         embeddings = base.embed_all(images).cpu()
         route, ask = self._route_among(embeddings, only), _asking(base, images)
-        of_task = [self._of_classes(base, route, index, embeddings, ask) for index in range(len(route.tasks))]
-        ranked = rank_classes([one.card for one in route.tasks], route.probabilities, of_task, top)
-        names = [one.card.name for one in route.tasks]
+        if not len(images):
+            return []
+        likeliest = route.likeliest.unique().tolist()
+        of_task = {index: self._of_classes(base, route, index, embeddings, ask) for index in likeliest}
+        chosen = _that_can_be_among_the_first(route, of_task, top)
+        for index in set(chosen) - of_task.keys():
+            of_task[index] = self._of_classes(base, route, index, embeddings, ask)
+        tasks = [route.tasks[index] for index in chosen]
+        ranked = rank_classes(
+            [one.card for one in tasks], route.probabilities[:, chosen], [of_task[index] for index in chosen], top
+        )
+        names = [one.card.name for one in tasks]
         firsts = torch.tensor([names.index(one[0].task) for one in ranked], dtype=torch.int64)
         found: dict[int, Prediction] = {}
-        for index, task in enumerate(route.tasks):
+        for index, task in enumerate(tasks):
             rows = (firsts == index).nonzero().flatten()
             if len(rows):
                 distances = task.spread.nearest(embeddings[rows])
@@ -212,6 +221,24 @@ class Routed(ForgeItem):
         for task in self.tasks:
             files |= {f"{TASKS_DIRECTORY}/{task.card.name}/{name}": data for name, data in task.files().items()}
         return files
+
+
+def _that_can_be_among_the_first(route: Route, of_task: Mapping[int, Tensor], top: int) -> list[int]:
+    """Return the tasks (positions, rising) with a class that may be among the ``top`` likeliest of an image.
+
+    A class is at most as likely as its task, so a task counts that is as likely as the last of the ``top`` classes of
+    the image's likeliest task (P(class | task) in ``of_task``). Without it the others rank as they did.
+    """
+    least = torch.zeros(len(route.likeliest), dtype=torch.float64)
+    for index, of_class in of_task.items():
+        rows = route.share(index)
+        if of_class.shape[1] >= top:
+            joint = route.probabilities[rows, index].unsqueeze(1) * of_class[rows]
+            least[rows] = joint.topk(top, dim=1).values[:, -1]
+    # a probability may round to a little above 1
+    can = (route.probabilities >= (least * (1 - 1e-9)).unsqueeze(1)).any(dim=0)
+    positions: list[int] = can.nonzero().flatten().tolist()
+    return positions
 
 
 def _asking(base: BaseModule, images: Tensor) -> AskExpert:

@@ -126,12 +126,15 @@ def union(base: BaseModule, item: Routed, image: torch.Tensor) -> dict[tuple[str
     return found
 
 
-def test_a_prediction_ranks_the_classes_of_all_tasks_and_says_how_sure(tiny_base: BaseModule, item: Routed) -> None:
+@pytest.mark.parametrize("top", [1, 2, 3, 5])
+def test_a_prediction_ranks_the_classes_of_all_tasks_and_says_how_sure(
+    tiny_base: BaseModule, item: Routed, top: int
+) -> None:
     embeddings = tiny_base.embed_all(IMAGES)
     logits = item.logits(tiny_base, IMAGES, (*COLON, *LUNG))
-    for place, one in enumerate(item.predict(tiny_base, IMAGES, top=3)):
+    for place, one in enumerate(item.predict(tiny_base, IMAGES, top=top)):
         expected = union(tiny_base, item, IMAGES[[place]])
-        best = sorted(expected, key=lambda pair: -expected[pair])[:3]
+        best = sorted(expected, key=lambda pair: -expected[pair])[:top]
         assert [(ranked.task, ranked.prompt) for ranked in one.ranking] == best
         assert [ranked.probability for ranked in one.ranking] == pytest.approx(
             [expected[pair] for pair in best], abs=1e-5
@@ -145,6 +148,16 @@ def test_a_prediction_ranks_the_classes_of_all_tasks_and_says_how_sure(tiny_base
         assert one.calibrated == (one.task == "colon")
         assert one.none_of_these == (one.calibrated and (one.distance or 0) > LEVELS.index(FURTHEST) + 1)
     assert item.predict(tiny_base, IMAGES[:0]) == []
+
+
+def test_a_task_that_no_image_can_belong_to_costs_nothing(tiny_base: BaseModule, item: Routed) -> None:
+    colon, lung = item.tasks
+    away = replace(lung, spread=replace(lung.spread, means=lung.spread.means + 1e3))
+    apart = Routed((colon, away))
+    assert {one.task for one in apart.predict(tiny_base, IMAGES, top=3)} == {"colon"}
+    assert "root" not in vars(away.spread)
+    # whoever asks for more classes than the likeliest task has hears of the other too
+    assert all(len(one.ranking) == 4 for one in apart.predict(tiny_base, IMAGES, top=4))
 
 
 def test_one_task_alone_can_be_asked(tiny_base: BaseModule, item: Routed) -> None:
