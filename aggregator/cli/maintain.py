@@ -139,9 +139,10 @@ def fsck(forge: ForgeDirectory, ledger: LedgerUrl = None, as_json: AsJson = Fals
     from dataclasses import asdict
 
     from medforge.aggregator.forge.fsck import check_forge
+    from medforge.aggregator.identity.kept import check_authority
 
     with opened_forge(forge, ledger) as opened:
-        checks = list(check_forge(opened))
+        checks = [*check_forge(opened), check_authority(opened)]
     if as_json:
         say_json([asdict(check) for check in checks])
     else:

@@ -31,7 +31,7 @@ from medforge.aggregator.forge.turns import Turns
 from medforge.aggregator.forge.unsubmitted import Unsubmitted
 from medforge.aggregator.forge.verdicts import Verdicts, key_of
 from medforge.aggregator.ledger.commit import Commit
-from medforge.aggregator.ledger.key_table import successions
+from medforge.aggregator.ledger.key_table import first_key, keep_first_key, successions
 from medforge.aggregator.ledger.lease import Lease
 from medforge.aggregator.ledger.ledger import Ledger
 from medforge.aggregator.ledger.records import Arrival, State
@@ -45,7 +45,7 @@ from medforge.manifest import Manifest
 from medforge.proto.errors import MissingBlob, NotFound, OverLimit, TooFast
 from medforge.proto.receipt import Receipt
 from medforge.proto.signed_task import SignedTask
-from medforge.proto.signing import new_key, save_key
+from medforge.proto.signing import new_key, public_bytes, save_key
 from medforge.proto.succession import KeySuccession
 
 # torch takes seconds to import, and only who handles tensors needs it: reading the ledger and deciding do not
@@ -110,6 +110,7 @@ class Forge:
                     settings = settings.model_copy(update={"base_facts": base.facts})
                     write_settings(directory, settings)
                 forge = cls(directory, settings, ledger, rules, lock, lease)
+            forge._prepare()
             if policy is not None:
                 policy.save(directory)
             return forge
@@ -194,6 +195,17 @@ class Forge:
         self.ledger.close()
         if self._lock is not None:
             self._lock.release()
+
+    def _prepare(self) -> None:
+        """See that the forge has its own key, and that its ledger is protected, before anything is served."""
+        try:
+            if first_key(self.ledger) is None and not self.keys:
+                keep_first_key(self.ledger, public_bytes(self.key).hex())
+            _ = self.key
+            self.ledger.protect()
+        except BaseException:
+            self.close()
+            raise
 
     @cached_property
     def verdicts(self) -> Verdicts:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.retention import referenced
 from medforge.aggregator.forge.tagging import verified_tags
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.journal import DECLARED, EXTENDED, INVITED, entry_digest
-from medforge.aggregator.ledger.records import Arrival, State
+from medforge.aggregator.ledger.records import Arrival, JournalEntry, State
 from medforge.aggregator.ledger.review_table import ReviewTable
 from medforge.aggregator.ledger.task_table import TaskTable
 from medforge.errors import MedForgeError
@@ -21,6 +23,8 @@ from medforge.manifest import Manifest
 from medforge.proto.signing import SUBMIT, verify
 from medforge.proto.statements import submit_statement
 from medforge.proto.succession import KeySuccession
+
+_KEY = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -35,8 +39,29 @@ class Check:
 def check_forge(forge: Forge) -> Iterator[Check]:
     """Run every check; nothing is changed. A forge that is being served may show an arrival that is just coming in."""
     for name, check in _CHECKS.items():
-        found = list(check(forge))
+        found: list[str] = []
+        try:
+            found += check(forge)
+        # damage has any shape, and a check that stumbles over it has found it
+        except Exception as error:
+            found.append(_stumbled(name, error))
         yield Check(name, len(found), tuple(problem for problem in found if problem))
+
+
+def _stumbled(name: str, error: Exception) -> str:
+    said = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if isinstance(error, MedForgeError):
+        return said
+    return f"whether {name} cannot be told ({type(error).__name__}: {said[:200]}); restore the ledger from a backup"
+
+
+def _about(entry: JournalEntry) -> dict[str, Any]:
+    """Return what a journal entry says; empty where it says nothing that could be read."""
+    try:
+        about = json.loads(entry.about)
+    except (ValueError, TypeError, RecursionError):
+        return {}
+    return about if isinstance(about, dict) else {}
 
 
 def _blobs(forge: Forge) -> Iterator[str]:
@@ -78,8 +103,10 @@ def _invited_keys(forge: Forge) -> dict[str, list[str]]:
     keys: dict[str, list[str]] = {}
     for entry in forge.ledger.journal():
         if entry.what == INVITED:
-            about = json.loads(entry.about)
-            keys.setdefault(about["contributor"], []).append(about["key"])
+            about = _about(entry)
+            who, key = about.get("contributor"), about.get("key")
+            if isinstance(who, str) and isinstance(key, str) and _KEY.fullmatch(key):
+                keys.setdefault(who, []).append(key)
     return keys
 
 
@@ -122,8 +149,8 @@ def _journal(forge: Forge) -> Iterator[str]:
 
 
 def _tasks(forge: Forge) -> Iterator[str]:
-    entries = [json.loads(entry.about) for entry in forge.ledger.journal() if entry.what in (DECLARED, EXTENDED)]
-    told = [(about["task"], about["digest"], about.get("arrival")) for about in entries]
+    entries = [_about(entry) for entry in forge.ledger.journal() if entry.what in (DECLARED, EXTENDED)]
+    told = [(about.get("task"), about.get("digest"), about.get("arrival")) for about in entries]
     declared = [(one.task.name, one.task.digest, one.arrival) for one in TaskTable(forge.ledger).history()]
     for place in range(max(len(told), len(declared))):
         if told[place : place + 1] == declared[place : place + 1]:
@@ -159,6 +186,16 @@ def _keys(forge: Forge) -> Iterator[str]:
         yield str(error)
     else:
         yield ""
+
+
+def _protected(forge: Forge) -> Iterator[str]:
+    missing = forge.ledger.unprotected()
+    yield (
+        f"the ledger lacks {len(missing)} triggers that keep rows from being changed, such as {missing[0]}; serve the "
+        f"forge, which makes them again, and look at who changed the ledger"
+        if missing
+        else ""
+    )
 
 
 def _reviews(forge: Forge) -> Iterator[str]:
@@ -213,6 +250,7 @@ _CHECKS: dict[str, Callable[[Forge], Iterator[str]]] = {
     "tasks are declared as the journal says": _tasks,
     "tags are signed by the forge and name commits": _tags,
     "the keys that the forge has signed with follow one another": _keys,
+    "the database refuses to change what only grows": _protected,
     "reviews are signed by their reviewers": _reviews,
     "nobody but its owner can read the forge's directory": _permissions,
     "the head is made of exactly what is folded": _head,

@@ -7,7 +7,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from medforge.aggregator.ledger.journal import now
-from medforge.aggregator.ledger.key_table import add_succession, successions
+from medforge.aggregator.ledger.key_table import add_succession, first_key, successions
 from medforge.aggregator.ledger.ledger import Ledger
 from medforge.errors import CorruptFile
 from medforge.faults import reached
@@ -24,15 +24,18 @@ def current_key(directory: Path, ledger: Ledger) -> Ed25519PrivateKey:
 
     Raises CorruptFile where that one is not there.
     """
-    key, links = load_key(directory / KEY_FILE), successions(ledger)
-    if not links or links[-1].successor == public_bytes(key).hex():
+    place, links = directory / KEY_FILE, successions(ledger)
+    if not place.exists():
+        raise CorruptFile(f"{place} is missing, and a forge's key is made once; restore it from a backup")
+    key, due = load_key(place), links[-1].successor if links else first_key(ledger)
+    if due in (None, public_bytes(key).hex()):
         return key
-    if (directory / _NEXT_FILE).exists():
+    if links and (directory / _NEXT_FILE).exists():
         key = load_key(directory / _NEXT_FILE)
-    if links[-1].successor != public_bytes(key).hex():
+    if due != public_bytes(key).hex():
+        since = f" since {links[-1].since[:10]}" if links else ""
         raise CorruptFile(
-            f"{directory / KEY_FILE} is not the key {links[-1].successor[:12]} that this forge signs with since "
-            f"{links[-1].since[:10]}; restore it from a backup"
+            f"{place} is not the key {str(due)[:12]} that this forge signs with{since}; restore it from a backup"
         )
     return key
 

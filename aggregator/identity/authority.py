@@ -24,6 +24,7 @@ from medforge.proto.certificates import key_uri, now, parse_certificate, server_
 KEYS = "keys"
 KEY_FILE = "ca.key"
 CERTIFICATE_FILE = "ca.pem"
+_MAKING_FILE = "ca.making"
 _YEARS = timedelta(days=20 * 365)
 # A peer whose clock is a little behind must not find a new certificate to be from the future.
 _SLACK = timedelta(days=1)
@@ -38,16 +39,26 @@ class Authority:
         self._certificate = certificate
 
     @classmethod
-    def of(cls, directory: Path, forge: str) -> Authority:
+    def of(cls, directory: Path, forge: str, make: bool = True) -> Authority:
         """Open the authority of the forge (a UUID) in a directory, or make it; processes that do so at once agree.
 
-        Raises CorruptFile where its files are damaged or do not belong together.
+        Raises CorruptFile where its files are damaged or do not belong together, and where one is missing: it is made
+        only where there is neither, and with `make=False` not at all.
         """
         keys = directory / KEYS
         make_private(keys)
         with FileLock(keys / "ca.lock", mode=PRIVATE):
-            if not (keys / CERTIFICATE_FILE).exists():
+            missing = [name for name in (KEY_FILE, CERTIFICATE_FILE) if not (keys / name).exists()]
+            if missing == [CERTIFICATE_FILE] and (keys / _MAKING_FILE).exists():
+                # its process was killed between the two: nobody has been given anything
+                missing.insert(0, KEY_FILE)
+            if len(missing) == 2 and make:
                 _create(keys, forge)
+            elif missing:
+                raise CorruptFile(
+                    f"{keys / missing[0]} is missing; restore it from a backup, since another authority would make "
+                    f"every kit useless"
+                )
         key = _read_key(keys / KEY_FILE)
         certificate = parse_certificate(
             read_file(keys / CERTIFICATE_FILE, "the authority"), str(keys / CERTIFICATE_FILE)
@@ -60,6 +71,11 @@ class Authority:
     def pem(self) -> bytes:
         """The authority's certificate: what a peer needs to verify the others."""
         return self._certificate.public_bytes(Encoding.PEM)
+
+    @property
+    def fingerprint(self) -> str:
+        """The digest of the authority's certificate, 64 hex digits."""
+        return self._certificate.fingerprint(SHA256()).hex()
 
     def issue_server(self) -> tuple[bytes, bytes]:
         """Issue a certificate that names this forge, good for as long as the authority; return (key, certificate), PEM.
@@ -114,9 +130,11 @@ def _create(keys: Path, forge: str) -> None:
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, SHA256())
     )
+    write_atomically(keys / _MAKING_FILE, b"")
     write_atomically(keys / KEY_FILE, _pem(key))
     # The certificate comes last: where it is, its key is too.
     write_atomically(keys / CERTIFICATE_FILE, certificate.public_bytes(Encoding.PEM))
+    (keys / _MAKING_FILE).unlink()
 
 
 def _name(common_name: str) -> x509.Name:

@@ -8,7 +8,7 @@ from itertools import product
 from pathlib import Path
 
 from medforge.aggregator.forge.forge import Forge
-from medforge.aggregator.identity.authority import Authority
+from medforge.aggregator.identity.kept import authority_of
 from medforge.aggregator.identity.kit_readme import readme
 from medforge.aggregator.ledger.records import Contributor
 from medforge.contributor_name import ContributorName, check_not_reserved
@@ -40,7 +40,7 @@ def invite(
     _check(name.identifier, address, out)
     _check_unlike(name, forge.ledger.invited_as())
     signing_key = new_key()
-    authority = Authority.of(forge.directory, forge.settings.forge)
+    authority = authority_of(forge)
     ends = ends or now() + timedelta(days=days)
     certificate_key, certificate = authority.issue_client(name.identifier, public_bytes(signing_key), ends)
     card = KitCard(

@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
 
+from medforge.aggregator.ledger import append_only
 from medforge.aggregator.ledger.rows import FactRow, Table
 from medforge.errors import CorruptFile, ForgeUnavailable, InvalidInput
 from medforge.files import open_private
@@ -94,6 +95,14 @@ class Database:
     def bound(self) -> str | None:
         """Which forge the ledger belongs to, None before it belongs to any."""
         return self.fact(_FORGE_FACT)
+
+    def unprotected(self) -> list[str]:
+        """Name the triggers by which the database keeps what only grows, and that are not there."""
+        return append_only.missing(self._engine)
+
+    def protect(self) -> None:
+        """Make the triggers that are not there."""
+        append_only.protect(self._engine)
 
     def take(self, token: str) -> None:
         """Let only this object write what a forge's one server writes, until another process takes the ledger."""

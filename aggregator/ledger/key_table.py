@@ -11,6 +11,18 @@ from medforge.aggregator.ledger.rows import EntryRow
 from medforge.errors import CorruptFile
 from medforge.proto.succession import KeySuccession
 
+_FIRST_KEY_FACT = "key"
+
+
+def first_key(ledger: Database) -> str | None:
+    """Return the first key (hex) that a forge signed with; None where its ledger was made before that was kept."""
+    return ledger.fact(_FIRST_KEY_FACT)
+
+
+def keep_first_key(ledger: Database, key: str) -> None:
+    """Remember, durably, which key (hex) a forge that has not changed it signs with."""
+    ledger.set_fact(_FIRST_KEY_FACT, key)
+
 
 def successions(ledger: Database) -> tuple[KeySuccession, ...]:
     """Return which key followed which, oldest first, as the journal has it; raises CorruptFile for what is none."""

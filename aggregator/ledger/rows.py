@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import DDL, BigInteger, Boolean, ForeignKey, LargeBinary, String, Text, event
+from sqlalchemy import BigInteger, Boolean, ForeignKey, LargeBinary, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from medforge.aggregator.ledger.commit import Commit
@@ -142,18 +142,3 @@ class TaskRow(Table):
         """Return the declaration, its digest checked."""
         task = DeclaredTask.parse(self.content, self.digest)
         return Declaration(self.number, task, self.arrival, self.declared_at)
-
-
-def _append_only(table: str) -> None:
-    """Let SQLite itself refuse that a row is changed or removed; elsewhere the hash chain shows it."""
-    for verb in ("UPDATE", "DELETE"):
-        trigger = DDL(  # type: ignore[no-untyped-call]
-            f"CREATE TRIGGER IF NOT EXISTS {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
-            f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
-        )
-        event.listen(Table.metadata.tables[table], "after_create", trigger.execute_if(dialect="sqlite"))
-
-
-_append_only("commits")
-_append_only("journal")
-_append_only("tasks")

@@ -18,7 +18,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from medforge.aggregator.forge.forge import Forge
-from medforge.aggregator.identity.authority import Authority
+from medforge.aggregator.identity.kept import authority_of
 from medforge.aggregator.ledger.database import LeaseLost
 from medforge.aggregator.ledger.journal import FORGE
 from medforge.aggregator.ledger.task_table import TaskTable
@@ -292,7 +292,7 @@ def _listen_for(*signals: signal.Signals) -> Callable[[], None]:
 
 
 def _credentials(forge: Forge) -> Any:
-    authority = Authority.of(forge.directory, forge.settings.forge)
+    authority = authority_of(forge)
     return grpc.ssl_server_credentials(
         [authority.issue_server()], root_certificates=authority.pem, require_client_auth=True
     )

@@ -1,17 +1,24 @@
 """What can go wrong on a forge's disk, each noticed by fsck, replay, or both."""
 
+import contextlib
 import sqlite3
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.fsck import check_forge
+from medforge.aggregator.identity.invite import invite
+from medforge.aggregator.identity.kept import check_authority
 from medforge.aggregator.ledger.journal import MAINTAINER
 from medforge.aggregator.ledger.ledger import Ledger
 from medforge.aggregator.ledger.records import Contributor
 from medforge.aggregator.main_branch.main_branch import MainBranch
 from medforge.aggregator.main_branch.replay import replay
 from medforge.base_module import BaseModule
+from medforge.errors import MedForgeError
 from medforge.proto.signing import SUBMIT, new_key, public_bytes, sign
 from medforge.proto.statements import submit_statement
 from tests.aggregator.forges import branches, fold_all, open_main, settings_of
@@ -35,11 +42,13 @@ def alter(main: MainBranch, *statements: str) -> None:
             raw.execute(f"DROP TRIGGER IF EXISTS {table}_no_{verb}")
         for statement in statements:
             raw.execute(statement)
+    # who knows how to drop the triggers puts them back
+    main.forge.ledger.protect()
 
 
 def test_a_sound_forge_has_no_problem_and_replays(main: MainBranch, tiny_base: BaseModule) -> None:
     checks = list(check_forge(main.forge))
-    assert [check.problems for check in checks] == [()] * 12
+    assert [check.problems for check in checks] == [()] * 13
     counted = {check.name: check.count for check in checks}
     assert counted["the chain of commits is whole"] == 3
     assert counted["tasks are declared as the journal says"] == 3
@@ -73,6 +82,7 @@ def test_a_forge_item_that_is_not_what_the_branches_give_is_found(main: MainBran
             raw.execute(
                 "UPDATE commits SET digest = ?, content = ? WHERE number = ?", (commit.digest, commit.content, number)
             )
+    main.forge.ledger.protect()
     assert problems(main) == []
     found = list(replay(main.forge, tiny_base))
     assert [one.outcome for one in found] == ["identical", "different", "identical"]
@@ -137,3 +147,73 @@ def test_two_processes_write_one_journal_in_turn(main: MainBranch) -> None:
         (other if number % 2 else main.forge.ledger).enter("somebody", "said", {"number": number})
     assert problems(main) == []
     assert len(other.journal()) == 29
+
+
+def test_a_dropped_trigger_is_found_and_made_again(main: MainBranch, tiny_base: BaseModule) -> None:
+    with sqlite3.connect(main.forge.directory / "ledger.sqlite") as raw:
+        raw.execute("DROP TRIGGER journal_no_update")
+    (problem,) = problems(main)
+    assert "lacks 1 triggers that keep rows from being changed, such as journal_no_update" in problem
+    main.forge.close()
+    again = open_main(main.forge.directory, tiny_base, main.forge.settings.method)
+    assert problems(again) == []
+
+
+CELLS = st.one_of(
+    st.none(), st.integers(-(2**63), 2**63 - 1), st.floats(), st.binary(max_size=40), st.text(max_size=40),
+    st.sampled_from(["{}", "[]", "null", '{"contributor": 1}', '{"task": []}', "folded", "f" * 64, "[" * 5000]),
+)  # fmt: skip
+COLUMNS = {
+    "journal": ["at", "actor", "what", "about", "digest"],
+    "arrivals": ["branch", "contributor", "task", "size", "accepted_at", "state", "reason", "signature", "erased"],
+    "commits": ["digest", "content"],
+    "tasks": ["name", "digest", "content", "arrival"],
+    "contributors": ["name", "key", "certificate", "revoked_at"],
+    "facts": ["value"],
+}
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_damage_of_any_shape_is_found_in_a_sentence(signed: Path, data: st.DataObject) -> None:
+    """Whatever stands in a cell of the ledger, fsck ends with sentences, and names a problem where anything changed."""
+    kept = (signed / "ledger.sqlite").read_bytes()
+    table = data.draw(st.sampled_from(sorted(COLUMNS)))
+    column, cell = data.draw(st.sampled_from(COLUMNS[table])), data.draw(CELLS)
+    what = data.draw(st.sampled_from(["declared", "invited", "arrived", "tagged", "reviewed", "rotated key"]))
+    raw = sqlite3.connect(signed / "ledger.sqlite")
+    for name in ("commits", "journal", "tasks"):
+        raw.execute(f"DROP TRIGGER IF EXISTS {name}_no_update")
+    if table == "journal":
+        raw.execute("UPDATE journal SET what = ?", (what,))
+    with contextlib.suppress(sqlite3.IntegrityError):
+        raw.execute(f"UPDATE {table} SET {column} = ?", (cell,))
+    raw.commit()
+    raw.close()
+    try:
+        forge = Forge.open(signed)
+    except MedForgeError as error:
+        forge, said = None, str(error)
+    if forge is None:
+        assert "; " in said
+    else:
+        found = [problem for check in [*check_forge(forge), check_authority(forge)] for problem in check.problems]
+        forge.close()
+        assert any("lacks" in one for one in found), "the triggers are gone"
+        assert all(one and "\n" not in one for one in found)
+    for name in ("ledger.sqlite-wal", "ledger.sqlite-shm"):
+        (signed / name).unlink(missing_ok=True)
+    (signed / "ledger.sqlite").write_bytes(kept)
+
+
+@pytest.fixture(scope="module")
+def signed(tmp_path_factory: pytest.TempPathFactory, tiny_base: BaseModule) -> Path:
+    """A forge with a row in every table."""
+    place = tmp_path_factory.mktemp("signed")
+    made = open_main(place / "forge", tiny_base, settings_of("fusion", "layer", "sequential"))
+    fold_all(made, branches(tiny_base, 1))
+    invite(made.forge, "centre 0", "localhost:1", place / "kit")
+    made.forge.close()
+    with sqlite3.connect(place / "forge" / "ledger.sqlite") as raw:
+        raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return place / "forge"

@@ -151,3 +151,18 @@ def test_two_forges_that_bind_one_ledger_at_once(url: str) -> None:
     for thread in threads:
         thread.join()
     assert bound == [ledgers[0].bound]
+
+
+@pytest.mark.parametrize("statement", ["UPDATE journal SET actor = 'x'", "DELETE FROM journal", "TRUNCATE journal"])
+def test_postgresql_itself_refuses_to_change_what_was_written(postgres: Cluster, statement: str) -> None:
+    url = postgres.new_ledger()
+    ledger = Ledger(url)
+    arrive(ledger, "a")
+    assert ledger.unprotected() == []
+    with pytest.raises(SQLAlchemyError, match="journal is append-only"):
+        postgres.execute(statement, url)
+    postgres.execute("ALTER TABLE journal DISABLE TRIGGER journal_no_update", url)
+    assert ledger.unprotected() == ["journal_no_update"]
+    ledger.protect()
+    assert ledger.unprotected() == []
+    ledger.close()
