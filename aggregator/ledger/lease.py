@@ -14,7 +14,7 @@ from medforge.aggregator.ledger.database import LEASE_FACT, Database, LeaseLost
 from medforge.aggregator.ledger.guards import DEADLINE, guard_of
 from medforge.aggregator.ledger.journal import now
 from medforge.errors import InvalidInput
-from medforge.files import canonical_json
+from medforge.files import canonical_json, parse_json
 
 UNSURE_AFTER = 2 * DEADLINE
 """Seconds without a proof of the lease after which nothing is answered."""
@@ -80,7 +80,7 @@ class Lease:
 
     def _holder(self) -> str:
         try:
-            said = self._ledger.fact(LEASE_FACT)
-        except SQLAlchemyError:
+            said = parse_json(self._ledger.fact(LEASE_FACT) or "{}")
+            return f" (process {said['process']} on {said['host']}, since {said['since']})"
+        except (SQLAlchemyError, ValueError, LookupError, TypeError):
             return ""
-        return f" ({said})" if said else ""

@@ -118,6 +118,9 @@ class ForgeServer:
 
     def start(self) -> str:
         """Listen, begin to fold, and return the address HOST:PORT; raise InvalidInput if it cannot be listened on."""
+        if self.forge.lease is not None:
+            # what came since it was taken may have lasted
+            self.forge.lease.renew()
         address = _bind(self._server, self._listen, _credentials(self.forge) if self.tls else None)
         self._set_health(health_pb2.HealthCheckResponse.SERVING)
         self._worker.start()
