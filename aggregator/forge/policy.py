@@ -122,7 +122,8 @@ class Reviewing(_Frozen):
     have not spoken could make no difference, or more than the share ``quorum`` has spoken, or ``patience_hours`` are
     over; then it goes live with a warning, or waits on where ``after_patience`` says so. On a word that hangs on one
     reviewer, or on half of them, branches of at most ``lone`` contributors are held. Of a newcomer's images other tasks
-    may take the share ``newcomer`` from the start.
+    may take the share ``newcomer`` from the start. Branches that ``steadfast`` sites or more found to answer their own
+    images are outvoted by no number of contributors who contradict them.
     """
 
     quorum: float = Field(1, ge=0.5, le=1)
@@ -135,6 +136,7 @@ class Reviewing(_Frozen):
     patience_hours: float = Field(72, ge=0, le=_MOST_HOURS)
     after_patience: Literal["live", "wait"] = "live"
     lone: int = Field(3, ge=0, le=_MOST_COUNT)
+    steadfast: int = Field(3, ge=1, le=_MOST_COUNT)
 
 
 class OriginPolicy(_Frozen):

@@ -50,6 +50,7 @@ class ContradictionDesk:
             decided=frozenset(ledger.admitted()),
             silent=self._silent(admission.contradictions),
             supporters=lambda side: supporters(ledger, self._reviews, {one.number for one in side}, classes, level),
+            steadfast=self._forge.policy.review.steadfast,
         )
 
     def enter(self, found: Contradiction | None) -> bool:

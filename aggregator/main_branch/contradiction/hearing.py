@@ -77,6 +77,8 @@ class Contradiction(NamedTuple):
     def _outcome(self, own: frozenset[str], against: frozenset[str]) -> str:
         if self.verdict.decided:
             return "and the maintainer has accepted the other side"
+        if self.verdict.proven:
+            return "and reviews of as many sites as it takes found, on their own images, that the other side is right"
         if len(own) == len(against):
             return "and the forge cannot know which, so both are held and the main branch goes on without them"
         if not own:

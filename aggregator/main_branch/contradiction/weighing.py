@@ -24,12 +24,14 @@ class Standing:
 
     `decided` are those that the maintainer accepted, whom no contradiction takes out. `silent` are contributors who are
     in so many open contradictions that they have no voice in another. `supporters` returns which sites' reviews found,
-    on images of their own, that a live commit with one of these arrivals in it answers their task.
+    on images of their own, that a live commit with one of these arrivals in it answers their task; members whom
+    `steadfast` sites or more support are taken out by nobody's voices.
     """
 
     decided: frozenset[int] = frozenset()
     silent: frozenset[str] = frozenset()
     supporters: Callable[[Collection[Party]], frozenset[str]] = _nobody
+    steadfast: int = 3
 
 
 NOTHING_KNOWN = Standing()
@@ -38,7 +40,8 @@ NOTHING_KNOWN = Standing()
 class Verdict(NamedTuple):
     """Say who speaks for an arriving branch and who against, whether it is held, and which members are.
 
-    `decided` says that the maintainer has accepted somebody of one side.
+    `decided` says that the maintainer has accepted somebody of one side, `proven` that so many sites' reviews speak for
+    members that voices are not counted.
     """
 
     ours: frozenset[str]
@@ -46,6 +49,7 @@ class Verdict(NamedTuple):
     held: bool
     out: tuple[int, ...]
     decided: bool = False
+    proven: bool = False
 
 
 def weigh(
@@ -61,7 +65,8 @@ def weigh(
     ``members`` are those in the main branch, who agree with one another, and with the arriving one or not
     (``members_agree``; None where that cannot be said); ``agreeing`` and ``contradicting`` are those that wait because
     of an earlier contradiction. A side's voices are its contributors and its supporters, each once, and nobody has one
-    on both sides. The side with more voices stays; where there are as many, neither does.
+    on both sides. The side with more voices stays; where there are as many, neither does. Members whom enough sites'
+    own images speak for stay in any case: names cost nothing, and images that no contributor chose do.
     """
     beside, against = list(agreeing), list(contradicting)
     if members_agree is not None:
@@ -71,6 +76,8 @@ def weigh(
     if not against or any(one.number in standing.decided for one in against + beside):
         held = any(one.number in standing.decided for one in against)
         return Verdict(ours, theirs, held, (), decided=bool(against))
+    if members_agree is False and len(standing.supporters(members) & theirs) >= standing.steadfast:
+        return Verdict(ours, theirs, True, (), proven=True)
     disputed = tuple(one.number for one in members) if members_agree is False else ()
     return Verdict(ours, theirs, len(ours) <= len(theirs), disputed if len(ours) >= len(theirs) else ())
 

@@ -59,10 +59,25 @@ def test_a_site_that_saw_it_work_is_a_voice() -> None:
     assert against(["old"], agreeing=["b", "c"], standing=reviewed_by("site", of=1))[2:4] == (False, (1,))
 
 
+def test_no_number_of_names_takes_out_what_enough_sites_saw_work() -> None:
+    crowd = [f"name {number}" for number in range(9)]
+    standing = reviewed_by("ann", "bob", "cat", of=1)
+    found = against(["ann", "bob", "cat"], agreeing=crowd, standing=standing)
+    assert (found.held, found.out, found.proven) == (True, (), True)
+    # two sites' images are few, and three sites that change sides speak for nobody
+    few = reviewed_by("ann", "bob", of=1)
+    assert against(["ann", "bob", "cat"], agreeing=crowd, standing=few)[2:4] == (False, (1, 2, 3))
+    assert against(["ann", "bob", "cat"], agreeing=[*crowd, "cat"], standing=standing).out == (1, 2, 3)
+    # what nobody merged has no such protection, however many sites saw it once
+    assert (
+        weigh(NEW, [], None, parties(*crowd), parties("ann", first=50), reviewed_by("a", "b", "c", of=50)).held is False
+    )
+
+
 def test_whom_the_maintainer_accepted_stays_whoever_speaks_against_it() -> None:
     decided = Standing(decided=frozenset({1}))
-    assert against(["old"], agreeing=["a", "b", "c"], standing=decided)[2:] == (True, (), True)
-    assert weigh(NEW, parties("old"), True, [], parties("a", "b", "c", first=5), decided)[2:] == (False, (), True)
+    assert against(["old"], agreeing=["a", "b", "c"], standing=decided)[2:5] == (True, (), True)
+    assert weigh(NEW, parties("old"), True, [], parties("a", "b", "c", first=5), decided)[2:5] == (False, (), True)
 
 
 def test_who_contradicts_too_many_has_no_voice() -> None:
@@ -87,5 +102,5 @@ def test_which_side_came_first_changes_nothing(mine: set[str], theirs: set[str],
 
 
 def test_nobody_who_contradicts_it_holds_nobody() -> None:
-    assert weigh(NEW, parties("old"), True, parties("ann", first=5), [], Standing())[2:] == (False, (), False)
-    assert weigh(NEW, parties("old"), None, [], [], Standing())[2:] == (False, (), False)
+    assert weigh(NEW, parties("old"), True, parties("ann", first=5), [], Standing())[2:5] == (False, (), False)
+    assert weigh(NEW, parties("old"), None, [], [], Standing())[2:5] == (False, (), False)
