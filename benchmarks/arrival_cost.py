@@ -81,42 +81,55 @@ class Costs:
         return {door: {mark: self.at(door, mark) / self.at(door, marks[0]) for mark in marks} for door in doors}
 
 
-def learned(base: BaseModule, organ: str, per_class: int) -> tuple[Plugin, DistilledDataset]:
+def learned(
+    base: BaseModule, organ: str, per_class: int, settings: PluginSettings = SETTINGS
+) -> tuple[Plugin, DistilledDataset]:
     """Draw a few images of a tissue, and train a small plugin to tell their classes."""
     task = open_task(f"tissue:{organ},train={4 * per_class},validation=4,test=4", base.preprocessing, 0)
     chosen = torch.cat([places[:per_class] for places in task.train.by_class(len(task.prompts))])
     images, labels = base.normalise(task.train.images[chosen]).cpu(), task.train.labels[chosen]
-    model = adapt(base, SETTINGS, derive(0, "benchmark", "arrival", organ))
+    model = adapt(base, settings, derive(0, "benchmark", "arrival", organ))
     optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.01)
     for _ in range(_STEPS):
         loss = F.cross_entropy(base.logits(model(images), task.prompts), labels)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    return extract(model, base, SETTINGS), DistilledDataset(images.to(torch.float16), labels, task.prompts)
+    return extract(model, base, settings), DistilledDataset(images.to(torch.float16), labels, task.prompts)
+
+
+def noisy(plugin: Plugin, dataset: DistilledDataset, number: int) -> tuple[Plugin, DistilledDataset]:
+    """Return the plugin and the images with a little noise, another for each number."""
+    random = generator(0, "benchmark", "arrival", number)
+    factors = {
+        site: Factors(*(part + _NOISE * part.std() * torch.randn(part.shape, generator=random) for part in pair))
+        for site, pair in ((site, (f.down, f.up)) for site, f in plugin.factors.items())
+    }
+    images = dataset.images.float() + _NOISE * torch.randn(dataset.images.shape, generator=random)
+    return replace(plugin, factors=factors), replace(dataset, images=images.to(torch.float16))
+
+
+def build(
+    base: BaseModule, material: tuple[Plugin, DistilledDataset], number: int, contributor: str, task: str
+) -> Branch:
+    """Make the branch of a number: a task's plugin and images with noise, by a contributor."""
+    return Branch.build(
+        *noisy(*material, number),
+        contributor=contributor,
+        task=task,
+        base=base,
+        training_images=60 + number % 200,
+        recipe="benchmark",
+        seed=number,
+        validation={},
+    )
 
 
 def branches(base: BaseModule, made: Sequence[tuple[str, Plugin, DistilledDataset]]) -> Iterator[Branch]:
     """Make branches of the tasks in turn, each of a contributor of its own, without end."""
     for number in count():
         organ, plugin, dataset = made[number % len(made)]
-        random = generator(0, "benchmark", "arrival", number)
-        factors = {
-            site: Factors(*(part + _NOISE * part.std() * torch.randn(part.shape, generator=random) for part in pair))
-            for site, pair in ((site, (f.down, f.up)) for site, f in plugin.factors.items())
-        }
-        noisy = dataset.images.float() + _NOISE * torch.randn(dataset.images.shape, generator=random)
-        yield Branch.build(
-            replace(plugin, factors=factors),
-            replace(dataset, images=noisy.to(torch.float16)),
-            contributor=f"site {number}",
-            task=organ,
-            base=base,
-            training_images=60 + number % 200,
-            recipe="benchmark",
-            seed=number,
-            validation={},
-        )
+        yield build(base, (plugin, dataset), number, f"site {number}", organ)
 
 
 class Growing:

@@ -130,11 +130,19 @@ def replay(
         raise typer.Exit(_DIFFERENT)
 
 
-def fsck(forge: ForgeDirectory, ledger: LedgerUrl = None, as_json: AsJson = False) -> None:
+def fsck(
+    forge: ForgeDirectory,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Check the ledger alone: chains, signatures and what it says of the head.")
+    ] = False,
+    ledger: LedgerUrl = None,
+    as_json: AsJson = False,
+) -> None:
     """Check blobs, digests, signatures and both chains of a forge; changes nothing.
 
-    Example:
+    Examples:
         medforge fsck --forge forge
+        medforge fsck --forge forge --quick
     """
     from dataclasses import asdict
 
@@ -142,7 +150,7 @@ def fsck(forge: ForgeDirectory, ledger: LedgerUrl = None, as_json: AsJson = Fals
     from medforge.aggregator.identity.kept import check_authority
 
     with opened_forge(forge, ledger) as opened:
-        checks = [*check_forge(opened), check_authority(opened)]
+        checks = [*check_forge(opened, quick), check_authority(opened)]
     if as_json:
         say_json([asdict(check) for check in checks])
     else:

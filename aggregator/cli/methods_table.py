@@ -9,7 +9,8 @@ from medforge.aggregator.merge.catalogue import provider
 _CAPTION = """\
 A method's first mode is its default. Taking a branch out is exact under every mode: it costs one fold where the order \
 of arrival makes no difference, otherwise the others are folded again. Passes through the network are counted for one \
-image in a main branch of N."""
+image in a main branch of N. An arrival costs the same at every N, or in proportion to N: to their plugins, or to \
+their images too."""
 
 
 def as_plain() -> list[dict[str, Any]]:
@@ -38,6 +39,7 @@ def as_plain() -> list[dict[str, Any]]:
                 "package": provider(name),
                 "modes": modes,
                 "distilled": listing.distilled,
+                "arrival": listing.arrival,
                 "item": listing.item,
                 "parameters": {key: asdict(parameter) for key, parameter in listing.parameters.items()},
             }
@@ -59,6 +61,7 @@ def print_tables() -> None:
         Column("any order?", max_width=6),
         Column("a branch leaves", max_width=10),
         Column("passes an image", max_width=9),
+        Column("an arrival costs", max_width=14),
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
@@ -78,6 +81,7 @@ def print_tables() -> None:
                 "yes" if mode["any_order"] else "no",
                 "one fold" if mode["any_order"] else "all again",
                 mode["passes"],
+                "" if place else entry["arrival"],
             )
         what = f"{entry['summary']} ({_origin(entry)})"
         words.add_row(name, escape("\n".join([what, *_parameters(entry)])))

@@ -20,7 +20,7 @@ def descendants(forge: Forge, *arrivals: Arrival) -> list[Arrival]:
     numbers = {arrival.number for arrival in arrivals}
     carrying = set(numbers)
     while True:
-        items = {commit.item for commit in commits if carrying.intersection(commit.members)} - {None}
+        items = {commit.item for commit in commits if any(one in commit.members for one in carrying)} - {None}
         found = {other.number for other, start in starts.items() if start in items} | carrying
         if found == carrying:
             break

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from medforge.aggregator.coefficients.task_score import TaskScore
 from medforge.aggregator.ledger.commit import Commit
+from medforge.aggregator.ledger.runs import Runs
 
 
 @dataclass(frozen=True)
@@ -45,14 +46,13 @@ class Chain:
 
     def follow(self, commit: Commit) -> Round:
         """Return what the next commit changed."""
-        before = set(self._before.members) if self._before else set()
-        after = set(commit.members)
-        new = after - before
-        came, returned, left = (tuple(sorted(part)) for part in (new - self._ever, new & self._ever, before - after))
+        before, after = Runs(self._before.members if self._before else ()), Runs(commit.members)
+        new, left = set(after.without(before)), set(before.without(after))
+        came, returned, gone = (tuple(sorted(part)) for part in (new - self._ever, new & self._ever, left))
         self._number += 1
-        found = Round(self._number, commit, self._before, came, returned, left)
+        found = Round(self._number, commit, self._before, came, returned, gone)
         self._before = commit
-        self._ever |= after
+        self._ever |= new
         return found
 
 

@@ -2,18 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from math import isfinite
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, FiniteFloat, ValidationError, field_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    PlainSerializer,
+    PlainValidator,
+    ValidationError,
+    field_validator,
+)
 
 from medforge.aggregator.coefficients.task_score import TaskScore
-from medforge.aggregator.ledger.runs import numbers_in, runs_of
+from medforge.aggregator.ledger.runs import Runs
 from medforge.aggregator.merge import MethodSettings
 from medforge.digested import DigestedModel
 from medforge.errors import CorruptFile
 from medforge.files import canonical_json, sha256_bytes
+
+
+def _members(said: Any) -> Runs:
+    if isinstance(said, Runs):
+        return said
+    if not isinstance(said, (list, tuple)):
+        raise ValueError("members are no list")
+    if isinstance(said, list) and said and isinstance(said[0], list):
+        return Runs.said(said)
+    if not all(type(number) is int for number in said):
+        raise ValueError("a member is not a whole number")
+    return Runs(said)
+
+
+# held by their runs: a reader of many commits holds them all, and each says all members
+Members = Annotated[Sequence[int], PlainValidator(_members), PlainSerializer(list, return_type=list[int])]
 
 
 class Commit(DigestedModel):
@@ -38,7 +63,7 @@ class Commit(DigestedModel):
     kind: Literal["fold", "remove", "restore"] = "fold"
     parent: str | None
     arrival: int
-    members: tuple[int, ...]
+    members: Members
     contributor: str
     task: str
     branch: str
@@ -52,13 +77,6 @@ class Commit(DigestedModel):
     item: str | None
     item_files: dict[str, str]
     processor: dict[str, str] = Field(default_factory=dict)
-
-    @field_validator("members", mode="before")
-    @classmethod
-    def _said_by_runs(cls, members: Any) -> Any:
-        return (
-            numbers_in(members) if isinstance(members, list) and isinstance(next(iter(members), 0), list) else members
-        )
 
     @field_validator("metrics")
     @classmethod
@@ -97,5 +115,6 @@ class Commit(DigestedModel):
         return commit
 
     def _spelled(self) -> bytes:
-        values = self.model_dump(mode="json")
-        return canonical_json(values if self.format == 2 else values | {"members": runs_of(self.members)})
+        if self.format == 2:
+            return canonical_json(self.model_dump(mode="json"))
+        return canonical_json(self.model_dump(mode="json", exclude={"members"}) | {"members": Runs(self.members).runs})

@@ -217,7 +217,7 @@ class Ledger(Database):
                     f"commit {commit.digest[:12]} does not follow the head; fold its arrival on the head again"
                 )
             row = session.get(ArrivalRow, commit.arrival)
-            members = head.plain().members if head else ()
+            members = tuple(head.plain().members) if head else ()
             if row is None or row.branch != commit.branch:
                 raise LedgerConflict(
                     f"commit {commit.digest[:12]} names arrival {commit.arrival}, which is another branch; "

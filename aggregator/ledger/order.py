@@ -50,7 +50,8 @@ def check_follows(session: Session, commit: Commit, members: tuple[int, ...], ro
             )
         follows = commit.members[-1:] == (commit.arrival,) and set(commit.members[:-1]) <= set(kept)
     elif commit.kind == "remove":
-        stayed = tuple(number for number in members if number in commit.members)
+        staying = set(commit.members)
+        stayed = tuple(number for number in members if number in staying)
         gone = set(members) - set(stayed)
         out = all(session.get_one(ArrivalRow, number).state != State.FOLDED.value for number in gone)
         follows = out and commit.arrival in gone and commit.members == stayed

@@ -2,31 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import chain
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, pairwise
+from typing import Any, overload
 
 _MOST = 1 << 20
 
 
+class Runs(Sequence[int]):
+    """Hold whole numbers in an order, by their runs (first, last): as much memory as there are runs.
+
+    Equal to every sequence of the same numbers in the same order. Membership takes as long as there are runs.
+    """
+
+    __slots__ = ("_count", "_runs")
+
+    def __init__(self, numbers: Iterable[int] = ()) -> None:
+        self._hold(numbers.runs if isinstance(numbers, Runs) else ((number, number) for number in numbers))
+
+    @classmethod
+    def said(cls, runs: Sequence[Any]) -> Runs:
+        """Read runs; raises ValueError for what are none, or for over a million numbers."""
+        for run in runs:
+            right = isinstance(run, list) and len(run) == 2 and all(type(end) is int for end in run)
+            if not right or run[0] > run[1]:
+                raise ValueError("a run is not of a first and a last number")
+        found = cls()
+        found._hold(runs)
+        if found._count > _MOST:
+            raise ValueError(f"runs of more than {_MOST} numbers")
+        return found
+
+    def _hold(self, runs: Iterable[Sequence[int]]) -> None:
+        found: list[list[int]] = []
+        for first, last in runs:
+            if found and first == found[-1][1] + 1:
+                found[-1][1] = last
+            else:
+                found.append([first, last])
+        self._runs = tuple((first, last) for first, last in found)
+        self._count = sum(last - first + 1 for first, last in self._runs)
+
+    @property
+    def runs(self) -> list[list[int]]:
+        """The runs, each [first, last], as they are written."""
+        return [[first, last] for first, last in self._runs]
+
+    def distinct(self) -> bool:
+        """Say whether no number is there twice."""
+        ordered = sorted(self._runs)
+        return all(one[1] < other[0] for one, other in pairwise(ordered))
+
+    def without(self, others: Runs) -> Iterator[int]:
+        """Yield the numbers that are not in others, in order; as fast as there are runs and such numbers."""
+        ordered = sorted(others._runs)
+        for first, last in self._runs:
+            for low, high in ordered:
+                if high < first or low > last:
+                    continue
+                yield from range(first, low)
+                first = max(first, high + 1)
+            yield from range(first, last + 1)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[int]:
+        return chain.from_iterable(range(first, last + 1) for first, last in self._runs)
+
+    def __contains__(self, number: object) -> bool:
+        return isinstance(number, int) and any(first <= number <= last for first, last in self._runs)
+
+    @overload
+    def __getitem__(self, place: int) -> int: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> tuple[int, ...]: ...
+
+    def __getitem__(self, place: int | slice) -> int | tuple[int, ...]:
+        return tuple(self)[place]
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Runs):
+            return self._runs == other._runs
+        return isinstance(other, Sequence) and len(other) == len(self) and all(map(int.__eq__, self, other))
+
+    def __hash__(self) -> int:
+        return hash(self._runs)
+
+    def __repr__(self) -> str:
+        return repr(tuple(self))
+
+
 def runs_of(numbers: Iterable[int]) -> list[list[int]]:
     """Return the runs [first, last] that numbers make, in their order."""
-    found: list[list[int]] = []
-    for number in numbers:
-        if found and number == found[-1][1] + 1:
-            found[-1][1] = number
-        else:
-            found.append([number, number])
-    return found
+    return Runs(numbers).runs
 
 
 def numbers_in(runs: Sequence[Any]) -> tuple[int, ...]:
-    """Return the numbers that runs say; raises ValueError for what are no runs, or for over a million numbers."""
-    count = 0
-    for run in runs:
-        if not (isinstance(run, list) and len(run) == 2 and all(type(end) is int for end in run) and run[0] <= run[1]):
-            raise ValueError("a run is not of a first and a last number")
-        count += run[1] - run[0] + 1
-    if count > _MOST:
-        raise ValueError(f"runs of more than {_MOST} numbers")
-    return tuple(chain.from_iterable(range(first, last + 1) for first, last in runs))
+    """Return the numbers that runs say; raises as `Runs.said` does."""
+    return tuple(Runs.said(runs))

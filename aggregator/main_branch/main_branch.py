@@ -12,6 +12,7 @@ from medforge.aggregator.forge.stored_branches import StoredBranches
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.order import LedgerConflict
 from medforge.aggregator.ledger.records import Arrival, State
+from medforge.aggregator.ledger.runs import Runs
 from medforge.aggregator.logs import about
 from medforge.aggregator.main_branch.comparison import software_of
 from medforge.aggregator.main_branch.contradiction.desk import ContradictionDesk
@@ -343,14 +344,17 @@ class MainBranch:
 
     def _members(self) -> tuple[int, ...]:
         head = self.head()
-        return head.members if head else ()
+        return tuple(head.members) if head else ()
 
     def _in_order(self, members: Sequence[int]) -> tuple[int, ...]:
         """Sort arrivals by when they were first folded."""
         first: dict[int, int] = {}
+        before = Runs()
         for place, commit in self.forge.ledger.commits():
-            for number in commit.members:
+            after = Runs(commit.members)
+            for number in after.without(before):
                 first.setdefault(number, place)
+            before = after
         return tuple(sorted(members, key=lambda number: first.get(number, len(first) + number)))
 
     def _entry(self, number: int) -> Arrival:

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 ItemKind = Literal["plugin", "mixture", "weights", "routed"]
 Level = Literal["output", "layer"]
 Coefficients = Literal["sequential", "joint", "gated", "uniform"]
+Growth = Literal["flat", "linear"]
 Mode = tuple[str, str]
 Weights = Literal["equal", "images"]
 Scaling = Literal["given", "distilled"]
@@ -45,7 +46,8 @@ class Listing:
     weights, or experts behind a router. ``modes`` are (level, coefficients), the default first;
     ``any_order`` are those whose result does not depend on the order of arrival, ``reference`` those for which the
     published scripts have an objective. ``distilled`` says whether it searches on distilled data: a method that does
-    not needs plugins alone. ``defaults`` are settings of the search in which the method differs from the others, of
+    not needs plugins alone. ``growth`` says whether what an arrival costs depends on how many branches are there already,
+    under the method's defaults. ``defaults`` are settings of the search in which the method differs from the others, of
     `DEFAULTABLE`.
 
     Raises ValueError where this does not fit together.
@@ -57,6 +59,7 @@ class Listing:
     source: str
     modes: tuple[Mode, ...]
     distilled: bool
+    growth: Growth = "linear"
     any_order: frozenset[Mode] = frozenset()
     reference: frozenset[Mode] = frozenset()
     defaults: Mapping[str, float] = field(default_factory=dict)
@@ -68,11 +71,20 @@ class Listing:
             raise ValueError("its modes are not one or more of (level, coefficients) that forges know")
         if not self.any_order | self.reference <= set(self.modes):
             raise ValueError("it says something of a mode that it does not have")
+        if self.growth not in get_args(Growth):
+            raise ValueError(f"what an arrival costs grows in no way that is called {self.growth!r}")
         if self.item not in get_args(ItemKind):
             raise ValueError(f"it makes no forge item of the kind {self.item!r}")
         unknown = sorted(set(self.defaults) - DEFAULTABLE)
         if unknown:
             raise ValueError(f"there is no setting {unknown[0]!r} to differ in; there are {sorted(DEFAULTABLE)}")
+
+    @property
+    def arrival(self) -> str:
+        """Say what an arrival costs beside a main branch of N."""
+        if self.growth == "flat":
+            return "the same at every N"
+        return "more with N plugins and images" if self.distilled else "more with N plugins"
 
     def withdrawal(self, mode: Mode) -> str:
         """Say how a branch is taken out under a mode, which is exact under every mode."""

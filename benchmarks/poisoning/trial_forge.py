@@ -175,7 +175,7 @@ class TrialForge:
             commit.digest: ReviewedCommit(
                 commit.digest,
                 number,
-                commit.members,
+                tuple(commit.members),
                 commit.task,
                 commit.contributor,
                 commit.item,

@@ -12,6 +12,8 @@ method to take: [merging](explanation-merging.md).
 (layer). A method *needs images* where it searches coefficients, measures layers or trains on the branches'
 distilled data; the others need plugins alone. Where the result depends on *no order*, every order of arrival
 gives the same forge item to the byte. *Passes* are forward passes an image, of a main branch of N branches.
+Under the defaults *an arrival costs* the same at every N, or in proportion to N: to their plugins, or to their
+images too ([measured](results/scale.md)).
 """
 
 
@@ -27,11 +29,20 @@ def build() -> str:
             "yes" if (level, coefficients) in listing.any_order else "no",
             listing.passes((level, coefficients)),
             listing.withdrawal((level, coefficients)),
+            listing.arrival if place == 0 else "",
         )
         for name, listing in listings.items()
         for place, (level, coefficients) in enumerate(listing.modes)
     ]
-    head = ("method", "level, coefficients", "needs images", "no order", "passes", "a branch leaves")
+    head = (
+        "method",
+        "level, coefficients",
+        "needs images",
+        "no order",
+        "passes",
+        "a branch leaves",
+        "an arrival costs",
+    )
     sections = [_section(name, listing) for name, listing in listings.items()]
     return page(notice("the methods' listings"), "# Merge methods", _INTRODUCTION, table(head, rows), *sections)
 

@@ -23,6 +23,7 @@ from benchmarks import (
     prediction,
     regmean,
     router_settings,
+    scale,
     statistics_leak,
     threads,
     training,
@@ -133,6 +134,20 @@ def test_uploads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     # whether memory is flat cannot be seen in two small blobs; whether every digest is right can
     uploads.main([*smallest, "--directory", str(tmp_path)])
     assert "every digest right: True" in capsys.readouterr().out
+
+
+def test_scale(tiny_spec: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--base", tiny_spec, "--out", str(tmp_path)]
+    assert scale.main([*words, "--marks", "2"]) == 0
+    found = json.loads((tmp_path / "results.json").read_text())
+    assert [(mark["arrival"], mark["held"]) for mark in found["marks"]] == [(2, 0)]
+    assert set(found["marks"][0]["seconds"]) == {"serve", "log", "log over the wire", "status", "fsck --quick"}
+    assert sum(sample["arrivals"] for sample in found["samples"]) == 2
+    assert "<svg" in (tmp_path / "scale.svg").read_text()
+    # what is measured is not measured again
+    assert scale.main([*words, "--marks", "2"]) == 0
+    assert scale.look([*words[:2], "--out", str(tmp_path / "ledger"), "--marks", "3"]) == 0
+    assert "fsck --quick" in capsys.readouterr().out
 
 
 def test_arrival_cost(tiny_spec: str, tmp_path: Path) -> None:

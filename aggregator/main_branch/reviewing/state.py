@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ class Link(NamedTuple):
 
     digest: str
     number: int
-    members: tuple[int, ...]
+    members: Sequence[int]
     made_at: float
 
 

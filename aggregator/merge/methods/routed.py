@@ -38,6 +38,7 @@ Members = Mapping[str, tuple[ArrivedBranch, ...]]
     source="ours; inside a task a mean weighted by images, or the rule that --expert names",
     modes=(("output", "gated"),),
     any_order=[("output", "gated")],
+    growth="flat",
     parameters={
         "head": Parameter(
             0.2, 0.0, 1.0, "least share of the discriminant in P(class), where sites send class statistics"

@@ -313,6 +313,13 @@ def test_the_command_lists_what_is_installed_and_what_is_broken(site: Path) -> N
     assert "cannot be used: ModuleNotFoundError" in table
 
 
+def test_methods_say_what_an_arrival_costs() -> None:
+    costs = {name: listing_of(name).arrival for name in built_in()}
+    assert [name for name, cost in costs.items() if cost == "the same at every N"] == ["routed"]
+    assert costs["ties"] == costs["med-lego"] == "more with N plugins"
+    assert costs["fusion"] == costs["mixture"] == costs["regmean++"] == "more with N plugins and images"
+
+
 def test_the_command_refuses_a_broken_method_with_a_sentence(site: Path, tmp_path: Path) -> None:
     done = medforge(site, "serve", "--forge", str(tmp_path / "forge"), "--base", "medforge-tiny", "--merge", "broken")
     assert done.returncode == 2
