@@ -46,8 +46,8 @@ class Listing:
     weights, or experts behind a router. ``modes`` are (level, coefficients), the default first;
     ``any_order`` are those whose result does not depend on the order of arrival, ``reference`` those for which the
     published scripts have an objective. ``distilled`` says whether it searches on distilled data: a method that does
-    not needs plugins alone. ``growth`` says whether what an arrival costs depends on how many branches are there already,
-    under the method's defaults. ``defaults`` are settings of the search in which the method differs from the others, of
+    not needs plugins alone. ``growth`` says whether an arrival costs more the more branches are there, under
+    the method's defaults. ``defaults`` are settings of the search in which the method differs from the others, of
     `DEFAULTABLE`.
 
     Raises ValueError where this does not fit together.

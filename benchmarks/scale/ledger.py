@@ -78,9 +78,10 @@ def lengthen(forge: Forge, base: BaseModule, kit: Kit, last: int) -> None:
     first = ledger.counts()[0] + 1
     head = ledger.head()
     parent = head.digest if head else None
+    template = _template(base)
     with ledger.writing() as session:
         for number in range(first, last + 1):
-            commit = drawn(forge, base, number, parent)
+            commit = drawn(template, number, parent)
             session.add(
                 ArrivalRow(
                     number=number,
@@ -103,25 +104,40 @@ def lengthen(forge: Forge, base: BaseModule, kit: Kit, last: int) -> None:
         session.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
 
 
-def drawn(forge: Forge, base: BaseModule, number: int, parent: str | None) -> Commit:
+def drawn(template: Commit, number: int, parent: str | None) -> Commit:
     """Make the commit of a number, as long as a fold's."""
+    told = {
+        "parent": parent,
+        "arrival": number,
+        "members": Runs.said([[1, number]]),
+        "task": _TASKS[number % len(_TASKS)],
+        "branch": _digest("branch", number),
+        "metrics": {task: TaskScore(loss=1 / number, acc=1 - 1 / number) for task in _TASKS},
+        "item": _digest("item", number),
+        "item_files": {f"tasks/{place}/plugin": _digest(f"file {place}", number) for place in range(_FILES)},
+    }
+    return template.model_copy(update=told)
+
+
+def _template(base: BaseModule) -> Commit:
+    """Make a commit of this software and base that holds nothing."""
     settings = choose_settings()
     return Commit(
-        parent=parent,
-        arrival=number,
-        members=Runs(range(1, number + 1)),
+        parent=None,
+        arrival=1,
+        members=Runs(),
         contributor=_SITE,
-        task=_TASKS[number % len(_TASKS)],
-        branch=_digest("branch", number),
+        task=_TASKS[0],
+        branch=_digest("branch", 1),
         method=settings,
         coefficients={},
-        metrics={task: TaskScore(loss=1 / number, acc=1 - 1 / number) for task in _TASKS},
+        metrics={},
         seed=0,
         software=software_of(settings),
         base=base.fingerprint,
         compute="cpu float32",
-        item=_digest("item", number),
-        item_files={f"tasks/{place}/plugin": _digest(f"file {place}", number) for place in range(_FILES)},
+        item=None,
+        item_files={},
         processor=processor_kind(),
     )
 
