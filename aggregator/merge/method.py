@@ -3,11 +3,12 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from medforge.aggregator.coefficients.task_score import TaskScore
 from medforge.aggregator.coefficients.weights import WeightScorer
 from medforge.aggregator.merge.arrived_branch import ArrivedBranch
+from medforge.aggregator.merge.listing import Growth
 from medforge.aggregator.merge.probability_cache import ProbabilityCache
 from medforge.aggregator.merge.settings import MethodSettings
 from medforge.base_module import BaseModule
@@ -96,7 +97,12 @@ class FoldResult:
 
 
 class MergeMethod(ABC):
-    """Fold an arriving branch into the main branch; stateless and deterministic."""
+    """Fold an arriving branch into the main branch; stateless and deterministic.
+
+    ``growth`` says whether an arrival costs more the more branches are there, under the method's defaults.
+    """
+
+    growth: ClassVar[Growth] = "linear"
 
     @abstractmethod
     def fold(self, merge_round: Round) -> FoldResult:

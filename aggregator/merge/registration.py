@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from medforge.aggregator.merge.listing import METHOD_NAME, UNIFORM, Growth, ItemKind, Listing, Mode, Parameter
+from medforge.aggregator.merge.listing import METHOD_NAME, UNIFORM, ItemKind, Listing, Mode, Parameter
 from medforge.registry import note
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ def merge_method(
     any_order: Collection[Mode] = (),
     reference: Collection[Mode] = (),
     distilled: bool = True,
-    growth: Growth = "linear",
     defaults: Mapping[str, float] | None = None,
 ) -> Callable[[Target], Target]:
     """Make what is decorated the merge method ``name``; the other arguments are those of its `Listing`.
@@ -68,7 +67,7 @@ def merge_method(
             source=source,
             modes=modes,
             distilled=distilled and not plain,
-            growth=growth,
+            growth=target.growth if isinstance(target, type) else "linear",
             any_order=frozenset(modes if plain else any_order),
             reference=frozenset(reference),
             defaults=defaults or {},

@@ -38,7 +38,6 @@ Members = Mapping[str, tuple[ArrivedBranch, ...]]
     source="ours; inside a task a mean weighted by images, or the rule that --expert names",
     modes=(("output", "gated"),),
     any_order=[("output", "gated")],
-    growth="flat",
     parameters={
         "head": Parameter(
             0.2, 0.0, 1.0, "least share of the discriminant in P(class), where sites send class statistics"
@@ -47,6 +46,8 @@ Members = Mapping[str, tuple[ArrivedBranch, ...]]
 )
 class RoutedMethod(MergeMethod):
     """Merge the arriving branch into its task's expert and sums; the other tasks stay as they are."""
+
+    growth = "flat"
 
     def fold(self, merge_round: Round) -> FoldResult:
         """Run one merge round; a branch's coefficient is its share in its task's weight."""
