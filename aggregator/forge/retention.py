@@ -68,8 +68,10 @@ def _shared_out(forge: Forge, going: Set[int]) -> tuple[set[str], set[str]]:
         if arrival.number not in gone:
             (theirs if arrival.number in going else needed).update(forge.contents.blobs_of(arrival))
     for _, commit in forge.ledger.commits():
-        if gone.isdisjoint(commit.members):
-            (needed if going.isdisjoint(commit.members) else theirs).update(commit.item_files.values())
+        # asked of the members' runs: walking over the members of every commit takes the square of their number
+        if not any(number in commit.members for number in gone):
+            made_with = any(number in commit.members for number in going)
+            (theirs if made_with else needed).update(commit.item_files.values())
     return theirs, needed
 
 
