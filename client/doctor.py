@@ -17,7 +17,7 @@ from medforge.errors import ForgeUnavailable, InvalidInput, MedForgeError
 from medforge.files import open_to_others, read_file
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.address import split_address
-from medforge.proto.certificates import now, read_time, spell_time
+from medforge.proto.certificates import ENDS_SOON, days_until, now, read_time, spell_time
 from medforge.proto.connection import Connection
 from medforge.proto.errors import NotAllowed
 from medforge.proto.handshake import handshake
@@ -26,7 +26,6 @@ from medforge.proto.proxy import check_supported, connect, proxy_for
 from medforge.proto.remote import RemoteForge
 
 _SECONDS = 5.0
-_SOON = timedelta(days=30)
 _CLOCK_DRIFTS, _CLOCK_IS_WRONG = timedelta(minutes=1), timedelta(minutes=5)
 _GIB = 1 << 30
 _UNREAD = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "all_proxy")
@@ -182,14 +181,14 @@ def check_certificate(kit: Kit | None, refusal: NotAllowed | None = None) -> Dia
     if refusal is not None:
         return problem("certificate", refusal)
     ends = kit.x509.not_valid_after_utc
-    if ends - moment < _SOON:
+    if ends - moment < ENDS_SOON:
         return Diagnosis(
             "certificate",
             "warning",
-            f"it ends in {(ends - moment).days} days, on {spell_time(ends)}",
+            f"it ends in {days_until(ends, moment)}, on {spell_time(ends)}",
             "ask whoever runs the forge for a new kit (`medforge invite --renew`) before then",
         )
-    return Diagnosis("certificate", "ok", f"valid until {spell_time(ends)}")
+    return Diagnosis("certificate", "ok", f"valid for {days_until(ends, moment)}, until {spell_time(ends)}")
 
 
 def check_forge(answer: pb.DescribeReply | MedForgeError | None) -> Diagnosis:

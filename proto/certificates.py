@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -13,6 +13,8 @@ from cryptography.x509.oid import NameOID
 from medforge.errors import CorruptFile
 
 LONGEST_NAME = 64  # of a common name (RFC 5280, ub-common-name)
+ENDS_SOON = timedelta(days=30)
+"""How long before its end a certificate is spoken of, so that there is time to renew it."""
 _KEY_SCHEME = "medforge:ed25519:"
 
 
@@ -66,6 +68,12 @@ def now() -> datetime:
 def spell_time(moment: datetime) -> str:
     """Write a time as RFC 3339 in UTC, to the second."""
     return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def days_until(ends: datetime, moment: datetime) -> str:
+    """Spell how many whole days a moment has until a later one."""
+    days = (ends - moment).days
+    return "less than a day" if days == 0 else "1 day" if days == 1 else f"{days} days"
 
 
 def read_time(spelled: str) -> datetime | None:

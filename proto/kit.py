@@ -19,7 +19,7 @@ from medforge.digested import DigestedModel
 from medforge.errors import CorruptFile, InvalidInput
 from medforge.files import canonical_json, read_file, write_atomically
 from medforge.overrides import first_fault
-from medforge.proto.certificates import common_name, parse_certificate, signing_key, spell_time
+from medforge.proto.certificates import ENDS_SOON, common_name, days_until, parse_certificate, signing_key, spell_time
 from medforge.proto.signed_review import Review, SignedReview
 from medforge.proto.signing import SUBMIT, WITHDRAW, load_key, public_bytes, save_key, sign
 from medforge.proto.statements import submit_statement, withdraw_statement
@@ -134,6 +134,16 @@ class Kit:
                 f"the certificate of {self.card.contributor} begins on {spell_time(begins)}, but this machine's clock "
                 f"says {spell_time(moment)}; set the clock"
             )
+
+    def ends_soon(self, moment: datetime) -> str | None:
+        """Return a sentence and its remedy where the certificate ends in the 30 days after a moment, None elsewhere."""
+        ends = self.x509.not_valid_after_utc
+        if not moment <= ends < moment + ENDS_SOON:
+            return None
+        return (
+            f"the certificate of {self.card.contributor} ends in {days_until(ends, moment)}, on "
+            f"{spell_time(ends)}; ask whoever runs the forge for a new kit (`medforge invite --renew`) before then"
+        )
 
     def readable_by_others(self) -> list[str]:
         """List the secret files that other users of this machine can read."""

@@ -70,7 +70,7 @@ COMMANDS = (
     CommandEntry(
         "contributors",
         "Maintainer",
-        "List who was invited, and whose invitation was taken back.",
+        "List who was invited, until when their kits are good, and whose invitation was taken back.",
         "medforge.aggregator.cli.identity:contributors",
     ),
     CommandEntry(

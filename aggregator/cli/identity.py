@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from medforge.aggregator.cli.options import ForgeDirectory, LedgerUrl
 from medforge.cli.output import AsJson, say_json
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 Name = Annotated[str, typer.Argument(metavar="CONTRIBUTOR", help="The name that the contributor's branches bear.")]
 
@@ -119,16 +122,19 @@ def contributors(
     ledger: LedgerUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """List who was invited, and whose invitation was taken back.
+    """List who was invited, until when their kits are good, and whose invitation was taken back.
 
     Example:
         medforge contributors --forge forge
     """
     from medforge.aggregator.forge.forge import Forge
+    from medforge.aggregator.ledger.invitations import invitations
+    from medforge.proto.certificates import now, spell_time
 
     opened = Forge.open(forge, ledger)
     try:
         invited, names = opened.ledger.contributors(), opened.ledger.display_names()
+        ends = {name: one.expires for name, one in invitations(opened.ledger).items()}
     finally:
         opened.close()
     plain = [
@@ -137,6 +143,7 @@ def contributors(
             "display_name": names.get(one.name),
             "key": one.key.hex(),
             "invited_at": one.invited_at,
+            "expires": None if (end := ends.get(one.name)) is None else spell_time(end),
             "revoked_at": one.revoked_at,
         }
         for one in invited
@@ -150,10 +157,21 @@ def contributors(
     from medforge.cli.lines import flow
 
     for one in invited:
-        revoked = f"revoked {one.revoked_at[:10]}" if one.revoked_at else ""
+        last = f"revoked {one.revoked_at[:10]}" if one.revoked_at else _kit_ends(ends.get(one.name), now())
         who = spell_name(one.name, names)
-        parts = (who, f"signing key {one.key.hex()[:8]}", f"invited {one.invited_at[:10]}", revoked)
+        parts = (who, f"signing key {one.key.hex()[:8]}", f"invited {one.invited_at[:10]}", last)
         for line in flow(parts, shutil.get_terminal_size().columns, 4):
             typer.echo(line)
     if not invited:
         typer.echo("nobody has been invited yet")
+
+
+def _kit_ends(ends: datetime | None, moment: datetime) -> str:
+    from medforge.proto.certificates import ENDS_SOON, days_until, spell_time
+
+    if ends is None:
+        return "end of the kit unknown"
+    day = spell_time(ends)[:10]
+    if ends < moment:
+        return f"kit ended {day}"
+    return f"kit ends {day}" + (f", in {days_until(ends, moment)}" if ends - moment < ENDS_SOON else "")

@@ -64,6 +64,7 @@ def invite(
     forge.ledger.invite(
         Contributor(name.identifier, public_bytes(signing_key), digest_of(kit.x509), invited_at=spell_time(now())),
         name.display,
+        card.expires,
     )
     return kit
 

@@ -263,8 +263,8 @@ class Ledger(Database):
 
     # contributors
 
-    def invite(self, contributor: Contributor, display_name: str | None = None) -> None:
-        """Register somebody, or replace their key, certificate and how they are written for people."""
+    def invite(self, contributor: Contributor, display_name: str | None = None, expires: str | None = None) -> None:
+        """Register somebody, or replace their key, certificate (good until `expires`) and how people write them."""
         with self.writing() as session:
             session.merge(ContributorRow(**vars(contributor)))
             about = {
@@ -272,7 +272,8 @@ class Ledger(Database):
                 "certificate": contributor.certificate,
                 "key": contributor.key.hex(),
             }
-            enter(session, MAINTAINER, INVITED, about | _shown_as(display_name))
+            ends = {} if expires is None else {"expires": expires}
+            enter(session, MAINTAINER, INVITED, about | _shown_as(display_name) | ends)
 
     def revoke(self, name: str, reason: str = "") -> Contributor | None:
         """Take an invitation back; return who it was, or None for a name that nobody invited."""

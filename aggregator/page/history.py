@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 from medforge.aggregator.forge.reader import check_parent
 from medforge.aggregator.forge.rounds import Chain
 from medforge.aggregator.ledger.commit import Commit
+from medforge.aggregator.ledger.invitations import invitations
 from medforge.aggregator.ledger.journal import REVIEWED, TAGGED
 from medforge.aggregator.ledger.ledger import Ledger
 from medforge.aggregator.ledger.records import Arrival, Contributor, Declaration, JournalEntry, State
 from medforge.aggregator.ledger.task_table import TaskTable
 from medforge.aggregator.page.records import Event, Round, ScoreSeries
+from medforge.proto.certificates import spell_time
 
 _AT_ONCE = 200
 # what the timeline of the main branch leaves out, as the journal has it
@@ -52,6 +54,7 @@ class History:
         self.arrivals: dict[int, Arrival] = {}
         self.declarations: dict[str, Declaration] = {}
         self.contributors: dict[str, Contributor] = {}
+        self.kit_ends: dict[str, str] = {}
         self.names: dict[str, str] = {}
         self.made_at: dict[int, str] = {}
         self.of_arrival: dict[int, list[Event]] = defaultdict(list)
@@ -87,6 +90,8 @@ class History:
         self.arrivals = {one.number: one for one in self._ledger.arrivals()}
         self.declarations = self._tasks.declarations()
         self.contributors = {one.name: one for one in self._ledger.contributors()}
+        newest = invitations(self._ledger).values()
+        self.kit_ends = {one.contributor: spell_time(one.expires) for one in newest if one.expires is not None}
         self.names = self._ledger.display_names()
         return self.position
 

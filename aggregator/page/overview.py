@@ -55,6 +55,7 @@ def contributors(view: ForgeView) -> Values:
         {
             "identifier": name,
             "invited": view.history.contributors.get(name),
+            "kit_ends": view.history.kit_ends.get(name),
             "inside": sent.get(name, Counter())[State.FOLDED],
             "sent": sum(sent.get(name, Counter()).values()),
         }

@@ -48,6 +48,7 @@ def contributor(view: ForgeView, key: str) -> Values | None:
     return {
         "identifier": identifier,
         "invited": view.history.contributors.get(identifier),
+        "kit_ends": view.history.kit_ends.get(identifier),
         **_newest("sent", view.branches(contributor=identifier)),
     }
 

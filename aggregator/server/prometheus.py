@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from medforge import __version__
 from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.ledger.invitations import invitations
 from medforge.aggregator.ledger.records import State
 from medforge.aggregator.main_branch.fold_worker import FAULTS_OF_THE_WORKER
 from medforge.aggregator.main_branch.transient import PARKED
@@ -21,6 +22,7 @@ from medforge.aggregator.server.ledger_watch import LedgerWatch
 from medforge.aggregator.server.rate_limit import Limiter
 from medforge.aggregator.server.readiness import Readiness
 from medforge.errors import MedForgeError
+from medforge.proto.certificates import ENDS_SOON
 from medforge.proto.errors import ForgeFault
 
 _FOLD_SECONDS = (0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000)
@@ -132,6 +134,9 @@ class LedgerCollector(Collector):
         yield GaugeMetricFamily("medforge_parked_arrivals", "Held arrivals that this forge failed to fold", parked)
         yield CounterMetricFamily("medforge_commits", "Commits of the main branch", ledger.counts()[1])
         yield CounterMetricFamily("medforge_journal_entries", "Entries of the journal", ledger.journal_length())
+        yield GaugeMetricFamily(
+            "medforge_contributors_expiring", "Contributors whose kits end within 30 days", self._expiring()
+        )
         waiting = ledger.unfolded(limit=1)
         age = (self._clock() - datetime.fromisoformat(waiting[0].accepted_at)).total_seconds() if waiting else 0.0
         yield GaugeMetricFamily(
@@ -144,6 +149,15 @@ class LedgerCollector(Collector):
         for task, score in sorted(head.metrics.items()) if head else ():
             accuracy.add_metric([task], score.acc)
         yield accuracy
+
+    def _expiring(self) -> int:
+        moment, known = self._clock(), invitations(self._forge.ledger)
+        ends = (
+            known[one.name].expires
+            for one in self._forge.ledger.contributors()
+            if one.revoked_at is None and one.name in known
+        )
+        return sum(end is not None and moment <= end < moment + ENDS_SOON for end in ends)
 
 
 class MachineCollector(Collector):

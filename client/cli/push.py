@@ -8,6 +8,7 @@ import typer
 
 from medforge.cli.interrupt import on_interrupt
 from medforge.cli.output import AsJson
+from medforge.client.cli.kit_end import say_kit_ends
 from medforge.client.cli.options import Existing, Override, Patience
 from medforge.proto.options import ConnectionOptions
 
@@ -46,6 +47,7 @@ def send(workspace: Workspace, connection: Connection, override: str | None, min
     def say(sentence: str) -> None:
         typer.echo(sentence, err=True)
 
+    say_kit_ends(connection)
     with on_interrupt(
         lambda: (
             f"the branch stays in {workspace.path}, and the forge keeps what it received; run the same command "

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from medforge.cli.output import AsJson, say_json
+from medforge.client.cli.kit_end import say_kit_ends
 from medforge.client.cli.options import ExistingIfAny
 from medforge.proto.options import ConnectionOptions
 
@@ -50,7 +51,9 @@ def _show_workspace(workspace: Path, forge: ConnectionOptions | None, as_json: b
         # last, so that what is known here is shown also where the forge cannot be reached
         from medforge.client.send import branch_fate
 
-        fate = branch_fate(place, forge.connection())
+        connection = forge.connection()
+        say_kit_ends(connection)
+        fate = branch_fate(place, connection)
         following = fate.next_step(str(forge.kit or "DIR"), str(workspace))
         state |= {"forge": asdict(fate) | {"next": following}}
         if not as_json:
@@ -64,6 +67,7 @@ def _show_branches(forge: ConnectionOptions, as_json: bool) -> None:
     from medforge.errors import printable
 
     connection = forge.connection()
+    say_kit_ends(connection)
     fates = branch_fates(connection)
     assert connection.kit is not None
     name = connection.kit.card.name

@@ -217,6 +217,9 @@ def test_a_certificate_that_ends_soon(authority: Authority, tmp_path: Path) -> N
             "certificate"
         ].what
     )
+    with listening(authority) as at:
+        whole = make_kit(authority, tmp_path / "whole", ends=now() + 31 * DAY)
+        assert "valid for 30 days, until" in by_check(examine(Connection(at, whole)))["certificate"].what
 
 
 def test_a_revoked_certificate(served: tuple[Forge, str], tmp_path: Path) -> None:

@@ -54,6 +54,16 @@ def run(*arguments: object) -> str:
     return result.stdout
 
 
+def test_a_kit_that_ends_soon_is_said_on_stderr(served: tuple[Forge, str], tmp_path: Path) -> None:
+    for days, said in ((12, "the certificate of Soon ends in 11 days, on "), (40, "")):
+        kit = invite(served[0], "Soon", served[1], tmp_path / str(days), days)
+        result = CliRunner().invoke(build_app(), ["status", "--kit", str(kit.directory), "--json"])
+        assert result.exit_code == 0
+        assert json.loads(result.stdout)["branches"] == []
+        assert result.stderr.startswith(said)
+        assert result.stderr.count("\n") == bool(said)
+
+
 def files(directory: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 

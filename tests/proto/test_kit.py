@@ -8,12 +8,14 @@ import pytest
 
 from medforge.aggregator.identity.authority import Authority
 from medforge.errors import CorruptFile, InvalidInput
-from medforge.proto.certificates import now
+from medforge.proto.certificates import now, spell_time
 from medforge.proto.connection import Connection
 from medforge.proto.kit import Kit
 from medforge.proto.signing import SUBMIT, new_key, public_bytes, save_key, verify
 from medforge.proto.statements import submit_statement
 from tests.kits import DAY, FORGE, make_kit
+
+SECOND = timedelta(seconds=1)
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +120,16 @@ def test_a_kit_that_has_ended_or_not_begun_says_so(authority: Authority, tmp_pat
     early = make_kit(authority, tmp_path / "early", begins=now() + timedelta(hours=2), ends=now() + 9 * DAY)
     with pytest.raises(InvalidInput, match="but this machine's clock says .*; set the clock"):
         early.check_valid(now())
+
+
+def test_a_kit_says_that_it_ends_in_the_thirty_days_before(authority: Authority, tmp_path: Path) -> None:
+    kit = make_kit(authority, tmp_path / "kit", ends=now() + 60 * DAY)
+    ends = kit.x509.not_valid_after_utc
+    for before, said in ((30 * DAY, None), (30 * DAY - SECOND, "29 days"), (DAY, "1 day"), (SECOND, "less than a day")):
+        sentence = kit.ends_soon(ends - before)
+        assert (sentence is None) == (said is None)
+        assert said is None or f"ends in {said}, on {spell_time(ends)}; ask whoever runs" in str(sentence)
+    assert kit.ends_soon(ends + SECOND) is None
 
 
 def test_it_signs_for_its_own_forge_only(kit: Kit) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy.exc import OperationalError
 from medforge import __version__
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.policy import Limits
+from medforge.aggregator.ledger.records import Contributor
 from medforge.aggregator.main_branch.transient import PARKED
 from medforge.aggregator.server.ledger_watch import LedgerWatch
 from medforge.aggregator.server.prometheus import LedgerCollector
@@ -164,6 +165,19 @@ def test_the_oldest_waiting_arrival_grows_old(tmp_path: Path, tiny_base: BaseMod
         forge, Limiter(Limits()), LedgerWatch(forge.ledger), lambda: datetime(2000, 1, 1, tzinfo=UTC)
     )
     assert read(earlier, "medforge_oldest_waiting_seconds") == 0
+
+
+def test_kits_that_end_within_thirty_days_are_counted(tmp_path: Path, tiny_base: BaseModule) -> None:
+    forge = Forge.establish(tmp_path / "forge", tiny_base, FAST)
+    moment = datetime(2026, 6, 1, tzinfo=UTC)
+    ends = {"over": -1, "today": 0, "soon": 29, "later": 30, "gone": 5, "renewed": 5}
+    for name, days in (*ends.items(), ("renewed", 700), ("unknown", None)):
+        expires = None if days is None else (moment + timedelta(days=days)).isoformat()
+        forge.ledger.invite(Contributor(name, b"k" * 32, "c" * 64, "2026-01-01T00:00:00Z"), None, expires)
+    forge.ledger.revoke("gone")
+    collector = LedgerCollector(forge, Limiter(Limits()), LedgerWatch(forge.ledger), lambda: moment)
+    assert read(collector, "medforge_contributors_expiring") == 2
+    forge.close()
 
 
 def test_a_ledger_that_cannot_be_read_is_said_to_be_down(
