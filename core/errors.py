@@ -10,7 +10,8 @@
     │   └── AlreadyHere         has what another branch of its contributor has (proto)
     ├── ForgeUnavailable        cannot be reached, or keeps failing
     │   ├── TooFast             more messages a second than the forge answers (proto)
-    │   └── ForgeFault          failed by no fault of the caller's (proto)
+    │   ├── ForgeFault          failed by no fault of the caller's (proto)
+    │   └── LeaseLost           has its ledger no more, or cannot be sure of it (aggregator)
     ├── UploadConflict          an upload that does not continue what was received (proto)
     ├── NotFound                an arrival, a branch or a commit that the forge does not have (proto)
     │   └── MissingBlob         a file that it does not have, or not wholly (proto)
