@@ -17,8 +17,9 @@ def read_tensorboard(place: str, run: str) -> Points:
 
 def read_mlflow(place: str, run: str) -> Points:
     from mlflow import MlflowClient
+    from sqlalchemy import URL
 
-    client = MlflowClient(tracking_uri=f"sqlite:///{place}")
+    client = MlflowClient(tracking_uri=URL.create("sqlite", database=place).render_as_string())
     (found,) = client.search_runs(
         [client.get_experiment_by_name("medforge").experiment_id], f"attributes.run_name = '{run}'"
     )

@@ -93,4 +93,8 @@ class MLflow:
 
 def tracking_uri(place: str) -> str:
     """Return MLflow's URI of a place; MLflow gave up directories of files, so a path is a SQLite database."""
-    return place if "://" in place or place == "databricks" else f"sqlite:///{Path(place).absolute()}"
+    if "://" in place or place == "databricks":
+        return place
+    from sqlalchemy import URL
+
+    return URL.create("sqlite", database=str(Path(place).absolute())).render_as_string()

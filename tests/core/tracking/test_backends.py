@@ -147,3 +147,11 @@ def test_a_missing_extra_is_one_sentence_with_the_command(monkeypatch: pytest.Mo
         InvalidInput, match=r"needs mlflow, which is not installed; run: pip install 'medforge\[mlflow\]'"
     ):
         check_targets(["mlflow:curves.db"])
+
+
+def test_curves_lie_where_they_were_sent_whatever_the_place_is_called(prefix: str, tmp_path: Path) -> None:
+    place = tmp_path / "a b?c#d%41"
+    with opened(prefix, str(place), "odd") as tracking:
+        tracking.log({"training/loss": 1.5}, 1)
+    assert place.exists()
+    assert points(prefix, str(place), "odd") == {"training/loss": {1: 1.5}}
