@@ -14,10 +14,35 @@ from medforge.cli.compute import ComputeOptions
 from medforge.proto.options import ConnectionOptions
 
 ForgeDirectory = Annotated[Path, typer.Option("--forge", metavar="DIR", help="Directory of the forge.")]
+
+
+def _ledger_address(ctx: typer.Context, option: typer.CallbackParam, given: str | None) -> str | None:
+    """Return the URL that is given or stands in the file that is; warns of a password that every user here can read."""
+    if given is None or ctx.resilient_parsing:
+        return None
+    from click.core import ParameterSource
+
+    from medforge.aggregator.ledger.address import given_address, holds_password
+
+    typed = ctx.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
+    if typed and holds_password(given):
+        typer.echo(
+            "everybody on this machine can read the password on this command line (ps shows it); write the address "
+            "into a file of yours alone and give --ledger file:PATH, or set MEDFORGE_LEDGER",
+            err=True,
+        )
+    return given_address(given)
+
+
 LedgerUrl = Annotated[
     str | None,
     typer.Option(
-        "--ledger", metavar="URL", help="SQLAlchemy URL of the ledger, if it is not in the forge's directory."
+        "--ledger",
+        metavar="URL",
+        help="SQLAlchemy URL of the ledger, if it is not in the forge's directory; file:PATH reads it from a file. "
+        "Default: the variable MEDFORGE_LEDGER, which takes the same.",
+        envvar="MEDFORGE_LEDGER",
+        callback=_ledger_address,
     ),
 ]
 BranchName = Annotated[

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from sqlalchemy import URL
 
 from medforge.aggregator.forge.settings import ForgeSettings
+from medforge.aggregator.ledger.address import address_of_file
 from medforge.aggregator.ledger.lease import Lease
 from medforge.aggregator.ledger.ledger import Ledger
 from medforge.errors import CorruptFile, InvalidInput
@@ -38,9 +40,9 @@ def lock_directory(directory: Path) -> FileLock:
     return lock
 
 
-def internal_ledger(directory: Path) -> str:
+def internal_ledger(directory: Path) -> URL:
     """Return the address of the ledger that lies in a forge's directory."""
-    return f"sqlite:///{(directory / 'ledger.sqlite').resolve()}"
+    return address_of_file(directory / "ledger.sqlite")
 
 
 def take(ledger: Ledger) -> tuple[Ledger, Lease]:
@@ -59,10 +61,13 @@ def open_ledger(directory: Path, settings: ForgeSettings, url: str | None) -> Le
     """Open the ledger of a forge that is there; raises InvalidInput or CorruptFile where it is not this forge's."""
     if settings.ledger == "external" and url is None:
         raise InvalidInput(
-            f"the forge {directory} keeps its ledger in another database; give its address with --ledger"
+            f"the forge {directory} keeps its ledger in another database; give its address with --ledger or "
+            f"MEDFORGE_LEDGER"
         )
     if settings.ledger == "internal" and url is not None:
-        raise InvalidInput(f"the forge {directory} keeps its ledger in its own directory; leave --ledger out")
+        raise InvalidInput(
+            f"the forge {directory} keeps its ledger in its own directory; leave --ledger out and MEDFORGE_LEDGER unset"
+        )
     if url is None and not (directory / "ledger.sqlite").exists():
         raise CorruptFile(f"the forge {directory} has lost its ledger.sqlite; restore it from a backup")
     ledger = Ledger(url or internal_ledger(directory), make=False)

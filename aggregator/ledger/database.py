@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, func, inspect, select, text
-from sqlalchemy.engine import make_url
+from sqlalchemy import URL, Engine, create_engine, event, func, inspect, select, text
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
 
 from medforge.aggregator.ledger import append_only
+from medforge.aggregator.ledger.address import EXAMPLE, parse_address, show_address, without_secrets
 from medforge.aggregator.ledger.rows import FactRow, Table
 from medforge.errors import CorruptFile, ForgeUnavailable, InvalidInput
 from medforge.files import open_private
@@ -38,12 +38,12 @@ class Database:
     with `make=False` CorruptFile where nothing is there yet.
     """
 
-    def __init__(self, url: str, make: bool = True) -> None:
-        self._engine = _engine(url, make)
+    def __init__(self, url: str | URL, make: bool = True) -> None:
+        self.url = url if isinstance(url, URL) else parse_address(url)
+        self.name = name = show_address(self.url)
+        self._engine = _engine(self.url, make)
         self._lock = threading.RLock()
         self._there: set[type[Table]] = set()
-        self.url = make_url(url)
-        self.name = name = self.url.render_as_string()
         self.token: str | None = None
         try:
             # one that was killed while it was made has tables and no fact
@@ -56,8 +56,10 @@ class Database:
                 Table.metadata.create_all(self._engine)
                 self.set_fact("schema", _SCHEMA)
             found = self.fact("schema")
-        except SQLAlchemyError as error:
-            raise InvalidInput(f"the ledger {name} cannot be opened ({_cause(error)}); check its address") from error
+        except (SQLAlchemyError, ValueError) as error:
+            cause = without_secrets(_cause(error), self.url)
+            # not from the error: a driver's own words may hold what was crossed out
+            raise InvalidInput(f"the ledger {name} cannot be opened ({cause}); check its address") from None
         if found != _SCHEMA:
             self.close()
             raise InvalidInput(
@@ -159,23 +161,22 @@ class Database:
             return session.scalar(select(func.count()).select_from(FactRow)) or 0
 
 
-def _engine(url: str, make: bool) -> Engine:
+def _engine(url: URL, make: bool) -> Engine:
     try:
-        parsed = make_url(url)
-        if parsed.get_backend_name() != "sqlite":
-            return create_engine(parsed, pool_pre_ping=True)
-        in_memory = parsed.database in (None, "", ":memory:")
+        if url.get_backend_name() != "sqlite":
+            return create_engine(url, pool_pre_ping=True)
+        in_memory = url.database in (None, "", ":memory:")
         pool: dict[str, Any] = {"poolclass": StaticPool} if in_memory else {}
         # no transaction of the driver's own: the ledger begins each of its own, so that writers take turns
         connect = {"check_same_thread": False, "timeout": 30, "isolation_level": None}
-        engine = create_engine(parsed, connect_args=connect, **pool)
+        engine = create_engine(url, connect_args=connect, **pool)
         if not in_memory and make:
-            _make_file(parsed.database or "")
-    except (ArgumentError, NoSuchModuleError, ImportError) as error:
+            _make_file(url.database or "")
+    except (ArgumentError, NoSuchModuleError, ImportError, TypeError, ValueError) as error:
         raise InvalidInput(
-            f"{url!r} is not a usable ledger ({error}); give an SQLAlchemy URL such as sqlite:////data/ledger.sqlite, "
-            f"and install its driver"
-        ) from error
+            f"{show_address(url)} is not a usable ledger ({without_secrets(str(error), url)}); give an SQLAlchemy URL "
+            f"such as {EXAMPLE}, and install its driver (PostgreSQL: pip install 'medforge[postgres]')"
+        ) from None
     event.listen(engine, "connect", _make_durable)
     return engine
 
@@ -192,5 +193,5 @@ def _make_durable(connection: Any, _record: object) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _cause(error: SQLAlchemyError) -> str:
+def _cause(error: Exception) -> str:
     return str(getattr(error, "orig", None) or error).splitlines()[0]
