@@ -89,7 +89,7 @@ class Cluster:
 @contextmanager
 def cluster() -> Iterator[Cluster]:
     """Start a private cluster; skips where PostgreSQL or its driver is absent."""
-    pytest.importorskip("psycopg", reason="psycopg is not installed; pip install 'psycopg[binary]'")
+    pytest.importorskip("psycopg", reason="psycopg is not installed; pip install 'medforge[postgres]'")
     programs = _programs()
     if programs is None:
         pytest.skip("PostgreSQL is not installed; apt-get install postgresql")

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import stat
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.policy import Limits
+from medforge.aggregator.ledger.address import given_address, parse_address
 from medforge.aggregator.server.ledger_watch import LedgerWatch
 from medforge.aggregator.server.prometheus import LedgerCollector, MachineCollector, Tally
 from medforge.aggregator.server.rate_limit import Limiter
@@ -65,6 +67,40 @@ def test_the_commands_of_every_file_are_commands(tmp_path: Path) -> None:
         parsed(
             *[word.replace("/etc/medforge/kit", str(tmp_path / "kit")).replace("%i", "x") for word in entry_of(unit)]
         )
+
+
+def test_the_secrets_of_the_readme_are_those_that_compose_gives(tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    told = re.search(
+        r"^(\(umask 077; mkdir -p deploy/secrets\n.*?\))$", (DEPLOY / "README.md").read_text(), re.M | re.S
+    )
+    assert told is not None
+    (tmp_path / "deploy").mkdir()
+    subprocess.run(["sh", "-euc", told[1]], cwd=tmp_path, timeout=60, check=True)
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    secrets = {name: tmp_path / "deploy" / one["file"] for name, one in compose["secrets"].items()}
+    assert all(stat.S_IMODE(secret.stat().st_mode) == 0o600 for secret in secrets.values())
+    forge, database = compose["services"]["forge"], compose["services"]["database"]
+    kind, _, place = forge["environment"]["MEDFORGE_LEDGER"].rpartition("/")
+    assert kind == "file:/run/secrets"
+    assert forge["secrets"] == [place]
+    url = parse_address(given_address(f"file:{secrets[place]}"))
+    asked = database["environment"]
+    assert (url.host, url.username, url.database) == ("database", asked["POSTGRES_USER"], asked["POSTGRES_DB"])
+    assert asked["POSTGRES_PASSWORD_FILE"] == f"/run/secrets/{database['secrets'][0]}"
+    assert url.password == secrets[database["secrets"][0]].read_text()
+    assert len(str(url.password)) == 48
+    # neither committed nor built into an image
+    assert "/deploy/secrets/" in (DEPLOY.parent / ".gitignore").read_text().split()
+    assert "deploy/secrets" in (DEPLOY / "Dockerfile.dockerignore").read_text().split()
+    assert "postgres" in default_of("EXTRAS").split()
+
+
+def default_of(argument: str) -> str:
+    found = re.search(rf'^ARG {argument}="(.*)"$', (DEPLOY / "Dockerfile").read_text(), re.M)
+    assert found is not None
+    return found[1]
 
 
 def test_the_image_is_not_roots_and_says_so_by_number() -> None:
