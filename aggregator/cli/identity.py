@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,10 @@ from medforge.cli.output import AsJson, say_json
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from medforge.aggregator.ledger.invitations import Invitation
+    from medforge.aggregator.ledger.records import Contributor
+    from medforge.proto.kit import Kit
 
 Name = Annotated[str, typer.Argument(metavar="CONTRIBUTOR", help="The name that the contributor's branches bear.")]
 
@@ -30,6 +35,15 @@ def invite(
         int, typer.Option(metavar="N", help="How many days the certificate is valid.", min=1, max=3650)
     ] = 730,
     renew: Annotated[bool, typer.Option("--renew", help="Replace the kit that the contributor already has.")] = False,
+    overlap: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="With --renew: how many days the earlier kit stays good, never beyond its own end.",
+            min=0,
+            max=90,
+        ),
+    ] = 14,
     identifier: Annotated[
         str | None,
         typer.Option(
@@ -50,8 +64,10 @@ def invite(
     """
     from medforge.aggregator.forge.forge import Forge
     from medforge.aggregator.identity.invite import invite as make_kit
+    from medforge.aggregator.ledger.invitations import invitations
     from medforge.contributor_name import ContributorName
     from medforge.errors import InvalidInput
+    from medforge.proto.certificates import spell_time
 
     name = ContributorName.of(contributor, identifier)
     opened = Forge.open(forge, ledger)
@@ -60,24 +76,33 @@ def invite(
         if known is not None and not renew:
             state = "was invited" if known.revoked_at is None else "was revoked"
             raise InvalidInput(
-                f"{name.identifier} {state} already; give --renew to make a new kit, which ends the old one, or "
+                f"{name.identifier} {state} already; give --renew to make a new kit in place of the old one, or "
                 "another --id for somebody else"
             )
-        kit = make_kit(opened, name, address, out, days)
+        kit = make_kit(opened, name, address, out, days, overlap=timedelta(days=overlap))
+        earlier = invitations(opened.ledger)[name.identifier].earlier
     finally:
         opened.close()
+    _say_invited(kit, None if earlier is None else spell_time(earlier.until), as_json)
+
+
+def _say_invited(kit: Kit, earlier_until: str | None, as_json: bool) -> None:
+    name = kit.card.name
     if as_json:
         say_json(
             {
                 "contributor": name.identifier,
                 "display_name": name.display,
-                "kit": str(out),
+                "kit": str(kit.directory),
                 "expires": kit.card.expires,
-                "address": address,
+                "earlier_until": earlier_until,
+                "address": kit.card.address,
             }
         )
         return
-    typer.echo(f"the kit of {name} is in {out}, valid until {kit.card.expires}")
+    typer.echo(f"the kit of {name} is in {kit.directory}, valid until {kit.card.expires}")
+    if earlier_until is not None:
+        typer.echo(f"the kit that it replaces stays good until {earlier_until}; a revocation ends both at once")
     typer.echo("it holds private keys: hand it over by a way you trust, then delete it here")
 
 
@@ -134,9 +159,12 @@ def contributors(
     opened = Forge.open(forge, ledger)
     try:
         invited, names = opened.ledger.contributors(), opened.ledger.display_names()
-        ends = {name: one.expires for name, one in invitations(opened.ledger).items()}
+        kits = invitations(opened.ledger)
     finally:
         opened.close()
+    moment = now()
+    ends = {name: one.expires for name, one in kits.items()}
+    earlier = {one.name: _earlier_until(kits.get(one.name), one, moment) for one in invited}
     plain = [
         {
             "contributor": one.name,
@@ -144,6 +172,7 @@ def contributors(
             "key": one.key.hex(),
             "invited_at": one.invited_at,
             "expires": None if (end := ends.get(one.name)) is None else spell_time(end),
+            "earlier_until": earlier[one.name],
             "revoked_at": one.revoked_at,
         }
         for one in invited
@@ -157,13 +186,21 @@ def contributors(
     from medforge.cli.lines import flow
 
     for one in invited:
-        last = f"revoked {one.revoked_at[:10]}" if one.revoked_at else _kit_ends(ends.get(one.name), now())
+        last = f"revoked {one.revoked_at[:10]}" if one.revoked_at else _kit_ends(ends.get(one.name), moment)
+        also = f"earlier kit until {until[:10]}" if (until := earlier[one.name]) else ""
         who = spell_name(one.name, names)
-        parts = (who, f"signing key {one.key.hex()[:8]}", f"invited {one.invited_at[:10]}", last)
+        parts = (who, f"signing key {one.key.hex()[:8]}", f"invited {one.invited_at[:10]}", last, also)
         for line in flow(parts, shutil.get_terminal_size().columns, 4):
             typer.echo(line)
     if not invited:
         typer.echo("nobody has been invited yet")
+
+
+def _earlier_until(invitation: Invitation | None, contributor: Contributor, moment: datetime) -> str | None:
+    from medforge.proto.certificates import spell_time
+
+    earlier = None if invitation is None else invitation.earlier_at(moment, contributor)
+    return None if earlier is None else spell_time(earlier.until)
 
 
 def _kit_ends(ends: datetime | None, moment: datetime) -> str:

@@ -29,12 +29,13 @@ def invite(
     out: Path,
     days: int = 730,
     ends: datetime | None = None,
+    overlap: timedelta = timedelta(0),
 ) -> Kit:
     """Make the kit of a contributor in a new or empty directory, register them, and return the kit.
 
-    They are known by the name's identifier. The certificate is good for `days`, or until `ends`. Whoever had the name
-    before has it no more: their certificate and signing key count no longer. Raises InvalidInput for a name, an address
-    or a directory that cannot be used.
+    They are known by the name's identifier. The certificate is good for `days`, or until `ends`. The kit
+    that it replaces, if there is one that was not revoked, stays good for the `overlap` and never beyond its own end.
+    Raises InvalidInput for a name, an address or a directory that cannot be used.
     """
     name = ContributorName.of(contributor) if isinstance(contributor, str) else contributor
     _check(name.identifier, address, out)
@@ -65,6 +66,7 @@ def invite(
         Contributor(name.identifier, public_bytes(signing_key), digest_of(kit.x509), invited_at=spell_time(now())),
         name.display,
         card.expires,
+        overlap,
     )
     return kit
 

@@ -3,21 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
-from pydantic import AwareDatetime, BaseModel, ValidationError
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from medforge.aggregator.ledger.database import Database
 from medforge.aggregator.ledger.journal import INVITED
+from medforge.aggregator.ledger.records import Contributor
 from medforge.aggregator.ledger.rows import EntryRow
+from medforge.files import canonical_json
+
+
+class EarlierKit(BaseModel):
+    """Say which certificate (SHA-256, hex) and signing key (hex) stay good beside a newer kit, and until when."""
+
+    certificate: str
+    key: str = Field(pattern=r"^[0-9a-f]{64}$")
+    until: AwareDatetime
+
+    @property
+    def public(self) -> bytes:
+        """The public key, 32 bytes."""
+        return bytes.fromhex(self.key)
 
 
 class Invitation(BaseModel):
-    """Say who was invited, and when their certificate ends: None where its entry is older than that was kept."""
+    """Say who was invited, under which certificate, when that ends, and which kit stays good beside it.
+
+    `expires` is None where the entry is older than that was kept.
+    """
 
     contributor: str
+    certificate: str = ""
     expires: AwareDatetime | None = None
+    earlier: EarlierKit | None = None
+
+    def earlier_at(self, moment: datetime, contributor: Contributor) -> EarlierKit | None:
+        """Return the kit that is good at a moment beside the contributor's own, if this is how they were invited."""
+        if self.earlier is None or contributor.revoked_at is not None or self.certificate != contributor.certificate:
+            return None
+        return self.earlier if moment < self.earlier.until else None
 
 
 def invitations(ledger: Database) -> dict[str, Invitation]:
@@ -26,8 +53,28 @@ def invitations(ledger: Database) -> dict[str, Invitation]:
         return {one.contributor: one for one in _read(session)}
 
 
-def _read(session: Session) -> Iterator[Invitation]:
-    for about in session.scalars(select(EntryRow.about).where(EntryRow.what == INVITED).order_by(EntryRow.number)):
+def newest_invitation(session: Session, name: str) -> Invitation | None:
+    """Return the newest invitation of one contributor."""
+    found = [one for one in _read(session, name) if one.contributor == name]
+    return found[-1] if found else None
+
+
+def earlier_kit(ledger: Database, contributor: Contributor, moment: datetime) -> EarlierKit | None:
+    """Return the kit that is good at a moment beside a contributor's own.
+
+    Only the newest invitation counts, so that a further one, or one after a revocation, ends all kits before the last.
+    """
+    with ledger.reading() as session:
+        newest = newest_invitation(session, contributor.name)
+    return None if newest is None else newest.earlier_at(moment, contributor)
+
+
+def _read(session: Session, name: str | None = None) -> Iterator[Invitation]:
+    query = select(EntryRow.about).where(EntryRow.what == INVITED).order_by(EntryRow.number)
+    if name is not None:
+        written = canonical_json({"contributor": name}).decode()[1:-1]
+        query = query.where(EntryRow.about.contains(written, autoescape=True))
+    for about in session.scalars(query):
         try:
             yield Invitation.model_validate_json(about)
         except ValidationError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select
@@ -12,6 +13,7 @@ from medforge.aggregator.ledger import display_names as naming
 from medforge.aggregator.ledger import privacy_claims as claims
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.database import Database
+from medforge.aggregator.ledger.invitations import EarlierKit, newest_invitation
 from medforge.aggregator.ledger.journal import ARRIVED, FORGE, INVITED, MAINTAINER, enter, now
 from medforge.aggregator.ledger.order import NEXT, LedgerConflict, check_follows, newest, spell, unfolded
 from medforge.aggregator.ledger.records import Arrival, Contributor, JournalEntry, State
@@ -263,9 +265,20 @@ class Ledger(Database):
 
     # contributors
 
-    def invite(self, contributor: Contributor, display_name: str | None = None, expires: str | None = None) -> None:
-        """Register somebody, or replace their key, certificate (good until `expires`) and how people write them."""
+    def invite(
+        self,
+        contributor: Contributor,
+        display_name: str | None = None,
+        expires: str | None = None,
+        overlap: timedelta = timedelta(0),
+    ) -> None:
+        """Register somebody, or replace their key, certificate (good until `expires`) and how people write them.
+
+        The certificate and key that are replaced stay good for the `overlap`, at most until that certificate ends; not
+        those of somebody who was revoked, and none that were replaced before.
+        """
         with self.writing() as session:
+            earlier = _overlapping(session, contributor.name, overlap)
             session.merge(ContributorRow(**vars(contributor)))
             about = {
                 "contributor": contributor.name,
@@ -273,7 +286,8 @@ class Ledger(Database):
                 "key": contributor.key.hex(),
             }
             ends = {} if expires is None else {"expires": expires}
-            enter(session, MAINTAINER, INVITED, about | _shown_as(display_name) | ends)
+            kept = {} if earlier is None else {"earlier": earlier.model_dump(mode="json")}
+            enter(session, MAINTAINER, INVITED, about | _shown_as(display_name) | ends | kept)
 
     def revoke(self, name: str, reason: str = "") -> Contributor | None:
         """Take an invitation back; return who it was, or None for a name that nobody invited."""
@@ -333,6 +347,17 @@ class Ledger(Database):
 
 def _shown_as(display_name: str | None) -> dict[str, str]:
     return {} if display_name is None else {naming.KEY: display_name}
+
+
+def _overlapping(session: Session, name: str, overlap: timedelta) -> EarlierKit | None:
+    row = session.get(ContributorRow, name)
+    if row is None or row.revoked_at is not None:
+        return None
+    moment = datetime.now(UTC)
+    newest = newest_invitation(session, name)
+    end = newest.expires if newest is not None and newest.certificate == row.certificate else None
+    until = moment + overlap if end is None else min(moment + overlap, end)
+    return EarlierKit(certificate=row.certificate, key=row.key.hex(), until=until) if until > moment else None
 
 
 def _move(

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import grpc
 
+from medforge.aggregator.ledger.invitations import earlier_kit
 from medforge.aggregator.ledger.ledger import Ledger
 from medforge.aggregator.ledger.records import Contributor
 from medforge.manifest import Manifest
@@ -52,7 +53,8 @@ def caller_of(context: grpc.ServicerContext, ledger: Ledger) -> Caller:
     if invited is None:
         raise NotAllowed(f"this forge knows no contributor {name!r}; {_ASK}")
     _check_not_revoked(invited)
-    if invited.certificate != digest_of(certificate):
+    presented_as = digest_of(certificate)
+    if invited.certificate != presented_as and not _overlaps(invited, presented_as, ledger):
         raise NotAllowed(f"the certificate of {name} has been replaced by a newer one; use the newest kit")
     return Caller(name)
 
@@ -104,8 +106,21 @@ def _authorise(
             f"{contributor} was invited to this forge, so what comes under that name must be signed; "
             f"give the kit of {contributor} with --kit DIR"
         )
-    verify(invited.key, purpose, statement, signature)
+    try:
+        verify(invited.key, purpose, statement, signature)
+    except NotAllowed:
+        earlier = earlier_kit(ledger, invited, now())
+        if earlier is None:
+            raise
+        verify(earlier.public, purpose, statement, signature)
+        return earlier.public
     return invited.key
+
+
+def _overlaps(invited: Contributor, certificate: str, ledger: Ledger) -> bool:
+    """Say whether a certificate is the one that a renewal left good for a while."""
+    earlier = earlier_kit(ledger, invited, now())
+    return earlier is not None and earlier.certificate == certificate
 
 
 def _check_fresh(request: pb.WithdrawRequest) -> None:

@@ -12,7 +12,7 @@ from medforge.aggregator.ledger.records import Contributor
 from medforge.aggregator.page.site import Site
 from medforge.base_module import BaseModule
 from medforge.cli import build_app
-from medforge.proto.certificates import now
+from medforge.proto.certificates import now, spell_time
 from tests.aggregator.serving import FAST
 
 
@@ -30,6 +30,9 @@ def test_everybody_is_shown_with_the_end_of_their_kit(tmp_path: Path, tiny_base:
     }
     kits["over"] = invite(forge, "over", "forge.example.org:1", tmp_path / "over", ends=now() - timedelta(hours=1))
     forge.ledger.invite(Contributor("old", b"k" * 32, "c" * 64, "2026-01-01T00:00:00Z"))
+    kits["far"] = invite(forge, "far", "forge.example.org:1", tmp_path / "far2", 500, overlap=timedelta(days=3))
+    until = spell_time(now() + timedelta(days=3))[:10]
+    kits["gone"] = invite(forge, "gone", "forge.example.org:1", tmp_path / "gone2", overlap=timedelta(days=3))
     forge.ledger.revoke("gone")
     site = Site(forge)
     site.update()
@@ -37,7 +40,7 @@ def test_everybody_is_shown_with_the_end_of_their_kit(tmp_path: Path, tiny_base:
     forge.close()
     day = {name: kit.card.expires[:10] for name, kit in kits.items()}
     lines = {line.split()[0]: line for line in run("contributors", "--forge", forge.directory).splitlines()}
-    assert lines["far"].endswith(f"kit ends {day['far']}")
+    assert lines["far"].endswith(f"kit ends {day['far']}  earlier kit until {until}")
     assert lines["near"].endswith(f"kit ends {day['near']}, in 11 days")
     assert lines["over"].endswith(f"kit ended {day['over']}")
     assert lines["old"].endswith("end of the kit unknown")
@@ -45,6 +48,7 @@ def test_everybody_is_shown_with_the_end_of_their_kit(tmp_path: Path, tiny_base:
     told = json.loads(run("contributors", "--forge", forge.directory, "--json"))
     ends: dict[str, str | None] = {name: kit.card.expires for name, kit in kits.items()}
     assert {one["contributor"]: one["expires"] for one in told} == ends | {"old": None}
+    assert {one["contributor"] for one in told if one["earlier_until"]} == {"far"}
     assert page is not None
     assert f'<td data-label="kit ends">{day["near"]}</td>' in page.decode()
     assert page.decode().count('<span class="quiet">unknown</span>') == 1

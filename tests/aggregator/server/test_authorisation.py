@@ -240,7 +240,7 @@ def test_a_renewed_kit_ends_the_old_one(served: tuple[Forge, str], tmp_path: Pat
     with pytest.raises(InvalidInput, match="Twice was invited already; give --renew to make a new kit"):
         medforge(*arguments, tmp_path / "new")
     assert not (tmp_path / "new").exists()
-    medforge(*arguments, tmp_path / "new", "--renew", "--days", 10)
+    medforge(*arguments, tmp_path / "new", "--renew", "--days", 10, "--overlap", 0)
     with RemoteForge(Connection(at, Kit.load(tmp_path / "new"))) as remote:
         remote.describe()
     with (
