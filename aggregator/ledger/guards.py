@@ -15,6 +15,7 @@ from sqlalchemy import URL, Connection, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from medforge.aggregator.ledger.deadlines import network_deadlines
 from medforge.errors import InvalidInput
 from medforge.files import PRIVATE
 
@@ -89,9 +90,8 @@ class SessionGuard:
     """
 
     def __init__(self, url: URL) -> None:
-        waits = {"connect_timeout": int(DEADLINE), "tcp_user_timeout": int(DEADLINE * 1000)}
-        alive = {"keepalives_idle": 2, "keepalives_interval": 2, "keepalives_count": 2}
-        self._engine = create_engine(url, poolclass=NullPool, connect_args=waits | alive, isolation_level="AUTOCOMMIT")
+        deadlines = network_deadlines(url, DEADLINE)
+        self._engine = create_engine(url, poolclass=NullPool, connect_args=deadlines, isolation_level="AUTOCOMMIT")
         self._connection: Connection | None = None
 
     def take(self) -> bool:

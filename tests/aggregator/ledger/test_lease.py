@@ -1,6 +1,8 @@
 """One process at a time writes a ledger, on SQLite and on PostgreSQL."""
 
 import contextlib
+import os
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
+from medforge.aggregator.ledger import deadlines
 from medforge.aggregator.ledger.database import LeaseLost
 from medforge.aggregator.ledger.lease import UNSURE_AFTER, Lease
 from medforge.aggregator.ledger.ledger import Ledger
@@ -108,6 +111,43 @@ def test_a_database_that_falls_silent_is_noticed_within_ten_seconds(postgres: Cl
         assert time.monotonic() < back + 10, "it does not recover"
         time.sleep(0.1)
     assert arrive(ledger, "a") == 1
+
+
+def test_a_silent_database_does_not_keep_a_command_waiting(postgres: Cluster) -> None:
+    url = postgres.new_ledger()
+    Ledger(url).close()
+    postgres.freeze(True)
+    begun = time.monotonic()
+    try:
+        with pytest.raises(InvalidInput, match="cannot be opened .*timeout.*; check its address"):
+            Ledger(url)
+        assert time.monotonic() - begun < 10
+    finally:
+        postgres.freeze(False)
+    Ledger(url).close()
+
+
+def test_a_writer_does_not_wait_for_ever_for_one_that_hangs(postgres: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadlines, "LOCK_SECONDS", 1)
+    url = postgres.new_ledger()
+    hanging, waiting = Ledger(url), Ledger(url)
+    with hanging.writing():
+        begun = time.monotonic()
+        with pytest.raises(SQLAlchemyError, match="lock timeout"):
+            arrive(waiting, "a")
+        assert 1 <= time.monotonic() - begun < 5
+    assert arrive(waiting, "a") == 1
+
+
+def test_an_open_connection_ends_with_the_network(postgres: Cluster) -> None:
+    ledger = Ledger(postgres.new_ledger() + "?keepalives_idle=3")
+    with ledger._engine.connect() as connection:
+        raw = connection.connection.driver_connection
+        assert raw is not None
+        with socket.socket(fileno=os.dup(raw.fileno())) as line:
+            assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 8000
+            assert line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 3, "what the address says stays"
 
 
 def _beat(lease: Lease, until: float) -> None:
