@@ -42,7 +42,8 @@ def likeliest_share(of_expert: Tensor, of_head: Tensor, least: float, most: floa
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         low, high = (middle, high) if slope(middle) > 0 else (low, middle)
-    return round((low + high) / 2, 2)
+    # a bound that is no hundredth is kept all the same
+    return min(max(round((low + high) / 2, 2), least), max(least, most))
 
 
 def discriminant_share(

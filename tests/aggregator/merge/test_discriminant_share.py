@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from medforge.aggregator.merge import choose_settings
@@ -15,6 +15,8 @@ from tests.aggregator.merge.test_routed import site
 probabilities = st.lists(st.tuples(st.floats(0.001, 1), st.floats(0.001, 1)), min_size=1, max_size=30)
 
 
+@settings(deadline=None)
+@example([(1.0, 0.9375), (0.5, 0.0625), (0.5625, 1.0)], 0.341796875)
 @given(probabilities, st.floats(0, 0.5))
 def test_no_other_share_is_likelier(pairs: list[tuple[float, float]], least: float) -> None:
     expert, head = torch.tensor(pairs, dtype=torch.float64).T

@@ -112,7 +112,7 @@ def alter(data: bytes) -> bytes:
 def test_a_damaged_file_is_ignored_and_computed_again(tmp_path: Path, tiny_base: BaseModule, damage) -> None:
     branch = make_branch(tiny_base)
     kept = ProbabilityCache(tiny_base, tmp_path).probabilities(arrived(branch), arrived(branch))
-    (file,) = tmp_path.iterdir()
+    (file,) = tmp_path.rglob("*.safetensors")
     whole = file.read_bytes()
     file.write_bytes(damage(whole))
     again = ProbabilityCache(tiny_base, tmp_path)
@@ -125,9 +125,9 @@ def test_a_file_in_anothers_place_is_ignored(tmp_path: Path, tiny_base: BaseModu
     one, two = branches(tiny_base, 2)
     cache = ProbabilityCache(tiny_base, tmp_path)
     kept = cache.probabilities(arrived(one), arrived(one))
-    (first,) = tmp_path.iterdir()
+    (first,) = tmp_path.rglob("*.safetensors")
     cache.probabilities(arrived(two), arrived(two))
-    (second,) = set(tmp_path.iterdir()) - {first}
+    (second,) = set(tmp_path.rglob("*.safetensors")) - {first}
     second.replace(first)
     again = ProbabilityCache(tiny_base, tmp_path)
     assert torch.equal(again.probabilities(arrived(one), arrived(one)), kept)
