@@ -14,7 +14,7 @@ def flow(parts: Iterable[str], width: int, indent: int) -> Iterator[str]:
     A text that no line can hold is wrapped between words.
     """
     line, margin = "", " " * indent
-    for part in filter(None, map(printable, parts)):
+    for part in filter(str.strip, map(printable, parts)):
         longer = f"{line}  {part}" if line else part
         if len(longer) <= width:
             line = longer

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from medforge.aggregator.cli.log_lines import commit_lines, journal_lines, outside_lines, replay_lines
@@ -97,6 +97,7 @@ def test_a_replay_says_what_many_commits_share_once_and_in_whole_words() -> None
         assert rest == [f"{first} within tolerance: {why} {second} within tolerance {third} identical"]
 
 
+@example(parts=["a" * 39, " "], width=40)
 @given(parts=st.lists(st.text("ab c", max_size=40), max_size=6), width=st.integers(40, 100))
 def test_nothing_is_lost_and_no_word_is_broken(parts: list[str], width: int) -> None:
     words = [word for part in parts for word in part.split() if len(word) < 20]
