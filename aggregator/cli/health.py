@@ -46,29 +46,34 @@ def health(
 def _ask(at: str, path: str, seconds: float) -> dict[str, Any]:
     import http.client
     import json
+    from contextlib import closing
 
     from medforge.errors import ForgeUnavailable
     from medforge.proto.address import split_address
 
     host, port = split_address(at)
-    # not urllib, which would send a probe of this machine through the proxy of the environment
-    connection = http.client.HTTPConnection(host.strip("[]"), port, timeout=seconds)
     try:
-        connection.request("GET", path)
-        answer = json.loads(connection.getresponse().read(1 << 20))
+        # not urllib, which would send a probe of this machine through the proxy of the environment
+        with closing(http.client.HTTPConnection(host.strip("[]"), port, timeout=seconds)) as connection:
+            connection.request("GET", path)
+            answer = json.loads(connection.getresponse().read(1 << 20))
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise ForgeUnavailable(
             f"no forge answers probes at {at} ({error or type(error).__name__}); see that it serves with --metrics {at}"
         ) from error
-    finally:
-        connection.close()
-    if not isinstance(answer, dict) or not isinstance(answer.get("ok"), bool):
+    if not isinstance(answer, dict) or not isinstance(answer.get("ok"), bool) or not _all_checks(answer.get("checks")):
         raise ForgeUnavailable(f"what answers at {at} is no forge; give the address of `medforge serve --metrics`")
     return answer
+
+
+def _all_checks(found: object) -> bool:
+    fields = {"name", "ok", "says"}
+    return isinstance(found, list) and all(isinstance(one, dict) and fields <= one.keys() for one in found)
 
 
 def _lines(answer: dict[str, Any]) -> Iterator[str]:
     from medforge.errors import printable
 
     for check in answer["checks"]:
-        yield f"{printable(check['name']):{_CHECK}} {'ok' if check['ok'] else 'problem':8} {printable(check['says'])}"
+        name, says = printable(str(check["name"])), printable(str(check["says"]))
+        yield f"{name:{_CHECK}} {'ok' if check['ok'] else 'problem':8} {says}"

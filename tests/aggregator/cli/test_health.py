@@ -2,6 +2,8 @@
 
 import json
 import socket
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -49,5 +51,27 @@ def test_what_is_no_forge_gets_a_sentence(capsys: pytest.CaptureFixture[str]) ->
         at = f"127.0.0.1:{silent.getsockname()[1]}"
         assert run("health", at, "--seconds", "0.2") != 0
     assert "no forge answers probes" in capsys.readouterr().err
-    assert run("health", "nonsense") != 0
-    assert "Traceback" not in capsys.readouterr().err
+    for address in ("nonsense", "host name:1", "[::1]:1", ":9464"):
+        assert run("health", address) not in (0, 70)
+        said = capsys.readouterr().err
+        assert "Traceback" not in said
+        assert "fault of medforge" not in said
+
+
+@pytest.mark.parametrize("body", [b'{"ok": true}', b'{"ok": true, "checks": [1]}', b"[]", b"no JSON"])
+def test_what_answers_otherwise_is_no_forge(body: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        assert run("health", f"127.0.0.1:{server.server_port}") != 0
+    said = capsys.readouterr().err
+    assert "no forge" in said
+    assert "Traceback" not in said
