@@ -7,7 +7,8 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
 from medforge.errors import CorruptFile
@@ -44,13 +45,13 @@ def digest_of(certificate: x509.Certificate) -> str:
     return hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
 
 
-def common_name(certificate: x509.Certificate) -> str:
-    """Return a certificate's common name, empty where it has none: the contributor in a client's."""
+def common_name(certificate: x509.Certificate | x509.CertificateSigningRequest) -> str:
+    """Return the common name of a certificate, or of a request for one, empty where it has none: the contributor."""
     return next((str(name.value) for name in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)), "")
 
 
-def signing_key(certificate: x509.Certificate) -> bytes | None:
-    """Return the Ed25519 public key that a client certificate binds to its name, or None where it binds none."""
+def signing_key(certificate: x509.Certificate | x509.CertificateSigningRequest) -> bytes | None:
+    """Return the Ed25519 public key that a client certificate, or a request for one, binds to its name, if any."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
@@ -58,6 +59,16 @@ def signing_key(certificate: x509.Certificate) -> bytes | None:
     uris = names.get_values_for_type(x509.UniformResourceIdentifier)
     keys = (uri.removeprefix(_KEY_SCHEME) for uri in uris if re.fullmatch(f"{_KEY_SCHEME}[0-9a-f]{{64}}", uri))
     return next(map(bytes.fromhex, keys), None)
+
+
+def new_certificate_key() -> ec.EllipticCurvePrivateKey:
+    """Make the key of a certificate: ECDSA on the curve P-256, which every TLS library has."""
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def pem_of(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """Spell a private key as PEM (PKCS#8)."""
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def now() -> datetime:

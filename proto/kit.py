@@ -20,6 +20,7 @@ from medforge.errors import CorruptFile, InvalidInput
 from medforge.files import canonical_json, read_file, write_atomically
 from medforge.overrides import first_fault
 from medforge.proto.certificates import ENDS_SOON, common_name, days_until, parse_certificate, signing_key, spell_time
+from medforge.proto.kit_request import REQUEST_FILE
 from medforge.proto.signed_review import Review, SignedReview
 from medforge.proto.signing import SUBMIT, WITHDRAW, load_key, public_bytes, save_key, sign
 from medforge.proto.statements import submit_statement, withdraw_statement
@@ -74,10 +75,7 @@ class Kit:
         """Read a kit; raises InvalidInput or CorruptFile where a part is missing or the parts do not match."""
         absent = [name for name in _FILES if not (directory / name).exists()]
         if absent:
-            raise InvalidInput(
-                f"{directory} is not a whole kit: {', '.join(absent)} {'is' if len(absent) == 1 else 'are'} not there; "
-                f"give the directory that `medforge invite` made, with every file in it"
-            )
+            raise _not_whole(directory, absent)
         kit = cls(
             directory,
             _read_card(directory / CARD_FILE),
@@ -91,11 +89,9 @@ class Kit:
 
     def save(self) -> None:
         """Write the kit's files, readable by their owner alone."""
-        write_atomically(self.directory / CA_FILE, self.ca)
-        write_atomically(self.directory / CERTIFICATE_FILE, self.certificate)
         write_atomically(self.directory / CERTIFICATE_KEY_FILE, self.certificate_key)
         save_key(self.directory / SIGNING_KEY_FILE, self.signing_key)
-        write_atomically(self.directory / CARD_FILE, canonical_json(self.card.model_dump(mode="json")) + b"\n")
+        save_answer(self.directory, self.card, self.ca, self.certificate)
 
     @property
     def x509(self) -> x509.Certificate:
@@ -169,10 +165,33 @@ class Kit:
             raise self._mixed_up(f"{CERTIFICATE_KEY_FILE} is not the key of {CERTIFICATE_FILE}")
 
     def _mixed_up(self, what: str) -> CorruptFile:
+        if (self.directory / REQUEST_FILE).exists():
+            return CorruptFile(
+                f"the files that the forge sent are not for the keys in {self.directory} ({what}); copy there the "
+                f"answer to its own {REQUEST_FILE}, or ask anew with `medforge request`"
+            )
         return CorruptFile(
             f"the files of the kit {self.directory} do not belong together ({what}); "
             f"unpack the kit again, or ask whoever runs the forge for a new one"
         )
+
+
+def save_answer(directory: Path, card: KitCard, ca: bytes, certificate: bytes) -> None:
+    """Write what a forge adds to the keys of a kit: none of it is secret."""
+    write_atomically(directory / CA_FILE, ca)
+    write_atomically(directory / CERTIFICATE_FILE, certificate)
+    write_atomically(directory / CARD_FILE, canonical_json(card.model_dump(mode="json")) + b"\n")
+
+
+def _not_whole(directory: Path, absent: list[str]) -> InvalidInput:
+    what = f"{directory} is not a whole kit: {', '.join(absent)} {'is' if len(absent) == 1 else 'are'} not there"
+    if (directory / REQUEST_FILE).exists() and not set(absent) & set(SECRET_FILES):
+        return InvalidInput(
+            f"{what}; send {REQUEST_FILE} to whoever runs the forge, and copy the files that come back into {directory}"
+        )
+    if set(absent) == set(SECRET_FILES):
+        return InvalidInput(f"{what}; copy its files to the keys, into the directory that `medforge request` made")
+    return InvalidInput(f"{what}; give the directory that `medforge invite` made, with every file in it")
 
 
 def _read_card(path: Path) -> KitCard:

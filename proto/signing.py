@@ -26,6 +26,7 @@ TASK = "task"
 TAG = "tag"
 SUCCESSION = "key succession"
 REVIEW = "review"
+KIT_REQUEST = "kit request"
 
 Statement = Mapping[str, str | int | bool]
 

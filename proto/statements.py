@@ -49,3 +49,8 @@ def tag_statement(forge: str, name: str, commit: str, release: bool, notes: str,
 def review_statement(forge: str, review: str) -> Statement:
     """Say that a review (its digest covers reviewer, commit and counts) is meant for one forge (a UUID)."""
     return {"forge": forge, "review": review}
+
+
+def kit_request_statement(contributor: str, display_name: str | None, csr: str) -> dict[str, str]:
+    """Say that a kit is asked for under an identifier, written so for people, by a certificate signing request."""
+    return {"contributor": contributor, "display_name": display_name or "", "csr": csr}

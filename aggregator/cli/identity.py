@@ -16,21 +16,33 @@ if TYPE_CHECKING:
 
     from medforge.aggregator.ledger.invitations import Invitation
     from medforge.aggregator.ledger.records import Contributor
-    from medforge.proto.kit import Kit
+    from medforge.contributor_name import ContributorName
+    from medforge.proto.kit import KitCard
+    from medforge.proto.kit_request import KitRequest
 
 Name = Annotated[str, typer.Argument(metavar="CONTRIBUTOR", help="The name that the contributor's branches bear.")]
 
 
 def invite(
-    contributor: Annotated[
-        str,
-        typer.Argument(metavar="CONTRIBUTOR", help="The contributor's name, as people write it in whatever script."),
-    ],
     forge: ForgeDirectory,
     address: Annotated[
         str, typer.Option(help="Where the contributor reaches the forge from outside.", metavar="HOST:PORT")
     ],
     out: Annotated[Path, typer.Option(help="Directory for the kit; new or empty.", metavar="DIR")],
+    contributor: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="CONTRIBUTOR",
+            help="The contributor's name, as people write it in whatever script; with --request it is the one there.",
+        ),
+    ] = None,
+    request: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Answer this request, which the contributor made with `medforge request`: the kit has no private key.",
+        ),
+    ] = None,
     days: Annotated[
         int, typer.Option(metavar="N", help="How many days the certificate is valid.", min=1, max=3650)
     ] = 730,
@@ -55,21 +67,23 @@ def invite(
     ledger: LedgerUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a contributor's startup kit.
+    """Make a contributor's startup kit, or with --request what makes one of the keys that the contributor has.
 
     It works while the forge is served.
 
-    Example:
+    Examples:
+        medforge invite --request request.json --forge forge --address forge.example.org:50051 --out answer
         medforge invite clinic --forge forge --address forge.example.org:50051 --out kit-of-clinic
     """
     from medforge.aggregator.forge.forge import Forge
+    from medforge.aggregator.identity.invite import Terms, answer
     from medforge.aggregator.identity.invite import invite as make_kit
     from medforge.aggregator.ledger.invitations import invitations
-    from medforge.contributor_name import ContributorName
     from medforge.errors import InvalidInput
-    from medforge.proto.certificates import spell_time
+    from medforge.proto.certificates import now, spell_time
 
-    name = ContributorName.of(contributor, identifier)
+    asked = None if request is None else _read_request(request, contributor, identifier)
+    name = _named(contributor, identifier) if asked is None else asked.name
     opened = Forge.open(forge, ledger)
     try:
         known = opened.ledger.contributor(name.identifier)
@@ -79,31 +93,71 @@ def invite(
                 f"{name.identifier} {state} already; give --renew to make a new kit in place of the old one, or "
                 "another --id for somebody else"
             )
-        kit = make_kit(opened, name, address, out, days, overlap=timedelta(days=overlap))
+        beside = timedelta(days=overlap)
+        if asked is None:
+            card = make_kit(opened, name, address, out, days, overlap=beside).card
+        else:
+            card = answer(opened, asked, Terms(address, now() + timedelta(days=days), beside), out)
         earlier = invitations(opened.ledger)[name.identifier].earlier
     finally:
         opened.close()
-    _say_invited(kit, None if earlier is None else spell_time(earlier.until), as_json)
+    _say_invited(card, out, asked, None if earlier is None else spell_time(earlier.until), as_json)
 
 
-def _say_invited(kit: Kit, earlier_until: str | None, as_json: bool) -> None:
-    name = kit.card.name
+def _named(contributor: str | None, identifier: str | None) -> ContributorName:
+    from medforge.contributor_name import ContributorName
+    from medforge.errors import InvalidInput
+
+    if contributor is None:
+        raise InvalidInput("nobody is named; give the contributor's name, or their request with --request FILE")
+    return ContributorName.of(contributor, identifier)
+
+
+def _read_request(file: Path, contributor: str | None, identifier: str | None) -> KitRequest:
+    """Read a request; raises InvalidInput where it asks for another name than the maintainer gave."""
+    from medforge.errors import InvalidInput
+    from medforge.files import read_file
+    from medforge.proto.kit_request import KitRequest
+
+    asked = KitRequest.parse(read_file(file, "the request"), str(file))
+    meant = {text for text in (contributor, identifier) if text is not None}
+    if meant - {asked.contributor, asked.display_name}:
+        raise InvalidInput(
+            f"{file} asks for the name {asked.name}, not {' or '.join(sorted(map(repr, meant)))}; leave the name out "
+            f"to take theirs, or have a request under the other one made"
+        )
+    return asked
+
+
+def _say_invited(card: KitCard, out: Path, asked: KitRequest | None, earlier: str | None, as_json: bool) -> None:
+    name = card.name
     if as_json:
         say_json(
             {
                 "contributor": name.identifier,
                 "display_name": name.display,
-                "kit": str(kit.directory),
-                "expires": kit.card.expires,
-                "earlier_until": earlier_until,
-                "address": kit.card.address,
+                "kit": str(out),
+                "expires": card.expires,
+                "earlier_until": earlier,
+                "address": card.address,
+                "keys": asked is None,
+                "fingerprint": None if asked is None else asked.fingerprint,
             }
         )
         return
-    typer.echo(f"the kit of {name} is in {kit.directory}, valid until {kit.card.expires}")
-    if earlier_until is not None:
-        typer.echo(f"the kit that it replaces stays good until {earlier_until}; a revocation ends both at once")
-    typer.echo("it holds private keys: hand it over by a way you trust, then delete it here")
+    typer.echo(f"the kit of {name} is in {out}, valid until {card.expires}")
+    if earlier is not None:
+        typer.echo(f"the kit that it replaces stays good until {earlier}; a revocation ends both at once")
+    if asked is None:
+        typer.echo(
+            "it holds private keys, which travel with it: hand it over by a way you trust, then delete it here; "
+            "`medforge request` makes them where they stay"
+        )
+        return
+    typer.echo("it holds no private key: send it as you like, to be copied to the keys that the contributor made")
+    vouched = asked.renewal is not None
+    by = "the kit before has signed the request" if vouched else "whether it is theirs, they can tell you"
+    typer.echo(f"the request's fingerprint is {asked.fingerprint}; {by}")
 
 
 def revoke(

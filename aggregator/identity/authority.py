@@ -8,18 +8,20 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from filelock import FileLock
 
 from medforge.errors import CorruptFile
 from medforge.files import PRIVATE, make_private, read_file, write_atomically
-from medforge.proto.certificates import key_uri, now, parse_certificate, server_name
+from medforge.proto.certificates import (
+    key_uri,
+    new_certificate_key,
+    now,
+    parse_certificate,
+    pem_of,
+    server_name,
+)
 
 KEYS = "keys"
 KEY_FILE = "ca.key"
@@ -82,33 +84,46 @@ class Authority:
 
         Its key is new and meant to stay in memory.
         """
-        names = x509.SubjectAlternativeName([x509.DNSName(server_name(self.forge))])
-        begins, ends = now() - _SLACK, self._certificate.not_valid_after_utc
-        return self._issue(server_name(self.forge), names, ExtendedKeyUsageOID.SERVER_AUTH, begins, ends)
+        key, name = new_certificate_key(), server_name(self.forge)
+        names = x509.SubjectAlternativeName([x509.DNSName(name)])
+        valid = now() - _SLACK, self._certificate.not_valid_after_utc
+        return pem_of(key), self._issue(key.public_key(), name, names, ExtendedKeyUsageOID.SERVER_AUTH, valid)
 
     def issue_client(
         self, contributor: str, signing_key: bytes, ends: datetime, begins: datetime | None = None
     ) -> tuple[bytes, bytes]:
-        """Issue a contributor's certificate, which binds the Ed25519 signing key (32 bytes) to the name.
+        """Make a contributor's key and certify it, as `certify` does; return (key, certificate), PEM."""
+        key = new_certificate_key()
+        return pem_of(key), self.certify(key.public_key(), contributor, signing_key, ends, begins)
 
-        Returns (key, certificate) as PEM. It begins a day ago by default, for clocks that are behind.
+    def certify(
+        self,
+        key: ec.EllipticCurvePublicKey,
+        contributor: str,
+        signing_key: bytes,
+        ends: datetime,
+        begins: datetime | None = None,
+    ) -> bytes:
+        """Issue a contributor's certificate (PEM) for a key; it binds the Ed25519 signing key (32 bytes) to the name.
+
+        It begins a day ago by default, for clocks that are behind.
         """
         names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(key_uri(signing_key))])
-        return self._issue(contributor, names, ExtendedKeyUsageOID.CLIENT_AUTH, begins or now() - _SLACK, ends)
+        valid = begins or now() - _SLACK, ends
+        return self._issue(key, contributor, names, ExtendedKeyUsageOID.CLIENT_AUTH, valid)
 
     def _issue(
         self,
+        key: ec.EllipticCurvePublicKey,
         common_name: str,
         names: x509.SubjectAlternativeName,
         use: x509.ObjectIdentifier,
-        begins: datetime,
-        ends: datetime,
-    ) -> tuple[bytes, bytes]:
-        key = ec.generate_private_key(ec.SECP256R1())
+        valid: tuple[datetime, datetime],
+    ) -> bytes:
         issuer = self._certificate.public_key()
         assert isinstance(issuer, ec.EllipticCurvePublicKey)
         certificate = (
-            _builder(_name(common_name), self._certificate.subject, key.public_key(), begins, ends)
+            _builder(_name(common_name), self._certificate.subject, key, *valid)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(digital_signature=True), critical=True)
             # An invited client must not be able to pass for the forge, nor the forge for a client.
@@ -117,11 +132,11 @@ class Authority:
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer), critical=False)
             .sign(self._key, SHA256())
         )
-        return _pem(key), certificate.public_bytes(Encoding.PEM)
+        return certificate.public_bytes(Encoding.PEM)
 
 
 def _create(keys: Path, forge: str) -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = new_certificate_key()
     name = _name(f"forge {forge}")
     certificate = (
         _builder(name, name, key.public_key(), now() - _SLACK, now() + _YEARS)
@@ -131,7 +146,7 @@ def _create(keys: Path, forge: str) -> None:
         .sign(key, SHA256())
     )
     write_atomically(keys / _MAKING_FILE, b"")
-    write_atomically(keys / KEY_FILE, _pem(key))
+    write_atomically(keys / KEY_FILE, pem_of(key))
     # The certificate comes last: where it is, its key is too.
     write_atomically(keys / CERTIFICATE_FILE, certificate.public_bytes(Encoding.PEM))
     (keys / _MAKING_FILE).unlink()
@@ -177,7 +192,3 @@ def _read_key(path: Path) -> ec.EllipticCurvePrivateKey:
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise CorruptFile(f"{path} is not an ECDSA key; restore it from a backup")
     return key
-
-
-def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

@@ -5,9 +5,15 @@ from __future__ import annotations
 from medforge.proto.address import split_address
 from medforge.proto.kit import CA_FILE, CARD_FILE, CERTIFICATE_FILE, CERTIFICATE_KEY_FILE, SIGNING_KEY_FILE, KitCard
 
+_CAME_ALONG = (
+    "Keep the two secret files readable by one account only (`chmod 600`), and out of mail and shared folders."
+)
+_STAYED = """The two secret files are not among what the forge sent: `medforge request` made them on your machine, which
+they never leave. Copy the other files to them. Keep them readable by one account only (`chmod 600`)."""
 
-def readme(card: KitCard) -> str:
-    """Write the letter as Markdown."""
+
+def readme(card: KitCard, keys_stayed: bool = False) -> str:
+    """Write the letter as Markdown; `keys_stayed` where the contributor has made the private keys."""
     host, port = split_address(card.address)
     return f"""# MedForge startup kit of {card.name.display or card.contributor}
 
@@ -31,8 +37,9 @@ class, and a manifest; no image of a patient is ever sent.
 | `{CERTIFICATE_KEY_FILE}` | the private key of your certificate | **secret** |
 | `{SIGNING_KEY_FILE}` | the private key that signs what you contribute | **secret** |
 
-Keep the two secret files readable by one account only (`chmod 600`), and out of mail and shared folders. If either may
-have become known to others, tell whoever runs the forge: they revoke the kit at once and make you a new one.
+{_STAYED if keys_stayed else _CAME_ALONG}
+If either may have become known to others, tell whoever runs the forge: they revoke the kit at once and make you a new
+one.
 
 ## What to run
 

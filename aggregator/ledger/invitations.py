@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 from medforge.aggregator.ledger.database import Database
 from medforge.aggregator.ledger.journal import INVITED
 from medforge.aggregator.ledger.records import Contributor
-from medforge.aggregator.ledger.rows import EntryRow
+from medforge.aggregator.ledger.rows import ContributorRow, EntryRow
+from medforge.errors import InvalidInput
 from medforge.files import canonical_json
 
 
@@ -30,13 +31,14 @@ class EarlierKit(BaseModel):
 
 
 class Invitation(BaseModel):
-    """Say who was invited, under which certificate, when that ends, and which kit stays good beside it.
+    """Say who was invited, under which certificate and signing key, when that ends, and which kit stays good beside it.
 
-    `expires` is None where the entry is older than that was kept.
+    `key` is empty and `expires` None where the entry is older than these were kept.
     """
 
     contributor: str
     certificate: str = ""
+    key: str = ""
     expires: AwareDatetime | None = None
     earlier: EarlierKit | None = None
 
@@ -67,6 +69,22 @@ def earlier_kit(ledger: Database, contributor: Contributor, moment: datetime) ->
     with ledger.reading() as session:
         newest = newest_invitation(session, contributor.name)
     return None if newest is None else newest.earlier_at(moment, contributor)
+
+
+def check_fresh_key(ledger: Database, contributor: str, key: bytes) -> None:
+    """Raise InvalidInput for a signing key (32 bytes) of a kit that was replaced or revoked: it may be in wrong hands.
+
+    The key of the kit that a contributor has now may come again.
+    """
+    with ledger.reading() as session:
+        row = session.get(ContributorRow, contributor)
+        if row is not None and row.key == key and row.revoked_at is None:
+            return
+        if any(one.key == key.hex() for one in _read(session)) or (row is not None and row.key == key):
+            raise InvalidInput(
+                "the keys of this request had a kit that was replaced or revoked; have a request with new keys made "
+                "(`medforge request`)"
+            )
 
 
 def _read(session: Session, name: str | None = None) -> Iterator[Invitation]:

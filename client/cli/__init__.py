@@ -45,6 +45,12 @@ COMMANDS = (
         "medforge.client.cli.push:push",
     ),
     CommandEntry(
+        "request",
+        "Centre",
+        "Make the keys of a kit here, where they stay, and the request that you send to whoever runs the forge.",
+        "medforge.client.cli.request:request",
+    ),
+    CommandEntry(
         "verify",
         "Centre",
         "Verify a receipt without a network: that a forge's key signed exactly this.",
