@@ -29,6 +29,7 @@ from medforge.manifest import (
     public_spec,
     software_versions,
 )
+from medforge.mapped_file import Bytes
 from medforge.peft_format import CONFIG_FILE, WEIGHTS_FILE
 from medforge.plugin import Plugin, check_plugin
 from medforge.site_facts import SiteFacts
@@ -181,21 +182,21 @@ def check_made_on(base: BaseModule, manifest: Manifest, plugin: Plugin) -> None:
         )
 
 
-def parse_plugin(manifest: Manifest, files: Mapping[str, bytes]) -> Plugin:
+def parse_plugin(manifest: Manifest, files: Mapping[str, Bytes]) -> Plugin:
     """Read a branch's plugin from its files, by the manifest's paths; their digests have been checked.
 
     Raises InvalidBranch where it is not the plugin that the manifest describes.
     """
-    names = (CONFIG_FILE, WEIGHTS_FILE)
-    plugin = Plugin.parse({name: files[f"{PLUGIN_DIRECTORY}/{name}"] for name in names})
+    own = {name: files[f"{PLUGIN_DIRECTORY}/{name}"] for name in (CONFIG_FILE, WEIGHTS_FILE)}
+    plugin = Plugin.parse(own)
     if plugin.settings != manifest.plugin:
         raise InvalidBranch(_MISDESCRIBED)
-    for name, data in plugin.files().items():
-        _check_spelling(f"{PLUGIN_DIRECTORY}/{name}", data, files[f"{PLUGIN_DIRECTORY}/{name}"])
+    odd = plugin.odd_file(own)
+    _check_spelling(f"{PLUGIN_DIRECTORY}/{odd}", odd is None)
     return plugin
 
 
-def parse_distilled(manifest: Manifest, data: bytes) -> DistilledDataset:
+def parse_distilled(manifest: Manifest, data: Bytes) -> DistilledDataset:
     """Read a branch's distilled dataset from its bytes, whose digest has been checked.
 
     Raises CorruptFile, or InvalidBranch where it is not the dataset that the manifest describes.
@@ -204,17 +205,17 @@ def parse_distilled(manifest: Manifest, data: bytes) -> DistilledDataset:
     described = (manifest.prompts, manifest.ipc, manifest.image_size)
     if described != (distilled.prompts, distilled.ipc, distilled.images.shape[-1]):
         raise InvalidBranch(_MISDESCRIBED)
-    _check_spelling(DISTILLED_FILE, distilled.to_bytes(), data)
+    _check_spelling(DISTILLED_FILE, distilled.is_spelled(data))
     return distilled
 
 
-def parse_statistics(data: bytes) -> ClassStatistics:
+def parse_statistics(data: Bytes) -> ClassStatistics:
     """Read a branch's class statistics from their bytes, whose digest has been checked.
 
     Raises CorruptFile, or InvalidBranch where they are none.
     """
     statistics = ClassStatistics.from_bytes(data)
-    _check_spelling(STATISTICS_FILE, statistics.to_bytes(), data)
+    _check_spelling(STATISTICS_FILE, statistics.is_spelled(data))
     return statistics
 
 
@@ -224,9 +225,9 @@ def _wrong_field(error: ValidationError) -> InvalidBranch:
     return InvalidBranch(f"the branch's {field} is wrong: {first['msg']}; change it")
 
 
-def _check_spelling(name: str, spelled: bytes, data: bytes) -> None:
+def _check_spelling(name: str, is_ours: bool) -> None:
     """Raise InvalidBranch unless a file is spelled as we spell it: a branch is sent on, and has to keep its digest."""
-    if spelled != data:
+    if not is_ours:
         raise InvalidBranch(f"{name} is not in its canonical spelling; commit the branch again")
 
 

@@ -11,7 +11,8 @@ from torch import Tensor
 from medforge.base_module import BaseModule
 from medforge.errors import InvalidBranch
 from medforge.files import sha256_bytes
-from medforge.tensors import dump_tensors, parse_tensors
+from medforge.mapped_file import Bytes
+from medforge.tensors import dump_tensors, is_canonical, metadata_texts, parse_tensors
 
 # how far, of its largest eigenvalue, a covariance that was rounded to float32 may fall below zero
 _ROUNDING = 1e-4
@@ -71,7 +72,14 @@ class ClassStatistics:
 
     @cached_property
     def _bytes(self) -> bytes:
-        return dump_tensors({"sums": self.sums, "counts": self.counts, "covariance": self.covariance})
+        return dump_tensors(self._tensors())
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {"sums": self.sums, "counts": self.counts, "covariance": self.covariance}
+
+    def is_spelled(self, data: Bytes) -> bool:
+        """Say whether a file that the statistics were read from is spelled as `to_bytes` spells it."""
+        return is_canonical(data, self._tensors(), metadata_texts())
 
     def to_bytes(self) -> bytes:
         """Serialise as safetensors, the same bytes for the same statistics."""
@@ -83,7 +91,7 @@ class ClassStatistics:
         return sha256_bytes(self._bytes)
 
     @classmethod
-    def from_bytes(cls, data: bytes, where: str = "the class statistics") -> ClassStatistics:
+    def from_bytes(cls, data: Bytes, where: str = "the class statistics") -> ClassStatistics:
         """Read serialised statistics; raises CorruptFile or InvalidBranch with the reason."""
         tensors, _ = parse_tensors(data, where)
         if set(tensors) != {"sums", "counts", "covariance"}:

@@ -12,9 +12,10 @@ from torch import Tensor
 from medforge.base_module import BaseModule
 from medforge.errors import InvalidBranch
 from medforge.files import AnyPath, read_file, sha256_bytes, write_atomically
-from medforge.near_images import shared_picture
+from medforge.mapped_file import Bytes
+from medforge.near_images import shared_picture, slices
 from medforge.prompt_form import prompt_fault
-from medforge.tensors import dump_tensors, parse_tensors
+from medforge.tensors import dump_tensors, is_canonical, metadata_texts, parse_tensors
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +41,14 @@ class DistilledDataset:
 
     @cached_property
     def _bytes(self) -> bytes:
-        tensors = {"images": self.images.to(torch.float16), "labels": self.labels.to(torch.int64)}
-        return dump_tensors(tensors, {"prompts": list(self.prompts)})
+        return dump_tensors(self._tensors(), {"prompts": list(self.prompts)})
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {"images": self.images.to(torch.float16), "labels": self.labels.to(torch.int64)}
+
+    def is_spelled(self, data: Bytes) -> bool:
+        """Say whether a file that the dataset was read from is spelled as `to_bytes` spells it."""
+        return is_canonical(data, self._tensors(), metadata_texts({"prompts": list(self.prompts)}))
 
     def to_bytes(self) -> bytes:
         """Serialise as safetensors, the same bytes for the same dataset."""
@@ -53,7 +60,7 @@ class DistilledDataset:
         return sha256_bytes(self._bytes)
 
     @classmethod
-    def from_bytes(cls, data: bytes, where: str = "the distilled dataset") -> "DistilledDataset":
+    def from_bytes(cls, data: Bytes, where: str = "the distilled dataset") -> "DistilledDataset":
         """Read a serialised dataset; raises CorruptFile or InvalidBranch with the reason."""
         tensors, metadata = parse_tensors(data, where)
         prompts = metadata.get("prompts")
@@ -95,7 +102,7 @@ def check_distilled(distilled: DistilledDataset, base: BaseModule) -> None:
         raise InvalidBranch(f"{fault}; mend the task's prompts and commit again")
     if distilled.ipc == 0:
         raise InvalidBranch("a class has no distilled image; distil again")
-    if not images.isfinite().all():
+    if not all(part.isfinite().all() for part in slices(images)):
         raise InvalidBranch("a distilled image holds a value that is not finite; distil again with a lower pixel rate")
     _check_told_apart(distilled, base.std)
 
@@ -113,7 +120,7 @@ def _check_told_apart(distilled: DistilledDataset, std: Sequence[float]) -> None
 
 def _same_bytes(distilled: DistilledDataset) -> tuple[int, int] | None:
     # a zero has two signs, which nobody sees
-    images = (distilled.images + 0.0).contiguous().numpy()
+    images = (image for part in slices(distilled.images) for image in (part + 0.0).contiguous().numpy())
     first: dict[bytes, int] = {}
     for place, image in enumerate(images):
         other = first.setdefault(sha256(image).digest(), place)

@@ -13,7 +13,7 @@ from medforge.seeds import generator
 # root mean square, of the range from black to white; honest distilled classes lie 12/255 apart at least (194 datasets)
 TOLERANCE = 3 / 255
 _SIDE = 8
-_AT_ONCE = 256
+_VALUES_AT_ONCE = 1 << 20
 _DIRECTIONS, _NEIGHBOURS = 3, 4
 
 
@@ -26,11 +26,18 @@ def shared_picture(images: Tensor, labels: Tensor, std: Sequence[float]) -> tupl
     among very many.
     """
     scale = torch.tensor(std).view(3, 1, 1)
-    small = torch.cat([_small(part, scale) for part in images.split(_AT_ONCE)])
+    small = torch.cat([_small(part, scale) for part in slices(images)])
     for one, other in _neighbours(small, labels):
         if _distance(images[one].float() * scale, images[other].float() * scale) <= TOLERANCE:
             return one, other
     return None
+
+
+def slices(images: Tensor) -> tuple[Tensor, ...]:
+    """Return images [n, 3, S, S] in parts that are small enough to be computed with beside all that is there."""
+    at_once = max(1, _VALUES_AT_ONCE // max(1, images[:1].numel()))
+    parts: tuple[Tensor, ...] = images.split(at_once)
+    return parts
 
 
 def _small(images: Tensor, scale: Tensor) -> Tensor:

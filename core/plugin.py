@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from medforge.base_module import BaseModule
 from medforge.errors import InvalidBranch
 from medforge.files import AnyPath, canonical_json, digest_of_files, parse_json, read_file, write_files
+from medforge.mapped_file import Bytes
 from medforge.peft_format import (
     CONFIG_FILE,
     PARTS,
@@ -26,11 +27,12 @@ from medforge.peft_format import (
     tensor_name,
 )
 from medforge.plugin_settings import PluginKind, PluginSettings
-from medforge.tensors import parse_tensors
+from medforge.tensors import is_canonical, parse_tensors
 
 __all__ = ["Factors", "Plugin", "PluginKind", "PluginSettings", "check_plugin"]
 
 _LONGEST_CONFIG = 1 << 20
+_TEXTS = {"format": "pt"}
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 _DIMENSIONS = {"down": 2, "up": 2, "magnitude": 1, "diagonal": 2}
 
@@ -102,20 +104,31 @@ class Plugin:
 
     @cached_property
     def _files(self) -> dict[str, bytes]:
-        tensors = {
+        tensors = {name: tensor.contiguous() for name, tensor in self._tensors().items()}
+        return {
+            CONFIG_FILE: self._config(),
+            WEIGHTS_FILE: save_safetensors({name: tensors[name] for name in sorted(tensors)}, _TEXTS),
+        }
+
+    def _config(self) -> bytes:
+        return canonical_json(make_config(self.settings, self.base_fingerprint, self.sites))
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {
             tensor_name(self.settings.kind, site, part): (tensor if part != "diagonal" else tensor.unsqueeze(1))
             for site, factors in self.factors.items()
             for part, tensor in factors.parts.items()
-        }
-        tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
-        return {
-            CONFIG_FILE: canonical_json(make_config(self.settings, self.base_fingerprint, self.sites)),
-            WEIGHTS_FILE: save_safetensors({name: tensors[name] for name in sorted(tensors)}, {"format": "pt"}),
         }
 
     def files(self) -> dict[str, bytes]:
         """Return the files of a PEFT adapter directory, the same bytes for the same plugin."""
         return dict(self._files)
+
+    def odd_file(self, files: Mapping[str, Bytes]) -> str | None:
+        """Name a file, of those that the plugin was read from, that is not spelled as `files` spells it, if any is."""
+        if bytes(files[CONFIG_FILE]) != self._config():
+            return CONFIG_FILE
+        return None if is_canonical(files[WEIGHTS_FILE], self._tensors(), _TEXTS) else WEIGHTS_FILE
 
     @cached_property
     def digest(self) -> str:
@@ -133,7 +146,7 @@ class Plugin:
         return cls.parse({name: read_file(directory / name, "the plugin") for name in names}, str(directory))
 
     @classmethod
-    def parse(cls, files: Mapping[str, bytes], where: str = "the plugin") -> "Plugin":
+    def parse(cls, files: Mapping[str, Bytes], where: str = "the plugin") -> "Plugin":
         """Read the files of a PEFT adapter directory.
 
         Raises InvalidBranch where they are no plain LoRA, DoRA or SVD-LoRA adapter; CorruptFile where the weights are
@@ -177,9 +190,9 @@ def _check_shapes(plugin: Plugin, site: str, rows: int, columns: int) -> None:
         )
 
 
-def _parse_config(files: Mapping[str, bytes], where: str) -> tuple[PluginSettings, str]:
+def _parse_config(files: Mapping[str, Bytes], where: str) -> tuple[PluginSettings, str]:
     try:
-        settings, base = read_config(parse_json(files[CONFIG_FILE], _LONGEST_CONFIG))
+        settings, base = read_config(parse_json(bytes(files[CONFIG_FILE]), _LONGEST_CONFIG))
     except UnusualAdapter as error:
         raise InvalidBranch(
             f"{where} is no plain LoRA, DoRA or SVD-LoRA adapter ({error}); train a lora, a dora or an svd-lora"

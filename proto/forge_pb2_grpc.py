@@ -110,7 +110,8 @@ class ForgeServicer:
 
     def Upload(self, request_iterator, context):
         """Bring one blob, from any offset up to the committed size. Every chunk is answered with the size received so far; the
-        last answer, once the blob is verified and durable, is complete. A broken stream keeps what came.
+        last answer, once the blob is verified, is complete; it is durable once Submit is answered. A broken stream keeps
+        what came.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

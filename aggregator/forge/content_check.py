@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from medforge import __version__
@@ -24,6 +25,7 @@ from medforge.base_module import BaseModule
 from medforge.branch import Branch, check_made_on, parse_distilled, parse_plugin, parse_statistics
 from medforge.distilled import DistilledDataset, check_distilled
 from medforge.manifest import DISTILLED_FILE, STATISTICS_FILE, Manifest
+from medforge.mapped_file import Bytes
 from medforge.plugin import Plugin, check_plugin
 from medforge.proto.errors import MissingBlob
 
@@ -68,6 +70,10 @@ class ContentCheck:
 
         Raises MissingBlob where a file is deleted meanwhile, with another branch that named it.
         """
+        with suppress(FileNotFoundError):
+            self._run()
+            return
+        # a file that others brought as well may have got its name meanwhile: it is looked for once more
         try:
             self._run()
         except FileNotFoundError as error:
@@ -119,7 +125,8 @@ class ContentCheck:
         self._verdicts.found_sound(self._together_key)
 
     def _path(self, path: str) -> Path:
-        return self._blobs.path(self._manifest.files[path].digest)
+        return self._blobs.located(self._manifest.files[path].digest)
 
-    def _read(self, path: str) -> bytes:
-        return self._blobs.read(self._manifest.files[path].digest)
+    def _read(self, path: str) -> Bytes:
+        # what is checked slice by slice lies in its file all the while, and is no second time in memory
+        return self._blobs.mapped(self._manifest.files[path].digest)

@@ -14,7 +14,9 @@ from filelock import FileLock
 
 from medforge import __version__
 from medforge.aggregator.forge.blobs import BlobStore
+from medforge.aggregator.forge.candidate import Candidate
 from medforge.aggregator.forge.contents import Contents
+from medforge.aggregator.forge.group_commit import GroupCommit
 from medforge.aggregator.forge.key_rotation import KEY_FILE, current_key
 from medforge.aggregator.forge.opening import internal_ledger, lock_directory, open_ledger, take, usable
 from medforge.aggregator.forge.policy import Policy, load_policy
@@ -54,6 +56,9 @@ if TYPE_CHECKING:
     from medforge.branch import Branch
     from medforge.forge_item import ForgeItem
 
+# as many as there are callers at most, nearly always; more would keep the first waiting for long
+_BRANCHES_TOGETHER = 32
+
 
 class Forge:
     """Hold an open forge directory; make one with `Forge.establish` (to serve) or `Forge.open` (to read and decide)."""
@@ -80,6 +85,7 @@ class Forge:
         self.turns = Turns()
         # held while a branch becomes an arrival, and while a blob is deleted
         self.adding = threading.Lock()
+        self._intake = GroupCommit(self._keep, _BRANCHES_TOGETHER)
         self.unsubmitted = Unsubmitted(self.blobs, policy.limits.partial, self._needed_blobs)
 
     @classmethod
@@ -266,24 +272,35 @@ class Forge:
         with self.turns.turn(payer or manifest.contributor, size):
             if not check.is_known():
                 check.run()
-            with self.adding:
-                # meanwhile others may have come, and files may have gone
-                self._check_before_reading(manifest, holder)
-                if payer is not None:
-                    self._check_few_wait(manifest.contributor)
-                self.blobs.put(content)
+        candidate = Candidate(manifest, content, signature, holder, limited=payer is not None)
+        arrival = self._intake.add(candidate, manifest.contributor)
+        self.unsubmitted.submitted(entry.digest for entry in manifest.files.values())
+        return arrival
+
+    def _keep(self, candidates: Sequence[Candidate]) -> list[Arrival | Exception]:
+        """Make checked branches durable together: first their blobs, then, in one transaction, their arrivals.
+
+        No two are of one contributor, so what is checked of each here holds whatever becomes of the others.
+        """
+        with self.adding:
+            results: dict[int, Arrival | Exception] = {}
+            for place, one in enumerate(candidates):
+                try:
+                    # since it was checked others may have come, and files may have gone
+                    self._check_before_reading(one.manifest, one.holder)
+                    if one.limited:
+                        self._check_few_wait(one.manifest.contributor)
+                    self.blobs.stage(one.content)
+                except Exception as error:
+                    results[place] = error
+            sound = [place for place in range(len(candidates)) if place not in results]
+            self.blobs.keep_together({digest for place in sound for digest in candidates[place].blobs})
+            for _ in sound:
                 reached("between blob and ledger")
-                arrival = self.ledger.add_arrival(
-                    digest,
-                    manifest.contributor,
-                    manifest.task,
-                    manifest.size,
-                    signature,
-                    manifest.display_name,
-                    manifest.privacy,
-                )
-            self.unsubmitted.submitted(entry.digest for entry in manifest.files.values())
-            return arrival
+            if sound:
+                arrivals = self.ledger.add_arrivals([candidates[place].arriving for place in sound])
+                results |= dict(zip(sound, arrivals, strict=True))
+            return [results[place] for place in range(len(candidates))]
 
     def _check_few_wait(self, contributor: str) -> None:
         """Raise TooFast where a contributor has as many branches waiting as one may: arrivals are folded in order."""
@@ -312,7 +329,7 @@ class Forge:
     def admit(self, branch: Branch, base: BaseModule) -> Arrival:
         """Store a branch that is already in memory and accept it, as a Flower reply or a replay does."""
         for data in branch.blobs().values():
-            self.blobs.put(data)
+            self.blobs.stage(data)
         return self.accept(branch.manifest, base)
 
     def receipt(self, arrival: Arrival) -> Receipt:

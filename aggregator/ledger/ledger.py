@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,7 +16,7 @@ from medforge.aggregator.ledger.database import Database
 from medforge.aggregator.ledger.invitations import EarlierKit, newest_invitation
 from medforge.aggregator.ledger.journal import ARRIVED, FORGE, INVITED, MAINTAINER, enter, now
 from medforge.aggregator.ledger.order import NEXT, LedgerConflict, check_follows, newest, spell, unfolded
-from medforge.aggregator.ledger.records import Arrival, Contributor, JournalEntry, State
+from medforge.aggregator.ledger.records import Arrival, Arriving, Contributor, JournalEntry, State
 from medforge.aggregator.ledger.rows import ArrivalRow, CommitRow, ContributorRow, EntryRow
 from medforge.aggregator.ledger.withdrawals import check_unused
 from medforge.privacy_facts import PrivacyFacts
@@ -42,24 +42,12 @@ class Ledger(Database):
         privacy: PrivacyFacts | None = None,
     ) -> Arrival:
         """Give a branch the next arrival number and return the arrival; one that has arrived before keeps its own."""
+        return self.add_arrivals([Arriving(branch, contributor, task, size, signature, display_name, privacy)])[0]
+
+    def add_arrivals(self, arriving: Sequence[Arriving]) -> list[Arrival]:
+        """Give branches the next arrival numbers in their order, all or none, as `add_arrival` does for each."""
         with self.writing() as session:
-            row = session.scalar(select(ArrivalRow).where(ArrivalRow.branch == branch))
-            if row is None:
-                row = ArrivalRow(
-                    number=(session.scalar(select(func.max(ArrivalRow.number))) or 0) + 1,
-                    branch=branch,
-                    contributor=contributor,
-                    task=task,
-                    size=size,
-                    accepted_at=now(),
-                    signature=signature,
-                )
-                session.add(row)
-                session.flush()
-                about = {"arrival": row.number, "branch": branch, "task": task, "size": size}
-                claimed = {} if privacy is None else {claims.KEY: privacy.model_dump(mode="json")}
-                enter(session, contributor, ARRIVED, about | _shown_as(display_name) | claimed)
-            return row.plain()
+            return [_arrive(session, one) for one in arriving]
 
     def arrival(self, number: int) -> Arrival | None:
         """Look an arrival up by its number."""
@@ -358,6 +346,26 @@ def _overlapping(session: Session, name: str, overlap: timedelta) -> EarlierKit 
     end = newest.expires if newest is not None and newest.certificate == row.certificate else None
     until = moment + overlap if end is None else min(moment + overlap, end)
     return EarlierKit(certificate=row.certificate, key=row.key.hex(), until=until) if until > moment else None
+
+
+def _arrive(session: Session, arriving: Arriving) -> Arrival:
+    row = session.scalar(select(ArrivalRow).where(ArrivalRow.branch == arriving.branch))
+    if row is None:
+        row = ArrivalRow(
+            number=(session.scalar(select(func.max(ArrivalRow.number))) or 0) + 1,
+            branch=arriving.branch,
+            contributor=arriving.contributor,
+            task=arriving.task,
+            size=arriving.size,
+            accepted_at=now(),
+            signature=arriving.signature,
+        )
+        session.add(row)
+        session.flush()
+        about = {"arrival": row.number, "branch": row.branch, "task": row.task, "size": row.size}
+        claimed = {} if arriving.privacy is None else {claims.KEY: arriving.privacy.model_dump(mode="json")}
+        enter(session, arriving.contributor, ARRIVED, about | _shown_as(arriving.display_name) | claimed)
+    return row.plain()
 
 
 def _move(

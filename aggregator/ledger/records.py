@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from medforge.declared_task import DeclaredTask
+from medforge.privacy_facts import PrivacyFacts
 
 
 class State(StrEnum):
@@ -40,6 +41,19 @@ class Arrival:
     erase: bool = False
     erased: bool = False
     signature: bytes = b""
+
+
+@dataclass(frozen=True)
+class Arriving:
+    """Hold what the ledger notes of a branch that is about to arrive; as in `Arrival`."""
+
+    branch: str
+    contributor: str
+    task: str
+    size: int
+    signature: bytes = b""
+    display_name: str | None = None
+    privacy: PrivacyFacts | None = None
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from medforge.aggregator.forge.admission import check_content, check_headers, check_manifest
+from medforge.aggregator.forge.admission import check_manifest
+from medforge.aggregator.forge.blobs import BlobStore
+from medforge.aggregator.forge.content_check import ContentCheck
 from medforge.aggregator.forge.policy import Policy
+from medforge.aggregator.forge.verdicts import Verdicts
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from medforge.errors import MedForgeError
@@ -41,11 +44,10 @@ def refused(branch: Branch, base: BaseModule, policy: Policy) -> str:
     try:
         check_manifest(branch.manifest, policy, 0)
         with tempfile.TemporaryDirectory() as directory:
-            branch.save(Path(directory))
-            files = {name: Path(directory) / name for name in branch.manifest.files}
-            check_headers(branch.manifest, files, base, policy.limits)
-        branch.check(base)
-        check_content(branch, base, policy.admission)
+            blobs = BlobStore(Path(directory))
+            for data in branch.blobs().values():
+                blobs.stage(data)
+            ContentCheck(branch.manifest, base, policy, blobs, Verdicts(Path(directory) / "verdicts")).run()
     except (MedForgeError, OverLimit):
         return "refused"
     return ""

@@ -25,6 +25,7 @@ from benchmarks import (
     router_settings,
     scale,
     statistics_leak,
+    submit,
     threads,
     training,
     uploads,
@@ -149,6 +150,16 @@ def test_scale(tiny_spec: str, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert scale.main([*words, "--marks", "2"]) == 0
     assert scale.look([*words[:2], "--out", str(tmp_path / "ledger"), "--marks", "3"]) == 0
     assert "fsck --quick" in capsys.readouterr().out
+
+
+def test_submit(tiny_spec: str, tmp_path: Path) -> None:
+    out = tmp_path / "submit.json"
+    words = ["--base", tiny_spec, "--clients", "2", "--branches", "4", "--bytes", "20000", "--large", "100000"]
+    assert submit.main([*words, "--folds", "off", "--directory", str(tmp_path), "--json", str(out)]) == 0
+    found = json.loads(out.read_text())
+    assert [one["forge"]["branches"] for one in found["rounds"]] == [4]
+    assert found["rounds"][0]["share"] > 0
+    assert found["memory"]["accepted, folding off"] >= 0
 
 
 def test_arrival_cost(tiny_spec: str, tmp_path: Path) -> None:

@@ -14,10 +14,10 @@ from medforge.branch import Branch
 from medforge.client.push import Patience, push
 from medforge.errors import BaseMismatch, CorruptFile, ForgeUnavailable, InvalidInput
 from medforge.proto.connection import Connection
-from medforge.proto.errors import OverLimit
+from medforge.proto.errors import MissingBlob, OverLimit
 from medforge.proto.receipt import Receipt
 from medforge.proto.remote import RemoteForge
-from tests.aggregator.serving import Served, serving, wait_until_folded
+from tests.aggregator.serving import Served, serving, upload, wait_until_folded
 from tests.making import make_branch, make_distilled, make_plugin
 
 IMPATIENT = Patience(minutes=0.02, silence=20, first_pause=0.05, longest_pause=0.2)
@@ -138,6 +138,28 @@ def test_cut_connections_are_resumed_not_restarted(served: tuple[Forge, str], tm
     assert proxy.cuts >= 3
     assert len(waits) == proxy.cuts
     assert all("trying again in" in wait for wait in waits)
+
+
+@pytest.mark.parametrize("power_cut", [False, True])
+def test_a_forge_restarted_between_upload_and_submit_verifies_what_it_has(
+    tmp_path: Path, tiny_base: BaseModule, large: Branch, power_cut: bool
+) -> None:
+    """A whole upload is not synced before Submit, so of its files a power cut may leave nothing but their sizes."""
+    with serving(tmp_path / "forge", tiny_base) as (_, at), RemoteForge(Connection(at)) as remote:
+        upload(remote, large, tmp_path / "branch")
+        assert not remote.missing(entry.digest for entry in large.manifest.files.values())
+    for path in (tmp_path / "forge" / "blobs" / "partial").iterdir() if power_cut else ():
+        path.write_bytes(bytes(path.stat().st_size))
+    with serving(tmp_path / "forge", tiny_base) as (forge, at):
+        with RemoteForge(Connection(at)) as remote:
+            sizes = {entry.digest: entry.size for entry in large.manifest.files.values()}
+            assert remote.missing(sizes) == sizes
+            with pytest.raises(MissingBlob, match="has not been uploaded"):
+                remote.submit(large.manifest.to_bytes())
+        waits: list[str] = []
+        push(tmp_path / "branch", Connection(at), tmp_path / "receipt.json", patience=PATIENT, on_wait=waits.append)
+        assert len(waits) == (len(sizes) if power_cut else 0)
+        assert forge.load_branch(1).digest == large.digest
 
 
 def test_a_server_killed_in_mid_upload_and_restarted_loses_nothing(

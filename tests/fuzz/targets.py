@@ -22,9 +22,11 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from google.protobuf.message import DecodeError
 
 from medforge.aggregator.coefficients.task_score import TaskScore
-from medforge.aggregator.forge.admission import check_content, check_headers, check_manifest, read_header
-from medforge.aggregator.forge.blobs import check_digest
+from medforge.aggregator.forge.admission import check_manifest, read_header
+from medforge.aggregator.forge.blobs import BlobStore, check_digest
+from medforge.aggregator.forge.content_check import ContentCheck
 from medforge.aggregator.forge.policy import Admission, Policy
+from medforge.aggregator.forge.verdicts import Verdicts
 from medforge.aggregator.identity.authority import Authority
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.merge import MethodSettings
@@ -190,13 +192,11 @@ def _admission(parts: Parts) -> None:
     manifest = Manifest.parse(content)
     check_manifest(manifest, _POLICY, 0)
     with TemporaryDirectory() as directory:
-        paths = {name: Path(directory) / str(number) for number, name in enumerate(files.blobs)}
-        for name, path in paths.items():
-            path.write_bytes(files.blobs[name])
-        check_headers(manifest, paths, base, _POLICY.limits)
+        blobs = BlobStore(Path(directory))
+        for data in files.blobs.values():
+            blobs.stage(data)
+        ContentCheck(manifest, base, _POLICY, blobs, Verdicts(Path(directory) / "verdicts")).run()
     branch = Branch.assemble(manifest, files.blobs)
-    branch.check(base)
-    check_content(branch, base, _POLICY.admission)
     assert all(change.isfinite().all() for change in branch.plugin.deltas(base).values())
 
 

@@ -17,15 +17,18 @@ from medforge.aggregator.forge.admission import (
     LONGEST_HEADER,
     PLUGIN_CONFIG,
     PLUGIN_WEIGHTS,
-    check_content,
     check_headers,
     check_manifest,
     check_name,
+    check_pixels,
     check_weight_changes,
     read_header,
 )
+from medforge.aggregator.forge.blobs import BlobStore
+from medforge.aggregator.forge.content_check import ContentCheck
 from medforge.aggregator.forge.forge import Forge
-from medforge.aggregator.forge.policy import Admission, Limits, Policy
+from medforge.aggregator.forge.policy import Limits, Policy
+from medforge.aggregator.forge.verdicts import Verdicts
 from medforge.aggregator.merge import choose_settings
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
@@ -145,7 +148,12 @@ def test_what_a_centre_builds_is_admitted(tiny_base: BaseModule, tmp_path: Path,
     check_headers(branch.manifest, files, tiny_base, Limits(tensors=tensors))
     with pytest.raises(OverLimit, match=f"the plugin has {tensors} tensors where this forge admits {tensors - 1}"):
         check_headers(branch.manifest, files, tiny_base, Limits(tensors=tensors - 1))
-    check_content(branch, tiny_base, Admission())
+    blobs = BlobStore(tmp_path / "blobs")
+    for data in branch.blobs().values():
+        blobs.stage(data)
+    check = ContentCheck(branch.manifest, tiny_base, Policy(), blobs, Verdicts(tmp_path / "verdicts"))
+    check.run()
+    assert check.is_known()
 
 
 def test_ranks_that_differ_between_layers_are_admitted_as_declared(tiny_base: BaseModule, tmp_path: Path) -> None:
@@ -352,12 +360,11 @@ def test_distilled_pixels_stay_near_those_of_images(tiny_base: BaseModule, value
     images[0, channel, 3, 3] = (value - tiny_base.mean[channel]) / tiny_base.std[channel]
     drawn = replace(branch, distilled=replace(branch.distilled, images=images))
     distance = max(-value, value - 1)
-    admission = Admission(brightness=room)
     if distance < room - 1e-2:
-        check_content(drawn, tiny_base, admission)
+        check_pixels(drawn.distilled, tiny_base, room)
     elif distance > room + 1e-2:
         with pytest.raises(InvalidBranch, match="distilled pixels lie in .* are admitted"):
-            check_content(drawn, tiny_base, admission)
+            check_pixels(drawn.distilled, tiny_base, room)
 
 
 def test_a_branch_whose_prompts_hide_characters_is_not_taken_in(tiny_base: BaseModule, tmp_path: Path) -> None:

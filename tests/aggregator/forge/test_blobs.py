@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import os
 import tracemalloc
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from medforge.aggregator.forge import blobs
 from medforge.aggregator.forge.blobs import BlobStore
 from medforge.errors import CorruptFile, InvalidInput
 from medforge.files import sha256_bytes
@@ -19,6 +21,8 @@ DIGEST = sha256_bytes(DATA)
 
 
 def files(store: BlobStore) -> list[str]:
+    """The names of the files there are, once what was staged is kept."""
+    store.keep_together([path.name for path in store.directory.glob("partial/*") if store.has(path.name)])
     return sorted(path.name for path in store.directory.rglob("*") if path.is_file())
 
 
@@ -147,20 +151,148 @@ def test_any_cut_and_overlap_gives_the_same_blob(
     assert b"".join(store.chunks(DIGEST, start, 333)) == DATA[start:]
 
 
-def test_a_present_blob_is_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every file and directory that a blob's presence rests on is fsynced before the blob is present."""
-    synced: list[str] = []
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the files and directories that were fsynced, as they are."""
+    names: list[str] = []
     fsync = os.fsync
 
     def record(descriptor: int) -> None:
-        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
         fsync(descriptor)
+        names.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
 
     monkeypatch.setattr(os, "fsync", record)
+    return names
+
+
+def test_a_kept_blob_is_durable(tmp_path: Path, synced: list[str]) -> None:
+    """Every file is synced before it bears its name, and the directories, once each, after all bear theirs."""
     store = BlobStore(tmp_path / "blobs")
-    store.append(DIGEST, 0, DATA)
-    store.finish(DIGEST, len(DATA))
-    assert synced == ["blobs", DIGEST, DIGEST[:2]]
+    contents = [DATA + bytes([number]) for number in range(9)]
+    digests = [sha256_bytes(data) for data in contents]
+    for digest, data in zip(digests, contents, strict=True):
+        store.append(digest, 0, data, "A")
+        store.finish(digest, len(data), "A")
+    assert store.stage(DATA) == DIGEST
+    assert synced == []
+    assert not any(store.path(digest).exists() for digest in (*digests, DIGEST))
+    renamed: list[list[str]] = []
+    replace = Path.replace
+
+    def watched(path: Path, target: Path) -> Path:
+        renamed.append(list(synced))
+        return replace(path, target)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "replace", watched)
+        store.keep_together([*digests, DIGEST])
+    files = {DIGEST, *(f"{digest}.{sha256_bytes(b'A')}" for digest in digests)}
+    assert all(set(before) == files for before in renamed)
+    assert len(renamed) == len(files)
+    directories = {tmp_path.name, "blobs", *(digest[:2] for digest in (*digests, DIGEST))}
+    assert sorted(synced[len(files) :]) == sorted(directories)
+    assert all(BlobStore(tmp_path / "blobs").read(digest) for digest in (*digests, DIGEST))
+    synced.clear()
+    store.keep_together(digests)
+    assert sorted(synced) == sorted({digest[:2] for digest in digests})
+
+
+def test_a_name_is_durable_whatever_came_between_before(tmp_path: Path, synced: list[str]) -> None:
+    """A file that bears its name already may do so since a try that failed, or an earlier process that was killed."""
+    store = BlobStore(tmp_path / "blobs")
+    store.stage(DATA)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blobs, "sync_directories", lambda _: (_ for _ in ()).throw(OSError("the disk is gone")))
+        with pytest.raises(OSError, match="the disk is gone"):
+            store.keep_together([DIGEST])
+    assert store.path(DIGEST).is_file()
+    for process in (store, BlobStore(tmp_path / "blobs")):
+        synced.clear()
+        process.keep_together([DIGEST])
+        assert sorted(synced) == sorted({"blobs", DIGEST[:2], tmp_path.name})
+
+
+def test_what_could_not_be_synced_is_sent_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a sync that failed the next one says nothing of what was lost, and what is read comes from memory."""
+    store, other = BlobStore(tmp_path), DATA + b"other"
+    store.append(DIGEST, 0, DATA, "A")
+    store.finish(DIGEST, len(DATA), "A")
+    kept = store.stage(other)
+    fsync = os.fsync
+
+    def fails(descriptor: int) -> None:
+        if Path(f"/proc/self/fd/{descriptor}").readlink().name.startswith(DIGEST):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        fsync(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fails)
+        with pytest.raises(OSError, match="Input/output error"):
+            store.keep_together([DIGEST, kept])
+    assert store.partial_size(DIGEST, "A") == 0
+    assert not store.has(DIGEST)
+    with pytest.raises(MissingBlob):
+        store.keep_together([DIGEST])
+    store.keep_together([kept])
+    assert BlobStore(tmp_path).read(kept) == other
+
+
+def test_bytes_that_are_put_while_they_are_kept_fail_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = BlobStore(tmp_path)
+    store.append(DIGEST, 0, DATA, "A")
+    store.finish(DIGEST, len(DATA), "A")
+    sync_files = blobs.sync_files
+    put: list[str] = []
+
+    def meanwhile(paths: list[Path]) -> dict[Path, OSError]:
+        put.append(store.put(DATA))
+        return sync_files(paths)
+
+    monkeypatch.setattr(blobs, "sync_files", meanwhile)
+    store.keep_together([DIGEST])
+    assert put == [DIGEST]
+    assert store.holds(DIGEST, "A")
+    assert list((tmp_path / "partial").iterdir()) == []
+
+
+def test_bytes_that_are_put_are_durable(tmp_path: Path, synced: list[str]) -> None:
+    store = BlobStore(tmp_path / "blobs")
+    store.stage(DATA)
+    store.put(DATA)
+    assert synced == ["blobs", f"{DIGEST}.put", DIGEST[:2]]
+
+
+def test_what_was_not_kept_is_verified_again_by_the_next_process(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path)
+    for holder in (None, "A"):
+        store.append(DIGEST, 0, DATA, holder)
+        store.finish(DIGEST, len(DATA), holder)
+        assert store.holds(DIGEST, holder)
+    assert not store.holds(DIGEST, "B")
+    assert bytes(store.mapped(DIGEST)) == store.read(DIGEST) == DATA
+    after = BlobStore(tmp_path)
+    assert not after.has(DIGEST)
+    assert after.partial_size(DIGEST) == after.partial_size(DIGEST, "A") == len(DATA)
+    with pytest.raises(MissingBlob):
+        after.keep_together([DIGEST])
+    after.append(DIGEST, len(DATA), b"", "A")
+    after.finish(DIGEST, len(DATA), "A")
+    after.keep_together([DIGEST])
+    assert after.holds(DIGEST, "A")
+    assert not after.holds(DIGEST, "B")
+    assert BlobStore(tmp_path).read(DIGEST) == DATA
+
+
+def test_what_several_brought_is_kept_once_and_held_by_each(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path)
+    for holder in ("A", "B"):
+        store.append(DIGEST, 0, DATA, holder)
+        store.finish(DIGEST, len(DATA), holder)
+    store.keep_together([DIGEST])
+    assert list((tmp_path / "partial").iterdir()) == []
+    assert store.holds(DIGEST, "A")
+    assert store.holds(DIGEST, "B")
+    assert not store.holds(DIGEST, "C")
 
 
 def test_memory_does_not_grow_with_the_blob(tmp_path: Path) -> None:

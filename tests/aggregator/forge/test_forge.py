@@ -1,8 +1,11 @@
+import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,7 +15,9 @@ import torch
 from medforge.aggregator.forge.content_check import ContentCheck
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.policy import Limits, Policy
+from medforge.aggregator.ledger.database import LeaseLost
 from medforge.aggregator.ledger.ledger import Ledger
+from medforge.aggregator.ledger.records import Arrival, Arriving
 from medforge.aggregator.merge import choose_settings
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
@@ -67,6 +72,69 @@ def test_many_threads_accept_the_same_branches_once(tmp_path: Path, tiny_base: B
         found = list(pool.map(lambda i: forge.admit(branches[i % 3], tiny_base), range(12)))
     assert {a.number for a in found} == {1, 2, 3}
     assert len(set(found)) == 3
+
+
+def test_branches_that_come_together_do_not_depend_on_each_other(
+    tmp_path: Path, tiny_base: BaseModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of one cannot be synced: it is asked for again, and the others of its group arrive."""
+    forge = establish(tmp_path, tiny_base)
+    branches = [make_branch(tiny_base, seed, contributor=f"centre-{seed}") for seed in range(4)]
+    spoiled = branches[2].manifest.files[DISTILLED_FILE].digest
+    for branch in branches:
+        for data in branch.blobs().values():
+            forge.blobs.stage(data)
+    fsync, groups = os.fsync, []
+    add_arrivals = Ledger.add_arrivals
+
+    def fails(descriptor: int) -> None:
+        if Path(f"/proc/self/fd/{descriptor}").readlink().name == spoiled:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        fsync(descriptor)
+
+    def noted(ledger: Ledger, arriving: Sequence[Arriving]) -> list[Arrival]:
+        groups.append([one.contributor for one in arriving])
+        return add_arrivals(ledger, arriving)
+
+    monkeypatch.setattr(os, "fsync", fails)
+    monkeypatch.setattr(Ledger, "add_arrivals", noted)
+    with ThreadPoolExecutor(4) as pool:
+        with forge.adding:
+            accepted = []
+            for waiting, branch in enumerate(branches):
+                accepted.append(pool.submit(forge.accept, branch.manifest, tiny_base))
+                # the first is a group alone, which waits for the lock
+                while len(forge._intake._waiting) < waiting or not forge._intake._busy:
+                    threading.Event().wait(0.001)
+        numbers = [accepted[place].result(60).number for place in (0, 1, 3)]
+        with pytest.raises(MissingBlob, match=f"{DISTILLED_FILE} .* has not been uploaded: 0 of"):
+            accepted[2].result(60)
+    assert numbers == [1, 2, 3]
+    assert groups == [["centre-0"], ["centre-1"], ["centre-3"]]
+    monkeypatch.setattr(os, "fsync", fsync)
+    assert forge.admit(branches[2], tiny_base).number == 4
+    assert [forge.load_branch(number).digest for number in (1, 2, 3, 4)] == [
+        branches[place].digest for place in (0, 1, 3, 2)
+    ]
+
+
+def test_branches_that_come_together_arrive_in_one_transaction(
+    tmp_path: Path, tiny_base: BaseModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Overtaken by another server, none of them arrives, and what waits is told so."""
+    forge = establish(tmp_path, tiny_base)
+    branches = [make_branch(tiny_base, seed, contributor=f"centre-{seed}") for seed in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        with forge.adding:
+            accepted = [pool.submit(forge.admit, branch, tiny_base) for branch in branches]
+            while len(forge._intake._waiting) < 2:
+                threading.Event().wait(0.001)
+            other = Ledger(forge.ledger.url.render_as_string())
+            other.take("another server's")
+        for one in accepted:
+            with pytest.raises(LeaseLost, match="another process has taken this forge's ledger"):
+                one.result(60)
+    assert other.arrivals() == []
 
 
 def test_a_second_process_is_refused(tmp_path: Path, tiny_base: BaseModule, tiny_spec: str) -> None:

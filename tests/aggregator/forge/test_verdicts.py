@@ -1,9 +1,12 @@
 """What was refused for what it holds is refused again at once; what passes by itself is not remembered."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
+from medforge.aggregator.forge import content_check
 from medforge.aggregator.forge.blobs import BlobStore
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.policy import Admission, Limits, Policy
@@ -13,7 +16,7 @@ from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from medforge.distilled import DistilledDataset
 from medforge.errors import CorruptFile, InvalidBranch
-from medforge.manifest import DISTILLED_FILE
+from medforge.manifest import DISTILLED_FILE, Manifest
 from medforge.proto.errors import AlreadyHere, MissingBlob, OverLimit
 from tests.aggregator.serving import FAST
 from tests.making import branch_around, make_branch, make_plugin
@@ -51,13 +54,13 @@ def said_otherwise(branch: Branch, **words: object) -> Branch:
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The digests of the blobs that were read, as they are read."""
     found: list[str] = []
-    read = BlobStore.read
+    opened = BlobStore.open
 
-    def watched(store: BlobStore, digest: str) -> bytes:
+    def watched(store: BlobStore, digest: str) -> BinaryIO:
         found.append(digest)
-        return read(store, digest)
+        return opened(store, digest)
 
-    monkeypatch.setattr(BlobStore, "read", watched)
+    monkeypatch.setattr(BlobStore, "open", watched)
     return found
 
 
@@ -133,7 +136,7 @@ def test_what_passes_by_itself_is_not_remembered(tmp_path: Path, tiny_base: Base
         forge.admit(branch, tiny_base)
     forge.ledger.change(number, State.WITHDRAWN, erase=True)
     forge.ledger.mark_erased(number)
-    distilled = forge.blobs.path(branch.manifest.files[DISTILLED_FILE].digest)
+    distilled = forge.blobs.located(branch.manifest.files[DISTILLED_FILE].digest)
     whole = distilled.read_bytes()
     distilled.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     with pytest.raises(CorruptFile, match="no longer has the digest"):
@@ -177,3 +180,20 @@ def test_one_plugin_and_its_images_come_under_one_name(tmp_path: Path, tiny_base
     forge.ledger.change(1, State.WITHDRAWN)
     assert forge.admit(said_otherwise(branch, task="another"), tiny_base).number == 4
     forge.close()
+
+
+def test_a_file_that_gets_its_name_while_it_is_checked_is_found(
+    tmp_path: Path, tiny_base: BaseModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another branch that names the same file may arrive first: what was staged then lies elsewhere."""
+    forge, branch = establish(tmp_path, tiny_base), make_branch(tiny_base)
+    check_sizes, times = content_check.check_sizes, []
+
+    def meanwhile(manifest: Manifest, files: Mapping[str, Path], base: BaseModule) -> None:
+        times.append(len(times))
+        forge.blobs.keep_together(entry.digest for entry in manifest.files.values())
+        check_sizes(manifest, files, base)
+
+    monkeypatch.setattr(content_check, "check_sizes", meanwhile)
+    assert forge.admit(branch, tiny_base).number == 1
+    assert len(times) == 2

@@ -15,6 +15,7 @@ from medforge.aggregator.ledger import deadlines
 from medforge.aggregator.ledger.database import LeaseLost
 from medforge.aggregator.ledger.lease import UNSURE_AFTER, Lease
 from medforge.aggregator.ledger.ledger import Ledger
+from medforge.aggregator.ledger.records import Arriving
 from medforge.errors import InvalidInput
 from tests.postgres import Cluster
 
@@ -80,6 +81,21 @@ def test_who_was_overtaken_notices_and_does_not_write(url: str, lose_guard: Lose
     with pytest.raises(LeaseLost, match="not sure that it alone has its ledger"):
         lease.check()
     assert other.held
+
+
+def test_branches_that_come_together_have_numbers_in_a_row_or_none(url: str) -> None:
+    group = [Arriving(letter * 64, f"centre {letter}", "lung", 1) for letter in "abc"]
+    first, lease = taken(url)
+    assert arrive(first, "b") == 1
+    assert [one.number for one in first.add_arrivals(group)] == [2, 1, 3]
+    assert [one.number for one in first.add_arrivals(group[::-1])] == [3, 1, 2]
+    lease.release()
+    second, held = taken(url)
+    with pytest.raises(LeaseLost, match="another process has taken this forge's ledger"):
+        first.add_arrivals([Arriving("d" * 64, "centre d", "lung", 1), *group])
+    assert second.counts() == (3, 0)
+    assert [entry.what for entry in second.journal()] == ["arrived"] * 3
+    held.release()
 
 
 def test_a_guard_that_was_cut_is_taken_again_where_nobody_came(url: str, lose_guard: Lose) -> None:
