@@ -20,6 +20,7 @@ from medforge.proto.address import split_address
 from medforge.proto.certificates import ENDS_SOON, days_until, now, read_time, spell_time
 from medforge.proto.connection import Connection
 from medforge.proto.errors import NotAllowed
+from medforge.proto.forge_authorities import authorities_from_message
 from medforge.proto.handshake import handshake
 from medforge.proto.kit import Kit
 from medforge.proto.proxy import check_supported, connect, proxy_for
@@ -44,6 +45,7 @@ def examine(
     return [
         *found,
         check_certificate(kit, answer if isinstance(answer, NotAllowed) else None),
+        check_authorities(reply, kit),
         check_forge(answer),
         check_clock(reply.time if reply else None, kit),
         check_base(reply, kit, workspace),
@@ -180,7 +182,7 @@ def check_certificate(kit: Kit | None, refusal: NotAllowed | None = None) -> Dia
         return problem("certificate", error)
     if refusal is not None:
         return problem("certificate", refusal)
-    ends = kit.x509.not_valid_after_utc
+    ends = kit.ends
     if ends - moment < ENDS_SOON:
         return Diagnosis(
             "certificate",
@@ -189,6 +191,26 @@ def check_certificate(kit: Kit | None, refusal: NotAllowed | None = None) -> Dia
             "ask whoever runs the forge for a new kit (`medforge invite --renew`) before then",
         )
     return Diagnosis("certificate", "ok", f"valid for {days_until(ends, moment)}, until {spell_time(ends)}")
+
+
+def check_authorities(reply: pb.DescribeReply | None, kit: Kit | None) -> Diagnosis:
+    """See whether the kit remembers which CA follows the one that it came with, where the forge has another."""
+    if kit is None or reply is None:
+        return skipped("CA", "no kit was given" if kit is None else "the forge could not be asked for its CAs")
+    try:
+        links = authorities_from_message(reply)
+        remembered = kit.learn(links)
+    except MedForgeError as error:
+        return problem("CA", error)
+    if not links:
+        return Diagnosis("CA", "ok", "the forge has the CA that the kit came with")
+    newest = links[-1]
+    ends = spell_time(newest.until)
+    what = f"the forge has another CA since {spell_time(newest.since)}; the one before is trusted until {ends}"
+    if remembered:
+        return Diagnosis("CA", "ok", f"{what}, and the kit knows both")
+    fix = f"let whoever runs medforge write into {kit.directory}, or ask for a new kit before then"
+    return Diagnosis("CA", "warning", f"{what}, which the kit cannot remember", fix)
 
 
 def check_forge(answer: pb.DescribeReply | MedForgeError | None) -> Diagnosis:

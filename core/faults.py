@@ -35,6 +35,8 @@ POINTS = {
     "before a file": "a file that is replaced as a whole is written and synced, and does not bear its name yet",
     "before succession": "a forge's next key is saved, and the old one has not signed it",
     "after succession": "the old key has signed the next one, which does not bear its name yet",
+    "before a new authority": "another CA lies beside the forge's own, and the journal does not name it yet",
+    "after a new authority": "the journal names another CA, which is not in its place yet",
     "before review": "a review is checked, and not in the ledger yet",
     "after review": "a review is durable, and its reviewer has not heard of it",
     "before decision": "what the reviews there are lead to is known, and not in the ledger",

@@ -40,6 +40,15 @@ def parse_certificate(pem: bytes, what: str) -> x509.Certificate:
     return certificate
 
 
+def parse_certificates(pem: bytes, what: str) -> list[x509.Certificate]:
+    """Read every certificate of a PEM file, one at least; raises as `parse_certificate`."""
+    try:
+        found = x509.load_pem_x509_certificates(pem)
+    except ValueError as error:
+        raise CorruptFile(f"{what} is not a certificate; ask whoever runs the forge for a new kit") from error
+    return [parse_certificate(one.public_bytes(Encoding.PEM), what) for one in found]
+
+
 def digest_of(certificate: x509.Certificate) -> str:
     """Digest a certificate: the sha256 of its DER in hex, by which the forge knows it again."""
     return hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()

@@ -97,8 +97,22 @@ class KeySuccession(_message.Message):
     signature: bytes
     def __init__(self, key: _Optional[bytes] = ..., successor: _Optional[bytes] = ..., since: _Optional[str] = ..., signature: _Optional[bytes] = ...) -> None: ...
 
+class AuthoritySuccession(_message.Message):
+    __slots__ = ("authority", "successor", "since", "until", "signature")
+    AUTHORITY_FIELD_NUMBER: _ClassVar[int]
+    SUCCESSOR_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    authority: str
+    successor: str
+    since: str
+    until: str
+    signature: bytes
+    def __init__(self, authority: _Optional[str] = ..., successor: _Optional[str] = ..., since: _Optional[str] = ..., until: _Optional[str] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
 class DescribeReply(_message.Message):
-    __slots__ = ("forge", "base_spec", "base", "method", "head", "arrivals", "commits", "limits", "software", "key", "time", "tasks", "open_tasks", "base_facts", "tags", "keys", "withdrawals_have_nonces", "stable", "candidate", "reviewed", "privacy")
+    __slots__ = ("forge", "base_spec", "base", "method", "head", "arrivals", "commits", "limits", "software", "key", "time", "tasks", "open_tasks", "base_facts", "tags", "keys", "withdrawals_have_nonces", "stable", "candidate", "reviewed", "privacy", "authorities")
     FORGE_FIELD_NUMBER: _ClassVar[int]
     BASE_SPEC_FIELD_NUMBER: _ClassVar[int]
     BASE_FIELD_NUMBER: _ClassVar[int]
@@ -120,6 +134,7 @@ class DescribeReply(_message.Message):
     CANDIDATE_FIELD_NUMBER: _ClassVar[int]
     REVIEWED_FIELD_NUMBER: _ClassVar[int]
     PRIVACY_FIELD_NUMBER: _ClassVar[int]
+    AUTHORITIES_FIELD_NUMBER: _ClassVar[int]
     forge: str
     base_spec: str
     base: str
@@ -141,7 +156,8 @@ class DescribeReply(_message.Message):
     candidate: str
     reviewed: bool
     privacy: bytes
-    def __init__(self, forge: _Optional[str] = ..., base_spec: _Optional[str] = ..., base: _Optional[str] = ..., method: _Optional[bytes] = ..., head: _Optional[str] = ..., arrivals: _Optional[int] = ..., commits: _Optional[int] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., software: _Optional[str] = ..., key: _Optional[bytes] = ..., time: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[DeclaredTask, _Mapping]]] = ..., open_tasks: _Optional[bool] = ..., base_facts: _Optional[bytes] = ..., tags: _Optional[_Iterable[_Union[Tag, _Mapping]]] = ..., keys: _Optional[_Iterable[_Union[KeySuccession, _Mapping]]] = ..., withdrawals_have_nonces: _Optional[bool] = ..., stable: _Optional[str] = ..., candidate: _Optional[str] = ..., reviewed: _Optional[bool] = ..., privacy: _Optional[bytes] = ...) -> None: ...
+    authorities: _containers.RepeatedCompositeFieldContainer[AuthoritySuccession]
+    def __init__(self, forge: _Optional[str] = ..., base_spec: _Optional[str] = ..., base: _Optional[str] = ..., method: _Optional[bytes] = ..., head: _Optional[str] = ..., arrivals: _Optional[int] = ..., commits: _Optional[int] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., software: _Optional[str] = ..., key: _Optional[bytes] = ..., time: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[DeclaredTask, _Mapping]]] = ..., open_tasks: _Optional[bool] = ..., base_facts: _Optional[bytes] = ..., tags: _Optional[_Iterable[_Union[Tag, _Mapping]]] = ..., keys: _Optional[_Iterable[_Union[KeySuccession, _Mapping]]] = ..., withdrawals_have_nonces: _Optional[bool] = ..., stable: _Optional[str] = ..., candidate: _Optional[str] = ..., reviewed: _Optional[bool] = ..., privacy: _Optional[bytes] = ..., authorities: _Optional[_Iterable[_Union[AuthoritySuccession, _Mapping]]] = ...) -> None: ...
 
 class FindMissingRequest(_message.Message):
     __slots__ = ("digests",)

@@ -34,7 +34,7 @@ def handshake(at: str, kit: Kit, seconds: float = _SECONDS) -> Peer:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["h2"])
-    context.load_verify_locations(cadata=kit.ca.decode())
+    context.load_verify_locations(cadata=kit.roots(now()).decode())
     context.load_cert_chain(kit.directory / CERTIFICATE_FILE, kit.directory / CERTIFICATE_KEY_FILE)
     with _connected(at, seconds) as plain:
         try:
@@ -119,6 +119,6 @@ def _not_trusted(error: ssl.SSLCertVerificationError, at: str, kit: Kit) -> Inva
     what = "bears another name" if error.verify_code == _ANOTHER_NAME else "was not issued by the kit's CA"
     return InvalidInput(
         f"what answers at {at} is not the kit's forge {kit.card.forge}: its certificate {what} "
-        f"({error.verify_message}); check the address, use the kit of that forge, and have this address exempted if a "
-        f"firewall opens TLS"
+        f"({error.verify_message}); check the address, use the newest kit of that forge, and have this address exempted "
+        f"if a firewall opens TLS"
     )

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509 import Certificate
 from pydantic import ConfigDict, Field, ValidationError
 
 from medforge.contributor_name import ContributorName
@@ -19,7 +20,19 @@ from medforge.digested import DigestedModel
 from medforge.errors import CorruptFile, InvalidInput
 from medforge.files import canonical_json, read_file, write_atomically
 from medforge.overrides import first_fault
-from medforge.proto.certificates import ENDS_SOON, common_name, days_until, parse_certificate, signing_key, spell_time
+from medforge.proto.authority_succession import AuthoritySuccession, bundle, follow, is_issued_by, trusted, until_of
+from medforge.proto.certificates import (
+    ENDS_SOON,
+    common_name,
+    days_until,
+    digest_of,
+    parse_certificate,
+    parse_certificates,
+    signing_key,
+    spell_time,
+)
+from medforge.proto.errors import NotAllowed
+from medforge.proto.kit_authorities import read_links, write_links
 from medforge.proto.kit_request import REQUEST_FILE
 from medforge.proto.signed_review import Review, SignedReview
 from medforge.proto.signing import SUBMIT, WITHDRAW, load_key, public_bytes, save_key, sign
@@ -61,7 +74,10 @@ class KitCard(DigestedModel):
 
 @dataclass(frozen=True)
 class Kit:
-    """Hold an opened kit: its card, the forge's CA, and the contributor's certificate and two private keys."""
+    """Hold an opened kit: its card, the forge's CA, and the contributor's certificate and two private keys.
+
+    `ca` may be two certificates, where one is about to follow the other; `links` say which followed which since.
+    """
 
     directory: Path
     card: KitCard
@@ -69,6 +85,7 @@ class Kit:
     certificate: bytes
     certificate_key: bytes = field(repr=False)
     signing_key: Ed25519PrivateKey = field(repr=False)
+    links: tuple[AuthoritySuccession, ...] = field(default=(), repr=False)
 
     @classmethod
     def load(cls, directory: Path) -> Kit:
@@ -84,6 +101,7 @@ class Kit:
             read_file(directory / CERTIFICATE_KEY_FILE, "the certificate's key"),
             load_key(directory / SIGNING_KEY_FILE),
         )
+        kit = replace(kit, links=read_links(directory, kit.card.forge, kit._known))
         kit._check_match()
         return kit
 
@@ -91,12 +109,35 @@ class Kit:
         """Write the kit's files, readable by their owner alone."""
         write_atomically(self.directory / CERTIFICATE_KEY_FILE, self.certificate_key)
         save_key(self.directory / SIGNING_KEY_FILE, self.signing_key)
-        save_answer(self.directory, self.card, self.ca, self.certificate)
+        save_answer(self.directory, self.card, self.ca, self.certificate, self.links)
 
     @property
     def x509(self) -> x509.Certificate:
         """The contributor's certificate."""
         return parse_certificate(self.certificate, str(self.directory / CERTIFICATE_FILE))
+
+    @property
+    def ends(self) -> datetime:
+        """When the kit ends: its certificate, or the trust in the authority that issued it."""
+        ends, until = self.x509.not_valid_after_utc, until_of(self.x509, self.links)
+        return ends if until is None else min(ends, until)
+
+    def roots(self, moment: datetime) -> bytes:
+        """Return the certificates (PEM) of the forge's authorities that are trusted at a moment."""
+        return bundle(trusted(self._known, self.links, moment))
+
+    def learn(self, links: Sequence[AuthoritySuccession]) -> bool:
+        """Remember in the kit's directory which authorities follow those that it knows; say whether all are remembered.
+
+        Raises NotAllowed for links that no known authority signed.
+        """
+        found = follow(links, self.card.forge, self._known)
+        known = set(map(digest_of, self._known))
+        if links and known.isdisjoint(digest_of(one) for link in links for one in (link.before, link.after)):
+            raise NotAllowed(
+                "the forge has another CA, which the kit's did not sign; ask whoever runs it for a new kit"
+            )
+        return set(found) <= set(self.links) or write_links(self.directory, found)
 
     @property
     def forge_key(self) -> bytes:
@@ -118,8 +159,7 @@ class Kit:
 
     def check_valid(self, moment: datetime) -> None:
         """Raise InvalidInput unless the certificate is valid at a moment."""
-        certificate = self.x509
-        begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        begins, ends = self.x509.not_valid_before_utc, self.ends
         if moment > ends:
             raise InvalidInput(
                 f"the certificate of {self.card.contributor} ended on {spell_time(ends)}, and this machine's clock "
@@ -133,7 +173,7 @@ class Kit:
 
     def ends_soon(self, moment: datetime) -> str | None:
         """Return a sentence and its remedy where the certificate ends in the 30 days after a moment, None elsewhere."""
-        ends = self.x509.not_valid_after_utc
+        ends = self.ends
         if not moment <= ends < moment + ENDS_SOON:
             return None
         return (
@@ -146,13 +186,15 @@ class Kit:
         open_to_all = stat.S_IRGRP | stat.S_IROTH
         return [name for name in SECRET_FILES if (self.directory / name).stat().st_mode & open_to_all]
 
+    @property
+    def _known(self) -> list[Certificate]:
+        return parse_certificates(self.ca, str(self.directory / CA_FILE))
+
     def _check_match(self) -> None:
         certificate = self.x509
-        ca = parse_certificate(self.ca, str(self.directory / CA_FILE))
-        try:
-            certificate.verify_directly_issued_by(ca)
-        except (ValueError, TypeError, InvalidSignature) as error:
-            raise self._mixed_up(f"{CERTIFICATE_FILE} was not issued by {CA_FILE}") from error
+        known = (*self._known, *(link.after for link in self.links))
+        if not any(is_issued_by(certificate, one) for one in known):
+            raise self._mixed_up(f"{CERTIFICATE_FILE} was not issued by {CA_FILE}")
         if common_name(certificate) != self.card.contributor:
             raise self._mixed_up(f"{CERTIFICATE_FILE} belongs to {common_name(certificate)!r}")
         if signing_key(certificate) != public_bytes(self.signing_key):
@@ -176,8 +218,12 @@ class Kit:
         )
 
 
-def save_answer(directory: Path, card: KitCard, ca: bytes, certificate: bytes) -> None:
+def save_answer(
+    directory: Path, card: KitCard, ca: bytes, certificate: bytes, links: Sequence[AuthoritySuccession] = ()
+) -> None:
     """Write what a forge adds to the keys of a kit: none of it is secret."""
+    if links:
+        write_links(directory, links)
     write_atomically(directory / CA_FILE, ca)
     write_atomically(directory / CERTIFICATE_FILE, certificate)
     write_atomically(directory / CARD_FILE, canonical_json(card.model_dump(mode="json")) + b"\n")

@@ -21,6 +21,7 @@ from medforge.proto.certificates import now, server_name, spell_time
 from medforge.proto.codec import commit_from_message, receipt_from_message, tag_from_message, task_from_message
 from medforge.proto.connection import Connection
 from medforge.proto.errors import ForgeFault, OverLimit
+from medforge.proto.forge_authorities import authorities_from_message
 from medforge.proto.forge_keys import followed, signing_key
 from medforge.proto.forge_pb2_grpc import ForgeStub
 from medforge.proto.handshake import diagnose
@@ -96,6 +97,8 @@ class RemoteForge:
                 f"check the address, or use the kit of that forge"
             )
         self._links = followed(reply, self._kit)
+        if self._kit is not None:
+            self._kit.learn(authorities_from_message(reply))
         # without a kit the first word counts
         self._key = signing_key(reply, self._kit) if self._kit or self._key is None else self._key
         return reply
@@ -296,7 +299,7 @@ class RemoteForge:
 def _channel(at: str, options: tuple[tuple[str, object], ...], kit: Kit | None, plaintext: bool) -> Any:
     if kit is not None:
         kit.check_valid(now())
-        credentials = grpc.ssl_channel_credentials(kit.ca, kit.certificate_key, kit.certificate)
+        credentials = grpc.ssl_channel_credentials(kit.roots(now()), kit.certificate_key, kit.certificate)
         # The certificate names the forge itself, not its address of today.
         named = ("grpc.ssl_target_name_override", server_name(kit.card.forge))
         return grpc.secure_channel(at, credentials, options=(*options, named))

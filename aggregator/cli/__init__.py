@@ -68,6 +68,12 @@ COMMANDS = (
         "medforge.aggregator.cli.rotate_key:rotate_key",
     ),
     CommandEntry(
+        "rotate-ca",
+        "Maintainer",
+        "Give the forge another CA for its kits, signed by the old one; both are trusted for a while.",
+        "medforge.aggregator.cli.rotate_ca:rotate_ca",
+    ),
+    CommandEntry(
         "contributors",
         "Maintainer",
         "List who was invited, until when their kits are good, and whose invitation was taken back.",

@@ -227,6 +227,7 @@ def contributors(
             "invited_at": one.invited_at,
             "expires": None if (end := ends.get(one.name)) is None else spell_time(end),
             "earlier_until": earlier[one.name],
+            "ca_until": _ca_until(kits.get(one.name)),
             "revoked_at": one.revoked_at,
         }
         for one in invited
@@ -242,8 +243,9 @@ def contributors(
     for one in invited:
         last = f"revoked {one.revoked_at[:10]}" if one.revoked_at else _kit_ends(ends.get(one.name), moment)
         also = f"earlier kit until {until[:10]}" if (until := earlier[one.name]) else ""
+        by = "by the CA before" if not one.revoked_at and _ca_until(kits.get(one.name)) else ""
         who = spell_name(one.name, names)
-        parts = (who, f"signing key {one.key.hex()[:8]}", f"invited {one.invited_at[:10]}", last, also)
+        parts = (who, f"signing key {one.key.hex()[:8]}", f"invited {one.invited_at[:10]}", last, by, also)
         for line in flow(parts, shutil.get_terminal_size().columns, 4):
             typer.echo(line)
     if not invited:
@@ -255,6 +257,13 @@ def _earlier_until(invitation: Invitation | None, contributor: Contributor, mome
 
     earlier = None if invitation is None else invitation.earlier_at(moment, contributor)
     return None if earlier is None else spell_time(earlier.until)
+
+
+def _ca_until(invitation: Invitation | None) -> str | None:
+    from medforge.proto.certificates import spell_time
+
+    until = None if invitation is None else invitation.authority_until
+    return None if until is None else spell_time(until)
 
 
 def _kit_ends(ends: datetime | None, moment: datetime) -> str:

@@ -14,6 +14,7 @@ from filelock import FileLock
 
 from medforge.errors import CorruptFile
 from medforge.files import PRIVATE, make_private, read_file, write_atomically
+from medforge.proto.authority_succession import AuthoritySuccession
 from medforge.proto.certificates import (
     key_uri,
     new_certificate_key,
@@ -26,6 +27,9 @@ from medforge.proto.certificates import (
 KEYS = "keys"
 KEY_FILE = "ca.key"
 CERTIFICATE_FILE = "ca.pem"
+LOCK_FILE = "ca.lock"
+NEXT = ".next"
+"""How the files end of an authority that is to follow."""
 _MAKING_FILE = "ca.making"
 _YEARS = timedelta(days=20 * 365)
 # A peer whose clock is a little behind must not find a new certificate to be from the future.
@@ -49,25 +53,47 @@ class Authority:
         """
         keys = directory / KEYS
         make_private(keys)
-        with FileLock(keys / "ca.lock", mode=PRIVATE):
+        with FileLock(keys / LOCK_FILE, mode=PRIVATE):
             missing = [name for name in (KEY_FILE, CERTIFICATE_FILE) if not (keys / name).exists()]
             if missing == [CERTIFICATE_FILE] and (keys / _MAKING_FILE).exists():
                 # its process was killed between the two: nobody has been given anything
                 missing.insert(0, KEY_FILE)
             if len(missing) == 2 and make:
-                _create(keys, forge)
+                write_atomically(keys / _MAKING_FILE, b"")
+                cls.create(forge).save(keys)
+                (keys / _MAKING_FILE).unlink()
             elif missing:
                 raise CorruptFile(
                     f"{keys / missing[0]} is missing; restore it from a backup, since another authority would make "
                     f"every kit useless"
                 )
-        key = _read_key(keys / KEY_FILE)
-        certificate = parse_certificate(
-            read_file(keys / CERTIFICATE_FILE, "the authority"), str(keys / CERTIFICATE_FILE)
-        )
+            key = _read_key(keys / KEY_FILE)
+            certificate = parse_certificate(
+                read_file(keys / CERTIFICATE_FILE, "the authority"), str(keys / CERTIFICATE_FILE)
+            )
         if certificate.public_key() != key.public_key():
             raise CorruptFile(f"{KEY_FILE} and {CERTIFICATE_FILE} in {keys} are not a pair; restore both from a backup")
         return cls(forge, key, certificate)
+
+    @classmethod
+    def create(cls, forge: str, number: int = 1) -> Authority:
+        """Make the authority of a forge (a UUID), its `number`-th, in memory."""
+        key = new_certificate_key()
+        # two authorities of one name would be taken for one by whoever builds a chain
+        name = _name(f"forge {forge}" if number == 1 else f"forge {forge} {number}")
+        certificate = (
+            _builder(name, name, key.public_key(), now() - _SLACK, now() + _YEARS)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_usage(key_cert_sign=True), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .sign(key, SHA256())
+        )
+        return cls(forge, key, certificate)
+
+    def save(self, keys: Path, suffix: str = "") -> None:
+        """Write key and certificate, the certificate last: where it is, its key is too."""
+        write_atomically(keys / f"{KEY_FILE}{suffix}", pem_of(self._key))
+        write_atomically(keys / f"{CERTIFICATE_FILE}{suffix}", self.pem)
 
     @property
     def pem(self) -> bytes:
@@ -79,14 +105,23 @@ class Authority:
         """The digest of the authority's certificate, 64 hex digits."""
         return self._certificate.fingerprint(SHA256()).hex()
 
-    def issue_server(self) -> tuple[bytes, bytes]:
-        """Issue a certificate that names this forge, good for as long as the authority; return (key, certificate), PEM.
+    @property
+    def ends(self) -> datetime:
+        """When the authority's certificate ends."""
+        return self._certificate.not_valid_after_utc
 
-        Its key is new and meant to stay in memory.
+    def succeed(self, successor: Authority, valid: tuple[datetime, datetime]) -> AuthoritySuccession:
+        """Sign that another authority follows this one, since and until when both are trusted."""
+        return AuthoritySuccession.issue(self._key, self.forge, self._certificate, successor._certificate, valid)
+
+    def issue_server(self, ends: datetime | None = None) -> tuple[bytes, bytes]:
+        """Issue a certificate that names this forge; return (key, certificate), PEM.
+
+        It is good for as long as the authority, or until `ends`. Its key is new.
         """
         key, name = new_certificate_key(), server_name(self.forge)
         names = x509.SubjectAlternativeName([x509.DNSName(name)])
-        valid = now() - _SLACK, self._certificate.not_valid_after_utc
+        valid = now() - _SLACK, ends or self.ends
         return pem_of(key), self._issue(key.public_key(), name, names, ExtendedKeyUsageOID.SERVER_AUTH, valid)
 
     def issue_client(
@@ -133,23 +168,6 @@ class Authority:
             .sign(self._key, SHA256())
         )
         return certificate.public_bytes(Encoding.PEM)
-
-
-def _create(keys: Path, forge: str) -> None:
-    key = new_certificate_key()
-    name = _name(f"forge {forge}")
-    certificate = (
-        _builder(name, name, key.public_key(), now() - _SLACK, now() + _YEARS)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(key_cert_sign=True), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, SHA256())
-    )
-    write_atomically(keys / _MAKING_FILE, b"")
-    write_atomically(keys / KEY_FILE, pem_of(key))
-    # The certificate comes last: where it is, its key is too.
-    write_atomically(keys / CERTIFICATE_FILE, certificate.public_bytes(Encoding.PEM))
-    (keys / _MAKING_FILE).unlink()
 
 
 def _name(common_name: str) -> x509.Name:

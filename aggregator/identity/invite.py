@@ -10,8 +10,9 @@ from itertools import product
 from pathlib import Path
 
 from medforge.aggregator.forge.forge import Forge
-from medforge.aggregator.identity.kept import authority_of
+from medforge.aggregator.identity.kept import authority_of, trusted_bundle
 from medforge.aggregator.identity.kit_readme import readme
+from medforge.aggregator.ledger.authority_table import authority_successions
 from medforge.aggregator.ledger.invitations import check_fresh_key
 from medforge.aggregator.ledger.records import Contributor
 from medforge.contributor_name import ContributorName, check_not_reserved
@@ -60,7 +61,9 @@ def invite(
     _check(forge, name, address, out)
     signing_key, authority = new_key(), authority_of(forge)
     key, certificate = authority.issue_client(name.identifier, public_bytes(signing_key), terms.ends)
-    kit = Kit(out, _card(forge, name, terms), authority.pem, certificate, key, signing_key)
+    links = authority_successions(forge.ledger)[-1:]
+    ca = trusted_bundle(forge, authority)
+    kit = Kit(out, _card(forge, name, terms), ca, certificate, key, signing_key, links)
     with _writing(out):
         kit.save()
         write_atomically(out / "README.md", readme(kit.card).encode())
@@ -86,7 +89,7 @@ def answer(forge: Forge, request: KitRequest, terms: Terms, out: Path) -> KitCar
     authority, card = authority_of(forge), _card(forge, name, terms)
     certificate = authority.certify(request.certificate_key, name.identifier, key, terms.ends)
     with _writing(out):
-        save_answer(out, card, authority.pem, certificate)
+        save_answer(out, card, trusted_bundle(forge, authority), certificate, authority_successions(forge.ledger)[-1:])
         write_atomically(out / "README.md", readme(card, keys_stayed=True).encode())
     _register(forge, name, key, certificate, terms)
     return card

@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from medforge.aggregator.ledger.authority_table import numbered_successions
 from medforge.aggregator.ledger.database import Database
 from medforge.aggregator.ledger.journal import INVITED
 from medforge.aggregator.ledger.records import Contributor
@@ -33,7 +34,8 @@ class EarlierKit(BaseModel):
 class Invitation(BaseModel):
     """Say who was invited, under which certificate and signing key, when that ends, and which kit stays good beside it.
 
-    `key` is empty and `expires` None where the entry is older than these were kept.
+    `key` is empty and `expires` None where the entry is older than these were kept. `authority_until` is how long the
+    CA that issued the certificate is trusted, where another follows it; a kit ends with it at the latest.
     """
 
     contributor: str
@@ -41,12 +43,19 @@ class Invitation(BaseModel):
     key: str = ""
     expires: AwareDatetime | None = None
     earlier: EarlierKit | None = None
+    authority_until: AwareDatetime | None = Field(default=None, exclude=True)
 
     def earlier_at(self, moment: datetime, contributor: Contributor) -> EarlierKit | None:
         """Return the kit that is good at a moment beside the contributor's own, if this is how they were invited."""
         if self.earlier is None or contributor.revoked_at is not None or self.certificate != contributor.certificate:
             return None
         return self.earlier if moment < self.earlier.until else None
+
+    def issued_by(self, until: datetime) -> Invitation:
+        """Return the same of a kit by a CA that is trusted until a time."""
+        ends = min(self.expires or until, until)
+        earlier = self.earlier and self.earlier.model_copy(update={"until": min(self.earlier.until, until)})
+        return self.model_copy(update={"expires": ends, "earlier": earlier, "authority_until": until})
 
 
 def invitations(ledger: Database) -> dict[str, Invitation]:
@@ -88,13 +97,16 @@ def check_fresh_key(ledger: Database, contributor: str, key: bytes) -> None:
 
 
 def _read(session: Session, name: str | None = None) -> Iterator[Invitation]:
-    query = select(EntryRow.about).where(EntryRow.what == INVITED).order_by(EntryRow.number)
+    query = select(EntryRow.number, EntryRow.about).where(EntryRow.what == INVITED).order_by(EntryRow.number)
     if name is not None:
         written = canonical_json({"contributor": name}).decode()[1:-1]
         query = query.where(EntryRow.about.contains(written, autoescape=True))
-    for about in session.scalars(query):
+    rotations = numbered_successions(session)
+    for number, about in session.execute(query):
         try:
-            yield Invitation.model_validate_json(about)
+            one = Invitation.model_validate_json(about)
         except ValidationError:
             # `fsck` says that the journal is damaged; whoever it was about has an unknown end
             continue
+        followed = (link.until for entry, link in rotations if entry > number)
+        yield one.issued_by(until) if (until := next(followed, None)) is not None else one

@@ -18,7 +18,6 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from medforge.aggregator.forge.forge import Forge
-from medforge.aggregator.identity.kept import authority_of
 from medforge.aggregator.ledger.database import LeaseLost
 from medforge.aggregator.ledger.journal import FORGE
 from medforge.aggregator.ledger.task_table import TaskTable
@@ -29,6 +28,7 @@ from medforge.aggregator.main_branch.reviewing.board import ReviewBoard
 from medforge.aggregator.main_branch.wakeup import Wakeup
 from medforge.aggregator.server.call_log import log_call
 from medforge.aggregator.server.charges import CHARGES_FILE, Charges
+from medforge.aggregator.server.credentials import ServerCredentials
 from medforge.aggregator.server.health_port import HealthPort
 from medforge.aggregator.server.housekeeper import Housekeeper
 from medforge.aggregator.server.interceptor import ForgeInterceptor
@@ -121,7 +121,7 @@ class ForgeServer:
         if self.forge.lease is not None:
             # what came since it was taken may have lasted
             self.forge.lease.renew()
-        address = _bind(self._server, self._listen, _credentials(self.forge) if self.tls else None)
+        address = _bind(self._server, self._listen, ServerCredentials(self.forge).grpc() if self.tls else None)
         self._set_health(health_pb2.HealthCheckResponse.SERVING)
         self._worker.start()
         self._watch.start()
@@ -292,13 +292,6 @@ def _listen_for(*signals: signal.Signals) -> Callable[[], None]:
         hear.close()
 
     return wait
-
-
-def _credentials(forge: Forge) -> Any:
-    authority = authority_of(forge)
-    return grpc.ssl_server_credentials(
-        [authority.issue_server()], root_certificates=authority.pem, require_client_auth=True
-    )
 
 
 def _bind(server: Any, listen: str, credentials: Any) -> str:

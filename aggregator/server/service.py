@@ -23,6 +23,7 @@ from medforge.aggregator.main_branch.wakeup import Wakeup
 from medforge.aggregator.server.authorisation import Caller, authorise_submit, authorise_withdraw, caller_of
 from medforge.aggregator.server.call_record import note
 from medforge.aggregator.server.charges import Charges
+from medforge.aggregator.server.credentials import AuthorityLinks
 from medforge.aggregator.server.failures import stream, unary
 from medforge.aggregator.server.rate_limit import origin
 from medforge.aggregator.server.review_desk import ReviewDesk
@@ -35,6 +36,7 @@ from medforge.proto import forge_pb2 as pb
 from medforge.proto.certificates import now, spell_time
 from medforge.proto.codec import commit_to_message, receipt_to_message, tag_to_message, task_to_message
 from medforge.proto.errors import NotAllowed, NotFound, OverLimit, UploadConflict
+from medforge.proto.forge_authorities import authorities_to_message
 from medforge.proto.forge_keys import chain_to_message
 from medforge.proto.signed_tag import SignedTag
 from medforge.proto.signing import public_bytes
@@ -62,6 +64,7 @@ class ForgeService:
         self._tasks = TaskTable(forge.ledger)
         self._tags = TagTable(forge.ledger)
         self._reviews = ReviewDesk(forge)
+        self._authorities = AuthorityLinks(forge)
 
     def close(self) -> None:
         """End the streams of watchers."""
@@ -103,6 +106,7 @@ class ForgeService:
             base_facts=canonical_json(settings.facts.model_dump(mode="json")),
             tags=[tag_to_message(self._signed_now(tag)) for tag in self._tags.tags()],
             keys=chain_to_message(self._forge.keys),
+            authorities=authorities_to_message(self._authorities.read()),
             withdrawals_have_nonces=True,
             stable=reviews.stable or "",
             candidate=reviews.candidate or "",

@@ -43,6 +43,7 @@ CHECKS = [
     "TCP",
     "TLS",
     "certificate",
+    "CA",
     "forge",
     "clock",
     "base",
@@ -187,7 +188,7 @@ def test_another_forge_at_the_address(kit: Kit, tmp_path: Path) -> None:
         found = by_check(examine(Connection(at, kit)))
     assert found["TLS"].state == found["forge"].state == "problem"
     assert "was not issued by the kit's CA" in found["TLS"].what
-    assert "check the address, use the kit of that forge" in found["TLS"].fix
+    assert "check the address, use the newest kit of that forge" in found["TLS"].fix
 
 
 def test_a_server_without_tls(kit: Kit) -> None:

@@ -16,7 +16,7 @@ import pytest
 from medforge.aggregator.identity.authority import Authority
 from medforge.errors import ForgeUnavailable, InvalidInput, MedForgeError
 from medforge.proto import forge_pb2 as pb
-from medforge.proto.certificates import now
+from medforge.proto.certificates import new_certificate_key, now, pem_of
 from medforge.proto.connection import Connection
 from medforge.proto.errors import NotAllowed
 from medforge.proto.forge_pb2_grpc import ForgeServicer, add_ForgeServicer_to_server
@@ -117,8 +117,9 @@ def test_a_servers_ended_certificate_is_told_with_the_clock(authority: Authority
 
     names = x509.SubjectAlternativeName([x509.DNSName(f"{FORGE}.medforge")])
     for begins, ends, word in [(-9, -1, "has ended"), (1, 9, "is not valid yet")]:
-        pair = authority._issue("f", names, ExtendedKeyUsageOID.SERVER_AUTH, now() + begins * DAY, now() + ends * DAY)
-        with listening(authority, pair) as at:
+        key, valid = new_certificate_key(), (now() + begins * DAY, now() + ends * DAY)
+        issued = authority._issue(key.public_key(), "f", names, ExtendedKeyUsageOID.SERVER_AUTH, valid)
+        with listening(authority, (pem_of(key), issued)) as at:
             error = refusal(at, kit)
         assert f"the certificate of the forge at {at} {word}" in str(error)
         assert "set the clock" in str(error)
