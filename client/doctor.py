@@ -11,6 +11,7 @@ from pathlib import Path
 
 from medforge import __version__
 from medforge.client.diagnosis import Diagnosis, State, problem, skipped
+from medforge.client.packet_check import check_packets
 from medforge.client.privacy_check import check_demanded
 from medforge.client.task_check import check_task
 from medforge.errors import ForgeUnavailable, InvalidInput, MedForgeError
@@ -29,7 +30,7 @@ from medforge.proto.remote import RemoteForge
 _SECONDS = 5.0
 _CLOCK_DRIFTS, _CLOCK_IS_WRONG = timedelta(minutes=1), timedelta(minutes=5)
 _GIB = 1 << 30
-_UNREAD = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "all_proxy")
+_UNREAD = ("ALL_PROXY", "all_proxy")
 
 
 def examine(
@@ -44,6 +45,7 @@ def examine(
     reply = answer if isinstance(answer, pb.DescribeReply) else None
     return [
         *found,
+        check_packets(connection, _SECONDS) if reached else skipped("packets", "there is no connection"),
         check_certificate(kit, answer if isinstance(answer, NotAllowed) else None),
         check_authorities(reply, kit),
         check_forge(answer),
@@ -106,7 +108,7 @@ def check_name(at: str) -> Diagnosis:
 
 
 def check_proxy(at: str) -> Diagnosis:
-    """See whether gRPC goes through a proxy, and whether that one lets it."""
+    """See whether the forge is called through a proxy, and whether that one lets it."""
     host, _ = split_address(at)
     try:
         check_supported(host)
@@ -119,8 +121,8 @@ def check_proxy(at: str) -> Diagnosis:
             return Diagnosis(
                 "proxy",
                 "warning",
-                f"{unread[0]} is set, but gRPC does not read it and connects directly",
-                "if this site needs the proxy, set https_proxy (in lower case) to http://HOST:PORT",
+                f"{unread[0]} is set, but it is not read here, and the forge is called directly",
+                "if this site needs the proxy, set https_proxy to http://HOST:PORT",
             )
         return Diagnosis("proxy", "ok", f"none; {at} is called directly")
     try:

@@ -39,6 +39,20 @@ class DescribeRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class EchoRequest(_message.Message):
+    __slots__ = ("data", "wanted")
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    WANTED_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    wanted: int
+    def __init__(self, data: _Optional[bytes] = ..., wanted: _Optional[int] = ...) -> None: ...
+
+class EchoReply(_message.Message):
+    __slots__ = ("data",)
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    def __init__(self, data: _Optional[bytes] = ...) -> None: ...
+
 class Limits(_message.Message):
     __slots__ = ("chunk_bytes", "manifest_bytes", "branch_bytes", "contributor_bytes", "tensors", "rank", "images_per_class", "classes", "prompt_length")
     CHUNK_BYTES_FIELD_NUMBER: _ClassVar[int]

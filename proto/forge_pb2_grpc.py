@@ -39,6 +39,11 @@ class ForgeStub:
                 request_serializer=medforge_dot_proto_dot_forge__pb2.DescribeRequest.SerializeToString,
                 response_deserializer=medforge_dot_proto_dot_forge__pb2.DescribeReply.FromString,
                 _registered_method=True)
+        self.Echo = channel.unary_unary(
+                '/medforge.v1.Forge/Echo',
+                request_serializer=medforge_dot_proto_dot_forge__pb2.EchoRequest.SerializeToString,
+                response_deserializer=medforge_dot_proto_dot_forge__pb2.EchoReply.FromString,
+                _registered_method=True)
         self.FindMissing = channel.unary_unary(
                 '/medforge.v1.Forge/FindMissing',
                 request_serializer=medforge_dot_proto_dot_forge__pb2.FindMissingRequest.SerializeToString,
@@ -96,6 +101,13 @@ class ForgeServicer:
 
     def Describe(self, request, context):
         """Say what this forge is and what it admits.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Echo(self, request, context):
+        """Send bytes back, so that a caller learns whether full-size packets pass in either direction.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -181,6 +193,11 @@ def add_ForgeServicer_to_server(servicer, server):
                     request_deserializer=medforge_dot_proto_dot_forge__pb2.DescribeRequest.FromString,
                     response_serializer=medforge_dot_proto_dot_forge__pb2.DescribeReply.SerializeToString,
             ),
+            'Echo': grpc.unary_unary_rpc_method_handler(
+                    servicer.Echo,
+                    request_deserializer=medforge_dot_proto_dot_forge__pb2.EchoRequest.FromString,
+                    response_serializer=medforge_dot_proto_dot_forge__pb2.EchoReply.SerializeToString,
+            ),
             'FindMissing': grpc.unary_unary_rpc_method_handler(
                     servicer.FindMissing,
                     request_deserializer=medforge_dot_proto_dot_forge__pb2.FindMissingRequest.FromString,
@@ -259,6 +276,33 @@ class Forge:
             '/medforge.v1.Forge/Describe',
             medforge_dot_proto_dot_forge__pb2.DescribeRequest.SerializeToString,
             medforge_dot_proto_dot_forge__pb2.DescribeReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Echo(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/medforge.v1.Forge/Echo',
+            medforge_dot_proto_dot_forge__pb2.EchoRequest.SerializeToString,
+            medforge_dot_proto_dot_forge__pb2.EchoReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -46,7 +46,8 @@ def handshake(at: str, kit: Kit, seconds: float = _SECONDS) -> Peer:
             raise _not_trusted(error, at, kit) from error
         except (ssl.SSLEOFError, ConnectionError, TimeoutError) as error:
             raise ForgeUnavailable(
-                f"the connection to {at} was cut during the TLS handshake; see whether a firewall stands in between"
+                f"the connection to {at} was cut during the TLS handshake; see whether a firewall stands in between, "
+                "or large packets get lost (MTU)"
             ) from error
         except ssl.SSLError as error:
             raise InvalidInput(

@@ -1,4 +1,4 @@
-"""Which proxy a connection goes through, as gRPC reads it from the environment."""
+"""Which proxy a connection goes through: read from the environment, and told to gRPC."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from medforge.errors import ForgeUnavailable, InvalidInput
 from medforge.proto.address import is_loopback, join_address, split_address
 
-# In this order, and in lower case only.
-_VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy")
-_EXCEPTIONS = ("no_grpc_proxy", "no_proxy")
+# in gRPC's order; it reads those in lower case only, while curl and Python read the others too
+_VARIABLES = ("grpc_proxy", "https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY")
+_EXCEPTIONS = ("no_grpc_proxy", "no_proxy", "NO_PROXY")
 _LONGEST_ANSWER = 1 << 16
 
 
@@ -31,27 +31,41 @@ class Proxy:
         """HOST:PORT of the proxy."""
         return join_address(self.url.hostname or "", self.url.port or 80)
 
+    @property
+    def usable(self) -> bool:
+        """Whether gRPC can go through it: it speaks HTTP to proxies, and nothing else."""
+        try:
+            return self.url.scheme == "http" and bool(self.url.hostname) and self.url.port != 0
+        except ValueError:
+            return False
+
 
 def proxy_for(host: str, environment: Mapping[str, str] = os.environ) -> Proxy | None:
-    """Return the proxy that gRPC reaches a host through; None where no usable one is set, or the host is excepted."""
+    """Return the proxy that a host is reached through; None where no usable one is set, or the host is excepted."""
     asked = _asked_for(host, environment)
-    return asked if asked is not None and asked.url.scheme == "http" and asked.url.hostname else None
+    return asked if asked is not None and asked.usable else None
+
+
+def proxy_options(host: str, environment: Mapping[str, str] = os.environ) -> tuple[tuple[str, str | int], ...]:
+    """Return the options by which a gRPC channel goes through the same proxy, or through none."""
+    proxy = proxy_for(host, environment)
+    return (("grpc.enable_http_proxy", 0),) if proxy is None else (("grpc.http_proxy", proxy.url.geturl()),)
 
 
 def check_supported(host: str, environment: Mapping[str, str] = os.environ) -> None:
-    """Raise InvalidInput if the environment asks for a proxy that gRPC leaves aside without a word."""
+    """Raise InvalidInput if the environment asks for a proxy that gRPC cannot use."""
     asked = _asked_for(host, environment)
-    if asked is not None and proxy_for(host, environment) is None:
-        raise InvalidInput(
-            f"{asked.variable} asks for a proxy that gRPC cannot use and leaves aside; write it as http://HOST:PORT"
-        )
+    if asked is not None and not asked.usable:
+        raise InvalidInput(f"{asked.variable} asks for a proxy that gRPC cannot use; write it as http://HOST:PORT")
 
 
 def _asked_for(host: str, environment: Mapping[str, str]) -> Proxy | None:
-    variable = next((name for name in _VARIABLES if environment.get(name)), None)
-    if variable is None or is_loopback(host) or _is_excepted(host, environment):
+    """Return what the first variable that is set names, usable or not; one that is set to nothing asks for none."""
+    variable = next((name for name in _VARIABLES if name in environment), None)
+    written = environment[variable].strip() if variable is not None else ""
+    if variable is None or not written or is_loopback(host) or _is_excepted(host, environment):
         return None
-    return Proxy(variable, urlsplit(environment[variable]))
+    return Proxy(variable, urlsplit(written if "://" in written else f"http://{written}"))
 
 
 def connect(at: str, seconds: float) -> socket.socket:
@@ -101,7 +115,8 @@ def _is_excepted(host: str, environment: Mapping[str, str]) -> bool:
 
 
 def _matches(host: str, entry: str) -> bool:
-    if host.lower().endswith(entry.lower()):
+    # by its end, as gRPC does; `*` and a dot in front are what curl and Python know
+    if entry == "*" or host.lower() == entry.lower().lstrip(".") or host.lower().endswith(entry.lower()):
         return True
     try:
         return ipaddress.ip_address(host) in ipaddress.ip_network(entry, strict=False)

@@ -26,9 +26,10 @@ from medforge.proto.forge_keys import followed, signing_key
 from medforge.proto.forge_pb2_grpc import ForgeStub
 from medforge.proto.handshake import diagnose
 from medforge.proto.kit import Kit
+from medforge.proto.proxy import proxy_options
 from medforge.proto.receipt import Receipt
 from medforge.proto.signed_task import SignedTask
-from medforge.proto.status import error_of, spoken_by_forge
+from medforge.proto.status import LOOK, error_of, spoken_by_forge
 from medforge.proto.succession import KeySuccession
 from medforge.proto.tags import Tags
 
@@ -65,11 +66,9 @@ class RemoteForge:
         self._answered = False
         self._key: bytes | None = None
         self._links: tuple[KeySuccession, ...] = ()
-        # A proxy of the site must not be asked for an address on this very machine.
-        direct = (("grpc.enable_http_proxy", 0),) if is_loopback(host) else ()
         self._channel = _channel(
             self.at,
-            (*_OPTIONS, *_keepalive(silence), *direct),
+            (*_OPTIONS, *_keepalive(silence), *proxy_options(host)),
             self._secured,
             connection.plaintext or is_loopback(host),
         )
@@ -102,6 +101,16 @@ class RemoteForge:
         # without a kit the first word counts
         self._key = signing_key(reply, self._kit) if self._kit or self._key is None else self._key
         return reply
+
+    def echo(self, sent: int, wanted: int) -> None:
+        """Send so many bytes and have so many sent back, at most 65536 each; a forge of 0.1.0 raises InvalidInput."""
+        request = pb.EchoRequest(data=secrets.token_bytes(sent), wanted=wanted)
+        with self._errors():
+            reply: pb.EchoReply = self._stub.Echo(request, timeout=self._silence)
+        if len(reply.data) != wanted:
+            raise ForgeFault(
+                f"the forge at {self.at} sent {len(reply.data)} bytes back of {wanted}; see the forge's log"
+            )
 
     def tasks(self, described: pb.DescribeReply | None = None) -> dict[str, SignedTask]:
         """Return the declared tasks by name, each verified; of what `describe` returned before, if that is given.
@@ -257,7 +266,7 @@ class RemoteForge:
         except ForgeUnavailable as error:
             if fell_silent.is_set():
                 raise ForgeUnavailable(
-                    f"the forge at {self.at} has been silent for {self._silence:g} s; check the network and the forge"
+                    f"the forge at {self.at} has been silent for {self._silence:g} s; see whether it is serving: {LOOK}"
                 ) from error
             raise
         finally:

@@ -12,6 +12,7 @@ import grpc
 
 from medforge import errors
 from medforge.proto import errors as wire
+from medforge.proto.address import split_address
 
 _ERROR_KEY = "medforge-error"
 # the exact name of an error that clients of 0.1.0 do not know, who are told a broader one under the key above
@@ -37,6 +38,9 @@ _CODES: dict[type[errors.MedForgeError], grpc.StatusCode] = {
     errors.ForgeUnavailable: grpc.StatusCode.UNAVAILABLE,
 }
 _KINDS = {kind.__name__: kind for kind in _CODES}
+LOOK = "`medforge doctor` looks at every step of the way, and whether large packets get lost (MTU)"
+# as gRPC spells it of the system's resolver and of its own
+_UNRESOLVED = ("errors resolving", "DNS resolution failed")
 _PLAIN = printable.replace("%", "")
 _DISCONNECTED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 
@@ -73,12 +77,16 @@ def error_of(failure: grpc.RpcError, at: str) -> errors.MedForgeError:
     if kind is not None:
         return kind(details)
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return errors.ForgeUnavailable(f"the forge at {at} did not answer in time; see whether it is serving: {LOOK}")
+    if code is grpc.StatusCode.UNAVAILABLE and any(one in details for one in _UNRESOLVED):
+        host, _ = split_address(at)
         return errors.ForgeUnavailable(
-            f"the forge at {at} did not answer in time; check the network and that it is serving"
+            f"this machine's resolver knows no address for {host}; check the spelling, and have the name added to the "
+            f"DNS that this machine asks"
         )
     if code in _DISCONNECTED:
         return errors.ForgeUnavailable(
-            f"the forge at {at} cannot be reached ({details}); check the address and the network"
+            f"the forge at {at} cannot be reached ({details}); check the address and the network: {LOOK}"
         )
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return errors.InvalidInput(f"what answers at {at} is not a forge of this version; check the address")

@@ -3,6 +3,7 @@
 # ruff: noqa: N802 (the calls bear the names that forge.proto gives them)
 from __future__ import annotations
 
+import secrets
 import shutil
 import threading
 from collections.abc import Iterator
@@ -42,6 +43,7 @@ from medforge.proto.signed_tag import SignedTag
 from medforge.proto.signing import public_bytes
 
 _DIGESTS_AT_ONCE = 1000
+_LARGEST_ECHO = 1 << 16
 _COMMITS_AT_ONCE = 100
 _SECONDS_BETWEEN_LOOKS = 1.0
 _LARGEST_NUMBER = (1 << 63) - 1  # that a database compares with
@@ -113,6 +115,13 @@ class ForgeService:
             reviewed=reviews.reviewed,
             privacy=self._forge.policy.privacy.to_bytes(),
         )
+
+    @unary
+    def Echo(self, request: pb.EchoRequest, context: grpc.ServicerContext) -> pb.EchoReply:
+        """Send as many bytes as are wanted."""
+        if request.wanted > _LARGEST_ECHO:
+            raise InvalidInput(f"{request.wanted} bytes are wanted back; ask for at most {_LARGEST_ECHO}")
+        return pb.EchoReply(data=secrets.token_bytes(request.wanted))
 
     @unary
     def FindMissing(self, request: pb.FindMissingRequest, context: grpc.ServicerContext) -> pb.FindMissingReply:

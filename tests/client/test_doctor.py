@@ -42,6 +42,7 @@ CHECKS = [
     "proxy",
     "TCP",
     "TLS",
+    "packets",
     "certificate",
     "CA",
     "forge",
@@ -54,7 +55,7 @@ CHECKS = [
     "disk",
 ]
 _PROXIES = ("grpc_proxy", "https_proxy", "http_proxy", "no_grpc_proxy", "no_proxy", "HTTPS_PROXY", "HTTP_PROXY",
-            "ALL_PROXY", "all_proxy")  # fmt: skip
+            "NO_PROXY", "ALL_PROXY", "all_proxy")  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -450,17 +451,48 @@ class TestProxy:
         found = by_check(examine(Connection("192.0.2.77:50051", kit)))["proxy"]
         assert (found.state, found.fix) == ("problem", "write it as http://HOST:PORT")
 
-    def test_one_in_upper_case_is_read_by_nobody(
+    @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "HTTP_PROXY", "http_proxy", "grpc_proxy"])
+    def test_upper_case_is_read_as_lower_case_is(
+        self, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+    ) -> None:
+        kit, host = make_kit(authority, tmp_path / "kit"), own_address()
+        with listening(authority, host=host) as at, proxied(monkeypatch, variable) as proxy:
+            with RemoteForge(Connection(at, kit)) as remote:
+                remote.describe()
+            asked = len(proxy.asked)
+            assert asked >= 1
+            found = by_check(examine(Connection(at, kit)))["proxy"]
+            assert (found.state, found.what) == ("ok", f"{at} is called through {proxy.at} ({variable})")
+            before = len(proxy.asked)
+            for exception in (host, "*", f".example.org,{host}"):
+                monkeypatch.setenv("NO_PROXY", exception)
+                with RemoteForge(Connection(at, kit)) as remote:
+                    remote.describe()
+                assert by_check(examine(Connection(at, kit)))["proxy"].what == f"none; {at} is called directly"
+            assert len(proxy.asked) == before
+
+    def test_an_address_without_a_scheme_is_meant_as_http(
         self, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         kit = make_kit(authority, tmp_path / "kit")
-        with listening(authority, host=own_address()) as at, proxied(monkeypatch, "HTTPS_PROXY") as proxy:
+        with listening(authority, host=own_address()) as at, proxied(monkeypatch) as proxy:
+            monkeypatch.setenv("https_proxy", proxy.at)
             with RemoteForge(Connection(at, kit)) as remote:
                 remote.describe()
-            found = by_check(examine(Connection(at, kit)))["proxy"]
-            assert proxy.asked == []
+            assert len(proxy.asked) >= 1
+
+    def test_a_variable_that_is_set_to_nothing_asks_for_no_proxy(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.org:3128")
+        assert proxy_for("forge.example.org") is not None
+        monkeypatch.setenv("https_proxy", "")
+        assert proxy_for("forge.example.org") is None
+
+    def test_one_that_is_not_read_is_named(self, kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("ALL_PROXY", "http://proxy.example.org:3128")
+        monkeypatch.setattr(doctor, "_SECONDS", 0.2)
+        found = by_check(examine(Connection("192.0.2.77:50051", kit)))["proxy"]
         assert (found.state, found.what) == (
-            "warning", "HTTPS_PROXY is set, but gRPC does not read it and connects directly",
+            "warning", "ALL_PROXY is set, but it is not read here, and the forge is called directly",
         )  # fmt: skip
 
     def test_exceptions_are_read_as_grpc_reads_them(

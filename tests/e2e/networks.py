@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 
-_FORGE, _SITE = "10.213.77.1", "10.213.77.2"
+FORGE, SITE = "10.213.77.1", "10.213.77.2"
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ def loopback() -> Iterator[Network]:
 
 
 @contextmanager
-def namespaces() -> Iterator[Network]:
-    """Two network stacks, each with nothing but its end of the cable. Needs root and iproute2."""
+def named_namespaces() -> Iterator[tuple[str, str]]:
+    """The names of two network stacks with nothing but loopback. Needs root and iproute2."""
     if shutil.which("ip") is None or os.geteuid() != 0:
         pytest.skip("two network namespaces need root and the `ip` command")
     forge, site = (f"medforge-{side}-{os.getpid()}" for side in ("f", "s"))
@@ -41,17 +41,24 @@ def namespaces() -> Iterator[Network]:
         for name in (forge, site):
             if _ip("netns", "add", name).returncode:
                 pytest.skip("this machine does not let us make network namespaces")
-        ends = (f"mf{os.getpid()}f"[:15], f"mf{os.getpid()}s"[:15])
-        _must("link", "add", ends[0], "netns", forge, "type", "veth", "peer", "name", ends[1], "netns", site)
-        for name, end, address in ((forge, ends[0], _FORGE), (site, ends[1], _SITE)):
-            _must("-n", name, "addr", "add", f"{address}/30", "dev", end)
-            _must("-n", name, "link", "set", end, "up")
             _must("-n", name, "link", "set", "lo", "up")
-        inside = [("ip", "netns", "exec", name) for name in (forge, site)]
-        yield Network(inside[0], inside[1], "0.0.0.0:50051", f"{_FORGE}:50051")
+        yield forge, site
     finally:
         for name in (forge, site):
             _ip("netns", "delete", name)
+
+
+@contextmanager
+def namespaces() -> Iterator[Network]:
+    """Two network stacks, each with nothing but its end of the cable."""
+    with named_namespaces() as (forge, site):
+        ends = (f"mf{os.getpid()}f"[:15], f"mf{os.getpid()}s"[:15])
+        _must("link", "add", ends[0], "netns", forge, "type", "veth", "peer", "name", ends[1], "netns", site)
+        for name, end, address in ((forge, ends[0], FORGE), (site, ends[1], SITE)):
+            _must("-n", name, "addr", "add", f"{address}/30", "dev", end)
+            _must("-n", name, "link", "set", end, "up")
+        inside = [("ip", "netns", "exec", name) for name in (forge, site)]
+        yield Network(inside[0], inside[1], "0.0.0.0:50051", f"{FORGE}:50051")
 
 
 def _ip(*arguments: str) -> subprocess.CompletedProcess[bytes]:

@@ -86,6 +86,7 @@ def missing_then_upload(forge: RemoteForge, path: Path) -> None:
 
 CALLS: dict[str, Callable[[RemoteForge, Path], object]] = {
     "Describe": lambda forge, path: forge.describe(),
+    "Echo": lambda forge, path: forge.echo(3, 3),
     "FindMissing": missing_then_upload,
     "Upload": lambda forge, path: list(forge.upload(DIGEST, path, 0, 3)),
     "Submit": lambda forge, path: forge.submit(b"{}"),
