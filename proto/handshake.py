@@ -120,6 +120,6 @@ def _not_trusted(error: ssl.SSLCertVerificationError, at: str, kit: Kit) -> Inva
     what = "bears another name" if error.verify_code == _ANOTHER_NAME else "was not issued by the kit's CA"
     return InvalidInput(
         f"what answers at {at} is not the kit's forge {kit.card.forge}: its certificate {what} "
-        f"({error.verify_message}); check the address, use the newest kit of that forge, and have this address exempted "
-        f"if a firewall opens TLS"
+        f"({error.verify_message}); check the address, use the newest kit of that forge, and have this address "
+        f"exempted if a firewall opens TLS"
     )
