@@ -22,6 +22,8 @@ def receipt_to_message(receipt: Receipt) -> pb.Receipt:
         branch=receipt.branch,
         accepted_at=receipt.accepted_at,
         signature=bytes.fromhex(receipt.signature),
+        epoch=receipt.epoch,
+        epoch_signature=bytes.fromhex(receipt.epoch_signature),
     )
 
 
@@ -38,6 +40,8 @@ def receipt_from_message(message: pb.Receipt, key: bytes) -> Receipt:
             accepted_at=message.accepted_at,
             key=key.hex(),
             signature=message.signature.hex(),
+            epoch=message.epoch,
+            epoch_signature=message.epoch_signature.hex(),
         )
     except ValidationError as error:
         field = error.errors()[0]["loc"][0]

@@ -125,8 +125,18 @@ class AuthoritySuccession(_message.Message):
     signature: bytes
     def __init__(self, authority: _Optional[str] = ..., successor: _Optional[str] = ..., since: _Optional[str] = ..., until: _Optional[str] = ..., signature: _Optional[bytes] = ...) -> None: ...
 
+class Epoch(_message.Message):
+    __slots__ = ("content", "key", "signature")
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    content: bytes
+    key: bytes
+    signature: bytes
+    def __init__(self, content: _Optional[bytes] = ..., key: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
 class DescribeReply(_message.Message):
-    __slots__ = ("forge", "base_spec", "base", "method", "head", "arrivals", "commits", "limits", "software", "key", "time", "tasks", "open_tasks", "base_facts", "tags", "keys", "withdrawals_have_nonces", "stable", "candidate", "reviewed", "privacy", "authorities")
+    __slots__ = ("forge", "base_spec", "base", "method", "head", "arrivals", "commits", "limits", "software", "key", "time", "tasks", "open_tasks", "base_facts", "tags", "keys", "withdrawals_have_nonces", "stable", "candidate", "reviewed", "privacy", "authorities", "epochs")
     FORGE_FIELD_NUMBER: _ClassVar[int]
     BASE_SPEC_FIELD_NUMBER: _ClassVar[int]
     BASE_FIELD_NUMBER: _ClassVar[int]
@@ -149,6 +159,7 @@ class DescribeReply(_message.Message):
     REVIEWED_FIELD_NUMBER: _ClassVar[int]
     PRIVACY_FIELD_NUMBER: _ClassVar[int]
     AUTHORITIES_FIELD_NUMBER: _ClassVar[int]
+    EPOCHS_FIELD_NUMBER: _ClassVar[int]
     forge: str
     base_spec: str
     base: str
@@ -171,7 +182,8 @@ class DescribeReply(_message.Message):
     reviewed: bool
     privacy: bytes
     authorities: _containers.RepeatedCompositeFieldContainer[AuthoritySuccession]
-    def __init__(self, forge: _Optional[str] = ..., base_spec: _Optional[str] = ..., base: _Optional[str] = ..., method: _Optional[bytes] = ..., head: _Optional[str] = ..., arrivals: _Optional[int] = ..., commits: _Optional[int] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., software: _Optional[str] = ..., key: _Optional[bytes] = ..., time: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[DeclaredTask, _Mapping]]] = ..., open_tasks: _Optional[bool] = ..., base_facts: _Optional[bytes] = ..., tags: _Optional[_Iterable[_Union[Tag, _Mapping]]] = ..., keys: _Optional[_Iterable[_Union[KeySuccession, _Mapping]]] = ..., withdrawals_have_nonces: _Optional[bool] = ..., stable: _Optional[str] = ..., candidate: _Optional[str] = ..., reviewed: _Optional[bool] = ..., privacy: _Optional[bytes] = ..., authorities: _Optional[_Iterable[_Union[AuthoritySuccession, _Mapping]]] = ...) -> None: ...
+    epochs: _containers.RepeatedCompositeFieldContainer[Epoch]
+    def __init__(self, forge: _Optional[str] = ..., base_spec: _Optional[str] = ..., base: _Optional[str] = ..., method: _Optional[bytes] = ..., head: _Optional[str] = ..., arrivals: _Optional[int] = ..., commits: _Optional[int] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., software: _Optional[str] = ..., key: _Optional[bytes] = ..., time: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[DeclaredTask, _Mapping]]] = ..., open_tasks: _Optional[bool] = ..., base_facts: _Optional[bytes] = ..., tags: _Optional[_Iterable[_Union[Tag, _Mapping]]] = ..., keys: _Optional[_Iterable[_Union[KeySuccession, _Mapping]]] = ..., withdrawals_have_nonces: _Optional[bool] = ..., stable: _Optional[str] = ..., candidate: _Optional[str] = ..., reviewed: _Optional[bool] = ..., privacy: _Optional[bytes] = ..., authorities: _Optional[_Iterable[_Union[AuthoritySuccession, _Mapping]]] = ..., epochs: _Optional[_Iterable[_Union[Epoch, _Mapping]]] = ...) -> None: ...
 
 class FindMissingRequest(_message.Message):
     __slots__ = ("digests",)
@@ -224,18 +236,22 @@ class SubmitRequest(_message.Message):
     def __init__(self, manifest: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
 
 class Receipt(_message.Message):
-    __slots__ = ("forge", "arrival", "branch", "accepted_at", "signature")
+    __slots__ = ("forge", "arrival", "branch", "accepted_at", "signature", "epoch", "epoch_signature")
     FORGE_FIELD_NUMBER: _ClassVar[int]
     ARRIVAL_FIELD_NUMBER: _ClassVar[int]
     BRANCH_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_AT_FIELD_NUMBER: _ClassVar[int]
     SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_SIGNATURE_FIELD_NUMBER: _ClassVar[int]
     forge: str
     arrival: int
     branch: str
     accepted_at: str
     signature: bytes
-    def __init__(self, forge: _Optional[str] = ..., arrival: _Optional[int] = ..., branch: _Optional[str] = ..., accepted_at: _Optional[str] = ..., signature: _Optional[bytes] = ...) -> None: ...
+    epoch: str
+    epoch_signature: bytes
+    def __init__(self, forge: _Optional[str] = ..., arrival: _Optional[int] = ..., branch: _Optional[str] = ..., accepted_at: _Optional[str] = ..., signature: _Optional[bytes] = ..., epoch: _Optional[str] = ..., epoch_signature: _Optional[bytes] = ...) -> None: ...
 
 class StatusRequest(_message.Message):
     __slots__ = ("branch",)
@@ -256,7 +272,7 @@ class StatusReply(_message.Message):
     def __init__(self, state: _Optional[_Union[BranchState, str]] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., commit: _Optional[_Union[CommitRecord, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class CommitRecord(_message.Message):
-    __slots__ = ("number", "digest", "content", "accepted_at", "display_name", "standing", "privacy")
+    __slots__ = ("number", "digest", "content", "accepted_at", "display_name", "standing", "privacy", "epoch")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
@@ -264,6 +280,7 @@ class CommitRecord(_message.Message):
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     STANDING_FIELD_NUMBER: _ClassVar[int]
     PRIVACY_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
     number: int
     digest: str
     content: bytes
@@ -271,7 +288,8 @@ class CommitRecord(_message.Message):
     display_name: str
     standing: Standing
     privacy: bytes
-    def __init__(self, number: _Optional[int] = ..., digest: _Optional[str] = ..., content: _Optional[bytes] = ..., accepted_at: _Optional[str] = ..., display_name: _Optional[str] = ..., standing: _Optional[_Union[Standing, str]] = ..., privacy: _Optional[bytes] = ...) -> None: ...
+    epoch: str
+    def __init__(self, number: _Optional[int] = ..., digest: _Optional[str] = ..., content: _Optional[bytes] = ..., accepted_at: _Optional[str] = ..., display_name: _Optional[str] = ..., standing: _Optional[_Union[Standing, str]] = ..., privacy: _Optional[bytes] = ..., epoch: _Optional[str] = ...) -> None: ...
 
 class Arrival(_message.Message):
     __slots__ = ("number", "branch", "contributor", "task", "size", "accepted_at", "state", "reason", "display_name", "privacy")

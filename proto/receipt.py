@@ -20,11 +20,12 @@ class Receipt(DigestedModel):
     """Say that a forge (a UUID) keeps a branch (its digest) as its `arrival`-th; `accepted_at` is RFC 3339 in UTC.
 
     `signature` is the forge's, by the Ed25519 key whose public half is `key`; both in hex. `succession` leads from the
-    key that the contributor's kit names to that one, where they differ.
+    key that the contributor's kit names to that one, where they differ. `epoch` is the digest of the epoch in which it
+    arrived, signed beside the rest by `epoch_signature` (both "" in the first): a restored forge gives numbers again.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    younger = frozenset({"succession"})
+    younger = frozenset({"succession", "epoch", "epoch_signature"})
 
     forge: str = Field(min_length=1)
     arrival: int = Field(ge=1)
@@ -33,10 +34,16 @@ class Receipt(DigestedModel):
     key: str = Field(pattern=r"^[0-9a-f]{64}$")
     signature: str = Field(pattern=r"^[0-9a-f]{128}$")
     succession: tuple[KeySuccession, ...] = Field(default=(), max_length=LONGEST_CHAIN)
+    epoch: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    epoch_signature: str = Field(default="", pattern=r"^([0-9a-f]{128})?$")
 
     @classmethod
-    def issue(cls, key: Ed25519PrivateKey, forge: str, arrival: int, branch: str, accepted_at: str) -> Receipt:
+    def issue(
+        cls, key: Ed25519PrivateKey, forge: str, arrival: int, branch: str, accepted_at: str, epoch: str = ""
+    ) -> Receipt:
         """Sign a receipt with the forge's key; the same facts always give the same receipt."""
+        # apart from the other signature, which clients of an earlier version go on verifying
+        signed = sign(key, RECEIPT, receipt_statement(forge, arrival, branch, accepted_at, epoch)).hex()
         return cls(
             forge=forge,
             arrival=arrival,
@@ -44,6 +51,8 @@ class Receipt(DigestedModel):
             accepted_at=accepted_at,
             key=public_bytes(key).hex(),
             signature=sign(key, RECEIPT, receipt_statement(forge, arrival, branch, accepted_at)).hex(),
+            epoch=epoch,
+            epoch_signature=signed if epoch else "",
         )
 
     def verify(self) -> None:
@@ -53,9 +62,12 @@ class Receipt(DigestedModel):
                 f"the keys named in the receipt for arrival {self.arrival} do not lead to the one that signed it; keep "
                 "the branch, and push it again"
             )
-        statement = receipt_statement(self.forge, self.arrival, self.branch, self.accepted_at)
+        facts = (self.forge, self.arrival, self.branch, self.accepted_at)
+        key = bytes.fromhex(self.key)
         try:
-            verify(bytes.fromhex(self.key), RECEIPT, statement, bytes.fromhex(self.signature))
+            verify(key, RECEIPT, receipt_statement(*facts), bytes.fromhex(self.signature))
+            if self.epoch or self.epoch_signature:
+                verify(key, RECEIPT, receipt_statement(*facts, self.epoch), bytes.fromhex(self.epoch_signature))
         except NotAllowed as error:
             raise NotAllowed(
                 f"the receipt for arrival {self.arrival} is not signed by the forge's key {self.key[:12]}; "

@@ -27,6 +27,8 @@ TAG = "tag"
 SUCCESSION = "key succession"
 REVIEW = "review"
 KIT_REQUEST = "kit request"
+EPOCH = "epoch"
+TOMBSTONE = "tombstone"
 
 Statement = Mapping[str, str | int | bool]
 

@@ -19,9 +19,20 @@ def withdraw_statement(forge: str, branch: str, erase: bool, nonce: str = "", si
     return {**said, "nonce": nonce, "signed_at": signed_at} if nonce else said
 
 
-def receipt_statement(forge: str, arrival: int, branch: str, accepted_at: str) -> Statement:
-    """Say that a forge keeps a branch as its `arrival`-th since a time (RFC 3339)."""
-    return {"forge": forge, "arrival": arrival, "branch": branch, "accepted_at": accepted_at}
+def receipt_statement(forge: str, arrival: int, branch: str, accepted_at: str, epoch: str = "") -> Statement:
+    """Say that a forge keeps a branch as its `arrival`-th, of an epoch ("" for the first), since a time (RFC 3339)."""
+    said: Statement = {"forge": forge, "arrival": arrival, "branch": branch, "accepted_at": accepted_at}
+    return {**said, "epoch": epoch} if epoch else said
+
+
+def epoch_statement(forge: str, epoch: str) -> Statement:
+    """Say that an epoch of a forge begins, named by the digest of its facts."""
+    return {"forge": forge, "epoch": epoch}
+
+
+def tombstone_statement(forge: str, entry: str) -> Statement:
+    """Say that an entry of a forge's journal, named by its digest, is to outlast a restore."""
+    return {"forge": forge, "entry": entry}
 
 
 def succession_statement(forge: str, successor: str, since: str) -> Statement:

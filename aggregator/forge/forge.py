@@ -29,10 +29,12 @@ from medforge.aggregator.forge.settings import (
     read_settings,
     write_settings,
 )
+from medforge.aggregator.forge.tombstones import Tombstones
 from medforge.aggregator.forge.turns import Turns
 from medforge.aggregator.forge.unsubmitted import Unsubmitted
 from medforge.aggregator.forge.verdicts import Verdicts, key_of
 from medforge.aggregator.ledger.commit import Commit
+from medforge.aggregator.ledger.epoch_table import KeptOut, epochs, kept_out
 from medforge.aggregator.ledger.key_table import first_key, keep_first_key, successions
 from medforge.aggregator.ledger.lease import Lease
 from medforge.aggregator.ledger.ledger import Ledger
@@ -44,7 +46,8 @@ from medforge.errors import CorruptFile, InvalidInput
 from medforge.faults import reached
 from medforge.files import sha256_bytes
 from medforge.manifest import Manifest
-from medforge.proto.errors import MissingBlob, NotFound, OverLimit, TooFast
+from medforge.proto.epoch import Epoch, epoch_of
+from medforge.proto.errors import AlreadyHere, MissingBlob, NotFound, OverLimit, TooFast
 from medforge.proto.receipt import Receipt
 from medforge.proto.signed_task import SignedTask
 from medforge.proto.signing import new_key, public_bytes, save_key
@@ -228,6 +231,28 @@ class Forge:
         """Which key followed which, from the first to the one that the forge signs with."""
         return successions(self.ledger)
 
+    @cached_property
+    def epochs(self) -> tuple[Epoch, ...]:
+        """What was said each time that this forge was restored from a backup; none ever begins while it is open."""
+        return epochs(self.ledger)
+
+    @cached_property
+    def kept_out(self) -> dict[str, KeptOut]:
+        """The branches, by digest, that were withdrawn after the backup that was restored, and are not taken again."""
+        return kept_out(self.ledger)
+
+    @cached_property
+    def tombstones(self) -> Tombstones:
+        """What outlasts a restore, beside the forge's directory."""
+        return Tombstones(self.directory, self.settings.forge, self.ledger)
+
+    def keep_tombstones(self) -> bool:
+        """Write withdrawals and revocations where no restore of a backup undoes them; return whether that worked.
+
+        Whoever withdraws does not wait for a disk that is full: what is not written now is written later.
+        """
+        return self.tombstones.keep(self.key)
+
     def parse_manifest(self, data: bytes) -> Manifest:
         """Read a manifest that somebody sent; raise OverLimit for a longer one than admitted, or InvalidBranch."""
         longest = self.policy.limits.manifest
@@ -317,6 +342,11 @@ class Forge:
 
     def _check_before_reading(self, manifest: Manifest, holder: str | None) -> None:
         """Check what takes no file to be read."""
+        if (gone := self.kept_out.get(manifest.digest)) is not None:
+            raise AlreadyHere(
+                f"branch {gone.branch[:12]} was {'erased' if gone.erase else 'withdrawn'} on {gone.since[:10]}, before "
+                f"this forge was restored from a backup, and stays out; to come in again, make and push another"
+            )
         from medforge.aggregator.forge.admission import check_manifest, check_name
 
         # invitations are looked up in the whole journal; who was invited under no other name has been seen by then
@@ -334,7 +364,8 @@ class Forge:
 
     def receipt(self, arrival: Arrival) -> Receipt:
         """Sign the receipt of an arrival; the same arrival always gets the same receipt."""
-        return Receipt.issue(self.key, self.settings.forge, arrival.number, arrival.branch, arrival.accepted_at)
+        epoch = epoch_of(self.epochs, arrival.number)
+        return Receipt.issue(self.key, self.settings.forge, arrival.number, arrival.branch, arrival.accepted_at, epoch)
 
     def signed(self, task: DeclaredTask) -> SignedTask:
         """Sign a declared task; the same declaration always gets the same signature."""

@@ -96,8 +96,17 @@ def check_fresh_key(ledger: Database, contributor: str, key: bytes) -> None:
             )
 
 
-def _read(session: Session, name: str | None = None) -> Iterator[Invitation]:
+def certificates_of(ledger: Database, name: str, before: int) -> tuple[str, ...]:
+    """Return the certificates (SHA-256, hex) that a contributor had before an entry of the journal, each once."""
+    with ledger.reading() as session:
+        found = {one.certificate: None for one in _read(session, name, before) if one.contributor == name}
+    return tuple(certificate for certificate in found if certificate)
+
+
+def _read(session: Session, name: str | None = None, before: int | None = None) -> Iterator[Invitation]:
     query = select(EntryRow.number, EntryRow.about).where(EntryRow.what == INVITED).order_by(EntryRow.number)
+    if before is not None:
+        query = query.where(EntryRow.number < before)
     if name is not None:
         written = canonical_json({"contributor": name}).decode()[1:-1]
         query = query.where(EntryRow.about.contains(written, autoescape=True))

@@ -25,6 +25,9 @@ WENT_LIVE = "went live"
 FOUND_HARMFUL = "found harmful"
 FOUND_ALIKE = "found alike"
 CONTRADICTED = "found contradicting"
+REVOKED = "revoked"
+RESTORED = "restored"
+KEPT_OUT = "kept out"
 
 
 def entry_digest(previous: str, number: int, at: str, actor: str, what: str, about: str) -> str:

@@ -14,7 +14,7 @@ from medforge.aggregator.ledger import privacy_claims as claims
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.database import Database
 from medforge.aggregator.ledger.invitations import EarlierKit, newest_invitation
-from medforge.aggregator.ledger.journal import ARRIVED, FORGE, INVITED, MAINTAINER, enter, now
+from medforge.aggregator.ledger.journal import ARRIVED, FORGE, INVITED, MAINTAINER, REVOKED, enter, now
 from medforge.aggregator.ledger.order import NEXT, LedgerConflict, check_follows, newest, spell, unfolded
 from medforge.aggregator.ledger.records import Arrival, Arriving, Contributor, JournalEntry, State
 from medforge.aggregator.ledger.rows import ArrivalRow, CommitRow, ContributorRow, EntryRow
@@ -285,7 +285,7 @@ class Ledger(Database):
                 return None
             if row.revoked_at is None:
                 row.revoked_at = now()
-                enter(session, MAINTAINER, "revoked", {"contributor": name, "reason": reason})
+                enter(session, MAINTAINER, REVOKED, {"contributor": name, "reason": reason})
             return row.plain()
 
     def contributor(self, name: str) -> Contributor | None:

@@ -36,6 +36,7 @@ from medforge.manifest import public_spec
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.certificates import now, spell_time
 from medforge.proto.codec import commit_to_message, receipt_to_message, tag_to_message, task_to_message
+from medforge.proto.epoch import epoch_of_commit, epoch_to_message
 from medforge.proto.errors import NotAllowed, NotFound, OverLimit, UploadConflict
 from medforge.proto.forge_authorities import authorities_to_message
 from medforge.proto.forge_keys import chain_to_message
@@ -114,6 +115,7 @@ class ForgeService:
             candidate=reviews.candidate or "",
             reviewed=reviews.reviewed,
             privacy=self._forge.policy.privacy.to_bytes(),
+            epochs=[epoch_to_message(epoch) for epoch in self._forge.epochs],
         )
 
     @unary
@@ -184,6 +186,9 @@ class ForgeService:
         """Say what has become of a branch; of another contributor's the log says as much as others may know."""
         ledger, caller = self._forge.ledger, caller_of(context, self._forge.ledger)
         arrival = ledger.arrival_of(check_digest(request.branch))
+        if arrival is None and request.branch in self._forge.kept_out:
+            reason = "it was withdrawn before this forge was restored from a backup"
+            return pb.StatusReply(state=pb.BRANCH_STATE_WITHDRAWN, reason=reason)
         if arrival is None or caller.name not in (None, arrival.contributor):
             return pb.StatusReply(state=pb.BRANCH_STATE_UNKNOWN)
         reply = pb.StatusReply(
@@ -219,6 +224,7 @@ class ForgeService:
             copies=[_related(one) for one in copies],
             descendants=[_related(one) for one in descendants(self._forge, withdrawn, *copies)],
         )
+        self._forge.keep_tombstones()
         self._arrived.notify()
         return reply
 
@@ -314,6 +320,7 @@ class ForgeService:
                 at = arrivals[commit.arrival].accepted_at
                 record = commit_to_message(after, commit.content, at, names.get(commit.contributor))
                 record.standing = standing(after, commit.digest)
+                record.epoch = epoch_of_commit(self._forge.epochs, after)
                 if claimed := claims.get(commit.branch):
                     record.privacy = claimed.to_bytes()
                 yield record

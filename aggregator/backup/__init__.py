@@ -1,0 +1,1 @@
+"""A forge in one encrypted file, and back out of it."""
