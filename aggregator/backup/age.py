@@ -130,7 +130,7 @@ class Identity:
         except ValueError:
             raise InvalidInput(
                 "the key file does not hold one line AGE-SECRET-KEY-1…; give a file that `age-keygen` or "
-                "`medforge backup --new-key` made"
+                "`medforge backup-key` made"
             ) from None
 
     def __str__(self) -> str:

@@ -62,6 +62,24 @@ COMMANDS = (
         "medforge.aggregator.cli.identity:revoke",
     ),
     CommandEntry(
+        "backup",
+        "Maintainer",
+        "Write a forge into one encrypted file: ledger, blobs, keys, settings and policy; read it back and check it.",
+        "medforge.aggregator.cli.backup:backup",
+    ),
+    CommandEntry(
+        "backup-key",
+        "Maintainer",
+        "Make a key for backups, as `age-keygen` does: who has only its public half can write backups, and read none.",
+        "medforge.aggregator.cli.backup:backup_key",
+    ),
+    CommandEntry(
+        "restore",
+        "Maintainer",
+        "Bring a forge back from a backup, into a new directory; what came after the backup, centres push again.",
+        "medforge.aggregator.cli.backup:restore",
+    ),
+    CommandEntry(
         "rotate-key",
         "Maintainer",
         "Give the forge another key for receipts, tasks and tags, signed by the old one; the forge must not be served.",

@@ -182,6 +182,7 @@ def revoke(
         invited = opened.ledger.invited_as()
         meant = [one for one, shown in invited.items() if shown == contributor and contributor not in invited]
         known = opened.ledger.revoke(meant[0] if meant else contributor, reason)
+        opened.keep_tombstones()
     finally:
         opened.close()
     if known is None:

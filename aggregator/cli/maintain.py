@@ -77,6 +77,8 @@ def revert(
 
     with opened_forge(forge, ledger) as opened:
         changed, names = maintenance.revert(opened, commit, reason), opened.ledger.display_names()
+        # who had withdrawn may come back with it
+        opened.keep_tombstones()
     if as_json:
         say_json({"changed": [plain_arrival(arrival, names) for arrival in changed]})
         return

@@ -23,6 +23,7 @@ def rotate_key(forge: ForgeDirectory, ledger: LedgerUrl = None, as_json: AsJson 
     opened = Forge.open(forge, ledger, alone=True)
     try:
         link = rotate(opened.directory, opened.settings.forge, opened.ledger)
+        opened.keep_tombstones()
     finally:
         opened.close()
     if as_json:

@@ -101,6 +101,7 @@ def _withdraw_here(name: str, erase: bool, ask: bool, source: ReaderOptions, rea
         if ask:
             _confirm(spell_arrival(find_arrival(forge.ledger.arrivals(), name), names))
         arrival = maintenance.withdraw(forge, name, reason, erase)
+        forge.keep_tombstones()
         copies = copies_of(forge, arrival)
         carrying = descendants(forge, arrival, *copies)
     if as_json:

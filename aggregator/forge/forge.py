@@ -211,6 +211,7 @@ class Forge:
             if first_key(self.ledger) is None and not self.keys:
                 keep_first_key(self.ledger, public_bytes(self.key).hex())
             _ = self.key
+            self.tombstones.check_not_ahead()
             self.ledger.protect()
         except BaseException:
             self.close()

@@ -21,10 +21,12 @@ from medforge.aggregator.ledger.task_table import TaskTable
 from medforge.errors import MedForgeError
 from medforge.files import open_to_others, sha256_file
 from medforge.manifest import Manifest
-from medforge.proto.signing import SUBMIT, verify
+from medforge.proto.signing import SUBMIT, public_bytes, verify
 from medforge.proto.statements import submit_statement
 from medforge.proto.succession import KeySuccession
 
+OF_HEAD = "the head is made of exactly what is folded"
+"""The check that fails while the main branch follows a withdrawal, as it does within seconds where it is served."""
 _KEY = re.compile(r"[0-9a-f]{64}")
 
 
@@ -232,6 +234,20 @@ def _permissions(forge: Forge) -> Iterator[str]:
     )
 
 
+def _epochs(forge: Forge) -> Iterator[str]:
+    keys = {public_bytes(forge.key).hex(), *(link.key for link in forge.keys)}
+    before = ""
+    for epoch in forge.epochs:
+        try:
+            epoch.verify()
+        except MedForgeError as error:
+            yield str(error)
+        else:
+            sound = epoch.key in keys and epoch.facts.forge == forge.settings.forge and epoch.facts.before == before
+            yield "" if sound else f"epoch {epoch.digest[:12]} does not follow the one before; restore the ledger"
+        before = epoch.digest
+
+
 def _head(forge: Forge) -> Iterator[str]:
     head = forge.ledger.head()
     members = set(head.members) if head else set()
@@ -257,7 +273,8 @@ _CHECKS: dict[str, Callable[[Forge], Iterator[str]]] = {
     "the database refuses to change what only grows": _protected,
     "reviews are signed by their reviewers": _reviews,
     "nobody but its owner can read the forge's directory": _permissions,
-    "the head is made of exactly what is folded": _head,
+    "its epochs are signed and follow one another": _epochs,
+    OF_HEAD: _head,
 }
 
 _OF_BLOBS = (_blobs, _references, _arrivals, _permissions)

@@ -22,8 +22,15 @@ from medforge.aggregator.ledger.journal import REVOKED, entry_digest
 from medforge.aggregator.ledger.lasting import Lasting, lasting
 from medforge.aggregator.ledger.ledger import Ledger
 from medforge.errors import CorruptFile, MedForgeError
-from medforge.files import canonical_json, make_private, open_private, parse_json, read_file, sha256_bytes
-from medforge.files import sync_directory
+from medforge.files import (
+    canonical_json,
+    make_private,
+    open_private,
+    parse_json,
+    read_file,
+    sha256_bytes,
+    sync_directory,
+)
 from medforge.proto.signing import TOMBSTONE, public_bytes, sign, verify
 from medforge.proto.statements import tombstone_statement
 
@@ -34,8 +41,8 @@ PLACE_FACT = "tombstones"
 class TombstoneFacts(BaseModel):
     """Say what stood in the journal of a forge (a UUID), as an entry of a number, after the one of digest `previous`.
 
-    `epoch` is the digest of the epoch in which it was made, "" for the first. `certificates` (SHA-256, hex) are all that
-    somebody who was revoked ever had.
+    `epoch` is the digest of the epoch in which it was made, "" for the first. `certificates` (SHA-256, hex) are all
+    that somebody who was revoked ever had.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -114,7 +121,7 @@ class Tombstones:
             except (OSError, MedForgeError, SQLAlchemyError) as error:
                 cause = getattr(error, "strerror", None) or error
                 said = "tombstones cannot be written to %s (%s); until they can, a restore undoes what was withdrawn"
-                _log.error(said, self.path, cause)  # noqa: TRY400
+                _log.error(said, self.path, cause)
                 self.behind = True
                 return False
             self.behind = False
@@ -180,13 +187,13 @@ def beside(directory: Path) -> Path:
 
 
 def read_tombstones(path: Path, forge: str) -> list[Tombstone]:
-    """Read a file of tombstones, oldest first; a last line that was cut off while it was written is left out.
+    """Read a file of tombstones, oldest first, each once; a last line that was cut off as it was written is left out.
 
-    Raises InvalidInput where the file cannot be read, CorruptFile for a line that is no tombstone of the forge (a UUID).
-    The signatures are not verified.
+    Raises InvalidInput where the file cannot be read, CorruptFile for a line that is no tombstone of the forge (a
+    UUID). The signatures are not verified.
     """
     *lines, _ = read_file(path, "the tombstones").split(b"\n")
-    found = []
+    found: dict[str, Tombstone] = {}
     for number, line in enumerate(lines, start=1):
         try:
             one = Tombstone.model_validate_json(line)
@@ -197,8 +204,8 @@ def read_tombstones(path: Path, forge: str) -> list[Tombstone]:
             ) from error
         if one.facts.forge != forge:
             raise CorruptFile(f"{path} is about forge {one.facts.forge}, not {forge}; give this forge's own file")
-        found.append(one)
-    return found
+        found.setdefault(one.facts.entry, one)
+    return list(found.values())
 
 
 def _append_durably(path: Path, lines: bytes) -> None:

@@ -68,6 +68,11 @@ class Database:
                 f"the ledger {name} was written by another version of medforge; use that version, or begin a new forge"
             )
 
+    @property
+    def engine(self) -> Engine:
+        """The connections, for who copies the whole of it."""
+        return self._engine
+
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()

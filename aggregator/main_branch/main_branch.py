@@ -263,6 +263,8 @@ class MainBranch:
             return
         for arrival in due:
             self._origin.before_erasure(arrival, self._branches)
+        # who copied an erased branch left with it just now
+        self.forge.keep_tombstones()
         self._forget(due)
         erase(self.forge, due)
 
