@@ -104,7 +104,7 @@ def restore(
 
     if verify is (forge is not None):
         raise InvalidInput(
-            "say where the forge is to be restored with --forge DIR, or only check the file with --verify"
+            "where the forge is to be restored is not said; give --forge DIR, or --verify to only check the file"
         )
     opener = _opener(identity, passphrase_file)
     if forge is None:
