@@ -35,6 +35,10 @@ RECORD_FILE = "history.json"
 _KEPT = (RECORD_FILE, CHECKPOINT_FILE)
 
 
+class WorkspaceBusy(InvalidInput):
+    """Report that another process is working in a workspace."""
+
+
 class Workspace:
     """Name the places of a centre's work, and say which of its stages are done.
 
@@ -239,14 +243,14 @@ class Workspace:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from working here at the same time. Raises InvalidInput when one already does."""
+        """Keep other processes from working here at the same time. Raises WorkspaceBusy when one already does."""
         lock = FileLock(self.path / ".lock", timeout=0, mode=PRIVATE)
         try:
             # the lock makes missing folders too, for everybody
             make_private(self.path)
             lock.acquire()
         except Timeout as error:
-            raise InvalidInput(
+            raise WorkspaceBusy(
                 f"another process is working in {self.path}; wait until it ends or use another --workspace"
             ) from error
         except OSError as error:

@@ -3,7 +3,8 @@
     MedForgeError
     ├── InvalidInput            a path, an option or a file's content that cannot be used
     │   ├── CorruptFile         truncated, malformed, or not what its digest says
-    │   └── SourceProblems      a data set with several things wrong (client)
+    │   ├── SourceProblems      a data set with several things wrong (client)
+    │   └── WorkspaceBusy       another process is working there (client)
     ├── InvalidBranch           must not enter a forge
     │   ├── BaseMismatch        made on another base module
     │   ├── BranchHeld          waits for a maintainer (aggregator)

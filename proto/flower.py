@@ -34,6 +34,7 @@ _MANIFEST_KEY = "manifest"
 _TURN_KEY = "turn"
 _DUE_KEY = "due"
 _IDLE_KEY = "idle"
+_BUSY_KEY = "busy"
 _RECEIPT_KEY = "receipt"
 _CONFIG_KEY = "adapter_config"
 _READERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
@@ -77,6 +78,16 @@ def idle_record() -> RecordDict:
 def is_idle(record: RecordDict) -> bool:
     """Say whether a node said that it has no branch to send."""
     return record.config_records.get(ARRIVAL_RECORD, ConfigRecord()).get(_IDLE_KEY) is True
+
+
+def busy_record() -> RecordDict:
+    """Say that a node's branch is being made already, for an earlier invitation."""
+    return RecordDict({ARRIVAL_RECORD: ConfigRecord({_BUSY_KEY: True})})
+
+
+def is_busy(record: RecordDict) -> bool:
+    """Say whether a node said that it is at work for an earlier invitation."""
+    return record.config_records.get(ARRIVAL_RECORD, ConfigRecord()).get(_BUSY_KEY) is True
 
 
 def receipt_to_record(receipt: Receipt) -> RecordDict:

@@ -18,6 +18,7 @@ ERRORS = {
     "EgressRefused",
     "Incomplete",
     "LedgerConflict",
+    "WorkspaceBusy",
 }
 # how a docstring does not begin: "The …" says what something is, not what it does
 NO_VERBS = {"A", "All", "An", "Each", "Either", "Everything", "How", "None", "One", "The", "What", "Whether", "Who"}

@@ -12,7 +12,8 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 
-from medforge.aggregator.flower.invitation import send
+from medforge.aggregator.flower.guests import Guests
+from medforge.aggregator.flower.invitation import send, settled
 from medforge.aggregator.flower.turns import Turns
 from medforge.aggregator.main_branch.main_branch import MainBranch
 from medforge.aggregator.main_branch.reviewing.board import ReviewBoard
@@ -46,13 +47,13 @@ class ForgeResult(Result):
 
 
 class ArrivalRounds:
-    """Run one strategy over one grid; ``forget`` makes it invite a node again."""
+    """Run one strategy over one grid; the strategy chooses among the guests whom to invite."""
 
     def __init__(
         self,
         main: MainBranch,
         strategy: Strategy,
-        forget: Callable[[int], None],
+        guests: Guests,
         grid: Grid,
         config: ConfigRecord,
         evaluate: Callable[[int, ArrayRecord], MetricRecord | None] | None,
@@ -62,7 +63,7 @@ class ArrivalRounds:
         self._main = main
         self._board = ReviewBoard(main.forge.ledger, main.forge.policy.review)
         self._strategy = strategy
-        self._forget = forget
+        self._guests = guests
         self._grid = grid
         self._config = config
         self._evaluate = evaluate
@@ -78,7 +79,7 @@ class ArrivalRounds:
         moved = time.monotonic()
         while len(self._result.folded) < expected:
             invited, replied = self._invite(), self._take_replies()
-            working = self._somebody_works()
+            working = self._guests.somebody_works
             folded = self._fold_due(alone=not working)
             if self._board.step():
                 self._main.settle()
@@ -89,29 +90,28 @@ class ArrivalRounds:
                 break
             if len(self._result.folded) < expected:
                 time.sleep(self._poll)
-        self._result.waiting = sorted(self._pending.values())
+        self._result.waiting = self._guests.owing
         self._result.complete = len(self._result.folded) >= expected
         return self._result
 
     def _invite(self) -> bool:
-        """Send an invitation to every node that is new; say whether any was sent."""
+        """Send an invitation to every node that the strategy chooses; say whether any was sent."""
         before = len(self._pending)
         invitations = self._strategy.configure_train(
             self._main.next_number(), self._result.arrays, self._config, self._grid
         )
         for message in invitations:
             sent = send(self._grid, message)
-            if sent is None:
-                self._forget(message.metadata.dst_node_id)
-            else:
+            if sent is not None:
                 self._pending[sent] = message.metadata.dst_node_id
+                self._guests.invited(message.metadata.dst_node_id, time.monotonic())
         return len(self._pending) > before
 
     def _take_replies(self) -> bool:
         """Take the replies that are there, also beyond what was expected; say whether there was any."""
         replies = list(self._grid.pull_messages(list(self._pending))) if self._pending else []
-        for reply in replies:
-            node = self._pending.pop(reply.metadata.reply_to_message_id, reply.metadata.src_node_id)
+        for node, reply in settled(self._pending, replies):
+            self._guests.replied(node, well=reply.has_content())
             if reply.has_content() and is_idle(reply.content):
                 self._result.idle.append(node)
                 continue
@@ -139,6 +139,8 @@ class ArrivalRounds:
             return
         arrival = int(_number(metrics["arrival"]))
         self._result.folded[arrival] = node
+        # what kept an earlier reply of this node out is over
+        self._result.failures = [failure for failure in self._result.failures if failure.node != node]
         self._result.arrays = arrays
         self._result.train_metrics_clientapp[arrival] = metrics
         evaluated = self._evaluate(arrival, arrays) if self._evaluate else None
@@ -147,6 +149,7 @@ class ArrivalRounds:
 
     def _fail(self, node: int, reason: str) -> None:
         _log.warning("node %d: %s", node, reason)
+        self._guests.replied(node, well=False)
         self._result.failures.append(Failure(node, reason))
 
     def _hold(self, reply: Message, error: MedForgeError) -> None:
@@ -155,10 +158,6 @@ class ArrivalRounds:
             return
         with suppress(InvalidBranch):  # what has no manifest never arrived
             self._main.set_aside(manifest_from_record(reply.content).digest, str(error))
-
-    def _somebody_works(self) -> bool:
-        """Say whether a node that owes a reply is connected: a slow centre is no reason to stop."""
-        return not set(self._pending.values()).isdisjoint(self._grid.get_node_ids())
 
 
 def _number(value: float | list[int] | list[float]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from typing import ClassVar
@@ -19,6 +20,7 @@ from flwr.app import (
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
+from medforge.aggregator.flower.guests import ASK_AGAIN_SECONDS, Guests
 from medforge.aggregator.flower.invitation import invitations
 from medforge.aggregator.flower.rounds import ArrivalRounds, ForgeResult
 from medforge.aggregator.ledger.commit import Commit
@@ -39,13 +41,19 @@ class MedForgeStrategy(Strategy):
     A reply carries a branch as `medforge.proto.flower.branch_to_record` makes it, or an ``idle_record`` of a node
     that has none to send. ``server_round`` is an arrival number. ``poll`` is the pause between two looks at
     the grid in seconds, ``ttl`` how long an invitation stays valid. A branch that says its turn is folded after those
-    with earlier ones, unless it has waited ``longest_hold`` seconds or nobody is left at work.
+    with earlier ones, unless it has waited ``longest_hold`` seconds or nobody is left at work. A node that owes a
+    reply is asked again after ``again`` seconds, as `Guests` say.
     """
 
     item: ClassVar[ItemKind]
 
     def __init__(
-        self, main: MainBranch, poll: float = 3.0, ttl: float = DEFAULT_TTL, longest_hold: float = 3600.0
+        self,
+        main: MainBranch,
+        poll: float = 3.0,
+        ttl: float = DEFAULT_TTL,
+        longest_hold: float = 3600.0,
+        again: float = ASK_AGAIN_SECONDS,
     ) -> None:
         made = listing_of(main.settings.method).item
         if made != self.item:
@@ -57,7 +65,8 @@ class MedForgeStrategy(Strategy):
         self._poll = poll
         self._ttl = ttl
         self._longest_hold = longest_hold
-        self._invited: set[int] = set()
+        self._again = again
+        self._guests = Guests(again)
 
     @abstractmethod
     def arrays_of(self, item: ForgeItem) -> ArrayRecord:
@@ -66,7 +75,7 @@ class MedForgeStrategy(Strategy):
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """Invite every connected node that has not been invited yet.
+        """Invite every connected node that is new, is back, or has owed a reply for long.
 
         The invitation is a ConfigRecord with the base module's fingerprint and spec, the forge's head, and ``config``.
         No arrays travel: a centre trains on the base module that it has.
@@ -80,9 +89,8 @@ class MedForgeStrategy(Strategy):
                 "head": head.digest if head else "",
             }
         )
-        new = sorted(set(grid.get_node_ids()) - self._invited)
-        self._invited.update(new)
-        return invitations(new, invitation, self._ttl, str(server_round))
+        due = self._guests.due(grid.get_node_ids(), time.monotonic())
+        return invitations(due, invitation, self._ttl, str(server_round))
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
@@ -146,14 +154,10 @@ class MedForgeStrategy(Strategy):
         evaluate. ``evaluate_fn`` gets the arrival number and the main branch's arrays after each fold.
         """
         self.summary()
-        self._invited.clear()
+        self._guests = Guests(self._again)
         config = train_config or ConfigRecord()
-        rounds = ArrivalRounds(self.main, self, self.forget, grid, config, evaluate_fn, self._poll, self._longest_hold)
+        rounds = ArrivalRounds(self.main, self, self._guests, grid, config, evaluate_fn, self._poll, self._longest_hold)
         return rounds.run(num_rounds, timeout)
-
-    def forget(self, node: int) -> None:
-        """Invite a node again at the next look, since its invitation could not be sent."""
-        self._invited.discard(node)
 
     def _arrival_of(self, record: RecordDict) -> int:
         return self.main.arrive(manifest_from_record(record), lambda: branch_from_record(record))
@@ -228,10 +232,14 @@ STRATEGIES: dict[ItemKind, type[MedForgeStrategy]] = {
 
 
 def strategy_for(
-    main: MainBranch, poll: float = 3.0, ttl: float = DEFAULT_TTL, longest_hold: float = 3600.0
+    main: MainBranch,
+    poll: float = 3.0,
+    ttl: float = DEFAULT_TTL,
+    longest_hold: float = 3600.0,
+    again: float = ASK_AGAIN_SECONDS,
 ) -> MedForgeStrategy:
     """Return the strategy for the kind of forge item that the forge's method makes."""
-    return STRATEGIES[listing_of(main.settings.method).item](main, poll, ttl, longest_hold)
+    return STRATEGIES[listing_of(main.settings.method).item](main, poll, ttl, longest_hold, again)
 
 
 def _metrics(commit: Commit, item: ForgeItem) -> MetricRecord:

@@ -33,7 +33,7 @@ def reply_with(branch: Branch) -> Message:
 
 @dataclass
 class Node:
-    """A node that is there from look `joins` on, gone from look `leaves` on, and replies at look `replies`.
+    """A node that is there from look `joins` on, gone from look `leaves` until `returns`, and replies at `replies`.
 
     A look is one call of `get_node_ids` by the strategy. `answer` gets the invitation; None means that no reply comes.
     """
@@ -42,6 +42,7 @@ class Node:
     joins: int = 0
     replies: int = 1
     leaves: int | None = None
+    returns: int | None = None
 
 
 @dataclass
@@ -100,7 +101,8 @@ class MemoryGrid(Grid):
         raise NotImplementedError("MedForge never waits for a round")
 
     def _gone(self, node: Node) -> bool:
-        return node.leaves is not None and self.looks >= node.leaves
+        back = node.returns is not None and self.looks >= node.returns
+        return node.leaves is not None and self.looks >= node.leaves and not back
 
     def _due(self, message: Message) -> bool:
         node = self.nodes[message.metadata.dst_node_id]

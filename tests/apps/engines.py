@@ -60,9 +60,9 @@ class Engine:
             )
         return log
 
-    def kill(self, name: str) -> None:
-        """End a program and all that it started as a power cut would."""
-        os.killpg(self._processes[name].pid, signal.SIGKILL)
+    def kill(self, name: str, sign: signal.Signals = signal.SIGKILL) -> None:
+        """End a program and all that it started, as a power cut would or by another signal."""
+        os.killpg(self._processes[name].pid, sign)
         self._processes.pop(name).wait()
 
     def pid(self, name: str) -> int:

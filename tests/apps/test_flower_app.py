@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flwr.app import Context, Message, RecordDict
+from flwr.app import Context, Message, MessageType, RecordDict
 
 from medforge.aggregator.forge.forge import Forge
+from medforge.client.workspace import Workspace
 from medforge.errors import InvalidInput
+from medforge.proto.flower import is_busy
 from tests.aggregator.grids import Answer, MemoryGrid, Node
 
 APP = Path(__file__).parents[2] / "apps" / "flower"
@@ -84,6 +86,14 @@ def test_a_node_that_cannot_says_why_and_stops_nobody(
     assert not (tmp_path / "east").exists()
 
 
+def test_a_node_that_is_asked_while_its_branch_is_made_says_so(tmp_path: Path, tiny_spec: str) -> None:
+    asked = config(tmp_path, tiny_spec)
+    with Workspace(tmp_path / "run" / "centres" / "north").locked():
+        reply = asks(asked, **{"partition-id": 0})(Message(RecordDict(), 1, MessageType.TRAIN))
+    assert isinstance(reply, RecordDict)
+    assert is_busy(reply)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -91,6 +101,7 @@ def test_a_node_that_cannot_says_why_and_stops_nobody(
         ({"arrivals": "north"}, "leaves out 'south'"),
         ({"patience": 0.0}, "patience = 0.0 cannot be used; give seconds above 0"),
         ({"poll": "soon"}, "poll = soon cannot be used; give seconds above 0"),
+        ({"again": -1.0}, "again = -1.0 cannot be used; give seconds from 0 on"),
         ({"branches": -1}, "branches = -1 cannot be used; give a whole number from 0 on"),
         ({"branches": "two"}, "branches = two cannot be used"),
         ({"seed": 1.5}, "seed = 1.5 cannot be used"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -45,7 +46,17 @@ def _contributors(out: object) -> list[tuple[str, str]]:
         forge.close()
 
 
-def test_the_readmes_command_simulates_every_centre_and_leaves_no_process(tmp_path: Path, tiny_spec: str) -> None:
+def _head(out: object) -> str:
+    forge = Forge.open(Path(str(out)) / "forge")
+    try:
+        head = forge.ledger.head()
+        assert head is not None
+        return head.digest
+    finally:
+        forge.close()
+
+
+def test_the_readmes_command_simulates_every_centre_alike_and_leaves_no_process(tmp_path: Path, tiny_spec: str) -> None:
     pytest.importorskip("ray", reason="Flower simulates with Ray: pip install 'medforge[flower]'")
     asked = config(tmp_path, tiny_spec, arrivals="south,north")
     port = free_port()
@@ -54,13 +65,19 @@ def test_the_readmes_command_simulates_every_centre_and_leaves_no_process(tmp_pa
         log = flower.start("superlink", "flower-superlink", "--insecure", "--simulation", "--port", port)
         flower.wait(log, "Uvicorn running")
         said = flower.call("bash", "-c", f"{_command()} -c {_write(tmp_path / 'run.toml', asked)}", place=ROOT)
-    assert "arrival 2: north for lung" in said
-    assert _contributors(asked["out"]) == [("south", "south"), ("north", "lung")]
+        assert "arrival 2: north for lung" in said
+        assert _contributors(asked["out"]) == [("south", "south"), ("north", "lung")]
+        # the same once more, from nothing: one seed, one head
+        Path(asked["out"]).rename(tmp_path / "first")
+        flower.call("bash", "-c", f"{_command()} -c {tmp_path / 'run.toml'}", place=ROOT)
+    assert _head(asked["out"]) == _head(tmp_path / "first")
     assert flower.left() == []
 
 
-def test_a_deployment_takes_branches_from_registered_nodes_over_tls(tmp_path: Path, tiny_spec: str) -> None:
-    asked = config(tmp_path, tiny_spec, branches=2, patience=20.0)
+def test_a_deployment_takes_branches_of_registered_nodes_over_tls_also_of_one_that_was_gone_and_came_back(
+    tmp_path: Path, tiny_spec: str
+) -> None:
+    asked = config(tmp_path, tiny_spec, branches=2, patience=120.0, again=5.0)
     authority, certificate, key = make_certificates(tmp_path)
     port = free_port()
     tls = ("--ssl-ca-certfile", authority, "--ssl-certfile", certificate, "--ssl-keyfile", key)
@@ -71,12 +88,20 @@ def test_a_deployment_takes_branches_from_registered_nodes_over_tls(tmp_path: Pa
         for name in ("north", "south"):
             flower.call("flwr", "supernode", "register", make_node_key(tmp_path / name), "here")
         make_node_key(tmp_path / "stranger")
-        logs = []
-        for name in ("north", "south", "stranger"):
+
+        def start(name: str) -> Path:
             proofs = ("--root-certificates", authority, "--auth-supernode-private-key", tmp_path / name)
-            logs.append(_node(flower, name, tmp_path, port, proofs, tls))
-        said = flower.call("flwr", "run", APP, "here", "--stream", "-c", _write(tmp_path / "run.toml", asked))
-        stranger = logs[-1].read_text(encoding="utf-8")
+            return _node(flower, name, tmp_path, port, proofs, tls)
+
+        logs = [start(name) for name in ("north", "south", "stranger")]
+        options = _write(tmp_path / "run.toml", asked)
+        run = flower.start("run", "flwr", "run", APP, "here", "--stream", "-c", options)
+        _until(lambda: (tmp_path / "work-north" / "training").exists(), "the node began to train")
+        # as a shutdown does: after a power cut Flower refuses a node's key until its last heartbeat is a minute old
+        flower.kill("north", signal.SIGTERM)
+        start("north")
+        _until(lambda: "page " in run.read_text(encoding="utf-8"), "the run ended")
+        said, stranger = run.read_text(encoding="utf-8"), logs[-1].read_text(encoding="utf-8")
     assert "the run ended before" not in said
     assert sorted(_contributors(asked["out"])) == [("north", "lung"), ("south", "lung")]
     assert "flwr-clientapp" not in stranger

@@ -33,6 +33,7 @@ class Plan:
     seed: int
     patience: float
     poll: float
+    again: float
     deliver: str
     door: str | None
 
@@ -61,6 +62,7 @@ class Plan:
             seed=seed,
             patience=_seconds(config, "patience"),
             poll=_seconds(config, "poll"),
+            again=_seconds(config, "again", least=0.0),
             deliver=_way(config),
             door=str(config["door"]).strip() or None,
         )
@@ -87,8 +89,11 @@ def _whole(config: Mapping[str, Value], name: str) -> int:
     return given
 
 
-def _seconds(config: Mapping[str, Value], name: str) -> float:
+def _seconds(config: Mapping[str, Value], name: str, least: float | None = None) -> float:
+    """Return seconds above 0, or from ``least`` on."""
     given = config[name]
-    if isinstance(given, bool | str) or not 0 < given < float("inf"):
-        raise InvalidInput(f"{name} = {given} cannot be used; give seconds above 0")
+    if isinstance(given, bool | str) or not (given > 0 or given == least) or given == float("inf"):
+        raise InvalidInput(
+            f"{name} = {given} cannot be used; give seconds {'above 0' if least is None else f'from {least:g} on'}"
+        )
     return float(given)

@@ -42,7 +42,7 @@ def _follow(grid: Grid, plan: Plan) -> str:
     """Wait for what nodes push to a forge that `medforge serve` serves."""
     forge = Forge.open(plan.out / "forge")
     try:
-        deliveries = Deliveries(forge, grid, plan.poll)
+        deliveries = Deliveries(forge, grid, plan.poll, again=plan.again)
         result = deliveries.run(plan.branches, plan.patience)
         _write_page(forge, plan.out)
         return delivered(forge, deliveries.arrivals(), result, plan.out)
@@ -59,7 +59,7 @@ def _fold(grid: Grid, plan: Plan) -> str:
     forge = Forge.establish(directory, base, choose_settings(method=plan.merge, seed=plan.seed), policy=policy)
     try:
         main_branch = MainBranch(forge, base)
-        result: ForgeResult = strategy_for(main_branch, plan.poll).start(
+        result: ForgeResult = strategy_for(main_branch, plan.poll, again=plan.again).start(
             grid, num_rounds=plan.branches, timeout=plan.patience
         )
         _write_page(forge, plan.out)

@@ -1,10 +1,10 @@
 from pathlib import Path
 
-from flwr.app import Message, RecordDict
+from flwr.app import Error, Message, RecordDict
 
 from medforge.aggregator.flower.deliveries import Deliveries
 from medforge.base_module import BaseModule
-from medforge.proto.flower import idle_record, receipt_to_record
+from medforge.proto.flower import busy_record, idle_record, receipt_to_record
 from medforge.proto.receipt import Receipt
 from tests.aggregator.flower.test_strategy import GATED, fails, says_nothing
 from tests.aggregator.forges import branches, fold_all, open_main, settings_of
@@ -54,3 +54,16 @@ def test_a_run_waits_until_the_forge_has_decided(tmp_path: Path, tiny_base: Base
     main.fold(arrival.number)
     grid = MemoryGrid({7: sends(main.forge.receipt(arrival))})
     assert Deliveries(main.forge, grid, poll=0.001).run(expected=1, patience=0.05).complete
+
+
+def test_a_node_that_comes_back_is_asked_again_and_one_at_work_is_left_alone(
+    tmp_path: Path, tiny_base: BaseModule
+) -> None:
+    main = open_main(tmp_path / "here", tiny_base, settings_of(*GATED))
+    fold_all(main, branches(tiny_base, 1))
+    good = receipt_to_record(main.forge.receipt(main.forge.ledger.arrivals()[0]))
+    told = [Error(code=5, reason="the node is gone"), busy_record(), good]
+    grid = MemoryGrid({1: Node(lambda _: told.pop(0), leaves=3, returns=6)})
+    result = Deliveries(main.forge, grid, poll=0.001, again=0.02).run(expected=1, patience=5)
+    assert (result.nodes, result.failures, result.waiting) == ({1: 1}, [], [])
+    assert len(grid.pushed) == 3

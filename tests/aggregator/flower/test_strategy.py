@@ -19,7 +19,7 @@ from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from medforge.errors import InvalidBranch, InvalidInput
 from medforge.forge_item import FusedPlugin, Mixture, Routed
-from medforge.proto.flower import branch_to_record
+from medforge.proto.flower import branch_to_record, busy_record
 from tests.aggregator.forges import MODES, branches, fold_all, open_main, settings_of
 from tests.aggregator.grids import Answer, MemoryGrid, Node, reply_with
 from tests.aggregator.main_branch.test_main_branch import overflowing
@@ -193,6 +193,36 @@ def test_a_slow_node_that_stays_connected_is_waited_for(tmp_path: Path, tiny_bas
     grid = MemoryGrid({1: Node(sends(one), replies=400)})
     assert made.start(grid, num_rounds=1, timeout=0.01).complete
     assert grid.looks >= 400
+
+
+def test_a_node_that_comes_back_after_being_gone_has_its_branch_taken(tmp_path: Path, tiny_base: BaseModule) -> None:
+    one, two = branches(tiny_base, 2)
+    told = [Error(code=5, reason="the node is gone"), branch_to_record(two)]
+    made = strategy(tmp_path, tiny_base)
+    # Flower itself replies for a node that is gone, once it has looked for it
+    grid = MemoryGrid({1: Node(sends(one)), 2: Node(lambda _: told.pop(0), leaves=3, returns=6)})
+    result = made.start(grid, num_rounds=2, timeout=5)
+    assert result.folded == {1: 1, 2: 2}
+    assert result.failures == []
+    assert [message.metadata.dst_node_id for message in grid.pushed] == [1, 2, 2]
+
+
+def test_a_node_that_was_started_anew_unseen_is_asked_again(tmp_path: Path, tiny_base: BaseModule) -> None:
+    (one,) = branches(tiny_base, 1)
+    asked: list[Message] = []
+
+    def answer(invitation: Message) -> Answer:
+        if invitation not in asked:
+            asked.append(invitation)
+        # the process that had the first is gone, and it left another at work, which ends before the third
+        return None if invitation is asked[0] else busy_record() if invitation is asked[1] else branch_to_record(one)
+
+    made = strategy_for(open_main(tmp_path, tiny_base, settings_of(*GATED)), poll=0.001, again=0.02)
+    result = made.start(MemoryGrid({1: Node(answer)}), num_rounds=1, timeout=5)
+    assert result.folded == {1: 1}
+    assert result.failures == []
+    assert result.waiting == []
+    assert len(asked) == 3
 
 
 def test_a_run_without_any_node_ends(tmp_path: Path, tiny_base: BaseModule) -> None:
