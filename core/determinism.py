@@ -104,9 +104,12 @@ class _InFloat64(TorchFunctionMode):
         named: Mapping[str, Any] | None = None,
     ) -> Any:
         widened = torch.Tensor.double if function is torch.Tensor.float else function
-        result = widened(*tree_map(_widen, arguments), **tree_map(_widen, dict(named or {})))
-        if function in _LINEAR and not float(result.detach().abs().amax()) < _LARGEST:
-            return result * float("nan")
+        result = widened(*map(_widen, arguments), **{name: _widen(value) for name, value in (named or {}).items()})
+        if function in _LINEAR:
+            lowest, highest = result.detach().aminmax()
+            # also where one of them is no number, which no comparison holds for
+            if not float(torch.maximum(-lowest, highest)) < _LARGEST:
+                return result * float("nan")
         return result
 
 
@@ -114,8 +117,11 @@ _LINEAR = (torch.nn.functional.linear, torch._C._nn.linear)
 
 
 def _widen(value: Any) -> Any:
-    if isinstance(value, Tensor) and value.dtype == torch.float32:
-        return value.double()
+    if isinstance(value, Tensor):
+        return value.double() if value.dtype == torch.float32 else value
+    if isinstance(value, list | tuple | dict):
+        # it takes as long as a small operation, and next to no argument holds tensors inside
+        return tree_map(_widen, value)
     return torch.float64 if value is torch.float32 else value
 
 

@@ -125,11 +125,12 @@ def open_to_others(directory: Path) -> Iterator[Path]:
             yield path
 
 
-def write_atomically(path: Path, data: bytes, mode: int = PRIVATE) -> None:
+def write_atomically(path: Path, data: bytes, mode: int = PRIVATE, lasting: bool = True) -> None:
     """Write a file so that after a crash it holds either its old content or ``data``, whole and durable.
 
     ``mode`` are its permissions, less what the process's umask takes away: its owner's alone, unless it is to be
-    handed on. A file that was there before does not keep its own.
+    handed on. A file that was there before does not keep its own. What is not ``lasting`` waits for no disk, and may be
+    lost or damaged where the machine itself crashes: for caches whose readers tell.
     """
     if mode == PRIVATE:
         make_private(path.parent)
@@ -139,10 +140,12 @@ def write_atomically(path: Path, data: bytes, mode: int = PRIVATE) -> None:
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
         file.write(data)
         file.flush()
-        os.fsync(file.fileno())
+        if lasting:
+            os.fsync(file.fileno())
     reached("before a file")
     temporary.replace(path)
-    sync_directory(path.parent)
+    if lasting:
+        sync_directory(path.parent)
 
 
 @contextmanager
@@ -168,10 +171,10 @@ def written_whole(path: Path) -> Iterator[TextIO]:
     sync_directory(path.parent)
 
 
-def write_files(directory: AnyPath, files: Mapping[str, bytes], mode: int = PRIVATE) -> None:
-    """Write named files (relative paths) below a directory, each atomically and with these permissions."""
+def write_files(directory: AnyPath, files: Mapping[str, bytes], mode: int = PRIVATE, lasting: bool = True) -> None:
+    """Write named files (relative paths) below a directory, each as `write_atomically` does."""
     for name, data in sorted(files.items()):
-        write_atomically(Path(directory) / name, data, mode)
+        write_atomically(Path(directory) / name, data, mode, lasting)
 
 
 def read_file(path: Path, what: str) -> bytes:

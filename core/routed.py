@@ -110,7 +110,7 @@ class Routed(ForgeItem):
     def logits(self, base: BaseModule, images: Tensor, prompts: Sequence[str]) -> Tensor:
         """Return class logits of normalised images, log-probabilities where the prompts are known (see `answer`)."""
         embeddings = base.embed_all(images)
-        return self.answer(base, embeddings, prompts, _asking(base, images)).to(base.device)
+        return self.answer(base, embeddings, prompts, asking(base, images)).to(base.device)
 
     def answer(self, base: BaseModule, embeddings: Tensor, prompts: Sequence[str], ask: AskExpert) -> Tensor:
         """Return class logits [n, P], float32 on the CPU, of images whose base embeddings [n, d] are at hand.
@@ -158,7 +158,7 @@ class Routed(ForgeItem):
         `TaskSpread.furthest`). Raises InvalidInput for a task that the model does not have.
         """
         embeddings = base.embed_all(images).cpu()
-        route, ask = self._route_among(embeddings, only), _asking(base, images)
+        route, ask = self._route_among(embeddings, only), asking(base, images)
         if not len(images):
             return []
         likeliest = route.likeliest.unique().tolist()
@@ -241,7 +241,9 @@ def _that_can_be_among_the_first(route: Route, of_task: Mapping[int, Tensor], to
     return positions
 
 
-def _asking(base: BaseModule, images: Tensor) -> AskExpert:
+def asking(base: BaseModule, images: Tensor) -> AskExpert:
+    """Return what embeds rows of some normalised images [n, 3, S, S] by the base with an expert."""
+
     def ask(expert: Expert, rows: Tensor) -> Tensor:
         return base.embed_all(images[rows.to(images.device)], expert.weight_change(base))
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -17,26 +18,40 @@ from medforge.manifest import BRANCH_FILES, DISTILLED_FILE, STATISTICS_FILE, Man
 from medforge.plugin import Plugin
 
 PLUGIN_BYTES = 512 << 20
+_FEW_PLUGIN_BYTES, _FEW_TENSORS = 32 << 20, 4096
+
+
+class Room(NamedTuple):
+    """Say how much of branches is kept in memory: bytes of plugins, and how many tensors of each kind (None: all)."""
+
+    plugin_bytes: int = PLUGIN_BYTES
+    tensors: int | None = None
+
+
+FOR_FEW = Room(_FEW_PLUGIN_BYTES, _FEW_TENSORS)
+"""For a fold that asks for a few branches only, others every time: what one asks for is seldom what the last did."""
 
 
 class StoredBranches:
     """Read the parts of a forge's branches, and keep what the next fold will ask for.
 
     Manifests and labels are kept in memory, and labels in the directory ``cache`` too (None: in memory only). Plugins
-    are kept up to ``plugin_bytes`` in all; those beyond are read whenever they are needed, because a cache that drops
-    the oldest would be emptied by every walk over more members than it holds. Distilled images are large and only a
-    forward pass asks for them: those of the arriving branch are kept, and the last ones of another.
+    are kept as far as there is ``room``, that of the arriving branch during its fold in any case; those beyond are read
+    whenever they are needed, because a cache that drops the oldest would be emptied by every walk over more members
+    than it holds. Distilled images are large and only a forward pass asks for them: those of the arriving branch are
+    kept, and the last ones of another.
     """
 
-    def __init__(self, forge: Forge, cache: Path | None, plugin_bytes: int = PLUGIN_BYTES) -> None:
+    def __init__(self, forge: Forge, cache: Path | None, room: Room = Room()) -> None:  # noqa: B008 (it is frozen)
         self._forge = forge
-        self._labels = TensorCache(cache)
-        self._room = plugin_bytes
+        self._labels = TensorCache(cache, room.tensors)
+        self._room = room.plugin_bytes
         self._branches: dict[int, ArrivedBranch] = {}
         self._plugins: dict[str, Plugin] = {}
         self._sizes: dict[str, int] = {}
         self._datasets: dict[str, DistilledDataset] = {}
         self._arriving = ""
+        self._arriving_plugin: Plugin | None = None
 
     def arrived(self, numbers: Sequence[int]) -> tuple[ArrivedBranch, ...]:
         """Name arrivals, in this order; raises NotFound for one that has not arrived, or was erased."""
@@ -48,7 +63,7 @@ class StoredBranches:
 
     def begin_fold(self, arrived: Sequence[ArrivedBranch]) -> None:
         """Keep what belongs to these branches, of which the last is arriving, and let all else go."""
-        self._arriving = arrived[-1].digest
+        self._arriving, self._arriving_plugin = arrived[-1].digest, None
         self._branches = {one.number: one for one in arrived}
         members = {one.digest for one in arrived}
         self._plugins = {digest: one for digest, one in self._plugins.items() if digest in members}
@@ -62,16 +77,21 @@ class StoredBranches:
             for kept in (self._plugins, self._sizes, self._datasets):
                 kept.pop(one.digest, None)
             self._branches.pop(one.number, None)
+        self._arriving_plugin = None
 
     def plugin(self, branch: str, manifest: Manifest) -> Plugin:
         """Read a branch's plugin; raises MissingBlob, CorruptFile or InvalidBranch where it is not what it was."""
         if branch in self._plugins:
             return self._plugins[branch]
+        if branch == self._arriving and self._arriving_plugin is not None:
+            return self._arriving_plugin
         paths = [path for path in BRANCH_FILES if path != DISTILLED_FILE]
         plugin = parse_plugin(manifest, {path: self._read(manifest, path) for path in paths})
         size = _size(plugin)
         if size + sum(self._sizes.values()) <= self._room:
             self._plugins[branch], self._sizes[branch] = plugin, size
+        elif branch == self._arriving:
+            self._arriving_plugin = plugin
         return plugin
 
     def distilled(self, branch: str, manifest: Manifest) -> DistilledDataset:

@@ -28,6 +28,7 @@ from medforge.base_module import BaseModule
 from medforge.determinism import one_thread
 from medforge.errors import InvalidBranch
 from medforge.forge_item import ForgeItem, Routed
+from medforge.routed import asking
 
 
 class BranchHeld(InvalidBranch):
@@ -99,11 +100,22 @@ class Examination:
         shared = drawn(arriving, [one for one in earlier if one.task == arriving.task], self._admission.witnesses)
         lost: dict[str, SharedLoss] = {}
         if shared:
-            old, new = (list(scored(item, shared, self._base)) for item in (before.item(), folded.item))
+            old, new = (self._said(item, shared) for item in (before.item(), folded.item))
             compared |= task_scores(old)
             after |= task_scores(new)
             lost[arriving.task] = SharedLoss(sum(len(one.labels) for one in old), _ranked(old) - _ranked(new))
         return examine_merge(compared, after, self._admission, lost)
+
+    def _said(self, item: ForgeItem, on: Sequence[ArrivedBranch]) -> list[ScoredImages]:
+        """Ask as `scored` does; where the images lie, a router is told from the cache."""
+        base, cache = self._base, self._probabilities
+        if not isinstance(item, Routed):
+            return list(scored(item, on, base))
+        answers = (item.answer(base, cache.embeddings(one), one.prompts, asking(base, one.images())) for one in on)
+        return [
+            ScoredImages(one.task, answer.double().log_softmax(dim=1), one.labels())
+            for one, answer in zip(on, answers, strict=True)
+        ]
 
 
 class SharedLoss(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Literal
 
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.retention import erase
-from medforge.aggregator.forge.stored_branches import StoredBranches
+from medforge.aggregator.forge.stored_branches import FOR_FEW, Room, StoredBranches
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.order import LedgerConflict
 from medforge.aggregator.ledger.records import Arrival, State
@@ -23,10 +23,12 @@ from medforge.aggregator.main_branch.origin.gate import OriginGate
 from medforge.aggregator.main_branch.task_gate import TaskGate
 from medforge.aggregator.main_branch.transient import is_transient, reason_of
 from medforge.aggregator.merge.arrived_branch import ArrivedBranch
+from medforge.aggregator.merge.catalogue import listing_of
 from medforge.aggregator.merge.choosing import completed
 from medforge.aggregator.merge.folding import fold_round, refold
 from medforge.aggregator.merge.method import FoldResult, Head
 from medforge.aggregator.merge.probability_cache import ProbabilityCache
+from medforge.aggregator.merge.settings import MEAN
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from medforge.errors import BaseMismatch, InvalidBranch
@@ -61,8 +63,10 @@ class MainBranch:
         self._begin_anew()
 
     def _begin_anew(self) -> None:
-        self.probabilities = ProbabilityCache(self.base, self.forge.cache)
-        self._branches = StoredBranches(self.forge, self.forge.cache)
+        asks_few = listing_of(self.settings.method).growth == "flat" and self.settings.expert == MEAN
+        room = FOR_FEW if asks_few else Room()
+        self.probabilities = ProbabilityCache(self.base, self.forge.cache, room.tensors)
+        self._branches = StoredBranches(self.forge, self.forge.cache, room)
 
     def head(self) -> Commit | None:
         """Return the newest commit, or None before the first."""

@@ -73,8 +73,8 @@ class KeptTasks:
         if place is not None:
             # plugins of sites that left would stay otherwise
             shutil.rmtree(place, ignore_errors=True)
-            write_files(place, task.files())
-            write_files(place, {_KEY_FILE: canonical_json({"key": key, "digest": task.digest})})
+            write_files(place, task.files(), lasting=False)
+            write_files(place, {_KEY_FILE: canonical_json({"key": key, "digest": task.digest})}, lasting=False)
 
 
 def _may_hold(place: Path, branches: Set[str]) -> bool:

@@ -24,19 +24,20 @@ class ProbabilityCache:
     """Keep class probabilities per (plugin, distilled dataset), and base embeddings per distilled dataset.
 
     Entries are addressed by the digests of everything they depend on (base, dtype, device kind, plugin, dataset), held
-    in memory and in ``directory`` (None: in memory only). A file that is missing, cut short or altered is computed
-    again. ``sums`` and ``tasks`` are what a routed main branch keeps of its tasks. ``image_forwards`` counts the images
-    that went through the network, ``base_forwards`` those among them without a plugin.
+    in memory (the ``most`` last asked for, or all) and in ``directory`` (None: in memory only). A file that is missing,
+    cut short or altered is computed again. ``sums`` and ``tasks`` are what a routed main branch keeps of its tasks.
+    ``image_forwards`` counts the images that went through the network, ``base_forwards`` those among them without a
+    plugin.
     """
 
-    def __init__(self, base: BaseModule, directory: Path | None) -> None:
+    def __init__(self, base: BaseModule, directory: Path | None, most: int | None = None) -> None:
         self.image_forwards = 0
         self.base_forwards = 0
         self.sums = RunningSums(directory)
         self.tasks = KeptTasks(directory)
         self.directory = directory
         self._base = base
-        self._kept = TensorCache(directory)
+        self._kept = TensorCache(directory, most)
         # of merged networks, which next to every fold makes anew: only the newest are asked again
         self._answers = TensorCache(None, _ANSWERS)
 

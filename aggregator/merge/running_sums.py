@@ -114,7 +114,7 @@ class RunningSums:
         if path is not None:
             members = sorted(state.members)
             metadata = {"members": members, "digest": _digest(key, members, state.sums)}
-            write_atomically(path, dump_tensors(state.sums, metadata))
+            write_atomically(path, dump_tensors(state.sums, metadata), lasting=False)
 
 
 def _may_hold(path: Path, branches: Set[str]) -> bool:

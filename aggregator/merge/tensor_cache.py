@@ -35,18 +35,19 @@ class TensorCache:
         tensors share.
         """
         key = sha256_bytes(canonical_json([*parts, *of]))
-        if key not in self._held:
-            path = self._path(key, of)
-            kept = self._read(key, path)
-            if kept is None:
-                # an inference tensor could not be used in a later search with gradients
-                kept = compute().clone()
-                self._write(key, path, kept)
-            self._held[key] = (of, kept)
-        self._held.move_to_end(key)
+        if key in self._held:
+            self._held.move_to_end(key)
+            return self._held[key][1]
+        path = self._path(key, of)
+        kept = self._read(key, path)
+        if kept is None:
+            # an inference tensor could not be used in a later search with gradients
+            kept = compute().clone()
+            self._write(key, path, kept)
+        self._held[key] = (of, kept)
         while self._most is not None and len(self._held) > self._most:
             self._held.popitem(last=False)
-        return self._held[key][1]
+        return kept
 
     def forget(self, digests: Collection[str]) -> None:
         """Forget all that was computed of any of these, in memory and in files; what is kept of others stays."""
@@ -81,7 +82,8 @@ class TensorCache:
 
     def _write(self, key: str, path: Path | None, values: Tensor) -> None:
         if path is not None:
-            write_atomically(path, dump_tensors({"values": values}, {"digest": _digest(key, values)}))
+            content = dump_tensors({"values": values}, {"digest": _digest(key, values)})
+            write_atomically(path, content, lasting=False)
 
 
 def _digest(key: str, values: Tensor) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from medforge.aggregator.forge.blobs import BlobStore
-from medforge.aggregator.forge.stored_branches import StoredBranches
+from medforge.aggregator.forge.stored_branches import Room, StoredBranches
 from medforge.aggregator.main_branch.main_branch import MainBranch
 from medforge.aggregator.main_branch.replay import replay
 from medforge.base_module import BaseModule
@@ -144,7 +144,7 @@ def test_plugins_beyond_the_memory_are_read_again_and_give_the_same(
     forge = open_main(tmp_path, tiny_base, DEFAULT).forge
     numbers = [forge.admit(branch, tiny_base).number for branch in arriving[:3]]
     one = 2 * sum(map(len, arriving[0].plugin.files().values()))
-    stored = StoredBranches(forge, None, plugin_bytes=2 * one)
+    stored = StoredBranches(forge, None, Room(plugin_bytes=2 * one))
     reads.counts.clear()
     for _ in range(3):
         for named, branch in zip(stored.arrived(numbers), arriving, strict=False):
