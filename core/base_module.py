@@ -4,7 +4,7 @@ import copy
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 import torch
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from medforge.base_facts import BaseFacts
 from medforge.bases.text_tower import text_facts
-from medforge.determinism import in_chunks, in_float64, on_grid, to_float32
+from medforge.determinism import WideWeights, in_chunks, in_float64, on_grid, to_float32
 from medforge.errors import InvalidInput
 from medforge.files import canonical_json
 from medforge.image_geometry import Preprocessing
@@ -28,6 +28,7 @@ Result = TypeVar("Result")
 # images that one thread runs together, and an accelerator; whatever the cores, so that sums are cut alike
 _CHUNK = 16
 _BATCH = 64
+_FEW_WEIGHTS = 4_000_000
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -187,7 +188,9 @@ class BaseModule(nn.Module):
 
     def steadily(self, compute: Callable[[], Result]) -> Result:
         """Compute in float64 (see `in_float64`) where this base computes in float32 on a CPU, elsewhere as it does."""
-        return in_float64(compute) if self.device.type == "cpu" and self.dtype == torch.float32 else compute()
+        if self.device.type != "cpu" or self.dtype != torch.float32:
+            return compute()
+        return in_float64(compute, self._wide_weights)
 
     def prompt_features(self, prompts: Sequence[str]) -> Tensor:
         """Encode class prompts once per tuple; unit rows, float32 [C, d]."""
@@ -203,6 +206,13 @@ class BaseModule(nn.Module):
     def logits(self, embeddings: Tensor, prompts: Sequence[str]) -> Tensor:
         """Return logit scale × cosine similarity of image embeddings [n, d] and class prompts; float32 [n, C]."""
         return self.logit_scale * F.normalize(embeddings.float(), dim=-1) @ self.prompt_features(prompts).T
+
+    @cached_property
+    def _wide_weights(self) -> WideWeights:
+        """The tower's weights in float64, where they are few: of a larger one converting is a small part of a pass."""
+        weights = list(self.visual.parameters())
+        few = sum(one.numel() for one in weights) <= _FEW_WEIGHTS
+        return WideWeights(weights if few else ())
 
     def _changed(self, deltas: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
         # added in float32, so that a small change is not lost to the rounding of a bf16 weight before the sum

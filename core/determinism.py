@@ -5,7 +5,7 @@ the processor and by the size of the batch. What enters a forge item therefore r
 """
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -69,13 +69,35 @@ def in_chunks(function: Callable[[slice], Result], count: int, size: int) -> lis
             return list(pool.map(partial(_as_one_of_many, function), parts))
 
 
-def in_float64(compute: Callable[[], Result]) -> Result:
+class WideWeights:
+    """Keep frozen float32 weights in float64 too, so that they are not converted at every use; for few, small ones.
+
+    A weight that was changed in place since is converted anew.
+    """
+
+    def __init__(self, weights: Iterable[Tensor]) -> None:
+        # for callers with and without gradients; and the weight itself is held, so that its id stays its own
+        with torch.inference_mode(False), torch.no_grad():
+            self._kept = {id(one): (one, one._version, one.double()) for one in weights if not one.requires_grad}
+
+    def of(self, tensor: Tensor) -> Tensor:
+        """Return a float32 tensor in float64."""
+        kept = self._kept.get(id(tensor))
+        unchanged = kept is not None and kept[1] == tensor._version and not tensor.requires_grad
+        return kept[2] if kept is not None and unchanged else tensor.double()
+
+
+_NOTHING_KEPT = WideWeights(())
+
+
+def in_float64(compute: Callable[[], Result], kept: WideWeights = _NOTHING_KEPT) -> Result:
     """Return what is computed with every float32 tensor taken as float64, on one thread.
 
     Sums are then the same on every processor but for some 1e-13 of their size, which `on_grid` takes off. Outputs of
-    linear layers that float32 could not have squared become NaN, as they would in float32 one step later.
+    linear layers that float32 could not have squared become NaN, as they would in float32 one step later. ``kept``
+    saves time alone.
     """
-    with _torch_on_one(None), _InFloat64():
+    with _torch_on_one(None), _InFloat64(kept):
         return compute()
 
 
@@ -96,6 +118,10 @@ def on_grid(values: Tensor) -> Tensor:
 
 
 class _InFloat64(TorchFunctionMode):
+    def __init__(self, kept: WideWeights) -> None:
+        super().__init__()
+        self._kept = kept
+
     def __torch_function__(
         self,
         function: Callable[..., Any],
@@ -104,7 +130,8 @@ class _InFloat64(TorchFunctionMode):
         named: Mapping[str, Any] | None = None,
     ) -> Any:
         widened = torch.Tensor.double if function is torch.Tensor.float else function
-        result = widened(*map(_widen, arguments), **{name: _widen(value) for name, value in (named or {}).items()})
+        widen = self._widen
+        result = widened(*map(widen, arguments), **{name: widen(value) for name, value in (named or {}).items()})
         if function in _LINEAR:
             lowest, highest = result.detach().aminmax()
             # also where one of them is no number, which no comparison holds for
@@ -112,17 +139,16 @@ class _InFloat64(TorchFunctionMode):
                 return result * float("nan")
         return result
 
+    def _widen(self, value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return self._kept.of(value) if value.dtype == torch.float32 else value
+        if isinstance(value, list | tuple | dict):
+            # it takes as long as a small operation, and next to no argument holds tensors inside
+            return tree_map(self._widen, value)
+        return torch.float64 if value is torch.float32 else value
+
 
 _LINEAR = (torch.nn.functional.linear, torch._C._nn.linear)
-
-
-def _widen(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return value.double() if value.dtype == torch.float32 else value
-    if isinstance(value, list | tuple | dict):
-        # it takes as long as a small operation, and next to no argument holds tensors inside
-        return tree_map(_widen, value)
-    return torch.float64 if value is torch.float32 else value
 
 
 def number_on_grid(value: float) -> float:

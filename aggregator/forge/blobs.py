@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import threading
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import suppress
 from hashlib import file_digest
@@ -207,11 +208,15 @@ class BlobStore:
         except FileNotFoundError:
             return 0
 
-    def brought_by(self, holder: str) -> set[str]:
-        """Return the digests of what a holder has brought, whole or in part."""
-        name = _spelled(holder)
-        whole = {path.parent.name for path in self._held.glob(f"??/*/{name}")}
-        return whole | {path.name.partition(".")[0] for path in self._partial.glob(f"*.{name}")}
+    def brought(self) -> dict[str, set[str]]:
+        """Return the digests of what each holder (see `spelled`) has brought, whole or in part; it reads all names."""
+        found: dict[str, set[str]] = defaultdict(set)
+        for path in self._held.glob("??/*/*"):
+            found[path.name].add(path.parent.name)
+        for path in self._partial.glob("*.*"):
+            digest, _, name = path.name.partition(".")
+            found[name].add(digest)
+        return found
 
     def append(self, digest: str, offset: int, chunk: bytes, holder: str | None = None) -> int:
         """Continue an upload at a byte offset and return the size received so far.
@@ -323,7 +328,7 @@ class BlobStore:
 
     def _marker(self, digest: str, holder: str) -> Path:
         """Return the file whose presence says that a holder brought a blob; a name may be no file's name."""
-        return self._held / check_digest(digest)[:2] / digest / _spelled(holder)
+        return self._held / check_digest(digest)[:2] / digest / spelled(holder)
 
     def _mark(self, digest: str, holder: str) -> None:
         # not synced: where a power cut takes it, its holder sends the blob once more
@@ -353,12 +358,13 @@ def _touched(path: Path) -> bool:
     return True
 
 
-def _spelled(holder: str) -> str:
+def spelled(holder: str) -> str:
+    """Return how a holder is spelled in the names of files."""
     return sha256_bytes(holder.encode())
 
 
 def _partial_name(digest: str, holder: str | None) -> str:
-    return check_digest(digest) if holder is None else f"{check_digest(digest)}.{_spelled(holder)}"
+    return check_digest(digest) if holder is None else f"{check_digest(digest)}.{spelled(holder)}"
 
 
 def _last_touched(path: Path) -> float:

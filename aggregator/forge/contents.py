@@ -59,7 +59,7 @@ class Contents:
     def of_items(self) -> set[str]:
         """Return the digests of the blobs of all forge items."""
         with self._lock:
-            for number, commit in self._ledger.commits(self._last_commit):
+            for number, commit in self._ledger.chain(self._last_commit):
                 self._items.update(commit.item_files.values())
                 self._last_commit = number
             return set(self._items)

@@ -67,7 +67,7 @@ def _shared_out(forge: Forge, going: Set[int]) -> tuple[set[str], set[str]]:
     for arrival in forge.ledger.arrivals():
         if arrival.number not in gone:
             (theirs if arrival.number in going else needed).update(forge.contents.blobs_of(arrival))
-    for _, commit in forge.ledger.commits():
+    for _, commit in forge.ledger.chain():
         # asked of the members' runs: walking over the members of every commit takes the square of their number
         if not any(number in commit.members for number in gone):
             made_with = any(number in commit.members for number in going)

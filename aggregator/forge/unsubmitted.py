@@ -6,7 +6,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
-from medforge.aggregator.forge.blobs import BlobStore
+from medforge.aggregator.forge.blobs import BlobStore, spelled
 from medforge.proto.errors import OverLimit
 
 
@@ -14,8 +14,8 @@ class Unsubmitted:
     """Hold each caller to a share of the disk for what it has uploaded and not submitted.
 
     A caller is a contributor's name, or over plaintext an address. `needed` returns the digests that branches and forge
-    items need; it is asked once, at a contributor's first upload, when what an earlier process received of it is
-    counted. What nameless callers brought to an earlier process is nobody's. Safe for any number of threads.
+    items need; it is asked once, at the first upload, for what earlier processes received. What nameless callers
+    brought to an earlier process is nobody's. Safe for any number of threads.
     """
 
     def __init__(self, blobs: BlobStore, most: int, needed: Callable[[], Iterable[str]]) -> None:
@@ -25,6 +25,8 @@ class Unsubmitted:
         self._lock = threading.Lock()
         self._sizes: dict[str, dict[str, int]] = defaultdict(dict)
         self._totals: dict[str, int] = {}
+        # what earlier processes received of those who have not come to this one yet, by how they are spelled
+        self._left: dict[str, set[str]] | None = None
 
     def check(self, who: str, digest: str, size: int, holder: str | None) -> None:
         """Raise OverLimit unless a caller may have `size` bytes of a blob here beside what it has.
@@ -54,6 +56,8 @@ class Unsubmitted:
             for digest in digests:
                 for who, sizes in self._sizes.items():
                     self._totals[who] = self._totals.get(who, 0) - sizes.pop(digest, 0)
+                for left in (self._left or {}).values():
+                    left.discard(digest)
 
     def _beside(self, who: str, digest: str) -> int:
         return self._totals.get(who, 0) - self._sizes[who].get(digest, 0)
@@ -66,10 +70,12 @@ class Unsubmitted:
         self._totals[who] = 0
         if holder is None:
             return
-        needed = set(self._needed())
-        for digest in self._blobs.brought_by(holder):
-            if digest not in needed:
-                self._set(who, digest, self._blobs.partial_size(digest, holder))
+        if self._left is None:
+            needed = set(self._needed())
+            brought = self._blobs.brought()
+            self._left = {name: left for name, digests in brought.items() if (left := digests - needed)}
+        for digest in self._left.pop(spelled(holder), ()):
+            self._set(who, digest, self._blobs.partial_size(digest, holder))
 
     def _drop_what_is_gone(self, who: str, holder: str | None) -> None:
         for digest in list(self._sizes[who]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,6 +20,8 @@ from medforge.aggregator.ledger.records import Arrival, Arriving, Contributor, J
 from medforge.aggregator.ledger.rows import ArrivalRow, CommitRow, ContributorRow, EntryRow
 from medforge.aggregator.ledger.withdrawals import check_unused
 from medforge.privacy_facts import PrivacyFacts
+
+_PAGE = 200
 
 
 class Ledger(Database):
@@ -231,6 +233,12 @@ class Ledger(Database):
         with self.reading() as session:
             rows = session.scalars(query)
             return [(row.number, row.plain()) for row in rows]
+
+    def chain(self, after: int = 0) -> Iterator[tuple[int, Commit]]:
+        """Walk over `commits`, some at a time: ten thousand at once take a hundred megabytes."""
+        while page := self.commits(after, _PAGE):
+            yield from page
+            after = page[-1][0]
 
     def commit(self, digest: str) -> Commit | None:
         """Look a commit up by its digest."""

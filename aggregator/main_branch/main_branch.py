@@ -67,6 +67,8 @@ class MainBranch:
         room = FOR_FEW if asks_few else Room()
         self.probabilities = ProbabilityCache(self.base, self.forge.cache, room.tensors)
         self._branches = StoredBranches(self.forge, self.forge.cache, room)
+        # the forge item that was made last, which the next fold asks
+        self._newest: ForgeItem | None = None
 
     def head(self) -> Commit | None:
         """Return the newest commit, or None before the first."""
@@ -290,8 +292,13 @@ class MainBranch:
         if not members:
             return None
         if head is not None and head.members == tuple(members):
-            return Head(head.coefficients, partial(self.checkout, head.digest))
+            return Head(head.coefficients, partial(self._item_of, head))
         return refold(self.base, self.settings, self._branches.arrived(members), self.probabilities).head
+
+    def _item_of(self, head: Commit) -> ForgeItem:
+        if self._newest is None or self._newest.digest != head.item:
+            self._newest = self.forge.load_item(head)
+        return self._newest
 
     def _commit(
         self,
@@ -302,6 +309,7 @@ class MainBranch:
     ) -> Commit:
         reached("during fold")
         head = self.head()
+        self._newest = folded.item if folded else None
         return Commit(
             kind=kind,
             parent=head.digest if head else None,

@@ -45,14 +45,13 @@ class Run:
             return
         forge = Forge.open(self._forge_directory)
         try:
-            self._crowd.invite(forge, mark)
             pushed, done = forge.ledger.counts()[0], _done(forge)
             if done < mark:
                 self._serve(done)
             while done < mark:
                 if pushed < mark and pushed - done < _AHEAD:
                     pushed += 1
-                    self._push(pushed)
+                    self._push(forge, pushed)
                 else:
                     time.sleep(_LOOK_SECONDS)
                 done = _done(forge)
@@ -93,8 +92,9 @@ class Run:
             self._counted, self._cpu, self._first = done, self._server.cpu_seconds, True
         return self._server
 
-    def _push(self, number: int) -> None:
+    def _push(self, forge: Forge, number: int) -> None:
         assert self._server is not None
+        self._crowd.invite(forge, number)
         folder = self._place / "branch"
         shutil.rmtree(folder, ignore_errors=True)
         self._crowd.branch(number).save(folder)

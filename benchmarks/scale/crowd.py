@@ -47,13 +47,12 @@ class Crowd:
         task = organ if self._shape == "many" else f"{organ} {number}"
         return build(self.base, self._material[organ], number, self.contributor(number), task)
 
-    def invite(self, forge: Forge, last: int) -> None:
-        """Make the kits of all who push up to a number that are not there yet."""
+    def invite(self, forge: Forge, number: int) -> None:
+        """Make the kit of who pushes the branch of a number, if it is not there yet."""
         make_private(self._directory)
-        for number in range(1, last + 1):
-            folder = self._kit(self.contributor(number))
-            if not folder.exists():
-                invite(forge, self.contributor(number), _ANYWHERE, folder)
+        folder = self.kit_directory(number)
+        if not folder.exists():
+            invite(forge, self.contributor(number), _ANYWHERE, folder)
 
     def kit(self, number: int) -> Kit:
         """Open the kit of who pushes the branch of a number."""

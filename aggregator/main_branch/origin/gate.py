@@ -28,6 +28,7 @@ from medforge.plugin import Plugin
 NEAREST = 5
 """Earlier arrivals whose plugins are read for one that came, whatever their number."""
 _SLACK = 0.1
+_AT_ONCE = 512
 _NOTHING = WeightLikeness(0.0, 0.0, 0.0)
 
 
@@ -101,9 +102,7 @@ class OriginGate:
     def _measured(self, arriving: Remembered, others: Sequence[Remembered], branches: StoredBranches) -> list[Alike]:
         policy = self._forge.policy.origin
         images = self._images(arriving, others)
-        estimated = estimated_shares(
-            sketched_products(arriving.weights, stacked(list(others))), policy.weights - _SLACK
-        ).tolist()
+        estimated = _estimated(arriving, others, policy.weights - _SLACK)
         near = sorted(range(len(others)), key=lambda place: -estimated[place])[:NEAREST]
         near = [place for place in near if estimated[place] >= policy.share / 2]
         exact = self._exact(arriving, [others[place] for place in near], branches) if near else {}
@@ -153,7 +152,7 @@ class OriginGate:
         earlier = [one for one in own if one.origin.arrival < other.origin.arrival]
         if not earlier:
             return False
-        shares = estimated_shares(sketched_products(other.weights, stacked(earlier)), policy.weights).tolist()
+        shares = _estimated(other, earlier, policy.weights)
         images = self._images(other, earlier)
         return any(
             alike(one.origin, other.origin, Measured(WeightLikeness(share, 0.0, 0.0), found_images), policy)
@@ -163,6 +162,13 @@ class OriginGate:
     def _accepted_pairs(self) -> set[frozenset[str]]:
         """Return the pairs of contributors of whom the maintainer has accepted one as alike to the other."""
         return {frozenset(one.contributors) for one in self._table.found() if let_in(self._forge, one.arrival)}
+
+
+def _estimated(one: Remembered, others: Sequence[Remembered], alike: float) -> list[float]:
+    """Return the share of weight changes that is alike, by sketches, for every other; a bounded number at a time."""
+    blocks = (others[place : place + _AT_ONCE] for place in range(0, len(others), _AT_ONCE))
+    shares = (estimated_shares(sketched_products(one.weights, stacked(block)), alike) for block in blocks)
+    return [share for of_block in shares for share in of_block.tolist()]
 
 
 def _followed(original: Arrival) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -82,6 +82,6 @@ def _tensor(data: bytes, what: str) -> Tensor:
     return parse_tensors(data, what)[0]["values"]
 
 
-def stacked(remembered: list[Remembered]) -> Tensor:
+def stacked(remembered: Sequence[Remembered]) -> Tensor:
     """Return the weights' sketches of several arrivals [n, sites, m]."""
     return torch.stack([one.weights for one in remembered])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -14,7 +14,8 @@ from medforge.layouts import layouts, turned_rows
 SIDE = 8
 MOST = 256
 """Images of a dataset that are remembered, evenly drawn."""
-_AT_ONCE = 16
+# rows of all datasets that are compared together: what they are compared with has as many at most 8 · 256
+_AT_ONCE = 16 * MOST
 _TINY = 1e-6
 
 
@@ -33,8 +34,19 @@ def found_shares(images: Tensor, others: Sequence[Tensor], alike: float) -> list
     the other dataset have in common is taken out: heads look alike, as do images that grew from one seed's noise.
     """
     versions = turned_rows(images.float(), SIDE)
-    blocks = [others[place : place + _AT_ONCE] for place in range(0, len(others), _AT_ONCE)]
-    return [share for block in blocks for share in _shares(versions, block, alike)]
+    return [share for block in _blocks(others) for share in _shares(versions, block, alike)]
+
+
+def _blocks(others: Sequence[Tensor]) -> Iterator[Sequence[Tensor]]:
+    """Cut datasets into consecutive blocks, none of more rows than are compared together."""
+    begin = rows = 0
+    for place, one in enumerate(others):
+        if place > begin and rows + len(one) > _AT_ONCE:
+            yield others[begin:place]
+            begin, rows = place, 0
+        rows += len(one)
+    if others:
+        yield others[begin:]
 
 
 def _shares(versions: Tensor, others: Sequence[Tensor], alike: float) -> list[float]:
