@@ -39,6 +39,26 @@ class DescribeRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class BaseFilesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class BaseFile(_message.Message):
+    __slots__ = ("name", "digest", "size")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    digest: str
+    size: int
+    def __init__(self, name: _Optional[str] = ..., digest: _Optional[str] = ..., size: _Optional[int] = ...) -> None: ...
+
+class BaseFilesReply(_message.Message):
+    __slots__ = ("files",)
+    FILES_FIELD_NUMBER: _ClassVar[int]
+    files: _containers.RepeatedCompositeFieldContainer[BaseFile]
+    def __init__(self, files: _Optional[_Iterable[_Union[BaseFile, _Mapping]]] = ...) -> None: ...
+
 class EchoRequest(_message.Message):
     __slots__ = ("data", "wanted")
     DATA_FIELD_NUMBER: _ClassVar[int]
@@ -376,14 +396,16 @@ class ItemRequest(_message.Message):
     def __init__(self, commit: _Optional[str] = ...) -> None: ...
 
 class DownloadRequest(_message.Message):
-    __slots__ = ("blob", "item", "offset")
+    __slots__ = ("blob", "item", "base_file", "offset")
     BLOB_FIELD_NUMBER: _ClassVar[int]
     ITEM_FIELD_NUMBER: _ClassVar[int]
+    BASE_FILE_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     blob: str
     item: ItemRequest
+    base_file: str
     offset: int
-    def __init__(self, blob: _Optional[str] = ..., item: _Optional[_Union[ItemRequest, _Mapping]] = ..., offset: _Optional[int] = ...) -> None: ...
+    def __init__(self, blob: _Optional[str] = ..., item: _Optional[_Union[ItemRequest, _Mapping]] = ..., base_file: _Optional[str] = ..., offset: _Optional[int] = ...) -> None: ...
 
 class DownloadChunk(_message.Message):
     __slots__ = ("path", "digest", "total", "offset", "data")

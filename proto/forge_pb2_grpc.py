@@ -44,6 +44,11 @@ class ForgeStub:
                 request_serializer=medforge_dot_proto_dot_forge__pb2.EchoRequest.SerializeToString,
                 response_deserializer=medforge_dot_proto_dot_forge__pb2.EchoReply.FromString,
                 _registered_method=True)
+        self.BaseFiles = channel.unary_unary(
+                '/medforge.v1.Forge/BaseFiles',
+                request_serializer=medforge_dot_proto_dot_forge__pb2.BaseFilesRequest.SerializeToString,
+                response_deserializer=medforge_dot_proto_dot_forge__pb2.BaseFilesReply.FromString,
+                _registered_method=True)
         self.FindMissing = channel.unary_unary(
                 '/medforge.v1.Forge/FindMissing',
                 request_serializer=medforge_dot_proto_dot_forge__pb2.FindMissingRequest.SerializeToString,
@@ -113,6 +118,13 @@ class ForgeServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BaseFiles(self, request, context):
+        """List the files of the forge's base module, for who cannot reach its publisher. Takes a while the first time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def FindMissing(self, request, context):
         """Say which of these blobs the forge lacks, and how much of each it has already received.
         """
@@ -165,7 +177,7 @@ class ForgeServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Download(self, request, context):
-        """Send a blob, or the files of a forge item.
+        """Send a blob, the files of a forge item, or a file of the base module.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -197,6 +209,11 @@ def add_ForgeServicer_to_server(servicer, server):
                     servicer.Echo,
                     request_deserializer=medforge_dot_proto_dot_forge__pb2.EchoRequest.FromString,
                     response_serializer=medforge_dot_proto_dot_forge__pb2.EchoReply.SerializeToString,
+            ),
+            'BaseFiles': grpc.unary_unary_rpc_method_handler(
+                    servicer.BaseFiles,
+                    request_deserializer=medforge_dot_proto_dot_forge__pb2.BaseFilesRequest.FromString,
+                    response_serializer=medforge_dot_proto_dot_forge__pb2.BaseFilesReply.SerializeToString,
             ),
             'FindMissing': grpc.unary_unary_rpc_method_handler(
                     servicer.FindMissing,
@@ -303,6 +320,33 @@ class Forge:
             '/medforge.v1.Forge/Echo',
             medforge_dot_proto_dot_forge__pb2.EchoRequest.SerializeToString,
             medforge_dot_proto_dot_forge__pb2.EchoReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BaseFiles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/medforge.v1.Forge/BaseFiles',
+            medforge_dot_proto_dot_forge__pb2.BaseFilesRequest.SerializeToString,
+            medforge_dot_proto_dot_forge__pb2.BaseFilesReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -132,6 +132,27 @@ class RemoteForge:
         key = signing_key(reply, self._kit)
         return Tags.verified((one.name, partial(tag_from_message, one, reply.forge, key)) for one in reply.tags)
 
+    def base_files(self) -> dict[str, pb.BaseFile]:
+        """Return the files of the forge's base module by name; none where it is inside MedForge.
+
+        The forge may take a while the first time. Raises InvalidInput at a forge of 0.1.0, which has none to give.
+        """
+        with self._errors():
+            asked = self._stub.BaseFiles.future(pb.BaseFilesRequest(), timeout=max(self._silence, _CHECKING_SECONDS))
+            return {one.name: one for one in self._patiently(asked).files}
+
+    def base_file(self, file: pb.BaseFile, offset: int) -> Iterator[bytes]:
+        """Yield a file of the base module from a byte on; raises ForgeFault where more comes than was announced."""
+        received = offset
+        call = self._stub.Download(pb.DownloadRequest(base_file=file.digest, offset=offset))
+        for piece in self._watched(call, file.size):
+            received += len(piece.data)
+            if received > file.size:
+                raise ForgeFault(
+                    f"the forge at {self.at} sends more of {file.name} than it announced; tell who runs it"
+                )
+            yield piece.data
+
     def missing(self, digests: Iterable[str]) -> dict[str, int]:
         """Ask which blobs the forge lacks; return how many bytes of each it has received."""
         with self._errors():
@@ -247,8 +268,11 @@ class RemoteForge:
         finally:
             call.cancel()
 
-    def _watched(self, call: Any) -> Iterator[Any]:
-        """Yield a stream's messages; end it with ForgeUnavailable once it has been silent for too long."""
+    def _watched(self, call: Any, announced: int = 0) -> Iterator[Any]:
+        """Yield a stream's messages; end it with ForgeUnavailable once it has been silent for too long.
+
+        One of more bytes than were `announced`, with room for what else is in its messages, ends with OverLimit.
+        """
         fell_silent = threading.Event()
         timer = self._timer(call, fell_silent)
         size = 0
@@ -257,7 +281,7 @@ class RemoteForge:
                 for message in call:
                     timer.cancel()
                     size += message.ByteSize()
-                    if size > _LARGEST_ANSWER:
+                    if size > _LARGEST_ANSWER + 2 * announced:
                         raise OverLimit(
                             f"the forge at {self.at} does not stop sending; do not trust what answers there"
                         )

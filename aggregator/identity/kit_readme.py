@@ -23,9 +23,10 @@ class, and a manifest; no image of a patient is ever sent.
 
 ## For your network
 
-- One outgoing TCP connection to **{host}, port {port}**. Nothing needs to be opened inwards.
+- One outgoing TCP connection to **{host}, port {port}**. Nothing needs to be opened inwards. The base module, which
+  others fetch from its publisher, comes over the same connection (`medforge base fetch --kit KIT --out BASE`).
 - It is TLS 1.2 or 1.3 with certificates on both sides. A firewall that opens TLS breaks it: exempt this address.
-- A proxy is used if the environment variable `https_proxy` (in lower case, `http://HOST:PORT`) names one.
+- A proxy is used if the environment variable `https_proxy` or `HTTPS_PROXY` (`http://HOST:PORT`) names one.
 
 ## What is in this directory
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import grpc
 
 from medforge import __version__
+from medforge.aggregator.forge.base_files import BaseFiles
 from medforge.aggregator.forge.blobs import check_digest
 from medforge.aggregator.forge.copies import copies_of
 from medforge.aggregator.forge.forge import Forge
@@ -67,6 +68,7 @@ class ForgeService:
         self._tasks = TaskTable(forge.ledger)
         self._tags = TagTable(forge.ledger)
         self._reviews = ReviewDesk(forge)
+        self._base_files = BaseFiles(forge.directory, forge.settings.base_spec)
         self._authorities = AuthorityLinks(forge)
 
     def close(self) -> None:
@@ -124,6 +126,12 @@ class ForgeService:
         if request.wanted > _LARGEST_ECHO:
             raise InvalidInput(f"{request.wanted} bytes are wanted back; ask for at most {_LARGEST_ECHO}")
         return pb.EchoReply(data=secrets.token_bytes(request.wanted))
+
+    @unary
+    def BaseFiles(self, request: pb.BaseFilesRequest, context: grpc.ServicerContext) -> pb.BaseFilesReply:
+        """List the files of the base module."""
+        files = (pb.BaseFile(name=one.name, digest=one.digest, size=one.size) for one in self._base_files.files())
+        return pb.BaseFilesReply(files=files)
 
     @unary
     def FindMissing(self, request: pb.FindMissingRequest, context: grpc.ServicerContext) -> pb.FindMissingReply:
@@ -271,6 +279,9 @@ class ForgeService:
             self._check_may_read(caller_of(context, self._forge.ledger), check_digest(request.blob))
             yield from self._send("", request.blob, request.offset)
             return
+        if request.WhichOneof("what") == "base_file":
+            yield from self._send_base_file(check_digest(request.base_file), request.offset)
+            return
         if request.WhichOneof("what") is None or request.offset:
             raise InvalidInput(
                 "a download names no blob, or an offset in a forge item; ask for a blob, with an offset where needed, "
@@ -335,6 +346,16 @@ class ForgeService:
             yield pb.DownloadChunk(path=path, digest=digest, total=total, offset=offset)
         for data in self._forge.blobs.chunks(digest, offset, self._forge.policy.limits.chunk):
             yield pb.DownloadChunk(path=path, digest=digest, total=total, offset=offset, data=data)
+            offset += len(data)
+
+    def _send_base_file(self, digest: str, offset: int) -> Iterator[pb.DownloadChunk]:
+        one = self._base_files.find(digest)
+        if offset > one.size:
+            raise InvalidInput(
+                f"byte {offset} lies past the end of {one.name} ({one.size} bytes); ask from an earlier one"
+            )
+        for data in self._base_files.chunks(one, offset, self._forge.policy.limits.chunk):
+            yield pb.DownloadChunk(path=one.name, digest=digest, total=one.size, offset=offset, data=data)
             offset += len(data)
 
     def _check_chunk(self, chunk: pb.UploadChunk, digest: str, total: int) -> None:

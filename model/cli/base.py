@@ -9,9 +9,15 @@ import typer
 
 from medforge.cli import complete
 from medforge.cli.output import AsJson, say, say_json
+from medforge.proto.options import ConnectionOptions
 
 Spec = Annotated[
     str, typer.Argument(metavar="SPEC", help="The base module, as --base takes it.", autocompletion=complete.bases)
+]
+
+MaybeSpec = Annotated[
+    str | None,
+    typer.Argument(metavar="SPEC", help="The base module, as --base takes it.", autocompletion=complete.bases),
 ]
 
 
@@ -35,36 +41,54 @@ def show(spec: Spec, as_json: AsJson = False) -> None:
 
 
 def fetch(
-    spec: Spec,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Directory to write into; new or empty.")],
+    forge: ConnectionOptions,
+    spec: MaybeSpec = None,
     as_json: AsJson = False,
 ) -> None:
     """Write all that a base module needs into a directory, for a machine without internet.
 
-    There `--base hf-local:DIR` is the same base module, by the same fingerprint.
+    There `--base hf-local:DIR` is the same base module, by the same fingerprint. With a kit it is the forge's own, and
+    comes from there: a hospital then needs no other connection. Run it again after an interruption, and it goes on.
 
-    Example:
+    Examples:
         medforge base fetch ViT-B-16/openai --out vit-b-16-openai
+        medforge base fetch --kit kit --out base
     """
-    from medforge.base_check import check_base
+    from medforge.errors import InvalidInput
     from medforge.files import check_new
 
     check_new(out)
+    connection = forge.connection_if_asked()
+    if (spec is None) == (connection is None):
+        raise InvalidInput("name the base module by its spec, or the forge whose it is with --kit DIR; one of the two")
+    if connection is not None:
+        from medforge.client.forge_base import fetch_from_forge
+
+        spec, fingerprint = fetch_from_forge(connection, out)
+    else:
+        spec, fingerprint = str(spec), _fetched(str(spec), out)
+    size = sum(path.stat().st_size for path in out.iterdir())
+    if as_json:
+        say_json({"spec": spec, "directory": str(out), "fingerprint": fingerprint, "bytes": size})
+        return
+    say(
+        f"{spec} is in {out}, {size / 1e6:.0f} MB, fingerprint {fingerprint[:12]}; give --base hf-local:{out} here, or "
+        "--base hf-local:DIR where it is copied to"
+    )
+
+
+def _fetched(spec: str, out: Path) -> str:
+    from medforge.base_check import check_base
+
     check_base(spec)
 
     from medforge.base import load_base
     from medforge.bases.fetching import fetch_base
 
-    fetched = fetch_base(spec, out)
+    fetch_base(spec, out)
     # proven before it is carried anywhere
-    fingerprint = load_base(f"hf-local:{out}", "cpu").fingerprint
-    if as_json:
-        say_json({"spec": spec, "directory": str(out), "fingerprint": fingerprint, "bytes": fetched.size})
-        return
-    say(
-        f"{spec} is in {out}, {fetched.size / 1e6:.0f} MB, fingerprint {fingerprint[:12]}; where it is copied to give "
-        "--base hf-local:DIR"
-    )
+    return load_base(f"hf-local:{out}", "cpu").fingerprint
 
 
 def _print_table(shown: dict[str, Any]) -> None:

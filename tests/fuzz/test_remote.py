@@ -87,6 +87,7 @@ def missing_then_upload(forge: RemoteForge, path: Path) -> None:
 CALLS: dict[str, Callable[[RemoteForge, Path], object]] = {
     "Describe": lambda forge, path: forge.describe(),
     "Echo": lambda forge, path: forge.echo(3, 3),
+    "BaseFiles": lambda forge, path: forge.base_files(),
     "FindMissing": missing_then_upload,
     "Upload": lambda forge, path: list(forge.upload(DIGEST, path, 0, 3)),
     "Submit": lambda forge, path: forge.submit(b"{}"),

@@ -175,6 +175,7 @@ def test_a_kit_goes_all_the_way(served: tuple[Forge, str], kit: Kit, tmp_path: P
 CALLS: dict[str, Callable[[Any], Any]] = {
     "Describe": lambda stub: stub.Describe(pb.DescribeRequest(), timeout=20),
     "Echo": lambda stub: stub.Echo(pb.EchoRequest(), timeout=20),
+    "BaseFiles": lambda stub: stub.BaseFiles(pb.BaseFilesRequest(), timeout=20),
     "FindMissing": lambda stub: stub.FindMissing(pb.FindMissingRequest(), timeout=20),
     "Upload": lambda stub: next(stub.Upload(iter([pb.UploadChunk(digest="a" * 64, total=2, data=b"x")]), timeout=20)),
     "Submit": lambda stub: stub.Submit(pb.SubmitRequest(), timeout=20),
