@@ -5,6 +5,7 @@ Cheap checks come first: the manifest alone, then the files' headers, then what 
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -182,15 +183,19 @@ def check_counts(branch: Branch) -> None:
 def check_statistics(branch: Branch, base: BaseModule) -> None:
     """Check that class means and spread have the size of the base's embeddings, which distilled images tell.
 
-    A router stands on the mean of all sites' covariances: one that is out of all measure would be everybody's. Raises
+    A router stands on the mean of all sites' covariances: one that is out of all measure would be everybody's. What is
+    no larger than embeddings of plain pictures is in measure, and most is, so that no image is embedded for it. Raises
     InvalidBranch.
     """
     statistics, images = branch.statistics, branch.distilled.images
     if statistics is None:
         return
+    means, spread = float(statistics.means.norm(dim=1).max()), float(statistics.covariance.double().trace()) ** 0.5
+    plain = _plain_length(base)
+    if means <= plain and spread <= plain:
+        return
     some = images[:: -(-len(images) // _MEASURED)]
     bound = _MOST_TIMES * float(base.embed_all(some).norm(dim=1).max())
-    means, spread = float(statistics.means.norm(dim=1).max()), float(statistics.covariance.double().trace()) ** 0.5
     for what, size in (("a mean of length", means), ("a spread of", spread)):
         # also where it is no number, which no comparison holds for
         if not size <= bound:
@@ -198,6 +203,14 @@ def check_statistics(branch: Branch, base: BaseModule) -> None:
                 f"the class statistics have {what} {size:.3g} where the base module's embeddings of the distilled "
                 f"images admit {bound:.3g}; commit the branch again on the forge's base"
             )
+
+
+@lru_cache(maxsize=4)
+def _plain_length(base: BaseModule) -> float:
+    """Return the largest length of the base's embeddings of a black, a grey and a white picture."""
+    pixels = torch.tensor([0, 128, 255], dtype=torch.uint8).view(-1, 1, 1, 1)
+    plain = base.normalise(pixels.expand(-1, 3, base.image_size, base.image_size))
+    return float(base.embed_all(plain).norm(dim=1).max())
 
 
 def check_weight_changes(plugin: Plugin, base: BaseModule, bound: float) -> None:

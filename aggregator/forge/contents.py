@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from medforge.aggregator.forge.blobs import BlobStore
 from medforge.aggregator.ledger.ledger import Ledger
-from medforge.aggregator.ledger.records import Arrival, State
+from medforge.aggregator.ledger.records import Arrival
 from medforge.manifest import DISTILLED_FILE, PLUGIN_DIRECTORY, Manifest
 from medforge.peft_format import WEIGHTS_FILE
 from medforge.proto.errors import AlreadyHere, MissingBlob
 
 _LEARNED = (f"{PLUGIN_DIRECTORY}/{WEIGHTS_FILE}", DISTILLED_FILE)
-_STANDING = (State.RECEIVED, State.FOLDED, State.HELD)
 
 
 class _Said(NamedTuple):
@@ -64,15 +63,15 @@ class Contents:
                 self._last_commit = number
             return set(self._items)
 
-    def check_new(self, manifest: Manifest) -> None:
-        """Raise AlreadyHere where a branch has the plugin and images of another that its contributor has here.
+    def check_new(self, manifest: Manifest, arrivals: Iterable[Arrival]) -> None:
+        """Raise AlreadyHere where a branch has the plugin and images of one of its contributor's `arrivals`.
 
-        That is one that is in the main branch, waits or is held, of another task, or of the same with the same files
-        to the last: then only words of the manifest differ.
+        That is one of another task, or of the same with the same files to the last: then only words of the manifest
+        differ.
         """
         files = {path: entry.digest for path, entry in manifest.files.items()}
         learned = [files[path] for path in _LEARNED]
-        for arrival in self._ledger.arrivals_of(manifest.contributor, *_STANDING):
+        for arrival in arrivals:
             known = self.files_of(arrival)
             if arrival.branch == manifest.digest or [known.get(path) for path in _LEARNED] != learned:
                 continue

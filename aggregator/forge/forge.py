@@ -16,7 +16,7 @@ from medforge import __version__
 from medforge.aggregator.forge.blobs import BlobStore
 from medforge.aggregator.forge.candidate import Candidate
 from medforge.aggregator.forge.contents import Contents
-from medforge.aggregator.forge.group_commit import GroupCommit
+from medforge.aggregator.forge.intake import Intake, check_uploaded
 from medforge.aggregator.forge.key_rotation import KEY_FILE, current_key
 from medforge.aggregator.forge.opening import internal_ledger, lock_directory, open_ledger, take, usable
 from medforge.aggregator.forge.policy import Policy, load_policy
@@ -38,16 +38,15 @@ from medforge.aggregator.ledger.epoch_table import KeptOut, epochs, kept_out
 from medforge.aggregator.ledger.key_table import first_key, keep_first_key, successions
 from medforge.aggregator.ledger.lease import Lease
 from medforge.aggregator.ledger.ledger import Ledger
-from medforge.aggregator.ledger.records import Arrival, State
+from medforge.aggregator.ledger.records import Arrival
 from medforge.aggregator.merge import MethodSettings
 from medforge.base_mismatch import base_mismatch
 from medforge.declared_task import DeclaredTask
 from medforge.errors import CorruptFile, InvalidInput
-from medforge.faults import reached
 from medforge.files import sha256_bytes
 from medforge.manifest import Manifest
 from medforge.proto.epoch import Epoch, epoch_of
-from medforge.proto.errors import AlreadyHere, MissingBlob, NotFound, OverLimit, TooFast
+from medforge.proto.errors import AlreadyHere, NotFound, OverLimit
 from medforge.proto.receipt import Receipt
 from medforge.proto.signed_task import SignedTask
 from medforge.proto.signing import new_key, public_bytes, save_key
@@ -58,9 +57,6 @@ if TYPE_CHECKING:
     from medforge.base_module import BaseModule
     from medforge.branch import Branch
     from medforge.forge_item import ForgeItem
-
-# as many as there are callers at most, nearly always; more would keep the first waiting for long
-_BRANCHES_TOGETHER = 32
 
 
 class Forge:
@@ -88,7 +84,7 @@ class Forge:
         self.turns = Turns()
         # held while a branch becomes an arrival, and while a blob is deleted
         self.adding = threading.Lock()
-        self._intake = GroupCommit(self._keep, _BRANCHES_TOGETHER)
+        self._intake = Intake(ledger, self.blobs, self.contents, policy, self.adding)
         self.unsubmitted = Unsubmitted(self.blobs, policy.limits.partial, self._needed_blobs)
 
     @classmethod
@@ -291,7 +287,8 @@ class Forge:
             return known
         if manifest.base != self.settings.base:
             raise base_mismatch(manifest, self.settings.facts, "this forge stands on")
-        self._check_before_reading(manifest, holder)
+        self._check_not_kept_out(digest)
+        self._intake.check(manifest, holder)
         check = ContentCheck(manifest, base, self.policy, self.blobs, self.verdicts)
         # a branch that is refused again waits for nobody
         size = 0 if check.is_known() else manifest.size
@@ -299,63 +296,20 @@ class Forge:
             if not check.is_known():
                 check.run()
         candidate = Candidate(manifest, content, signature, holder, limited=payer is not None)
-        arrival = self._intake.add(candidate, manifest.contributor)
+        arrival = self._intake.add(candidate)
         self.unsubmitted.submitted(entry.digest for entry in manifest.files.values())
         return arrival
-
-    def _keep(self, candidates: Sequence[Candidate]) -> list[Arrival | Exception]:
-        """Make checked branches durable together: first their blobs, then, in one transaction, their arrivals.
-
-        No two are of one contributor, so what is checked of each here holds whatever becomes of the others.
-        """
-        with self.adding:
-            results: dict[int, Arrival | Exception] = {}
-            for place, one in enumerate(candidates):
-                try:
-                    # since it was checked others may have come, and files may have gone
-                    self._check_before_reading(one.manifest, one.holder)
-                    if one.limited:
-                        self._check_few_wait(one.manifest.contributor)
-                    self.blobs.stage(one.content)
-                except Exception as error:
-                    results[place] = error
-            sound = [place for place in range(len(candidates)) if place not in results]
-            self.blobs.keep_together({digest for place in sound for digest in candidates[place].blobs})
-            for _ in sound:
-                reached("between blob and ledger")
-            if sound:
-                arrivals = self.ledger.add_arrivals([candidates[place].arriving for place in sound])
-                results |= dict(zip(sound, arrivals, strict=True))
-            return [results[place] for place in range(len(candidates))]
-
-    def _check_few_wait(self, contributor: str) -> None:
-        """Raise TooFast where a contributor has as many branches waiting as one may: arrivals are folded in order."""
-        waiting = len(self.ledger.arrivals_of(contributor, State.RECEIVED))
-        if waiting >= self.policy.limits.waiting_per_contributor:
-            raise TooFast(
-                f"{contributor} has {waiting} branches here that wait to be folded, and no more are taken until one "
-                f"is; push again later"
-            )
 
     def _needed_blobs(self) -> set[str]:
         arrivals = self.ledger.arrivals()
         return self.contents.of_items().union(*(self.contents.blobs_of(one) for one in arrivals if not one.erased))
 
-    def _check_before_reading(self, manifest: Manifest, holder: str | None) -> None:
-        """Check what takes no file to be read."""
-        if (gone := self.kept_out.get(manifest.digest)) is not None:
+    def _check_not_kept_out(self, branch: str) -> None:
+        if (gone := self.kept_out.get(branch)) is not None:
             raise AlreadyHere(
                 f"branch {gone.branch[:12]} was {'erased' if gone.erase else 'withdrawn'} on {gone.since[:10]}, before "
                 f"this forge was restored from a backup, and stays out; to come in again, make and push another"
             )
-        from medforge.aggregator.forge.admission import check_manifest, check_name
-
-        # invitations are looked up in the whole journal; who was invited under no other name has been seen by then
-        if manifest.display_name is not None or self.ledger.contributor(manifest.contributor) is None:
-            check_name(manifest, self.ledger.invited_as())
-        check_manifest(manifest, self.policy, self.ledger.stored_bytes(manifest.contributor))
-        self._check_uploaded(manifest, holder)
-        self.contents.check_new(manifest)
 
     def admit(self, branch: Branch, base: BaseModule) -> Arrival:
         """Store a branch that is already in memory and accept it, as a Flower reply or a replay does."""
@@ -379,7 +333,7 @@ class Forge:
     def load_branch(self, arrival: int) -> Branch:
         """Read an arrival's branch back, every digest checked; raise NotFound where it is not here any more."""
         manifest = self.manifest(arrival)
-        self._check_uploaded(manifest)
+        check_uploaded(self.blobs, manifest)
         return self._assemble(manifest)
 
     def store_item(self, item: ForgeItem) -> dict[str, str]:
@@ -426,15 +380,6 @@ class Forge:
             if arrivals[number].erased:
                 raise NotFound(f"arrival {number} was erased when it was withdrawn; it must be pushed anew")
         return [arrivals[number] for number in numbers]
-
-    def _check_uploaded(self, manifest: Manifest, holder: str | None = None) -> None:
-        for path, entry in sorted(manifest.files.items()):
-            if not self.blobs.holds(entry.digest, holder):
-                received = self.blobs.partial_size(entry.digest, holder)
-                raise MissingBlob(
-                    f"{path} (blob {entry.digest}) has not been uploaded: {received} of {entry.size} bytes are here; "
-                    f"upload the rest, then submit again"
-                )
 
     def _assemble(self, manifest: Manifest) -> Branch:
         from medforge.branch import Branch

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -40,9 +41,24 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+class Event(NamedTuple):
+    """Say who did what; `about` is what the entry says of it, as JSON."""
+
+    actor: str
+    what: str
+    about: dict[str, Any]
+
+
 def enter(session: Session, actor: str, what: str, about: dict[str, Any]) -> None:
     """Enter an event, in the transaction that makes it true."""
-    last = session.scalar(select(EntryRow).order_by(EntryRow.number.desc()).limit(1))
-    number, at, said = (last.number if last else 0) + 1, now(), canonical_json(about).decode()
-    digest = entry_digest(last.digest if last else "", number, at, actor, what, said)
-    session.add(EntryRow(number=number, at=at, actor=actor, what=what, about=said, digest=digest))
+    enter_all(session, [Event(actor, what, about)])
+
+
+def enter_all(session: Session, events: Iterable[Event]) -> None:
+    """Enter events one after another, in the transaction that makes them true."""
+    last = session.execute(select(EntryRow.number, EntryRow.digest).order_by(EntryRow.number.desc()).limit(1)).first()
+    number, digest = (last.number, last.digest) if last else (0, "")
+    for event in events:
+        number, at, said = number + 1, now(), canonical_json(event.about).decode()
+        digest = entry_digest(digest, number, at, event.actor, event.what, said)
+        session.add(EntryRow(number=number, at=at, actor=event.actor, what=event.what, about=said, digest=digest))

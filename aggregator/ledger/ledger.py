@@ -11,12 +11,13 @@ from sqlalchemy.orm import Session
 
 from medforge.aggregator.ledger import display_names as naming
 from medforge.aggregator.ledger import privacy_claims as claims
+from medforge.aggregator.ledger.arriving import arrive, shown_as, standings
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.database import Database
 from medforge.aggregator.ledger.invitations import EarlierKit, newest_invitation
-from medforge.aggregator.ledger.journal import ARRIVED, FORGE, INVITED, MAINTAINER, REVOKED, enter, now
+from medforge.aggregator.ledger.journal import FORGE, INVITED, MAINTAINER, REVOKED, enter, now
 from medforge.aggregator.ledger.order import NEXT, LedgerConflict, check_follows, newest, spell, unfolded
-from medforge.aggregator.ledger.records import Arrival, Arriving, Contributor, JournalEntry, State
+from medforge.aggregator.ledger.records import Arrival, Arriving, Contributor, JournalEntry, Standing, State
 from medforge.aggregator.ledger.rows import ArrivalRow, CommitRow, ContributorRow, EntryRow
 from medforge.aggregator.ledger.withdrawals import check_unused
 from medforge.privacy_facts import PrivacyFacts
@@ -49,7 +50,7 @@ class Ledger(Database):
     def add_arrivals(self, arriving: Sequence[Arriving]) -> list[Arrival]:
         """Give branches the next arrival numbers in their order, all or none, as `add_arrival` does for each."""
         with self.writing() as session:
-            return [_arrive(session, one) for one in arriving]
+            return arrive(session, arriving)
 
     def arrival(self, number: int) -> Arrival | None:
         """Look an arrival up by its number."""
@@ -170,13 +171,10 @@ class Ledger(Database):
                 row.erased = True
                 enter(session, FORGE, "erased", {"arrival": number, "branch": row.branch})
 
-    def stored_bytes(self, contributor: str) -> int:
-        """Sum up the sizes of a contributor's branches whose files are kept."""
-        kept = select(func.sum(ArrivalRow.size)).where(
-            ArrivalRow.contributor == contributor, ArrivalRow.erased.is_(False)
-        )
+    def standings(self, contributors: Collection[str]) -> dict[str, Standing]:
+        """Say of contributors, by name, what counts where a branch of theirs comes."""
         with self.reading() as session:
-            return int(session.scalar(kept) or 0)
+            return standings(session, contributors)
 
     def counts(self) -> tuple[int, int]:
         """Count the arrivals and the commits."""
@@ -283,7 +281,7 @@ class Ledger(Database):
             }
             ends = {} if expires is None else {"expires": expires}
             kept = {} if earlier is None else {"earlier": earlier.model_dump(mode="json")}
-            enter(session, MAINTAINER, INVITED, about | _shown_as(display_name) | ends | kept)
+            enter(session, MAINTAINER, INVITED, about | shown_as(display_name) | ends | kept)
 
     def revoke(self, name: str, reason: str = "") -> Contributor | None:
         """Take an invitation back; return who it was, or None for a name that nobody invited."""
@@ -319,8 +317,10 @@ class Ledger(Database):
 
     def invited_as(self) -> dict[str, str]:
         """Return the name for people of everybody who was invited: the display name, or the identifier itself."""
-        names = self.display_names()
-        return {one.name: names.get(one.name, one.name) for one in self.contributors()}
+        invited = self.contributors()
+        # names are looked up in the whole journal
+        names = self.display_names() if invited else {}
+        return {one.name: names.get(one.name, one.name) for one in invited}
 
     # journal
 
@@ -341,10 +341,6 @@ class Ledger(Database):
             enter(session, actor, what, about)
 
 
-def _shown_as(display_name: str | None) -> dict[str, str]:
-    return {} if display_name is None else {naming.KEY: display_name}
-
-
 def _overlapping(session: Session, name: str, overlap: timedelta) -> EarlierKit | None:
     row = session.get(ContributorRow, name)
     if row is None or row.revoked_at is not None:
@@ -354,26 +350,6 @@ def _overlapping(session: Session, name: str, overlap: timedelta) -> EarlierKit 
     end = newest.expires if newest is not None and newest.certificate == row.certificate else None
     until = moment + overlap if end is None else min(moment + overlap, end)
     return EarlierKit(certificate=row.certificate, key=row.key.hex(), until=until) if until > moment else None
-
-
-def _arrive(session: Session, arriving: Arriving) -> Arrival:
-    row = session.scalar(select(ArrivalRow).where(ArrivalRow.branch == arriving.branch))
-    if row is None:
-        row = ArrivalRow(
-            number=(session.scalar(select(func.max(ArrivalRow.number))) or 0) + 1,
-            branch=arriving.branch,
-            contributor=arriving.contributor,
-            task=arriving.task,
-            size=arriving.size,
-            accepted_at=now(),
-            signature=arriving.signature,
-        )
-        session.add(row)
-        session.flush()
-        about = {"arrival": row.number, "branch": row.branch, "task": row.task, "size": row.size}
-        claimed = {} if arriving.privacy is None else {claims.KEY: arriving.privacy.model_dump(mode="json")}
-        enter(session, arriving.contributor, ARRIVED, about | _shown_as(arriving.display_name) | claimed)
-    return row.plain()
 
 
 def _move(

@@ -57,6 +57,24 @@ class Arriving:
 
 
 @dataclass(frozen=True)
+class Standing:
+    """Hold what counts where a branch of a contributor comes.
+
+    Whether it was ever `invited`, the bytes `stored` of its branches that are not erased, and its `arrivals` that are
+    in the main branch, wait or are held, in order.
+    """
+
+    invited: bool
+    stored: int
+    arrivals: tuple[Arrival, ...]
+
+    @property
+    def waiting(self) -> int:
+        """How many wait to be folded."""
+        return sum(arrival.state is State.RECEIVED for arrival in self.arrivals)
+
+
+@dataclass(frozen=True)
 class Origin:
     """Hold what an arrival is known by to come from a contributor, also after its files were erased.
 

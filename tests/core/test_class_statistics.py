@@ -86,6 +86,27 @@ def test_a_covariance_is_symmetric(tiny_base: BaseModule) -> None:
         ClassStatistics(torch.ones(3, width), torch.tensor([5, 2, 3]), lopsided).check(tiny_base, 3)
 
 
+@pytest.mark.parametrize("rank", [1, 5, 192])
+@pytest.mark.parametrize(("least", "admitted"), [(0.0, True), (-0.5e-4, True), (-0.99e-4, True), (-1.02e-4, False)])
+def test_a_covariance_may_fall_below_zero_by_rounding(
+    tiny_base: BaseModule, rank: int, least: float, admitted: bool
+) -> None:
+    """The bound is the smallest eigenvalue's, over the largest, whichever way it is found."""
+    width = tiny_base.embed_dim
+    random = torch.Generator().manual_seed(rank)
+    turn = torch.linalg.qr(torch.randn(width, width, generator=random, dtype=torch.float64)).Q
+    spectrum = torch.zeros(width, dtype=torch.float64)
+    spectrum[:rank] = torch.linspace(1.0, 0.1, min(rank, width), dtype=torch.float64)[:width]
+    spectrum[-1] = least
+    covariance = (turn * spectrum) @ turn.T
+    statistics = ClassStatistics(torch.zeros(2, width), torch.tensor([1, 1]), ((covariance + covariance.T) / 2).float())
+    if admitted:
+        statistics.check(tiny_base, 2)
+        return
+    with pytest.raises(InvalidBranch, match="the class statistics' covariance is none"):
+        statistics.check(tiny_base, 2)
+
+
 def test_statistics_of_another_base_are_refused(tiny_base: BaseModule) -> None:
     with pytest.raises(InvalidBranch, match=f"3 classes of 6 features where 2 of {tiny_base.embed_dim} are due"):
         ClassStatistics.of(*_drawn(), 3).check(tiny_base, 2)

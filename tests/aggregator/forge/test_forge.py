@@ -104,7 +104,7 @@ def test_branches_that_come_together_do_not_depend_on_each_other(
             for waiting, branch in enumerate(branches):
                 accepted.append(pool.submit(forge.accept, branch.manifest, tiny_base))
                 # the first is a group alone, which waits for the lock
-                while len(forge._intake._waiting) < waiting or not forge._intake._busy:
+                while len(forge._intake.group._waiting) < waiting or not forge._intake.group._busy:
                     threading.Event().wait(0.001)
         numbers = [accepted[place].result(60).number for place in (0, 1, 3)]
         with pytest.raises(MissingBlob, match=f"{DISTILLED_FILE} .* has not been uploaded: 0 of"):
@@ -127,7 +127,7 @@ def test_branches_that_come_together_arrive_in_one_transaction(
     with ThreadPoolExecutor(3) as pool:
         with forge.adding:
             accepted = [pool.submit(forge.admit, branch, tiny_base) for branch in branches]
-            while len(forge._intake._waiting) < 2:
+            while len(forge._intake.group._waiting) < 2:
                 threading.Event().wait(0.001)
             other = Ledger(forge.ledger.url.render_as_string())
             other.take("another server's")

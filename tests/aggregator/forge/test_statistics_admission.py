@@ -130,6 +130,33 @@ def test_statistics_out_of_all_measure_are_refused(
         check_statistics(branch, tiny_base)
 
 
+def test_statistics_no_larger_than_plain_pictures_embed_no_image(
+    tiny_base: BaseModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The longest embedding of a black, a grey and a white picture is the bound, and what is above it is measured."""
+    pixels = torch.tensor([0, 128, 255], dtype=torch.uint8).view(3, 1, 1, 1).expand(3, 3, *[tiny_base.image_size] * 2)
+    plain = float(tiny_base.embed_all(tiny_base.normalise(pixels)).norm(dim=1).max())
+    statistics = statistics_of(tiny_base)
+    longest = float(statistics.means.norm(dim=1).max())
+    small, large = (
+        with_statistics(tiny_base, replace(statistics, sums=statistics.sums * (factor * plain / longest)))
+        for factor in (0.99, 1.01)
+    )
+    check_statistics(small, tiny_base)
+    embedded: list[int] = []
+    embed_all = BaseModule.embed_all
+
+    def noted(base: BaseModule, images: Tensor) -> Tensor:
+        embedded.append(len(images))
+        return embed_all(base, images)
+
+    monkeypatch.setattr(BaseModule, "embed_all", noted)
+    check_statistics(small, tiny_base)
+    assert embedded == []
+    check_statistics(large, tiny_base)
+    assert embedded == [4]
+
+
 def test_a_forge_reads_them_apart_from_the_rest(tiny_base: BaseModule, tmp_path: Path) -> None:
     forge = Forge.establish(tmp_path / "forge", tiny_base, choose_settings(), policy=UNEXAMINED)
     branch, without = with_statistics(tiny_base), make_branch(tiny_base, seed=1, contributor="other")

@@ -97,6 +97,27 @@ def test_concurrent_arrivals_leave_no_gap_and_no_double(ledger: Ledger) -> None:
     assert len({(a.number, a.branch, a.accepted_at) for a in found}) == 40
 
 
+def test_what_counts_of_contributors_is_looked_up_at_once(ledger: Ledger) -> None:
+    ledger.invite(Contributor("clinic", b"k" * 32, "c" * 64, "2026-01-01T00:00:00Z"))
+    for number, (name, size) in enumerate([("clinic", 3), ("other", 5), ("clinic", 7), ("clinic", 11)], start=1):
+        ledger.add_arrival(branch(number), name, "lung", size)
+    ledger.hold(3, "why not")
+    ledger.change(4, State.WITHDRAWN, erase=True)
+    found = ledger.standings(["clinic", "other", "nobody"])
+    assert {name: (one.invited, one.stored, one.waiting) for name, one in found.items()} == {
+        "clinic": (True, 21, 1),
+        "other": (False, 5, 1),
+        "nobody": (False, 0, 0),
+    }
+    assert {name: [arrival.number for arrival in one.arrivals] for name, one in found.items()} == {
+        "clinic": [1, 3],
+        "other": [2],
+        "nobody": [],
+    }
+    ledger.mark_erased(4)
+    assert ledger.standings(["clinic"])["clinic"].stored == 10
+
+
 def test_unfolded_shrinks_by_commits_and_holds(ledger: Ledger) -> None:
     arrive(ledger, 4)
     ledger.add_commit(commit(1, None))
