@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
@@ -157,7 +159,17 @@ class Manifest(DigestedModel):
 
     def to_bytes(self) -> bytes:
         """Serialise canonically; the sha256 of these bytes is the branch's digest."""
+        return self._bytes
+
+    @cached_property
+    def _bytes(self) -> bytes:
         return canonical_json(self.model_dump(mode="json"))
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Copy as every model does; what differs is spelled anew."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("_bytes", None)
+        return copied
 
     @classmethod
     def parse(cls, data: bytes) -> Manifest:

@@ -215,14 +215,20 @@ def _plain_length(base: BaseModule) -> float:
 
 def check_weight_changes(plugin: Plugin, base: BaseModule, bound: float) -> None:
     """Check ‖ΔW‖ ≤ bound · ‖W‖ (Frobenius) at every site, one at a time; raises InvalidBranch."""
+    norms = _weight_norms(base)
     for site in plugin.sites:
-        ratio = float(plugin.delta(site, base).norm() / base.weight(site).float().norm())
+        ratio = float(plugin.delta(site, base).norm() / norms[site])
         # finite factors can have a product that is not, and no comparison with NaN holds
         if not ratio <= bound:
             raise InvalidBranch(
                 f"the plugin changes the weight at {site} by {ratio:.3g} times its norm where {bound:g} is admitted; "
                 f"train it with a lower rate, a smaller alpha or more weight decay"
             )
+
+
+@lru_cache(maxsize=4)
+def _weight_norms(base: BaseModule) -> Mapping[str, torch.Tensor]:
+    return {site: base.weight(site).float().norm() for site in base.sites}
 
 
 def read_header(path: Path, what: str) -> dict[str, tuple[str, tuple[int, ...]]]:

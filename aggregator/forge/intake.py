@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 
 from medforge.aggregator.forge.blobs import BlobStore
 from medforge.aggregator.forge.candidate import Candidate
@@ -36,7 +37,7 @@ class Intake:
     def check(self, manifest: Manifest, holder: str | None) -> None:
         """Check what takes no file to be read; raises InvalidBranch, OverLimit, MissingBlob or AlreadyHere."""
         name = manifest.contributor
-        self._check(manifest, holder, self._ledger.standings([name])[name])
+        self._check(manifest, holder, self._ledger.standings([name])[name], cache(self._ledger.invited_as))
 
     def add(self, candidate: Candidate) -> Arrival:
         """Make a branch durable, with those of others that wait; raises what `check` does, or TooFast."""
@@ -49,12 +50,13 @@ class Intake:
         """
         with self._adding:
             standings = self._ledger.standings([one.manifest.contributor for one in candidates])
+            invited_as = cache(self._ledger.invited_as)
             results: dict[int, Arrival | Exception] = {}
             for place, one in enumerate(candidates):
                 try:
                     # since it was checked others may have come, and files may have gone
                     standing = standings[one.manifest.contributor]
-                    self._check(one.manifest, one.holder, standing)
+                    self._check(one.manifest, one.holder, standing, invited_as)
                     if one.limited:
                         self._check_few_wait(one.manifest.contributor, standing)
                     self._blobs.stage(one.content)
@@ -69,12 +71,14 @@ class Intake:
                 results |= dict(zip(sound, arrivals, strict=True))
             return [results[place] for place in range(len(candidates))]
 
-    def _check(self, manifest: Manifest, holder: str | None, standing: Standing) -> None:
+    def _check(
+        self, manifest: Manifest, holder: str | None, standing: Standing, invited_as: Callable[[], Mapping[str, str]]
+    ) -> None:
         from medforge.aggregator.forge.admission import check_manifest, check_name
 
         # who was invited under no other name has been seen by then
         if manifest.display_name is not None or not standing.invited:
-            check_name(manifest, self._ledger.invited_as())
+            check_name(manifest, invited_as())
         check_manifest(manifest, self._policy, standing.stored)
         check_uploaded(self._blobs, manifest, holder)
         self._contents.check_new(manifest, standing.arrivals)

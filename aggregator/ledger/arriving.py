@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
 from medforge.aggregator.ledger import display_names as naming
@@ -14,14 +14,25 @@ from medforge.aggregator.ledger.journal import ARRIVED, Event, enter_all, now
 from medforge.aggregator.ledger.records import Arrival, Arriving, Standing, State
 from medforge.aggregator.ledger.rows import ArrivalRow, ContributorRow
 
-_COUNTING = (State.RECEIVED, State.FOLDED, State.HELD)
+_COUNTING = [state.value for state in (State.RECEIVED, State.FOLDED, State.HELD)]
+# built once: building one takes as long as asking it
+_THEIRS = ArrivalRow.contributor.in_(bindparam("names", expanding=True))
+_INVITED = select(ContributorRow.name).where(ContributorRow.name.in_(bindparam("names", expanding=True)))
+_STORED = (
+    select(ArrivalRow.contributor, func.sum(ArrivalRow.size))
+    .where(_THEIRS, ArrivalRow.erased.is_(False))
+    .group_by(ArrivalRow.contributor)
+)
+_STANDING = select(ArrivalRow).where(_THEIRS, ArrivalRow.state.in_(_COUNTING)).order_by(ArrivalRow.number)
+_KNOWN = select(ArrivalRow).where(ArrivalRow.branch.in_(bindparam("branches", expanding=True)))
+_LAST = select(func.max(ArrivalRow.number))
 
 
 def arrive(session: Session, arriving: Sequence[Arriving]) -> list[Arrival]:
     """Give branches the next arrival numbers in their order; one that has arrived before keeps its own."""
-    known = select(ArrivalRow).where(ArrivalRow.branch.in_([one.branch for one in arriving]))
-    rows = {row.branch: row for row in session.scalars(known)}
-    number = session.scalar(select(func.max(ArrivalRow.number))) or 0
+    known = session.scalars(_KNOWN, {"branches": [one.branch for one in arriving]})
+    rows = {row.branch: row for row in known}
+    number = session.scalar(_LAST) or 0
     events = []
     for one in arriving:
         if one.branch not in rows:
@@ -36,13 +47,11 @@ def arrive(session: Session, arriving: Sequence[Arriving]) -> list[Arrival]:
 
 def standings(session: Session, contributors: Collection[str]) -> dict[str, Standing]:
     """Say of contributors what counts where a branch of theirs comes."""
-    theirs = ArrivalRow.contributor.in_(contributors)
-    invited = set(session.scalars(select(ContributorRow.name).where(ContributorRow.name.in_(contributors))))
-    sizes = select(ArrivalRow.contributor, func.sum(ArrivalRow.size)).where(theirs, ArrivalRow.erased.is_(False))
-    stored = {name: int(size) for name, size in session.execute(sizes.group_by(ArrivalRow.contributor))}
-    counting = select(ArrivalRow).where(theirs, ArrivalRow.state.in_([state.value for state in _COUNTING]))
+    names = {"names": list(contributors)}
+    invited = set(session.scalars(_INVITED, names))
+    stored = {name: int(size) for name, size in session.execute(_STORED, names)}
     arrivals = defaultdict(list)
-    for row in session.scalars(counting.order_by(ArrivalRow.number)):
+    for row in session.scalars(_STANDING, names):
         arrivals[row.contributor].append(row.plain())
     return {name: Standing(name in invited, stored.get(name, 0), tuple(arrivals[name])) for name in contributors}
 

@@ -30,6 +30,8 @@ REVOKED = "revoked"
 RESTORED = "restored"
 KEPT_OUT = "kept out"
 
+_LAST = select(EntryRow.number, EntryRow.digest).order_by(EntryRow.number.desc()).limit(1)
+
 
 def entry_digest(previous: str, number: int, at: str, actor: str, what: str, about: str) -> str:
     """Return the digest of a journal entry, which covers the digest of the one before ("" for the first)."""
@@ -56,7 +58,7 @@ def enter(session: Session, actor: str, what: str, about: dict[str, Any]) -> Non
 
 def enter_all(session: Session, events: Iterable[Event]) -> None:
     """Enter events one after another, in the transaction that makes them true."""
-    last = session.execute(select(EntryRow.number, EntryRow.digest).order_by(EntryRow.number.desc()).limit(1)).first()
+    last = session.execute(_LAST).first()
     number, digest = (last.number, last.digest) if last else (0, "")
     for event in events:
         number, at, said = number + 1, now(), canonical_json(event.about).decode()
