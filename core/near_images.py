@@ -26,7 +26,7 @@ def shared_picture(images: Tensor, labels: Tensor, std: Sequence[float]) -> tupl
     among very many.
     """
     scale = torch.tensor(std).view(3, 1, 1)
-    small = torch.cat([_small(part, scale) for part in slices(images)])
+    small = _all_small(images, scale)
     for one, other in _neighbours(small, labels):
         if _distance(images[one].float() * scale, images[other].float() * scale) <= TOLERANCE:
             return one, other
@@ -40,8 +40,17 @@ def slices(images: Tensor) -> tuple[Tensor, ...]:
     return parts
 
 
-def _small(images: Tensor, scale: Tensor) -> Tensor:
-    return F.adaptive_avg_pool2d(images.float() * scale, min(_SIDE, images.shape[-1])).flatten(1)
+def _all_small(images: Tensor, scale: Tensor) -> Tensor:
+    """Return small pictures [n, values], written where room was made for them before.
+
+    Kept one by one, each would lie behind the large ones that it was made of, and keep the memory of all of them.
+    """
+    side, first = min(_SIDE, images.shape[-1]), 0
+    small = torch.empty(len(images), images.shape[1] * side * side)
+    for part in slices(images):
+        small[first : first + len(part)] = F.adaptive_avg_pool2d(part * scale, side).flatten(1)
+        first += len(part)
+    return small
 
 
 def _neighbours(small: Tensor, labels: Tensor) -> Iterator[tuple[int, int]]:

@@ -84,7 +84,7 @@ class Forge:
         self.turns = Turns()
         # held while a branch becomes an arrival, and while a blob is deleted
         self.adding = threading.Lock()
-        self._intake = Intake(ledger, self.blobs, self.contents, policy, self.adding)
+        self._intake = Intake(ledger, self.blobs, self.contents, lambda: self.policy, self.adding)
         self.unsubmitted = Unsubmitted(self.blobs, policy.limits.partial, self._needed_blobs)
 
     @classmethod

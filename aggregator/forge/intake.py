@@ -25,7 +25,7 @@ class Intake:
     """Take checked branches in, durably; `adding` is held meanwhile, and by whoever deletes a blob."""
 
     def __init__(
-        self, ledger: Ledger, blobs: BlobStore, contents: Contents, policy: Policy, adding: threading.Lock
+        self, ledger: Ledger, blobs: BlobStore, contents: Contents, policy: Callable[[], Policy], adding: threading.Lock
     ) -> None:
         self._ledger = ledger
         self._blobs = blobs
@@ -35,13 +35,22 @@ class Intake:
         self.group = GroupCommit(self._keep, _BRANCHES_TOGETHER)
 
     def check(self, manifest: Manifest, holder: str | None) -> None:
-        """Check what takes no file to be read; raises InvalidBranch, OverLimit, MissingBlob or AlreadyHere."""
+        """Check what takes no tensor to be read; raises InvalidBranch, OverLimit, MissingBlob or CorruptFile."""
         name = manifest.contributor
+        self._take_up(manifest, holder)
         self._check(manifest, holder, self._ledger.standings([name])[name], cache(self._ledger.invited_as))
 
     def add(self, candidate: Candidate) -> Arrival:
         """Make a branch durable, with those of others that wait; raises what `check` does, or TooFast."""
         return self.group.add(candidate, candidate.manifest.contributor)
+
+    def _take_up(self, manifest: Manifest, holder: str | None) -> None:
+        """Verify what an earlier process received whole and was stopped before it was kept."""
+        for entry in manifest.files.values():
+            if not self._blobs.holds(entry.digest, holder) and (
+                self._blobs.partial_size(entry.digest, holder) == entry.size
+            ):
+                self._blobs.finish(entry.digest, entry.size, holder)
 
     def _keep(self, candidates: Sequence[Candidate]) -> list[Arrival | Exception]:
         """Make checked branches durable together: first their blobs, then, in one transaction, their arrivals.
@@ -79,13 +88,13 @@ class Intake:
         # who was invited under no other name has been seen by then
         if manifest.display_name is not None or not standing.invited:
             check_name(manifest, invited_as())
-        check_manifest(manifest, self._policy, standing.stored)
+        check_manifest(manifest, self._policy(), standing.stored)
         check_uploaded(self._blobs, manifest, holder)
         self._contents.check_new(manifest, standing.arrivals)
 
     def _check_few_wait(self, contributor: str, standing: Standing) -> None:
         """Raise TooFast where a contributor has as many branches waiting as one may: arrivals are folded in order."""
-        if standing.waiting >= self._policy.limits.waiting_per_contributor:
+        if standing.waiting >= self._policy().limits.waiting_per_contributor:
             raise TooFast(
                 f"{contributor} has {standing.waiting} branches here that wait to be folded, and no more are taken "
                 f"until one is; push again later"
