@@ -30,6 +30,15 @@ def test_digest_is_of_the_content(tiny_base: BaseModule) -> None:
     assert len({make_branch(tiny_base).digest, *(b.digest for b in others)}) == 3
 
 
+def test_a_manifest_that_was_spelled_and_says_something_else_now_is_spelled_anew(tiny_base: BaseModule) -> None:
+    manifest = make_branch(tiny_base).manifest
+    first = manifest.digest
+    other = manifest.model_copy(update={"task": "another"})
+    assert other.to_bytes() == canonical_json(other.model_dump(mode="json"))
+    assert other.digest != first == manifest.digest
+    assert other.model_copy(update={"task": manifest.task}) == manifest
+
+
 def test_truncated_file_is_named(tiny_base: BaseModule) -> None:
     branch = make_branch(tiny_base)
     blobs = branch.blobs()
