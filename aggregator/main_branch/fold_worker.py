@@ -12,6 +12,7 @@ from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.ledger import Ledger
 from medforge.aggregator.ledger.records import Arrival, State
 from medforge.aggregator.logs import about
+from medforge.aggregator.main_branch.fold_attempts import MOST, FoldAttempts, deadly
 from medforge.aggregator.main_branch.transient import PARKED, is_transient, reason_of
 from medforge.aggregator.main_branch.wakeup import Wakeup
 from medforge.errors import MedForgeError
@@ -35,8 +36,9 @@ class FoldWorker(threading.Thread):
     is a settling that raises. A fold that a branch is to blame for (a MedForgeError) is held with that reason: it stays
     in the ledger, the log and the status show it, and the next arrival is folded. A fold that raises what nobody
     expected is the forge's fault: it is tried again, each time with its traceback in the log, then parked with a
-    sentence that blames nobody, and released when a worker next starts. `committed` is notified after each commit,
-    `on_fold` is told how many seconds a fold took, `on_fault` where something failed by the forge's own fault
+    sentence that blames nobody, and released when a worker next starts. What ends the process itself, such as a kill for
+    lack of memory, is counted by `attempts`, and held after some. `committed` is notified after each commit, `on_fold`
+    is told how many seconds a fold took, `on_fault` where something failed by the forge's own fault
     (`FAULTS_OF_THE_WORKER`), and `on_end` is called when the thread ends, however it ends.
     """
 
@@ -47,6 +49,7 @@ class FoldWorker(threading.Thread):
         settle: Callable[[], Sequence[Commit]],
         arrived: Wakeup,
         committed: Wakeup,
+        attempts: FoldAttempts,
         on_end: Callable[[], None],
         on_fold: Callable[[float], None] = lambda seconds: None,
         first_pause: float = 1.0,
@@ -59,6 +62,7 @@ class FoldWorker(threading.Thread):
         self._settle = settle
         self._arrived = arrived
         self._committed = committed
+        self._attempts = attempts
         self._on_end = on_end
         self._on_fold = on_fold
         self._first_pause = first_pause
@@ -107,6 +111,8 @@ class FoldWorker(threading.Thread):
             self._arrived.wait(notified, _IDLE_SECONDS)
             return
         arrival = waiting[0]
+        if self._is_deadly(arrival):
+            return
         begun = time.monotonic()
         try:
             self._fold(arrival.number)
@@ -118,6 +124,8 @@ class FoldWorker(threading.Thread):
             if isinstance(error, MedForgeError) or not self._try_again(arrival, error, faults):
                 self._hold(arrival, error)
             return
+        finally:
+            self._attempts.end()
         folded = self._ledger.commit_of(arrival.number)
         if folded is None or arrival.number not in folded[1].members:
             self._hold(arrival, MedForgeError("its fold ended without a commit; accept it to fold it again"))
@@ -133,6 +141,24 @@ class FoldWorker(threading.Thread):
             extra=_fields("folded", arrival, commit=folded[1].digest, seconds=round(seconds, 3)),
         )
         self._committed.notify()
+
+    def _is_deadly(self, arrival: Arrival) -> bool:
+        """Enter that a fold begins; hold instead an arrival whose folds have ended the process too often."""
+        earlier = self._attempts.begin(arrival.number)
+        if earlier:
+            _log.error(
+                "arrival %d: this forge's process ended %d times while it folded it; after %d times it is held",
+                arrival.number,
+                earlier,
+                MOST,
+                extra=_fields("fault", arrival, tries=earlier),
+            )
+            self._on_fault(_FOLD)
+        if earlier < MOST:
+            return False
+        self._hold(arrival, MedForgeError(deadly(earlier)))
+        self._attempts.end()
+        return True
 
     def _release_parked(self) -> Counter[int]:
         """Give the branches that an earlier process could not fold another try: the software may have been mended."""

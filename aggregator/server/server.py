@@ -22,6 +22,7 @@ from medforge.aggregator.ledger.database import LeaseLost
 from medforge.aggregator.ledger.journal import FORGE
 from medforge.aggregator.ledger.task_table import TaskTable
 from medforge.aggregator.logs import about
+from medforge.aggregator.main_branch.fold_attempts import ATTEMPTS_FILE, FoldAttempts
 from medforge.aggregator.main_branch.fold_worker import FoldWorker
 from medforge.aggregator.main_branch.main_branch import MainBranch
 from medforge.aggregator.main_branch.reviewing.board import ReviewBoard
@@ -107,6 +108,7 @@ class ForgeServer:
             main.settle,
             self._arrived,
             self._committed,
+            FoldAttempts(forge.directory / ATTEMPTS_FILE),
             self._worker_ended,
             self.tally.folded,
             review=ReviewBoard(forge.ledger, forge.policy.review).step,

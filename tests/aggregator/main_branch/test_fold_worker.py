@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.main_branch.fold_attempts import ATTEMPTS_FILE, FoldAttempts
 from medforge.aggregator.main_branch.fold_worker import FoldWorker
 from medforge.aggregator.main_branch.main_branch import MainBranch
 from medforge.aggregator.main_branch.transient import PARKED
@@ -23,6 +24,10 @@ def forge(tmp_path: Path, tiny_base: BaseModule) -> Iterator[Forge]:
     opened = Forge.establish(tmp_path, tiny_base, FAST, policy=UNEXAMINED)
     yield opened
     opened.close()
+
+
+def attempts_of(forge: Forge) -> FoldAttempts:
+    return FoldAttempts(forge.directory / ATTEMPTS_FILE)
 
 
 class Working:
@@ -45,6 +50,7 @@ class Working:
             main.settle,
             self.arrived,
             self.committed,
+            attempts_of(forge),
             self.ended.set,
             first_pause=0.01,
             on_fault=self.faults.append,
@@ -158,7 +164,7 @@ def test_a_shortage_is_waited_out_and_nothing_overtakes(
 
 def test_a_fold_that_commits_nothing_is_held(forge: Forge, tiny_base: BaseModule) -> None:
     forge.admit(branches(tiny_base)[0], tiny_base)
-    worker = FoldWorker(forge.ledger, lambda number: None, list, Wakeup(), Wakeup(), lambda: None)
+    worker = FoldWorker(forge.ledger, lambda number: None, list, Wakeup(), Wakeup(), attempts_of(forge), lambda: None)
     worker.start()
     _wait(lambda: bool(forge.ledger.holds()))
     worker.stop()
@@ -175,7 +181,7 @@ def test_what_fails_after_the_commit_does_not_undo_it(forge: Forge, tiny_base: B
 
     forge.admit(branches(tiny_base)[0], tiny_base)
     committed = Wakeup()
-    worker = FoldWorker(forge.ledger, fold_then_fail, list, Wakeup(), committed, lambda: None)
+    worker = FoldWorker(forge.ledger, fold_then_fail, list, Wakeup(), committed, attempts_of(forge), lambda: None)
     worker.start()
     _wait(lambda: committed.count > 0)
     worker.stop()
