@@ -36,7 +36,7 @@ class FoldWorker(threading.Thread):
     is a settling that raises. A fold that a branch is to blame for (a MedForgeError) is held with that reason: it stays
     in the ledger, the log and the status show it, and the next arrival is folded. A fold that raises what nobody
     expected is the forge's fault: it is tried again, each time with its traceback in the log, then parked with a
-    sentence that blames nobody, and released when a worker next starts. What ends the process itself, such as a kill for
+    sentence that blames nobody, and released when a worker next starts. What ends the process itself, as a kill for
     lack of memory, is counted by `attempts`, and held after some. `committed` is notified after each commit, `on_fold`
     is told how many seconds a fold took, `on_fault` where something failed by the forge's own fault
     (`FAULTS_OF_THE_WORKER`), and `on_end` is called when the thread ends, however it ends.
