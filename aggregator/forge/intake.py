@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 
 from medforge.aggregator.forge.blobs import BlobStore
@@ -13,6 +14,7 @@ from medforge.aggregator.forge.group_commit import GroupCommit
 from medforge.aggregator.forge.policy import Policy
 from medforge.aggregator.ledger.ledger import Ledger
 from medforge.aggregator.ledger.records import Arrival, Standing
+from medforge.errors import CorruptFile
 from medforge.faults import reached
 from medforge.manifest import Manifest
 from medforge.proto.errors import MissingBlob, TooFast
@@ -35,7 +37,7 @@ class Intake:
         self.group = GroupCommit(self._keep, _BRANCHES_TOGETHER)
 
     def check(self, manifest: Manifest, holder: str | None) -> None:
-        """Check what takes no tensor to be read; raises InvalidBranch, OverLimit, MissingBlob or CorruptFile."""
+        """Check what takes no tensor to be read; raises InvalidBranch, OverLimit, MissingBlob or AlreadyHere."""
         name = manifest.contributor
         self._take_up(manifest, holder)
         self._check(manifest, holder, self._ledger.standings([name])[name], cache(self._ledger.invited_as))
@@ -45,12 +47,14 @@ class Intake:
         return self.group.add(candidate, candidate.manifest.contributor)
 
     def _take_up(self, manifest: Manifest, holder: str | None) -> None:
-        """Verify what an earlier process received whole and was stopped before it was kept."""
+        """Verify what an earlier process received whole, and was stopped before it was kept; drop what is spoilt."""
         for entry in manifest.files.values():
             if not self._blobs.holds(entry.digest, holder) and (
                 self._blobs.partial_size(entry.digest, holder) == entry.size
             ):
-                self._blobs.finish(entry.digest, entry.size, holder)
+                # it is missing then, as what never came
+                with suppress(CorruptFile):
+                    self._blobs.finish(entry.digest, entry.size, holder)
 
     def _keep(self, candidates: Sequence[Candidate]) -> list[Arrival | Exception]:
         """Make checked branches durable together: first their blobs, then, in one transaction, their arrivals.

@@ -25,8 +25,7 @@ _CHUNK = 1 << 18
 def timed(way: str, at: str, clients: Sequence[Sequence[Path]]) -> float:
     """Push the folders of all clients at once, and return the seconds from the first to the last receipt."""
     groups = [clients[first : first + _CLIENTS_A_PROCESS] for first in range(0, len(clients), _CLIENTS_A_PROCESS)]
-    # the package itself has imported this module already, which runpy warns of
-    command = [sys.executable, "-W", "ignore::RuntimeWarning:runpy", "-m", "benchmarks.submit.drive", way, at]
+    command = [sys.executable, "-m", "benchmarks.submit.drive", way, at]
     processes = [
         subprocess.Popen(
             [*command, json.dumps([[str(folder) for folder in client] for client in group])],
