@@ -49,7 +49,7 @@ def examine(
         check_certificate(kit, answer if isinstance(answer, NotAllowed) else None),
         check_authorities(reply, kit),
         check_forge(answer),
-        check_clock(reply.time if reply else None, kit),
+        check_clock(reply.time if reply else None, kit, reply.clock_ahead if reply else 0),
         check_base(reply, kit, workspace),
         check_workspace(kit, workspace),
         check_privacy(workspace),
@@ -231,12 +231,15 @@ def check_forge(answer: pb.DescribeReply | MedForgeError | None) -> Diagnosis:
     return Diagnosis("forge", "ok", f"{answer.forge}, medforge {answer.software}, {answer.commits} commits")
 
 
-def check_clock(time: str | None, kit: Kit | None) -> Diagnosis:
-    """Compare this machine's clock with the forge's, or where that is silent with the day the kit was made."""
+def check_clock(time: str | None, kit: Kit | None, ahead: int = 0) -> Diagnosis:
+    """Compare this machine's clock with the forge's, or where that is silent with the day the kit was made.
+
+    Where the forge knows that its own clock is `ahead` (seconds) of most contributors', theirs is what counts.
+    """
     moment = now()
     there = read_time(time) if time else None
     if there is not None:
-        apart = abs(there - moment)
+        apart = min(abs(there - moment), abs(there - timedelta(seconds=ahead) - moment))
         state: State = "ok" if apart < _CLOCK_DRIFTS else "warning" if apart < _CLOCK_IS_WRONG else "problem"
         what = f"this machine says {spell_time(moment)}, the forge {spell_time(there)}"
         return Diagnosis("clock", state, what, "" if state == "ok" else "set the clock, or let NTP keep it")

@@ -7,17 +7,20 @@ from pathlib import Path
 from medforge.contributor_name import ContributorName
 from medforge.errors import InvalidInput
 from medforge.files import check_new, make_private, write_atomically
-from medforge.proto.certificates import new_certificate_key, pem_of
+from medforge.proto.certificates import new_certificate_key
+from medforge.proto.key_files import save_private_key
 from medforge.proto.kit import CERTIFICATE_KEY_FILE, SIGNING_KEY_FILE, Kit
 from medforge.proto.kit_request import REQUEST_FILE, KitRequest
-from medforge.proto.signing import new_key, save_key
+from medforge.proto.signing import new_key
 
 
-def request_kit(name: ContributorName, out: Path, kit_before: Kit | None = None) -> KitRequest:
+def request_kit(
+    name: ContributorName, out: Path, kit_before: Kit | None = None, passphrase: bytes | None = None
+) -> KitRequest:
     """Make the keys of a kit in a new or empty directory, and beside them the request for it, which is returned.
 
-    With `kit_before` the request also bears that kit's signature. Raises InvalidInput for a name that no certificate
-    can hold, or a directory that cannot be used.
+    With `kit_before` the request also bears that kit's signature; with a passphrase the keys are encrypted. Raises
+    InvalidInput for a name that no certificate can hold, or a directory that cannot be used.
     """
     check_new(out)
     certificate_key, signing_key = new_certificate_key(), new_key()
@@ -25,8 +28,8 @@ def request_kit(name: ContributorName, out: Path, kit_before: Kit | None = None)
     request = KitRequest.issue(name, certificate_key, signing_key, before)
     try:
         make_private(out)
-        write_atomically(out / CERTIFICATE_KEY_FILE, pem_of(certificate_key))
-        save_key(out / SIGNING_KEY_FILE, signing_key)
+        save_private_key(out / CERTIFICATE_KEY_FILE, certificate_key, passphrase)
+        save_private_key(out / SIGNING_KEY_FILE, signing_key, passphrase)
         write_atomically(out / REQUEST_FILE, request.to_bytes())
     except OSError as error:
         raise InvalidInput(

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from medforge.errors import CorruptFile
@@ -73,11 +73,6 @@ def signing_key(certificate: x509.Certificate | x509.CertificateSigningRequest) 
 def new_certificate_key() -> ec.EllipticCurvePrivateKey:
     """Make the key of a certificate: ECDSA on the curve P-256, which every TLS library has."""
     return ec.generate_private_key(ec.SECP256R1())
-
-
-def pem_of(key: ec.EllipticCurvePrivateKey) -> bytes:
-    """Spell a private key as PEM (PKCS#8)."""
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def now() -> datetime:

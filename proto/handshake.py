@@ -11,6 +11,7 @@ from cryptography import x509
 from medforge.errors import ForgeUnavailable, InvalidInput, MedForgeError
 from medforge.proto.certificates import now, server_name, spell_time
 from medforge.proto.kit import CERTIFICATE_FILE, CERTIFICATE_KEY_FILE, Kit
+from medforge.proto.passphrase import passphrase_for
 from medforge.proto.proxy import connect
 
 _SECONDS = 5.0
@@ -35,7 +36,9 @@ def handshake(at: str, kit: Kit, seconds: float = _SECONDS) -> Peer:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["h2"])
     context.load_verify_locations(cadata=kit.roots(now()).decode())
-    context.load_cert_chain(kit.directory / CERTIFICATE_FILE, kit.directory / CERTIFICATE_KEY_FILE)
+    key = kit.directory / CERTIFICATE_KEY_FILE
+    # asked only where the key is encrypted
+    context.load_cert_chain(kit.directory / CERTIFICATE_FILE, key, lambda: passphrase_for(key))
     with _connected(at, seconds) as plain:
         try:
             with context.wrap_socket(plain, server_hostname=server_name(kit.card.forge)) as secure:

@@ -32,6 +32,7 @@ from medforge.proto.certificates import (
     spell_time,
 )
 from medforge.proto.errors import NotAllowed
+from medforge.proto.key_files import load_private_key, pem_of
 from medforge.proto.kit_authorities import read_links, write_links
 from medforge.proto.kit_request import REQUEST_FILE
 from medforge.proto.signed_review import Review, SignedReview
@@ -74,7 +75,7 @@ class KitCard(DigestedModel):
 
 @dataclass(frozen=True)
 class Kit:
-    """Hold an opened kit: its card, the forge's CA, and the contributor's certificate and two private keys.
+    """Hold an opened kit: its card, the forge's CA, and the contributor's certificate and two private keys, decrypted.
 
     `ca` may be two certificates, where one is about to follow the other; `links` say which followed which since.
     """
@@ -98,7 +99,7 @@ class Kit:
             _read_card(directory / CARD_FILE),
             read_file(directory / CA_FILE, "the forge's CA"),
             read_file(directory / CERTIFICATE_FILE, "the certificate"),
-            read_file(directory / CERTIFICATE_KEY_FILE, "the certificate's key"),
+            _load_certificate_key(directory / CERTIFICATE_KEY_FILE),
             load_key(directory / SIGNING_KEY_FILE),
         )
         kit = replace(kit, links=read_links(directory, kit.card.forge, kit._known))
@@ -199,11 +200,7 @@ class Kit:
             raise self._mixed_up(f"{CERTIFICATE_FILE} belongs to {common_name(certificate)!r}")
         if signing_key(certificate) != public_bytes(self.signing_key):
             raise self._mixed_up(f"{SIGNING_KEY_FILE} is not the one that {CERTIFICATE_FILE} names")
-        try:
-            key = load_pem_private_key(self.certificate_key, password=None)
-        except (ValueError, TypeError) as error:
-            raise self._mixed_up(f"{CERTIFICATE_KEY_FILE} is not a private key") from error
-        if key.public_key() != certificate.public_key():
+        if load_pem_private_key(self.certificate_key, password=None).public_key() != certificate.public_key():
             raise self._mixed_up(f"{CERTIFICATE_KEY_FILE} is not the key of {CERTIFICATE_FILE}")
 
     def _mixed_up(self, what: str) -> CorruptFile:
@@ -238,6 +235,11 @@ def _not_whole(directory: Path, absent: list[str]) -> InvalidInput:
     if set(absent) == set(SECRET_FILES):
         return InvalidInput(f"{what}; copy its files to the keys, into the directory that `medforge request` made")
     return InvalidInput(f"{what}; give the directory that `medforge invite` made, with every file in it")
+
+
+def _load_certificate_key(path: Path) -> bytes:
+    """Read the key of a certificate as what gRPC takes, PEM that is not encrypted."""
+    return pem_of(load_private_key(path, "the certificate's key"))
 
 
 def _read_card(path: Path) -> KitCard:

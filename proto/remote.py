@@ -18,6 +18,7 @@ from medforge.files import sha256_bytes
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.address import is_loopback, split_address
 from medforge.proto.certificates import now, server_name, spell_time
+from medforge.proto.clock import clock_metadata
 from medforge.proto.codec import commit_from_message, receipt_from_message, tag_from_message, task_from_message
 from medforge.proto.connection import Connection
 from medforge.proto.errors import ForgeFault, OverLimit
@@ -89,7 +90,7 @@ class RemoteForge:
     def describe(self) -> pb.DescribeReply:
         """Ask what the forge is and what it admits; raises InvalidInput if it is not the kit's."""
         with self._errors():
-            reply: pb.DescribeReply = self._stub.Describe(pb.DescribeRequest(), timeout=self._silence)
+            reply: pb.DescribeReply = self._describe()
         if self._kit is not None and reply.forge != self._kit.card.forge:
             raise InvalidInput(
                 f"what answers at {self.at} is forge {reply.forge}, not the kit's {self._kit.card.forge}; "
@@ -257,6 +258,9 @@ class RemoteForge:
             raise CorruptFile(f"blob {digest[:12]} came altered from {self.at}; ask for it again")
         return data
 
+    def _describe(self) -> Any:
+        return self._stub.Describe(pb.DescribeRequest(), timeout=self._silence, metadata=clock_metadata())
+
     def _patiently(self, call: Any) -> Any:
         """Wait for an answer that may take long, for as long as the forge answers something else meanwhile."""
         try:
@@ -264,7 +268,7 @@ class RemoteForge:
                 try:
                     return call.result(timeout=self._silence)
                 except grpc.FutureTimeoutError:
-                    self._stub.Describe(pb.DescribeRequest(), timeout=self._silence)
+                    self._describe()
         finally:
             call.cancel()
 

@@ -7,17 +7,12 @@ from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from medforge.errors import CorruptFile
-from medforge.files import canonical_json, read_file, write_atomically
+from medforge.files import canonical_json
 from medforge.proto.errors import NotAllowed
+from medforge.proto.key_files import load_private_key, save_private_key
 
 SUBMIT = "submit"
 WITHDRAW = "withdraw"
@@ -59,17 +54,14 @@ def verify(public: bytes, purpose: str, statement: Statement, signature: bytes) 
         ) from error
 
 
-def save_key(path: Path, key: Ed25519PrivateKey) -> None:
-    """Write a private key as PEM, readable by its owner alone."""
-    write_atomically(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+def save_key(path: Path, key: Ed25519PrivateKey, passphrase: bytes | None = None) -> None:
+    """Write a private key as PEM, readable by its owner alone, and encrypted where a passphrase is given."""
+    save_private_key(path, key, passphrase)
 
 
 def load_key(path: Path) -> Ed25519PrivateKey:
-    """Read a private key; raises InvalidInput for a missing file and CorruptFile for one that is no such key."""
-    try:
-        key = load_pem_private_key(read_file(path, "the signing key"), password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise CorruptFile(f"{path} is not a signing key; restore it from a backup") from error
+    """Read a private key; raises InvalidInput for a missing file or passphrase, CorruptFile for what is no such key."""
+    key = load_private_key(path, "the signing key")
     if not isinstance(key, Ed25519PrivateKey):
         raise CorruptFile(f"{path} is not an Ed25519 key; restore it from a backup")
     return key

@@ -47,6 +47,7 @@ from medforge.files import sha256_bytes
 from medforge.manifest import Manifest
 from medforge.proto.epoch import Epoch, epoch_of
 from medforge.proto.errors import AlreadyHere, NotFound, OverLimit
+from medforge.proto.passphrase import given
 from medforge.proto.receipt import Receipt
 from medforge.proto.signed_task import SignedTask
 from medforge.proto.signing import new_key, public_bytes, save_key
@@ -184,7 +185,7 @@ class Forge:
             write_settings(directory, settings, planned=True)
             ledger.bind(settings.forge)
             if not (directory / KEY_FILE).exists():
-                save_key(directory / KEY_FILE, new_key())
+                save_key(directory / KEY_FILE, new_key(), given())
             # The settings come last: a directory that has them has a ledger that knows the forge.
             write_settings(directory, settings)
         except BaseException:

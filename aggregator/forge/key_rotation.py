@@ -12,6 +12,7 @@ from medforge.aggregator.ledger.ledger import Ledger
 from medforge.errors import CorruptFile
 from medforge.faults import reached
 from medforge.files import sync_directory
+from medforge.proto.passphrase import given
 from medforge.proto.signing import load_key, new_key, public_bytes, save_key
 from medforge.proto.succession import KeySuccession
 
@@ -47,7 +48,7 @@ def rotate_key(directory: Path, forge: str, ledger: Ledger) -> KeySuccession:
     """
     old, new = current_key(directory, ledger), new_key()
     finish_rotation(directory, ledger)
-    save_key(directory / _NEXT_FILE, new)
+    save_key(directory / _NEXT_FILE, new, given())
     reached("before succession")
     link = KeySuccession.issue(old, forge, public_bytes(new).hex(), now())
     add_succession(ledger, link)

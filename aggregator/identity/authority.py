@@ -8,21 +8,16 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from filelock import FileLock
 
 from medforge.errors import CorruptFile
 from medforge.files import PRIVATE, make_private, read_file, write_atomically
 from medforge.proto.authority_succession import AuthoritySuccession
-from medforge.proto.certificates import (
-    key_uri,
-    new_certificate_key,
-    now,
-    parse_certificate,
-    pem_of,
-    server_name,
-)
+from medforge.proto.certificates import key_uri, new_certificate_key, now, parse_certificate, server_name
+from medforge.proto.key_files import load_private_key, pem_of, save_private_key
+from medforge.proto.passphrase import given
 
 KEYS = "keys"
 KEY_FILE = "ca.key"
@@ -91,8 +86,11 @@ class Authority:
         return cls(forge, key, certificate)
 
     def save(self, keys: Path, suffix: str = "") -> None:
-        """Write key and certificate, the certificate last: where it is, its key is too."""
-        write_atomically(keys / f"{KEY_FILE}{suffix}", pem_of(self._key))
+        """Write key and certificate, the certificate last: where it is, its key is too.
+
+        The key is encrypted where a passphrase is known.
+        """
+        save_private_key(keys / f"{KEY_FILE}{suffix}", self._key, given())
         write_atomically(keys / f"{CERTIFICATE_FILE}{suffix}", self.pem)
 
     @property
@@ -203,10 +201,7 @@ def _usage(digital_signature: bool = False, key_cert_sign: bool = False) -> x509
 
 
 def _read_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    try:
-        key = load_pem_private_key(read_file(path, "the authority's key"), password=None)
-    except ValueError as error:
-        raise CorruptFile(f"{path} is not a private key; restore it from a backup") from error
+    key = load_private_key(path, "the authority's key")
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise CorruptFile(f"{path} is not an ECDSA key; restore it from a backup")
     return key

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from medforge.files import read_file, write_atomically
 from medforge.proto.certificates import parse_certificate
+from medforge.proto.key_files import load_private_key, parse_private_key, pem_of, save_private_key
+from medforge.proto.passphrase import given
 
 KEY_FILE = "overlap.key"
 CERTIFICATE_FILE = "overlap.pem"
@@ -28,15 +30,25 @@ class Overlap:
         return parse_certificate(self.pair[1], CERTIFICATE_FILE).not_valid_after_utc
 
 
+def overlap_until(keys: Path) -> datetime | None:
+    """Return when the overlap ends, or ended, without its key; None where there never was one."""
+    path = keys / CERTIFICATE_FILE
+    if not path.exists():
+        return None
+    return parse_certificate(read_file(path, "the certificate by the CA before"), str(path)).not_valid_after_utc
+
+
 def load_overlap(keys: Path) -> Overlap | None:
     """Read it from a forge's keys; None where there never was one."""
     if not (keys / CERTIFICATE_FILE).exists():
         return None
-    key, authority, certificate = (read_file(keys / name, "what the CA before issued") for name in FILES)
+    key = pem_of(load_private_key(keys / KEY_FILE, "the key by the CA before"))
+    authority, certificate = (read_file(keys / name, "what the CA before issued") for name in FILES[1:])
     return Overlap((key, certificate), authority)
 
 
 def save_overlap(keys: Path, pair: tuple[bytes, bytes], authority: bytes, suffix: str) -> None:
     """Write it among a forge's keys, under names that end in a suffix."""
-    for name, data in zip(FILES, (pair[0], authority, pair[1]), strict=True):
-        write_atomically(keys / f"{name}{suffix}", data)
+    save_private_key(keys / f"{KEY_FILE}{suffix}", parse_private_key(pair[0]), given())
+    write_atomically(keys / f"{AUTHORITY_FILE}{suffix}", authority)
+    write_atomically(keys / f"{CERTIFICATE_FILE}{suffix}", pair[1])

@@ -18,9 +18,11 @@ from medforge.aggregator.server.authorisation import caller_of
 from medforge.aggregator.server.call_record import CallRecord, Listener, begin
 from medforge.aggregator.server.charges import Charges
 from medforge.aggregator.server.failures import failure_of
+from medforge.aggregator.server.peer_clocks import PeerClocks
 from medforge.aggregator.server.rate_limit import SHORT, STREAMS, UPLOADS, Limiter, origin, threads
 from medforge.aggregator.server.slow_readers import SlowReaders
 from medforge.errors import ForgeUnavailable, InvalidInput
+from medforge.proto.clock import clock_in
 from medforge.proto.status import abort
 
 _log = logging.getLogger(__name__)
@@ -41,7 +43,7 @@ class ForgeInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
     A call is ended when its next message does not come within the policy's `silent_seconds`, or when its caller reads
     no reply for that long: gRPC itself would keep a thread for it without limit. What a call costs is added to its
     caller's `charges`. Each of `listeners` is called with the record of a call after it has ended. Calls, and the
-    messages of streams, are refused with what `may_answer` raises.
+    messages of streams, are refused with what `may_answer` raises. What contributors' clocks say, `clocks` are told.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class ForgeInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
         listeners: Sequence[Listener] = (),
         recheck: float = _RECHECK_SECONDS,
         may_answer: Callable[[], None] = lambda: None,
+        clocks: PeerClocks | None = None,
     ) -> None:
         self.limiter = Limiter(limits)
         self.charges = charges
@@ -60,6 +63,7 @@ class ForgeInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
         self._listeners = listeners
         self._recheck = recheck
         self._may_answer = may_answer
+        self._clocks = clocks
         self._readers = ThreadPoolExecutor(threads(limits), thread_name_prefix="read")
         self._slow_readers = SlowReaders(limits.silent_seconds)
         self._slow_readers.start()
@@ -134,7 +138,7 @@ class ForgeInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
             with ExitStack() as held:
                 with _refusing(context):
                     self._may_answer()
-                    call.caller = caller_of(context, self._ledger).name or call.caller
+                    call.caller = self._named(context) or call.caller
                     self.limiter.count_call(call.caller)
                     if method in _COSTLY:
                         self.charges.check(call.caller)
@@ -151,6 +155,14 @@ class ForgeInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
                     listener(call)
                 except Exception:
                     _log.exception("what became of a call to %s cannot be noted", method)
+
+    def _named(self, context: grpc.ServicerContext) -> str | None:
+        """Return the name of whoever calls, and note what their clock says; None over plaintext."""
+        name = caller_of(context, self._ledger).name
+        said = clock_in(context.invocation_metadata()) if self._clocks is not None and name is not None else None
+        if self._clocks is not None and name is not None and said is not None:
+            self._clocks.heard(name, said)
+        return name
 
     def _messages(self, requests: Iterator[Any], call: CallRecord, context: grpc.ServicerContext) -> Iterator[Any]:
         while (message := self._next(requests, call)) is not None:

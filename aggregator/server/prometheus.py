@@ -175,6 +175,14 @@ class MachineCollector(Collector):
         if ends is not None:
             said = "When the certificate that callers know the forge by ends, in seconds since 1970"
             yield GaugeMetricFamily("medforge_certificate_expiry_timestamp_seconds", said, ends.timestamp())
+        overlap = self._readiness.overlap_ends()
+        if overlap is not None:
+            said = "Until when kits of the CA before are good, in seconds since 1970"
+            yield GaugeMetricFamily("medforge_ca_overlap_end_timestamp_seconds", said, overlap.timestamp())
+        ahead = self._readiness.clock_ahead()
+        if ahead is not None:
+            said = "How far this machine's clock is ahead of most contributors', in seconds"
+            yield GaugeMetricFamily("medforge_clock_ahead_seconds", said, ahead)
         ready = GaugeMetricFamily("medforge_ready", "Whether a check of /readyz holds", labels=["check"])
         for check in self._readiness.ready():
             ready.add_metric([check.name], check.ok)

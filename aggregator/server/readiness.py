@@ -9,7 +9,9 @@ from datetime import datetime
 
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.identity.authority import CERTIFICATE_FILE, KEY_FILE, KEYS
+from medforge.aggregator.identity.overlap import overlap_until
 from medforge.aggregator.server.ledger_watch import LedgerWatch
+from medforge.aggregator.server.peer_clocks import PeerClocks, spell_ahead
 from medforge.errors import MedForgeError
 from medforge.files import read_file
 from medforge.proto.certificates import now, parse_certificate, spell_time
@@ -36,6 +38,7 @@ class Readiness:
         folds: Callable[[], bool],
         tls: bool,
         clock: Callable[[], datetime] = now,
+        clocks: PeerClocks | None = None,
     ) -> None:
         """Take `folds`, which says whether the thread that folds is there, and `tls`, whether callers need a kit."""
         self._forge = forge
@@ -43,6 +46,7 @@ class Readiness:
         self._folds = folds
         self._tls = tls
         self._clock = clock
+        self._clocks = clocks
 
     def alive(self) -> list[Check]:
         """Return the checks that only a restart mends."""
@@ -51,7 +55,16 @@ class Readiness:
 
     def ready(self) -> list[Check]:
         """Return the checks that must all hold for calls to be answered."""
-        return [*self.alive(), self._ledger(), self._lease(), self._disk(), *(self._identity() if self._tls else ())]
+        identity = [*self._identity(), self._time()] if self._tls else []
+        return [*self.alive(), self._ledger(), self._lease(), self._disk(), *identity]
+
+    def clock_ahead(self) -> float | None:
+        """Return how many seconds this machine's clock is ahead of most contributors', None where that is not known."""
+        return None if self._clocks is None else self._clocks.ahead()
+
+    def _time(self) -> Check:
+        # a wrong clock is the maintainer's to mend, and no reason to send callers away
+        return Check("clock", True, spell_ahead(self.clock_ahead()))
 
     def _lease(self) -> Check:
         held = self._forge.lease is None or self._forge.lease.held
@@ -64,6 +77,14 @@ class Readiness:
             return parse_certificate(read_file(path, "the authority"), str(path)).not_valid_after_utc
         except (MedForgeError, OSError):
             return None
+
+    def overlap_ends(self) -> datetime | None:
+        """Return until when the CA before is trusted too, None where it is not."""
+        try:
+            until = overlap_until(self._forge.directory / KEYS)
+        except (MedForgeError, OSError):
+            return None
+        return until if until is not None and until > self._clock() else None
 
     def disk(self) -> tuple[int, int]:
         """Return the bytes that are free on the forge's disk, and those that uploads must leave free."""

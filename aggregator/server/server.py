@@ -36,6 +36,7 @@ from medforge.aggregator.server.interceptor import ForgeInterceptor
 from medforge.aggregator.server.lease_keeper import LeaseKeeper
 from medforge.aggregator.server.ledger_watch import LedgerWatch
 from medforge.aggregator.server.monitoring import MonitoringServer
+from medforge.aggregator.server.peer_clocks import PeerClocks
 from medforge.aggregator.server.port_check import check_free
 from medforge.aggregator.server.prometheus import LedgerCollector, MachineCollector, Tally
 from medforge.aggregator.server.rate_limit import threads
@@ -95,12 +96,13 @@ class ForgeServer:
         self._refusals = Refusals(forge.ledger)
         self._charges = Charges(forge.directory / CHARGES_FILE, forge.policy.limits)
         listeners = (log_call, self.tally.note, self._refusals.note)
+        self.clocks = clocks = PeerClocks()
         may_answer = forge.lease.check if forge.lease is not None else lambda: None
         self.interceptor = ForgeInterceptor(
-            forge.ledger, forge.policy.limits, self._charges, listeners, may_answer=may_answer
+            forge.ledger, forge.policy.limits, self._charges, listeners, may_answer=may_answer, clocks=clocks
         )
         self._keeper = LeaseKeeper(forge.lease, on_lost) if forge.lease is not None else None
-        self._service = ForgeService(forge, base, self._arrived, self._committed, self._charges)
+        self._service = ForgeService(forge, base, self._arrived, self._committed, self._charges, clocks)
         self._main = main = MainBranch(forge, base)
         self._worker = FoldWorker(
             forge.ledger,
@@ -115,7 +117,7 @@ class ForgeServer:
             on_fault=self.tally.fault,
         )
         self._housekeeper = Housekeeper(forge, self._charges)
-        self._readiness = Readiness(forge, self._watch, self._worker.is_alive, self.tls)
+        self._readiness = Readiness(forge, self._watch, self._worker.is_alive, self.tls, clocks=clocks)
         self._server = self._build()
 
     def start(self) -> str:

@@ -27,6 +27,7 @@ from medforge.aggregator.server.call_record import note
 from medforge.aggregator.server.charges import Charges
 from medforge.aggregator.server.credentials import AuthorityLinks
 from medforge.aggregator.server.failures import stream, unary
+from medforge.aggregator.server.peer_clocks import PeerClocks
 from medforge.aggregator.server.rate_limit import origin
 from medforge.aggregator.server.review_desk import ReviewDesk
 from medforge.base_module import BaseModule
@@ -58,12 +59,15 @@ class ForgeService:
     `arrived` is notified after each Submit that was accepted; `committed` wakes the watchers.
     """
 
-    def __init__(self, forge: Forge, base: BaseModule, arrived: Wakeup, committed: Wakeup, charges: Charges) -> None:
+    def __init__(
+        self, forge: Forge, base: BaseModule, arrived: Wakeup, committed: Wakeup, charges: Charges, clocks: PeerClocks
+    ) -> None:
         self._forge = forge
         self._base = base
         self._arrived = arrived
         self._committed = committed
         self._charges = charges
+        self._clocks = clocks
         self._closing = threading.Event()
         self._tasks = TaskTable(forge.ledger)
         self._tags = TagTable(forge.ledger)
@@ -111,6 +115,7 @@ class ForgeService:
             base_facts=canonical_json(settings.facts.model_dump(mode="json")),
             tags=[tag_to_message(self._signed_now(tag)) for tag in self._tags.tags()],
             keys=chain_to_message(self._forge.keys),
+            clock_ahead=round(self._clocks.ahead() or 0.0),
             authorities=authorities_to_message(self._authorities.read()),
             withdrawals_have_nonces=True,
             stable=reviews.stable or "",

@@ -51,6 +51,12 @@ COMMANDS = (
         "medforge.client.cli.request:request",
     ),
     CommandEntry(
+        "encrypt-keys",
+        "Centre",
+        "Encrypt the private keys of a kit, or of a forge, with a passphrase.",
+        "medforge.client.cli.encrypt_keys:encrypt_keys",
+    ),
+    CommandEntry(
         "verify",
         "Centre",
         "Verify a receipt without a network: that a forge's key signed exactly this.",

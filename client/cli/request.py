@@ -25,6 +25,14 @@ def request(
     kit: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Your kit so far, to renew it: the request has its signature.")
     ] = None,
+    encrypt: Annotated[
+        bool,
+        typer.Option(
+            "--encrypt",
+            help="Encrypt the keys with a passphrase: that of MEDFORGE_KEY_PASSPHRASE, where it is done anyhow, or one "
+            "that you type.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make the keys of a kit here, where they stay, and the request that you send to whoever runs the forge.
@@ -40,6 +48,7 @@ def request(
     from medforge.errors import InvalidInput
     from medforge.proto.kit import Kit
     from medforge.proto.kit_request import REQUEST_FILE
+    from medforge.proto.passphrase import given, new_passphrase
 
     if (name is None) == (kit is None):
         raise InvalidInput("who asks is said by a name, or by --kit DIR for the kit to be renewed; give one of the two")
@@ -47,7 +56,7 @@ def request(
         raise InvalidInput("a kit is renewed under its own name; leave --id out")
     before = None if kit is None else Kit.load(kit)
     asked = before.card.name if before is not None else ContributorName.of(name or "", identifier)
-    made = request_kit(asked, out, before)
+    made = request_kit(asked, out, before, new_passphrase() if encrypt or given() else None)
     if as_json:
         about = {"contributor": asked.identifier, "display_name": asked.display, "fingerprint": made.fingerprint}
         say_json({**about, "request": str(out / REQUEST_FILE), "renews": before is not None})

@@ -16,11 +16,12 @@ import pytest
 from medforge.aggregator.identity.authority import Authority
 from medforge.errors import ForgeUnavailable, InvalidInput, MedForgeError
 from medforge.proto import forge_pb2 as pb
-from medforge.proto.certificates import new_certificate_key, now, pem_of
+from medforge.proto.certificates import new_certificate_key, now
 from medforge.proto.connection import Connection
 from medforge.proto.errors import NotAllowed
 from medforge.proto.forge_pb2_grpc import ForgeServicer, add_ForgeServicer_to_server
 from medforge.proto.handshake import handshake
+from medforge.proto.key_files import pem_of
 from medforge.proto.kit import Kit
 from medforge.proto.receipt import Receipt
 from medforge.proto.remote import RemoteForge

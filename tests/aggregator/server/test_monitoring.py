@@ -62,7 +62,7 @@ def test_a_forge_that_serves_is_alive_and_ready(tmp_path: Path, tiny_base: BaseM
         status, answer = get(at, "/readyz")
         assert (status, answer["ok"]) == (200, True), answer
         names = [check["name"] for check in answer["checks"]]
-        assert names == ["fold worker", "ledger", "lease", "disk", "keys", "certificate"]
+        assert names == ["fold worker", "ledger", "lease", "disk", "keys", "certificate", "clock"]
         assert get(at, "/")[0] == get(at, "/metric")[0] == 404
 
 
