@@ -24,6 +24,7 @@ from medforge.aggregator.ledger.task_table import TaskTable
 from medforge.aggregator.logs import about
 from medforge.aggregator.main_branch.fold_attempts import ATTEMPTS_FILE, FoldAttempts
 from medforge.aggregator.main_branch.fold_worker import FoldWorker
+from medforge.aggregator.main_branch.freed_memory import give_back
 from medforge.aggregator.main_branch.main_branch import MainBranch
 from medforge.aggregator.main_branch.reviewing.board import ReviewBoard
 from medforge.aggregator.main_branch.wakeup import Wakeup
@@ -57,6 +58,7 @@ _ROOM_FOR_FIELDS = 1 << 16
 _GRACE_SECONDS = 5.0
 _CANCEL_SECONDS = 5.0
 _FOLD_GRACE_SECONDS = 20.0
+_FOLDS_A_TRIM = 16
 
 
 class Beside(Protocol):
@@ -198,6 +200,8 @@ class ForgeServer:
             seconds = time.thread_time() - begun
             self._charges.charge(payer, seconds)
             self.tally.worked("fold", seconds)
+        if number % _FOLDS_A_TRIM == 0:
+            give_back()
 
     def _worker_ended(self) -> None:
         self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
