@@ -107,12 +107,11 @@ def _manifest_problem(forge: Forge, number: int) -> str:
 def _invited_keys(forge: Forge) -> dict[str, list[str]]:
     """Return every signing key (hex) that a contributor was ever invited with."""
     keys: dict[str, list[str]] = {}
-    for entry in forge.ledger.journal():
-        if entry.what == INVITED:
-            about = _about(entry)
-            who, key = about.get("contributor"), about.get("key")
-            if isinstance(who, str) and isinstance(key, str) and _KEY.fullmatch(key):
-                keys.setdefault(who, []).append(key)
+    for entry in forge.ledger.journal(kinds=(INVITED,)):
+        about = _about(entry)
+        who, key = about.get("contributor"), about.get("key")
+        if isinstance(who, str) and isinstance(key, str) and _KEY.fullmatch(key):
+            keys.setdefault(who, []).append(key)
     return keys
 
 
@@ -139,7 +138,7 @@ def _signed(forge: Forge, arrival: Arrival, key: bytes) -> bool:
 
 def _chain(forge: Forge) -> Iterator[str]:
     parent: Commit | None = None
-    for place, (number, commit) in enumerate(forge.ledger.commits(), start=1):
+    for place, (number, commit) in enumerate(forge.ledger.chain(), start=1):
         sound = number == place and commit.parent == (parent.digest if parent else None)
         sound = sound and Runs(commit.members).distinct()
         yield "" if sound else f"commit {commit.digest[:12]} does not follow the one before; restore the ledger"
@@ -155,7 +154,7 @@ def _journal(forge: Forge) -> Iterator[str]:
 
 
 def _tasks(forge: Forge) -> Iterator[str]:
-    entries = [_about(entry) for entry in forge.ledger.journal() if entry.what in (DECLARED, EXTENDED)]
+    entries = [_about(entry) for entry in forge.ledger.journal(kinds=(DECLARED, EXTENDED))]
     told = [(about.get("task"), about.get("digest"), about.get("arrival")) for about in entries]
     declared = [(one.task.name, one.task.digest, one.arrival) for one in TaskTable(forge.ledger).history()]
     for place in range(max(len(told), len(declared))):
@@ -167,11 +166,10 @@ def _tasks(forge: Forge) -> Iterator[str]:
 
 
 def _tags(forge: Forge) -> Iterator[str]:
-    digests = {commit.digest for _, commit in forge.ledger.commits()}
     tags = verified_tags(forge)
     yield from map(str, tags.refused.values())
     for tag in tags.values():
-        there = tag.commit in digests
+        there = forge.ledger.has_commit(tag.commit)
         yield "" if there else f"tag {tag.name!r} names a commit that is not in the ledger; restore the ledger"
 
 
@@ -251,11 +249,12 @@ def _epochs(forge: Forge) -> Iterator[str]:
 def _head(forge: Forge) -> Iterator[str]:
     head = forge.ledger.head()
     members = set(head.members) if head else set()
-    folded = {arrival.number for arrival in forge.ledger.arrivals(State.FOLDED)}
+    folded = set(forge.ledger.numbers(State.FOLDED))
+    both = members & folded
     for number in sorted(members | folded):
         yield (
             ""
-            if number in members & folded
+            if number in both
             else f"arrival {number} is to {'leave' if number in members else 'enter'} the main branch; serve the forge"
         )
 

@@ -244,6 +244,11 @@ class Ledger(Database):
             row = session.scalar(select(CommitRow).where(CommitRow.digest == digest))
             return row.plain() if row else None
 
+    def has_commit(self, digest: str) -> bool:
+        """Say whether a commit has this digest, without reading it."""
+        with self.reading() as session:
+            return session.scalar(select(CommitRow.number).where(CommitRow.digest == digest)) is not None
+
     def commit_of(self, arrival: int) -> tuple[int, Commit] | None:
         """Look up the newest commit, with its number, that is about an arrival."""
         query = select(CommitRow).where(CommitRow.arrival == arrival).order_by(CommitRow.number.desc()).limit(1)
@@ -324,9 +329,11 @@ class Ledger(Database):
 
     # journal
 
-    def journal(self, after: int = 0, limit: int | None = None) -> list[JournalEntry]:
-        """List what happened, oldest first: the entries whose number exceeds `after` (at most `limit`)."""
+    def journal(self, after: int = 0, limit: int | None = None, kinds: Collection[str] = ()) -> list[JournalEntry]:
+        """List what happened, oldest first: entries whose number exceeds `after`, at most `limit`, of these `kinds`."""
         query = select(EntryRow).where(EntryRow.number > after).order_by(EntryRow.number).limit(limit)
+        if kinds:
+            query = query.where(EntryRow.what.in_(kinds))
         with self.reading() as session:
             return [row.plain() for row in session.scalars(query)]
 

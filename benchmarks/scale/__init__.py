@@ -12,7 +12,8 @@ arrivals' sample and each mark.
 
 Run from the repository's root: ``python -m benchmarks.scale --out runs/scale [--marks 10 100 1000 10000]
 [--shape many] [--merge METHOD] [--threads 1] [--policy NAME=VALUE …]``, ``python -m benchmarks.scale draw OUT.svg
-results.json …`` for the curve, and ``python -m benchmarks.scale ledger --out runs/ledger`` for a long ledger alone.
+results.json …`` for the curve, ``python -m benchmarks.scale threads --out runs/threads`` for whether heads are the same
+with one thread and with two, and ``python -m benchmarks.scale ledger --out runs/ledger`` for a long ledger alone.
 """
 
 from benchmarks.scale.command import main

@@ -2,6 +2,7 @@
 
 import json
 import pkgutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,8 @@ from benchmarks import (
     training,
     uploads,
 )
+from benchmarks.scale import threads as scale_threads
+from benchmarks.scale.results import Results
 from medforge.client.begin import begin_work
 from medforge.client.workspace import Workspace
 
@@ -139,17 +142,21 @@ def test_uploads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_scale(tiny_spec: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     # a base with random weights learns nothing that an examination would let pass
-    words = ["--base", tiny_spec, "--out", str(tmp_path), "--policy", "admission.behaviour=false"]
-    assert scale.main([*words, "--marks", "2"]) == 0
-    found = json.loads((tmp_path / "results.json").read_text())
-    assert [(mark["arrival"], mark["held"]) for mark in found["marks"]] == [(2, 0)]
-    assert set(found["marks"][0]["seconds"]) == {"serve", "log", "log over the wire", "status", "fsck --quick"}
-    assert sum(sample["arrivals"] for sample in found["samples"]) == 2
-    assert "<svg" in (tmp_path / "scale.svg").read_text()
+    words = ["--base", tiny_spec, "--policy", "admission.behaviour=false", "--marks", "2"]
+    assert scale_threads.main([*words, "--out", str(tmp_path)]) == 0
+    runs = {threads: Results.load(tmp_path / str(threads) / "results.json") for threads in (1, 2)}
+    for run in runs.values():
+        assert [(mark.arrival, mark.held) for mark in run.marks] == [(2, 0)]
+        assert set(run.marks[0].seconds) == {"serve", "log", "log over the wire", "status", "fsck --quick"}
+        assert sum(sample.arrivals for sample in run.samples) == 2
+    assert "<svg" in (tmp_path / "1" / "scale.svg").read_text()
     # what is measured is not measured again
-    assert scale.main([*words, "--marks", "2"]) == 0
+    assert scale.main([*words, "--out", str(tmp_path / "1")]) == 0
     assert scale.look([*words[:2], "--out", str(tmp_path / "ledger"), "--marks", "3"]) == 0
     assert "fsck --quick" in capsys.readouterr().out
+    runs[2].marks[:] = [replace(runs[2].marks[0], head="another")]
+    assert not scale_threads.alike(scale_threads.heads(runs), [2], [1, 2])
+    assert not scale_threads.alike(scale_threads.heads({1: runs[1]}), [2], [1, 2])
 
 
 def test_submit(tiny_spec: str, tmp_path: Path) -> None:
