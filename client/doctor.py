@@ -55,6 +55,7 @@ def examine(
         check_privacy(workspace),
         check_task(reply, kit, workspace),
         check_demanded(reply, at, workspace),
+        check_receipt(connection, reply, workspace),
         check_disk(workspace or Path(), disk_gib),
         *([] if source is None else [check_images(source)]),
     ]
@@ -297,6 +298,27 @@ def check_workspace(kit: Kit | None, workspace: Path | None) -> Diagnosis:
         what = f"{workspace} was begun as {contributor}'s; the branch is committed as {kit.card.name}'s"
         return Diagnosis("workspace", "ok", what)
     return Diagnosis("workspace", "ok", f"{workspace} works for {kit.card.name}")
+
+
+def check_receipt(connection: Connection, reply: pb.DescribeReply | None, workspace: Path | None) -> Diagnosis:
+    """See whether the forge still has what it gave a receipt for; what a restored forge lacks is pushed again."""
+    from medforge.client.recovery import recover
+    from medforge.client.workspace import Workspace
+
+    if workspace is None or reply is None:
+        return skipped("receipt", "no workspace was given" if workspace is None else "the forge could not be asked")
+    try:
+        place = Workspace(workspace)
+        if place.pushed is None:
+            return skipped("receipt", "the workspace has none yet")
+        found = recover(place, connection)
+    except MedForgeError as error:
+        return problem("receipt", error)
+    if found.problem is not None:
+        return Diagnosis("receipt", "problem", found.problem, f"push by hand: medforge push --workspace {workspace}")
+    if found.said:
+        return Diagnosis("receipt", "warning", "; ".join(found.said), "nothing; this is said once")
+    return Diagnosis("receipt", "ok", f"the forge has arrival {place.pushed.arrival}, as its receipt says")
 
 
 def check_disk(place: Path, gib: float) -> Diagnosis:

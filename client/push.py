@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from medforge.base_facts import BaseFacts
 from medforge.base_mismatch import base_mismatch
+from medforge.client.receipts import keep_receipt
 from medforge.errors import CorruptFile, ForgeUnavailable, InvalidBranch, InvalidInput, MedForgeError
 from medforge.faults import reached
 from medforge.files import parse_json
@@ -103,7 +104,7 @@ def push(
     )
     reached("before receipt")
     try:
-        receipt.save(receipt_path)
+        keep_receipt(receipt_path, receipt)
     except OSError as error:
         raise InvalidInput(
             f"the forge holds the branch as arrival {receipt.arrival}, but {receipt_path} cannot be written "

@@ -86,6 +86,7 @@ class ReceiptRecord(Record):
     arrival: int
     branch: str
     accepted_at: str
+    epoch: str = ""
 
 
 class TrainingSaved(Record):

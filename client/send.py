@@ -9,6 +9,8 @@ from medforge.client.branch_fate import BranchFate, ForgeLog
 from medforge.client.egress_gate import open_gate
 from medforge.client.naming import rename
 from medforge.client.push import Patience, push
+from medforge.client.receipts import history_of
+from medforge.client.records import ReceiptRecord
 from medforge.client.workspace import Workspace
 from medforge.errors import InvalidInput
 from medforge.files import read_file
@@ -53,7 +55,8 @@ def push_workspace(
             bar.advance(done - reached)
             reached = done
 
-        return push(
+        before = workspace.pushed
+        receipt = push(
             workspace.branch,
             connection,
             workspace.receipt_file,
@@ -61,6 +64,21 @@ def push_workspace(
             on_bytes=count,
             on_wait=say,
         )
+    if before is not None and (said := _pushed_again(before, receipt, workspace)):
+        say(said)
+    return receipt
+
+
+def _pushed_again(before: ReceiptRecord, receipt: Receipt, workspace: Workspace) -> str | None:
+    """Return a sentence where a forge took a branch anew for which it had given a receipt before."""
+    if (before.forge, before.branch) != (receipt.forge, receipt.branch):
+        return None
+    if (before.arrival, before.epoch, before.accepted_at) == (receipt.arrival, receipt.epoch, receipt.accepted_at):
+        return None
+    return (
+        f"the forge no longer had this branch, which was its arrival {before.arrival} of {before.accepted_at[:10]}, "
+        f"and took it anew; both receipts are in {history_of(workspace.receipt_file)}"
+    )
 
 
 def branch_fate(workspace: Workspace, connection: Connection) -> BranchFate:

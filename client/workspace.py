@@ -60,6 +60,7 @@ class Workspace:
         self.audit_file = path / "audit" / "audit.json"
         self.audit_report = path / "audit" / "report.html"
         self.receipt_file = path / "receipt.json"
+        self.forge_file = path / "forge.json"
         self.progress_file = path / "progress.json"
         self.cache = path / "cache"
         self.shadows = self.cache / "shadows"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import BaseModel, ConfigDict, Field
@@ -91,7 +91,7 @@ def epoch_to_message(epoch: Epoch) -> pb.Epoch:
     )
 
 
-def epochs_from_messages(messages: Sequence[pb.Epoch], forge: str, keys: Sequence[str]) -> tuple[Epoch, ...]:
+def epochs_from_messages(messages: Sequence[pb.Epoch], forge: str, keys: Collection[str]) -> tuple[Epoch, ...]:
     """Read a forge's epochs, each verified: by one of its keys (hex), and following the one before.
 
     Raises CorruptFile for what is no epoch, NotAllowed for what no key of the forge signed, or does not follow.

@@ -21,6 +21,7 @@ from medforge.proto.certificates import now, server_name, spell_time
 from medforge.proto.clock import clock_metadata
 from medforge.proto.codec import commit_from_message, receipt_from_message, tag_from_message, task_from_message
 from medforge.proto.connection import Connection
+from medforge.proto.epoch import Epoch, epochs_from_messages
 from medforge.proto.errors import ForgeFault, OverLimit
 from medforge.proto.forge_authorities import authorities_from_message
 from medforge.proto.forge_keys import followed, signing_key
@@ -154,6 +155,12 @@ class RemoteForge:
                 )
             yield piece.data
 
+    def epochs(self, described: pb.DescribeReply | None = None) -> tuple[Epoch, ...]:
+        """Return the forge's epochs after the first, oldest first, each verified; none where it never was restored."""
+        reply = described or self.describe()
+        keys = {signing_key(reply, self._kit).hex(), *(one.key.hex() for one in reply.keys)}
+        return epochs_from_messages(reply.epochs, reply.forge, keys)
+
     def missing(self, digests: Iterable[str]) -> dict[str, int]:
         """Ask which blobs the forge lacks; return how many bytes of each it has received."""
         with self._errors():
@@ -187,12 +194,16 @@ class RemoteForge:
 
         A forge of 0.1.0 knows no nonces, so what it is sent has none.
         """
+        return self.send_withdrawal(self.signed_withdrawal(branch, erase))
+
+    def signed_withdrawal(self, branch: str, erase: bool) -> pb.WithdrawRequest:
+        """Return what `withdraw` sends."""
         request = pb.WithdrawRequest(branch=branch, erase=erase)
         if self._kit is not None:
             if self.describe().withdrawals_have_nonces:
                 request.nonce, request.signed_at = secrets.token_bytes(_NONCE_BYTES), spell_time(now())
             request.signature = self._kit.sign_withdraw(branch, erase, request.nonce, request.signed_at)
-        return self.send_withdrawal(request)
+        return request
 
     def send_withdrawal(self, request: pb.WithdrawRequest) -> pb.WithdrawReply:
         """Send a withdrawal as it is."""

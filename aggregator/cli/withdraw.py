@@ -17,6 +17,7 @@ from medforge.errors import printable
 if TYPE_CHECKING:
     from medforge.proto import forge_pb2 as pb
     from medforge.proto.connection import Connection
+    from medforge.proto.kit import Kit
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -60,7 +61,10 @@ def _withdraw_remotely(name: str, erase: bool, ask: bool, connection: Connection
     if ask:
         _confirm(said)
     with RemoteForge(connection) as remote:
-        reply = remote.withdraw(branch, erase)
+        request = remote.signed_withdrawal(branch, erase)
+        reply = remote.send_withdrawal(request)
+    if connection.kit is not None:
+        _remember(connection.kit, request)
     if as_json:
         related = {"copies": reply.copies, "descendants": reply.descendants}
         numbers = {name: [one.number for one in of] for name, of in related.items()}
@@ -69,6 +73,20 @@ def _withdraw_remotely(name: str, erase: bool, ask: bool, connection: Connection
     typer.echo(f"{said} is withdrawn{_erased(erase)}; the main branch follows")
     _say_copies([_spelled(one) for one in reply.copies], erase)
     _say_descendants([_spelled(one) for one in reply.descendants])
+
+
+def _remember(kit: Kit, request: pb.WithdrawRequest) -> None:
+    """Keep what was signed, so that a forge that is restored from an older backup is told of it again."""
+    from medforge.proto.kept_withdrawals import WITHDRAWALS_FILE, keep_withdrawal
+
+    try:
+        keep_withdrawal(kit, request)
+    except OSError as error:
+        typer.echo(
+            f"{kit.directory / WITHDRAWALS_FILE} cannot be written ({error.strerror}), so this machine does not "
+            f"remember the withdrawal; the forge does",
+            err=True,
+        )
 
 
 def _find(name: str, connection: Connection) -> tuple[str, str]:

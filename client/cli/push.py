@@ -42,6 +42,7 @@ def push(
 
 def send(workspace: Workspace, connection: Connection, override: str | None, minutes: float) -> Receipt:
     """Push the workspace's branch, saying on stderr why it waits; raises what `push_workspace` raises."""
+    from medforge.client.recovery import notice_restore
     from medforge.client.send import push_workspace
 
     def say(sentence: str) -> None:
@@ -54,7 +55,9 @@ def send(workspace: Workspace, connection: Connection, override: str | None, min
             "again to go on from there"
         )
     ):
-        return push_workspace(workspace, connection, minutes, say, override)
+        receipt = push_workspace(workspace, connection, minutes, say, override)
+    notice_restore(workspace, connection, say)
+    return receipt
 
 
 def pushed(receipt: Receipt, connection: Connection) -> str:

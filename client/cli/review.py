@@ -15,6 +15,8 @@ from medforge.proto.options import ConnectionOptions
 
 if TYPE_CHECKING:
     from medforge.client.review.run import Reviewed, Reviewer
+    from medforge.client.workspace import Workspace
+    from medforge.proto.connection import Connection
 
 
 def review(
@@ -67,12 +69,22 @@ def review(
         [place.path for place in places], connection, compute.device, threshold, epsilon, say=_say_on_stderr
     )
     if not watch:
+        if not dry_run:
+            _recover(places, connection)
         _show(reviewer.once(send=not dry_run, again=again), as_json)
         return
-    _watch(reviewer, every, as_json)
+    _watch(reviewer, places, every, as_json)
 
 
-def _watch(reviewer: Reviewer, every: float, as_json: bool) -> None:
+def _recover(places: list[Workspace], connection: Connection) -> None:
+    """Push again what the forge no longer has of the workspaces' branches."""
+    from medforge.client.recovery import recover
+
+    for place in places:
+        recover(place, connection, _say_on_stderr)
+
+
+def _watch(reviewer: Reviewer, places: list[Workspace], every: float, as_json: bool) -> None:
     from medforge.cli.interrupt import on_interrupt
     from medforge.errors import ForgeUnavailable, InvalidInput
 
@@ -80,6 +92,7 @@ def _watch(reviewer: Reviewer, every: float, as_json: bool) -> None:
     with on_interrupt(lambda: "what was sent stays sent; run the same command again to go on"):
         while True:
             try:
+                _recover(places, reviewer.connection)
                 done = reviewer.once()
                 if done.sent:
                     _show(done, as_json)

@@ -49,13 +49,16 @@ def _show_workspace(workspace: Path, forge: ConnectionOptions | None, as_json: b
             typer.echo(line)
     if forge is not None:
         # last, so that what is known here is shown also where the forge cannot be reached
+        from medforge.client.recovery import recover
         from medforge.client.send import branch_fate
 
         connection = forge.connection()
         say_kit_ends(connection)
+        recovery = recover(place, connection, lambda sentence: typer.echo(sentence, err=True))
         fate = branch_fate(place, connection)
         following = fate.next_step(str(forge.kit or "DIR"), str(workspace))
-        state |= {"forge": asdict(fate) | {"next": following}}
+        state |= {"forge": asdict(fate) | {"next": following}, "recovery": recovery.plain()}
+        state["pushed"] = place.status()["pushed"]
         if not as_json:
             _say(fate, following)
     if as_json:
