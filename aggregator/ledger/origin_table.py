@@ -18,9 +18,10 @@ class OriginTable:
     def __init__(self, ledger: Database) -> None:
         self._ledger = ledger
 
-    def unknown(self) -> list[Arrival]:
-        """List, in order, the arrivals whose files are kept and of which nothing is remembered."""
-        query = select(ArrivalRow).where(ArrivalRow.erased.is_(False)).order_by(ArrivalRow.number)
+    def unknown(self, after: int = 0) -> list[Arrival]:
+        """List, in order, the arrivals beyond ``after`` whose files are kept and of which nothing is remembered."""
+        kept = ArrivalRow.erased.is_(False) & (ArrivalRow.number > after)
+        query = select(ArrivalRow).where(kept).order_by(ArrivalRow.number)
         if self._ledger.has(OriginRow):
             query = query.where(ArrivalRow.number.not_in(select(OriginRow.arrival)))
         with self._ledger.reading() as session:

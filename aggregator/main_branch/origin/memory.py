@@ -30,20 +30,23 @@ class Remembered(NamedTuple):
 
 
 class OriginMemory:
-    """Remember arrivals; one of an older forge is read when it is first needed, and none is read twice."""
+    """Remember arrivals; one of an older forge is read when it is first needed, and none is looked at twice."""
 
     def __init__(self, forge: Forge, base: BaseModule) -> None:
         self._forge = forge
         self._base = base
         self._table = OriginTable(forge.ledger)
         self._held: dict[int, Remembered] = {}
+        # the last arrival that was remembered here, or could not be
+        self._looked_at = 0
 
     def all(self, branches: StoredBranches) -> Mapping[int, Remembered]:
         """Return what is remembered of all arrivals, by number; those of which nothing is are read."""
         for origin in self._table.origins(after=max(self._held, default=0)):
             self._hold(origin)
-        for entry in self._table.unknown():
+        for entry in self._table.unknown(self._looked_at):
             self.remember(entry, branches)
+            self._looked_at = entry.number
         return self._held
 
     def remember(self, entry: Arrival, branches: StoredBranches) -> None:
