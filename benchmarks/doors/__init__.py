@@ -6,6 +6,9 @@ FedAvg, unchanged, trains one plugin on the same tasks, splits and recipe: a cen
 branch took, one a round, and what is averaged are the factors of one LoRA of the recipe's rank. Every model is scored
 on the test split among its task's own prompts and among those of all tasks; rounds are chosen on validation.
 
+Door ``nvflare`` (with ``--nvflare PYTHON``, of an environment of its own) sends the same plugin as often by NVFlare's
+FedAvg in its simulator, and says what went over the wire; nobody trains there.
+
 ``--faults`` adds what happens when one centre has a tenth of its processor time (stopped and continued), or is killed
 while it works, in real processes.
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from benchmarks.doors.doors import averaged, delivered, deployed, own_door, plugin_of, simulated
+from benchmarks.doors.elsewhere import nvflare
 from benchmarks.doors.faults import faults
 from benchmarks.doors.material import Material
 from benchmarks.doors.scores import Scored, score_head, score_plugin
@@ -46,8 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             own_door(material)
         for door in doors:
             if not any((row["data"], row["seed"], row["door"]) == (options.data, seed, door) for row in rows):
-                row = _averaged(material) if door == "fedavg" else _row(material, door)
-                rows.append({"data": options.data, "seed": seed, "door": door, **row})
+                rows.append(
+                    {"data": options.data, "seed": seed, "door": door, **_measured(material, door, options, rows)}
+                )
                 write()
     for door in options.faults.split(",") if options.faults else ():
         for row in faults(_material(options, int(options.seeds.split(",")[0])), door):
@@ -57,9 +59,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _row(material: Material, door: str) -> dict[str, Any]:
+def _measured(
+    material: Material, door: str, options: argparse.Namespace, rows: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    if door == "fedavg":
+        return _averaged(material)
+    if door == "nvflare":
+        return _elsewhere(material, options.nvflare)
+    mine = [row for row in rows if (row["data"], row["seed"]) == (options.data, material.seed)]
+    return _row(material, door, {row["model"]: Scored(row["own"], row["union"], row["model"]) for row in mine})
+
+
+def _row(material: Material, door: str, known: Mapping[str, Scored]) -> dict[str, Any]:
     began = time.monotonic()
-    head = score_head(material, DOORS[door](material))
+    head = score_head(material, DOORS[door](material), known)
     return {
         **_scores(head.scored),
         "order": head.contributors,
@@ -85,6 +98,15 @@ def _averaged(material: Material) -> dict[str, Any]:
         "bytes_down": 2 * size * len(rounds),
         "seconds": time.monotonic() - began,
     }
+
+
+def _elsewhere(material: Material, python: Path) -> dict[str, Any]:
+    """Return a row without accuracies: nobody trains there, and each site gets half of all bytes, and sends half."""
+    sites, rounds = len(material.centres), material.rounds
+    plugin = averaged(material) / "rounds" / str(rounds)
+    found = nvflare(python, plugin, material.place / "nvflare", sites, rounds)
+    each = found["wire"] / (2 * sites)
+    return {"own": {}, "union": {}, "model": "", "rounds": rounds, "bytes_up": each, "bytes_down": each, **found}
 
 
 def _scores(scored: Scored) -> dict[str, Any]:
@@ -115,7 +137,10 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--recipe-set", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--policy", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--doors", default="grpc,simulation,deployment,delivery,fedavg")
+    parser.add_argument(
+        "--doors", default="grpc,simulation,deployment,delivery,fedavg", help="nvflare too, with --nvflare"
+    )
+    parser.add_argument("--nvflare", type=Path, metavar="PYTHON", help="of an environment in which NVFlare is")
     parser.add_argument(
         "--faults", default="", metavar="DOOR,…", help="grpc, deployment or fedavg: slow and gone centres"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
@@ -44,8 +44,8 @@ class Head(NamedTuple):
     contributors: tuple[str, ...]
 
 
-def score_head(material: Material, forge_directory: Path) -> Head:
-    """Score a forge's newest commit everywhere."""
+def score_head(material: Material, forge_directory: Path, known: Mapping[str, Scored]) -> Head:
+    """Score a forge's newest commit everywhere, unless a model of the same bytes is among the scored ones."""
     forge = Forge.open(forge_directory)
     try:
         head = forge.ledger.head()
@@ -53,8 +53,9 @@ def score_head(material: Material, forge_directory: Path) -> Head:
         item = forge.load_item(head)
         arrivals = forge.ledger.arrivals()
         fetched = sum(len(forge.blobs.read(digest)) for digest in set(head.item_files.values()))
-        scored = _scored(
-            material, lambda name, prompts: material.evaluator.score_item(name, item, prompts), _digest(head.item_files)
+        digest = _digest(head.item_files)
+        scored = known.get(digest) or _scored(
+            material, lambda name, prompts: material.evaluator.score_item(name, item, prompts), digest
         )
         return Head(scored, fmean(one.size for one in arrivals), fetched, tuple(one.contributor for one in arrivals))
     finally:

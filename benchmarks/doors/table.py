@@ -14,7 +14,9 @@ LABELS = {
     "deployment": "Flower deployment, one reply",
     "delivery": "Flower deployment, pushed at the forge's own door",
     "fedavg": "FedAvg by Flower's strategy",
+    "nvflare": "FedAvg by NVFlare, nobody trains",
 }
+AVERAGED = ("fedavg", "nvflare")
 
 
 def print_tables(path: str) -> int:
@@ -48,7 +50,7 @@ def _rows(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
             some = [row for row in rows if (row["data"], row["door"]) == (data, door)]
             if some:
                 alike = sum(row["model"] == models.get((data, row["seed"])) for row in some)
-                same = "–" if door == "fedavg" else f"{alike} of {len(some)}"
+                same = "–" if door in AVERAGED else f"{alike} of {len(some)}"
                 yield (
                     f"| {data} | {_label(door, some)} | {len(some)} | {_measure(some, 'own')} | "
                     f"{_measure(some, 'union')} | "
@@ -58,11 +60,13 @@ def _rows(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 
 def _label(door: str, rows: Sequence[dict[str, Any]]) -> str:
-    return LABELS[door] + (f", {rows[0]['rounds']} rounds" if door == "fedavg" else "")
+    return LABELS[door] + (f", {rows[0]['rounds']} rounds" if door in AVERAGED else "")
 
 
 def _measure(rows: Sequence[dict[str, Any]], key: str) -> str:
-    means = [fmean(row[key].values()) for row in rows]
+    means = [fmean(row[key].values()) for row in rows if row[key]]
+    if not means:
+        return "–"
     return f"{fmean(means):.3f}" + (f" ± {stdev(means):.3f}" if len(means) > 1 else "")
 
 
@@ -78,5 +82,12 @@ def _faults(faults: Sequence[dict[str, Any]]) -> Iterator[str]:
     for door in LABELS:
         found = {row["condition"]: row["others"] for row in faults if row["door"] == door}
         if found:
-            cells = [f"{found[one]:.0f} s" if found.get(one) is not None else "never" for one in _conditions(faults)]
+            cells = [_seconds(found, condition) for condition in _conditions(faults)]
             yield f"| {LABELS[door]} | {' | '.join(cells)} |"
+
+
+def _seconds(found: dict[str, float | None], condition: str) -> str:
+    if condition not in found:
+        return "–"
+    seconds = found[condition]
+    return "given up" if seconds is None else f"{seconds:.0f} s"

@@ -1,6 +1,7 @@
 """Every benchmark runs at its smallest size, and what it compares agrees."""
 
 import json
+import os
 import pkgutil
 from dataclasses import replace
 from pathlib import Path
@@ -31,10 +32,13 @@ from benchmarks import (
     training,
     uploads,
 )
+from benchmarks.doors.elsewhere import nvflare
 from benchmarks.scale import threads as scale_threads
 from benchmarks.scale.results import Results
+from medforge.base_module import BaseModule
 from medforge.client.begin import begin_work
 from medforge.client.workspace import Workspace
+from tests.making import make_branch
 
 SMALL = "train=12,validation=8,test=12"
 QUICK = (
@@ -76,6 +80,18 @@ def test_doors(tiny_spec: str, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert averaged["rounds"] == 2
     assert averaged["bytes_down"] == 2 * averaged["bytes_up"] > 0
     assert "FedAvg by Flower's strategy, 2 rounds" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(
+    "MEDFORGE_NVFLARE" not in os.environ,
+    reason="NVFlare is installed elsewhere: set MEDFORGE_NVFLARE to the Python of its environment",
+)
+def test_doors_nvflare(tiny_base: BaseModule, tmp_path: Path) -> None:
+    make_branch(tiny_base).plugin.save(tmp_path / "plugin")
+    found = nvflare(Path(os.environ["MEDFORGE_NVFLARE"]), tmp_path / "plugin", tmp_path / "out", sites=2, rounds=1)
+    assert found["unchanged"]
+    # once down and once up for each site
+    assert found["wire"] > 2 * 2 * found["payload"]
 
 
 def test_coefficient_search(tiny_spec: str, capsys: pytest.CaptureFixture[str]) -> None:
