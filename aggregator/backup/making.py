@@ -21,7 +21,8 @@ from medforge.aggregator.backup.contents import (
     Heading,
     to_bytes,
 )
-from medforge.aggregator.backup.snapshot import BACKUP_FACT, copy_ledger
+from medforge.aggregator.backup.newest import remember_backup
+from medforge.aggregator.backup.snapshot import copy_ledger
 from medforge.aggregator.backup.unpacking import check_backup
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.policy import POLICY_FILE
@@ -31,7 +32,6 @@ from medforge.aggregator.ledger.journal import now
 from medforge.errors import CorruptFile, InvalidInput
 from medforge.faults import reached
 from medforge.files import (
-    canonical_json,
     make_private,
     open_private,
     sha256_bytes,
@@ -77,8 +77,7 @@ def back_up(forge: Forge, out: Path, lock: Lock, count: Callable[[int], None] = 
         ) from error
     finally:
         part.unlink(missing_ok=True)
-    said = {"made_at": made_at, "bytes": out.stat().st_size, "arrivals": contents.arrivals}
-    forge.ledger.set_fact(BACKUP_FACT, canonical_json(said).decode())
+    remember_backup(forge.ledger, made_at)
     return contents
 
 

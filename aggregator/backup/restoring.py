@@ -11,7 +11,8 @@ from pathlib import Path
 
 from medforge.aggregator.backup.age import Opener
 from medforge.aggregator.backup.burying import Buried, bury, verified
-from medforge.aggregator.backup.snapshot import BACKUP_FACT, fill
+from medforge.aggregator.backup.newest import remember_backup
+from medforge.aggregator.backup.snapshot import fill
 from medforge.aggregator.backup.unpacking import Unpacked, check_whole, unpack
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.settings import write_settings
@@ -21,7 +22,7 @@ from medforge.aggregator.ledger.journal import now
 from medforge.aggregator.ledger.ledger import Ledger
 from medforge.errors import InvalidInput
 from medforge.faults import reached
-from medforge.files import canonical_json, sync_directory
+from medforge.files import sync_directory
 from medforge.proto.epoch import Epoch, EpochFacts
 
 
@@ -115,7 +116,7 @@ def _settle_in(aside: Path, forge: Forge, elsewhere: Ledger | None, unpacked: Un
         for path in aside.glob("ledger.sqlite*"):
             path.unlink()
         ledger = elsewhere
-    ledger.set_fact(BACKUP_FACT, canonical_json({"made_at": unpacked.heading.made_at}).decode())
+    remember_backup(ledger, unpacked.heading.made_at)
     if told is not None:
         ledger.set_fact(PLACE_FACT, str(told.resolve()))
     if elsewhere is None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from sqlalchemy import Connection, insert, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from medforge.aggregator.backup.newest import BACKUP_FACT
 from medforge.aggregator.forge.tombstones import PLACE_FACT
 from medforge.aggregator.ledger.address import address_of_file, without_secrets
 from medforge.aggregator.ledger.database import LEASE_FACT, Database
@@ -16,8 +17,6 @@ from medforge.aggregator.ledger.ledger import Ledger
 from medforge.aggregator.ledger.rows import FactRow, Table
 from medforge.errors import InvalidInput
 
-BACKUP_FACT = "backup"
-"""What a ledger remembers of its newest backup: canonical JSON, see `backup.age_of`."""
 _OF_ITS_PLACE = (LEASE_FACT, PLACE_FACT, BACKUP_FACT)
 _ROWS = 100
 

@@ -105,6 +105,14 @@ def serve(
             "Default: as before; a new forge waits for `medforge task add`.",
         ),
     ] = None,
+    tombstones: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Where withdrawals and revocations are kept apart from the forge, for good, so that no restore of a "
+            "backup undoes them. Default: DIR.tombstones, beside DIR.",
+        ),
+    ] = None,
     retry_held: Annotated[bool, typer.Option("--retry-held", help="Examine and fold held arrivals again.")] = False,
 ) -> None:
     """Receive branches, and fold each into the main branch in the order of arrival.
@@ -157,6 +165,8 @@ def serve(
     module = load_base(spec, compute.device, compute.dtype)
     opened = Forge.establish(forge, module, chosen, ledger, rules)
     try:
+        if tombstones is not None:
+            opened.place_tombstones(tombstones)
         if retry_held:
             for arrival in opened.ledger.holds():
                 opened.ledger.release(arrival)

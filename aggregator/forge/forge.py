@@ -29,7 +29,7 @@ from medforge.aggregator.forge.settings import (
     read_settings,
     write_settings,
 )
-from medforge.aggregator.forge.tombstones import Tombstones
+from medforge.aggregator.forge.tombstones import PLACE_FACT, Tombstones
 from medforge.aggregator.forge.turns import Turns
 from medforge.aggregator.forge.unsubmitted import Unsubmitted
 from medforge.aggregator.forge.verdicts import Verdicts, key_of
@@ -243,6 +243,12 @@ class Forge:
     def tombstones(self) -> Tombstones:
         """What outlasts a restore, beside the forge's directory."""
         return Tombstones(self.directory, self.settings.forge, self.ledger)
+
+    def place_tombstones(self, path: Path) -> None:
+        """Keep them in another file from now on; raises CorruptFile where it is another forge's, or ahead of this."""
+        self.ledger.set_fact(PLACE_FACT, str(path.resolve()))
+        self.__dict__.pop("tombstones", None)
+        self.tombstones.check_not_ahead()
 
     def keep_tombstones(self) -> bool:
         """Write withdrawals and revocations where no restore of a backup undoes them; return whether that worked.

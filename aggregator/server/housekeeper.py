@@ -1,4 +1,4 @@
-"""The thread that tidies: uploads that nobody went on with are deleted after the time that the policy keeps them."""
+"""The thread that tidies: abandoned uploads are deleted after the policy's time, tombstones that lack are written."""
 
 from __future__ import annotations
 
@@ -36,6 +36,8 @@ class Housekeeper(threading.Thread):
     def run(self) -> None:
         """Sweep until stopped."""
         while not self._stopping.is_set():
+            # what could not be written when it was withdrawn
+            self._forge.keep_tombstones()
             try:
                 swept = sweep(self._forge)
                 if swept:

@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
 from medforge import __version__
+from medforge.aggregator.backup.newest import newest_backup
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.ledger.invitations import invitations
 from medforge.aggregator.ledger.records import State
@@ -136,6 +137,17 @@ class LedgerCollector(Collector):
         yield CounterMetricFamily("medforge_journal_entries", "Entries of the journal", ledger.journal_length())
         yield GaugeMetricFamily(
             "medforge_contributors_expiring", "Contributors whose kits end within 30 days", self._expiring()
+        )
+        backed_up = newest_backup(ledger)
+        yield GaugeMetricFamily(
+            "medforge_backup_timestamp_seconds",
+            "Of when the newest backup is, in seconds since 1970; 0 where there is none",
+            backed_up.timestamp() if backed_up else 0.0,
+        )
+        yield GaugeMetricFamily(
+            "medforge_tombstones_behind",
+            "Whether withdrawals or revocations could not be written where a restore does not undo them",
+            self._forge.tombstones.behind,
         )
         waiting = ledger.unfolded(limit=1)
         age = (self._clock() - datetime.fromisoformat(waiting[0].accepted_at)).total_seconds() if waiting else 0.0
