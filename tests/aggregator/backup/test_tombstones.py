@@ -128,7 +128,7 @@ def test_forged_or_foreign_tombstones_restore_nothing(forge: Forge, backed_up: P
     forged = {
         "key": Tombstone.issue(new_key(), facts),
         "facts": real.model_copy(update={"facts": facts.model_copy(update={"about": facts.about.replace("1", "2")})}),
-        "forge": Tombstone.issue(forge.key, facts.model_copy(update={"forge": "another"})),
+        "another": Tombstone.issue(forge.key, facts.model_copy(update={"forge": "another"})),
     }
     for name, one in forged.items():
         (tmp_path / name).write_text(one.model_dump_json() + "\n")
