@@ -37,10 +37,11 @@ def verified(forge: Forge, lines: Sequence[Tombstone]) -> list[TombstoneFacts]:
     """
     links = list(forge.keys)
     keys = {public_bytes(forge.key).hex(), *(link.key for link in links)}
+    # a succession is signed by the key before; what came earlier may have been written with the key after
     for line in lines:
         if line.facts.what == ROTATED:
-            # signed by the key before, whichever key the line itself is signed by
             keys |= _successor(line.facts, keys)
+    for line in lines:
         if line.key not in keys:
             raise NotAllowed(
                 f"the tombstone of {line.facts.at} is signed by key {line.key[:12]}, which this forge never had; give "
