@@ -6,14 +6,18 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import create_engine, make_url, text
+
+from medforge.aggregator.ledger.ledger import Ledger
 
 _WAIT = 30
 
@@ -30,6 +34,7 @@ class Cluster:
 
     def __init__(self, place: Path, programs: Path, user: str | None, port: int) -> None:
         self.place, self.programs, self.user, self.port = place, programs, user, port
+        self._template: str | None = None
 
     def run(self, *command: str | Path) -> None:
         """Run one of PostgreSQL's programs as the user who may."""
@@ -54,18 +59,45 @@ class Cluster:
         """Stop the server: `immediate` is as a crash."""
         self.run("pg_ctl", "-D", self.place / "data", "-m", how, "-w", "stop")
 
+    def kill(self) -> None:
+        """End the server with all its sessions by SIGKILL; `start` begins it again."""
+        pids = self._signal(signal.SIGKILL)
+        end = time.monotonic() + _WAIT
+        while any(_runs(pid) for pid in pids):
+            assert time.monotonic() < end, "it does not end"
+            time.sleep(0.02)
+
     def freeze(self, frozen: bool) -> None:
         """Let the server, with all its sessions, fall silent, or go on."""
+        self._signal(signal.SIGSTOP if frozen else signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> list[int]:
         pid = int((self.place / "data" / "postmaster.pid").read_text().splitlines()[0])
+        # the first forks no more once it has the signal
+        os.kill(pid, number)
         children = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False).stdout
-        for one in [pid, *map(int, children.split())]:
-            os.kill(one, signal.SIGSTOP if frozen else signal.SIGCONT)
+        pids = [pid, *map(int, children.split())]
+        for one in pids[1:]:
+            with suppress(ProcessLookupError):
+                os.kill(one, number)
+        return pids
+
+    def new_database(self) -> str:
+        """Make an empty database and return its URL."""
+        return self.url(self._create("template1"))
 
     def new_ledger(self) -> str:
-        """Make an empty database and return its URL."""
+        """Make a ledger that belongs to no forge yet, and return its URL; a copy is made sooner than tables are."""
+        if self._template is None:
+            template = self._create("template1")
+            Ledger(self.url(template)).close()
+            self._template = template
+        return self.url(self._create(self._template))
+
+    def _create(self, template: str) -> str:
         name = f"ledger_{uuid4().hex[:12]}"
-        self.execute(f"CREATE DATABASE {name}")
-        return self.url(name)
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return name
 
     def url(self, name: str = "postgres") -> str:
         """Return the URL of a database."""
@@ -73,17 +105,41 @@ class Cluster:
 
     def cut_locks(self, url: str) -> None:
         """End the sessions that hold an advisory lock in a ledger's database."""
-        there = f"(SELECT oid FROM pg_database WHERE datname = '{url.rpartition('/')[2]}')"
-        self.execute(
-            f"SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND database = {there}"
-        )
+        for pid in self._lock_holders(url):
+            self.execute(f"SELECT pg_terminate_backend({pid})")
 
-    def execute(self, statement: str, url: str | None = None) -> None:
-        """Run a statement as the superuser."""
+    @contextmanager
+    def frozen_locks(self, url: str) -> Iterator[None]:
+        """Let the sessions that hold an advisory lock in a ledger's database fall silent for a while."""
+        pids = self._lock_holders(url)
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+
+    def _lock_holders(self, url: str) -> list[int]:
+        there = f"(SELECT oid FROM pg_database WHERE datname = '{url.rpartition('/')[2]}')"
+        return self.execute(f"SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND database = {there}")
+
+    def execute(self, statement: str, url: str | None = None) -> list[Any]:
+        """Run a statement as the superuser; return the first column of its rows."""
         engine = create_engine(make_url(url or self.url()), isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
-            connection.execute(text(statement))
+            done = connection.execute(text(statement))
+            found = list(done.scalars()) if done.returns_rows else []
         engine.dispose()
+        return found
+
+
+def _runs(pid: int) -> bool:
+    try:
+        # a zombie has ended, and who started it has not looked yet
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from sqlalchemy.pool import StaticPool
 
 from medforge.aggregator.ledger import append_only
 from medforge.aggregator.ledger.address import EXAMPLE, parse_address, show_address, without_secrets
-from medforge.aggregator.ledger.deadlines import OF_LIBPQ, limit_locks, network_deadlines
+from medforge.aggregator.ledger.deadlines import OF_LIBPQ, limit_session, network_deadlines
 from medforge.aggregator.ledger.rows import FactRow, Table
 from medforge.errors import CorruptFile, ForgeUnavailable, InvalidInput
 from medforge.files import open_private
@@ -173,7 +173,7 @@ def _engine(url: URL, make: bool) -> Engine:
         if url.get_backend_name() != "sqlite":
             engine = create_engine(url, pool_pre_ping=True, connect_args=network_deadlines(url, _SILENT_SECONDS))
             if url.get_driver_name() in OF_LIBPQ:
-                event.listen(engine, "connect", limit_locks)
+                event.listen(engine, "connect", limit_session)
             return engine
         in_memory = url.database in (None, "", ":memory:")
         pool: dict[str, Any] = {"poolclass": StaticPool} if in_memory else {}

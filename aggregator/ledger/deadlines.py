@@ -12,6 +12,12 @@ CONNECT_SECONDS = 4
 """Seconds that making a connection may take."""
 LOCK_SECONDS = 30
 """Seconds that a transaction waits for another one's lock, as on SQLite."""
+_SERVERS_KEEPALIVES = {
+    "tcp_keepalives_idle": 5,
+    "tcp_keepalives_interval": 5,
+    "tcp_keepalives_count": 2,
+    "tcp_user_timeout": 15_000,
+}
 
 
 def network_deadlines(url: URL, seconds: float) -> dict[str, Any]:
@@ -32,9 +38,15 @@ def network_deadlines(url: URL, seconds: float) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name not in url.query}
 
 
-def limit_locks(connection: Any, _record: object) -> None:
-    """Let a new connection to PostgreSQL (DB-API) wait for a lock for `LOCK_SECONDS`."""
-    # not as an option of the start, which poolers refuse
+def limit_session(connection: Any, _record: object) -> None:
+    """Let a new connection to PostgreSQL (DB-API) wait for a lock for `LOCK_SECONDS`, and end soon after its client.
+
+    A machine that is cut off or without power says no goodbye: by its own settings the server would keep a dead
+    session's locks for two hours.
+    """
+    # not as options of the start, which poolers refuse
     with connection.cursor() as cursor:
         cursor.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'")
+        for name, value in _SERVERS_KEEPALIVES.items():
+            cursor.execute(f"SET {name} = {value}")
     connection.commit()

@@ -11,23 +11,29 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from filelock import FileLock, Timeout
-from sqlalchemy import URL, Connection, create_engine, text
+from sqlalchemy import URL, Connection, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from medforge.aggregator.ledger.deadlines import network_deadlines
+from medforge.aggregator.ledger.deadlines import OF_LIBPQ, limit_session, network_deadlines
 from medforge.errors import InvalidInput
 from medforge.files import PRIVATE
 
 DEADLINE = 4.0
 """Seconds after which a database that does not answer a guard is taken to be silent."""
 
+# a process id alone may be another session's by now
+_SESSION = "pid || ' ' || backend_start"
+
 
 class Guard(Protocol):
     """Keep others from writing a ledger."""
 
     def take(self) -> bool:
-        """Take the ledger for this process; return False where another has it."""
+        """Take the ledger for this process; return False where another has it.
+
+        Raises SQLAlchemyError where that cannot be told.
+        """
 
     def holds(self) -> bool:
         """Say whether this process still has it; raises SQLAlchemyError where that cannot be told."""
@@ -86,22 +92,30 @@ class SessionGuard:
     """Hold an advisory lock of PostgreSQL on a connection of its own; the lock ends with the connection.
 
     It is one lock for each schema of a database, as it holds one ledger. A connection that says nothing for `DEADLINE`
-    seconds is closed.
+    seconds is closed; where the server has not noticed that, the session still has the lock, and is told to end.
     """
 
     def __init__(self, url: URL) -> None:
         deadlines = network_deadlines(url, DEADLINE)
         self._engine = create_engine(url, poolclass=NullPool, connect_args=deadlines, isolation_level="AUTOCOMMIT")
+        if url.get_driver_name() in OF_LIBPQ:
+            event.listen(self._engine, "connect", limit_session)
         self._connection: Connection | None = None
+        self._session = ""
 
     def take(self) -> bool:
-        """Connect anew and try the lock."""
+        """Connect anew and try the lock; raises SQLAlchemyError while an earlier session of its own has it."""
         self.release()
         self._connection = self._engine.connect()
-        taken = bool(self._ask("SELECT pg_try_advisory_lock(:key)"))
-        if not taken:
-            self.release()
-        return taken
+        if self._ask("SELECT pg_try_advisory_lock(:key)"):
+            self._session = self._ask(f"SELECT {_SESSION} FROM pg_stat_activity WHERE pid = pg_backend_pid()")
+            return True
+        earlier = f"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE {_SESSION} = :session"
+        lingers = self._ask(earlier, session=self._session)
+        self.release()
+        if lingers:
+            raise SQLAlchemyError("an earlier session of this process still has the ledger; it was told to end")
+        return False
 
     def holds(self) -> bool:
         """Say whether this session has the lock; a pooler that changes sessions in between is found out."""
@@ -120,14 +134,14 @@ class SessionGuard:
                 self._connection.close()
             self._connection = None
 
-    def _ask(self, query: str) -> Any:
+    def _ask(self, query: str, **values: str) -> Any:
         assert self._connection is not None
         bell = threading.Timer(DEADLINE, _cut, (self._connection,))
         bell.daemon = True
         bell.start()
         try:
             schema = self._connection.scalar(text("SELECT current_schema()"))
-            return self._connection.scalar(text(query), {"key": _key(str(schema))})
+            return self._connection.scalar(text(query), {"key": _key(str(schema))} | values)
         except SQLAlchemyError:
             self.release()
             raise

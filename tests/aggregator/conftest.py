@@ -8,6 +8,16 @@ import torch
 
 from medforge.base import load_base
 from medforge.base_module import BaseModule
+from tests.postgres import Cluster
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a ledger of nobody's is, in a file and on a server: what takes this holds for both."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+    server: Cluster = request.getfixturevalue("postgres")
+    return server.new_ledger()
 
 
 @pytest.fixture(scope="session")

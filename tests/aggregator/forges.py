@@ -39,8 +39,8 @@ def branches(base: BaseModule, count: int = 3, kind: PluginKind = "lora", ipc: i
     ]
 
 
-def open_main(directory: Path, base: BaseModule, settings: MethodSettings) -> MainBranch:
-    return MainBranch(Forge.establish(directory, base, settings, policy=UNEXAMINED), base)
+def open_main(directory: Path, base: BaseModule, settings: MethodSettings, ledger_url: str | None = None) -> MainBranch:
+    return MainBranch(Forge.establish(directory, base, settings, ledger_url, policy=UNEXAMINED), base)
 
 
 def fold_all(main: MainBranch, arriving: Sequence[Branch]) -> None:

@@ -26,7 +26,7 @@ def test_two_servers_never_both_give_receipts(
 ) -> None:
     file = tmp_path / "ledger.sqlite"
     postgres: Cluster | None = None if kind == "sqlite" else request.getfixturevalue("postgres")
-    url = postgres.new_ledger() if postgres else f"sqlite:///{file}"
+    url = postgres.new_database() if postgres else f"sqlite:///{file}"
     with (
         Server(tmp_path / "one", tiny_spec, "--ledger", url, *UNEXAMINED) as first,
         Server(tmp_path / "two", tiny_spec, "--ledger", url, *UNEXAMINED) as second,

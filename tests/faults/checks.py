@@ -30,9 +30,9 @@ POLICY = Policy(
 )
 
 
-def establish(directory: Path, base: BaseModule) -> None:
+def establish(directory: Path, base: BaseModule, ledger_url: str | None = None) -> None:
     """Make an empty forge with small searches, for a server to open."""
-    Forge.establish(directory, base, SETTINGS, policy=POLICY).close()
+    Forge.establish(directory, base, SETTINGS, ledger_url, policy=POLICY).close()
 
 
 def undisturbed(directory: Path, base: BaseModule, arriving: Sequence[Branch]) -> list[str]:
@@ -61,12 +61,12 @@ def wait_folded(at: str, commits: int, seconds: float = 120.0) -> None:
             time.sleep(0.05)
 
 
-def check_kept(directory: Path, receipts: Iterable[Receipt]) -> Forge:
+def check_kept(directory: Path, receipts: Iterable[Receipt], ledger_url: str | None = None) -> Forge:
     """Check a forge that nobody serves: nothing acknowledged is lost, nothing is folded twice, all digests are right.
 
     Gives the forge, open for reading.
     """
-    forge = Forge.open(directory)
+    forge = Forge.open(directory, ledger_url)
     known = check_receipts(forge, receipts)
     commits = [commit for _, commit in forge.ledger.commits()]
     check_chain(commits)
@@ -104,9 +104,11 @@ def check_sound(forge: Forge) -> None:
     assert all("is to enter the main branch" in problem for problem in problems), problems
 
 
-def check_all_folded(directory: Path, receipts: Iterable[Receipt], chain: Sequence[str]) -> None:
+def check_all_folded(
+    directory: Path, receipts: Iterable[Receipt], chain: Sequence[str], ledger_url: str | None = None
+) -> None:
     """Check that every arrival is in the main branch, and that its commits are those of the undisturbed forge."""
-    forge = check_kept(directory, receipts)
+    forge = check_kept(directory, receipts, ledger_url)
     assert forge.ledger.outside() == []
     assert [commit.digest for _, commit in forge.ledger.commits()] == list(chain)
     forge.close()

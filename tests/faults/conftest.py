@@ -8,6 +8,7 @@ import pytest
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from tests.faults.checks import establish, undisturbed
+from tests.faults.database import TroubledDatabase
 from tests.making import make_branch
 from tests.programs import Server
 
@@ -15,6 +16,9 @@ from tests.programs import Server
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--faults", type=int, default=6, help="random faults of the soak (tests/faults/test_soak.py)")
     parser.addoption("--faults-seed", type=int, default=0, help="seed of the soak")
+    parser.addoption(
+        "--faults-ledger", choices=("sqlite", "postgresql"), default="sqlite", help="where the soaks' ledger is"
+    )
     parser.addoption("--faults-report", metavar="FILE", help="where the soak writes its figures, as JSON")
 
 
@@ -37,6 +41,14 @@ def folders(three: list[Branch], tmp_path_factory: pytest.TempPathFactory) -> Se
 def chain(three: list[Branch], tiny_base: BaseModule, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The commits of a forge to which nothing ever happened, after the three branches."""
     return undisturbed(tmp_path_factory.mktemp("undisturbed"), tiny_base, three)
+
+
+@pytest.fixture
+def troubled_database(request: pytest.FixtureRequest) -> TroubledDatabase | None:
+    """The database of a soak, where it is to have faults too."""
+    if request.config.getoption("--faults-ledger", "sqlite") == "sqlite":
+        return None
+    return TroubledDatabase(request.getfixturevalue("postgres"))
 
 
 @pytest.fixture

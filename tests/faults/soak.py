@@ -4,7 +4,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -20,6 +20,7 @@ from medforge.proto.receipt import Receipt
 from medforge.proto.remote import RemoteForge
 from tests.faults.checks import check_all_folded, establish, undisturbed, wait_folded
 from tests.faults.crew import Crew
+from tests.faults.database import FAMILY, TroubledDatabase, up_again
 from tests.faults.proxy import KINDS, Proxy, Trouble
 from tests.faults.sites import workspace
 from tests.faults.tally import Tally
@@ -33,8 +34,10 @@ SIGKILLS = ("starting", "during upload", "before blob", "between blob and ledger
 FULL = ("during upload", "before blob", "between blob and ledger", "during fold", "between forge item and commit")
 CLIENT_KILLS = ("during push", "before submit", "before receipt", "before a file")
 IN_THREADS, IN_PROCESSES = 3, 2
-# Of ten faults, as many befall the server, the connections and the centres' processes.
+# Of so many faults, as many befall the server, the connections and the centres' processes.
 SHARES = {"server": 4, "connection": 4, "client": 2}
+# and, where the ledger is on a server of its own, that one
+OF_DATABASE = {FAMILY: 2}
 # How long one life of the server waits for its fault before it is killed where it stands.
 LIFE_SECONDS = 6.0
 # Arrivals that may wait to be folded before the centres wait for them.
@@ -71,8 +74,8 @@ class Summary:
 class SoakTally(Tally):
     """Count faults, the branches that were made, their receipts, and what took longest (seconds)."""
 
-    def __init__(self, faults: int) -> None:
-        super().__init__(faults, SHARES)
+    def __init__(self, faults: int, shares: Mapping[str, int]) -> None:
+        super().__init__(faults, shares)
         self._guard = threading.Lock()
         self.longest: dict[str, float] = {"restart": 0.0, "push": 0.0}
         self.receipts: list[Receipt] = []
@@ -98,16 +101,21 @@ class SoakTally(Tally):
 class Soak:
     """One forge, its server, and the centres that push to it."""
 
-    def __init__(self, directory: Path, base: BaseModule, spec: str, faults: int, seed: int) -> None:
+    def __init__(
+        self, directory: Path, base: BaseModule, spec: str, faults: int, seed: int, database: TroubledDatabase | None
+    ) -> None:
         self.directory = directory
+        self.database = database
+        self.shares = SHARES | (OF_DATABASE if database else {})
         self.base = base
         self.spec = spec
         self.seed = seed
-        self.tally = SoakTally(faults)
+        self.tally = SoakTally(faults, self.shares)
         self.crew = Crew("soak", seed, self.tally, 120 + 20 * faults, lambda: self.tally.done)
         self._waiting = 0
-        establish(directory / "forge", base)
-        self.server = Server(directory / "forge", spec)
+        self._url = database.url if database else None
+        establish(directory / "forge", base, self._url)
+        self.server = Server(directory / "forge", spec, *(("--ledger", self._url) if self._url else ()))
 
     def run(self) -> Summary:
         """Soak until every family has had its faults, let everything come to rest, and check it."""
@@ -115,6 +123,8 @@ class Soak:
         workers: list[Callable[[], None]] = [self._keep_server]
         workers += [partial(self._push_in_thread, number) for number in range(IN_THREADS)]
         workers += [partial(self._push_in_process, number) for number in range(IN_PROCESSES)]
+        if self.database is not None:
+            workers.append(partial(self.database.trouble, self.crew, self.tally))
         with self.server:
             self.server.up()
             self.crew.work(workers)
@@ -131,7 +141,7 @@ class Soak:
         while not self.crew.over and self.tally.wants("server"):
             self._life(draw)
         if self.server.program is None or not self.server.program.alive:
-            self.server.up()
+            up_again(self.server)
 
     def _life(self, draw: random.Random) -> None:
         assert self.server.program is not None
@@ -139,8 +149,8 @@ class Soak:
         point = draw.choice(SIGKILLS if action == "kill" else FULL)
         fault = None if action == "signal" else f"{point}:{draw.randint(1, 1 if point == 'starting' else 3)}={action}"
         died = time.monotonic()
-        program = self.server.start(fault)
-        if self.server.wait_ready():
+        program, ready = up_again(self.server, fault)
+        if ready:
             self.tally.took("restart", time.monotonic() - died)
         end = time.monotonic() + (draw.uniform(0.2, 2) if action == "signal" else LIFE_SECONDS)
         while program.alive and not program.faults() and time.monotonic() < end and not self.crew.failed:
@@ -269,7 +279,7 @@ class Soak:
         order = [receipt.branch for receipt in sorted(tally.receipts, key=lambda receipt: receipt.arrival)]
         assert len(order) == arrivals
         chain = undisturbed(self.directory / "undisturbed", self.base, [tally.branches[branch] for branch in order])
-        check_all_folded(self.server.directory, tally.receipts, chain)
+        check_all_folded(self.server.directory, tally.receipts, chain, self._url)
         return Summary(
             seed=self.seed,
             faults=tally.by_kind.total(),

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from medforge.aggregator.forge.forge import Forge
 from medforge.cli import build_app
 from medforge.proto.errors import NotAllowed
-from tests.aggregator.ledger_file import alter_tags
+from tests.aggregator.altering import alter_tags
 
 REASON = "tag 'before-south' is not signed by the forge's key"
 
@@ -22,8 +22,8 @@ def altered(eventful: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(eventful, directory)
     forge = Forge.open(directory)
     digests = [commit.digest for _, commit in forge.ledger.commits()]
+    alter_tags(forge.ledger, digests[0], digests[1])
     forge.close()
-    alter_tags(directory, digests[0], digests[1])
     return directory
 
 

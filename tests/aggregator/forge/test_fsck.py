@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.fsck import check_forge
@@ -21,29 +23,19 @@ from medforge.base_module import BaseModule
 from medforge.errors import MedForgeError
 from medforge.proto.signing import SUBMIT, new_key, public_bytes, sign
 from medforge.proto.statements import submit_statement
+from tests.aggregator.altering import alter
 from tests.aggregator.forges import branches, fold_all, open_main, settings_of
 
 
 @pytest.fixture
-def main(tmp_path: Path, tiny_base: BaseModule) -> MainBranch:
-    made = open_main(tmp_path / "forge", tiny_base, settings_of("fusion", "layer", "sequential"))
+def main(tmp_path: Path, tiny_base: BaseModule, ledger_url: str) -> MainBranch:
+    made = open_main(tmp_path / "forge", tiny_base, settings_of("fusion", "layer", "sequential"), ledger_url)
     fold_all(made, branches(tiny_base, 3))
     return made
 
 
 def problems(main: MainBranch) -> list[str]:
     return [problem for check in check_forge(main.forge) for problem in check.problems]
-
-
-def alter(main: MainBranch, *statements: str) -> None:
-    """Do what only somebody with the file itself can do."""
-    with sqlite3.connect(main.forge.directory / "ledger.sqlite") as raw:
-        for table, verb in (("commits", "update"), ("commits", "delete"), ("journal", "update"), ("journal", "delete")):
-            raw.execute(f"DROP TRIGGER IF EXISTS {table}_no_{verb}")
-        for statement in statements:
-            raw.execute(statement)
-    # who knows how to drop the triggers puts them back
-    main.forge.ledger.protect()
 
 
 def test_a_sound_forge_has_no_problem_and_replays(main: MainBranch, tiny_base: BaseModule) -> None:
@@ -76,13 +68,9 @@ def test_a_forge_item_that_is_not_what_the_branches_give_is_found(main: MainBran
     commits = main.log()
     swapped = commits[1].model_copy(update={"item": commits[0].item, "item_files": commits[0].item_files})
     last = commits[2].model_copy(update={"parent": swapped.digest})
-    with sqlite3.connect(main.forge.directory / "ledger.sqlite") as raw:
-        raw.execute("DROP TRIGGER commits_no_update")
-        for number, commit in ((2, swapped), (3, last)):
-            raw.execute(
-                "UPDATE commits SET digest = ?, content = ? WHERE number = ?", (commit.digest, commit.content, number)
-            )
-    main.forge.ledger.protect()
+    statement = "UPDATE commits SET digest = :digest, content = :content WHERE number = :number"
+    for number, commit in ((2, swapped), (3, last)):
+        alter(main.forge.ledger, statement, digest=commit.digest, content=commit.content, number=number)
     assert problems(main) == []
     found = list(replay(main.forge, tiny_base))
     assert [one.outcome for one in found] == ["identical", "different", "identical"]
@@ -90,22 +78,22 @@ def test_a_forge_item_that_is_not_what_the_branches_give_is_found(main: MainBran
 
 
 def test_a_commit_that_was_taken_out_is_found(main: MainBranch) -> None:
-    alter(main, "DELETE FROM commits WHERE number = 2")
+    alter(main.forge.ledger, "DELETE FROM commits WHERE number = 2")
     assert any("does not follow the one before" in problem for problem in problems(main))
 
 
 def test_an_altered_journal_is_found(main: MainBranch) -> None:
-    alter(main, "UPDATE journal SET actor = 'somebody else' WHERE number = 2")
+    alter(main.forge.ledger, "UPDATE journal SET actor = 'somebody else' WHERE number = 2")
     assert problems(main) == ["entry 2 of the journal was altered; restore the ledger"]
 
 
 def test_an_arrival_that_was_rewritten_is_found(main: MainBranch) -> None:
-    alter(main, "UPDATE arrivals SET contributor = 'somebody else' WHERE number = 2")
+    alter(main.forge.ledger, "UPDATE arrivals SET contributor = 'somebody else' WHERE number = 2")
     assert problems(main) == ["arrival 2 is not what its manifest says; restore the ledger from a backup"]
 
 
 def test_a_state_that_the_head_does_not_show_is_found(main: MainBranch) -> None:
-    alter(main, "UPDATE arrivals SET state = 'held' WHERE number = 2")
+    alter(main.forge.ledger, "UPDATE arrivals SET state = 'held' WHERE number = 2")
     assert problems(main) == ["arrival 2 is to leave the main branch; serve the forge"]
 
 
@@ -115,18 +103,21 @@ def test_a_signature_that_no_invited_key_made_is_found(main: MainBranch, tiny_ba
     for key in (old, renewed):
         ledger.invite(Contributor("centre 1", public_bytes(key), "0" * 64, "2026-01-01T00:00:00.000Z"))
     signature = sign(old, SUBMIT, submit_statement(main.forge.settings.forge, digest))
-    alter(main, f"UPDATE arrivals SET signature = x'{signature.hex()}' WHERE number = 2")
+    signed = "UPDATE arrivals SET signature = :signature WHERE number = 2"
+    alter(ledger, signed, signature=signature)
     assert problems(main) == []
-    alter(main, f"UPDATE arrivals SET signature = x'{bytes(64).hex()}' WHERE number = 2")
+    alter(ledger, signed, signature=bytes(64))
     assert problems(main) == ["arrival 2 is signed by no key that centre 1 ever had; restore the ledger from a backup"]
 
 
-def test_sqlite_itself_refuses_to_change_what_was_written(main: MainBranch) -> None:
-    with sqlite3.connect(main.forge.directory / "ledger.sqlite") as raw:
-        for table in ("commits", "journal", "tasks"):
-            for statement in (f"DELETE FROM {table}", f"UPDATE {table} SET number = number + 100"):
-                with pytest.raises(sqlite3.IntegrityError, match=f"{table} is append-only"):
-                    raw.execute(statement)
+def test_the_database_itself_refuses_to_change_what_was_written(main: MainBranch) -> None:
+    for table in ("commits", "journal", "tasks"):
+        for statement in (f"DELETE FROM {table}", f"UPDATE {table} SET number = number + 100"):
+            with (
+                pytest.raises(SQLAlchemyError, match=f"{table} is append-only"),
+                main.forge.ledger.writing() as session,
+            ):
+                session.execute(text(statement))
 
 
 def test_the_journal_says_what_happened(main: MainBranch) -> None:
@@ -142,20 +133,21 @@ def test_the_journal_says_what_happened(main: MainBranch) -> None:
 
 
 def test_two_processes_write_one_journal_in_turn(main: MainBranch) -> None:
-    other = Ledger(f"sqlite:///{main.forge.directory / 'ledger.sqlite'}")
+    other = Ledger(main.forge.ledger.url)
     for number in range(20):
         (other if number % 2 else main.forge.ledger).enter("somebody", "said", {"number": number})
     assert problems(main) == []
     assert len(other.journal()) == 29
 
 
-def test_a_dropped_trigger_is_found_and_made_again(main: MainBranch, tiny_base: BaseModule) -> None:
-    with sqlite3.connect(main.forge.directory / "ledger.sqlite") as raw:
-        raw.execute("DROP TRIGGER journal_no_update")
+def test_a_dropped_trigger_is_found_and_made_again(main: MainBranch, tiny_base: BaseModule, ledger_url: str) -> None:
+    where = " ON journal" if ledger_url.startswith("postgresql") else ""
+    with main.forge.ledger.writing() as session:
+        session.execute(text(f"DROP TRIGGER journal_no_update{where}"))
     (problem,) = problems(main)
     assert "lacks 1 triggers that keep rows from being changed, such as journal_no_update" in problem
     main.forge.close()
-    again = open_main(main.forge.directory, tiny_base, main.forge.settings.method)
+    again = open_main(main.forge.directory, tiny_base, main.forge.settings.method, ledger_url)
     assert problems(again) == []
 
 

@@ -20,8 +20,8 @@ from medforge.proto.errors import NotAllowed, NotFound
 from medforge.proto.names import check_tag_name
 from medforge.proto.remote import RemoteForge
 from medforge.proto.signing import new_key, public_bytes
+from tests.aggregator.altering import alter_tags
 from tests.aggregator.forges import branches, settings_of
-from tests.aggregator.ledger_file import alter_tags
 from tests.aggregator.serving import serving, wait_until_folded
 
 RECORDED = Path(__file__).parents[2] / "recorded" / "forge-0.1.0"
@@ -107,7 +107,7 @@ def test_a_tag_that_was_altered_in_the_ledger_is_noticed(forge: Forge) -> None:
     tag_commit(forge, "v1", "1")
     sound = tag_commit(forge, "sound", "2")
     other = forge.ledger.commits()[2][1].digest
-    alter_tags(forge.directory, forge.ledger.commits()[0][1].digest, other)
+    alter_tags(forge.ledger, forge.ledger.commits()[0][1].digest, other)
     reopened = Forge.open(forge.directory)
     tags = verified_tags(reopened)
     assert tags == {"sound": sound}
@@ -116,7 +116,7 @@ def test_a_tag_that_was_altered_in_the_ledger_is_noticed(forge: Forge) -> None:
     problems = [problem for check in check_forge(reopened) for problem in check.problems]
     assert any("tag 'v1' is not signed" in problem for problem in problems)
     assert any("of the journal was altered" in problem for problem in problems)
-    alter_tags(forge.directory, other, "none")
+    alter_tags(forge.ledger, other, "none")
     again = Forge.open(forge.directory)
     (name,) = verified_tags(again).refused
     with pytest.raises(CorruptFile, match=f"{name} of the journal is no tag; run `medforge fsck`"):

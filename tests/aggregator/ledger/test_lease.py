@@ -9,10 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from medforge.aggregator.ledger import deadlines
 from medforge.aggregator.ledger.database import LeaseLost
+from medforge.aggregator.ledger.guards import SessionGuard
 from medforge.aggregator.ledger.lease import UNSURE_AFTER, Lease
 from medforge.aggregator.ledger.ledger import Ledger
 from medforge.aggregator.ledger.records import Arriving
@@ -22,12 +24,9 @@ from tests.postgres import Cluster
 Lose = Callable[[], None]
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'ledger.sqlite'}"
-    made: Cluster = request.getfixturevalue("postgres")
-    return made.new_ledger()
+@pytest.fixture
+def url(ledger_url: str) -> str:
+    return ledger_url
 
 
 @pytest.fixture
@@ -127,6 +126,43 @@ def test_a_database_that_falls_silent_is_noticed_within_ten_seconds(postgres: Cl
         assert time.monotonic() < back + 10, "it does not recover"
         time.sleep(0.1)
     assert arrive(ledger, "a") == 1
+
+
+def test_its_own_session_that_lingers_is_nobody_elses(postgres: Cluster) -> None:
+    """The database has not noticed yet that a connection of the forge's is dead, as after a cut network."""
+    url = postgres.new_ledger()
+    ledger, lease = taken(url)
+    with postgres.frozen_locks(url):
+        with pytest.raises(SQLAlchemyError):
+            lease.renew()
+        with pytest.raises(SQLAlchemyError, match="an earlier session of this process still has the ledger"):
+            lease.renew()
+        assert not lease.lost
+        assert arrive(ledger, "a") == 1
+    _beat(lease, time.monotonic() + 1)
+    lease.renew()
+    assert lease.held
+    second = Ledger(url)
+    with pytest.raises(InvalidInput, match="another process serves the ledger"):
+        Lease(second).take()
+
+
+def test_the_database_itself_ends_a_session_of_a_forge_that_is_gone(postgres: Cluster) -> None:
+    ledger, lease = taken(postgres.new_ledger())
+    guard = lease._guard
+    assert isinstance(guard, SessionGuard)
+    assert guard._connection is not None
+    with ledger.reading() as session:
+        for connection in (session.connection(), guard._connection):
+            for name, most in (
+                ("tcp_keepalives_idle", 10),
+                ("tcp_keepalives_interval", 10),
+                ("tcp_user_timeout", 20000),
+            ):
+                said = connection.scalar(
+                    text("SELECT setting::int FROM pg_settings WHERE name = :name"), {"name": name}
+                )
+                assert 0 < said <= most, name
 
 
 def test_a_silent_database_does_not_keep_a_command_waiting(postgres: Cluster) -> None:

@@ -1,4 +1,3 @@
-import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +12,8 @@ from medforge.aggregator.ledger.records import Contributor, State
 from medforge.aggregator.merge import choose_settings
 from medforge.errors import CorruptFile, InvalidInput
 from medforge.files import sha256_bytes
+from tests.aggregator.altering import alter
+from tests.postgres import Cluster
 
 
 def branch(number: int) -> str:
@@ -44,10 +45,14 @@ def arrive(ledger: Ledger, count: int) -> None:
         assert ledger.add_arrival(branch(number), f"centre {number}", "lung", 10).number == number
 
 
-@pytest.fixture(params=["file", "memory"])
+@pytest.fixture(params=["file", "memory", "postgresql"])
 def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
-    """The contract below holds for a database in a file and for one in memory."""
-    opened = Ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}" if request.param == "file" else "sqlite://")
+    """The contract below holds for a database in a file, for one in memory, and for a server."""
+    if request.param == "postgresql":
+        server: Cluster = request.getfixturevalue("postgres")
+        opened = Ledger(server.new_ledger())
+    else:
+        opened = Ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}" if request.param == "file" else "sqlite://")
     yield opened
     opened.close()
 
@@ -235,24 +240,22 @@ def test_facts_are_kept(ledger: Ledger) -> None:
     assert ledger.fact("forge") == "two"
 
 
-def test_everything_is_there_after_reopening(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
-    before = Ledger(url)
+def test_everything_is_there_after_reopening(ledger_url: str) -> None:
+    before = Ledger(ledger_url)
     arrive(before, 3)
     before.add_commit(commit(1, None))
     before.hold(2, "why")
     arrivals = before.arrivals()
     before.close()
-    after = Ledger(url)
+    after = Ledger(ledger_url)
     assert after.arrivals() == arrivals
     assert after.head() == commit(1, None)
     assert after.holds()[2].reason == "why"
     assert [a.number for a in after.unfolded()] == [3]
 
 
-def test_a_reader_sees_what_a_writer_in_another_connection_wrote(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
-    writer, reader = Ledger(url), Ledger(url)
+def test_a_reader_sees_what_a_writer_in_another_connection_wrote(ledger_url: str) -> None:
+    writer, reader = Ledger(ledger_url), Ledger(ledger_url)
     arrive(writer, 2)
     assert [a.number for a in reader.unfolded()] == [1, 2]
 
@@ -265,14 +268,13 @@ def test_sqlite_is_told_to_survive_a_power_cut(tmp_path: Path) -> None:
         assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
 
 
-def test_an_altered_commit_is_noticed(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.sqlite"
-    ledger = Ledger(f"sqlite:///{path}")
+def test_an_altered_commit_is_noticed(ledger_url: str) -> None:
+    ledger = Ledger(ledger_url)
     arrive(ledger, 1)
     ledger.add_commit(commit(1, None))
-    with sqlite3.connect(path) as raw:
-        raw.execute("DROP TRIGGER commits_no_update")
-        raw.execute("UPDATE commits SET content = CAST(replace(content, '0.75', '0.99') AS BLOB)")
+    altered = commit(1, None).content.replace(b"0.75", b"0.99")
+    assert altered != commit(1, None).content
+    alter(ledger, "UPDATE commits SET content = :content", content=altered)
     with pytest.raises(CorruptFile, match="does not have the digest it is known by; restore it from a backup"):
         ledger.head()
 
@@ -290,17 +292,15 @@ def test_a_file_that_is_no_database_gets_a_sentence(tmp_path: Path) -> None:
         Ledger(f"sqlite:///{path}")
 
 
-def test_a_ledger_that_was_killed_while_it_was_made_is_made_whole(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
-    Ledger(url).close()
-    with sqlite3.connect(tmp_path / "ledger.sqlite") as raw:
-        raw.execute("DELETE FROM facts")
-    assert Ledger(url).fact("schema") is not None
+def test_a_ledger_that_was_killed_while_it_was_made_is_made_whole(ledger_url: str) -> None:
+    ledger = Ledger(ledger_url)
+    alter(ledger, "DELETE FROM facts")
+    ledger.close()
+    assert Ledger(ledger_url).fact("schema") is not None
 
 
-def test_a_ledger_of_another_version_is_refused(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
-    ledger = Ledger(url)
+def test_a_ledger_of_another_version_is_refused(ledger_url: str) -> None:
+    ledger = Ledger(ledger_url)
     ledger.set_fact("schema", "1")
     with pytest.raises(InvalidInput, match="was written by another version of medforge"):
-        Ledger(url)
+        Ledger(ledger_url)

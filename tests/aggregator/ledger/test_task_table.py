@@ -1,12 +1,12 @@
-"""What is declared stays declared, and releases who waited for it; the same over a file, memory and an older ledger."""
+"""What is declared stays declared, and releases who waited for it; over a file, a server and an older ledger."""
 
 import json
-import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
+from sqlalchemy import inspect, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from medforge.aggregator.ledger.ledger import Ledger
 from medforge.aggregator.ledger.records import State
@@ -14,23 +14,27 @@ from medforge.aggregator.ledger.task_table import TaskTable, undeclared
 from medforge.declared_task import DeclaredTask
 from medforge.errors import CorruptFile
 from medforge.files import sha256_bytes
+from tests.aggregator.altering import alter
 
 LUNG = DeclaredTask.make("lung", [("n", "normal lung"), ("t", "lung tumor")], "CT")
 WIDER = DeclaredTask.make("lung", [("n", "normal lung"), ("t", "lung tumor"), ("c", "lung cyst")], "CT")
 SKIN = DeclaredTask.make("skin", [("m", "melanoma"), ("n", "naevus")])
 
 
-@pytest.fixture(params=["file", "memory", "older"])
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
-    """A new ledger in a file, one in memory, and one that was made before tasks were declared."""
-    url = "sqlite://" if request.param == "memory" else f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+@pytest.fixture(params=["new", "older"])
+def ledger(request: pytest.FixtureRequest, ledger_url: str) -> Iterator[Ledger]:
+    """A new ledger, and one that was made before tasks were declared."""
     if request.param == "older":
-        Ledger(url).close()
-        with sqlite3.connect(tmp_path / "ledger.sqlite") as raw:
-            raw.execute("DROP TABLE tasks")
-    opened = Ledger(url)
+        make_older(ledger_url)
+    opened = Ledger(ledger_url)
     yield opened
     opened.close()
+
+
+def make_older(ledger_url: str) -> None:
+    made = Ledger(ledger_url)
+    alter(made, "DROP TABLE tasks")
+    made.close()
 
 
 @pytest.fixture
@@ -114,36 +118,29 @@ def test_only_those_who_waited_for_the_task_are_released(table: TaskTable, ledge
     assert states(ledger) == [State.RECEIVED, State.HELD, State.RECEIVED, State.RECEIVED]
 
 
-def test_an_older_ledger_gains_the_table_when_a_task_is_declared(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
-    Ledger(url).close()
+def test_an_older_ledger_gains_the_table_when_a_task_is_declared(ledger_url: str) -> None:
+    make_older(ledger_url)
+    older, other = Ledger(ledger_url), Ledger(ledger_url)
 
-    def tables() -> set[str]:
-        with sqlite3.connect(tmp_path / "ledger.sqlite") as raw:
-            return {name for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    def tables() -> list[str]:
+        return inspect(older._engine).get_table_names()
 
-    with sqlite3.connect(tmp_path / "ledger.sqlite") as raw:
-        raw.execute("DROP TABLE tasks")
-    older, other = Ledger(url), Ledger(url)
     assert TaskTable(older).declarations() == TaskTable(other).declarations() == {}
     assert "tasks" not in tables()
     assert TaskTable(older).add(LUNG, {}) == 0
     assert list(TaskTable(other).declarations()) == ["lung"]
     assert "tasks" in tables()
-    with sqlite3.connect(tmp_path / "ledger.sqlite") as raw:
-        for statement in ("DELETE FROM tasks", "UPDATE tasks SET name = 'x'"):
-            with pytest.raises(sqlite3.IntegrityError, match="tasks is append-only"):
-                raw.execute(statement)
+    for statement in ("DELETE FROM tasks", "UPDATE tasks SET name = 'x'"):
+        with older.writing() as session, pytest.raises(SQLAlchemyError, match="tasks is append-only"):
+            session.execute(text(statement))
     older.close()
     other.close()
 
 
-def test_an_altered_declaration_is_not_believed(tmp_path: Path) -> None:
-    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
+def test_an_altered_declaration_is_not_believed(ledger_url: str) -> None:
+    ledger = Ledger(ledger_url)
     TaskTable(ledger).add(LUNG, {})
-    with sqlite3.connect(tmp_path / "ledger.sqlite") as raw:
-        raw.execute("DROP TRIGGER tasks_no_update")
-        raw.execute("UPDATE tasks SET content = ?", (SKIN.to_bytes(),))
+    alter(ledger, "UPDATE tasks SET content = :content", content=SKIN.to_bytes())
     with pytest.raises(CorruptFile, match="has another digest; restore it from a backup"):
         TaskTable(ledger).declarations()
     ledger.close()

@@ -4,6 +4,7 @@ import signal
 import time
 
 from medforge.aggregator.ledger.review_table import ReviewTable
+from tests.faults.database import up_again
 from tests.faults.review_soak.checks import check_acknowledged
 from tests.faults.review_soak.stage import HARM, Stage
 
@@ -26,8 +27,7 @@ def keep_server(stage: Stage) -> None:
             tally.fault("server", "killed at any moment")
         _look(stage)
         point = draw.choice(KILLS)
-        program = server.start(f"{point}:{1 if point == 'starting' else draw.randint(1, 2)}")
-        server.wait_ready()
+        program, _ = up_again(server, f"{point}:{1 if point == 'starting' else draw.randint(1, 2)}")
         end = time.monotonic() + LIFE_SECONDS
         while program.alive and time.monotonic() < end:
             time.sleep(0.02)
@@ -39,7 +39,7 @@ def keep_server(stage: Stage) -> None:
     if server.program is not None and server.program.alive:
         server.program.kill()
         tally.fault("server", "killed at any moment")
-    server.up()
+    up_again(server)
 
 
 def _look(stage: Stage) -> None:

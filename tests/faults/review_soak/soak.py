@@ -11,6 +11,7 @@ from medforge.aggregator.ledger.review_table import ReviewTable
 from medforge.base_module import BaseModule
 from medforge.errors import ForgeUnavailable
 from tests.faults.checks import wait_for
+from tests.faults.database import TroubledDatabase
 from tests.faults.review_soak.checks import check_acknowledged, check_rest, live_commits, losses
 from tests.faults.review_soak.contributors import contribute, disturb
 from tests.faults.review_soak.liar import lie
@@ -28,10 +29,17 @@ class ReviewSoak:
     """One forge, its server, and the sites that push to it and review it."""
 
     def __init__(
-        self, directory: Path, base: BaseModule, spec: str, sites: dict[str, Site], faults: int, seed: int
+        self,
+        directory: Path,
+        base: BaseModule,
+        spec: str,
+        sites: dict[str, Site],
+        faults: int,
+        seed: int,
+        database: TroubledDatabase | None,
     ) -> None:
         self.seed = seed
-        self.stage = Stage(directory, base, spec, sites, faults, seed)
+        self.stage = Stage(directory, base, spec, sites, faults, seed, database)
 
     def run(self) -> Summary:
         """Soak until every family has had its faults and an attack was found, let it come to rest, and check it."""
@@ -40,6 +48,8 @@ class ReviewSoak:
         workers += [partial(review, stage, name) for name in HONEST]
         workers += [partial(contribute, stage, name, 8, 20) for name in ("north", "east")]
         workers += [partial(contribute, stage, name, 1, 8) for name in ATTACKERS]
+        if stage.database is not None:
+            workers.append(partial(stage.database.trouble, stage.crew, stage.tally))
         with stage.server:
             self._found()
             stage.crew.work(workers)
