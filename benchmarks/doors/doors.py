@@ -121,6 +121,8 @@ def flwr(flower: Engine, app: Path, config: Mapping[str, object], nodes: int | N
     more = [] if nodes is None else ["--federation-config", f"num-supernodes={nodes}"]
     said = flower.call("flwr", "run", app, "here", "--stream", "-c", path, *more, seconds=LONGEST)
     (flower.home / "said.log").write_text(said, encoding="utf-8")
+    # it ends with 0 also where the run failed, or where its words stopped coming
+    assert "page " in said, said
     return said
 
 

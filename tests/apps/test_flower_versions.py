@@ -28,7 +28,7 @@ def _declared() -> str:
 
 
 @pytest.mark.skipif("MEDFORGE_FLOWER_VERSIONS" not in os.environ, reason="runs with `make flower-versions`")
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("which", ["lowest", "newest"])
 def test_a_version_of_flower_that_people_may_have(which: str, tmp_path: Path) -> None:
     if which == "lowest" and _declared() == version("flwr"):
