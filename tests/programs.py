@@ -8,8 +8,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from medforge.cli import main
 from medforge.faults import VARIABLE
@@ -26,11 +27,11 @@ _processes.set_forkserver_preload([*IMPORTED, "medforge.simulation.run"])
 _guard = threading.Lock()
 
 
-def _run(arguments: Sequence[str], log: str, printed: str, fault: str | None) -> None:
+def _run(arguments: Sequence[str], log: str, printed: str, fault: str | None, environment: Mapping[str, str]) -> None:
     """Be the command `medforge ARGUMENTS`."""
     for path, descriptor in ((printed, 1), (log, 2)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
-    os.environ |= {"OMP_NUM_THREADS": "1"} | ({VARIABLE: fault} if fault else {})
+    os.environ |= {"OMP_NUM_THREADS": "1"} | ({VARIABLE: fault} if fault else {}) | dict(environment)
     sys.argv = ["medforge", *arguments]
     # a shell that runs the tests in the background lets its children ignore Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -45,14 +46,19 @@ class Program:
     """One running `medforge` command; its log is appended to, what it prints too where that goes elsewhere."""
 
     def __init__(
-        self, arguments: Sequence[object], log: Path, fault: str | None = None, printed: Path | None = None
+        self,
+        arguments: Sequence[object],
+        log: Path,
+        fault: str | None = None,
+        printed: Path | None = None,
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.log = log
         self.fault = fault
         self._log_start = log.stat().st_size if log.exists() else 0
         command = [str(argument) for argument in arguments]
         self._process = _processes.Process(
-            target=_run, args=(command, str(log), str(printed or log), fault), daemon=True
+            target=_run, args=(command, str(log), str(printed or log), fault, dict(environment)), daemon=True
         )
         with _guard:
             self._process.start()

@@ -2,9 +2,10 @@
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.policy import Limits, Policy
@@ -58,7 +59,13 @@ class Served:
     """`medforge serve` as a process."""
 
     def __init__(
-        self, directory: Path, spec: str, listen: str = "127.0.0.1:0", *options: str, fault: str | None = None
+        self,
+        directory: Path,
+        spec: str,
+        listen: str = "127.0.0.1:0",
+        *options: str,
+        fault: str | None = None,
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.directory = directory
         self.ready = directory.parent / f"{directory.name}.ready"
@@ -66,7 +73,7 @@ class Served:
         self.ready.unlink(missing_ok=True)
         command = ["serve", "--forge", directory, "--base", spec, "--listen", listen, "--ready-file", self.ready]
         command += ["--threads", "1", "--policy", "admission.behaviour=false", "--open-tasks", *options]
-        self.process = Program(command, self.errors, fault)
+        self.process = Program(command, self.errors, fault, environment=environment)
 
     def wait_ready(self) -> str:
         """Wait until it serves, and give its address."""
