@@ -139,10 +139,11 @@ def examine_merge(
     """Return the task of ``before`` that lost most, where its accuracy on distilled images fell beyond the margin.
 
     ``images`` says how many images a task was asked about: two of sixteen are more than a tenth, and no evidence (see
-    `is_no_coincidence`). ``shared`` says more of a task which the arriving branch shares with others. Merging two honest
-    branches of few images costs each some of its own (3 of 20 chest films): such a task must have lost more than chance
-    makes of the margin (see `costs_more`). And a centre of nearly one class, or without one, moves what the merged model
-    prefers, until others move it back; so its images must be ranked less well too, by more than the margin.
+    `is_no_coincidence`). ``shared`` says more of a task which the arriving branch shares with others. Merging two
+    honest branches of few images costs each some of its own (3 of 20 chest films): such a task must have lost more than
+    chance makes of the margin (see `costs_more`). And a centre of nearly one class, or without one, moves what the
+    merged model prefers, until others move it back; so its images must be ranked less well too, by more than the
+    margin.
     """
     if not admission.behaviour:
         return None
