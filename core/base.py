@@ -6,7 +6,20 @@ from medforge.bases.obtaining import obtain
 from medforge.bases.spec import Embedded, parse_spec
 from medforge.embedded import load_embedded
 
-__all__ = ["BaseModule", "batches", "choose_device", "load_base"]
+__all__ = ["BaseModule", "batches", "choose_device", "load_ahead", "load_base"]
+
+_ahead: dict[tuple[str, str, str], BaseModule] = {}
+
+
+def load_ahead(spec: str, device: str, dtype: str) -> None:
+    """Load a base module that the next `load_base` of the same words takes; a process that is forked has it already.
+
+    Raises as `load_base` does.
+    """
+    base = load_base(spec, device, dtype)
+    # what a tokenizer reads at its first text is read now
+    base.tokenizer([""])
+    _ahead[spec, device, dtype] = base
 
 
 def load_base(spec: str, device: str = "auto", dtype: str = "fp32") -> BaseModule:
@@ -20,6 +33,8 @@ def load_base(spec: str, device: str = "auto", dtype: str = "fp32") -> BaseModul
     Raises InvalidInput for an unknown spec, a missing file or a failed download; CorruptFile for a broken checkpoint,
     and for weights that do not fit or are not finite.
     """
+    if (ready := _ahead.pop((spec, device, dtype), None)) is not None:
+        return ready
     asked = parse_spec(spec)
     if isinstance(asked, Embedded):
         clip, tokenizer, card = load_embedded(spec)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from medforge.client.data.sites.site import parse_division
 from medforge.contributor_name import check_not_reserved
 from medforge.errors import InvalidInput
-from medforge.name_skeleton import alike
+from medforge.name_skeleton import skeletons
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 FORM = "NAME=SOURCE:PATH or NAME=TASK@SOURCE:PATH"
@@ -84,20 +84,23 @@ def parse_centres(texts: Sequence[str], known_sources: Sequence[str], divide: Se
 
 def check_names(centres: Sequence[Centre]) -> None:
     """Raise InvalidInput where two centres have one name to a reader, or one has a name that means something else."""
-    names: list[str] = []
+    names: set[str] = set()
+    looks: dict[str, str] = {}
     for centre in centres:
         # Names become directories, and two that differ by case alone are one directory on some file systems.
-        if centre.name.lower() in map(str.lower, names):
+        if centre.name.lower() in names:
             raise InvalidInput(f"--centre {centre.name} is given twice; give every centre its own name")
         try:
             check_not_reserved(centre.name)
         except InvalidInput as error:
             raise InvalidInput(f"--centre {centre.name}: {error}") from error
-        if (other := next((one for one in names if alike(one, centre.name)), None)) is not None:
+        seen = skeletons(centre.name)
+        if (other := next((looks[look] for look in seen if look in looks), None)) is not None:
             raise InvalidInput(
                 f"--centre {centre.name} reads like --centre {other}; give centres names that readers tell apart"
             )
-        names.append(centre.name)
+        names.add(centre.name.lower())
+        looks |= dict.fromkeys(seen, centre.name)
 
 
 def divided(centres: Sequence[Centre], texts: Sequence[str]) -> tuple[Centre, ...]:

@@ -8,6 +8,7 @@ from medforge.base_check import check_base
 from medforge.client.data.catalogue import check_source
 from medforge.errors import InvalidInput
 from medforge.simulation.centres import Centre
+from medforge.simulation.crowd import FEW, Crowd
 
 
 def check_inputs(centres: Sequence[Centre], base: str, device: str, dtype: str) -> None:
@@ -22,3 +23,12 @@ def check_inputs(centres: Sequence[Centre], base: str, device: str, dtype: str) 
             check_source(centre.source)
         except InvalidInput as error:
             raise InvalidInput(f"--centre {centre.name}: {error}") from error
+
+
+def check_reviewing(crowd: Crowd | None, review: bool) -> None:
+    """Refuse to let every one of many centres review every one of as many commits. Raises InvalidInput."""
+    if review and crowd is not None and crowd.large:
+        raise InvalidInput(
+            f"--review lets every centre review every commit, which is too much for --centres {crowd.count}; leave it "
+            f"out, or take at most {FEW} centres"
+        )

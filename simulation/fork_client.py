@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
+_SERVER = "medforge.simulation.fork_server"
 _LOOK_SECONDS = 0.02
 
 
@@ -41,14 +42,15 @@ class ForkedProcess:
 class ForkServer:
     """Hold the server process; this process must adopt orphans (`linux.adopt_orphans`).
 
-    It imports in the background: whoever asks before it is done waits.
+    It imports, and loads the base module that the words `base` name (spec, device, dtype) if any, in the background:
+    whoever asks before it is done waits.
     """
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], base: Sequence[str] = ()) -> None:
         self._control, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                (sys.executable, "-m", "medforge.simulation.fork_server", str(theirs.fileno()), str(os.getpid())),
+                (sys.executable, "-m", _SERVER, str(theirs.fileno()), str(os.getpid()), *base),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -1,7 +1,9 @@
 """The server that a run forks its processes from: it has imported once what they need, seconds for each otherwise.
 
-`python -m medforge.simulation.fork_server DESCRIPTOR RUN` answers on the socket DESCRIPTOR to the process RUN, see
-`fork_client`. A request is one byte with descriptors: a socket of the new process, its output, and what it keeps.
+`python -m medforge.simulation.fork_server DESCRIPTOR RUN [SPEC DEVICE DTYPE]` answers on the socket DESCRIPTOR to the
+process RUN, see `fork_client`. With a base module's SPEC it loads that ahead, too, where it computes on a CPU: the
+processes share its memory. A request is one byte with descriptors: a socket of the new process, its output, and what
+it keeps.
 
 A new process is forked twice: the one in between ends at once, whereupon the run, which adopts orphans, is the parent.
 So the run waits for its processes itself, the kernel ends them with the run, and the server may end at any time.
@@ -10,6 +12,8 @@ So the run waits for its processes itself, the kernel ends them with the run, an
 from __future__ import annotations
 
 import atexit
+import contextlib
+import gc
 import json
 import os
 import socket
@@ -20,17 +24,19 @@ from importlib import import_module
 from typing import NoReturn
 
 from medforge.cli import main
+from medforge.errors import MedForgeError
 from medforge.simulation.linux import end_with
 
 IMPORTED = (
     "medforge.aggregator.cli.serve",
     "medforge.aggregator.server.server",
+    "medforge.client.audit.page",
     "medforge.client.cli.contribute",
     "medforge.client.send",
     "medforge.client.work",
     "sklearn.metrics",
 )
-"""What `serve`, `contribute` and `push` import; nothing of it starts a thread or touches a device."""
+"""What `serve`, `contribute`, `review` and `push` import; nothing of it starts a thread or touches a device."""
 
 MOST_DESCRIPTORS = 16
 _LOOK_SECONDS = 0.0005
@@ -93,10 +99,33 @@ def be_command(arguments: list[str]) -> NoReturn:
     os._exit(status)
 
 
+def load_shared(spec: str, device: str, dtype: str) -> None:
+    """Load a base module for all processes to come, unless it computes on an accelerator, which none may share.
+
+    What cannot be loaded is left to whoever needs it, who says why.
+    """
+    from medforge.base import load_ahead
+    from medforge.base_check import resolve_base
+
+    # asked by NVML, CUDA is not begun: a process that is forked after that could not use it
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
+    import torch
+
+    if device != "cpu" and (device != "auto" or torch.cuda.is_available()):
+        return
+    with contextlib.suppress(MedForgeError):
+        load_ahead(resolve_base(spec), device, dtype)
+
+
 if __name__ == "__main__":
     end_with(int(sys.argv[2]))
     for name in IMPORTED:
         import_module(name)
+    if sys.argv[3:]:
+        load_shared(*sys.argv[3:])
+    # what is here stays: no process looks through it again for garbage, or copies its pages by looking
+    gc.collect()
+    gc.freeze()
     with socket.socket(fileno=int(sys.argv[1])) as listening:
         arguments = answer(listening, int(sys.argv[2]))
     be_command(arguments)

@@ -29,11 +29,14 @@ class Launcher:
         self._forking = forking
         self._server: ForkServer | None = None
 
-    def warm_up(self) -> None:
-        """Let the server begin to import in the background, where processes can be forked."""
+    def warm_up(self, base: Sequence[str] = ()) -> None:
+        """Let the server begin to import in the background, where processes can be forked.
+
+        `base` are spec, device and dtype of a base module that it is to load too, for all processes to share.
+        """
         if self._forking and self._server is None:
             self._forking = adopt_orphans()
-            self._server = ForkServer(_environment()) if self._forking else None
+            self._server = ForkServer(_environment(), base) if self._forking else None
 
     def start(self, arguments: Sequence[str], log: Path, keep: Sequence[int] = ()) -> Child:
         """Start `medforge ARGUMENTS…`, with its output appended to `log` and the descriptors `keep` open in it.

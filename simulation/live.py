@@ -11,6 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from medforge.simulation.centre_run import CentreRun, Stage
+from medforge.simulation.crowd import FEW
+from medforge.simulation.crowd_words import Pace, summary
 from medforge.simulation.result import RoundResult
 from medforge.simulation.screen import Screen
 
@@ -35,28 +37,46 @@ class LiveTable(Screen):
         self._began = self._shown = self._told = time.monotonic()
         self._rounds_told = 0
         self._stages: list[str] = []
+        self._pace = Pace()
 
     def notify(self, text: str) -> None:
         """Print one line about something that happened."""
         seconds = time.monotonic() - self._began
         self.console.print(Text(f"[{seconds:6.1f} s] {text}"), soft_wrap=True)
 
-    def show(self, centres: Sequence[CentreRun], rounds: Sequence[RoundResult]) -> None:
-        """Bring the table up to date; elsewhere print the scores of new rounds, and now and then how far all are."""
+    def show(self, centres: Sequence[CentreRun], rounds: Sequence[RoundResult], decided: int = 0) -> None:
+        """Bring the table up to date; elsewhere print the scores of new rounds, and now and then how far all are.
+
+        Of more than a few centres how many are where stands in the place of the table; `decided` arrivals are merged or
+        held.
+        """
         if self.live is None:
             for done in rounds[self._rounds_told :]:
                 scores = ", ".join(f"{name} {score.acc:.2f}" for name, score in done.tasks.items())
                 self.notify(f"main branch after arrival {done.arrival} ({done.centre}), test accuracy: {scores}")
             self._rounds_told = len(rounds)
-            self._tell(centres)
+            self._tell(centres, decided)
         elif time.monotonic() > self._shown + REFRESH_SECONDS:
             self._shown = time.monotonic()
-            self.live.update(table(centres, rounds), refresh=True)
+            shown = table(centres, rounds) if len(centres) <= FEW else Text(self._summary(centres, decided))
+            self.live.update(shown, refresh=True)
 
-    def _tell(self, centres: Sequence[CentreRun]) -> None:
-        """Print how far the centres are: every ten seconds, and soon after one of them begins another stage."""
+    def _summary(self, centres: Sequence[CentreRun], decided: int) -> str:
+        self._pace.note(time.monotonic(), decided)
+        to_come = sum(centre.stage is not Stage.DEAD for centre in centres) - decided
+        return summary(centres, decided, self._pace.left(to_come))
+
+    def _tell(self, centres: Sequence[CentreRun], decided: int) -> None:
+        """Print how far the centres are: every ten seconds, and soon after one of them begins another stage.
+
+        Of more than a few, how many are where, every ten seconds.
+        """
         since = time.monotonic() - self._told
-        if since < SECONDS_AFTER_A_CHANGE:
+        if since < (SECONDS_AFTER_A_CHANGE if len(centres) <= FEW else SECONDS_BETWEEN_LINES):
+            return
+        if len(centres) > FEW:
+            self._told = time.monotonic()
+            self.notify(self._summary(centres, decided))
             return
         stages = [step.stage if (step := centre.step()) else str(centre.stage) for centre in centres]
         if since < SECONDS_BETWEEN_LINES and stages == self._stages:

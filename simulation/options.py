@@ -21,6 +21,16 @@ Centres = Annotated[
         "Default: drawn breast, lung and colon tissue.",
     ),
 ]
+Crowded = Annotated[
+    int | None,
+    typer.Option(
+        "--centres",
+        min=1,
+        metavar="N",
+        help="N centres in the place of those of --centre, which take turns; each draws images of its own, or has its "
+        "part of the source's. Default source: some drawn tissue images a centre.",
+    ),
+]
 AllowLeaks = Annotated[
     bool,
     typer.Option(
@@ -46,6 +56,7 @@ class CentreOptions:
 
     centre: Centres = None
     divide: Divide = None
+    centres: Crowded = None
     allow_leaks: AllowLeaks = False
 
 

@@ -16,6 +16,7 @@ from medforge.simulation.commands import contribute_command, push_command
 from medforge.simulation.reviewing import Reviewers
 from medforge.simulation.rundir import RunDirectory
 from medforge.simulation.settings import SimulationSettings
+from medforge.simulation.shelf import Shelf
 
 TICK_SECONDS = 0.1
 Notify = Callable[[str], None]
@@ -27,7 +28,9 @@ class Supervisor:
     A centre that is ready early waits until everybody before it has arrived or is known not to come, and where the
     centres review, until all have said what they have to say of what is there. `launch`
     starts a command. `spare` is called with the number of idle cores, and may do a little work; it returns whether it
-    did. `show` is called every turn. The centres write their curves to the targets in `track`.
+    did. `show` is called every turn. The centres write their curves to the targets in `track`. What a centre of an
+    earlier run learned of the same, is taken from the `shelf` where there is one. Where the centres are a crowd, only
+    what goes wrong is said.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class Supervisor:
         spare: Callable[[int], bool],
         show: Callable[[], None],
         track: Sequence[str] = (),
+        shelf: Shelf | None = None,
     ) -> None:
         asked = {centre.name: centre for centre in settings.centres}
         self.centres = [
@@ -49,7 +53,7 @@ class Supervisor:
         self.aggregator = Aggregator(settings, run, launch, notify)
         self._settings, self._run, self._jobs = settings, run, jobs
         self._launch, self._notify, self._spare, self._show = launch, notify, spare, show
-        self._track = track
+        self._track, self._shelf = track, shelf
         self._reviewers = Reviewers(settings, run.forge, jobs, launch, notify) if settings.review else None
         self._processes: dict[str, int | None] = {}
         self._waits_for_folds = False
@@ -105,7 +109,10 @@ class Supervisor:
         """Start the next centres, in arrival order, while cores are free."""
         free = self._jobs - sum(centre.stage is Stage.COMPUTING for centre in self.centres)
         for centre in [c for c in self.centres if c.stage is Stage.WAITING][: max(0, free)]:
-            self._begin(centre, Stage.COMPUTING, contribute_command(self._settings, centre, self._track))
+            if self._shelf is not None and self._shelf.take(centre):
+                self._now(centre, Stage.READY, " with what it learned before")
+            else:
+                self._begin(centre, Stage.COMPUTING, contribute_command(self._settings, centre, self._track))
 
     def _push(self) -> None:
         """Let the first centre that is still to come push, once it is ready, due, and the aggregator listens."""
@@ -119,8 +126,12 @@ class Supervisor:
     def _begin(self, centre: CentreRun, stage: Stage, command: Sequence[str]) -> None:
         centre.began = time.time()
         centre.child = self._launch(command, centre.log)
+        self._now(centre, stage, f" (process {centre.child.pid})")
+
+    def _now(self, centre: CentreRun, stage: Stage, more: str = "") -> None:
         centre.stage = stage
-        self._notify(f"{centre.name}: {stage} (process {centre.child.pid})")
+        if not self._settings.crowded:
+            self._notify(f"{centre.name}: {stage}{more}")
 
     def _reap(self, centre: CentreRun) -> None:
         """Move a centre on whose process has ended."""
@@ -129,8 +140,9 @@ class Supervisor:
             return
         child, centre.child = centre.child, None
         if status == 0 and centre.stage is Stage.COMPUTING:
-            centre.stage = Stage.READY
-            self._notify(f"{centre.name}: {centre.stage}")
+            self._now(centre, Stage.READY)
+            if self._shelf is not None:
+                self._shelf.keep(centre)
         elif status == 0:
             self._arrive(centre)
         elif centre.stage is Stage.PUSHING and self.aggregator.restarts > centre.restarts_at_push:
@@ -141,10 +153,9 @@ class Supervisor:
 
     def _arrive(self, centre: CentreRun) -> None:
         centre.arrival = Receipt.load(centre.receipt).arrival
-        centre.stage = Stage.ARRIVED
         if self._reviewers is not None:
             self._reviewers.hold_up()
-        self._notify(f"{centre.name}: arrived as number {centre.arrival}")
+        self._now(centre, Stage.ARRIVED, f" as number {centre.arrival}")
 
     def _give_up(self, centre: CentreRun, child: Child, status: int) -> None:
         doing = "training and distilling" if centre.stage is Stage.COMPUTING else "pushing"
@@ -157,7 +168,8 @@ class Supervisor:
     def _note_processes(self) -> None:
         """Write who runs as which process, for whoever wants to look at, or end, one of them."""
         now: dict[str, int | None] = {"aggregator": self.aggregator.pid}
-        now |= {centre.name: centre.child.pid if centre.child else None for centre in self.centres}
+        told = [centre for centre in self.centres if centre.child or not self._settings.crowded]
+        now |= {centre.name: centre.child.pid if centre.child else None for centre in told}
         if now != self._processes:
             self._processes = now
             write_atomically(self._run.path / "processes.json", json.dumps(now, indent=2).encode() + b"\n")

@@ -126,7 +126,8 @@ def _shown(one: Mistake) -> Picture:
 
 
 def draw(result: SimulationResult, material: ReportMaterial) -> RunFigures:
-    """Draw the run's figures; a centre has its task's colour."""
+    """Draw the run's figures, of a crowd those of the centres that were scored; a centre has its task's colour."""
+    result = result.abridged() if result.crowded else result
     return figures_of(result, paints_of(result), material.centres, material.courses)
 
 
@@ -138,12 +139,15 @@ def paints_of(result: SimulationResult) -> dict[str, str]:
 
 def render(result: SimulationResult, material: ReportMaterial, figures: RunFigures, out: Path) -> str:
     """Render the report as one HTML page that loads nothing from elsewhere."""
+    whole, result = result, result.abridged() if result.crowded else result
     paints = paints_of(result)
     environment = templates("medforge.simulation")
     environment.filters["number"] = number
     return environment.get_template("report.html.j2").render(
         result=result,
-        verdict=verdict(result),
+        verdict=verdict(whole),
+        arrived=sum(centre.arrived for centre in whole.centres),
+        all_centres=len(whole.centres),
         reviews=reviews_said(result),
         names=list(paints),
         few=of_mean([task.units for task in result.tasks]),
@@ -157,7 +161,7 @@ def render(result: SimulationResult, material: ReportMaterial, figures: RunFigur
         panels=[panel(one, figures.planes[one.name]) for one in material.centres],
         colours=paints,
         method=READABLE.get((result.method, result.level), result.method),
-        settings=settings_of(result),
+        settings=settings_of(whole),
         digests=digests_of(result),
         commands=commands_of(result, out),
         clock=clock(result.seconds),

@@ -9,6 +9,8 @@ from medforge.assessment.digits import of_mean, spell
 from medforge.simulation.result import SimulationResult, TaskResult
 
 CLOSE = 0.05
+SHOWN = 6
+"""Centres of a long arrival order that are named."""
 
 
 def verdict(result: SimulationResult) -> str:
@@ -72,7 +74,11 @@ def settings_of(result: SimulationResult) -> list[tuple[str, str]]:
         ("plugin", result.plugin),
         ("seed", str(result.seed)),
         ("policy", " ".join(result.policy) or "as a forge has it"),
-        ("arrival order", " → ".join(result.order)),
+        *(
+            [("centres", f"{result.crowd}, {result.reused} of them with what an earlier run learned")]
+            * bool(result.crowd)
+        ),
+        ("arrival order", _order(result)),
         ("arrival times", result.arrivals or "as soon as ready, in order"),
         ("device and dtype", f"{result.device}, {result.dtype}"),
         ("aggregator restarts", str(result.restarts)),
@@ -87,6 +93,12 @@ def digests_of(result: SimulationResult) -> list[tuple[str, str]]:
     rows += [(f"forge item after arrival {r.arrival}", r.item) for r in result.rounds]
     rows += [(f"commit {r.arrival}", r.commit) for r in result.rounds]
     return rows
+
+
+def _order(result: SimulationResult) -> str:
+    if not result.crowded:
+        return " → ".join(result.order)
+    return f"{' → '.join(result.order[:SHOWN])} → … → {result.order[-1]}"
 
 
 def _to_the_second(seconds: float) -> str:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from medforge.assessment.result import Assessment
 from medforge.errors import CorruptFile
 from medforge.files import write_atomically
+from medforge.simulation.crowd import FEW
 
 
 class Model(BaseModel):
@@ -140,7 +141,12 @@ class Means(Model):
 
 
 class SimulationResult(Model):
-    """Hold everything that a run measured, and what is needed to run it again."""
+    """Hold everything that a run measured, and what is needed to run it again.
+
+    `crowd` is how many centres stood in the place of a few, None where each was named; where that is many, scores are
+    of the first centres of each task, and of some of the arrivals. `reused` counts the centres whose work an earlier
+    run had done.
+    """
 
     format: int = 1
     centres: tuple[CentreResult, ...]
@@ -171,6 +177,13 @@ class SimulationResult(Model):
     versions: dict[str, str]
     warnings: tuple[str, ...]
     reviews: Reviews | None = None
+    crowd: int | None = None
+    reused: int = 0
+
+    @property
+    def crowded(self) -> bool:
+        """Say whether there are more centres than a run shows one by one."""
+        return self.crowd is not None and self.crowd > FEW
 
     @property
     def complete(self) -> bool:
@@ -181,6 +194,17 @@ class SimulationResult(Model):
     def shared(self) -> tuple[TaskResult, ...]:
         """Return the tasks that several centres answer."""
         return tuple(task for task in self.tasks if len(task.centres) > 1)
+
+    def abridged(self) -> SimulationResult:
+        """Return what is shown of a crowd one by one: the centres that were scored, and their coefficients."""
+        shown = {name for task in self.tasks for name in task.centres}
+        rounds = tuple(
+            one.model_copy(update={"coefficients": {k: v for k, v in one.coefficients.items() if k in shown}})
+            for one in self.rounds
+        )
+        return self.model_copy(
+            update={"centres": tuple(one for one in self.centres if one.name in shown), "rounds": rounds}
+        )
 
     def save(self, path: Path) -> None:
         """Write the result as indented JSON, atomically."""

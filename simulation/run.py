@@ -13,17 +13,20 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from medforge.errors import InvalidInput
 from medforge.simulation.centre_run import CentreRun
 from medforge.simulation.centres import leaks_said
 from medforge.simulation.checks import check_inputs
+from medforge.simulation.crowd_words import fates_counted
 from medforge.simulation.curves_of_rounds import name_runs
 from medforge.simulation.live import LiveTable
 from medforge.simulation.processes import Supervisor
 from medforge.simulation.questions import check_centres, check_questions, same_images
 from medforge.simulation.result import CentreResult, Means, Score, SimulationResult, mean_score
-from medforge.simulation.rundir import RESULT_FILE, RunDirectory
+from medforge.simulation.rundir import ARTEFACTS, RESULT_FILE, RunDirectory
 from medforge.simulation.scoring import Scoring
 from medforge.simulation.settings import SimulationSettings
+from medforge.simulation.shelf import Shelf
 from medforge.tracking.opening import tracked
 
 if TYPE_CHECKING:
@@ -45,21 +48,26 @@ def simulate(
     view: LiveTable,
     figures: bool = True,
     track: Sequence[str] = (),
+    reuse: bool = False,
 ) -> SimulationResult:
     """Run centres and aggregator as processes, score every main branch, write `result.json` and `report.html`.
 
     With `figures` every figure of the report lies below `figures/` too, as SVG, PDF and CSV. The curves of the centres
-    and the scores of every merge round are written to the targets that `track` names, while they come.
+    and the scores of every merge round are written to the targets that `track` names, while they come. With `reuse`
+    what earlier runs beside this one learned of the same is taken, and what this one learns is kept beside it.
 
     A directory with a finished run of the same settings is not run again: its result is returned. Raises InvalidInput
     for what plainly cannot be used, before anything is written, and for a directory that cannot; ForgeUnavailable
     where the aggregator does not start.
     """
     began = time.monotonic()
+    if reuse and track:
+        raise InvalidInput("--reuse takes work that is done, of which no curve is to be written; leave --track out")
     if not RunDirectory.holds_run(out):
-        check_inputs(settings.centres, settings.base, settings.device, settings.dtype)
-        check_centres(settings.centres, settings.seed)
-        check_questions(settings.centres, settings.seed)
+        check_inputs(settings.asked, settings.base, settings.device, settings.dtype)
+        check_centres(settings.asked, settings.seed)
+        # of a crowd the first have the most images, and the last the fewest
+        check_questions(settings.asked if settings.crowd is None else settings.crowd.ends(), settings.seed)
     run = RunDirectory.claim(out, settings)
     try:
         finished = done_before(run)
@@ -69,22 +77,24 @@ def simulate(
         if run.resumed:
             view.notify(f"going on with the run in {out}")
         with interruptible(), view, tracked(track, out) as tracking:
-            launcher.warm_up()
+            launcher.warm_up((settings.base, settings.device, settings.dtype))
             name_runs(settings, run, track)
             scoring = Scoring(settings, run.forge, run.workspace, tracking)
             scoring.load_code()
+            shelf = Shelf(out.parent / ARTEFACTS, settings, scoring.base) if reuse else None
             # children inherit the lock
             launch = partial(launcher.start, keep=(run.lock,))
 
             def show() -> None:
-                view.show(supervisor.centres, scoring.rounds)
+                view.show(supervisor.centres, scoring.rounds, scoring.decided)
 
-            supervisor = Supervisor(settings, run, jobs, launch, view.notify, scoring.spare, show, track)
+            supervisor = Supervisor(settings, run, jobs, launch, view.notify, scoring.spare, show, track, shelf)
             supervisor.drive(scoring.folded)
             view.notify("every centre has arrived or is known not to come; scoring what is left")
             scoring.finish(show)
             view.notify("scoring each centre's own plugin")
             result = collect(settings, out, supervisor, scoring, began)
+            result = result.model_copy(update={"reused": shelf.taken if shelf else 0})
             material = gather_material(settings, scoring, run, view.notify)
             view.notify("writing the report")
         scoring.close()
@@ -114,7 +124,7 @@ def collect(
     tasks = scoring.tasks()
     own = {name: scores[name] for task in tasks for name, scores in task.away.items()}
     last = scoring.rounds[-1] if scoring.rounds else None
-    branches = {r.centre: r.branch for r in scoring.rounds}
+    branches = scoring.branches
     by_name = {c.name: c for c in supervisor.centres}
     centres = tuple(
         centre_result(by_name[c.name], scoring, own.get(c.name), last.metrics.get(c.name) if last else None, branches)
@@ -152,6 +162,7 @@ def collect(
         command=settings.command(out),
         versions=software_versions(),
         warnings=warnings(settings, centres),
+        crowd=settings.crowd.count if settings.crowd else None,
         reviews=scoring.reviews() if settings.review else None,
     )
 
@@ -186,8 +197,10 @@ def centre_result(
 def warnings(settings: SimulationSettings, centres: tuple[CentreResult, ...]) -> tuple[str, ...]:
     """List what a reader of the result must know."""
     found = [DEMONSTRATION.format(base=settings.base)] if settings.base in DEMONSTRATION_BASES else []
-    found += same_images(settings.centres)
-    found += leaks_said(settings.centres)
+    found += same_images(settings.asked)
+    found += leaks_said(settings.asked)
+    if settings.crowded:
+        return (*found, *fates_counted(centres))
     found += [f"the forge holds the branch of {c.name} back: {c.held}" for c in centres if c.held]
     found += [f"{c.name} did not arrive: {c.why_not}" for c in centres if not c.arrived and not c.held]
     return tuple(found)
@@ -204,7 +217,7 @@ def gather_material(
     from medforge.simulation.mistakes import confident_mistakes
 
     base, tasks = scoring.evaluator.base, scoring.evaluator.tasks
-    shown = [c.name for c in settings.centres if c.name in scoring.arrivals and c.name in tasks]
+    shown = [c.name for c in settings.tested if c.name in scoring.arrivals and c.name in tasks]
     materials = []
     for place, name in enumerate(shown, start=1):
         notify(f"laying out the images of {name} for the report, {place} of {len(shown)}")
@@ -212,7 +225,7 @@ def gather_material(
         materials.append(replace(found, forming=snapshots(Workspace(run.workspace(name)).distillation)))
     return ReportMaterial(
         centres=tuple(materials),
-        courses=tuple(Course.of(c.name, Workspace(run.workspace(c.name))) for c in settings.centres),
+        courses=tuple(Course.of(c.name, Workspace(run.workspace(c.name))) for c in settings.tested),
         mistakes={last.question.name: confident_mistakes(last, tasks) for last in scoring.last_answers()},
     )
 

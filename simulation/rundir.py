@@ -14,6 +14,9 @@ from medforge.simulation.settings import SimulationSettings
 SETTINGS_FILE = "simulation.json"
 RESULT_FILE = "result.json"
 LOCK_FILE = "lock"
+ARTEFACTS = "artefacts"
+"""The directory beside those of runs in which --reuse keeps what centres learned."""
+
 # A killed run's children need a moment to end.
 PATIENCE_SECONDS = 15.0
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medforge.errors import MedForgeError
+from medforge.simulation.crowd import worth_scoring
 from medforge.simulation.curves_of_rounds import log_scores
 from medforge.simulation.result import Decided, Reviews, RoundResult, Score, TaskResult, mean_score
 from medforge.simulation.settings import SimulationSettings
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from medforge.aggregator.forge.forge import Forge
     from medforge.aggregator.ledger.commit import Commit
     from medforge.assessment.result import Assessment
+    from medforge.base_module import BaseModule
     from medforge.branch import Branch
     from medforge.client.data.task import Task
     from medforge.forge_item import ForgeItem
@@ -36,7 +38,8 @@ class Scoring:
 
     A model chooses among all the prompts of a task on the test images of each of its centres. The steps come in an
     order that does not depend on when they are taken, so neither do the scores. A centre whose images cannot be opened
-    is left out, with the reason in `unopened`.
+    is left out, with the reason in `unopened`. Of a crowd the first centres of each task have their test images scored,
+    after fewer and fewer of the arrivals, and after the last.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Scoring:
         self._questions: tuple[Question, ...] = ()
         self._base_scores: dict[str, Scores] = {}
         self._commits: list[Commit] = []
+        self._newest: Commit | None = None
         self._read = self._decided = 0
         self._work = self._all_steps()
         self._began = time.monotonic()
@@ -70,6 +74,22 @@ class Scoring:
     def load_code(self) -> None:
         """Import what scoring needs, seconds that would fall later else, while the centres compute."""
         import medforge.simulation.evaluation  # noqa: F401
+
+    @cached_property
+    def base(self) -> BaseModule:
+        """The base module, loaded where nothing asked for it before."""
+        import torch
+
+        from medforge.base import load_base
+
+        # One thread, always: a sum's last bits depend on how many threads made it.
+        torch.set_num_threads(1)
+        return load_base(self._settings.base, self._settings.device, self._settings.dtype)
+
+    @property
+    def decided(self) -> int:
+        """How many arrivals are in the main branch, or held with a reason."""
+        return self._decided
 
     @property
     def evaluator(self) -> Evaluator:
@@ -99,6 +119,8 @@ class Scoring:
     def finish(self, show: Callable[[], None]) -> None:
         """Take all the steps that are left, calling `show` after each."""
         self._poll(now=True)
+        if self._newest is not None and self._newest not in self._commits[-1:]:
+            self._commits.append(self._newest)
         while not self._ready or len(self.rounds) < len(self._commits):
             next(self._work)
             show()
@@ -143,6 +165,16 @@ class Scoring:
     def branch(self, name: str) -> Branch:
         """Read the branch of a centre that arrived."""
         return self._open().load_branch(self.arrivals[name])
+
+    @property
+    def branches(self) -> dict[str, str]:
+        """The branch of every centre that is in the main branch, or was."""
+        if self._settings.crowded:
+            # not every merge round was scored
+            return {
+                one.contributor: one.branch for one in self._open().ledger.arrivals() if one.number not in self.holds
+            }
+        return {one.centre: one.branch for one in self.rounds}
 
     def reviews(self) -> Reviews | None:
         """Say how the commits stand by reviews; None before the first commit."""
@@ -189,7 +221,9 @@ class Scoring:
         new = ledger.commits(after=self._read)
         self._read = new[-1][0] if new else self._read
         # after one without a forge item nobody is left in the main branch, so there is nothing to score
-        self._commits += [commit for _, commit in new if commit.item is not None]
+        merged = [commit for _, commit in new if commit.item is not None]
+        self._newest = merged[-1] if merged else self._newest
+        self._commits += [one for one in merged if not self._settings.crowded or worth_scoring(one.arrival)]
         self._decided = sum(ledger.count_states().values()) - len(ledger.unfolded())
         self.arrivals = {entry.contributor: entry.number for entry in ledger.arrivals()}
         self.holds = {number: hold.reason for number, hold in ledger.holds().items()}
@@ -199,7 +233,7 @@ class Scoring:
         from medforge.simulation.task_scores import questions
 
         evaluator = self._evaluator = yield from self._prepare()
-        self._questions = questions(self._settings.centres, evaluator.tasks)
+        self._questions = questions(self._settings.tested, evaluator.tasks)
         for question in self._questions:
             for name in question.centres:
                 yield from evaluator.prepare_base(name)
@@ -220,18 +254,13 @@ class Scoring:
             yield
 
     def _prepare(self) -> Generator[None, None, Evaluator]:
-        import torch
-
-        from medforge.base import load_base
         from medforge.client.data.catalogue import open_task
         from medforge.simulation.evaluation import Evaluator
 
-        # One thread, always: a sum's last bits depend on how many threads made it.
-        torch.set_num_threads(1)
-        base = load_base(self._settings.base, self._settings.device, self._settings.dtype)
+        base = self.base
         yield
         tasks: dict[str, Task] = {}
-        for centre in self._settings.centres:
+        for centre in self._settings.tested:
             try:
                 tasks[centre.name] = open_task(
                     centre.source, base.preprocessing, self._settings.seed, cache=self._workspace(centre.name) / "cache"

@@ -12,17 +12,19 @@ from medforge.digested import DigestedModel
 from medforge.errors import CorruptFile
 from medforge.simulation.arrivals import ScheduledPush
 from medforge.simulation.centres import Centre
+from medforge.simulation.crowd import Crowd, tested
 
 
 class SimulationSettings(DigestedModel):
     """Fix a run: two runs with equal settings on one machine have the same head, unless their centres add noise.
 
     `arrivals` is what the user typed after `--arrivals` (None for a plain order); `schedule` is what follows from it.
-    `epsilon` and `delta` ask every centre for differential privacy; None for none, and for the default.
+    `epsilon` and `delta` ask every centre for differential privacy; None for none, and for the default. `crowd` says
+    what the centres were made from, where they are many in the place of a few.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    younger: ClassVar[frozenset[str]] = frozenset({"epsilon", "delta", "review"})
+    younger: ClassVar[frozenset[str]] = frozenset({"epsilon", "delta", "review", "crowd"})
 
     format: int = 1
     centres: tuple[Centre, ...]
@@ -47,6 +49,22 @@ class SimulationSettings(DigestedModel):
     epsilon: float | None = None
     delta: float | None = None
     review: bool = False
+    crowd: Crowd | None = None
+
+    @property
+    def asked(self) -> tuple[Centre, ...]:
+        """The centres as they were given: those that a crowd stands for, else all of them."""
+        return self.centres if self.crowd is None else self.crowd.of
+
+    @property
+    def crowded(self) -> bool:
+        """Say whether there are more centres than a run shows one by one."""
+        return self.crowd is not None and self.crowd.large
+
+    @property
+    def tested(self) -> tuple[Centre, ...]:
+        """The centres on whose test images the main branch is scored."""
+        return tested(self.centres) if self.crowded else self.centres
 
     @property
     def order(self) -> tuple[str, ...]:
@@ -60,9 +78,10 @@ class SimulationSettings(DigestedModel):
     def command(self, out: Path) -> str:
         """Write the command that runs this again."""
         words = ["medforge", "simulate"]
-        for centre in self.centres:
+        for centre in self.asked:
             words += ["--centre", centre.spell()]
-        words += ["--arrivals", self.arrivals] if self.arrivals else ["--order", ",".join(self.order)]
+        words += [] if self.crowd is None else ["--centres", str(self.crowd.count)]
+        words += self._arrival_words()
         words += ["--merge", self.method]
         named = ("base", "level", "coefficients", "objective", "recipe", "plugin", "seed", "device", "dtype")
         for name in named:
@@ -72,6 +91,12 @@ class SimulationSettings(DigestedModel):
         for change in self.changes:
             words += ["--recipe-set", change]
         return shlex.join([*words, "--out", str(out)])
+
+    def _arrival_words(self) -> list[str]:
+        if self.arrivals:
+            return ["--arrivals", self.arrivals]
+        as_they_are = self.order == tuple(centre.name for centre in self.centres)
+        return [] if self.crowd is not None and as_they_are else ["--order", ",".join(self.order)]
 
     def parameter_words(self) -> list[str]:
         """Write the merge method's weights, scaling and parameters as the command line takes them."""

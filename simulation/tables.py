@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from rich.table import Table
 
 from medforge.assessment.digits import NONE, of_mean, spell
-from medforge.simulation.result import CentreResult, Score, SimulationResult, TaskResult
+from medforge.simulation.result import CentreResult, Score, SimulationResult, TaskResult, mean_score
 
 ALL, MAIN, BASE = "all together", "main branch", "base alone"
 
@@ -32,6 +32,25 @@ def result_table(result: SimulationResult) -> Table:
     few = of_mean([task.units for task in result.tasks])
     own, main = _both(result.mean.individual, few), _both(result.mean.merged, few)
     table.add_row("mean", *blank, "", *own, *main, style="bold")
+    return table
+
+
+def task_table(result: SimulationResult) -> Table:
+    """Draw what became of a crowd's branches task by task, and what the main branch makes of each task."""
+    table = Table(
+        title="the centres of each task, and test scores of the first of them", title_justify="left", title_style="bold"
+    )
+    table.add_column("task", no_wrap=True)
+    for head in ("centres", "merged", "held", "missing", "tested", "base ACC", "own ACC", "main ACC", "main AUC"):
+        table.add_column(head, justify="right")
+    for task in result.tasks:
+        centres = [centre for centre in result.centres if centre.task == task.name]
+        merged, held = sum(one.arrived for one in centres), sum(one.held is not None for one in centres)
+        own = mean_score([one.individual for one in centres if one.individual])
+        main = cells(task.merged, task.units)
+        scores = (cells(task.zero_shot, task.units)[0], cells(own, task.units)[0], *main)
+        counts = (len(centres), merged, held, len(centres) - merged - held, len(task.centres))
+        table.add_row(task.name, *map(str, counts), *scores)
     return table
 
 

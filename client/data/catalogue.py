@@ -136,6 +136,12 @@ def whole_source(source: str) -> tuple[str, Site | None]:
     return ",".join([f"{found.name}:{place}", *kept]), read_site(options)
 
 
+def draws(source: str) -> bool:
+    """Say whether a source draws its images, as many different ones as are asked for, by its option `draw`."""
+    found, _, options = _read(source)
+    return "draw" in found.options and "draw" not in options
+
+
 def with_leaks(source: str) -> str:
     """Return a source whose splits may share images."""
     return source if split_source(source)[2].get("leaks") == "allowed" else f"{source},leaks=allowed"

@@ -55,6 +55,14 @@ def simulate(
         ),
     ] = "lora",
     seed: Seed = 0,
+    reuse: Annotated[
+        bool,
+        typer.Option(
+            "--reuse",
+            help="Take what an earlier run with --reuse beside this one trained and distilled of the same images with "
+            "the same recipe and seed, and keep what is learned here for later ones, in `artefacts` beside --out.",
+        ),
+    ] = False,
     figures: Annotated[
         bool,
         typer.Option("--figures/--no-figures", help="Write every figure of the report as SVG, PDF and CSV, too."),
@@ -73,8 +81,10 @@ def simulate(
         medforge simulate --centre north=lung@folder:north --centre south=lung@folder:south --centre brain=folder:brain
         medforge simulate --divide lung=4:dirichlet:0.3
         medforge simulate --review
+        medforge simulate --centres 1000 --reuse
         medforge simulate --track tensorboard:curves --track mlflow:mlflow.db
     """
+    from medforge.simulation.crowd import few_names
     from medforge.simulation.launcher import Launcher
     from medforge.simulation.live import LiveTable
     from medforge.simulation.rundir import RunDirectory, next_free
@@ -87,7 +97,7 @@ def simulate(
         def checked() -> None:
             """Begin what takes seconds."""
             if fresh:
-                launcher.warm_up()
+                launcher.warm_up((recipe.base, compute.device, compute.dtype))
                 view.notify("starting: loading the code of the centres, the aggregator and the scores, some seconds")
 
         settings = _settings(centres, recipe, privacy, merging, arriving, compute, plugin, seed, fresh, checked)
@@ -95,22 +105,23 @@ def simulate(
         from medforge.simulation.run import simulate as run
 
         where = out if out is not None else next_free(Path("runs"))
-        jobs = compute.jobs or default_jobs(centres.centre, len(settings.centres))
+        embedded = not centres.centre and centres.centres is None
+        jobs = compute.jobs or default_jobs(embedded, len(settings.centres))
         again = settings.command(where)
         with on_interrupt(lambda: saved(where, again)):
-            result = run(settings, where, jobs, launcher, view, figures, targets)
+            result = run(settings, where, jobs, launcher, view, figures, targets, reuse)
     if as_json:
         typer.echo(result.model_dump_json(indent=2))
     else:
         _print(result, where)
     if not result.complete:
-        missing = ", ".join(c.name for c in result.centres if not c.arrived and not c.held)
+        missing = few_names([c.name for c in result.centres if not c.arrived and not c.held])
         raise Incomplete(f"{missing} did not arrive; see {where / 'logs'}, then run the same command to go on")
 
 
-def default_jobs(centre: list[str] | None, count: int) -> int:
+def default_jobs(embedded: bool, count: int) -> int:
     """Let one centre compute on each core; the embedded default's small centres share the cores, all at once."""
-    return (os.cpu_count() or 1) if centre else count
+    return count if embedded else os.cpu_count() or 1
 
 
 def _settings(
@@ -134,20 +145,29 @@ def _settings(
     from medforge.client.data.catalogue import names
     from medforge.client.recipes import change_recipe, recipe_for, with_plugin, with_privacy
     from medforge.simulation.arrivals import schedule
-    from medforge.simulation.centres import demonstration_recipe, leaking, parse_centres
-    from medforge.simulation.checks import check_inputs
+    from medforge.simulation.centres import check_names, demonstration_recipe, leaking, parse_centres
+    from medforge.simulation.checks import check_inputs, check_reviewing
+    from medforge.simulation.crowd import DEFAULT_CROWD, SHORT, Crowd
     from medforge.simulation.settings import SimulationSettings
 
-    centres = parse_centres(asked.centre or [], list(names()), asked.divide or [])
-    centres = leaking(centres) if asked.allow_leaks else centres
+    given = parse_centres(asked.centre or [], list(names()), asked.divide or [])
+    drawn = not asked.centre and not asked.divide and asked.centres is not None
+    given = DEFAULT_CROWD if drawn else given
+    given = leaking(given) if asked.allow_leaks else given
+    crowd = None if asked.centres is None else Crowd.make(given, asked.centres)
+    centres = given if crowd is None else crowd.centres()
+    check_names(centres)
+    check_reviewing(crowd, arriving.review)
     planned = schedule([c.name for c in centres], arriving.order, arriving.arrivals, seed)
     policy = tuple(arriving.policy or ())
     change(Policy(), policy)
-    chosen = recipe_for(recipe.base, recipe.recipe or demonstration_recipe(asked.centre, recipe.base))
+    demonstration = None if recipe.recipe else demonstration_recipe(asked.centre, recipe.base)
+    chosen = recipe_for(recipe.base, recipe.recipe or demonstration)
+    changes = (*SHORT, *recipe.changes) if drawn and demonstration else recipe.changes
     bound, shaped = privacy.asked(), with_plugin(chosen, plugin)
-    change_recipe(with_privacy(shaped, bound) if bound else shaped, recipe.changes)
+    change_recipe(with_privacy(shaped, bound) if bound else shaped, changes)
     if fresh:
-        check_inputs(centres, recipe.base, compute.device, compute.dtype)
+        check_inputs(given, recipe.base, compute.device, compute.dtype)
     # a merge method's settings are found with its code, which takes seconds to import
     checked()
     merge = choose_settings(
@@ -174,7 +194,8 @@ def _settings(
         expert=merge.expert,
         recipe=chosen.name,
         plugin=plugin,
-        changes=recipe.changes,
+        changes=changes,
+        crowd=crowd,
         seed=seed,
         device=compute.device,
         dtype=compute.dtype,
@@ -188,12 +209,15 @@ def _print(result: SimulationResult, where: Path) -> None:
 
     from medforge.simulation.report_words import reviews_said
     from medforge.simulation.run import report_path
-    from medforge.simulation.tables import home_and_away_table, result_table
+    from medforge.simulation.tables import home_and_away_table, result_table, task_table
 
     console = Console(highlight=False)
-    console.print(result_table(result))
-    for task in result.shared:
-        console.print(home_and_away_table(task, result.zero_shot))
+    if result.crowded:
+        console.print(task_table(result))
+    else:
+        console.print(result_table(result))
+        for task in result.shared:
+            console.print(home_and_away_table(task, result.zero_shot))
     for sentence in reviews_said(result):
         console.print(sentence, markup=False)
     for warning in result.warnings:

@@ -5,7 +5,7 @@ import open_clip
 import pytest
 import torch
 
-from medforge.base import load_base
+from medforge.base import load_ahead, load_base
 from medforge.base_module import BaseModule
 from medforge.embedded import load_embedded
 from medforge.errors import CorruptFile, InvalidInput
@@ -151,3 +151,13 @@ def test_unknown_device_and_dtype(tiny_spec: str) -> None:
         load_base(tiny_spec, device="abacus")
     with pytest.raises(InvalidInput, match="choose one of fp32, bf16, fp16"):
         load_base(tiny_spec, device="cpu", dtype="fp7")
+
+
+def test_a_base_that_was_loaded_ahead_is_taken_once(tiny_spec: str) -> None:
+    load_ahead(tiny_spec, "cpu", "fp32")
+    other, taken, again = (load_base(tiny_spec, "cpu", dtype) for dtype in ("bf16", "fp32", "fp32"))
+    assert other.dtype == torch.bfloat16
+    assert taken is not again
+    assert taken.fingerprint == again.fingerprint
+    pixels = torch.randn(2, 3, taken.image_size, taken.image_size)
+    assert torch.equal(taken.embed_all(pixels), again.embed_all(pixels))

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from medforge.aggregator.forge.forge import Forge
+from medforge.base import load_base
 from medforge.faults import VARIABLE
 from medforge.simulation import child as child_module
 from medforge.simulation.launcher import Launcher
@@ -155,3 +157,25 @@ def test_a_killed_server_takes_nothing_along_and_the_run_does_without_it(
     assert child.poll() is None, child.tail()
     child.stop()
     assert child.poll() == 0, child.tail()
+
+
+@needs_linux
+def test_a_process_serves_on_the_base_that_its_server_has_loaded_without_a_thread(
+    tiny_spec: str, tmp_path: Path
+) -> None:
+    fingerprint = load_base(tiny_spec, "cpu").fingerprint
+    # a process that is forked beside a thread may wait for ever for what that thread held
+    with Launcher() as launcher:
+        launcher.warm_up((tiny_spec, "cpu", "fp32"))
+        ready, forge = tmp_path / "ready", tmp_path / "forge"
+        serve = ["serve", "--forge", str(forge), "--base", tiny_spec, "--device", "cpu", "--listen", "127.0.0.1:0"]
+        child = launcher.start([*serve, "--ready-file", str(ready)], tmp_path / "log")
+        assert launcher._server is not None
+        assert len(list(Path(f"/proc/{launcher._server.pid}/task").iterdir())) == 1
+        wait_until(lambda: ready.exists() or child.poll() is not None)
+        assert child.poll() is None, child.tail()
+        child.stop()
+        assert child.poll() == 0, child.tail()
+    opened = Forge.open(forge)
+    assert opened.settings.base == fingerprint
+    opened.close()

@@ -4,17 +4,23 @@ import json
 import os
 import re
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from medforge.aggregator.forge.forge import Forge
+from medforge.base import load_base
 from medforge.cli import build_app
 from medforge.client.workspace import Workspace
 from medforge.errors import InvalidInput
 from medforge.forge_item import FusedPlugin
+from medforge.simulation.centre_run import CentreRun
 from medforge.simulation.result import SimulationResult
+from medforge.simulation.rundir import ARTEFACTS
+from medforge.simulation.settings import SimulationSettings
+from medforge.simulation.shelf import Shelf
 from tests.client.tasks import write_folder
 from tests.programs import Program
 from tests.simulation.waiting import PATIENCE, wait_for
@@ -176,6 +182,34 @@ def test_a_finished_run_is_not_run_again(undisturbed: tuple[Path, Result], tiny_
     assert SimulationResult.model_validate_json(again.stdout) == result_of(out)
 
 
+def test_a_later_run_trains_nothing_that_an_earlier_one_did(tiny_spec: str, tmp_path: Path) -> None:
+    crowd = [*centres("breast", "lung"), "--centres", "3", "--reuse"]
+    first = run_here(command(tiny_spec, tmp_path / "first", *crowd))
+    assert first.exit_code == 0, first.stderr
+    assert "lung-1: computing" in first.stderr
+    again = run_here(command(tiny_spec, tmp_path / "again", *crowd, "--policy", "limits.rank=64"))
+    assert again.exit_code == 0, again.stderr
+    assert "computing" not in again.stderr
+    one, other = (result_of(tmp_path / name) for name in ("first", "again"))
+    assert [centre.name for centre in one.centres] == ["breast-1", "lung-1", "breast-2"]
+    assert (one.reused, other.reused) == (0, 3)
+    assert one.head == other.head
+    assert [done.branch for done in one.rounds] == [done.branch for done in other.rounds]
+    assert "3, 3 of them with what an earlier run learned" in (tmp_path / "again" / "report.html").read_text()
+    # other images, or another recipe, are other work
+    settings = SimulationSettings.parse((tmp_path / "first" / "simulation.json").read_bytes(), tmp_path)
+    base = load_base(tiny_spec, "cpu")
+    lung = CentreRun("lung-1", "lung", settings.centres[1].source, 0.0, tmp_path / "new", tmp_path / "log")
+    assert Shelf(tmp_path / ARTEFACTS, settings, base).take(lung)
+    # what is there is not written over
+    assert not Shelf(tmp_path / ARTEFACTS, settings, base).take(lung)
+    fresh = replace(lung, workspace=tmp_path / "newer")
+    for changed in ({"seed": 1}, {"changes": (*settings.changes, "train.lr=0.1")}, {"dtype": "bf16"}):
+        assert not Shelf(tmp_path / ARTEFACTS, settings.model_copy(update=changed), base).take(fresh)
+    other_images = replace(fresh, source=f"{lung.source.removesuffix('1')}2")
+    assert not Shelf(tmp_path / ARTEFACTS, settings, base).take(other_images)
+
+
 def test_a_killed_aggregator_loses_nothing(undisturbed: tuple[Path, Result], tiny_spec: str, tmp_path: Path) -> None:
     out = tmp_path / "run"
     run = Program(command(tiny_spec, out, *centres("breast", "lung"), "--order", "lung,breast"), tmp_path / "said")
@@ -259,6 +293,8 @@ def test_images_that_cannot_be_read_stop_a_run_before_it_begins(tiny_spec: str, 
         (["--merge", "soup"], "soup"),
         (["--recipe", "huge"], "huge"),
         (["--recipe-set", "train.speed=9"], "train.speed=9"),
+        (["--centres", "1"], "--centres 1 is fewer than the 2 centres"),
+        (["--centres", "40", "--review"], "--review lets every centre review every commit"),
     ],
 )
 def test_a_mistake_is_one_sentence_on_stderr(

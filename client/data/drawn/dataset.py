@@ -13,6 +13,7 @@ from medforge.client.data.splits import Parts
 from medforge.image_geometry import ImageGeometry
 
 SIZES: dict[str, int] = {"train": 360, "validation": 120, "test": 240}
+OPTIONS = (*SIZES, "draw")
 STRIP = 8
 """Images painted at once."""
 
@@ -58,6 +59,16 @@ def read_sizes(request: NamedSource, least: int) -> dict[str, int]:
         part: whole_number(request.name, part, request.options.get(part, str(size)), least)
         for part, size in SIZES.items()
     }
+
+
+def drawing(request: NamedSource) -> tuple[str, ...]:
+    """Return what to name in every seed besides the place: nothing, or the option `draw`, for images of one's own.
+
+    Raises InvalidInput where that is no whole number of at least 1.
+    """
+    if "draw" not in request.options:
+        return ()
+    return (f"draw {whole_number(request.name, 'draw', request.options['draw'], 1)}",)
 
 
 def consecutive(sizes: dict[str, int]) -> Parts:

@@ -14,7 +14,7 @@ Way = Literal["iid", "dirichlet", "missing-class", "look"]
 
 WAYS = "iid, dirichlet:ALPHA, missing-class or look"
 OPTIONS = ("by", "part")
-MOST_SITES = 999
+MOST_SITES = 9_999
 
 
 @dataclass(frozen=True)

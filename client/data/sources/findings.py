@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from medforge.client.data.assemble import LabelledFiles, make_task
-from medforge.client.data.drawn.dataset import DrawnImages, consecutive, read_sizes
+from medforge.client.data.drawn.dataset import OPTIONS, DrawnImages, consecutive, drawing, read_sizes
 from medforge.client.data.drawn.painter import SIDE, resized
 from medforge.client.data.drawn.painter_chest import paint_films
 from medforge.client.data.published.chest_words import FINDINGS, NORMAL, film_with, pair
@@ -47,23 +47,26 @@ FILMS: dict[str, Films] = {
 
 def _look(named: NamedSource) -> None:
     read_sizes(named, LEAST)
+    drawing(named)
 
 
 @data_source(
     name="findings",
     about="chest films drawn on the spot, for demonstrations: chest (4 findings, several an image), pneumonia or"
     " tuberculosis",
-    options=("train", "validation", "test"),
+    options=OPTIONS,
     words=tuple(FILMS),
     look=_look,
-    reads="Nothing: the images are drawn from the seed. `train`, `validation` and `test` set how many a split has.",
+    reads="Nothing: the images are drawn from the seed. `train`, `validation` and `test` set how many a split has, "
+    "and every `draw` from 1 on has images of its own.",
     refuses="a name that is none of these, and too few images to learn from.",
 )
 def open_findings(request: Request) -> Task:
     """Open a drawn task: `findings:chest` (4 findings, several a film), `findings:pneumonia`, `findings:tuberculosis`.
 
     The two-class tasks alternate normal films and films with the finding. Options `train`, `validation` and `test` set
-    the number of films of a split. Raises InvalidInput for an unknown task or too few films.
+    the number of films of a split; with `draw=1`, `draw=2` … there are other films. Raises InvalidInput for an unknown
+    task, too few films or a draw that is no number.
     """
     if request.place not in FILMS:
         raise InvalidInput(f"findings: there is no task '{request.place}'; choose one of {', '.join(FILMS)}")
@@ -76,7 +79,7 @@ def open_findings(request: Request) -> Task:
         return _paint(request, films, strip, torch.from_numpy(shown[positions]))
 
     # which films show a finding depends on where the splits begin
-    key = f"findings 1 {request.place} {request.seed} {list(sizes.values())}"
+    key = " ".join([f"findings 1 {request.place} {request.seed} {list(sizes.values())}", *drawing(request)])
     drawn = DrawnImages(request.place, count, key, paint_strip)
     words = [FINDINGS.get(mark, mark.lower()) for mark in films.marks]
     data = LabelledFiles(drawn, shown if films.multi_label else shown[:, 0])
@@ -91,7 +94,7 @@ def _independent(request: Request, films: Films, sizes: dict[str, int]) -> Index
     """Draw labels [n, L]: in each split the same number of films shows each finding, chosen for each on its own."""
     parts = []
     for part, size in sizes.items():
-        chance = numpy_generator(request.seed, "findings", request.place, part)
+        chance = numpy_generator(request.seed, "findings", request.place, *drawing(request), part)
         present_in = np.arange(size) < round(SHARE * size)
         parts.append(np.stack([chance.permutation(present_in) for _ in films.marks], axis=1))
     return np.concatenate(parts).astype(np.int64)
@@ -99,7 +102,7 @@ def _independent(request: Request, films: Films, sizes: dict[str, int]) -> Index
 
 def _paint(request: Request, films: Films, strip: int, shown: torch.Tensor) -> NDArray[np.uint8]:
     """Paint one film per row of labels [k, marks]."""
-    draw = generator(request.seed, "findings", request.place, strip)
+    draw = generator(request.seed, "findings", request.place, *drawing(request), strip)
     plain = FAINTEST + (1 - FAINTEST) * torch.rand(shown.shape, generator=draw)
     marks = dict(zip(films.marks, (shown * plain).T, strict=True))
     zoom = max(1, math.ceil(request.image_size / SIDE))
