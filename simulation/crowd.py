@@ -14,7 +14,7 @@ from medforge.simulation.centres import Centre
 FEW = 30
 """A run of more centres tells how many are where, and no longer where each of them is."""
 
-TESTED = 3
+SCORED = 3
 """Centres of a task on whose test images a run of more than a few scores the main branch."""
 
 NAMED = 10
@@ -96,13 +96,13 @@ def worth_scoring(arrival: int) -> bool:
     return arrival in (1, 2, 3, 5)
 
 
-def tested(centres: Sequence[Centre]) -> tuple[Centre, ...]:
+def scored(centres: Sequence[Centre]) -> tuple[Centre, ...]:
     """Return the first few centres of each task."""
     seen: dict[str, int] = {}
     chosen = []
     for centre in centres:
         seen[centre.task] = seen.get(centre.task, 0) + 1
-        if seen[centre.task] <= TESTED:
+        if seen[centre.task] <= SCORED:
             chosen.append(centre)
     return tuple(chosen)
 

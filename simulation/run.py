@@ -217,7 +217,7 @@ def gather_material(
     from medforge.simulation.mistakes import confident_mistakes
 
     base, tasks = scoring.evaluator.base, scoring.evaluator.tasks
-    shown = [c.name for c in settings.tested if c.name in scoring.arrivals and c.name in tasks]
+    shown = [c.name for c in settings.scored if c.name in scoring.arrivals and c.name in tasks]
     materials = []
     for place, name in enumerate(shown, start=1):
         notify(f"laying out the images of {name} for the report, {place} of {len(shown)}")
@@ -225,7 +225,7 @@ def gather_material(
         materials.append(replace(found, forming=snapshots(Workspace(run.workspace(name)).distillation)))
     return ReportMaterial(
         centres=tuple(materials),
-        courses=tuple(Course.of(c.name, Workspace(run.workspace(c.name))) for c in settings.tested),
+        courses=tuple(Course.of(c.name, Workspace(run.workspace(c.name))) for c in settings.scored),
         mistakes={last.question.name: confident_mistakes(last, tasks) for last in scoring.last_answers()},
     )
 

@@ -233,7 +233,7 @@ class Scoring:
         from medforge.simulation.task_scores import questions
 
         evaluator = self._evaluator = yield from self._prepare()
-        self._questions = questions(self._settings.tested, evaluator.tasks)
+        self._questions = questions(self._settings.scored, evaluator.tasks)
         for question in self._questions:
             for name in question.centres:
                 yield from evaluator.prepare_base(name)
@@ -260,7 +260,7 @@ class Scoring:
         base = self.base
         yield
         tasks: dict[str, Task] = {}
-        for centre in self._settings.tested:
+        for centre in self._settings.scored:
             try:
                 tasks[centre.name] = open_task(
                     centre.source, base.preprocessing, self._settings.seed, cache=self._workspace(centre.name) / "cache"

@@ -12,7 +12,7 @@ from medforge.digested import DigestedModel
 from medforge.errors import CorruptFile
 from medforge.simulation.arrivals import ScheduledPush
 from medforge.simulation.centres import Centre
-from medforge.simulation.crowd import Crowd, tested
+from medforge.simulation.crowd import Crowd, scored
 
 
 class SimulationSettings(DigestedModel):
@@ -62,9 +62,9 @@ class SimulationSettings(DigestedModel):
         return self.crowd is not None and self.crowd.large
 
     @property
-    def tested(self) -> tuple[Centre, ...]:
+    def scored(self) -> tuple[Centre, ...]:
         """The centres on whose test images the main branch is scored."""
-        return tested(self.centres) if self.crowded else self.centres
+        return scored(self.centres) if self.crowded else self.centres
 
     @property
     def order(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from medforge.errors import InvalidInput
 from medforge.simulation.centre_run import CentreRun, Stage
 from medforge.simulation.centres import Centre, check_names, parse_centres
 from medforge.simulation.checks import check_inputs, check_reviewing
-from medforge.simulation.crowd import DEFAULT_CROWD, TESTED, Crowd, few_names, tested, worth_scoring
+from medforge.simulation.crowd import DEFAULT_CROWD, SCORED, Crowd, few_names, scored, worth_scoring
 from medforge.simulation.crowd_words import Pace, fates_counted, summary
 from medforge.simulation.live import LiveTable
 from medforge.simulation.result import CentreResult
@@ -86,7 +86,7 @@ def test_fewer_and_fewer_arrivals_are_scored_on_the_first_centres() -> None:
         1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300, 500, 1000
     ]  # fmt: skip
     centres = Crowd.make(DEFAULT_CROWD, 100).centres()
-    assert tested(centres) == centres[: len(DEFAULT_CROWD) * TESTED]
+    assert scored(centres) == centres[: len(DEFAULT_CROWD) * SCORED]
 
 
 def test_pace_is_of_the_last_minutes() -> None:
