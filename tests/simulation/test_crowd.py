@@ -57,7 +57,7 @@ def test_ten_thousand_names_are_told_apart() -> None:
     [
         (["a=tissue:lung", "b=tissue:colon"], 1, "--centres 1 is fewer than the 2 centres"),
         (["a=tissue:lung,draw=3"], 10_000, "at most 9999 centres"),
-        (["a=folder:."], 10_000, "--centres 10000: the images of a are divided among at most 9999 centres"),
+        (["a=folder:x"], 10_000, "--centres 10000: the images of a are divided among at most 9999 centres"),
         (["a=tissue:lung,part=1/4"], 10, "--centre a has a part of its source already"),
         (["a=tissue:lung,draw=x"], 10, "option draw=x must be a whole number"),
     ],
@@ -65,8 +65,8 @@ def test_ten_thousand_names_are_told_apart() -> None:
 def test_what_no_crowd_can_be_made_of_is_refused(texts: list[str], count: int, sentence: str) -> None:
     def make() -> None:
         given = parse_centres(texts, list(names()))
-        check_inputs(given, "medforge-tiny", "cpu", "fp32")
         Crowd.make(given, count)
+        check_inputs(given, "medforge-tiny", "cpu", "fp32")
 
     with pytest.raises(InvalidInput) as caught:
         make()
