@@ -19,6 +19,8 @@ from medforge.errors import MedForgeError
 from medforge.simulation.options import ArrivalOptions, CentreOptions, ComputeOptions, RecipeOptions, Seed, saved
 
 if TYPE_CHECKING:
+    from medforge.simulation.centres import Centre
+    from medforge.simulation.crowd import Crowd
     from medforge.simulation.result import SimulationResult
     from medforge.simulation.settings import SimulationSettings
 
@@ -142,19 +144,14 @@ def _settings(
     """
     from medforge.aggregator.forge.policy import Policy, change
     from medforge.aggregator.merge.choosing import choose_settings, parse_parameters
-    from medforge.client.data.catalogue import names
     from medforge.client.recipes import change_recipe, recipe_for, with_plugin, with_privacy
     from medforge.simulation.arrivals import schedule
-    from medforge.simulation.centres import check_names, demonstration_recipe, leaking, parse_centres
+    from medforge.simulation.centres import check_names, demonstration_recipe
     from medforge.simulation.checks import check_inputs, check_reviewing
-    from medforge.simulation.crowd import DEFAULT_CROWD, SHORT, Crowd
+    from medforge.simulation.crowd import DEFAULT_CROWD, SHORT
     from medforge.simulation.settings import SimulationSettings
 
-    given = parse_centres(asked.centre or [], list(names()), asked.divide or [])
-    drawn = not asked.centre and not asked.divide and asked.centres is not None
-    given = DEFAULT_CROWD if drawn else given
-    given = leaking(given) if asked.allow_leaks else given
-    crowd = None if asked.centres is None else Crowd.make(given, asked.centres)
+    given, crowd = _asked_for(asked)
     centres = given if crowd is None else crowd.centres()
     check_names(centres)
     check_reviewing(crowd, arriving.review)
@@ -163,6 +160,7 @@ def _settings(
     change(Policy(), policy)
     demonstration = None if recipe.recipe else demonstration_recipe(asked.centre, recipe.base)
     chosen = recipe_for(recipe.base, recipe.recipe or demonstration)
+    drawn = crowd is not None and crowd.of == DEFAULT_CROWD
     changes = (*SHORT, *recipe.changes) if drawn and demonstration else recipe.changes
     bound, shaped = privacy.asked(), with_plugin(chosen, plugin)
     change_recipe(with_privacy(shaped, bound) if bound else shaped, changes)
@@ -202,6 +200,18 @@ def _settings(
         epsilon=privacy.epsilon,
         delta=privacy.delta,
     )
+
+
+def _asked_for(asked: CentreOptions) -> tuple[tuple[Centre, ...], Crowd | None]:
+    """Return the centres that were named, and the crowd that stands in their place, if any."""
+    from medforge.client.data.catalogue import names
+    from medforge.simulation.centres import leaking, parse_centres
+    from medforge.simulation.crowd import DEFAULT_CROWD, Crowd
+
+    embedded = not asked.centre and not asked.divide and asked.centres is not None
+    given = DEFAULT_CROWD if embedded else parse_centres(asked.centre or [], list(names()), asked.divide or [])
+    given = leaking(given) if asked.allow_leaks else given
+    return given, None if asked.centres is None else Crowd.make(given, asked.centres)
 
 
 def _print(result: SimulationResult, where: Path) -> None:

@@ -109,8 +109,8 @@ def test_many_centres_are_counted_and_not_listed(tmp_path: Path) -> None:
     centres = (
         run_of(70, Stage.ARRIVED, tmp_path) + run_of(2, Stage.PUSHING, tmp_path) + run_of(28, Stage.WAITING, tmp_path)
     )
-    said = summary(centres, 64, 90.0)
-    assert said == "70 of 100 arrived, 64 of them merged or held; 2 pushing, 28 to begin; about 90 s left"
+    said = summary(centres, 64, 80.0)
+    assert said == "70 of 100 arrived, 64 of them merged or held; 2 pushing, 28 to begin; about 80 s left"
     view = LiveTable(Console(file=io.StringIO(), width=200))
     view._told -= 60
     view.show(centres, [], 64)
