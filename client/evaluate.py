@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from medforge.base import BaseModule, batches
 from medforge.client.data.split_names import SplitName
 from medforge.client.data.task import Split, Task
+from medforge.encoder import Encoder
 from medforge.errors import BaseMismatch
-from medforge.forge_item import ForgeItem, Mixture
+from medforge.forge_item import ForgeItem, Mixture, Routed
+from medforge.memory import memory_to_keep
 from medforge.metrics import Metrics, score
 from medforge.multi_label import log_odds, mix_pairs
 from medforge.plugin import Plugin
@@ -67,6 +69,9 @@ def item_logits(item: ForgeItem, base: BaseModule, prompts: Sequence[str], multi
     item.check(base)
     if multi_label and isinstance(item, Mixture) and item.level == "output" and item.gate is None:
         return lambda images: _mixed_pairs(item, base, images, prompts)
+    if isinstance(item, Routed):
+        encoder = Encoder(base, memory_to_keep(base.device))
+        return lambda images: item.logits(base, images, prompts, encoder)
     return lambda images: item.logits(base, images, prompts)
 
 

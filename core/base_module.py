@@ -214,12 +214,16 @@ class BaseModule(nn.Module):
         few = sum(one.numel() for one in weights) <= _FEW_WEIGHTS
         return WideWeights(weights if few else ())
 
-    def _changed(self, deltas: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
+    def merged(self, deltas: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the weights [out, in] of sites with their changes added, in the compute dtype."""
         # added in float32, so that a small change is not lost to the rounding of a bf16 weight before the sum
         return {
-            f"{site}.weight": (self.weight(site).float() + delta.to(self.device).float()).to(self.dtype)
-            for site, delta in (deltas or {}).items()
+            site: (self.weight(site).float() + delta.to(self.device).float()).to(self.dtype)
+            for site, delta in deltas.items()
         }
+
+    def _changed(self, deltas: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
+        return {f"{site}.weight": weight for site, weight in self.merged(deltas or {}).items()}
 
     def _run(self, images: Tensor, changed: dict[str, Tensor]) -> Tensor:
         images = images.to(self.device, self.dtype)

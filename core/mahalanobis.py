@@ -21,6 +21,11 @@ def inverse_root(covariance: Tensor, shrinkage: float) -> Tensor:
 
 def squared_distances(embeddings: Tensor, means: Tensor, root: Tensor) -> Tensor:
     """Return ‖(x − m)·L‖² of embeddings [n, d] and means [P, d] under an `inverse_root` L; float64 [n, P]."""
-    points, centres = embeddings.double() @ root.double(), means.double() @ root.double()
+    return distances_to(means.double() @ root.double(), embeddings, root)
+
+
+def distances_to(centres: Tensor, embeddings: Tensor, root: Tensor) -> Tensor:
+    """Return the `squared_distances` where the means' products with the root, float64 [P, d], are at hand."""
+    points = embeddings.double() @ root.double()
     # by differences: the shortcut through products loses what near points differ in
     return torch.cdist(points, centres, compute_mode="donot_use_mm_for_euclid_dist").square()

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from medforge.base_module import BaseModule
+from medforge.encoder import Encoder
 from medforge.errors import InvalidInput
 from medforge.item import ForgeItem
 from medforge.mixture import Mixture
@@ -27,15 +28,18 @@ def predict(
     top: int = 1,
     only: str | None = None,
     furthest: float = FURTHEST,
+    encoder: Encoder | None = None,
 ) -> list[Prediction]:
     """Return the ``top`` likeliest classes of each normalised image, among ``tasks`` or one of them.
 
     A routed item knows its own tasks. Any other is asked for all their prompts at once: P(task | image) is then the sum
     over the task's classes, and how far an image lies from them is not known. ``members`` are the branches (by digest)
-    that it is made of. Raises InvalidInput for a task that there is not.
+    that it is made of; an ``encoder`` keeps what a routed item merges.
+
+    Raises InvalidInput for a task that there is not.
     """
     if isinstance(item, Routed):
-        return item.predict(base, images, top=top, only=only, furthest=furthest)
+        return item.predict(base, images, top=top, only=only, furthest=furthest, encoder=encoder)
     chosen = [task for task in tasks if only in (None, task.name)]
     if not chosen:
         if only is None:

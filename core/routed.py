@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from medforge.base_module import BaseModule
+from medforge.encoder import Encoder
 from medforge.errors import InvalidInput
 from medforge.files import canonical_json
 from medforge.item import ITEM_FILE, ForgeItem
@@ -107,10 +108,19 @@ class Routed(ForgeItem):
             )
         return self.tasks[0].expert.weight_change(base)
 
-    def logits(self, base: BaseModule, images: Tensor, prompts: Sequence[str]) -> Tensor:
-        """Return class logits of normalised images, log-probabilities where the prompts are known (see `answer`)."""
-        embeddings = base.embed_all(images)
-        return self.answer(base, embeddings, prompts, asking(base, images)).to(base.device)
+    def logits(
+        self, base: BaseModule, images: Tensor, prompts: Sequence[str], encoder: Encoder | None = None
+    ) -> Tensor:
+        """Return class logits of normalised images, log-probabilities where the prompts are known (see `answer`).
+
+        Without an ``encoder``, which keeps what it merges, the experts that are asked are merged for this call alone.
+        """
+        encoder = encoder or Encoder(base)
+        embeddings = encoder.embed(images).cpu()
+        route = self.route(embeddings, prompts)
+        return self._answer(base, route, embeddings, prompts, _asking_all(encoder, images, route, embeddings)).to(
+            base.device
+        )
 
     def answer(self, base: BaseModule, embeddings: Tensor, prompts: Sequence[str], ask: AskExpert) -> Tensor:
         """Return class logits [n, P], float32 on the CPU, of images whose base embeddings [n, d] are at hand.
@@ -118,12 +128,16 @@ class Routed(ForgeItem):
         Prompts of one task are answered by its expert, those of several by P(task) · P(class | task) over the tasks
         that have them. Other prompts are put to the expert of the likeliest task: similarities, not probabilities.
         """
-        route = self.route(embeddings, prompts)
+        return self._answer(base, self.route(embeddings, prompts), embeddings, prompts, ask)
+
+    def _answer(
+        self, base: BaseModule, route: Route, embeddings: Tensor, prompts: Sequence[str], ask: AskExpert
+    ) -> Tensor:
         if route.places is None:
             return self._similarities(base, route, embeddings, prompts, ask)
         found = torch.zeros(len(embeddings), len(prompts), dtype=torch.float64)
         for index, places in enumerate(route.places):
-            of_class = self._of_classes(base, route, index, embeddings, ask)
+            of_class = self._of_classes(base, route, index, torch.arange(len(embeddings)), embeddings, ask)
             for column, place in enumerate(places):
                 if place is not None:
                     found[:, column] += route.probabilities[:, index] * of_class[:, place]
@@ -150,22 +164,29 @@ class Routed(ForgeItem):
         )
 
     def predict(
-        self, base: BaseModule, images: Tensor, *, top: int = 1, only: str | None = None, furthest: float = FURTHEST
+        self,
+        base: BaseModule,
+        images: Tensor,
+        *,
+        top: int = 1,
+        only: str | None = None,
+        furthest: float = FURTHEST,
+        encoder: Encoder | None = None,
     ) -> list[Prediction]:
         """Return the ``top`` likeliest classes of each normalised image, of all tasks or of one.
 
         An image further off than ``furthest`` of the sites' validation images is none of these (see
-        `TaskSpread.furthest`). Raises InvalidInput for a task that the model does not have.
+        `TaskSpread.furthest`). Without an ``encoder``, which keeps what it merges, the experts that are asked are
+        merged for this call alone. Raises InvalidInput for a task that the model does not have.
         """
-        embeddings = base.embed_all(images).cpu()
-        route, ask = self._route_among(embeddings, only), asking(base, images)
+        encoder = encoder or Encoder(base)
+        embeddings = encoder.embed(images).cpu()
+        route = self._route_among(embeddings, only)
         if not len(images):
             return []
-        likeliest = route.likeliest.unique().tolist()
-        of_task = {index: self._of_classes(base, route, index, embeddings, ask) for index in likeliest}
-        chosen = _that_can_be_among_the_first(route, of_task, top)
-        for index in set(chosen) - of_task.keys():
-            of_task[index] = self._of_classes(base, route, index, embeddings, ask)
+        ask = _asking_all(encoder, images, route, embeddings)
+        of_task = self._among_the_first(base, route, embeddings, ask, top)
+        chosen = sorted(of_task)
         tasks = [route.tasks[index] for index in chosen]
         ranked = rank_classes(
             [one.card for one in tasks], route.probabilities[:, chosen], [of_task[index] for index in chosen], top
@@ -198,12 +219,49 @@ class Routed(ForgeItem):
         count = len(embeddings)
         return Route((task,), torch.ones(count, 1, dtype=torch.float64), torch.zeros(count, dtype=torch.int64), None)
 
-    def _of_classes(self, base: BaseModule, route: Route, index: int, embeddings: Tensor, ask: AskExpert) -> Tensor:
-        """Return P(class | task) [n, C]: the expert's where the task is the likeliest, else the discriminant's."""
-        task, rows = route.tasks[index], route.share(index)
-        of_class = task.spread.class_log_probabilities(embeddings).exp()
-        if len(rows):
-            of_class[rows] = task.class_probabilities(base, embeddings.cpu()[rows], _among(rows, ask))
+    def _among_the_first(
+        self, base: BaseModule, route: Route, embeddings: Tensor, ask: AskExpert, top: int
+    ) -> dict[int, Tensor]:
+        """Return P(class | task) [n, C] of every task (by position) with a class among an image's ``top`` likeliest.
+
+        It is 0 for images of which none of its classes can be. A class is at most as likely as its task: a task counts
+        that is as likely as the last of the ``top`` likeliest classes of the image's likeliest tasks, as many as have
+        so many classes. Without the others the classes rank as with them.
+        """
+        found: dict[int, Tensor] = {}
+
+        def add(wanted: Tensor) -> None:
+            for index in _numbers(wanted.nonzero()[:, 1]):
+                rows = wanted[:, index].nonzero().flatten()
+                nothing = torch.zeros(len(embeddings), len(route.tasks[index].prompts), dtype=torch.float64)
+                of_class = self._of_classes(base, route, index, rows, embeddings, ask)
+                found.setdefault(index, nothing)[rows] = of_class
+
+        chances = route.probabilities
+        likeliest = chances.topk(min(top, chances.shape[1]), dim=1).indices
+        sizes = torch.tensor([len(task.prompts) for task in route.tasks])[likeliest]
+        first = torch.zeros_like(chances, dtype=torch.bool).scatter_(1, likeliest, sizes.cumsum(dim=1) - sizes < top)
+        first[torch.arange(len(chances)), route.likeliest] = True
+        add(first)
+        joint = torch.cat([chances[:, [index]] * of_class for index, of_class in found.items()], dim=1)
+        least = joint.topk(min(top, joint.shape[1]), dim=1).values[:, -1:]
+        # a probability may round to a little above 1
+        add((chances >= least * (1 - 1e-9)) & ~first)
+        return found
+
+    def _of_classes(
+        self, base: BaseModule, route: Route, index: int, rows: Tensor, embeddings: Tensor, ask: AskExpert
+    ) -> Tensor:
+        """Return P(class | task) [m, C] of some images (positions [m]).
+
+        It is the expert's where the task is the likeliest, else the discriminant's.
+        """
+        task = route.tasks[index]
+        of_class = task.spread.class_log_probabilities(embeddings[rows]).exp()
+        asked = (route.likeliest[rows] == index).nonzero().flatten()
+        if len(asked):
+            mine = rows[asked]
+            of_class[asked] = task.class_probabilities(base, embeddings.cpu()[mine], _among(mine, ask))
         return of_class
 
     def _similarities(
@@ -223,22 +281,10 @@ class Routed(ForgeItem):
         return files
 
 
-def _that_can_be_among_the_first(route: Route, of_task: Mapping[int, Tensor], top: int) -> list[int]:
-    """Return the tasks (positions, rising) with a class that may be among the ``top`` likeliest of an image.
-
-    A class is at most as likely as its task, so a task counts that is as likely as the last of the ``top`` classes of
-    the image's likeliest task (P(class | task) in ``of_task``). Without it the others rank as they did.
-    """
-    least = torch.zeros(len(route.likeliest), dtype=torch.float64)
-    for index, of_class in of_task.items():
-        rows = route.share(index)
-        if of_class.shape[1] >= top:
-            joint = route.probabilities[rows, index].unsqueeze(1) * of_class[rows]
-            least[rows] = joint.topk(top, dim=1).values[:, -1]
-    # a probability may round to a little above 1
-    can = (route.probabilities >= (least * (1 - 1e-9)).unsqueeze(1)).any(dim=0)
-    positions: list[int] = can.nonzero().flatten().tolist()
-    return positions
+def _numbers(values: Tensor) -> list[int]:
+    """Return the different values, rising."""
+    found: list[int] = values.unique().tolist()
+    return found
 
 
 def asking(base: BaseModule, images: Tensor) -> AskExpert:
@@ -248,6 +294,19 @@ def asking(base: BaseModule, images: Tensor) -> AskExpert:
         return base.embed_all(images[rows.to(images.device)], expert.weight_change(base))
 
     return ask
+
+
+def _asking_all(encoder: Encoder, images: Tensor, route: Route, embeddings: Tensor) -> AskExpert:
+    """Embed every image by the network of its likeliest task that answers it, all together, and know the results."""
+    networks: list[Expert] = []
+    chosen = torch.empty(len(images), dtype=torch.int64)
+    for index in _numbers(route.likeliest):
+        rows = route.share(index)
+        for share in route.tasks[index].divided(embeddings[rows]):
+            chosen[rows[share.rows]] = len(networks)
+            networks.append(share.expert)
+    found = encoder.embed_each(images, networks, chosen)
+    return lambda _, rows: found[rows.to(found.device)]
 
 
 def _among(rows: Tensor, ask: AskExpert) -> AskExpert:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from medforge.base_module import BaseModule
+from medforge.encoder import Encoder
 from medforge.image_geometry import ImageGeometry
 from medforge.item import ForgeItem
+from medforge.memory import memory_to_keep
 from medforge.model.answering import Answering
 from medforge.model_card import CardTask, ModelCard
 from medforge.predicting import predict
@@ -19,11 +22,20 @@ from medforge.prediction import Prediction
 
 @dataclass(frozen=True, eq=False)
 class MergedModel(Answering):
-    """Hold a merged model; open one with `medforge.load`."""
+    """Hold a merged model; open one with `medforge.load`.
+
+    ``memory`` is how many megabytes the merged weights of experts may take, a quarter of what is free by default.
+    """
 
     card: ModelCard
     item: ForgeItem
     base: BaseModule
+    memory: int | None = None
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """What embeds images, and keeps the experts that were asked last."""
+        return Encoder(self.base, memory_to_keep(self.base.device, self.memory))
 
     @property
     def tasks(self) -> tuple[CardTask, ...]:
@@ -47,4 +59,14 @@ class MergedModel(Answering):
     def _answer(self, pixels: NDArray[np.uint8], top: int, task: str | None, threshold: float) -> list[Prediction]:
         images = self.base.normalise(torch.from_numpy(pixels))
         members = [one.branch for one in self.card.members]
-        return predict(self.item, self.base, images, self.tasks, members, top=top, only=task, furthest=threshold)
+        return predict(
+            self.item,
+            self.base,
+            images,
+            self.tasks,
+            members,
+            top=top,
+            only=task,
+            furthest=threshold,
+            encoder=self.encoder,
+        )

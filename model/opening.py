@@ -29,12 +29,13 @@ def open_model(
     base: str | BaseModule | None = None,
     device: str = "auto",
     dtype: str = "fp32",
+    memory: int | None = None,
 ) -> MergedModel:
     """Open a merged model: a directory that `medforge checkout` wrote, a forge's directory, or over a connection.
 
     Of a forge it is the stable commit (the newest that sites have reviewed), or the one of that name. ``base`` is
-    a base module, or the spec of one, where the model's own does not load as it is named. Raises InvalidInput,
-    BaseMismatch or CorruptFile with the reason.
+    a base module, or the spec of one, where the model's own does not load as it is named; ``memory`` as `MergedModel`
+    has it. Raises InvalidInput, BaseMismatch or CorruptFile with the reason.
     """
     card, item = _find(where, connection, commit)
     found = base if isinstance(base, BaseModule) else load_base(base or _spec(card, where), device, dtype)
@@ -44,7 +45,7 @@ def open_model(
             f"{found.fingerprint[:12]} ({found.spec}); give its own with --base"
         )
     item.check(found)
-    return MergedModel(card, item, found)
+    return MergedModel(card, item, found, memory)
 
 
 def _find(where: Path | None, connection: Connection | None, commit: str | None) -> tuple[ModelCard, ForgeItem]:

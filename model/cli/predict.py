@@ -76,6 +76,12 @@ def predict(
             help="torch, or onnx for a directory that `medforge export --to onnx` wrote. Default: what MODEL is.",
         ),
     ] = None,
+    expert_memory: Annotated[
+        int | None,
+        typer.Option(
+            metavar="MB", min=0, help="Most memory for merged experts, in MB. Default: a quarter of what is free."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Say of images which task and class they are likeliest to be, or that they are none of these.
@@ -112,7 +118,15 @@ def predict(
     else:
         from medforge.model.opening import open_model
 
-        model = open_model(where, connection, commit=commit, base=base, device=compute.device, dtype=dtype)
+        model = open_model(
+            where,
+            connection,
+            commit=commit,
+            base=base,
+            device=compute.device,
+            dtype=dtype,
+            memory=expert_memory,
+        )
     run = PredictionRun(
         model,
         paths,

@@ -10,6 +10,7 @@ import torch
 from medforge.base_module import BaseModule
 from medforge.class_statistics import ClassStatistics
 from medforge.declared_task import TaskClass
+from medforge.encoder import Encoder
 from medforge.errors import CorruptFile, InvalidBranch, InvalidInput, MedForgeError
 from medforge.files import canonical_json
 from medforge.forge_item import ForgeItem, FusedPlugin, Routed, WeightChange
@@ -274,3 +275,38 @@ def test_a_missing_file_is_said(item: Routed) -> None:
     for path in item.files():
         with pytest.raises(MedForgeError, match="not whole"):
             ForgeItem.parse({name: data for name, data in item.files().items() if name != path})
+
+
+@pytest.mark.parametrize("top", [1, 2, 4, 7, 30])
+def test_an_encoder_that_keeps_experts_answers_alike_over_many_tasks(
+    tiny_base: BaseModule, item: Routed, top: int
+) -> None:
+    colon, lung = item.tasks
+    embeddings = tiny_base.embed_all(IMAGES)
+    # a task around each of some images, so that one batch asks many experts
+    around = [
+        replace(
+            one := (colon, lung)[place % 2],
+            card=one.card.model_copy(update={"name": f"task {place}"}),
+            spread=replace(one.spread, means=embeddings[place] + 0.1 * one.spread.means),
+            expert=FusedPlugin(make_plugin(tiny_base, place)),
+        )
+        for place in range(7)
+    ]
+    many = Routed(tuple(around))
+    encoder = Encoder(tiny_base, 10**9)
+    expected = many.predict(tiny_base, IMAGES, top=top)
+    assert len({one.task for one in expected}) > 3
+    for _ in range(2):
+        for due, found in zip(expected, many.predict(tiny_base, IMAGES, top=top, encoder=encoder), strict=True):
+            assert [(one.task, one.key) for one in found.ranking] == [(one.task, one.key) for one in due.ranking]
+            chances = [one.probability for one in due.ranking]
+            assert [one.probability for one in found.ranking] == pytest.approx(chances, abs=1e-6)
+            assert (found.distance, found.answered_by) == (pytest.approx(due.distance), due.answered_by)
+    for place, due in enumerate(expected):
+        union_of = union(tiny_base, many, IMAGES[[place]])
+        assert sorted(union_of.values(), reverse=True)[:top] == pytest.approx(
+            [one.probability for one in due.ranking], abs=1e-5
+        )
+    # each expert that is asked is merged once, and no other
+    assert encoder.merged.merges == len(many.route(embeddings).likeliest.unique())
