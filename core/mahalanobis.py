@@ -21,11 +21,10 @@ def inverse_root(covariance: Tensor, shrinkage: float) -> Tensor:
 
 def squared_distances(embeddings: Tensor, means: Tensor, root: Tensor) -> Tensor:
     """Return ‖(x − m)·L‖² of embeddings [n, d] and means [P, d] under an `inverse_root` L; float64 [n, P]."""
-    return distances_to(means.double() @ root.double(), embeddings, root)
+    return distances_between(embeddings.double() @ root.double(), means.double() @ root.double())
 
 
-def distances_to(centres: Tensor, embeddings: Tensor, root: Tensor) -> Tensor:
-    """Return the `squared_distances` where the means' products with the root, float64 [P, d], are at hand."""
-    points = embeddings.double() @ root.double()
+def distances_between(points: Tensor, centres: Tensor) -> Tensor:
+    """Return the `squared_distances` [n, P] of points [n, d] and centres [P, d] that are multiplied by the root."""
     # by differences: the shortcut through products loses what near points differ in
     return torch.cdist(points, centres, compute_mode="donot_use_mm_for_euclid_dist").square()

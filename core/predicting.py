@@ -34,7 +34,7 @@ def predict(
 
     A routed item knows its own tasks. Any other is asked for all their prompts at once: P(task | image) is then the sum
     over the task's classes, and how far an image lies from them is not known. ``members`` are the branches (by digest)
-    that it is made of; an ``encoder`` keeps what a routed item merges.
+    that it is made of; an ``encoder`` embeds the images, and keeps what is merged.
 
     Raises InvalidInput for a task that there is not.
     """
@@ -46,7 +46,7 @@ def predict(
             raise InvalidInput("the model does not say which tasks it answers; check it out again")
         raise InvalidInput(no_such_task(only, [task.name for task in tasks]))
     prompts = [one.prompt for task in chosen for one in task.classes]
-    chances = item.logits(base, images, prompts).detach().cpu().double().softmax(dim=1)
+    chances = _logits(item, base, images, prompts, encoder).detach().cpu().double().softmax(dim=1)
     parts = chances.split([len(task.classes) for task in chosen], dim=1)
     of_task = torch.stack([part.sum(dim=1) for part in parts], dim=1)
     of_class = [part / part.sum(dim=1, keepdim=True).clamp_min(1e-300) for part in parts]
@@ -56,6 +56,15 @@ def predict(
         Prediction(ranking=one, distance=None, percentile=None, none_of_these=False, answered_by=who)
         for one, who in zip(ranked, answered, strict=True)
     ]
+
+
+def _logits(
+    item: ForgeItem, base: BaseModule, images: Tensor, prompts: Sequence[str], encoder: Encoder | None
+) -> Tensor:
+    if encoder is None or (isinstance(item, Mixture) and not item.folds):
+        return item.logits(base, images, prompts)
+    embeddings = encoder.embed_each(images, [item], torch.zeros(len(images), dtype=torch.int64))
+    return base.logits(embeddings.to(base.device), prompts)
 
 
 def _answered_by(item: ForgeItem, base: BaseModule, images: Tensor, members: tuple[str, ...]) -> list[tuple[str, ...]]:

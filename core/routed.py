@@ -143,19 +143,22 @@ class Routed(ForgeItem):
                     found[:, column] += route.probabilities[:, index] * of_class[:, place]
         return found.clamp_min(_FLOOR).log().log_softmax(dim=1).float()
 
-    def route(self, embeddings: Tensor, prompts: Sequence[str] | None = None) -> Route:
+    def route(self, embeddings: Tensor, prompts: Sequence[str] | None = None, exactly: bool = True) -> Route:
         """Say which task each image (base embeddings [n, d]) belongs to, among those that the prompts may belong to.
 
         Those are the tasks that have every prompt; where none does, and each prompt has a task, the tasks that have
-        one; all tasks where a prompt has none, or without prompts.
+        one; all tasks where a prompt has none, or without prompts. For ``exactly`` see `Router.task_log_probabilities`.
         """
-        forms = [normal_form(prompt) for prompt in prompts or ()]
+        if not prompts:
+            evidence = self.router.task_log_probabilities(embeddings, exactly)
+            return Route(self.tasks, evidence.softmax(dim=1), evidence.argmax(dim=1), ((),) * len(self.tasks))
+        forms = [normal_form(prompt) for prompt in prompts]
         having = [[task.places.get(form) for form in forms] for task in self.tasks]
         whole = [index for index, places in enumerate(having) if None not in places]
         known = all(any(places[column] is not None for places in having) for column in range(len(forms)))
         some = [index for index, places in enumerate(having) if any(place is not None for place in places)]
         chosen = whole or (some if known else list(range(len(self.tasks))))
-        evidence = self.router.task_log_probabilities(embeddings)[:, chosen]
+        evidence = self.router.task_log_probabilities(embeddings, exactly)[:, chosen]
         return Route(
             tuple(self.tasks[index] for index in chosen),
             evidence.softmax(dim=1),
@@ -212,7 +215,7 @@ class Routed(ForgeItem):
 
     def _route_among(self, embeddings: Tensor, only: str | None) -> Route:
         if only is None:
-            return self.route(embeddings)
+            return self.route(embeddings, exactly=False)
         task = next((one for one in self.tasks if one.card.name == only), None)
         if task is None:
             raise InvalidInput(no_such_task(only, [one.card.name for one in self.tasks]))
@@ -239,7 +242,7 @@ class Routed(ForgeItem):
 
         chances = route.probabilities
         likeliest = chances.topk(min(top, chances.shape[1]), dim=1).indices
-        sizes = torch.tensor([len(task.prompts) for task in route.tasks])[likeliest]
+        sizes = torch.tensor([[len(route.tasks[index].card.classes) for index in row] for row in likeliest.tolist()])
         first = torch.zeros_like(chances, dtype=torch.bool).scatter_(1, likeliest, sizes.cumsum(dim=1) - sizes < top)
         first[torch.arange(len(chances)), route.likeliest] = True
         add(first)
@@ -257,9 +260,11 @@ class Routed(ForgeItem):
         It is the expert's where the task is the likeliest, else the discriminant's.
         """
         task = route.tasks[index]
+        asked = route.likeliest[rows] == index
+        if asked.all():
+            return task.class_probabilities(base, embeddings.cpu()[rows], _among(rows, ask))
         of_class = task.spread.class_log_probabilities(embeddings[rows]).exp()
-        asked = (route.likeliest[rows] == index).nonzero().flatten()
-        if len(asked):
+        if asked.any():
             mine = rows[asked]
             of_class[asked] = task.class_probabilities(base, embeddings.cpu()[mine], _among(mine, ask))
         return of_class

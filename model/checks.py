@@ -7,7 +7,7 @@ from pathlib import Path
 from medforge.errors import InvalidInput
 
 GRAPH_FILE = "model.onnx"
-ENGINES = ("torch", "onnx")
+ENGINES = ("torch", "onnx", "openvino")
 
 
 def check_threshold(share: float) -> None:
@@ -25,15 +25,11 @@ def check_top(top: int) -> None:
         raise InvalidInput(f"{top} classes an image cannot be ranked; ask for 1 or more")
 
 
-def use_onnx(engine: str | None, model: Path | None) -> bool:
-    """Say whether ONNX Runtime is to run a model; raises InvalidInput for an engine that does not fit it."""
+def runs_graph(engine: str | None, model: Path | None) -> bool:
+    """Say whether a model is a whole ONNX graph; raises InvalidInput for an engine that does not fit it."""
     if engine not in (None, *ENGINES):
-        raise InvalidInput(f"engine {engine!r} is not known; choose torch or onnx")
+        raise InvalidInput(f"engine {engine!r} is not known; choose one of {', '.join(ENGINES)}")
     graph = model is not None and (model / GRAPH_FILE).is_file()
-    if engine == "onnx" and not graph:
-        raise InvalidInput(
-            f"{model or 'a served forge'} holds no {GRAPH_FILE}; make it with `medforge export --to onnx`"
-        )
-    if engine == "torch" and graph:
+    if graph and engine not in (None, "onnx"):
         raise InvalidInput(f"{model} is an ONNX graph; leave --engine out, or give the checkout that it was made of")
     return graph

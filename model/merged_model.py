@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from medforge.base_module import BaseModule
-from medforge.encoder import Encoder
+from medforge.encoder import Encoder, Tower
 from medforge.image_geometry import ImageGeometry
 from medforge.item import ForgeItem
 from medforge.memory import memory_to_keep
@@ -24,18 +24,20 @@ from medforge.prediction import Prediction
 class MergedModel(Answering):
     """Hold a merged model; open one with `medforge.load`.
 
-    ``memory`` is how many megabytes the merged weights of experts may take, a quarter of what is free by default.
+    ``memory`` is how many megabytes the merged weights of experts may take, a quarter of what is free by default;
+    ``tower`` runs the image tower, PyTorch by default.
     """
 
     card: ModelCard
     item: ForgeItem
     base: BaseModule
     memory: int | None = None
+    tower: Tower | None = None
 
     @cached_property
     def encoder(self) -> Encoder:
         """What embeds images, and keeps the experts that were asked last."""
-        return Encoder(self.base, memory_to_keep(self.base.device, self.memory))
+        return Encoder(self.base, memory_to_keep(self.base.device, self.memory), self.tower)
 
     @property
     def tasks(self) -> tuple[CardTask, ...]:

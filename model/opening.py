@@ -15,6 +15,7 @@ from medforge.base import load_base
 from medforge.base_module import BaseModule
 from medforge.errors import BaseMismatch, CorruptFile, InvalidInput
 from medforge.item import ForgeItem
+from medforge.model.engines.choice import check_engine, open_tower
 from medforge.model.merged_model import MergedModel
 from medforge.model_card import ModelCard
 from medforge.model_directory import CARD_FILE, load_model, save_model
@@ -30,22 +31,30 @@ def open_model(
     device: str = "auto",
     dtype: str = "fp32",
     memory: int | None = None,
+    engine: str = "torch",
 ) -> MergedModel:
     """Open a merged model: a directory that `medforge checkout` wrote, a forge's directory, or over a connection.
 
     Of a forge it is the stable commit (the newest that sites have reviewed), or the one of that name. ``base`` is
     a base module, or the spec of one, where the model's own does not load as it is named; ``memory`` as `MergedModel`
-    has it. Raises InvalidInput, BaseMismatch or CorruptFile with the reason.
+    has it. ``engine`` (torch, onnx, openvino) runs the image tower.
+
+    Raises InvalidInput, BaseMismatch or CorruptFile with the reason.
     """
     card, item = _find(where, connection, commit)
-    found = base if isinstance(base, BaseModule) else load_base(base or _spec(card, where), device, dtype)
+    check_engine(engine, item, dtype)
+    if isinstance(base, BaseModule):
+        found = base
+    else:
+        of_base = (device, dtype) if engine == "torch" else ("cpu" if device == "auto" else device, "fp32")
+        found = load_base(base or _spec(card, where), *of_base)
     if found.fingerprint != card.base.fingerprint:
         raise BaseMismatch(
             f"the model stands on base module {card.base.fingerprint[:12]} ({card.base.spec}), not on "
             f"{found.fingerprint[:12]} ({found.spec}); give its own with --base"
         )
     item.check(found)
-    return MergedModel(card, item, found, memory)
+    return MergedModel(card, item, found, memory, open_tower(engine, found, dtype))
 
 
 def _find(where: Path | None, connection: Connection | None, commit: str | None) -> tuple[ModelCard, ForgeItem]:

@@ -65,15 +65,13 @@ def predict(
     ] = None,
     dtype: Annotated[
         str,
-        typer.Option(
-            metavar="DTYPE", help="Compute dtype of the base module: fp32 or bf16.", autocompletion=shared.dtypes
-        ),
+        typer.Option(metavar="DTYPE", help="What the network computes in: fp32 or bf16.", autocompletion=shared.dtypes),
     ] = "fp32",
     engine: Annotated[
         str | None,
         typer.Option(
             metavar="ENGINE",
-            help="torch, or onnx for a directory that `medforge export --to onnx` wrote. Default: what MODEL is.",
+            help="torch, or onnx or openvino, which are faster on a CPU. Default: torch; of an ONNX export, onnx.",
         ),
     ] = None,
     expert_memory: Annotated[
@@ -92,7 +90,7 @@ def predict(
     """
     from medforge.client.data.pixels.window import parse_window
     from medforge.errors import InvalidInput
-    from medforge.model.checks import check_threshold, check_top, use_onnx
+    from medforge.model.checks import check_threshold, check_top, runs_graph
     from medforge.model.inputs import find_images
 
     check_threshold(threshold)
@@ -110,7 +108,7 @@ def predict(
 
     compute.use_threads()
     model: Answering
-    if use_onnx(engine, where):
+    if runs_graph(engine, where):
         from medforge.model.engines.onnx import OnnxModel
 
         assert where is not None, "only a directory is a graph"
@@ -126,6 +124,7 @@ def predict(
             device=compute.device,
             dtype=dtype,
             memory=expert_memory,
+            engine=engine or "torch",
         )
     run = PredictionRun(
         model,

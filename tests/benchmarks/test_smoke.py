@@ -18,6 +18,7 @@ from benchmarks import (
     exports,
     fuzz,
     honest,
+    inference,
     inspection,
     med_lego,
     misbehaving,
@@ -261,3 +262,12 @@ def test_fuzz_replays_an_input(tmp_path: Path) -> None:
     sample = tmp_path / "input"
     sample.write_bytes(b"\x00nothing of this kind")
     assert fuzz.main(["--target", "manifest", "--input", str(sample)]) == 0
+
+
+def test_inference(tiny_spec: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--base", tiny_spec, "--tasks", "2", "70", "--repeats", "1", "--engine", "torch", "onnx"]
+    assert inference.main([*words, "--json", str(tmp_path / "out.json")]) == 0
+    rows = json.loads((tmp_path / "out.json").read_text())
+    assert len(rows) == 2 * 2 * 2 * 2
+    assert max(row["experts"] for row in rows if row["tasks"] == 70) > 32
+    assert "onnx             70 tasks, batch 64" in capsys.readouterr().out

@@ -90,3 +90,15 @@ def test_without_quantiles_nothing_is_said_to_be_far() -> None:
 def test_a_covariance_of_nothing_measures_plain_distances() -> None:
     task = TaskSpread(torch.zeros(1, 3), torch.ones(1, dtype=torch.int64), shrunk(torch.zeros(3, 3), 0.3))
     torch.testing.assert_close(task.nearest(torch.tensor([[3.0, 4.0, 0.0]])), torch.tensor([5.0], dtype=torch.float64))
+
+
+def test_a_product_gives_the_distances_nearly_and_differences_to_the_last_bit() -> None:
+    tasks = tuple(spread(seed, 2 + seed % 4) for seed in range(30))
+    router, points = Router(tasks), torch.cat([images(), *(task.means[:1] for task in tasks)])
+    evidence = [
+        torch.logsumexp(-task.squared(points, router.root) / 2, dim=1) - (task.weights > 0).sum().double().log()
+        for task in tasks
+    ]
+    exact = router.task_log_probabilities(points)
+    assert torch.equal(exact, torch.stack(evidence, dim=1).log_softmax(dim=1))
+    torch.testing.assert_close(router.task_log_probabilities(points, exactly=False), exact, atol=1e-9, rtol=1e-9)

@@ -223,7 +223,17 @@ def test_the_graph_answers_as_the_model_that_it_was_made_of(
     found = json.loads(run("predict", graph, pictures, "--engine", "onnx", "--json").stdout)
     assert [one["answer"] for one in found["predictions"]] == [row["answer"] for row in rows_of(out)]
     assert "is an ONNX graph; leave --engine out" in refused("predict", graph, pictures, "--engine", "torch")
-    assert "holds no model.onnx; make it with" in refused("predict", checkout, pictures, "--engine", "onnx")
+    by_torch = json.loads(
+        run("predict", checkout, pictures, "--base", tiny_spec, "--expert-memory", "0", "--json").stdout
+    )
+    for engine in ("onnx", "openvino"):
+        of_engine = json.loads(
+            run("predict", checkout, pictures, "--base", tiny_spec, "--engine", engine, "--json").stdout
+        )
+        assert [one["answer"] for one in of_engine["predictions"]] == [one["answer"] for one in by_torch["predictions"]]
+    assert "engine onnx computes in fp32, not in bf16" in refused(
+        "predict", checkout, pictures, "--engine", "onnx", "--dtype", "bf16"
+    )
     assert "engine 'tensorrt' is not known" in refused("predict", graph, pictures, "--engine", "tensorrt")
 
 
