@@ -80,13 +80,15 @@ def drawn(base: BaseModule, seed: int) -> NDArray[np.uint8]:
     tasks = [
         open_task(f"tissue:{organ},train={each},validation=4,test=4", base.preprocessing, seed) for organ in ORGANS
     ]
-    return np.concatenate([task.train.images[:each].numpy() for task in tasks])[:BATCH]
+    found: NDArray[np.uint8] = np.concatenate([task.train.images[:each].numpy() for task in tasks])[:BATCH]
+    return found
 
 
 def close_to(image: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
     """Return a batch of one image with a little noise, another in each."""
     noise = np.random.default_rng(seed).integers(-3, 4, (BATCH, *image.shape))
-    return np.clip(image.astype(np.int64) + noise, 0, 255).astype(np.uint8)
+    found: NDArray[np.uint8] = np.clip(image.astype(np.int64) + noise, 0, 255).astype(np.uint8)
+    return found
 
 
 def model_of(base: BaseModule, count: int, pixels: NDArray[np.uint8], seed: int) -> Routed:
