@@ -52,6 +52,7 @@ CHECKS = [
     "privacy",
     "task",
     "epsilon",
+    "receipt",
     "disk",
 ]
 _PROXIES = ("grpc_proxy", "https_proxy", "http_proxy", "no_grpc_proxy", "no_proxy", "HTTPS_PROXY", "HTTP_PROXY",
