@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.ledger import Ledger
@@ -26,6 +27,19 @@ FAULTS_OF_THE_WORKER = (_FOLD, _SETTLE, _REVIEW)
 """Where the worker may fail by the forge's own fault."""
 
 
+@dataclass(frozen=True)
+class Told:
+    """Name who is told what a worker does.
+
+    `end` is called when the thread ends, however it ends, `fold` with the seconds that a fold took, `fault` with where
+    something failed by the forge's own fault (`FAULTS_OF_THE_WORKER`).
+    """
+
+    end: Callable[[], None]
+    fold: Callable[[float], None] = lambda seconds: None
+    fault: Callable[[str], None] = lambda where: None
+
+
 class FoldWorker(threading.Thread):
     """Fold whatever waits in the ledger, and go on whatever happens.
 
@@ -37,9 +51,7 @@ class FoldWorker(threading.Thread):
     in the ledger, the log and the status show it, and the next arrival is folded. A fold that raises what nobody
     expected is the forge's fault: it is tried again, each time with its traceback in the log, then parked with a
     sentence that blames nobody, and released when a worker next starts. What ends the process itself, as a kill for
-    lack of memory, is counted by `attempts`, and held after some. `committed` is notified after each commit, `on_fold`
-    is told how many seconds a fold took, `on_fault` where something failed by the forge's own fault
-    (`FAULTS_OF_THE_WORKER`), and `on_end` is called when the thread ends, however it ends.
+    lack of memory, is counted by `attempts`, and held after some. `committed` is notified after each commit.
     """
 
     def __init__(
@@ -50,11 +62,9 @@ class FoldWorker(threading.Thread):
         arrived: Wakeup,
         committed: Wakeup,
         attempts: FoldAttempts,
-        on_end: Callable[[], None],
-        on_fold: Callable[[float], None] = lambda seconds: None,
+        told: Told,
         first_pause: float = 1.0,
         review: Callable[[], bool] = lambda: False,
-        on_fault: Callable[[str], None] = lambda where: None,
     ) -> None:
         super().__init__(name="fold", daemon=True)
         self._ledger = ledger
@@ -63,11 +73,9 @@ class FoldWorker(threading.Thread):
         self._arrived = arrived
         self._committed = committed
         self._attempts = attempts
-        self._on_end = on_end
-        self._on_fold = on_fold
+        self._told = told
         self._first_pause = first_pause
         self._review = review
-        self._on_fault = on_fault
         self._review_fault = ""
         self._stopping = threading.Event()
         # how often the fold of an arrival, by its number, has failed by the forge's own fault; None before the first
@@ -88,7 +96,7 @@ class FoldWorker(threading.Thread):
                     pause = self._first_pause
                 except Exception as error:
                     if not is_transient(error):
-                        self._on_fault(_SETTLE)
+                        self._told.fault(_SETTLE)
                         _log.exception("the main branch cannot settle; nothing is folded until it does")
                     _log.warning("cannot fold just now (%s); trying again in %g s", error, pause)
                     self._stopping.wait(pause)
@@ -96,7 +104,7 @@ class FoldWorker(threading.Thread):
         except Exception:
             _log.exception("the fold worker ended; branches are still received, restart the forge to fold them")
         finally:
-            self._on_end()
+            self._told.end()
 
     def _step(self) -> None:
         notified = self._arrived.count
@@ -120,7 +128,7 @@ class FoldWorker(threading.Thread):
             if is_transient(error):
                 raise
             if not isinstance(error, MedForgeError):
-                self._on_fault(_FOLD)
+                self._told.fault(_FOLD)
             if isinstance(error, MedForgeError) or not self._try_again(arrival, error, faults):
                 self._hold(arrival, error)
             return
@@ -131,7 +139,7 @@ class FoldWorker(threading.Thread):
             self._hold(arrival, MedForgeError("its fold ended without a commit; accept it to fold it again"))
             return
         seconds = time.monotonic() - begun
-        self._on_fold(seconds)
+        self._told.fold(seconds)
         _log.info(
             "folded arrival %d (%s, %s) into commit %s",
             arrival.number,
@@ -153,7 +161,7 @@ class FoldWorker(threading.Thread):
                 MOST,
                 extra=_fields("fault", arrival, tries=earlier),
             )
-            self._on_fault(_FOLD)
+            self._told.fault(_FOLD)
         if earlier < MOST:
             return False
         self._hold(arrival, MedForgeError(deadly(earlier)))
@@ -189,7 +197,7 @@ class FoldWorker(threading.Thread):
                 raise
             # it is tried again every second, and said once
             if self._review_fault != repr(error):
-                self._on_fault(_REVIEW)
+                self._told.fault(_REVIEW)
                 _log.exception("reviews cannot be judged; what is stable stays, and folding goes on")
             self._review_fault = repr(error)
 

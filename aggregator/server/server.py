@@ -23,7 +23,7 @@ from medforge.aggregator.ledger.journal import FORGE
 from medforge.aggregator.ledger.task_table import TaskTable
 from medforge.aggregator.logs import about
 from medforge.aggregator.main_branch.fold_attempts import ATTEMPTS_FILE, FoldAttempts
-from medforge.aggregator.main_branch.fold_worker import FoldWorker
+from medforge.aggregator.main_branch.fold_worker import FoldWorker, Told
 from medforge.aggregator.main_branch.freed_memory import give_back
 from medforge.aggregator.main_branch.main_branch import MainBranch
 from medforge.aggregator.main_branch.reviewing.board import ReviewBoard
@@ -113,10 +113,8 @@ class ForgeServer:
             self._arrived,
             self._committed,
             FoldAttempts(forge.directory / ATTEMPTS_FILE),
-            self._worker_ended,
-            self.tally.folded,
+            Told(self._worker_ended, self.tally.folded, self.tally.fault),
             review=ReviewBoard(forge.ledger, forge.policy.review).step,
-            on_fault=self.tally.fault,
         )
         self._housekeeper = Housekeeper(forge, self._charges)
         self._readiness = Readiness(forge, self._watch, self._worker.is_alive, self.tls, clocks=clocks)

@@ -11,7 +11,7 @@ import pytest
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.ledger.records import State
 from medforge.aggregator.main_branch.fold_attempts import ATTEMPTS_FILE, MOST, FoldAttempts
-from medforge.aggregator.main_branch.fold_worker import FoldWorker
+from medforge.aggregator.main_branch.fold_worker import FoldWorker, Told
 from medforge.aggregator.main_branch.wakeup import Wakeup
 from medforge.base_module import BaseModule
 from tests.aggregator.forges import UNEXAMINED, branches
@@ -29,7 +29,7 @@ def fold_until_killed(directory: Path, deadly: int) -> None:
 
     arrived = Wakeup()
     attempts = FoldAttempts(directory / ATTEMPTS_FILE)
-    worker = FoldWorker(forge.ledger, fold, list, arrived, Wakeup(), attempts, lambda: None)
+    worker = FoldWorker(forge.ledger, fold, list, arrived, Wakeup(), attempts, Told(lambda: None))
     worker.start()
     while forge.ledger.unfolded(limit=1):
         worker.join(0.02)

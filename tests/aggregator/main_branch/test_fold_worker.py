@@ -7,7 +7,7 @@ import pytest
 
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.main_branch.fold_attempts import ATTEMPTS_FILE, FoldAttempts
-from medforge.aggregator.main_branch.fold_worker import FoldWorker
+from medforge.aggregator.main_branch.fold_worker import FoldWorker, Told
 from medforge.aggregator.main_branch.main_branch import MainBranch
 from medforge.aggregator.main_branch.transient import PARKED
 from medforge.aggregator.main_branch.wakeup import Wakeup
@@ -51,9 +51,8 @@ class Working:
             self.arrived,
             self.committed,
             attempts_of(forge),
-            self.ended.set,
+            Told(self.ended.set, fault=self.faults.append),
             first_pause=0.01,
-            on_fault=self.faults.append,
         )
 
     def __enter__(self) -> "Working":
@@ -164,7 +163,9 @@ def test_a_shortage_is_waited_out_and_nothing_overtakes(
 
 def test_a_fold_that_commits_nothing_is_held(forge: Forge, tiny_base: BaseModule) -> None:
     forge.admit(branches(tiny_base)[0], tiny_base)
-    worker = FoldWorker(forge.ledger, lambda number: None, list, Wakeup(), Wakeup(), attempts_of(forge), lambda: None)
+    worker = FoldWorker(
+        forge.ledger, lambda number: None, list, Wakeup(), Wakeup(), attempts_of(forge), Told(lambda: None)
+    )
     worker.start()
     _wait(lambda: bool(forge.ledger.holds()))
     worker.stop()
@@ -181,7 +182,7 @@ def test_what_fails_after_the_commit_does_not_undo_it(forge: Forge, tiny_base: B
 
     forge.admit(branches(tiny_base)[0], tiny_base)
     committed = Wakeup()
-    worker = FoldWorker(forge.ledger, fold_then_fail, list, Wakeup(), committed, attempts_of(forge), lambda: None)
+    worker = FoldWorker(forge.ledger, fold_then_fail, list, Wakeup(), committed, attempts_of(forge), Told(lambda: None))
     worker.start()
     _wait(lambda: committed.count > 0)
     worker.stop()
