@@ -310,7 +310,7 @@ def check_receipt(connection: Connection, reply: pb.DescribeReply | None, worksp
     try:
         place = Workspace(workspace)
         if place.pushed is None:
-            return skipped("receipt", "the workspace has none yet")
+            return Diagnosis("receipt", "ok", "nothing was pushed from here yet")
         found = recover(place, connection)
     except MedForgeError as error:
         return problem("receipt", error)
