@@ -85,8 +85,7 @@ class Admission(_Frozen):
     tell its classes apart as well, where nobody else has them, by whether to the base module its images are as like
     those of the middle one of at most so many ``witnesses`` with classes of its own as a standard score of
     ``agreement`` over four opinions, of which two are asked, wants; and by whether an earlier task's accuracy on
-    distilled data falls by more than ``margin``, and by so many images that it is no coincidence, in a task that it
-    shares how well images are ranked too. Who is held
+    distilled data falls by more than ``margin``, in a task that it shares how well images are ranked too. Who is held
     together with branches of ``contradictions`` others has no voice in a further contradiction.
 
     How often these defaults hold an honest branch of a small centre, and which attacks: explanation-security.md. Of 42

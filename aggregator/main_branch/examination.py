@@ -5,7 +5,7 @@ other, with the base module and with what arrived before pass, whatever they wer
 with the number of earlier branches of a task.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
@@ -104,11 +104,7 @@ class Examination:
             compared |= task_scores(old)
             after |= task_scores(new)
             lost[arriving.task] = SharedLoss(sum(len(one.labels) for one in old), _ranked(old) - _ranked(new))
-
-        def images(task: str) -> int:
-            return sum(len(one.labels()) for one in earlier if one.task == task)
-
-        return examine_merge(compared, after, self._admission, lost, images)
+        return examine_merge(compared, after, self._admission, lost)
 
     def _said(self, item: ForgeItem, on: Sequence[ArrivedBranch]) -> list[ScoredImages]:
         """Ask as `scored` does; where the images lie, a router is told from the cache."""
@@ -134,16 +130,13 @@ def examine_merge(
     after: Mapping[str, TaskScore],
     admission: Admission,
     shared: Mapping[str, SharedLoss] | None = None,
-    images: Callable[[str], int] | None = None,
 ) -> Loss | None:
     """Return the task of ``before`` that lost most, where its accuracy on distilled images fell beyond the margin.
 
-    ``images`` says how many images a task was asked about: two of sixteen are more than a tenth, and no evidence (see
-    `is_no_coincidence`). ``shared`` says more of a task which the arriving branch shares with others. Merging two
-    honest branches of few images costs each some of its own (3 of 20 chest films): such a task must have lost more than
-    chance makes of the margin (see `costs_more`). And a centre of nearly one class, or without one, moves what the
-    merged model prefers, until others move it back; so its images must be ranked less well too, by more than the
-    margin.
+    ``shared`` says more of a task which the arriving branch shares with others. Merging two honest branches of few
+    images costs each some of its own (3 of 20 chest films): such a task must have lost more than chance makes of the
+    margin (see `costs_more`). And a centre of nearly one class, or without one, moves what the merged model prefers,
+    until others move it back; so its images must be ranked less well too, by more than the margin.
     """
     if not admission.behaviour:
         return None
@@ -153,9 +146,7 @@ def examine_merge(
     worse = [
         task
         for task, loss in lost.items()
-        if loss > admission.margin + 1e-9
-        and (task not in few or _beyond_chance(loss, few[task], admission))
-        and (images is None or task in few or is_no_coincidence(loss, images(task), admission.significance))
+        if loss > admission.margin + 1e-9 and (task not in few or _beyond_chance(loss, few[task], admission))
     ]
     if not worse:
         return None
@@ -166,15 +157,6 @@ def examine_merge(
 def _beyond_chance(loss: float, shared: SharedLoss, admission: Admission) -> bool:
     significant = costs_more(loss, shared.images, admission.margin, admission.significance)
     return significant and shared.ranks > admission.margin
-
-
-def is_no_coincidence(loss: float, images: int, significance: float) -> bool:
-    """Say whether a merge that changes nothing for the worse would rarely lose so many images (sign test, one-sided).
-
-    Of the images whose answer changes each is then lost as probably as it is gained; at the least those that were lost
-    on balance changed. At a significance of .05 that is five, so a task of fewer is not protected here.
-    """
-    return 0.5 ** round(loss * images) <= significance
 
 
 def costs_more(loss: float, images: int, margin: float, significance: float) -> bool:

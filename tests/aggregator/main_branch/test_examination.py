@@ -87,21 +87,6 @@ def test_where_images_are_ranked_as_well_as_before_only_a_preference_has_moved()
     assert examine_merge(before, after, Admission(margin=0.1), {}) is not None
 
 
-def test_two_of_sixteen_images_of_another_task_are_no_evidence() -> None:
-    """Both branches were honest: three tissues folded in the order colon, breast, lung."""
-
-    def lost(before: float, after: float, images: int) -> bool:
-        old, new = ({"colon": TaskScore(loss=1, acc=acc)} for acc in (before, after))
-        return examine_merge(old, new, Admission(), images=lambda task: images) is not None
-
-    assert not lost(15 / 16, 13 / 16, 16)
-    assert not lost(16 / 16, 12 / 16, 16)
-    assert lost(16 / 16, 11 / 16, 16)
-    # the least that an attack of docs/results/poisoning.md lost, of eighty
-    assert lost(0.9875, 0.875, 80)
-    assert not lost(0.9875, 0.8875, 80)
-
-
 def test_a_first_merge_has_nothing_to_lower() -> None:
     assert examine_merge({}, {"a": TaskScore(loss=1, acc=0)}, Admission(margin=0)) is None
 
