@@ -98,11 +98,12 @@ def compare(place: Path, options: argparse.Namespace) -> int:
         plain_one = measure(pid, blobs[:1], lambda blob: send_plain(at, blob), lambda blob: kept / blob.name)
         plain = measure(pid, blobs[: options.plain_uploads], lambda b: send_plain(at, b), lambda b: kept / b.name)
     with forge_server(place, options.uploads) as (pid, at):
-        store = place / "forge" / "blobs"
+        # where what no Submit has named yet waits
+        store = place / "forge" / "blobs" / "partial"
         # one at once first: what a first call loads and keeps is no part of a round
         send(at, draw_blobs(place / "first", 1, _MB, first=count)[0])
         rounds = [
-            measure(pid, some, lambda blob: send(at, blob), lambda blob: store / blob.name[:2] / blob.name)
+            measure(pid, some, lambda blob: send(at, blob), lambda blob: store / blob.name)
             for some in (blobs[:1], blobs[1 : 1 + options.plain_uploads], blobs[1 + options.plain_uploads :])
         ]
         submitted = submit_branches(pid, at, place, options.submits, options.megabytes * _MB)

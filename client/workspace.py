@@ -38,6 +38,8 @@ _KEPT = (RECORD_FILE, CHECKPOINT_FILE)
 class WorkspaceBusy(InvalidInput):
     """Report that another process is working in a workspace."""
 
+    code = "workspace-busy"
+
 
 class Workspace:
     """Name the places of a centre's work, and say which of its stages are done.

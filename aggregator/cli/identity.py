@@ -67,9 +67,9 @@ def invite(
     ledger: LedgerUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a contributor's startup kit, or with --request what makes one of the keys that the contributor has.
+    """Make a contributor's startup kit.
 
-    It works while the forge is served.
+    With --request it is what makes a kit of the keys that the contributor has. It works while the forge is served.
 
     Examples:
         medforge invite --request request.json --forge forge --address forge.example.org:50051 --out answer

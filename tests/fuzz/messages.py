@@ -16,6 +16,8 @@ _KINDS: dict[int, st.SearchStrategy[Any]] = {
     FieldDescriptor.TYPE_ENUM: st.integers(-1, 9) | st.just(2**31 - 1),
     FieldDescriptor.TYPE_STRING: _TEXTS | _ODD_TEXTS,
     FieldDescriptor.TYPE_UINT64: _INTEGERS | st.integers(0, 2**64 - 1),
+    FieldDescriptor.TYPE_UINT32: st.integers(0, 2**32 - 1) | st.sampled_from([0, 1, 1 << 16, (1 << 16) + 1]),
+    FieldDescriptor.TYPE_SINT64: st.integers(-(2**63), 2**63 - 1),
 }
 
 

@@ -75,7 +75,7 @@ def test_what_is_no_key_gets_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="cannot read the signing key"):
         load_key(tmp_path / "absent")
     (tmp_path / "key").write_bytes(b"no key")
-    with pytest.raises(CorruptFile, match="is not a signing key; restore it"):
+    with pytest.raises(CorruptFile, match="is not a private key; restore it"):
         load_key(tmp_path / "key")
     other = generate_private_key(SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     (tmp_path / "key").write_bytes(other)

@@ -125,8 +125,8 @@ for point in points:
     print(os.WTERMSIG(os.waitpid(child, 0)[1]))
 """
 KILL_POINTS = {
-    "add_arrival-before": (0, 0),
-    "add_arrival-after": (1, 0),
+    "add_arrivals-before": (0, 0),
+    "add_arrivals-after": (1, 0),
     "add_commit-before": (1, 0),
     "add_commit-after": (1, 1),
 }
