@@ -65,7 +65,11 @@ def _asked_for(host: str, environment: Mapping[str, str]) -> Proxy | None:
     written = environment[variable].strip() if variable is not None else ""
     if variable is None or not written or is_loopback(host) or _is_excepted(host, environment):
         return None
-    return Proxy(variable, urlsplit(written if "://" in written else f"http://{written}"))
+    try:
+        return Proxy(variable, urlsplit(written if "://" in written else f"http://{written}"))
+    except ValueError:
+        # brackets that do not close, say: asked for, and not usable
+        return Proxy(variable, urlsplit(""))
 
 
 def connect(at: str, seconds: float) -> socket.socket:

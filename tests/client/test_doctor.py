@@ -446,8 +446,11 @@ class TestProxy:
         assert found.state == "problem"
         assert f"the proxy {at} (http_proxy) cannot be reached" in found.what
 
-    def test_one_that_grpc_cannot_use(self, kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("https_proxy", "socks5://proxy.example.org:1080")
+    @pytest.mark.parametrize(
+        "written", ["socks5://proxy.example.org:1080", "http://[::1", "http://proxy:port", "http://", "https://proxy:1"]
+    )
+    def test_one_that_grpc_cannot_use(self, kit: Kit, monkeypatch: pytest.MonkeyPatch, written: str) -> None:
+        monkeypatch.setenv("https_proxy", written)
         monkeypatch.setattr(doctor, "_SECONDS", 0.2)
         found = by_check(examine(Connection("192.0.2.77:50051", kit)))["proxy"]
         assert (found.state, found.fix) == ("problem", "write it as http://HOST:PORT")
