@@ -66,6 +66,8 @@ class Cluster:
         while any(_runs(pid) for pid in pids):
             assert time.monotonic() < end, "it does not end"
             time.sleep(0.02)
+        # a zombie that nobody has waited for yet would be taken for a server that runs
+        (self.place / "data" / "postmaster.pid").unlink(missing_ok=True)
 
     def freeze(self, frozen: bool) -> None:
         """Let the server, with all its sessions, fall silent, or go on."""
