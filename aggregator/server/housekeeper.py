@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.retention import sweep
@@ -42,6 +42,8 @@ class Housekeeper(threading.Thread):
                 swept = sweep(self._forge)
                 if swept:
                     _log.info("deleted %d uploads that nobody went on with", swept)
+            except OperationalError as error:
+                _log.warning("uploads cannot be tidied: the ledger does not answer (%s)", type(error.orig).__name__)
             except (MedForgeError, OSError, SQLAlchemyError):
                 _log.exception("uploads cannot be tidied just now")
             for who, charge in self._charges.largest(_NAMED):
