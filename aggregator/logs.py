@@ -8,6 +8,7 @@ import sys
 from typing import Any, TextIO
 
 from pythonjsonlogger.json import JsonFormatter
+from sqlalchemy.exc import OperationalError
 
 from medforge.errors import InvalidInput
 
@@ -33,6 +34,17 @@ def configure(form: str, stream: TextIO | None = None, level: int = logging.INFO
 def about(event: str, **fields: Any) -> dict[str, Any]:
     """Return the `extra` of a log record: what happened in one word, and to whom and what."""
     return {"event": event} | {name: value for name, value in fields.items() if value is not None}
+
+
+def log_failure(log: logging.Logger, what: str, error: Exception) -> None:
+    """Log an error that something ended with: with its traceback, but in a line where the ledger does not answer.
+
+    A database that is gone is nothing unexpected, and its own words may name more than a log should.
+    """
+    if isinstance(error, OperationalError):
+        log.error("%s: the ledger does not answer (%s)", what, type(error.orig).__name__)
+    else:
+        log.error("%s", what, exc_info=error)
 
 
 class _Text(logging.Formatter):

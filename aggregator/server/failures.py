@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import grpc
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
+from medforge.aggregator.logs import log_failure
 from medforge.errors import ForgeUnavailable, MedForgeError
 from medforge.proto.errors import ForgeFault
 from medforge.proto.status import abort
@@ -57,17 +58,10 @@ def stream(
 
 
 def failure_of(error: Exception, call: str) -> MedForgeError:
-    """Return the error that a caller is told; an unexpected one is logged with its traceback and told as a fault.
-
-    A database that is gone, or does not answer, is nothing unexpected: it is logged in a line.
-    """
+    """Return the error that a caller is told; an unexpected one is logged (see `log_failure`) and told as a fault."""
     if isinstance(error, MedForgeError):
         return error
-    if isinstance(error, OperationalError):
-        # its own words may name more than a log should
-        _log.error("%s failed: the ledger does not answer (%s)", call, type(error.orig).__name__)
-    else:
-        _log.error("%s failed", call, exc_info=error)
+    log_failure(_log, f"{call} failed", error)
     if isinstance(error, OSError):
         return ForgeUnavailable(
             f"the forge cannot use its disk just now ({error.strerror}); what it acknowledged is safe, try again later"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.retention import sweep
-from medforge.aggregator.logs import about
+from medforge.aggregator.logs import about, log_failure
 from medforge.aggregator.server.charges import Charges
 from medforge.errors import MedForgeError
 
@@ -42,10 +42,8 @@ class Housekeeper(threading.Thread):
                 swept = sweep(self._forge)
                 if swept:
                     _log.info("deleted %d uploads that nobody went on with", swept)
-            except OperationalError as error:
-                _log.warning("uploads cannot be tidied: the ledger does not answer (%s)", type(error.orig).__name__)
-            except (MedForgeError, OSError, SQLAlchemyError):
-                _log.exception("uploads cannot be tidied just now")
+            except (MedForgeError, OSError, SQLAlchemyError) as error:
+                log_failure(_log, "uploads cannot be tidied just now", error)
             for who, charge in self._charges.largest(_NAMED):
                 fields = about("charged", contributor=who, seconds=round(charge.seconds, 3), bytes=round(charge.bytes))
                 said = "%s has cost this forge %.1f CPU seconds and %.0f MiB of late"

@@ -14,6 +14,7 @@ import grpc
 
 from medforge.aggregator.forge.policy import Limits
 from medforge.aggregator.ledger.ledger import Ledger
+from medforge.aggregator.logs import log_failure
 from medforge.aggregator.server.authorisation import caller_of
 from medforge.aggregator.server.call_record import CallRecord, Listener, begin
 from medforge.aggregator.server.charges import Charges
@@ -153,8 +154,8 @@ class ForgeInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
             for listener in self._listeners:
                 try:
                     listener(call)
-                except Exception:
-                    _log.exception("what became of a call to %s cannot be noted", method)
+                except Exception as error:
+                    log_failure(_log, f"what became of a call to {method} cannot be noted", error)
 
     def _named(self, context: grpc.ServicerContext) -> str | None:
         """Return the name of whoever calls, and note what their clock says; None over plaintext."""

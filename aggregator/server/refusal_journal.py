@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from medforge.aggregator.ledger.journal import FORGE
 from medforge.aggregator.ledger.ledger import Ledger
+from medforge.aggregator.logs import log_failure
 from medforge.aggregator.server.call_record import CallRecord
 from medforge.proto.errors import ForgeFault, NotAllowed, NotKnown
 
@@ -78,15 +79,21 @@ class Refusals:
                 "kind": call.kind,
                 "sentence": call.sentence[:_LONGEST_SENTENCE],
             }
-            self._ledger.enter(FORGE, REFUSED, about)
+            try:
+                self._ledger.enter(FORGE, REFUSED, about)
+            except SQLAlchemyError:
+                # as one that is counted it is entered later
+                self._again[key] += 1
+                raise
 
     def flush(self) -> None:
         """Enter what has only been counted so far; log it where the ledger cannot be written."""
         with self._lock:
             try:
                 self._enter_counts()
-            except SQLAlchemyError:
-                logging.getLogger(__name__).exception("refusals that were counted cannot be entered in the journal")
+            except SQLAlchemyError as error:
+                what = "refusals that were counted cannot be entered in the journal"
+                log_failure(logging.getLogger(__name__), what, error)
 
     def _enter_counts(self) -> None:
         while self._again:

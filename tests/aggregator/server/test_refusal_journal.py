@@ -165,3 +165,19 @@ def _reread(directory: Path) -> list[tuple[str, dict[str, object]]]:
         return told(forge.ledger)
     finally:
         forge.close()
+
+
+def test_a_refusal_that_the_ledger_cannot_take_is_counted_for_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = Ledger("sqlite://")
+    refusals = Refusals(ledger, 60, clock=Clock())
+
+    def gone(*_: object) -> None:
+        raise OperationalError("INSERT", {}, ConnectionError("the database is gone"))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Ledger, "enter", gone)
+        with pytest.raises(OperationalError):
+            refusals.note(call())
+    refusals.flush()
+    again = {"call": "Submit", "caller": "north", "kind": "InvalidBranch", "count": 1}
+    assert told(ledger) == [(REFUSED_AGAIN, again)]
