@@ -107,13 +107,13 @@ class Cluster:
 
     def cut_locks(self, url: str) -> None:
         """End the sessions that hold an advisory lock in a ledger's database."""
-        for pid in self._lock_holders(url):
+        for pid in self.lock_holders(url):
             self.execute(f"SELECT pg_terminate_backend({pid})")
 
     @contextmanager
     def frozen_locks(self, url: str) -> Iterator[None]:
         """Let the sessions that hold an advisory lock in a ledger's database fall silent for a while."""
-        pids = self._lock_holders(url)
+        pids = self.lock_holders(url)
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
         try:
@@ -122,7 +122,8 @@ class Cluster:
             for pid in pids:
                 os.kill(pid, signal.SIGCONT)
 
-    def _lock_holders(self, url: str) -> list[int]:
+    def lock_holders(self, url: str) -> list[int]:
+        """Return the processes of the sessions that hold an advisory lock in a ledger's database."""
         there = f"(SELECT oid FROM pg_database WHERE datname = '{url.rpartition('/')[2]}')"
         return self.execute(f"SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND database = {there}")
 

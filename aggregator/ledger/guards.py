@@ -107,15 +107,23 @@ class SessionGuard:
         """Connect anew and try the lock; raises SQLAlchemyError while an earlier session of its own has it."""
         self.release()
         self._connection = self._engine.connect()
-        if self._ask("SELECT pg_try_advisory_lock(:key)"):
-            self._session = self._ask(f"SELECT {_SESSION} FROM pg_stat_activity WHERE pid = pg_backend_pid()")
+        if self._locks():
             return True
         earlier = f"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE {_SESSION} = :session"
-        lingers = self._ask(earlier, session=self._session)
-        self.release()
-        if lingers:
+        if self._ask(earlier, session=self._session):
+            self.release()
             raise SQLAlchemyError("an earlier session of this process still has the ledger; it was told to end")
+        # the earlier session may have ended between the two questions
+        if self._locks():
+            return True
+        self.release()
         return False
+
+    def _locks(self) -> bool:
+        if not self._ask("SELECT pg_try_advisory_lock(:key)"):
+            return False
+        self._session = self._ask(f"SELECT {_SESSION} FROM pg_stat_activity WHERE pid = pg_backend_pid()")
+        return True
 
     def holds(self) -> bool:
         """Say whether this session has the lock; a pooler that changes sessions in between is found out."""

@@ -147,6 +147,33 @@ def test_its_own_session_that_lingers_is_nobody_elses(postgres: Cluster) -> None
         Lease(second).take()
 
 
+def test_its_own_session_that_ends_while_it_asks_is_nobody_elses(
+    postgres: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = postgres.new_ledger()
+    ledger, lease = taken(url)
+    guard = lease._guard
+    assert isinstance(guard, SessionGuard)
+    ask = guard._ask
+    with contextlib.ExitStack() as frozen:
+        frozen.enter_context(postgres.frozen_locks(url))
+        with pytest.raises(SQLAlchemyError):
+            lease.renew()
+
+        def let_it_end(query: str, **values: str) -> object:
+            answer = ask(query, **values)
+            frozen.close()
+            while postgres.lock_holders(url) and not answer:
+                time.sleep(0.01)
+            return answer
+
+        monkeypatch.setattr(guard, "_ask", let_it_end)
+        lease.renew()
+    assert not lease.lost
+    assert lease.held
+    assert arrive(ledger, "a") == 1
+
+
 def test_the_database_itself_ends_a_session_of_a_forge_that_is_gone(postgres: Cluster) -> None:
     ledger, lease = taken(postgres.new_ledger())
     guard = lease._guard
