@@ -14,8 +14,8 @@ from medforge.layouts import layouts, turned_rows
 SIDE = 8
 MOST = 256
 """Images of a dataset that are remembered, evenly drawn."""
-# rows of all datasets that are compared together: what they are compared with has as many at most 8 · 256
-_AT_ONCE = 16 * MOST
+# rows of all datasets that are compared together, so few that they stay in a processor's cache
+_AT_ONCE = 8 * MOST
 _TINY = 1e-6
 
 
@@ -53,12 +53,14 @@ def _shares(versions: Tensor, others: Sequence[Tensor], alike: float) -> list[fl
     """Return the shares for a few datasets, of images in all eight versions [8, n, 192], with one matrix product."""
     sizes = torch.tensor([len(one) for one in others])
     owner = torch.arange(len(others)).repeat_interleave(sizes)
-    centres = torch.stack([one.float().mean(dim=0) for one in others])
-    rows = F.normalize(torch.cat([one.float() for one in others]) - centres[owner], dim=1)
+    together = torch.cat([*others]).float()
+    centres = torch.zeros(len(others), together.shape[1]).index_add_(0, owner, together) / sizes.unsqueeze(1)
+    rows = F.normalize(together - centres[owner], dim=1)
     # (v − c) · r / ‖v − c‖, of every version with every row r, whose dataset has the centre c
-    lengths = torch.cdist(versions, centres.expand(len(versions), -1, -1)).clamp_min(_TINY)
-    correlations = (versions @ rows.T - (centres[owner] * rows).sum(dim=1)) / lengths[:, :, owner]
-    best = correlations.amax(dim=0)
+    flat = versions.flatten(0, 1)
+    lengths = torch.cdist(flat, centres).clamp_min(_TINY)
+    correlations = (flat @ rows.T).sub_((centres[owner] * rows).sum(dim=1)).div_(lengths[:, owner])
+    best = correlations.unflatten(0, versions.shape[:2]).amax(dim=0)
     nearest = torch.full((best.shape[0], len(others)), -1.0)
     nearest.scatter_reduce_(1, owner.expand(best.shape[0], -1), best, "amax")
     here = (nearest >= alike).float().mean(dim=0)
