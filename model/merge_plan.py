@@ -76,6 +76,7 @@ class MergePlan:
             level=recipe.level,
             coefficients=recipe.coefficients,
             objective=recipe.objective,
+            sample=recipe.sample,
             expert=recipe.expert,
             seed=recipe.seed,
         )

@@ -45,8 +45,8 @@ class RecipeTask(_Strict):
 class MergeRecipe(_Strict):
     """Hold a merge: ``models`` in their order of arrival, the method and its numbers.
 
-    ``parameters`` are the method's own; ``expert``, ``level``, ``coefficients``, ``objective``, ``scaling`` and
-    ``weights`` are as on the command line.
+    ``parameters`` are the method's own; ``expert``, ``level``, ``coefficients``, ``objective``, ``sample``,
+    ``scaling`` and ``weights`` are as on the command line.
     """
 
     merge_method: str = "routed"
@@ -57,6 +57,7 @@ class MergeRecipe(_Strict):
     level: str | None = None
     coefficients: str | None = None
     objective: str | None = None
+    sample: int | None = None
     weights: str | None = None
     scaling: str | None = None
     seed: int = 0

@@ -24,7 +24,7 @@ class SimulationSettings(DigestedModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    younger: ClassVar[frozenset[str]] = frozenset({"epsilon", "delta", "review", "crowd"})
+    younger: ClassVar[frozenset[str]] = frozenset({"sample", "epsilon", "delta", "review", "crowd"})
 
     format: int = 1
     centres: tuple[Centre, ...]
@@ -35,6 +35,7 @@ class SimulationSettings(DigestedModel):
     level: str
     coefficients: str
     objective: str = "cross-entropy"
+    sample: int = 0
     weights: str = "equal"
     scaling: str = "given"
     parameters: dict[str, float] = Field(default_factory=dict)
@@ -99,8 +100,9 @@ class SimulationSettings(DigestedModel):
         return [] if self.crowd is not None and as_they_are else ["--order", ",".join(self.order)]
 
     def parameter_words(self) -> list[str]:
-        """Write the merge method's weights, scaling and parameters as the command line takes them."""
+        """Write the merge method's sample, weights, scaling and parameters as the command line takes them."""
         words = [word for name, value in self.parameters.items() for word in ("--parameter", f"{name}={value!r}")]
+        words += ["--sample", str(self.sample)] if self.sample else []
         # a method that searches has neither
         words += ["--weights", self.weights] if self.weights != "equal" else []
         return words + (["--scaling", self.scaling] if self.scaling != "given" else [])

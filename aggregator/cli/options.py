@@ -109,6 +109,15 @@ class ModeOptions:
             autocompletion=complete.objectives,
         ),
     ] = None
+    sample: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Branches whose distilled images a sequential search looks at, so that an arrival's cost is bounded; "
+            "0 for all (default).",
+        ),
+    ] = None
     scaling: Annotated[
         str | None,
         typer.Option(
@@ -131,12 +140,13 @@ class ModeOptions:
         ),
     ] = None
 
-    def mode(self) -> dict[str, str | None]:
+    def mode(self) -> dict[str, str | int | None]:
         """Return what was given, by the names of the merge settings; the parameters are apart."""
         return {
             "level": self.level,
             "coefficients": self.coefficients,
             "objective": self.objective,
+            "sample": self.sample,
             "expert": self.expert,
             "scaling": self.scaling,
         }

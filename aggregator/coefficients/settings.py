@@ -14,7 +14,8 @@ class SearchSettings(DigestedModel):
 
     ``budget`` counts objective evaluations, ``bound`` limits every searched coefficient to [-bound, bound], ``start``
     is where the search begins (0.5; LoRAHub's is 0), ``l1`` weighs mean|w| in the objective. ``objective`` is
-    cross-entropy (ours), or what the published scripts minimise, so that both can be compared.
+    cross-entropy (ours), or what the published scripts minimise, so that both can be compared. ``sample`` is the number
+    of branches whose distilled images are looked at, 0 for all (see `sampled`).
     """
 
     budget: int = Field(default=40, ge=4, le=100_000)
@@ -23,3 +24,4 @@ class SearchSettings(DigestedModel):
     l1: float = Field(default=0.05, ge=0, le=100)
     seed: int = 0
     objective: Objective = "cross-entropy"
+    sample: int = Field(default=0, ge=0, le=100_000)

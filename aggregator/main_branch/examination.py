@@ -141,8 +141,10 @@ def examine_merge(
     if not admission.behaviour:
         return None
     few = shared or {}
+    # a search on a sample of the branches scores the tasks of those alone
+    both = sorted(before.keys() & after.keys())
     # rounded, so that equal losses are equal whatever the last bit of a difference says
-    lost = {task: round(before[task].acc - after[task].acc, 9) for task in sorted(before)}
+    lost = {task: round(before[task].acc - after[task].acc, 9) for task in both}
     worse = [
         task
         for task, loss in lost.items()

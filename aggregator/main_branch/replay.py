@@ -20,11 +20,13 @@ from medforge.aggregator.main_branch.comparison import (
     other_circumstances,
 )
 from medforge.aggregator.main_branch.examination import score_item
+from medforge.aggregator.merge.arrived_branch import ArrivedBranch
 from medforge.aggregator.merge.catalogue import listing_of
 from medforge.aggregator.merge.choosing import completed
 from medforge.aggregator.merge.folding import fold_round, refold
 from medforge.aggregator.merge.method import FoldResult
 from medforge.aggregator.merge.probability_cache import ProbabilityCache
+from medforge.aggregator.merge.sampling import sampled
 from medforge.base_module import BaseModule
 from medforge.errors import BaseMismatch, CorruptFile
 from medforge.proto.errors import NotFound
@@ -115,7 +117,7 @@ def _compared(
     except NotFound:
         item, why = None, f"{why}; its forge item is not kept, so its coefficients alone were compared"
     if far and _searched(commit):
-        wrong = far_scores(commit, score_item(item, branches.arrived(commit.members), base)) if item else ""
+        wrong = far_scores(commit, score_item(item, _looked_at(commit, branches), base)) if item else ""
         if wrong:
             return ReplayResult(number, commit, "different", f"{wrong} ({why})")
         return ReplayResult(number, commit, "unproven", f"{why}, on which its search depends: {far}")
@@ -124,6 +126,10 @@ def _compared(
     if far:
         return ReplayResult(number, commit, "different", f"{far} ({why})")
     return ReplayResult(number, commit, "within tolerance", why)
+
+
+def _looked_at(commit: Commit, branches: StoredBranches) -> tuple[ArrivedBranch, ...]:
+    return sampled(branches.arrived(commit.members), commit.method.sample)
 
 
 def _searched(commit: Commit) -> bool:

@@ -40,6 +40,7 @@ def choose_settings(**values: Any) -> MethodSettings:
         raise InvalidInput(f"merge setting {field} is wrong: {first['msg']}; change it") from error
     _check_parameters(settings, listing)
     _check_objective(settings, listing)
+    _check_sample(settings)
     _check_expert(settings, listing)
     _check_unsearched(settings)
     return settings
@@ -132,6 +133,20 @@ def _check_unsearched(settings: MethodSettings) -> None:
         raise InvalidInput(
             f"method {settings.method!r} finds its own coefficients and takes no {' and no '.join(asked)}; "
             f"leave that out, or choose one of: {known}"
+        )
+
+
+def _check_sample(settings: MethodSettings) -> None:
+    if settings.sample and settings.coefficients != "sequential":
+        known = "; ".join(
+            f"{name} {level} {coefficients}"
+            for name in built_in()
+            for level, coefficients in listing_of(name).modes
+            if coefficients == "sequential"
+        )
+        raise InvalidInput(
+            f"{settings.method} {settings.level} {settings.coefficients} makes no search on a sample of the branches; "
+            f"leave sample out, or choose one of: {known}"
         )
 
 

@@ -24,8 +24,8 @@ def sequential(merge_round: Round) -> FoldResult:
         return compose(merge_round.coefficients, arriving.digest, pair)
 
     if merge_round.first:
-        return weighed(merge_round, merge_round.arrived, composed((0.0, 1.0)))
-    scorer = merge_round.scorer(merge_round.arrived)
+        return weighed(merge_round, merge_round.arrived, composed((0.0, 1.0)), merge_round.arrived)
+    scorer = merge_round.scorer(merge_round.looked_at)
     before, plugin = merge_round.main(Mixture), arriving.plugin()
     main, change = base.steadily(lambda: (before.weight_change(base), plugin.deltas(base)))
 
@@ -36,14 +36,14 @@ def sequential(merge_round: Round) -> FoldResult:
         return scorer.loss(deltas, settings.objective) + penalty(penalised, settings.l1)
 
     pair = search_pair(objective, settings, merge_round.seed)
-    return weighed(merge_round, merge_round.arrived, composed(pair))
+    return weighed(merge_round, merge_round.arrived, composed(pair), merge_round.looked_at)
 
 
 def joint(merge_round: Round) -> FoldResult:
     """Refit all coefficients together (see `joint_layers`)."""
     base, order = merge_round.base, merge_round.canonical
     if merge_round.first:
-        return weighed(merge_round, order, {merge_round.arriving.digest: 1.0})
+        return weighed(merge_round, order, {merge_round.arriving.digest: 1.0}, order)
     scorer = merge_round.scorer(order)
     plugins = [a.plugin() for a in order]
     stacks = base.steadily(
@@ -60,11 +60,16 @@ def joint(merge_round: Round) -> FoldResult:
         len(order),
         merge_round.settings,
     )
-    return weighed(merge_round, order, dict(zip((a.digest for a in order), found, strict=True)))
+    return weighed(merge_round, order, dict(zip((a.digest for a in order), found, strict=True)), order)
 
 
-def weighed(merge_round: Round, order: Sequence[ArrivedBranch], coefficients: Mapping[str, float]) -> FoldResult:
-    """Make and score the layer mixture of plugins, in the given order, by their coefficients."""
+def weighed(
+    merge_round: Round,
+    order: Sequence[ArrivedBranch],
+    coefficients: Mapping[str, float],
+    on_which: Sequence[ArrivedBranch],
+) -> FoldResult:
+    """Make the layer mixture of plugins, in the given order, and score it on the images of some of them."""
     item = Mixture(tuple(a.member(coefficients[a.digest]) for a in order), "layer")
     change = merge_round.base.steadily(lambda: item.weight_change(merge_round.base))
-    return FoldResult(item, dict(coefficients), merge_round.scorer(order).scores(change))
+    return FoldResult(item, dict(coefficients), merge_round.scorer(on_which).scores(change))

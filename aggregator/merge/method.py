@@ -10,6 +10,7 @@ from medforge.aggregator.coefficients.weights import WeightScorer
 from medforge.aggregator.merge.arrived_branch import ArrivedBranch
 from medforge.aggregator.merge.listing import Growth
 from medforge.aggregator.merge.probability_cache import ProbabilityCache
+from medforge.aggregator.merge.sampling import sampled
 from medforge.aggregator.merge.settings import MethodSettings
 from medforge.base_module import BaseModule
 from medforge.forge_item import ForgeItem
@@ -62,6 +63,11 @@ class Round:
     def coefficients(self) -> Mapping[str, float]:
         """The coefficients before this round, by branch digest; none in the first."""
         return self.head.coefficients if self.head else {}
+
+    @property
+    def looked_at(self) -> tuple[ArrivedBranch, ...]:
+        """The branches whose distilled images a sequential search looks at, the arriving one among them."""
+        return sampled(self.arrived, self.settings.sample)
 
     def scorer(self, order: Sequence[ArrivedBranch]) -> WeightScorer:
         """Score weight changes on the distilled data of arrived branches, in the given order."""

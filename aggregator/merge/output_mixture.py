@@ -26,16 +26,16 @@ def sequential(merge_round: Round) -> FoldResult:
     arrived, previous = merge_round.arrived, merge_round.coefficients
     digest = merge_round.arriving.digest
     if merge_round.first:
-        return _weighed(merge_round, arrived, {digest: 1.0})
-    weights = _vector(previous, arrived[:-1])
+        return _weighed(merge_round, arrived, {digest: 1.0}, arrived)
+    weights, on_which = _vector(previous, arrived[:-1]), merge_round.looked_at
     # Σ c_k p_k of the main branch is fixed during the search, so a candidate costs one sum of two
-    stacks = [(on.task, _stacked(merge_round, arrived, on), on.labels()) for on in arrived]
+    stacks = [(on.task, _stacked(merge_round, arrived, on), on.labels()) for on in on_which]
     pairs = [
         (task, torch.stack([torch.einsum("k,knc->nc", weights, stack[:-1]), stack[-1]]), labels)
         for task, stack, labels in stacks
     ]
     search = _search_normalised if merge_round.settings.objective == "cross-entropy" else _search_reference
-    return _weighed(merge_round, arrived, compose(previous, digest, search(merge_round, pairs)))
+    return _weighed(merge_round, arrived, compose(previous, digest, search(merge_round, pairs)), on_which)
 
 
 def joint(merge_round: Round) -> FoldResult:
@@ -46,7 +46,7 @@ def joint(merge_round: Round) -> FoldResult:
         [on.labels() for on in order],
         [on.task for on in order],
     )
-    return _weighed(merge_round, order, dict(zip((a.digest for a in order), weights, strict=True)))
+    return _weighed(merge_round, order, dict(zip((a.digest for a in order), weights, strict=True)), order)
 
 
 def gated(merge_round: Round) -> FoldResult:
@@ -103,10 +103,16 @@ def _search_reference(merge_round: Round, pairs: Pairs) -> Pair:
     return search_pair(objective, merge_round.settings, merge_round.seed)
 
 
-def _weighed(merge_round: Round, order: Sequence[ArrivedBranch], coefficients: dict[str, float]) -> FoldResult:
+def _weighed(
+    merge_round: Round,
+    order: Sequence[ArrivedBranch],
+    coefficients: dict[str, float],
+    on_which: Sequence[ArrivedBranch],
+) -> FoldResult:
+    """Make the mixture of branches in the given order, and score it on the images of some of them."""
     weights = _vector(coefficients, order)
     scored = [
-        ScoredImages(on.task, on_grid(mix(_stacked(merge_round, order, on), weights)), on.labels()) for on in order
+        ScoredImages(on.task, on_grid(mix(_stacked(merge_round, order, on), weights)), on.labels()) for on in on_which
     ]
     return FoldResult(_mixture(order, coefficients, None), coefficients, task_scores(scored))
 

@@ -33,7 +33,7 @@ class MethodSettings(SearchSettings):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    younger = frozenset({"objective", "parameters", "expert", "weights", "scaling"})
+    younger = frozenset({"objective", "sample", "parameters", "expert", "weights", "scaling"})
 
     method: str = Field(default="routed", pattern=METHOD_NAME)
     level: Level = "output"

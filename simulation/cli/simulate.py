@@ -186,6 +186,7 @@ def _settings(
         level=merge.level,
         coefficients=merge.coefficients,
         objective=merge.objective,
+        sample=merge.sample,
         weights=merge.weights,
         scaling=merge.scaling,
         parameters=merge.parameters,

@@ -24,7 +24,7 @@ def fuse(main: Plugin, arriving: Plugin, w: float, w_arriving: float, base: Base
     reference=[("layer", "sequential")],
 )
 class Fusion(MergeMethod):
-    """Search (w, w′) on the distilled data of everything that has arrived, and fuse."""
+    """Search (w, w′) on the distilled data of everything that has arrived, or of a sample, and fuse."""
 
     def fold(self, merge_round: Round) -> FoldResult:
         """Fuse the arriving plugin into the main one; the first arrival becomes the main plugin as it is.
@@ -33,7 +33,7 @@ class Fusion(MergeMethod):
         result. Both factors: its own weight change counts c_k² times, so −1 and 1 differ in cross terms alone.
         """
         base, settings = merge_round.base, merge_round.settings
-        scorer = merge_round.scorer(merge_round.arrived)
+        scorer = merge_round.scorer(merge_round.looked_at)
         arriving = merge_round.arriving.plugin()
         if merge_round.first:
             plugin, pair = arriving, (0.0, 1.0)
