@@ -23,8 +23,9 @@ _MEGABYTE = 1 << 20
 def fetch_from_forge(connection: Connection, out: Path) -> tuple[str, str]:
     """Write the forge's base module into a new or empty directory, and return its spec and fingerprint.
 
-    What was received before goes on from where it stopped: it lies in ``OUT.part`` beside it. Raises InvalidInput where
-    the base module is inside MedForge or the disk has no room, CorruptFile where what came is not the forge's base.
+    Where it is inside MedForge nothing is written. What was received before goes on from where it stopped: it lies in
+    ``OUT.part`` beside it. Raises InvalidInput where the disk has no room, CorruptFile where what came is not the
+    forge's base.
     """
     from medforge.base import load_base
 
@@ -33,7 +34,9 @@ def fetch_from_forge(connection: Connection, out: Path) -> tuple[str, str]:
     with RemoteForge(connection) as forge:
         told = forge.describe()
         files = forge.base_files()
-        _check(files, told.base_spec)
+        if not files:
+            return told.base_spec, told.base
+        _check(files)
         aside.mkdir(parents=True, exist_ok=True)
         _check_room(files, aside)
         for file in sorted(files.values(), key=lambda one: one.size):
@@ -51,9 +54,7 @@ def fetch_from_forge(connection: Connection, out: Path) -> tuple[str, str]:
     return told.base_spec, fingerprint
 
 
-def _check(files: dict[str, pb.BaseFile], spec: str) -> None:
-    if not files:
-        raise InvalidInput(f"{spec} is inside MedForge; give it as it is with --base, there is nothing to fetch")
+def _check(files: dict[str, pb.BaseFile]) -> None:
     strange = sorted(set(files) - _KNOWN)
     if strange:
         raise InvalidInput(

@@ -23,7 +23,8 @@ _WAIT = 30
 
 
 @cache
-def _programs() -> Path | None:
+def programs() -> Path | None:
+    """Where PostgreSQL's own programs are, or None."""
     found = shutil.which("pg_ctl")
     places = [Path(found).parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     return next((place for place in reversed(places) if (place / "initdb").exists()), None)
@@ -149,8 +150,8 @@ def _runs(pid: int) -> bool:
 def cluster() -> Iterator[Cluster]:
     """Start a private cluster; skips where PostgreSQL or its driver is absent."""
     pytest.importorskip("psycopg", reason="psycopg is not installed; pip install 'medforge[postgres]'")
-    programs = _programs()
-    if programs is None:
+    found = programs()
+    if found is None:
         pytest.skip("PostgreSQL is not installed; apt-get install postgresql")
     user = None
     if os.geteuid() == 0:
@@ -160,7 +161,7 @@ def cluster() -> Iterator[Cluster]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    made = Cluster(place, programs, user, port)
+    made = Cluster(place, found, user, port)
     if user is not None:
         shutil.chown(place, user)
     try:

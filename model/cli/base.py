@@ -68,9 +68,13 @@ def fetch(
         spec, fingerprint = fetch_from_forge(connection, out)
     else:
         spec, fingerprint = str(spec), _fetched(str(spec), out)
-    size = sum(path.stat().st_size for path in out.iterdir())
+    fetched = out.is_dir() and any(out.iterdir())
+    size = sum(path.stat().st_size for path in out.iterdir()) if fetched else 0
     if as_json:
-        say_json({"spec": spec, "directory": str(out), "fingerprint": fingerprint, "bytes": size})
+        say_json({"spec": spec, "directory": str(out) if fetched else None, "fingerprint": fingerprint, "bytes": size})
+        return
+    if not fetched:
+        say(f"the forge's base module, {spec}, is inside MedForge: there is nothing to fetch; give --base {spec}")
         return
     say(
         f"{spec} is in {out}, {size / 1e6:.0f} MB, fingerprint {fingerprint[:12]}; give --base hf-local:{out} here, or "

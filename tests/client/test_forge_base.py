@@ -12,7 +12,6 @@ from medforge.aggregator.forge.base_files import BaseFiles
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.identity.invite import invite
 from medforge.base import load_base
-from medforge.base_module import BaseModule
 from medforge.client import forge_base
 from medforge.client.forge_base import fetch_from_forge
 from medforge.errors import CorruptFile, ForgeUnavailable, InvalidInput
@@ -110,14 +109,22 @@ def test_a_disk_without_room_is_said_before_anything_is_written(
         fetch_from_forge(served[1], tmp_path / "base")
 
 
-def test_what_is_inside_medforge_needs_no_fetching(tmp_path: Path, tiny_base: BaseModule, tiny_spec: str) -> None:
+def test_what_is_inside_medforge_needs_no_fetching(tmp_path: Path) -> None:
     assert BaseFiles(tmp_path, "medforge-tiny").files() == ()
-    with (
-        serving(tmp_path / "forge", load_base("medforge-tiny", "cpu")) as (_, at),
-        pytest.raises(InvalidInput, match="medforge-tiny is inside MedForge; give it as it is with --base"),
-    ):
-        fetch_from_forge(Connection(at), tmp_path / "base")
-    assert not (tmp_path / "base.part").exists()
+    base = load_base("medforge-tiny", "cpu")
+    with serving(tmp_path / "forge", base) as (_, at):
+        asked = ["base", "fetch", "--at", at, "--out", str(tmp_path / "base")]
+        done = CliRunner().invoke(APP, asked, catch_exceptions=False)
+        as_json = CliRunner().invoke(APP, [*asked, "--json"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert done.stdout == (
+        "the forge's base module, medforge-tiny, is inside MedForge: there is nothing to fetch; "
+        "give --base medforge-tiny\n"
+    )
+    assert json.loads(as_json.stdout) == {
+        "spec": "medforge-tiny", "directory": None, "fingerprint": base.fingerprint, "bytes": 0
+    }  # fmt: skip
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("base")) == []
 
 
 def test_a_forge_whose_base_module_is_gone_says_so(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import stat
 import subprocess
@@ -30,6 +31,7 @@ ALERTS = DEPLOY / "prometheus" / "alerts.yaml"
 BOARD = DEPLOY / "grafana" / "forge.json"
 FORGE_UNIT = DEPLOY / "systemd" / "medforge-forge.service"
 REVIEW_UNIT = DEPLOY / "systemd" / "medforge-review@.service"
+BACKUP_UNIT = DEPLOY / "systemd" / "medforge-backup.service"
 
 
 def parsed(*words: str) -> None:
@@ -40,9 +42,13 @@ def parsed(*words: str) -> None:
         pass
 
 
-def entry_of(unit: Path) -> list[str]:
+def line_of(unit: Path) -> str:
     line = next(line for line in unit.read_text().splitlines() if line.startswith("ExecStart="))
-    return line.removeprefix("ExecStart=").split()[1:]
+    return line.removeprefix("ExecStart=")
+
+
+def entry_of(unit: Path) -> list[str]:
+    return line_of(unit).split()[1:]
 
 
 def exec_form(instruction: str) -> list[str]:
@@ -67,6 +73,9 @@ def test_the_commands_of_every_file_are_commands(tmp_path: Path) -> None:
         parsed(
             *[word.replace("/etc/medforge/kit", str(tmp_path / "kit")).replace("%i", "x") for word in entry_of(unit)]
         )
+    shell, option, script = shlex.split(line_of(BACKUP_UNIT))
+    assert (shell, option) == ("/bin/sh", "-c")
+    parsed(*shlex.split(script.removeprefix("exec "))[1:])
 
 
 def test_the_secrets_of_the_readme_are_those_that_compose_gives(tmp_path: Path) -> None:
@@ -152,7 +161,7 @@ def test_units_are_what_systemd_knows() -> None:
     tool = shutil.which("systemd-analyze")
     if tool is None:
         pytest.skip("systemd-analyze is not installed")
-    for unit in (FORGE_UNIT, REVIEW_UNIT):
+    for unit in (FORGE_UNIT, REVIEW_UNIT, BACKUP_UNIT, BACKUP_UNIT.with_suffix(".timer")):
         ran = subprocess.run([tool, "verify", unit], capture_output=True, text=True, timeout=60, check=False)
         complaints = [line for line in ran.stderr.splitlines() if unit.stem.rstrip("@") in line]
         assert all("is not executable" in line for line in complaints), complaints
