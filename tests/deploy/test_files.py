@@ -68,6 +68,9 @@ def test_the_commands_of_every_file_are_commands(tmp_path: Path) -> None:
     parsed(*exec_form("CMD"))
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
     parsed(*compose["services"]["forge"]["command"])
+    backup = compose["services"]["backup"]
+    assert backup["entrypoint"] == ["sh", "-c"]
+    parsed(*shlex.split(backup["command"][0].removeprefix("exec "))[1:])
     (tmp_path / "kit").mkdir()
     for unit in (FORGE_UNIT, REVIEW_UNIT):
         parsed(
