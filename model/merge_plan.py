@@ -44,7 +44,7 @@ class MergePlan:
         base: str | None = None,
         dtype: str = "fp32",
         seed: int = 0,
-        **mode: str | None,
+        **mode: str | int | None,
     ) -> MergePlan:
         """Make a plan of what was typed; raises InvalidInput for what cannot be merged so, before a base is loaded."""
         if len(named) == 1 and named[0].suffix.lower() in SUFFIXES:

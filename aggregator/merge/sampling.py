@@ -12,8 +12,9 @@ from medforge.files import sha256_bytes
 def sampled(arrived: Sequence[ArrivedBranch], most: int) -> tuple[ArrivedBranch, ...]:
     """Return the arriving branch, the last, and so many earlier ones that there are ``most``; all where that is 0.
 
-    Every task has one before any has two, the arriving branch counted. Which of a task's branches they are follows from their digests alone, so that
-    one arrival's sample is nearly the next one's, whose answers are kept. They stay in their order.
+    Every task has one before any has two, the arriving branch counted. Which of a task's branches they are follows from
+    their digests alone, so that one arrival's sample is nearly the next one's, whose answers are kept. They stay in
+    their order.
     """
     if not 0 < most < len(arrived):
         return tuple(arrived)
