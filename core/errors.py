@@ -12,7 +12,8 @@
     ├── ForgeUnavailable        cannot be reached, or keeps failing
     │   ├── TooFast             more messages a second than the forge answers (proto)
     │   ├── ForgeFault          failed by no fault of the caller's (proto)
-    │   └── LeaseLost           has its ledger no more, or cannot be sure of it (aggregator)
+    │   ├── LeaseLost           has its ledger no more, or cannot be sure of it (aggregator)
+    │   └── BlobsUnavailable    cannot reach the blobs that it keeps elsewhere (aggregator)
     ├── UploadConflict          an upload that does not continue what was received (proto)
     ├── NotFound                an arrival, a branch or a commit that the forge does not have (proto)
     │   └── MissingBlob         a file that it does not have, or not wholly (proto)

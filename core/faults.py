@@ -25,6 +25,7 @@ POINTS = {
     "starting": "a server has opened its forge, and has not yet taken up what an earlier one left",
     "during upload": "a chunk of a blob is written, and neither synced nor answered",
     "before blob": "a blob is whole and verified, and does not bear its name yet",
+    "between parts of a blob": "a part of a blob is where blobs lie elsewhere, and others are not",
     "between blob and ledger": "all blobs of a branch are durable, and it has no arrival number yet",
     "between ledger and receipt": "the arrival is durable, and its contributor has not heard of it",
     "during fold": "a fold, or a main branch without a withdrawn branch, is computed, and nothing of it is stored",

@@ -127,7 +127,15 @@ class Program:
 class Server:
     """`medforge serve` on one forge and, from the second start on, one address."""
 
-    def __init__(self, directory: Path, spec: str, *options: str, files: Path | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        spec: str,
+        *options: str,
+        files: Path | None = None,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self.environment = environment
         self.directory = directory
         beside = files or directory.parent
         self.at = "127.0.0.1:0"
@@ -143,7 +151,7 @@ class Server:
         assert self.program is None or not self.program.alive
         self._ready.unlink(missing_ok=True)
         self.starts += 1
-        self.program = Program([*self._command, "--listen", self.at], self.log, fault)
+        self.program = Program([*self._command, "--listen", self.at], self.log, fault, environment=self.environment)
         return self.program
 
     def up(self, fault: str | None = None) -> Program:

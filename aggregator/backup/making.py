@@ -38,6 +38,7 @@ from medforge.files import (
     sha256_file,
     sync_directory,
 )
+from medforge.proto.errors import MissingBlob
 
 _KEYS = "keys"
 _KEY_FILES = (".key", ".next", ".pem")
@@ -142,15 +143,15 @@ class _Packing:
         if digest in self._packed:
             return True
         try:
-            file = self._forge.blobs.path(digest).open("rb")
-        except FileNotFoundError:
+            file = self._forge.blobs.open(digest)
+        except MissingBlob:
             return False
         with file:
             size = os.fstat(file.fileno()).st_size
             digested = _Digested(file)
             tar.addfile(_entry(f"{BLOBS}{digest}", size), cast(BinaryIO, digested))
         if digested.digest != digest:
-            raise CorruptFile(f"blob {digest} has been altered on disk; restore it from an earlier backup")
+            raise CorruptFile(f"blob {digest} has been altered where it is kept; restore it from an earlier backup")
         self._packed.add(digest)
         self._bytes += size
         self._count(size)

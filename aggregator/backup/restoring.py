@@ -14,7 +14,12 @@ from medforge.aggregator.backup.burying import Buried, bury, verified
 from medforge.aggregator.backup.newest import remember_backup
 from medforge.aggregator.backup.snapshot import fill
 from medforge.aggregator.backup.unpacking import Unpacked, check_whole, unpack
+from medforge.aggregator.blobs.address import parse_blob_address
+from medforge.aggregator.blobs.bucket import BlobBucket
+from medforge.aggregator.blobs.directory import BlobDirectory
+from medforge.aggregator.forge.blob_place import bucket_at
 from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.forge.policy import Policy
 from medforge.aggregator.forge.settings import write_settings
 from medforge.aggregator.forge.tombstones import PLACE_FACT, Tombstone, beside, read_tombstones
 from medforge.aggregator.ledger.epoch_table import begin_epoch
@@ -37,9 +42,16 @@ class Restored:
 
 
 def restore(
-    path: Path, opener: Opener, directory: Path, ledger_url: str | None = None, tombstones: Path | None = None
+    path: Path,
+    opener: Opener,
+    directory: Path,
+    ledger_url: str | None = None,
+    tombstones: Path | None = None,
+    blobs: str | None = None,
 ) -> Restored:
     """Restore a forge from a backup into a directory that is new or empty, and its ledger there or into an empty one.
+
+    With `blobs` (an address) its blobs go into a bucket's place that is nobody's or its own.
 
     Nothing is there until all of it is: read, checked, its new epoch begun, and withdrawals and revocations entered of
     `tombstones` (the file beside the directory where none is given and there is one). The forge must not be served.
@@ -51,6 +63,9 @@ def restore(
         raise InvalidInput(f"{directory} is there and not empty, and no forge is ever replaced; restore into a new one")
     if tombstones is not None and not tombstones.is_file():
         raise InvalidInput(f"there are no tombstones at {tombstones}; give the file beside the lost forge's directory")
+    bucket = None if blobs is None else bucket_at(blobs, directory, Policy())
+    if bucket is not None:
+        bucket.owner_or_refused()
     elsewhere = None if ledger_url is None else _empty_ledger(ledger_url)
     place = tombstones or beside(directory)
     aside = directory.with_name(f".{directory.name}.{os.getpid()}.restoring")
@@ -61,6 +76,8 @@ def restore(
         try:
             lines = read_tombstones(place, forge.settings.forge) if place.exists() else None
             epoch, buried = _begin(forge, unpacked, lines)
+            if bucket is not None and blobs is not None:
+                _send(forge, bucket, blobs)
             if elsewhere is not None:
                 reached("before restored ledger")
                 fill(forge.ledger, elsewhere)
@@ -82,6 +99,16 @@ def restore(
         if elsewhere is not None:
             elsewhere.close()
     return Restored(unpacked, epoch, place, buried)
+
+
+def _send(forge: Forge, bucket: BlobBucket, address: str) -> None:
+    """Move blobs out of the directory that a forge is restored in, and have it say where they are."""
+    bucket.bind(forge.settings.forge)
+    directory = BlobDirectory(forge.blobs.directory)
+    bucket.send_ahead({digest: directory.path(digest) for digest in directory.present()})
+    shutil.rmtree(forge.blobs.directory)
+    forge.settings = forge.settings.model_copy(update={"blobs": str(parse_blob_address(address))})
+    write_settings(forge.directory, forge.settings)
 
 
 def _begin(forge: Forge, unpacked: Unpacked, lines: Sequence[Tombstone] | None) -> tuple[Epoch, Buried | None]:

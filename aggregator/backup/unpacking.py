@@ -23,7 +23,7 @@ from medforge.aggregator.backup.contents import (
     contents_of,
     heading_of,
 )
-from medforge.aggregator.forge.blobs import BlobStore
+from medforge.aggregator.blobs.store import BlobStore
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.fsck import OF_HEAD, check_forge
 from medforge.aggregator.forge.policy import POLICY_FILE
@@ -80,7 +80,7 @@ def unpack(path: Path, opener: Opener, directory: Path, blobs: bool = True) -> U
     settings = read_settings(directory)
     if settings.forge != unpacked.heading.forge:
         raise CorruptFile(f"{path} is of forge {unpacked.heading.forge}, and its settings are of another; use another")
-    write_settings(directory, settings.model_copy(update={"ledger": "internal"}))
+    write_settings(directory, settings.model_copy(update={"ledger": "internal", "blobs": None}))
     return unpacked
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medforge.aggregator.cli.options import ForgeDirectory, LedgerUrl
+from medforge.aggregator.cli.options import BlobsAddress, ForgeDirectory, LedgerUrl
 from medforge.cli.output import AsJson, say_json
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ def restore(
     ] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Read and check all of it, and restore nothing.")] = False,
     ledger: LedgerUrl = None,
+    blobs: BlobsAddress = None,
     as_json: AsJson = False,
 ) -> None:
     """Bring a forge back from a backup, into a new directory; what came after the backup, centres push again.
@@ -110,7 +111,7 @@ def restore(
     if forge is None:
         _verify(file, opener, as_json)
         return
-    done = bring_back(file, opener, forge, ledger, tombstones)
+    done = bring_back(file, opener, forge, ledger, tombstones, blobs)
     if as_json:
         say_json(_plain(done))
         return

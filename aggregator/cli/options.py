@@ -45,6 +45,16 @@ LedgerUrl = Annotated[
         callback=_ledger_address,
     ),
 ]
+BlobsAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--blobs",
+        metavar="s3://BUCKET/PREFIX",
+        help="Keep the blobs in S3, not in the forge's directory, for good: said once, when the forge is made or "
+        "restored. Endpoint and credentials come from AWS's variables and files. Default: the variable MEDFORGE_BLOBS.",
+        envvar="MEDFORGE_BLOBS",
+    ),
+]
 BranchName = Annotated[
     str,
     typer.Argument(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import typer
 
 from medforge.aggregator.cli import complete
-from medforge.aggregator.cli.options import BaseComputeOptions, LedgerUrl, MergeOptions
+from medforge.aggregator.cli.options import BaseComputeOptions, BlobsAddress, LedgerUrl, MergeOptions
 from medforge.cli import complete as shared
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ def serve(
     ] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of the coefficient search. Default: 0.")] = None,
     ledger: LedgerUrl = None,
+    blobs: BlobsAddress = None,
     policy: Annotated[
         list[str] | None,
         typer.Option(
@@ -125,6 +126,7 @@ def serve(
         medforge serve --forge forge --base medforge-tiny --open-tasks
         medforge serve --forge forge --policy limits.branch=2GiB
     """
+    from medforge.aggregator.blobs.address import parse_blob_address
     from medforge.aggregator.forge.policy import change, policy_to_serve
     from medforge.aggregator.forge.settings import existing_settings
     from medforge.aggregator.server.port_check import check_free
@@ -137,6 +139,8 @@ def serve(
         if address is not None:
             check_free(address, option)
     token = _check_page(listening)
+    if blobs is not None:
+        parse_blob_address(blobs)
     settings = existing_settings(forge)
     spec = base or (settings.base_spec if settings else None)
     if spec is None:
@@ -163,7 +167,7 @@ def serve(
     configure(listening.log_format)
     compute.use_threads()
     module = load_base(spec, compute.device, compute.dtype)
-    opened = Forge.establish(forge, module, chosen, ledger, rules)
+    opened = Forge.establish(forge, module, chosen, ledger, rules, blobs)
     try:
         if tombstones is not None:
             opened.place_tombstones(tombstones)

@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from medforge import __version__
+from medforge.aggregator.blobs.store import BlobStore
 from medforge.aggregator.forge.admission import (
     PLUGIN_CONFIG,
     PLUGIN_WEIGHTS,
@@ -18,7 +19,6 @@ from medforge.aggregator.forge.admission import (
     check_statistics_header,
     check_weight_changes,
 )
-from medforge.aggregator.forge.blobs import BlobStore
 from medforge.aggregator.forge.policy import Policy
 from medforge.aggregator.forge.verdicts import Verdicts, key_of
 from medforge.base_module import BaseModule

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from medforge.aggregator.forge.blobs import BlobStore
+from medforge.aggregator.blobs.store import BlobStore
 from medforge.aggregator.ledger.ledger import Ledger
 from medforge.aggregator.ledger.records import Arrival
 from medforge.manifest import DISTILLED_FILE, PLUGIN_DIRECTORY, Manifest

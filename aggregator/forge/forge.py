@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from filelock import FileLock
 
 from medforge import __version__
-from medforge.aggregator.forge.blobs import BlobStore
+from medforge.aggregator.blobs.address import parse_blob_address
+from medforge.aggregator.forge.blob_place import blobs_of, bucket_at, placed
 from medforge.aggregator.forge.candidate import Candidate
 from medforge.aggregator.forge.contents import Contents
 from medforge.aggregator.forge.intake import Intake, check_uploaded
@@ -76,7 +77,7 @@ class Forge:
         self.settings = settings
         self.ledger = ledger
         self.policy = policy
-        self.blobs = BlobStore(directory / "blobs")
+        self.blobs = blobs_of(directory, settings, policy)
         self.cache = directory / "cache"
         self._lock = lock
         self.lease = lease
@@ -96,11 +97,13 @@ class Forge:
         method: MethodSettings,
         ledger_url: str | None = None,
         policy: Policy | None = None,
+        blobs: str | None = None,
     ) -> Forge:
         """Create a forge for a base module and a method, or reopen it for writing; until `close` no other process can.
 
-        `policy` is kept in the directory from now on; the one that is there stays where none is given. Raises
-        InvalidInput if another process has it open, or if it was made for another base module or method.
+        `policy` is kept in the directory from now on; the one that is there stays where none is given. `blobs` is
+        where a new one keeps its blobs, for good, or where those of an old one were moved. Raises InvalidInput if
+        another process has it open, or if it was made for another base module or method.
         """
         directory = usable(directory)
         lock = lock_directory(directory)
@@ -108,13 +111,15 @@ class Forge:
             settings = existing_settings(directory)
             rules = policy or load_policy(directory)
             if settings is None:
-                forge = cls._create(directory, base, method, ledger_url, rules, lock)
+                forge = cls._create(directory, base, method, (ledger_url, blobs), rules, lock)
             else:
                 check_same(directory, settings, base, method)
+                said = placed(directory, settings, blobs, rules)
                 ledger, lease = take(open_ledger(directory, settings, ledger_url))
-                if settings.base_facts is None:
-                    settings = settings.model_copy(update={"base_facts": base.facts})
-                    write_settings(directory, settings)
+                said = said.model_copy(update={"base_facts": said.base_facts or base.facts})
+                if said != settings:
+                    write_settings(directory, said)
+                settings = said
                 forge = cls(directory, settings, ledger, rules, lock, lease)
             forge._prepare()
             if policy is not None:
@@ -153,10 +158,11 @@ class Forge:
         directory: Path,
         base: BaseModule,
         method: MethodSettings,
-        ledger_url: str | None,
+        elsewhere: tuple[str | None, str | None],
         policy: Policy,
         lock: FileLock,
     ) -> Forge:
+        ledger_url, blobs = elsewhere
         planned = planned_settings(directory)
         settings = ForgeSettings(
             forge=planned.forge if planned else str(uuid.uuid4()),
@@ -165,12 +171,16 @@ class Forge:
             method=method,
             ledger="external" if ledger_url else "internal",
             base_facts=base.facts,
+            blobs=None if blobs is None else str(parse_blob_address(blobs)),
         )
         if planned is None and (directory / KEY_FILE).exists():
             raise InvalidInput(
                 f"{directory} has a forge's key, but no {SETTINGS_FILE}; restore that file from a backup, or choose "
                 f"another directory"
             )
+        bucket = None if settings.blobs is None else bucket_at(settings.blobs, directory, policy)
+        if bucket is not None:
+            bucket.check_free(settings.forge)
         ledger = Ledger(ledger_url or internal_ledger(directory))
         if ledger.bound not in (None, settings.forge):
             other = ledger.bound
@@ -183,6 +193,8 @@ class Forge:
         try:
             # the plan names the forge before its ledger does: who was killed in between goes on as that forge
             write_settings(directory, settings, planned=True)
+            if bucket is not None:
+                bucket.bind(settings.forge)
             ledger.bind(settings.forge)
             if not (directory / KEY_FILE).exists():
                 save_key(directory / KEY_FILE, new_key(), given())
@@ -302,6 +314,7 @@ class Forge:
         with self.turns.turn(payer or manifest.contributor, size):
             if not check.is_known():
                 check.run()
+        self.blobs.send_ahead(entry.digest for entry in manifest.files.values())
         candidate = Candidate(manifest, content, signature, holder, limited=payer is not None)
         arrival = self._intake.add(candidate)
         self.unsubmitted.submitted(entry.digest for entry in manifest.files.values())

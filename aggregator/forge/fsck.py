@@ -19,7 +19,7 @@ from medforge.aggregator.ledger.review_table import ReviewTable
 from medforge.aggregator.ledger.runs import Runs
 from medforge.aggregator.ledger.task_table import TaskTable
 from medforge.errors import MedForgeError
-from medforge.files import open_to_others, sha256_file
+from medforge.files import open_to_others
 from medforge.manifest import Manifest
 from medforge.proto.signing import SUBMIT, public_bytes, verify
 from medforge.proto.statements import submit_statement
@@ -72,11 +72,13 @@ def _about(entry: JournalEntry) -> dict[str, Any]:
 
 def _blobs(forge: Forge) -> Iterator[str]:
     for digest in forge.blobs.present():
-        right = sha256_file(forge.blobs.path(digest)) == digest
-        yield "" if right else f"blob {digest} has been altered on disk; restore it from a backup"
+        right = forge.blobs.kept.digest_of(digest) == digest
+        yield "" if right else f"blob {digest} has been altered where it is kept; restore it from a backup"
 
 
 def _references(forge: Forge) -> Iterator[str]:
+    if said := forge.blobs.kept.problem():
+        yield said
     for digest in sorted(set(referenced(forge))):
         yield "" if forge.blobs.has(digest) else f"blob {digest} is needed and not there; restore it from a backup"
 

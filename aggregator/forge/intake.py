@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 
-from medforge.aggregator.forge.blobs import BlobStore
+from medforge.aggregator.blobs.store import BlobStore
 from medforge.aggregator.forge.candidate import Candidate
 from medforge.aggregator.forge.contents import Contents
 from medforge.aggregator.forge.group_commit import GroupCommit

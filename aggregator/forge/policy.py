@@ -48,8 +48,8 @@ class Limits(_Frozen):
     messages per second by one caller; seconds that an open call may bring nothing; hours that an upload which does not
     go on is kept. Of one contributor: short calls that are answered at once, bytes of uploads that no branch names yet,
     branches that wait to be folded, and, where they are given, the CPU seconds and bytes (received and sent) that calls
-    and folds may cost in an hour. And the bytes that uploads leave free on the forge's disk, so that a full disk stops
-    uploads only.
+    and folds may cost in an hour. Of this machine: the bytes that uploads leave free on the forge's disk, so that a
+    full disk stops uploads only, and those that copies of blobs may have there which lie elsewhere.
     """
 
     chunk: Bytes = Field(1 << 20, ge=1, le=1 << 28)
@@ -74,6 +74,7 @@ class Limits(_Frozen):
     cpu_seconds_per_hour: float | None = Field(None, ge=1e-3, le=_MOST_SECONDS)
     bytes_per_hour: Bytes | None = Field(None, ge=1, le=_MOST_BYTES)
     disk_reserve: Bytes = Field(256 << 20, ge=0, le=_MOST_BYTES)
+    blob_cache: Bytes = Field(8 << 30, ge=0, le=_MOST_BYTES)
 
 
 class Admission(_Frozen):

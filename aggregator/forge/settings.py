@@ -27,7 +27,7 @@ class ForgeSettings(BaseModel):
     """Say what a forge is for good: its id, its base module (spec and fingerprint) and how it merges.
 
     ``base_facts`` are what else the base module says of itself; a forge of an earlier version learns them when it is
-    served again.
+    served again. ``blobs`` is where it keeps its finished blobs (`s3://BUCKET/PREFIX`), None for its own directory.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,6 +39,7 @@ class ForgeSettings(BaseModel):
     method: MethodSettings
     ledger: Literal["internal", "external"] = "internal"
     base_facts: BaseFacts | None = None
+    blobs: str | None = None
 
     @property
     def facts(self) -> BaseFacts:

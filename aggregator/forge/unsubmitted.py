@@ -6,7 +6,8 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
-from medforge.aggregator.forge.blobs import BlobStore, spelled
+from medforge.aggregator.blobs.names import spelled
+from medforge.aggregator.blobs.store import BlobStore
 from medforge.proto.errors import OverLimit
 
 

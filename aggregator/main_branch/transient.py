@@ -5,17 +5,18 @@ import errno
 import torch
 from sqlalchemy.exc import SQLAlchemyError
 
+from medforge.aggregator.blobs.kept import BlobsUnavailable
 from medforge.aggregator.ledger.database import LeaseLost
 from medforge.errors import MedForgeError
 
-_SHORTAGES = (MemoryError, torch.OutOfMemoryError, SQLAlchemyError, LeaseLost)
+_SHORTAGES = (MemoryError, torch.OutOfMemoryError, SQLAlchemyError, LeaseLost, BlobsUnavailable)
 _CODES = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN}
 )
 
 
 def is_transient(error: BaseException) -> bool:
-    """Say whether the machine lacked something (disk, memory, database): it may come back, so no branch is to blame."""
+    """Say whether something was lacking that may come back (disk, memory, database, blobs): no branch is to blame."""
     return isinstance(error, _SHORTAGES) or (isinstance(error, OSError) and error.errno in _CODES)
 
 

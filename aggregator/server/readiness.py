@@ -10,6 +10,7 @@ from datetime import datetime
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.identity.authority import CERTIFICATE_FILE, KEY_FILE, KEYS
 from medforge.aggregator.identity.overlap import overlap_until
+from medforge.aggregator.server.blob_watch import BlobWatch
 from medforge.aggregator.server.ledger_watch import LedgerWatch
 from medforge.aggregator.server.peer_clocks import PeerClocks, spell_ahead
 from medforge.errors import MedForgeError
@@ -39,14 +40,19 @@ class Readiness:
         tls: bool,
         clock: Callable[[], datetime] = now,
         clocks: PeerClocks | None = None,
+        blobs: BlobWatch | None = None,
     ) -> None:
-        """Take `folds`, which says whether the thread that folds is there, and `tls`, whether callers need a kit."""
+        """Take `folds`, which says whether the thread that folds is there, and `tls`, whether callers need a kit.
+
+        `blobs` watches those that lie elsewhere.
+        """
         self._forge = forge
         self._watch = watch
         self._folds = folds
         self._tls = tls
         self._clock = clock
         self._clocks = clocks
+        self._blob_watch = blobs
 
     def alive(self) -> list[Check]:
         """Return the checks that only a restart mends."""
@@ -56,7 +62,7 @@ class Readiness:
     def ready(self) -> list[Check]:
         """Return the checks that must all hold for calls to be answered."""
         identity = [*self._identity(), self._time()] if self._tls else []
-        return [*self.alive(), self._ledger(), self._lease(), self._disk(), *identity]
+        return [*self.alive(), self._ledger(), self._lease(), self._disk(), *self._blobs(), *identity]
 
     def clock_ahead(self) -> float | None:
         """Return how many seconds this machine's clock is ahead of most contributors', None where that is not known."""
@@ -100,6 +106,12 @@ class Readiness:
         if free < reserve:
             return Check("disk", False, f"{said}, {reserve // _MEBIBYTE} are to stay free; make room")
         return Check("disk", True, said)
+
+    def _blobs(self) -> list[Check]:
+        if self._blob_watch is None:
+            return []
+        said = self._blob_watch.problem
+        return [Check("blobs", not said, said or f"answer at {self._forge.settings.blobs}")]
 
     def _identity(self) -> list[Check]:
         keys = self._forge.directory / KEYS

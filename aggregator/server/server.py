@@ -28,6 +28,7 @@ from medforge.aggregator.main_branch.freed_memory import give_back
 from medforge.aggregator.main_branch.main_branch import MainBranch
 from medforge.aggregator.main_branch.reviewing.board import ReviewBoard
 from medforge.aggregator.main_branch.wakeup import Wakeup
+from medforge.aggregator.server.blob_watch import BlobWatch
 from medforge.aggregator.server.call_log import log_call
 from medforge.aggregator.server.charges import CHARGES_FILE, Charges
 from medforge.aggregator.server.credentials import ServerCredentials
@@ -95,6 +96,7 @@ class ForgeServer:
         self._health = health.HealthServicer()
         self.tally = Tally()
         self._watch = LedgerWatch(forge.ledger)
+        self._blob_watch = None if forge.settings.blobs is None else BlobWatch(forge.blobs.kept)
         self._refusals = Refusals(forge.ledger)
         self._charges = Charges(forge.directory / CHARGES_FILE, forge.policy.limits)
         listeners = (log_call, self.tally.note, self._refusals.note)
@@ -117,7 +119,9 @@ class ForgeServer:
             review=ReviewBoard(forge.ledger, forge.policy.review).step,
         )
         self._housekeeper = Housekeeper(forge, self._charges)
-        self._readiness = Readiness(forge, self._watch, self._worker.is_alive, self.tls, clocks=clocks)
+        self._readiness = Readiness(
+            forge, self._watch, self._worker.is_alive, self.tls, clocks=clocks, blobs=self._blob_watch
+        )
         self._server = self._build()
 
     def start(self) -> str:
@@ -129,6 +133,8 @@ class ForgeServer:
         self._set_health(health_pb2.HealthCheckResponse.SERVING)
         self._worker.start()
         self._watch.start()
+        if self._blob_watch is not None:
+            self._blob_watch.start()
         self._housekeeper.start()
         if self._keeper is not None:
             self._keeper.start()
@@ -151,6 +157,8 @@ class ForgeServer:
         self._health.enter_graceful_shutdown()
         self._worker.stop()
         self._watch.stop()
+        if self._blob_watch is not None:
+            self._blob_watch.stop()
         self._housekeeper.stop()
         if self._keeper is not None:
             self._keeper.stop()

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import grpc
 
 from medforge import __version__
+from medforge.aggregator.blobs.names import check_digest
 from medforge.aggregator.forge.base_files import BaseFiles
-from medforge.aggregator.forge.blobs import check_digest
 from medforge.aggregator.forge.copies import copies_of
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.lineage import descendants

@@ -5,8 +5,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from medforge.aggregator.blobs.store import BlobStore
 from medforge.aggregator.forge.admission import check_manifest
-from medforge.aggregator.forge.blobs import BlobStore
 from medforge.aggregator.forge.content_check import ContentCheck
 from medforge.aggregator.forge.policy import Policy
 from medforge.aggregator.forge.verdicts import Verdicts

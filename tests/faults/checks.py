@@ -30,9 +30,9 @@ POLICY = Policy(
 )
 
 
-def establish(directory: Path, base: BaseModule, ledger_url: str | None = None) -> None:
+def establish(directory: Path, base: BaseModule, ledger_url: str | None = None, blobs: str | None = None) -> None:
     """Make an empty forge with small searches, for a server to open."""
-    Forge.establish(directory, base, SETTINGS, ledger_url, policy=POLICY).close()
+    Forge.establish(directory, base, SETTINGS, ledger_url, policy=POLICY, blobs=blobs).close()
 
 
 def undisturbed(directory: Path, base: BaseModule, arriving: Sequence[Branch]) -> list[str]:

@@ -21,9 +21,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from google.protobuf.message import DecodeError
 
+from medforge.aggregator.blobs.names import check_digest
+from medforge.aggregator.blobs.store import BlobStore
 from medforge.aggregator.coefficients.task_score import TaskScore
 from medforge.aggregator.forge.admission import check_manifest, read_header
-from medforge.aggregator.forge.blobs import BlobStore, check_digest
 from medforge.aggregator.forge.content_check import ContentCheck
 from medforge.aggregator.forge.policy import Admission, Policy
 from medforge.aggregator.forge.verdicts import Verdicts

@@ -184,7 +184,7 @@ def test_a_forge_with_an_altered_or_lost_blob_is_not_backed_up(original: Path, t
     path = max((forge.blobs.path(digest) for digest in forge.blobs.present()), key=lambda one: one.stat().st_size)
     data = path.read_bytes()
     path.write_bytes(data[:-1] + b"?")
-    with pytest.raises(CorruptFile, match="has been altered on disk"):
+    with pytest.raises(CorruptFile, match="has been altered where it is kept"):
         back_up(forge, tmp_path / "file", KEY.recipient)
     path.unlink()
     with pytest.raises(CorruptFile, match="is needed and not there.*run `medforge fsck`"):

@@ -125,4 +125,4 @@ def test_damage_ends_fsck_with_an_exit_code(served: tuple[Path, str], tmp_path: 
     path = forge.blobs.path(next(d for p, d in head.item_files.items() if p.endswith("adapter_model.safetensors")))
     forge.close()
     path.write_bytes(b"nothing of the kind")
-    assert f"blob {path.name} has been altered on disk" in typed("fsck", "--forge", broken, code=1)
+    assert f"blob {path.name} has been altered where it is kept" in typed("fsck", "--forge", broken, code=1)

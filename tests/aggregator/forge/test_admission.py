@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from medforge.aggregator.blobs.store import BlobStore
 from medforge.aggregator.forge.admission import (
     LONGEST_CONFIG,
     LONGEST_HEADER,
@@ -24,7 +25,6 @@ from medforge.aggregator.forge.admission import (
     check_weight_changes,
     read_header,
 )
-from medforge.aggregator.forge.blobs import BlobStore
 from medforge.aggregator.forge.content_check import ContentCheck
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.policy import Limits, Policy

@@ -54,7 +54,7 @@ def test_an_altered_blob_is_found(main: MainBranch) -> None:
     assert head is not None
     path = main.forge.blobs.path(next(iter(head.item_files.values())))
     path.write_bytes(path.read_bytes()[:-1] + b"x")
-    assert problems(main) == [f"blob {path.name} has been altered on disk; restore it from a backup"]
+    assert problems(main) == [f"blob {path.name} has been altered where it is kept; restore it from a backup"]
 
 
 def test_a_lost_blob_is_found(main: MainBranch) -> None:

@@ -6,8 +6,8 @@ from typing import BinaryIO
 
 import pytest
 
+from medforge.aggregator.blobs.store import BlobStore
 from medforge.aggregator.forge import content_check
-from medforge.aggregator.forge.blobs import BlobStore
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.policy import Admission, Limits, Policy
 from medforge.aggregator.forge.verdicts import Verdicts, key_of

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 from sqlalchemy import event
 
-from medforge.aggregator.forge.blobs import BlobStore
+from medforge.aggregator.blobs.store import BlobStore
 from medforge.aggregator.ledger.rows import Table
 from medforge.aggregator.main_branch.main_branch import MainBranch
 from medforge.aggregator.merge import choose_settings

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from medforge.aggregator.forge.blobs import BlobStore
+from medforge.aggregator.blobs.store import BlobStore
 from medforge.aggregator.forge.stored_branches import Room, StoredBranches
 from medforge.aggregator.main_branch.main_branch import MainBranch
 from medforge.aggregator.main_branch.replay import replay

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medforge.aggregator.forge import blobs
-from medforge.aggregator.forge.blobs import BlobStore
+from medforge.aggregator.blobs import directory
+from medforge.aggregator.blobs.store import BlobStore
 from medforge.errors import CorruptFile, InvalidInput
 from medforge.files import sha256_bytes
 from medforge.proto.errors import MissingBlob, UploadConflict
@@ -202,7 +202,7 @@ def test_a_name_is_durable_whatever_came_between_before(tmp_path: Path, synced: 
     store = BlobStore(tmp_path / "blobs")
     store.stage(DATA)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(blobs, "sync_directories", lambda _: (_ for _ in ()).throw(OSError("the disk is gone")))
+        patch.setattr(directory, "sync_directories", lambda _: (_ for _ in ()).throw(OSError("the disk is gone")))
         with pytest.raises(OSError, match="the disk is gone"):
             store.keep_together([DIGEST])
     assert store.path(DIGEST).is_file()
@@ -241,14 +241,14 @@ def test_bytes_that_are_put_while_they_are_kept_fail_nobody(tmp_path: Path, monk
     store = BlobStore(tmp_path)
     store.append(DIGEST, 0, DATA, "A")
     store.finish(DIGEST, len(DATA), "A")
-    sync_files = blobs.sync_files
+    sync_files = directory.sync_files
     put: list[str] = []
 
     def meanwhile(paths: list[Path]) -> dict[Path, OSError]:
         put.append(store.put(DATA))
         return sync_files(paths)
 
-    monkeypatch.setattr(blobs, "sync_files", meanwhile)
+    monkeypatch.setattr(directory, "sync_files", meanwhile)
     store.keep_together([DIGEST])
     assert put == [DIGEST]
     assert store.holds(DIGEST, "A")

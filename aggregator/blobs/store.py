@@ -3,36 +3,28 @@
 from __future__ import annotations
 
 import os
-import re
-import shutil
 import threading
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import suppress
 from hashlib import file_digest
 from io import BufferedReader
 from pathlib import Path
 
-from medforge.aggregator.forge.syncing import sync_directories, sync_file, sync_files
-from medforge.errors import CorruptFile, InvalidInput
+from medforge.aggregator.blobs.directory import BlobDirectory, last_touched, touched
+from medforge.aggregator.blobs.holders import Holders
+from medforge.aggregator.blobs.kept import KeptBlobs
+from medforge.aggregator.blobs.names import check_digest, partial_name
+from medforge.errors import CorruptFile
 from medforge.faults import reached
-from medforge.files import PRIVATE, make_private, open_private, sha256_bytes, sha256_file, sync_directory
+from medforge.files import PRIVATE, make_private, open_private, sha256_bytes, sha256_file
 from medforge.mapped_file import Bytes, map_open
 from medforge.proto.errors import MissingBlob, UploadConflict
 
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 _LOCKS = 64
 
 
-def check_digest(digest: str) -> str:
-    """Return the digest unchanged; raise InvalidInput unless it is 64 lower-case hex digits."""
-    if not _DIGEST.fullmatch(digest):
-        raise InvalidInput(f"{digest[:80]!r} is not a blob digest; give the SHA-256 as 64 lower-case hex digits")
-    return digest
-
-
 class BlobStore:
-    """Keep files under their SHA-256 in one directory; one bears its name only once it is verified and fsynced.
+    """Keep files under their SHA-256: `kept` has those that are finished, the directory those that are coming.
 
     What an upload or `stage` brings is there for this process as soon as it is whole and verified, and waits in a
     directory of its own for `keep_together`, which makes the blobs of whole branches durable with few syncs. Until then
@@ -46,40 +38,46 @@ class BlobStore:
     and `put`.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, kept: KeptBlobs | None = None) -> None:
+        """Take the directory for what is coming, and what keeps the finished ones (default: the same directory)."""
         self.directory = directory
+        self.kept: KeptBlobs = kept or BlobDirectory(directory)
         self._partial = directory / "partial"
-        self._held = directory / "held"
+        self._holders = Holders(directory / "held")
         self._locks = [threading.Lock() for _ in range(_LOCKS)]
-        # digest → files that are whole and verified, and not synced; by whom they came
+        # digest → files that are whole and verified, and not kept yet; by whom they came
         self._staged: dict[str, dict[str | None, Path]] = {}
-        # directories of blobs whose own names this process has made durable
-        self._rooted: set[Path] = set()
 
     def path(self, digest: str) -> Path:
-        """Return where the blob lies, or would lie."""
-        check_digest(digest)
-        return self.directory / digest[:2] / digest
+        """Return the file on this machine that the kept blob lies in, fetched if need be, or would lie in."""
+        return self.kept.fetched(check_digest(digest))
 
     def has(self, digest: str) -> bool:
         """Say whether the blob is here: whole and verified."""
-        return self.located(digest).is_file()
+        check_digest(digest)
+        return self._staged_path(digest) is not None or self.kept.has(digest)
 
     def located(self, digest: str) -> Path:
         """Return the file that a blob lies in, kept or staged; where it is not here, the one that it would lie in."""
-        kept = self.path(digest)
-        return kept if kept.is_file() else next(iter(self._staged.get(digest, {}).copy().values()), kept)
+        check_digest(digest)
+        return self.kept.at_hand(digest) or self._staged_path(digest) or self.kept.fetched(digest)
+
+    def _staged_path(self, digest: str) -> Path | None:
+        return next((path for path in self._staged.get(digest, {}).copy().values() if path.is_file()), None)
 
     def open(self, digest: str) -> BufferedReader:
-        """Open a blob to be read; raise MissingBlob if it is absent."""
+        """Open a blob to be read; raise MissingBlob if it is absent, CorruptFile where it comes from afar and is."""
         # the second time for one that was kept just now, and so has another name
-        for path in (self.located(digest), self.path(digest)):
+        for find in (self.located, self.path):
             with suppress(FileNotFoundError):
-                return path.open("rb")
+                return find(digest).open("rb")
         raise MissingBlob(f"blob {digest} is not in this forge; upload it first")
 
     def size(self, digest: str) -> int:
         """Return the size of a blob in bytes; raise MissingBlob if it is absent."""
+        kept = self.kept.size(check_digest(digest))
+        if kept is not None:
+            return kept
         with self.open(digest) as file:
             return os.fstat(file.fileno()).st_size
 
@@ -87,9 +85,10 @@ class BlobStore:
         """Read a whole blob and verify it; raise MissingBlob or, where the disk has altered it, CorruptFile."""
         with self.open(digest) as file:
             data = file.read()
-        if sha256_bytes(data) != digest:
-            raise CorruptFile(f"{self.path(digest)} no longer has the digest it is named by; restore it from a backup")
-        return data
+        if sha256_bytes(data) == digest:
+            return data
+        self._give_up(digest)
+        return self.read(digest)
 
     def mapped(self, digest: str) -> Bytes:
         """Map a blob into memory and verify it; raises as `read` does."""
@@ -97,13 +96,20 @@ class BlobStore:
             # read, not mapped: what a disk cannot read is an error here, and would kill the process there
             actual = file_digest(file, "sha256").hexdigest()
             data = map_open(file)
-        if actual != digest:
-            raise CorruptFile(f"{self.path(digest)} no longer has the digest it is named by; restore it from a backup")
-        return data
+        if actual == digest:
+            return data
+        self._give_up(digest)
+        return self.mapped(digest)
+
+    def _give_up(self, digest: str) -> None:
+        """Raise CorruptFile, unless what was read is the copy of a blob that can be fetched again."""
+        if not self.kept.forget_copy(digest):
+            raise CorruptFile(
+                f"{self.kept.where(digest)} no longer has the digest it is named by; restore it from a backup"
+            )
 
     def chunks(self, digest: str, offset: int, size: int) -> Iterator[bytes]:
         """Stream a blob from a byte offset on, in pieces of at most `size` bytes; raise MissingBlob if it is absent."""
-        self.size(digest)
         with self.open(digest) as file:
             file.seek(offset)
             while piece := file.read(size):
@@ -114,9 +120,9 @@ class BlobStore:
         digest = sha256_bytes(data)
         with self._lock(digest):
             # touched, so that a sweep that is under way leaves it
-            if not _touched(self.path(digest)):
+            if not self.kept.touch(digest):
                 self._write(f"{digest}.put", data)
-                self._keep(self._partial / f"{digest}.put", digest)
+                self.kept.keep(digest, self._partial / f"{digest}.put")
                 self._settle(digest)
         return digest
 
@@ -129,43 +135,41 @@ class BlobStore:
                 self._note_staged(digest, None, self._partial / digest)
         return digest
 
+    def send_ahead(self, wanted: Iterable[str]) -> None:
+        """Send staged blobs to where they will be kept, so that nobody waits for that in `keep_together`.
+
+        Raises BlobsUnavailable where that cannot be done; what was sent is sent no second time.
+        """
+        staged = {digest: path for digest in wanted if (path := self._staged_path(digest)) is not None}
+        self.kept.send_ahead(staged)
+
     def keep_together(self, wanted: Iterable[str]) -> None:
         """Make blobs durable, by their digests.
 
         Every file is synced once, and bears its name only then. After all renamings every directory is synced once: a
         name is durable when its directory is, in whichever order they were given, and whoever gave it. What a disk
         takes longest for is to empty its own cache, and it does so once for all syncs that wait for it; so they wait
-        together.
+        together. What is kept elsewhere is asked for anew.
 
-        Nobody may delete blobs meanwhile. Raises MissingBlob for one that is not here, and OSError where a file cannot
-        be synced: that one is then dropped, as nobody can tell any more what of it is on the disk.
+        Nobody may delete blobs meanwhile. Raises MissingBlob for one that is not here, OSError where a file cannot be
+        synced (that one is then dropped, as nobody can tell any more what of it is on the disk), and BlobsUnavailable
+        where what is kept elsewhere cannot be reached (then all that came stays).
         """
         digests = set(wanted)
-        staged = {digest: self._staged_file(digest) for digest in digests if not self.path(digest).is_file()}
-        self._sync_or_drop(staged)
+        staged = {digest: self._staged_file(digest) for digest in digests - self.kept.confirmed(digests)}
+        self._secure_or_drop(staged)
         for digest in digests:
             with self._lock(digest):
-                target = self.path(digest)
-                if not target.is_file():
-                    make_private(target.parent)
-                    staged[digest].replace(target)
+                if digest in staged:
+                    self.kept.name(digest, staged[digest])
                 self._settle(digest)
-        parents = {self.path(digest).parent for digest in digests}
-        # also of those that bear their names already: who named them may have been stopped before this
-        roots = () if parents <= self._rooted else (self.directory, self.directory.parent)
-        sync_directories(sorted(parents.union(roots)))
-        self._rooted |= parents
+        self.kept.seal(digests)
 
-    def _sync_or_drop(self, staged: Mapping[str, Path]) -> None:
-        failed = sync_files(list(staged.values()))
-        # what `put` kept meanwhile, and so took away from here, is durable
-        bad = {
-            digest: failed[path]
-            for digest, path in staged.items()
-            if path in failed and not self.path(digest).is_file()
-        }
-        for digest in bad:
-            self._drop(staged[digest])
+    def _secure_or_drop(self, staged: Mapping[str, Path]) -> None:
+        bad = self.kept.secure(staged)
+        for digest, error in bad.items():
+            if isinstance(error, OSError):
+                self._drop(staged[digest])
         for error in bad.values():
             raise error
 
@@ -178,9 +182,9 @@ class BlobStore:
     def _settle(self, digest: str) -> None:
         """Note of all who brought a blob that they hold it; what they brought beside it goes."""
         for who, path in self._staged.pop(digest, {}).items():
-            path.unlink(missing_ok=True)
+            self.kept.spare(digest, path)
             if who is not None:
-                self._mark(digest, who)
+                self._holders.mark(digest, who)
 
     def _write(self, name: str, data: bytes) -> None:
         with open(self._incoming(name), "wb", opener=open_private) as file:
@@ -194,25 +198,23 @@ class BlobStore:
         """Say whether the blob is present and a holder brought it, whole; for nobody in particular, whether it is."""
         if holder is None:
             return self.has(digest)
-        brought = self._staged.get(digest, {}).get(holder)
+        brought = self._staged.get(check_digest(digest), {}).get(holder)
         if brought is not None and brought.is_file():
             return True
-        return self.has(digest) and self._marker(digest, holder).exists()
+        return self._holders.has(digest, holder) and self.has(digest)
 
     def partial_size(self, digest: str, holder: str | None = None) -> int:
         """Return how many bytes of the blob a holder has brought: its size once it holds it, 0 where nothing came."""
         if self.holds(digest, holder):
             return self.size(digest)
         try:
-            return (self._partial / _partial_name(digest, holder)).stat().st_size
+            return (self._partial / partial_name(digest, holder)).stat().st_size
         except FileNotFoundError:
             return 0
 
     def brought(self) -> dict[str, set[str]]:
         """Return the digests of what each holder (see `spelled`) has brought, whole or in part; it reads all names."""
-        found: dict[str, set[str]] = defaultdict(set)
-        for path in self._held.glob("??/*/*"):
-            found[path.name].add(path.parent.name)
+        found = self._holders.brought()
         for path in self._partial.glob("*.*"):
             digest, _, name = path.name.partition(".")
             found[name].add(digest)
@@ -229,7 +231,7 @@ class BlobStore:
         with self._lock(digest):
             if self.holds(digest, holder):
                 return self.size(digest)
-            path = self._incoming(_partial_name(digest, holder))
+            path = self._incoming(partial_name(digest, holder))
             received = self.partial_size(digest, holder)
             if offset > received:
                 raise UploadConflict(
@@ -258,7 +260,7 @@ class BlobStore:
         with self._lock(digest):
             if self.holds(digest, holder):
                 return
-            path = self._incoming(_partial_name(digest, holder))
+            path = self._incoming(partial_name(digest, holder))
             received = self.partial_size(digest, holder)
             if received < size:
                 raise UploadConflict(
@@ -276,38 +278,39 @@ class BlobStore:
                 )
             reached("before blob")
             # touched, so that a sweep that is under way leaves it
-            if _touched(self.path(digest)):
-                path.unlink()
+            if self.kept.touch(digest):
+                self.kept.spare(digest, path)
                 if holder is not None:
-                    self._mark(digest, holder)
+                    self._holders.mark(digest, holder)
             else:
                 self._note_staged(digest, holder, path)
 
     def touch(self, digest: str, holder: str | None = None) -> bool:
         """Say whether a holder holds the blob, and if so let it count as just uploaded."""
-        return self.holds(digest, holder) and _touched(self.located(digest))
+        if not self.holds(digest, holder):
+            return False
+        return self.kept.touch(digest) or touched(self._staged_path(digest) or self._partial / digest)
 
     def remove(self, digest: str) -> None:
         """Delete a blob, what has been received of it, and who held it; deleting an absent one changes nothing."""
         with self._lock(digest):
-            self.path(digest).unlink(missing_ok=True)
+            self.kept.remove(digest)
             for path in self._staged.pop(digest, {}).values():
                 path.unlink(missing_ok=True)
             (self._partial / digest).unlink(missing_ok=True)
-            shutil.rmtree(self._marker(digest, "").parent, ignore_errors=True)
+            self._holders.forget(digest)
 
     def present(self) -> Iterator[str]:
         """Return the digests of all present blobs."""
-        for path in sorted(self.directory.glob("[0-9a-f][0-9a-f]/*")):
-            if _DIGEST.fullmatch(path.name):
-                yield path.name
+        return self.kept.present()
 
     def sweep(self, before: float, needed: Set[str]) -> int:
         """Delete unfinished uploads and present blobs last touched before a time (epoch s), except those needed."""
-        swept = {digest for digest in self.present() if _last_touched(self.path(digest)) < before} - needed
+        self.kept.tidy(before)
+        swept = self.kept.untouched(before) - needed
         for digest in swept:
             self.remove(digest)
-        unfinished = [path for path in self._partial.glob("*") if path.is_file() and _last_touched(path) < before]
+        unfinished = [path for path in self._partial.glob("*") if path.is_file() and last_touched(path) < before]
         for path in unfinished:
             self._drop(path)
         return len(swept | {path.name.partition(".")[0] for path in unfinished})
@@ -326,50 +329,5 @@ class BlobStore:
         make_private(self._partial)
         return self._partial / name
 
-    def _marker(self, digest: str, holder: str) -> Path:
-        """Return the file whose presence says that a holder brought a blob; a name may be no file's name."""
-        return self._held / check_digest(digest)[:2] / digest / spelled(holder)
-
-    def _mark(self, digest: str, holder: str) -> None:
-        # not synced: where a power cut takes it, its holder sends the blob once more
-        marker = self._marker(digest, holder)
-        make_private(marker.parent)
-        marker.touch(PRIVATE)
-
     def _lock(self, digest: str) -> threading.Lock:
         return self._locks[int(check_digest(digest)[:4], 16) % _LOCKS]
-
-    def _keep(self, path: Path, digest: str) -> None:
-        target = self.path(digest)
-        if not target.parent.is_dir():
-            make_private(target.parent)
-            sync_directory(self.directory)
-        sync_file(path)
-        path.replace(target)
-        sync_directory(target.parent)
-
-
-def _touched(path: Path) -> bool:
-    """Let a file count as just written, and say whether it is there."""
-    try:
-        os.utime(path)
-    except FileNotFoundError:
-        return False
-    return True
-
-
-def spelled(holder: str) -> str:
-    """Return how a holder is spelled in the names of files."""
-    return sha256_bytes(holder.encode())
-
-
-def _partial_name(digest: str, holder: str | None) -> str:
-    return check_digest(digest) if holder is None else f"{check_digest(digest)}.{spelled(holder)}"
-
-
-def _last_touched(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:
-        # finished or removed just now
-        return float("inf")
