@@ -10,7 +10,7 @@ from typing import Any, TextIO
 from pythonjsonlogger.json import JsonFormatter
 from sqlalchemy.exc import OperationalError
 
-from medforge.errors import InvalidInput
+from medforge.errors import ForgeUnavailable, InvalidInput
 
 FORMATS = ("text", "json")
 
@@ -37,12 +37,14 @@ def about(event: str, **fields: Any) -> dict[str, Any]:
 
 
 def log_failure(log: logging.Logger, what: str, error: Exception) -> None:
-    """Log an error that something ended with: with its traceback, but in a line where the ledger does not answer.
+    """Log an error that something ended with: with its traceback, but in a line where ledger or blobs do not answer.
 
     A database that is gone is nothing unexpected, and its own words may name more than a log should.
     """
     if isinstance(error, OperationalError):
         log.error("%s: the ledger does not answer (%s)", what, type(error.orig).__name__)
+    elif isinstance(error, ForgeUnavailable):
+        log.error("%s: %s", what, error)
     else:
         log.error("%s", what, exc_info=error)
 

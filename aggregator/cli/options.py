@@ -45,6 +45,17 @@ LedgerUrl = Annotated[
         callback=_ledger_address,
     ),
 ]
+
+
+def _blobs_address(ctx: typer.Context, given: str | None) -> str | None:
+    """Return the address that is given, in one spelling; raises InvalidInput for what is none."""
+    if given is None or ctx.resilient_parsing:
+        return None
+    from medforge.aggregator.blobs.address import parse_blob_address
+
+    return str(parse_blob_address(given))
+
+
 BlobsAddress = Annotated[
     str | None,
     typer.Option(
@@ -53,6 +64,7 @@ BlobsAddress = Annotated[
         help="Keep the blobs in S3, not in the forge's directory, for good: said once, when the forge is made or "
         "restored. Endpoint and credentials come from AWS's variables and files. Default: the variable MEDFORGE_BLOBS.",
         envvar="MEDFORGE_BLOBS",
+        callback=_blobs_address,
     ),
 ]
 BranchName = Annotated[

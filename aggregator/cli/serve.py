@@ -126,7 +126,6 @@ def serve(
         medforge serve --forge forge --base medforge-tiny --open-tasks
         medforge serve --forge forge --policy limits.branch=2GiB
     """
-    from medforge.aggregator.blobs.address import parse_blob_address
     from medforge.aggregator.forge.policy import change, policy_to_serve
     from medforge.aggregator.forge.settings import existing_settings
     from medforge.aggregator.server.port_check import check_free
@@ -139,8 +138,6 @@ def serve(
         if address is not None:
             check_free(address, option)
     token = _check_page(listening)
-    if blobs is not None:
-        parse_blob_address(blobs)
     settings = existing_settings(forge)
     spec = base or (settings.base_spec if settings else None)
     if spec is None:
