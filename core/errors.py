@@ -3,6 +3,7 @@
     MedForgeError
     ├── InvalidInput            a path, an option or a file's content that cannot be used
     │   ├── CorruptFile         truncated, malformed, or not what its digest says
+    │   ├── OtherVersion        written by another version of the software
     │   ├── SourceProblems      a data set with several things wrong (client)
     │   └── WorkspaceBusy       another process is working there (client)
     ├── InvalidBranch           must not enter a forge
@@ -70,6 +71,12 @@ class CorruptFile(InvalidInput):
     """Report a file that is truncated, malformed, or not what its digest says."""
 
     code = "corrupt-file"
+
+
+class OtherVersion(InvalidInput):
+    """Report what another version of the software wrote, and this one cannot read, or may not write as it is."""
+
+    code = "other-version"
 
 
 class InvalidBranch(MedForgeError):

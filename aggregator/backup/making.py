@@ -78,7 +78,9 @@ def back_up(forge: Forge, out: Path, lock: Lock, count: Callable[[int], None] = 
         ) from error
     finally:
         part.unlink(missing_ok=True)
-    remember_backup(forge.ledger, made_at)
+    # a ledger of an earlier version is only read
+    if not forge.ledger.outdated:
+        remember_backup(forge.ledger, made_at)
     return contents
 
 

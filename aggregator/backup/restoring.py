@@ -74,6 +74,8 @@ def restore(
         check_whole(aside, unpacked)
         forge = Forge.open(aside)
         try:
+            if forge.ledger.outdated:
+                forge.ledger.upgrade({"made_at": unpacked.heading.made_at})
             lines = read_tombstones(place, forge.settings.forge) if place.exists() else None
             epoch, buried = _begin(forge, unpacked, lines)
             if bucket is not None and blobs is not None:

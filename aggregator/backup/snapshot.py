@@ -15,9 +15,11 @@ from medforge.aggregator.ledger.address import address_of_file, without_secrets
 from medforge.aggregator.ledger.database import LEASE_FACT, Database
 from medforge.aggregator.ledger.ledger import Ledger
 from medforge.aggregator.ledger.rows import FactRow, Table
+from medforge.aggregator.ledger.schema import SCHEMA_FACT, SOFTWARE_FACT
 from medforge.errors import InvalidInput
 
 _OF_ITS_PLACE = (LEASE_FACT, PLACE_FACT, BACKUP_FACT)
+_OF_ITS_TABLES = (SCHEMA_FACT, SOFTWARE_FACT)
 _ROWS = 100
 
 
@@ -32,8 +34,8 @@ def copy_ledger(source: Database, place: Path) -> Ledger:
 def fill(source: Database, target: Database) -> None:
     """Copy every table of a ledger into one that was just made, in one transaction there.
 
-    What is of one place alone is left out: who serves it, where its tombstones are, when it was backed up. Raises
-    InvalidInput where one of the two fails.
+    The target keeps its own schema, which may be a later one. What is of one place alone is left out: who serves it,
+    where its tombstones are, when it was backed up. Raises InvalidInput where one of the two fails.
     """
     try:
         _fill(source, target)
@@ -51,11 +53,12 @@ def _fill(source: Database, target: Database) -> None:
         for table in Table.metadata.sorted_tables:
             if table.name not in there:
                 continue
+            # an earlier schema's development had some of the next one's
             table.create(writing, checkfirst=True)
             query = select(table)
             if table.name == FactRow.__tablename__:
-                writing.execute(table.delete())
-                query = query.where(table.c.name.not_in(_OF_ITS_PLACE))
+                writing.execute(table.delete().where(table.c.name.not_in(_OF_ITS_TABLES)))
+                query = query.where(table.c.name.not_in((*_OF_ITS_PLACE, *_OF_ITS_TABLES)))
             rows = reading.execution_options(stream_results=True).execute(query).mappings()
             while page := rows.fetchmany(_ROWS):
                 writing.execute(insert(table), [dict(row) for row in page])

@@ -80,6 +80,12 @@ COMMANDS = (
         "medforge.aggregator.cli.backup:restore",
     ),
     CommandEntry(
+        "upgrade",
+        "Maintainer",
+        "Bring a forge of an earlier version to this one; `medforge serve` does it too, at its start.",
+        "medforge.aggregator.cli.upgrade:upgrade",
+    ),
+    CommandEntry(
         "rotate-key",
         "Maintainer",
         "Give the forge another key for receipts, tasks and tags, signed by the old one; the forge must not be served.",

@@ -86,6 +86,7 @@ def invite(
     name = _named(contributor, identifier) if asked is None else asked.name
     opened = Forge.open(forge, ledger)
     try:
+        opened.ledger.check_current()
         known = opened.ledger.contributor(name.identifier)
         if known is not None and not renew:
             state = "was invited" if known.revoked_at is None else "was revoked"

@@ -38,6 +38,7 @@ def rotate_ca(
 
     opened = Forge.open(forge, ledger)
     try:
+        opened.ledger.check_current()
         link = rotate_authority(opened, timedelta(days=overlap))
         kits, moment = invitations(opened.ledger), now()
         due = [

@@ -153,17 +153,24 @@ def serve(
     import logging
     import os
 
+    from medforge.aggregator.cli.upgrade import sentence
     from medforge.aggregator.forge.forge import Forge
+    from medforge.aggregator.forge.settings import check_same
     from medforge.aggregator.ledger.database import LeaseLost
     from medforge.aggregator.ledger.task_table import TaskTable
     from medforge.aggregator.logs import configure
     from medforge.aggregator.server.server import serve as serve_forever
+    from medforge.aggregator.upgrade.upgrading import upgrade
     from medforge.base import load_base
     from medforge.cli.failures import report
 
     configure(listening.log_format)
     compute.use_threads()
     module = load_base(spec, compute.device, compute.dtype)
+    if settings is not None:
+        check_same(forge, settings, module, chosen)
+        if (done := upgrade(forge, ledger)).due:
+            logging.getLogger(__name__).warning("%s", sentence(done))
     opened = Forge.establish(forge, module, chosen, ledger, rules, blobs)
     try:
         if tombstones is not None:

@@ -115,7 +115,9 @@ class Forge:
             else:
                 check_same(directory, settings, base, method)
                 said = placed(directory, settings, blobs, rules)
-                ledger, lease = take(open_ledger(directory, settings, ledger_url))
+                ledger = open_ledger(directory, settings, ledger_url)
+                ledger.check_current()
+                ledger, lease = take(ledger)
                 said = said.model_copy(update={"base_facts": said.base_facts or base.facts})
                 if said != settings:
                     write_settings(directory, said)
@@ -145,6 +147,7 @@ class Forge:
             ledger = open_ledger(directory, settings, ledger_url)
             if not alone:
                 return cls(directory, settings, ledger, rules, None)
+            ledger.check_current()
             ledger, lease = take(ledger)
             return cls(directory, settings, ledger, rules, lock, lease)
         except BaseException:

@@ -27,6 +27,8 @@ from medforge.proto.succession import KeySuccession
 
 OF_HEAD = "the head is made of exactly what is folded"
 """The check that fails while the main branch follows a withdrawal, as it does within seconds where it is served."""
+OF_TRIGGERS = "the database refuses to change what only grows"
+"""The check that fails for a ledger of an earlier version, or a copied one, until it is upgraded or served."""
 _KEY = re.compile(r"[0-9a-f]{64}")
 
 
@@ -271,7 +273,7 @@ _CHECKS: dict[str, Callable[[Forge], Iterator[str]]] = {
     "tasks are declared as the journal says": _tasks,
     "tags are signed by the forge and name commits": _tags,
     "the keys that the forge has signed with follow one another": _keys,
-    "the database refuses to change what only grows": _protected,
+    OF_TRIGGERS: _protected,
     "reviews are signed by their reviewers": _reviews,
     "nobody but its owner can read the forge's directory": _permissions,
     "its epochs are signed and follow one another": _epochs,

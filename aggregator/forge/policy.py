@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from medforge.errors import CorruptFile
+from medforge.aggregator.forge.formats import unreadable
 from medforge.files import canonical_json, read_file, write_atomically
-from medforge.overrides import apply_changes, first_fault
+from medforge.overrides import apply_changes
 from medforge.privacy_facts import PrivacyBound
 
 POLICY_FILE = "policy.json"
@@ -181,9 +181,7 @@ def load_policy(directory: Path) -> Policy:
     try:
         return Policy.model_validate_json(read_file(path, "the forge's policy"))
     except ValidationError as error:
-        raise CorruptFile(
-            f"{path} is not a forge's policy ({first_fault(error)}); mend it, or delete it for the defaults"
-        ) from error
+        raise unreadable(path, "a forge's policy", error, "mend it, or delete it for the defaults") from error
 
 
 def policy_to_serve(directory: Path, new: bool) -> Policy:

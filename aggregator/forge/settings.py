@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from medforge.aggregator.forge.formats import unreadable
 from medforge.aggregator.merge import MethodSettings
 from medforge.aggregator.merge.choosing import completed
 from medforge.base_facts import BaseFacts
 from medforge.base_mismatch import facts_difference
-from medforge.errors import CorruptFile, InvalidInput
+from medforge.errors import InvalidInput
 from medforge.files import canonical_json, read_file, write_atomically
 from medforge.manifest import public_spec
-from medforge.overrides import first_fault
 
 if TYPE_CHECKING:
     from medforge.base_module import BaseModule
@@ -61,7 +61,8 @@ def planned_settings(directory: Path) -> ForgeSettings | None:
 def read_settings(directory: Path) -> ForgeSettings:
     """Read a forge directory's settings; raise InvalidInput where there are none, CorruptFile if they are damaged.
 
-    The method's package may be missing: such a forge is read and decided about, and not folded.
+    Raises OtherVersion where another version wrote them. The method's package may be missing: such a forge is read and
+    decided about, and not folded.
     """
     return _parse(directory / SETTINGS_FILE)
 
@@ -70,9 +71,7 @@ def _parse(path: Path) -> ForgeSettings:
     try:
         return ForgeSettings.model_validate_json(read_file(path, "the forge settings"))
     except ValidationError as error:
-        raise CorruptFile(
-            f"{path} is not a forge's settings ({first_fault(error)}); restore it from a backup"
-        ) from error
+        raise unreadable(path, "a forge's settings", error, "restore it from a backup") from error
 
 
 def write_settings(directory: Path, settings: ForgeSettings, planned: bool = False) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sqlalchemy import DDL, Engine, event, inspect, text
-
-from medforge.aggregator.ledger.rows import Table
+from sqlalchemy import Engine, inspect, text
 
 TABLES = ("commits", "journal", "tasks")
 _PRESENT = {
@@ -38,6 +36,13 @@ def protect(engine: Engine) -> None:
                 connection.execute(text(statement))
 
 
+def protecting(dialect: str, *tables: str) -> Iterator[str]:
+    """Return the statements that make the triggers of tables; none where the database knows no such triggers."""
+    for table in tables:
+        for verb in _VERBS.get(dialect, ()):
+            yield from _statements(dialect, table, verb)
+
+
 def _name(table: str, verb: str) -> str:
     return f"{table}_no_{verb.lower()}"
 
@@ -57,15 +62,3 @@ def _statements(dialect: str, table: str, verb: str) -> Iterator[str]:
     each = "STATEMENT" if verb == "TRUNCATE" else "ROW"
     yield f"DROP TRIGGER IF EXISTS {name} ON {table}"
     yield f"CREATE TRIGGER {name} BEFORE {verb} ON {table} FOR EACH {each} EXECUTE FUNCTION {table}_append_only()"
-
-
-def _listen(dialect: str, table: str, verb: str) -> None:
-    for statement in _statements(dialect, table, verb):
-        trigger = DDL(statement)  # type: ignore[no-untyped-call]
-        event.listen(Table.metadata.tables[table], "after_create", trigger.execute_if(dialect=dialect))
-
-
-for _dialect, _verbs in _VERBS.items():
-    for _table in TABLES:
-        for _verb in _verbs:
-            _listen(_dialect, _table, _verb)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from sqlalchemy import URL, Engine, create_engine, event, func, inspect, select, text
+from sqlalchemy import URL, Engine, create_engine, event, inspect, select, text
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
@@ -16,11 +16,12 @@ from sqlalchemy.pool import StaticPool
 from medforge.aggregator.ledger import append_only
 from medforge.aggregator.ledger.address import EXAMPLE, parse_address, show_address, without_secrets
 from medforge.aggregator.ledger.deadlines import OF_LIBPQ, limit_session, network_deadlines
+from medforge.aggregator.ledger.migrating import migrate
 from medforge.aggregator.ledger.rows import FactRow, Table
-from medforge.errors import CorruptFile, ForgeUnavailable, InvalidInput
+from medforge.aggregator.ledger.schema import SCHEMA, SCHEMA_FACT, SOFTWARE_FACT, check_current, check_readable
+from medforge.errors import CorruptFile, ForgeUnavailable, InvalidInput, OtherVersion
 from medforge.files import open_private
 
-_SCHEMA = "2"
 _SILENT_SECONDS = 8.0
 LEASE_FACT = "lease"
 _FORGE_FACT = "forge"
@@ -36,7 +37,8 @@ class Database:
     """Hold the tables behind an SQLAlchemy URL.
 
     Every change is one transaction and is durable when it ends (SQLite: write-ahead log, synchronous=FULL). Threads and
-    processes may share a database. Raises InvalidInput for a URL that cannot be used, or tables of another version, and
+    processes may share a database. A ledger of an earlier version can be read, and be written once it is upgraded.
+    Raises InvalidInput for a URL that cannot be used, OtherVersion for a schema that this version does not know, and
     with `make=False` CorruptFile where nothing is there yet.
     """
 
@@ -49,24 +51,52 @@ class Database:
         self.token: str | None = None
         try:
             # one that was killed while it was made has tables and no fact
-            if not inspect(self._engine).has_table(FactRow.__tablename__) or not self._facts():
+            if not inspect(self._engine).has_table(FactRow.__tablename__) or not self.fact(SCHEMA_FACT):
                 if not make:
                     raise CorruptFile(
                         f"the ledger belongs to forge nobody: {name} is empty; give the forge's own ledger or restore "
                         f"it from a backup"
                     )
-                Table.metadata.create_all(self._engine)
-                self.set_fact("schema", _SCHEMA)
-            found = self.fact("schema")
+                migrate(self._engine)
+            self._schema, software = self.fact(SCHEMA_FACT), self.fact(SOFTWARE_FACT)
         except (SQLAlchemyError, ValueError) as error:
             cause = without_secrets(_cause(error), self.url)
             # not from the error: a driver's own words may hold what was crossed out
             raise InvalidInput(f"the ledger {name} cannot be opened ({cause}); check its address") from None
-        if found != _SCHEMA:
+        try:
+            check_readable(name, self._schema, software)
+        except OtherVersion:
             self.close()
+            raise
+
+    @property
+    def schema(self) -> str:
+        """The schema that the ledger has."""
+        return str(self._schema)
+
+    @property
+    def outdated(self) -> bool:
+        """Say whether the ledger must be upgraded before it can be written."""
+        return self._schema != SCHEMA
+
+    def check_current(self) -> None:
+        """Raise OtherVersion unless this version may write the ledger as it is."""
+        check_current(self.name, self._schema)
+
+    def upgrade(self, about: dict[str, Any]) -> None:
+        """Bring the ledger to the schema of this version, durably and at once; the journal says it, and what `about`.
+
+        Raises InvalidInput, with nothing changed, where its database fails.
+        """
+        try:
+            migrate(self._engine, about=about)
+            self._schema = self.fact(SCHEMA_FACT)
+        except (OSError, SQLAlchemyError) as error:
+            cause = without_secrets(_cause(error), self.url)
             raise InvalidInput(
-                f"the ledger {name} was written by another version of medforge; use that version, or begin a new forge"
-            )
+                f"the ledger {self.name} cannot be upgraded ({cause}); nothing was changed, see to its disk and to the "
+                f"rights of the account, which must own its tables"
+            ) from None
 
     @property
     def engine(self) -> Engine:
@@ -120,22 +150,11 @@ class Database:
         self.token = token
 
     def has(self, table: type[Table]) -> bool:
-        """Say whether a table is there: an older ledger gains one when something is first written into it."""
+        """Say whether a table is there: a ledger of an earlier version that is only read may lack one."""
         with self._lock:
             if table not in self._there and inspect(self._engine).has_table(table.__tablename__):
                 self._there.add(table)
             return table in self._there
-
-    def gain(self, table: type[Table]) -> None:
-        """Make a table that an older ledger lacks."""
-        if self.has(table):
-            return
-        try:
-            Table.metadata.create_all(self._engine, tables=[Table.metadata.tables[table.__tablename__]])
-        except SQLAlchemyError:
-            # another process may have been quicker
-            if not self.has(table):
-                raise
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -145,12 +164,16 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
-        """Begin a transaction that no other thread or process writes beside: "read the highest, write the next"."""
+        """Begin a transaction that no other thread or process writes beside: "read the highest, write the next".
+
+        Raises OtherVersion where another version has the ledger to write.
+        """
         with self._lock, Session(self._engine) as session, session.begin():
             if self._engine.dialect.name == "sqlite":
                 session.execute(text("BEGIN IMMEDIATE"))
-            else:
-                session.scalar(select(FactRow).where(FactRow.name == "schema").with_for_update())
+            # locks the row where a database knows that
+            schema = session.scalar(select(FactRow.value).where(FactRow.name == SCHEMA_FACT).with_for_update())
+            check_current(self.name, schema)
             self._check_taken(session)
             yield session
 
@@ -162,10 +185,6 @@ class Database:
             raise LeaseLost(
                 "another process has taken this forge's ledger, so this one writes nothing more; push to that one"
             )
-
-    def _facts(self) -> int:
-        with self.reading() as session:
-            return session.scalar(select(func.count()).select_from(FactRow)) or 0
 
 
 def _engine(url: URL, make: bool) -> Engine:

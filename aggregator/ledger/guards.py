@@ -105,18 +105,18 @@ class SessionGuard:
 
     def take(self) -> bool:
         """Connect anew and try the lock; raises SQLAlchemyError while an earlier session of its own has it."""
-        self.release()
+        self._close()
         self._connection = self._engine.connect()
         if self._locks():
             return True
         earlier = f"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE {_SESSION} = :session"
         if self._ask(earlier, session=self._session):
-            self.release()
+            self._close()
             raise SQLAlchemyError("an earlier session of this process still has the ledger; it was told to end")
         # the earlier session may have ended between the two questions
         if self._locks():
             return True
-        self.release()
+        self._close()
         return False
 
     def _locks(self) -> bool:
@@ -135,7 +135,13 @@ class SessionGuard:
         return bool(self._ask(f"SELECT count(*) FROM pg_locks WHERE {mine} AND {halves}"))
 
     def release(self) -> None:
-        """Close the connection, and the lock with it."""
+        """Let others take it at once; a connection that says nothing is closed, and the lock with it."""
+        if self._connection is not None:
+            with suppress(SQLAlchemyError):
+                self._ask("SELECT pg_advisory_unlock_all()")
+        self._close()
+
+    def _close(self) -> None:
         if self._connection is not None:
             with suppress(SQLAlchemyError):
                 self._connection.invalidate()
@@ -151,7 +157,7 @@ class SessionGuard:
             schema = self._connection.scalar(text("SELECT current_schema()"))
             return self._connection.scalar(text(query), {"key": _key(str(schema))} | values)
         except SQLAlchemyError:
-            self.release()
+            self._close()
             raise
         finally:
             bell.cancel()

@@ -29,6 +29,7 @@ CONTRADICTED = "found contradicting"
 REVOKED = "revoked"
 RESTORED = "restored"
 KEPT_OUT = "kept out"
+UPGRADED = "upgraded"
 
 _LAST = select(EntryRow.number, EntryRow.digest).order_by(EntryRow.number.desc()).limit(1)
 

@@ -34,13 +34,17 @@ class Lease:
         self._proved = -UNSURE_AFTER
         self._lost = False
 
-    def take(self) -> None:
-        """Take the ledger; raises InvalidInput, with nothing written, where another process has it."""
+    def keep_others_out(self) -> None:
+        """Let no other process take the ledger, and write nothing; raises InvalidInput where another has it."""
         if not self._guard.take():
             raise InvalidInput(
                 f"another process serves the ledger {self._ledger.name}{self._holder()}; stop that one first, two "
                 f"servers of one forge would each give receipts"
             )
+
+    def take(self) -> None:
+        """Take the ledger; raises InvalidInput, with nothing written, where another process has it."""
+        self.keep_others_out()
         me = {"host": socket.gethostname(), "process": os.getpid(), "since": now(), "token": str(uuid4())}
         self._ledger.take(canonical_json(me).decode())
         self._proved = self._clock()

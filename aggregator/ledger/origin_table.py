@@ -57,7 +57,6 @@ class OriginTable:
 
     def add(self, origin: Origin) -> None:
         """Remember what an arrival is known by; what is remembered already stays."""
-        self._ledger.gain(OriginRow)
         with self._ledger.writing() as session:
             if session.get(OriginRow, origin.arrival) is None:
                 session.add(

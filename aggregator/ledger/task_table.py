@@ -48,7 +48,6 @@ class TaskTable:
         else has been declared since. `arrival` is the branch that declares (None: the maintainer does).
         """
         checked = max((one.number for one in before.values()), default=0)
-        self._ledger.gain(TaskRow)
         with self._ledger.writing() as session:
             newest = session.scalar(select(func.max(TaskRow.number))) or 0
             if newest != checked:

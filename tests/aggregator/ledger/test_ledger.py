@@ -10,7 +10,7 @@ from medforge.aggregator.ledger.ledger import Ledger
 from medforge.aggregator.ledger.order import LedgerConflict
 from medforge.aggregator.ledger.records import Contributor, State
 from medforge.aggregator.merge import choose_settings
-from medforge.errors import CorruptFile, InvalidInput
+from medforge.errors import CorruptFile, InvalidInput, OtherVersion
 from medforge.files import sha256_bytes
 from tests.aggregator.altering import alter
 from tests.postgres import Cluster
@@ -301,6 +301,7 @@ def test_a_ledger_that_was_killed_while_it_was_made_is_made_whole(ledger_url: st
 
 def test_a_ledger_of_another_version_is_refused(ledger_url: str) -> None:
     ledger = Ledger(ledger_url)
-    ledger.set_fact("schema", "1")
-    with pytest.raises(InvalidInput, match="was written by another version of medforge"):
+    ledger.set_fact("software", "0.9.0")
+    ledger.set_fact("schema", "9")
+    with pytest.raises(OtherVersion, match=r"schema 9, written by medforge 0\.9\.0, .* which reads schemas 2 and 3"):
         Ledger(ledger_url)
