@@ -11,9 +11,9 @@ from pathlib import Path
 from sqlalchemy import create_engine
 
 from medforge.aggregator.backup.snapshot import fill
+from medforge.aggregator.blobs.syncing import sync_file
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.settings import write_settings
-from medforge.aggregator.forge.syncing import sync_file
 from medforge.aggregator.ledger.address import address_of_file
 from medforge.aggregator.ledger.journal import now
 from medforge.aggregator.ledger.ledger import Ledger
