@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from medforge.aggregator.forge.settings import ForgeSettings
     from medforge.aggregator.merge import MethodSettings
     from medforge.aggregator.page.page_server import PageServer
+    from medforge.base_module import BaseModule
 
 
 @dataclass(frozen=True)
@@ -153,24 +154,18 @@ def serve(
     import logging
     import os
 
-    from medforge.aggregator.cli.upgrade import sentence
     from medforge.aggregator.forge.forge import Forge
-    from medforge.aggregator.forge.settings import check_same
     from medforge.aggregator.ledger.database import LeaseLost
     from medforge.aggregator.ledger.task_table import TaskTable
     from medforge.aggregator.logs import configure
     from medforge.aggregator.server.server import serve as serve_forever
-    from medforge.aggregator.upgrade.upgrading import upgrade
     from medforge.base import load_base
     from medforge.cli.failures import report
 
     configure(listening.log_format)
     compute.use_threads()
     module = load_base(spec, compute.device, compute.dtype)
-    if settings is not None:
-        check_same(forge, settings, module, chosen)
-        if (done := upgrade(forge, ledger)).due:
-            logging.getLogger(__name__).warning("%s", sentence(done))
+    _upgrade(forge, ledger, settings, module, chosen)
     opened = Forge.establish(forge, module, chosen, ledger, rules, blobs)
     try:
         if tombstones is not None:
@@ -192,6 +187,23 @@ def serve(
     # torch down under an abandoned fold: the one may hang, the other crash.
     logging.shutdown()
     os._exit(code)
+
+
+def _upgrade(
+    forge: Path, ledger: str | None, settings: ForgeSettings | None, base: BaseModule, method: MethodSettings
+) -> None:
+    """Bring a forge of an earlier version to this one, once it is known that it would be served."""
+    import logging
+
+    from medforge.aggregator.cli.upgrade import sentence
+    from medforge.aggregator.forge.settings import check_same
+    from medforge.aggregator.upgrade.upgrading import upgrade
+
+    if settings is None:
+        return
+    check_same(forge, settings, base, method)
+    if (done := upgrade(forge, ledger)).due:
+        logging.getLogger(__name__).warning("%s", sentence(done))
 
 
 def _end_on_sigterm() -> None:
