@@ -8,8 +8,9 @@ import sys
 from typing import Any, TextIO
 
 from pythonjsonlogger.json import JsonFormatter
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
+from medforge.database_failures import database_failure
 from medforge.errors import ForgeUnavailable, InvalidInput
 
 FORMATS = ("text", "json")
@@ -37,16 +38,23 @@ def about(event: str, **fields: Any) -> dict[str, Any]:
 
 
 def log_failure(log: logging.Logger, what: str, error: Exception) -> None:
-    """Log an error that something ended with: with its traceback, but in a line where ledger or blobs do not answer.
-
-    A database that is gone is nothing unexpected, and its own words may name more than a log should.
-    """
-    if isinstance(error, OperationalError):
-        log.error("%s: the ledger does not answer (%s)", what, type(error.orig).__name__)
+    """Log an error that something ended with: with its traceback, but in a line where ledger or blobs do not answer."""
+    if database_failure(error) is not None:
+        log.error("%s: %s", what, in_words(error))
     elif isinstance(error, ForgeUnavailable):
         log.error("%s: %s", what, error)
     else:
         log.error("%s", what, exc_info=error)
+
+
+def in_words(error: Exception) -> str:
+    """Return what an error says, in a line; of a database its kind alone, as its words may name more than a log should.
+
+    A database that is gone is nothing unexpected.
+    """
+    if isinstance(error, DBAPIError):
+        return f"the ledger does not answer ({type(error.orig).__name__})"
+    return getattr(error, "strerror", None) or str(error)
 
 
 class _Text(logging.Formatter):

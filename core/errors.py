@@ -13,6 +13,7 @@
     ├── ForgeUnavailable        cannot be reached, or keeps failing
     │   ├── TooFast             more messages a second than the forge answers (proto)
     │   ├── ForgeFault          failed by no fault of the caller's (proto)
+    │   ├── LedgerUnavailable   has a ledger whose database does not answer (aggregator)
     │   ├── LeaseLost           has its ledger no more, or cannot be sure of it (aggregator)
     │   └── BlobsUnavailable    cannot reach the blobs that it keeps elsewhere (aggregator)
     ├── UploadConflict          an upload that does not continue what was received (proto)

@@ -97,6 +97,10 @@ class Cluster:
             self._template = template
         return self.url(self._create(self._template))
 
+    def copy(self, url: str) -> str:
+        """Copy a database to which nobody is connected, and return the copy's URL."""
+        return self.url(self._create(url.rpartition("/")[2]))
+
     def _create(self, template: str) -> str:
         name = f"ledger_{uuid4().hex[:12]}"
         self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")

@@ -155,7 +155,6 @@ def serve(
     import os
 
     from medforge.aggregator.forge.forge import Forge
-    from medforge.aggregator.ledger.database import LeaseLost
     from medforge.aggregator.ledger.task_table import TaskTable
     from medforge.aggregator.logs import configure
     from medforge.aggregator.server.server import serve as serve_forever
@@ -179,7 +178,7 @@ def serve(
         served = (listening.listen, listening.ready_file, listening.tls, listening.metrics, pages, listening.health)
         serve_forever(opened, module, *served)
         code = 0
-    except LeaseLost as error:
+    except Exception as error:
         code = report(error, as_json=False)
     finally:
         opened.close()

@@ -21,6 +21,7 @@ from medforge.aggregator.ledger.invitations import certificates_of
 from medforge.aggregator.ledger.journal import REVOKED, entry_digest
 from medforge.aggregator.ledger.lasting import Lasting, lasting
 from medforge.aggregator.ledger.ledger import Ledger
+from medforge.aggregator.logs import in_words
 from medforge.errors import CorruptFile, MedForgeError
 from medforge.files import (
     canonical_json,
@@ -119,9 +120,8 @@ class Tombstones:
             try:
                 self._append(key)
             except (OSError, MedForgeError, SQLAlchemyError) as error:
-                cause = getattr(error, "strerror", None) or error
                 said = "tombstones cannot be written to %s (%s); until they can, a restore undoes what was withdrawn"
-                _log.error(said, self.path, cause)
+                _log.error(said, self.path, in_words(error))
                 self.behind = True
                 return False
             self.behind = False

@@ -9,13 +9,13 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from sqlalchemy import URL, Engine, create_engine, event, inspect, select, text
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
 
 from medforge.aggregator.ledger import append_only
 from medforge.aggregator.ledger.address import EXAMPLE, parse_address, show_address, without_secrets
-from medforge.aggregator.ledger.deadlines import OF_LIBPQ, limit_session, network_deadlines
+from medforge.aggregator.ledger.deadlines import OF_LIBPQ, limit_answers, limit_session, network_deadlines
 from medforge.aggregator.ledger.migrating import migrate
 from medforge.aggregator.ledger.rows import FactRow, Table
 from medforge.aggregator.ledger.schema import SCHEMA, SCHEMA_FACT, SOFTWARE_FACT, check_current, check_readable
@@ -33,13 +33,19 @@ class LeaseLost(ForgeUnavailable):
     code = "lease-lost"
 
 
+class LedgerUnavailable(ForgeUnavailable):
+    """Report a ledger whose database does not answer when it is opened."""
+
+    code = "ledger-unavailable"
+
+
 class Database:
     """Hold the tables behind an SQLAlchemy URL.
 
     Every change is one transaction and is durable when it ends (SQLite: write-ahead log, synchronous=FULL). Threads and
     processes may share a database. A ledger of an earlier version can be read, and be written once it is upgraded.
-    Raises InvalidInput for a URL that cannot be used, OtherVersion for a schema that this version does not know, and
-    with `make=False` CorruptFile where nothing is there yet.
+    Raises InvalidInput for a URL that cannot be used, LedgerUnavailable where the database does not answer, OtherVersion
+    for a schema that this version does not know, and with `make=False` CorruptFile where nothing is there yet.
     """
 
     def __init__(self, url: str | URL, make: bool = True) -> None:
@@ -62,7 +68,9 @@ class Database:
         except (SQLAlchemyError, ValueError) as error:
             cause = without_secrets(_cause(error), self.url)
             # not from the error: a driver's own words may hold what was crossed out
-            raise InvalidInput(f"the ledger {name} cannot be opened ({cause}); check its address") from None
+            away = isinstance(error, OperationalError) and self.url.get_backend_name() != "sqlite"
+            kind, more = (LedgerUnavailable, ", and that its database answers") if away else (InvalidInput, "")
+            raise kind(f"the ledger {name} cannot be opened ({cause}); check its address{more}") from None
         try:
             check_readable(name, self._schema, software)
         except OtherVersion:
@@ -193,6 +201,7 @@ def _engine(url: URL, make: bool) -> Engine:
             engine = create_engine(url, pool_pre_ping=True, connect_args=network_deadlines(url, _SILENT_SECONDS))
             if url.get_driver_name() in OF_LIBPQ:
                 event.listen(engine, "connect", limit_session)
+            limit_answers(engine)
             return engine
         in_memory = url.database in (None, "", ":memory:")
         pool: dict[str, Any] = {"poolclass": StaticPool} if in_memory else {}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.ledger import Ledger
 from medforge.aggregator.ledger.records import Arrival, State
-from medforge.aggregator.logs import about
+from medforge.aggregator.logs import about, in_words
 from medforge.aggregator.main_branch.fold_attempts import MOST, FoldAttempts, deadly
 from medforge.aggregator.main_branch.transient import PARKED, is_transient, reason_of
 from medforge.aggregator.main_branch.wakeup import Wakeup
@@ -98,7 +98,7 @@ class FoldWorker(threading.Thread):
                     if not is_transient(error):
                         self._told.fault(_SETTLE)
                         _log.exception("the main branch cannot settle; nothing is folded until it does")
-                    _log.warning("cannot fold just now (%s); trying again in %g s", error, pause)
+                    _log.warning("cannot fold just now (%s); trying again in %g s", in_words(error), pause)
                     self._stopping.wait(pause)
                     pause = min(2 * pause, _LONGEST_PAUSE)
         except Exception:

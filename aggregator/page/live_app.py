@@ -19,6 +19,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from medforge.aggregator.logs import in_words
 from medforge.aggregator.page.addresses import STYLE
 from medforge.aggregator.page.door import COOKIE, Door
 from medforge.aggregator.page.live_pages import KINDS, LivePage, LivePages
@@ -80,7 +81,7 @@ class Changes:
                 try:
                     self._position = await run_in_threadpool(self._read)
                 except (MedForgeError, SQLAlchemyError) as error:
-                    _log.warning("the page cannot read the forge just now (%s)", error)
+                    _log.warning("the page cannot read the forge just now (%s)", in_words(error))
                 self._looked = time.monotonic()
         return self._position
 
@@ -112,7 +113,7 @@ class LiveApp:
                 lost = await run_in_threadpool(self._pages.lost, path)
                 return Response(lost, 404, media_type=KINDS["html"])
         except (MedForgeError, SQLAlchemyError) as error:
-            _log.warning("the page cannot read the forge just now (%s)", error)
+            _log.warning("the page cannot read the forge just now (%s)", in_words(error))
             return Response("the forge cannot be read just now; its maintainer finds the reason in its log\n", 503)
         return _answer(request, found)
 

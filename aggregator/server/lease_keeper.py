@@ -9,7 +9,7 @@ from collections.abc import Callable
 from sqlalchemy.exc import SQLAlchemyError
 
 from medforge.aggregator.ledger.lease import Lease
-from medforge.aggregator.logs import about
+from medforge.aggregator.logs import about, in_words
 from medforge.errors import MedForgeError
 
 _log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class LeaseKeeper(threading.Thread):
                 self._lease.renew()
             except (SQLAlchemyError, MedForgeError, OSError) as error:
                 if not silent:
-                    _log.warning("the lease on the ledger cannot be proved (%s); trying again", error)
+                    _log.warning("the lease on the ledger cannot be proved (%s); trying again", in_words(error))
                 silent = True
                 continue
             if silent:

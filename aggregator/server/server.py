@@ -245,6 +245,7 @@ def serve(
     # kill -USR1 writes to stderr what every thread of a server that seems to hang is doing
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     reached("starting")
+    waits_for_tasks = not forge.policy.tasks.open and not TaskTable(forge.ledger).declarations()
     watched = [server.monitor(metrics)] if metrics else []
     probed = [server.answer_health(health_port)] if health_port else []
     address = server.start()
@@ -262,7 +263,7 @@ def serve(
         _log.warning(
             "%s can be reached from other machines and the connection is not encrypted; guard it, by a VPN say", address
         )
-    if not forge.policy.tasks.open and not TaskTable(forge.ledger).declarations():
+    if waits_for_tasks:
         _log.info("no task is declared yet; a branch is held until `medforge task add` declares its task")
     where = about("listening", forge=forge.settings.forge, address=address)
     _log.info("forge %s (%s) listens on %s", forge.settings.forge, forge.directory, address, extra=where)

@@ -9,6 +9,7 @@ import traceback
 
 import click
 
+from medforge.database_failures import database_failure
 from medforge.errors import MedForgeError, printable, split_remedy
 
 USER_MISTAKE = 2
@@ -37,6 +38,8 @@ def report(error: BaseException, as_json: bool) -> int:
         sentence, code, exit_code = _interruption(error), "interrupted", INTERRUPTED
     elif isinstance(error, OSError) and error.errno in _MACHINE:
         sentence, code, exit_code = _machine(error), "refused-by-system", USER_MISTAKE
+    elif (failed := database_failure(error)) is not None:
+        sentence, code, exit_code = failed
     else:
         traceback.print_exception(error)
         sentence, code, exit_code = f"this is a fault of medforge itself: {_name(error)}", "bug", BUG

@@ -19,6 +19,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--faults-ledger", choices=("sqlite", "postgresql"), default="sqlite", help="where the soaks' ledger is"
     )
+    parser.addoption("--every-message", action="store_true", help="lose the database at every message, not at some")
     parser.addoption("--faults-report", metavar="FILE", help="where the soak writes its figures, as JSON")
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from medforge.aggregator.ledger.database import LedgerUnavailable
 from tests.faults.crew import Crew
 from tests.faults.tally import Tally
 from tests.postgres import Cluster
@@ -62,5 +63,5 @@ def up_again(server: Server, fault: str | None = None) -> tuple[Program, bool]:
         ready = server.wait_ready()
         if ready or program.exit_code == -signal.SIGKILL:
             return program, ready
-        assert "cannot be opened" in program.said(), program.said()
         assert "Traceback" not in program.said(), program.said()
+        assert program.exit_code == LedgerUnavailable.exit_code, program.said()

@@ -18,9 +18,10 @@ from medforge.aggregator.ledger.address import (
     parse_address,
     show_address,
 )
+from medforge.aggregator.ledger.database import LedgerUnavailable
 from medforge.aggregator.ledger.ledger import Ledger
 from medforge.base_module import BaseModule
-from medforge.errors import InvalidInput
+from medforge.errors import InvalidInput, MedForgeError
 from tests.aggregator.serving import FAST
 from tests.postgres import Cluster
 
@@ -69,14 +70,16 @@ def test_a_url_that_cannot_be_used_keeps_its_password(url: str) -> None:
 @pytest.mark.parametrize("url", UNREACHABLE)
 def test_a_database_that_cannot_be_reached_keeps_its_password(url: str) -> None:
     pytest.importorskip("psycopg", reason="psycopg is not installed; pip install 'medforge[postgres]'")
-    with pytest.raises(InvalidInput, match=r"the ledger postgresql\+psycopg://.* cannot be opened .*address") as caught:
+    with pytest.raises(
+        MedForgeError, match=r"the ledger postgresql\+psycopg://.* cannot be opened .*address"
+    ) as caught:
         Ledger(url)
     assert SECRET not in "".join(traceback.format_exception(caught.value))
 
 
 def test_a_refused_password_is_not_shown(postgres: Cluster) -> None:
     url = postgres.url("nosuchledger").replace("tester@", f"tester:{SECRET}@")
-    with pytest.raises(InvalidInput, match="cannot be opened .*nosuchledger.* does not exist") as caught:
+    with pytest.raises(LedgerUnavailable, match="cannot be opened .*nosuchledger.* does not exist") as caught:
         Ledger(url)
     assert SECRET not in str(caught.value)
 

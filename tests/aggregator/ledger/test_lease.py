@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from medforge.aggregator.ledger import deadlines
-from medforge.aggregator.ledger.database import LeaseLost
+from medforge.aggregator.ledger.database import LeaseLost, LedgerUnavailable
 from medforge.aggregator.ledger.guards import SessionGuard
 from medforge.aggregator.ledger.lease import UNSURE_AFTER, Lease
 from medforge.aggregator.ledger.ledger import Ledger
@@ -198,7 +198,7 @@ def test_a_silent_database_does_not_keep_a_command_waiting(postgres: Cluster) ->
     postgres.freeze(True)
     begun = time.monotonic()
     try:
-        with pytest.raises(InvalidInput, match="cannot be opened .*timeout.*; check its address"):
+        with pytest.raises(LedgerUnavailable, match="cannot be opened .*timeout.*; check its address"):
             Ledger(url)
         assert time.monotonic() - begun < 10
     finally:
