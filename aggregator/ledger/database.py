@@ -44,8 +44,9 @@ class Database:
 
     Every change is one transaction and is durable when it ends (SQLite: write-ahead log, synchronous=FULL). Threads and
     processes may share a database. A ledger of an earlier version can be read, and be written once it is upgraded.
-    Raises InvalidInput for a URL that cannot be used, LedgerUnavailable where the database does not answer, OtherVersion
-    for a schema that this version does not know, and with `make=False` CorruptFile where nothing is there yet.
+    Raises InvalidInput for a URL that cannot be used, LedgerUnavailable where the database does not answer,
+    OtherVersion for a schema that this version does not know, and with `make=False` CorruptFile where nothing is there
+    yet.
     """
 
     def __init__(self, url: str | URL, make: bool = True) -> None:
