@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from medforge.aggregator.backup.newest import BACKUP_FACT
 from medforge.aggregator.forge.tombstones import PLACE_FACT
 from medforge.aggregator.ledger.address import address_of_file, without_secrets
-from medforge.aggregator.ledger.database import LEASE_FACT, Database
+from medforge.aggregator.ledger.database import LEASE_FACT, Database, LedgerUnavailable
 from medforge.aggregator.ledger.ledger import Ledger
 from medforge.aggregator.ledger.rows import FactRow, Table
 from medforge.aggregator.ledger.schema import SCHEMA_FACT, SOFTWARE_FACT
@@ -35,13 +35,15 @@ def fill(source: Database, target: Database) -> None:
     """Copy every table of a ledger into one that was just made, in one transaction there.
 
     The target keeps its own schema, which may be a later one. What is of one place alone is left out: who serves it,
-    where its tombstones are, when it was backed up. Raises InvalidInput where one of the two fails.
+    where its tombstones are, when it was backed up. Raises InvalidInput where one of the two fails, LedgerUnavailable
+    where one of them is on a server.
     """
     try:
         _fill(source, target)
     except SQLAlchemyError as error:
         cause = without_secrets(without_secrets(str(getattr(error, "orig", None) or error), source.url), target.url)
-        raise InvalidInput(
+        in_files = {source.engine.dialect.name, target.engine.dialect.name} == {"sqlite"}
+        raise (InvalidInput if in_files else LedgerUnavailable)(
             f"the ledger cannot be copied ({cause.splitlines()[0]}); see whether its database answers and the disk has "
             f"room"
         ) from None

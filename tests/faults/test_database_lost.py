@@ -33,23 +33,23 @@ COMMANDS = (
     ("contributors",),
     ("fsck",),
     ("tag", "--list"),
-    ("page", "--out", "OUT/site"),
+    ("page", "--out", "OUT/NEW"),
     ("task", "list"),
-    ("checkout", "--out", "OUT/model"),
+    ("checkout", "--out", "OUT/NEW"),
     ("replay",),
-    ("backup", "--out", "OUT/file", "--passphrase-file", "OUT/passphrase"),
-    ("tag", "v1", "1"),
-    ("release", "v2"),
+    ("backup", "--out", "OUT/NEW", "--passphrase-file", "OUT/passphrase"),
+    ("tag", "NEW", "1"),
+    ("release", "NEW"),
     ("reject", "1", "--reason", "wrong labels"),
     ("withdraw", "2"),
     ("revert", "1"),
-    ("invite", "clinic", "--address", "forge.example.org:50051", "--out", "OUT/kit"),
+    ("invite", "NEW", "--address", "forge.example.org:50051", "--out", "OUT/NEW"),
     ("revoke", "east"),
     ("rotate-key",),
     ("rotate-ca",),
 )
 # all of them where the database is gone, and some with every fault
-CASES = [(command, GONE) for command in COMMANDS]
+CASES: list[tuple[tuple[str, ...], str]] = [(command, GONE) for command in COMMANDS]
 CASES += [(command, fault) for command in (("log",), ("withdraw", "2"), ("rotate-key",)) for fault in FAULTS[1:]]
 
 
@@ -130,9 +130,10 @@ def test_a_command_whose_database_is_lost_says_so(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "passphrase").write_text("correct horse battery staple\n")
-    words = [word.replace("OUT", str(tmp_path)) for word in command]
     for after in points(CASES.index((command, fault))):
         assert after < MOST
+        # what was lost at its last message has been done, and is not done twice
+        words = [word.replace("OUT", str(tmp_path)).replace("NEW", f"new-{after}") for word in command]
         with apart.proxy(fault, after) as proxy:
             with pytest.raises(SystemExit) as end:
                 main([*words, "--forge", str(apart.directory), "--ledger", apart.through(proxy)])
