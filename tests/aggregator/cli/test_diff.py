@@ -10,6 +10,7 @@ import pytest
 from medforge.aggregator.cli.diff_lines import weight_lines
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.model_difference import NetworkDifference, class_differences, weight_differences
+from medforge.aggregator.upgrade.upgrading import upgrade
 from medforge.base_module import BaseModule
 from medforge.errors import InvalidInput
 from medforge.forge_item import Routed
@@ -79,6 +80,7 @@ def test_a_mixture_is_compared_branch_by_branch_and_an_erased_item_not_at_all(tm
     shutil.copytree(RECORDED, tmp_path / "forge")
     found = told("1", "3", "--forge", tmp_path / "forge")
     assert sorted(one["state"] for one in found["weights"].values()) == ["came", "came", "unchanged"]
+    upgrade(tmp_path / "forge")
     forge = Forge.open(tmp_path / "forge")
     forge.ledger.mark_erased(2)
     forge.close()

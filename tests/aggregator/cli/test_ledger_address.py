@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.ledger.database import LedgerUnavailable
 from medforge.base_module import BaseModule
 from medforge.cli import build_app
 from medforge.errors import InvalidInput
@@ -64,7 +65,7 @@ def test_a_password_that_is_typed_is_warned_of_and_one_that_is_read_is_not(
     assert listed(forge, "--ledger", OF_A_SECRET).stderr.count(WARNING) == 1
     for hidden in (listed(forge, "--ledger", f"file:{secret}"), listed(forge, variable=OF_A_SECRET)):
         assert WARNING not in hidden.stderr
-        assert isinstance(hidden.exception, InvalidInput)
+        assert isinstance(hidden.exception, LedgerUnavailable)
         assert "hunter2xyz" not in hidden.output + str(hidden.exception)
 
 

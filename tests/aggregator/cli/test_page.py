@@ -27,6 +27,7 @@ def test_a_forge_of_an_older_version_is_shown_and_brought_up_to_date(tmp_path: P
     assert "tissue-lung" in (site / "index.html").read_text()
     again = json.loads(run("page", "--forge", forge, "--out", site, "--json"))
     assert again["changed"] == 0
+    run("upgrade", "--forge", forge)
     run("reject", "1", "--forge", forge, "--reason", "wrong labels")
     assert json.loads(run("page", "--forge", forge, "--out", site, "--json"))["changed"] > 0
     assert "wrong labels" in (site / "branch" / "1.html").read_text()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
+from medforge.aggregator.upgrade.upgrading import upgrade
 from medforge.base import load_base
 from medforge.cli import build_app
 from tests.aggregator.serving import serving
@@ -42,6 +43,7 @@ COMMANDS = (
 
 def test_who_reads_or_decides_waits_for_no_torch(tmp_path: Path) -> None:
     forge = recorded_forge(tmp_path)
+    upgrade(forge)
     commands = [[str(tmp_path / word) if word in ("KIT", "SITE") else word for word in command] for command in COMMANDS]
     modules = imported([*command, "--forge", str(forge)] for command in commands)
     assert COMPUTING.isdisjoint(modules)

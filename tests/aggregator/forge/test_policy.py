@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medforge.aggregator.forge.policy import POLICY_FILE, Admission, Limits, Policy, change, load_policy
-from medforge.errors import CorruptFile, InvalidInput
+from medforge.errors import CorruptFile, InvalidInput, OtherVersion
 
 
 def test_without_a_file_the_defaults_hold(tmp_path: Path) -> None:
@@ -24,15 +24,29 @@ def test_a_saved_policy_is_read_back_whole(tmp_path: Path) -> None:
     ("content", "field"),
     [
         ('{"limits":{"branch":0}}', "limits.branch"),
-        ('{"limits":{"brunch":1}}', "limits.brunch"),
         ('{"admission":{"margin":2}}', "admission.margin"),
-        ('{"format":2}', "format"),
         ("{", "content"),
     ],
 )
 def test_a_damaged_policy_is_named_with_its_setting(tmp_path: Path, content: str, field: str) -> None:
     (tmp_path / POLICY_FILE).write_text(content)
     with pytest.raises(CorruptFile, match=rf"policy\.json is not a forge's policy \({field}: .*delete it for the def"):
+        load_policy(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (
+            '{"limits":{"brunch":1}}',
+            r"policy\.json sets limits\.brunch, which medforge .* does not know; use the version",
+        ),
+        ('{"format":2}', r"policy\.json has format 2, and this is medforge .*, which reads format 1; use the version"),
+    ],
+)
+def test_a_policy_of_another_version_is_refused_by_name(tmp_path: Path, content: str, sentence: str) -> None:
+    (tmp_path / POLICY_FILE).write_text(content)
+    with pytest.raises(OtherVersion, match=sentence):
         load_policy(tmp_path)
 
 

@@ -12,6 +12,7 @@ from medforge.aggregator.forge.fsck import check_forge
 from medforge.aggregator.forge.names import find_commit
 from medforge.aggregator.forge.tagging import tag_commit, verified_tags
 from medforge.aggregator.ledger.order import LedgerConflict
+from medforge.aggregator.upgrade.upgrading import upgrade
 from medforge.base_module import BaseModule
 from medforge.errors import CorruptFile, InvalidInput, MedForgeError
 from medforge.proto.codec import tag_from_message, tag_to_message
@@ -33,7 +34,8 @@ def forge(tmp_path: Path) -> Iterator[Forge]:
     directory = shutil.copytree(RECORDED, tmp_path / "forge")
     for path in (directory, *directory.rglob("*")):
         path.chmod(path.stat().st_mode & 0o700)
-    opened = Forge.open(tmp_path / "forge")
+    upgrade(directory)
+    opened = Forge.open(directory)
     yield opened
     opened.close()
 
