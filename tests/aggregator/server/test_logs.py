@@ -170,3 +170,15 @@ def secrets(kit: Kit, forge: Path, signature: bytes) -> set[str]:
 def _words(text: str) -> Iterator[str]:
     for line in text.splitlines():
         yield from line.replace('"', " ").replace("\\n", " ").split()
+
+
+@pytest.mark.usefixtures("restored")
+def test_a_connection_that_is_lost_is_a_line_without_a_traceback() -> None:
+    stream = io.StringIO()
+    configure("text", stream)
+    try:
+        raise ConnectionError("password=secret")
+    except ConnectionError:
+        logging.getLogger("sqlalchemy.pool.impl.QueuePool").error("Exception during reset or similar", exc_info=True)
+    (line,) = stream.getvalue().splitlines()
+    assert line.endswith("ERROR Exception during reset or similar: the ledger does not answer (ConnectionError)")
