@@ -41,11 +41,11 @@ def store(forge: Forge, branch: Branch) -> Manifest:
     return branch.manifest
 
 
-def test_a_forge_keeps_its_identity_over_reopening(tmp_path: Path, tiny_base: BaseModule) -> None:
-    forge = establish(tmp_path, tiny_base)
+def test_a_forge_keeps_its_identity_over_reopening(tmp_path: Path, tiny_base: BaseModule, ledger_url: str) -> None:
+    forge = establish(tmp_path, tiny_base, ledger_url=ledger_url)
     settings = forge.settings
     forge.close()
-    again = establish(tmp_path, tiny_base)
+    again = establish(tmp_path, tiny_base, ledger_url=ledger_url)
     assert again.settings == settings
     assert settings.base == tiny_base.fingerprint
     assert json.loads((tmp_path / "forge.json").read_bytes())["forge"] == settings.forge
@@ -55,8 +55,8 @@ def test_two_forges_have_different_ids(tmp_path: Path, tiny_base: BaseModule) ->
     assert establish(tmp_path / "a", tiny_base).settings.forge != establish(tmp_path / "b", tiny_base).settings.forge
 
 
-def test_an_accepted_branch_comes_back_whole(tmp_path: Path, tiny_base: BaseModule) -> None:
-    forge = establish(tmp_path, tiny_base)
+def test_an_accepted_branch_comes_back_whole(tmp_path: Path, tiny_base: BaseModule, ledger_url: str) -> None:
+    forge = establish(tmp_path, tiny_base, ledger_url=ledger_url)
     branch = make_branch(tiny_base, 1)
     arrival = forge.accept(store(forge, branch), tiny_base)
     assert (arrival.number, arrival.branch, arrival.contributor, arrival.task) == (1, branch.digest, "centre", "task")

@@ -1,5 +1,6 @@
 """Contradictions in a real main branch: who is held, who comes back, and what the journal and a replay say."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -38,11 +39,13 @@ def centre(base: BaseModule, number: int = 0, task: str = "a") -> Branch:
 class Grown:
     """A main branch, grown arrival by arrival."""
 
-    def __init__(self, directory: Path, base: BaseModule, admission: Admission | None = None) -> None:
+    def __init__(
+        self, directory: Path, base: BaseModule, admission: Admission | None = None, ledger_url: str | None = None
+    ) -> None:
         self.base = base
         # images of one pattern under other noise are as alike as copies
         policy = Policy(admission=admission or Admission(), origin=OriginPolicy(copies=False))
-        self.main = MainBranch(Forge.establish(directory, base, ROUTED, policy=policy), base)
+        self.main = MainBranch(Forge.establish(directory, base, ROUTED, ledger_url, policy=policy), base)
 
     def push(self, *branches: Branch) -> None:
         for branch in branches:
@@ -68,8 +71,10 @@ class Grown:
 
 
 @pytest.fixture
-def forge(tmp_path: Path, tiny_base: BaseModule) -> Grown:
-    return Grown(tmp_path / "forge", tiny_base)
+def forge(tmp_path: Path, tiny_base: BaseModule, ledger_url: str) -> Iterator[Grown]:
+    made = Grown(tmp_path / "forge", tiny_base, ledger_url=ledger_url)
+    yield made
+    made.main.forge.close()
 
 
 @pytest.mark.parametrize("first", ["liar", "centre 0"])

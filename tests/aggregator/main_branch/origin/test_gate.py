@@ -59,8 +59,8 @@ class Gated:
 
 
 @pytest.fixture
-def gated(tmp_path: Path, tiny_base: BaseModule) -> Iterator[Gated]:
-    forge = Forge.establish(tmp_path / "forge", tiny_base, FAST, policy=Policy())
+def gated(tmp_path: Path, tiny_base: BaseModule, ledger_url: str) -> Iterator[Gated]:
+    forge = Forge.establish(tmp_path / "forge", tiny_base, FAST, ledger_url, policy=Policy())
     yield Gated(forge, tiny_base)
     forge.close()
 

@@ -1,5 +1,6 @@
 """The board on a real ledger and main branch: what is entered, who is held, and what comes back."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -66,8 +67,10 @@ class Reviewed:
 
 
 @pytest.fixture
-def forge(tmp_path: Path, tiny_base: BaseModule) -> Reviewed:
-    return Reviewed(open_main(tmp_path / "forge", tiny_base, FAST))
+def forge(tmp_path: Path, tiny_base: BaseModule, ledger_url: str) -> Iterator[Reviewed]:
+    made = Reviewed(open_main(tmp_path / "forge", tiny_base, FAST, ledger_url))
+    yield made
+    made.main.forge.close()
 
 
 def test_a_forge_that_nobody_reviews_is_left_as_it_is(forge: Reviewed) -> None:
