@@ -16,6 +16,7 @@
     │   ├── LedgerUnavailable   has a ledger whose database does not answer (aggregator)
     │   ├── LeaseLost           has its ledger no more, or cannot be sure of it (aggregator)
     │   └── BlobsUnavailable    cannot reach the blobs that it keeps elsewhere (aggregator)
+    │       └── BlobsRefused    is not let in where they are (aggregator)
     ├── UploadConflict          an upload that does not continue what was received (proto)
     ├── NotFound                an arrival, a branch or a commit that the forge does not have (proto)
     │   └── MissingBlob         a file that it does not have, or not wholly (proto)

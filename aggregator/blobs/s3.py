@@ -37,6 +37,8 @@ _REFUSING = {
 class BlobsRefused(BlobsUnavailable):
     """Report a store of blobs that answers, and does not let this forge in."""
 
+    code = "blobs-refused"
+
 
 class S3:
     """Call one bucket. Safe for any number of threads; raises BlobsUnavailable, and KeyError for what is not there.
