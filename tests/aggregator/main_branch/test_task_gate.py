@@ -220,9 +220,10 @@ def test_a_main_branch_from_before_is_declared_as_it_is(tmp_path: Path, tiny_bas
     arrive(main, asks(tiny_base, "lung", "normal lung", "lung tumor"))
     arrive(main, asks(tiny_base, "lung", "normal lung", "lung cyst", contributor="b"))
     main.forge.close()
-    # as a version made it that knew no declarations
+    # as one is that was upgraded from a version that knew no declarations
     with sqlite3.connect(tmp_path / "forge" / "ledger.sqlite") as raw:
-        raw.execute("DROP TABLE tasks")
+        raw.execute("DROP TRIGGER tasks_no_delete")
+        raw.execute("DELETE FROM tasks")
     (tmp_path / "forge" / "policy.json").write_bytes(b'{"admission":{"behaviour":false},"format":1}')
     assert policy_to_serve(tmp_path / "forge", new=False).tasks.open
     again = MainBranch(Forge.establish(tmp_path / "forge", tiny_base, SETTINGS), tiny_base)
