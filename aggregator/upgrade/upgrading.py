@@ -15,7 +15,7 @@ from medforge.aggregator.forge.opening import lock_directory
 from medforge.aggregator.identity.kept import check_authority
 from medforge.aggregator.ledger.lease import Lease
 from medforge.aggregator.ledger.schema import RELEASED, SCHEMA
-from medforge.aggregator.upgrade.keeping import discard, keep
+from medforge.aggregator.upgrade.keeping import KEPT, discard, keep
 from medforge.errors import CorruptFile, InvalidInput, MedForgeError
 from medforge.faults import reached
 
@@ -75,7 +75,7 @@ def upgrade(directory: Path, ledger_url: str | None = None) -> Upgrade:
             cause = getattr(error, "strerror", None) or error
             raise InvalidInput(
                 f"the forge {directory} cannot be kept as it is before its upgrade ({cause}); nothing was changed, "
-                f"free its disk"
+                f"see to its disk, and that {KEPT} in it is a directory or not there"
             ) from error
         try:
             reached("before the upgrade")

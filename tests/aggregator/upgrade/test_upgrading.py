@@ -22,6 +22,7 @@ from medforge.aggregator.forge.settings import read_settings, write_settings
 from medforge.aggregator.ledger.ledger import Ledger
 from medforge.aggregator.ledger.migrating import migrate
 from medforge.aggregator.ledger.records import State
+from medforge.aggregator.upgrade.keeping import KEPT
 from medforge.aggregator.upgrade.upgrading import check, upgrade
 from medforge.errors import CorruptFile, InvalidInput, MedForgeError, OtherVersion
 from medforge.files import sha256_file
@@ -97,6 +98,14 @@ def problems(old: Old) -> list[str]:
     found = [problem for one in check_forge(forge) for problem in one.problems]
     forge.close()
     return found
+
+
+def test_what_is_in_the_way_of_what_is_kept_is_named(directory: Path) -> None:
+    (directory / KEPT).touch()
+    before = digests(directory)
+    with pytest.raises(InvalidInput, match=rf"File exists.*nothing was changed, .*that {KEPT} in it is a directory"):
+        upgrade(directory)
+    assert digests(directory) == before
 
 
 def test_an_old_forge_is_kept_as_it_was_and_upgraded(old: Old) -> None:
