@@ -111,7 +111,7 @@ class Forge:
             settings = existing_settings(directory)
             rules = policy or load_policy(directory)
             if settings is None:
-                forge = cls._create(directory, base, method, (ledger_url, blobs), rules, lock)
+                forge = cls._create(directory, base, method, ledger_url, blobs, rules, lock)
             else:
                 check_same(directory, settings, base, method)
                 said = placed(directory, settings, blobs, rules)
@@ -161,11 +161,11 @@ class Forge:
         directory: Path,
         base: BaseModule,
         method: MethodSettings,
-        elsewhere: tuple[str | None, str | None],
+        ledger_url: str | None,
+        blobs: str | None,
         policy: Policy,
         lock: FileLock,
     ) -> Forge:
-        ledger_url, blobs = elsewhere
         planned = planned_settings(directory)
         settings = ForgeSettings(
             forge=planned.forge if planned else str(uuid.uuid4()),
