@@ -23,6 +23,7 @@ from medforge.tower import VisualTower, adaptable_sites, split_tower
 
 Tokenizer = Callable[[list[str]], Tensor]
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 # images that one thread runs together, and an accelerator; whatever the cores, so that sums are cut alike
@@ -185,6 +186,15 @@ class BaseModule(nn.Module):
         if self.device.type == "cpu":
             return in_chunks(function, count, _CHUNK)
         return [function(part) for part in batches(count, _BATCH)]
+
+    def side_by_side(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+        """Call a function that embeds with every item, and return the results in their order.
+
+        On a CPU each on one thread and several at a time (see `determinism.in_chunks`), elsewhere one after another.
+        """
+        if self.device.type == "cpu":
+            return in_chunks(lambda part: function(items[part.start]), len(items), 1)
+        return [function(item) for item in items]
 
     def steadily(self, compute: Callable[[], Result]) -> Result:
         """Compute in float64 (see `in_float64`) where this base computes in float32 on a CPU, elsewhere as it does."""

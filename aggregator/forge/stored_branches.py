@@ -1,5 +1,6 @@
 """Arrived branches as a forge keeps them: each part is read on its own, and as seldom as memory allows."""
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,7 @@ class StoredBranches:
     are kept as far as there is ``room``, that of the arriving branch during its fold in any case; those beyond are read
     whenever they are needed, because a cache that drops the oldest would be emptied by every walk over more members
     than it holds. Distilled images are large and only a forward pass asks for them: those of the arriving branch are
-    kept, and the last ones of another.
+    kept, and the last ones of another. Threads may read parts at once.
     """
 
     def __init__(self, forge: Forge, cache: Path | None, room: Room = Room()) -> None:  # noqa: B008 (it is frozen)
@@ -50,6 +51,7 @@ class StoredBranches:
         self._plugins: dict[str, Plugin] = {}
         self._sizes: dict[str, int] = {}
         self._datasets: dict[str, DistilledDataset] = {}
+        self._reading = threading.RLock()
         self._arriving = ""
         self._arriving_plugin: Plugin | None = None
 
@@ -81,26 +83,28 @@ class StoredBranches:
 
     def plugin(self, branch: str, manifest: Manifest) -> Plugin:
         """Read a branch's plugin; raises MissingBlob, CorruptFile or InvalidBranch where it is not what it was."""
-        if branch in self._plugins:
-            return self._plugins[branch]
-        if branch == self._arriving and self._arriving_plugin is not None:
-            return self._arriving_plugin
-        paths = [path for path in BRANCH_FILES if path != DISTILLED_FILE]
-        plugin = parse_plugin(manifest, {path: self._read(manifest, path) for path in paths})
-        size = _size(plugin)
-        if size + sum(self._sizes.values()) <= self._room:
-            self._plugins[branch], self._sizes[branch] = plugin, size
-        elif branch == self._arriving:
-            self._arriving_plugin = plugin
-        return plugin
+        with self._reading:
+            if branch in self._plugins:
+                return self._plugins[branch]
+            if branch == self._arriving and self._arriving_plugin is not None:
+                return self._arriving_plugin
+            paths = [path for path in BRANCH_FILES if path != DISTILLED_FILE]
+            plugin = parse_plugin(manifest, {path: self._read(manifest, path) for path in paths})
+            size = _size(plugin)
+            if size + sum(self._sizes.values()) <= self._room:
+                self._plugins[branch], self._sizes[branch] = plugin, size
+            elif branch == self._arriving:
+                self._arriving_plugin = plugin
+            return plugin
 
     def distilled(self, branch: str, manifest: Manifest) -> DistilledDataset:
         """Read a branch's distilled dataset; raises as `plugin` does."""
-        if branch not in self._datasets:
-            arriving = self._datasets.get(self._arriving)
-            self._datasets = {} if arriving is None else {self._arriving: arriving}
-            self._datasets[branch] = parse_distilled(manifest, self._read(manifest, DISTILLED_FILE))
-        return self._datasets[branch]
+        with self._reading:
+            if branch not in self._datasets:
+                arriving = self._datasets.get(self._arriving)
+                self._datasets = {} if arriving is None else {self._arriving: arriving}
+                self._datasets[branch] = parse_distilled(manifest, self._read(manifest, DISTILLED_FILE))
+            return self._datasets[branch]
 
     def labels(self, branch: str, manifest: Manifest) -> Tensor:
         """Return the labels of a branch's distilled images, whose file is read for them once in all."""

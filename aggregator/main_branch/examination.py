@@ -111,11 +111,12 @@ class Examination:
         base, cache = self._base, self._probabilities
         if not isinstance(item, Routed):
             return list(scored(item, on, base))
-        answers = (item.answer(base, cache.embeddings(one), one.prompts, asking(base, one.images())) for one in on)
-        return [
-            ScoredImages(one.task, answer.double().log_softmax(dim=1), one.labels())
-            for one, answer in zip(on, answers, strict=True)
-        ]
+
+        def said(one: ArrivedBranch) -> ScoredImages:
+            answer = item.answer(base, cache.embeddings(one), one.prompts, asking(base, one.images()))
+            return ScoredImages(one.task, answer.double().log_softmax(dim=1), one.labels())
+
+        return base.side_by_side(said, on)
 
 
 class SharedLoss(NamedTuple):

@@ -6,7 +6,9 @@ worse than chance in how it ranks images. What a check costs does not grow with 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Literal, NamedTuple
 
 import torch
@@ -75,7 +77,8 @@ def below_chance(hits: int, images: int, classes: int, significance: float) -> b
 def _of_its_plugin(
     arriving: ArrivedBranch, base: BaseModule, probabilities: ProbabilityCache, admission: Admission
 ) -> Iterator[Objection]:
-    said = probabilities.probabilities(arriving, arriving)
+    asks = partial(probabilities.probabilities, arriving, arriving), partial(probabilities.embeddings, arriving)
+    said, _ = base.side_by_side(operator.call, asks)
     some = evenly(len(said))
     labels, own = arriving.labels()[some], said[some].double()
     # what the base module knows without it is no merit of the plugin: a random one ranks by it as well

@@ -56,7 +56,7 @@ def discriminant_share(
     """
     if len(members) == 1 or least >= MOST:
         return least
-    found = [_of_true_class(task, on, base, cache) for on in members[:ASKED]]
+    found = base.side_by_side(lambda on: _of_true_class(task, on, base, cache), members[:ASKED])
     of_expert, of_head = (torch.cat(column) for column in zip(*found, strict=True))
     return likeliest_share(of_expert, of_head, least)
 

@@ -1,5 +1,6 @@
 """What every plugin says about every distilled image, computed once and kept across merge rounds."""
 
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -27,7 +28,7 @@ class ProbabilityCache:
     in memory (the ``most`` last asked for, or all) and in ``directory`` (None: in memory only). A file that is missing,
     cut short or altered is computed again. ``sums`` and ``tasks`` are what a routed main branch keeps of its tasks.
     ``image_forwards`` counts the images that went through the network, ``base_forwards`` those among them without a
-    plugin.
+    plugin. May be used by threads.
     """
 
     def __init__(self, base: BaseModule, directory: Path | None, most: int | None = None) -> None:
@@ -35,8 +36,9 @@ class ProbabilityCache:
         self.base_forwards = 0
         self.sums = RunningSums(directory)
         self.tasks = KeptTasks(directory)
+        self.base = base
         self.directory = directory
-        self._base = base
+        self._counting = threading.Lock()
         self._kept = TensorCache(directory, most)
         # of merged networks, which next to every fold makes anew: only the newest are asked again
         self._answers = TensorCache(None, _ANSWERS)
@@ -64,8 +66,8 @@ class ProbabilityCache:
         return lambda network, rows: self.answers(network, on)[rows]
 
     def _answer(self, network: FusedPlugin | WeightChange, on: ArrivedBranch) -> Tensor:
-        base, images = self._base, on.images()
-        self.image_forwards += len(images)
+        base, images = self.base, on.images()
+        self._count(len(images))
         change = base.steadily(lambda: network.weight_change(base))
         embeddings = on_grid(base.embed_all(images, change, exactly=True)).float().cpu()
         if not embeddings.isfinite().all():
@@ -76,8 +78,8 @@ class ProbabilityCache:
         return embeddings
 
     def _ask(self, of: ArrivedBranch, on: ArrivedBranch) -> Tensor:
-        base, images = self._base, on.images()
-        self.image_forwards += len(images)
+        base, images = self.base, on.images()
+        self._count(len(images))
         plugin = of.plugin()
         deltas = base.steadily(lambda: plugin.deltas(base))
         probabilities = base.log_probabilities(images, on.prompts, deltas).exp().float().cpu()
@@ -90,13 +92,17 @@ class ProbabilityCache:
 
     def _embed(self, on: ArrivedBranch) -> Tensor:
         images = on.images()
-        self.image_forwards += len(images)
-        self.base_forwards += len(images)
-        return on_grid(self._base.embed_all(images, exactly=True)).float().cpu()
+        self._count(len(images), of_base=len(images))
+        return on_grid(self.base.embed_all(images, exactly=True)).float().cpu()
+
+    def _count(self, images: int, of_base: int = 0) -> None:
+        with self._counting:
+            self.image_forwards += images
+            self.base_forwards += of_base
 
     def entry(self, kind: str, plugin: str, distilled: str, compute: Callable[[], Tensor]) -> Tensor:
         """Return what is kept under a kind and the digests of a plugin and a dataset, or compute and keep it."""
-        base = self._base
+        base = self.base
         parts = [_COMPUTED, kind, base.fingerprint, str(base.dtype), base.device.type]
         return self._kept.get(parts, [plugin, distilled] if plugin else [distilled], compute)
 

@@ -1,6 +1,7 @@
 """Tensors that are computed once and kept by what they depend on."""
 
 import shutil
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ class TensorCache:
     """Keep tensors in memory, the ``most`` (None: all) last asked for, and in ``directory`` (None: in no file).
 
     A file that is missing, cut short, altered or in another's place is computed again. Its name begins with the digests
-    of what the tensor was computed of, so that `forget` finds it.
+    of what the tensor was computed of, so that `forget` finds it. May be used by threads.
     """
 
     def __init__(self, directory: Path | None, most: int | None = None) -> None:
@@ -27,6 +28,7 @@ class TensorCache:
         self._most = most
         # key → (what it was computed of, the tensor)
         self._held: OrderedDict[str, tuple[Sequence[str], Tensor]] = OrderedDict()
+        self._lock = threading.Lock()
 
     def get(self, parts: Sequence[str], of: Sequence[str], compute: Callable[[], Tensor]) -> Tensor:
         """Return what is kept under the names and digests of everything it depends on, or compute and keep it.
@@ -35,24 +37,27 @@ class TensorCache:
         tensors share.
         """
         key = sha256_bytes(canonical_json([*parts, *of]))
-        if key in self._held:
-            self._held.move_to_end(key)
-            return self._held[key][1]
+        with self._lock:
+            if key in self._held:
+                self._held.move_to_end(key)
+                return self._held[key][1]
         path = self._path(key, of)
         kept = self._read(key, path)
         if kept is None:
             # an inference tensor could not be used in a later search with gradients
             kept = compute().clone()
             self._write(key, path, kept)
-        self._held[key] = (of, kept)
-        while self._most is not None and len(self._held) > self._most:
-            self._held.popitem(last=False)
+        with self._lock:
+            self._held[key] = (of, kept)
+            while self._most is not None and len(self._held) > self._most:
+                self._held.popitem(last=False)
         return kept
 
     def forget(self, digests: Collection[str]) -> None:
         """Forget all that was computed of any of these, in memory and in files; what is kept of others stays."""
-        for key in [key for key, (of, _) in self._held.items() if not set(digests).isdisjoint(of)]:
-            del self._held[key]
+        with self._lock:
+            for key in [key for key, (of, _) in self._held.items() if not set(digests).isdisjoint(of)]:
+                del self._held[key]
         if self._directory is None:
             return
         # 0.1.0 did not say in a file's name what it was computed of

@@ -118,7 +118,7 @@ def hear(
     due = Due.of(admission)
 
     def heard(branches: Sequence[ArrivedBranch]) -> tuple[Heard, ...]:
-        found = (Heard(one, compare(one, arriving, probabilities)) for one in branches)
+        found = probabilities.base.side_by_side(lambda one: Heard(one, compare(one, arriving, probabilities)), branches)
         # of so few images that even the like-minded would hardly differ from strangers, nothing is concluded
         return tuple(one for one in found if one.found.attainable >= 2 * due.likeness)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -98,11 +98,14 @@ def _circumstances(merge_round: Round) -> list[str]:
     return [_COMPUTED, base.fingerprint, str(base.dtype), base.device.type]
 
 
-def _scored(merge_round: Round, routed: Routed, members: Members) -> Iterator[ScoredImages]:
-    """Yield what is said of a few branches' distilled images of every task, those with the first digests."""
-    for of_task in members.values():
-        for on in of_task[:_SCORED]:
-            yield ScoredImages(on.task, on_grid(_outputs(merge_round, routed, on)), on.labels())
+def _scored(merge_round: Round, routed: Routed, members: Members) -> list[ScoredImages]:
+    """Return what is said of a few branches' distilled images of every task, those with the first digests."""
+
+    def scored(on: ArrivedBranch) -> ScoredImages:
+        return ScoredImages(on.task, on_grid(_outputs(merge_round, routed, on)), on.labels())
+
+    some = [on for of_task in members.values() for on in of_task[:_SCORED]]
+    return merge_round.base.side_by_side(scored, some)
 
 
 def _outputs(merge_round: Round, routed: Routed, on: ArrivedBranch) -> Tensor:
