@@ -5,6 +5,7 @@ the processor and by the size of the batch. What enters a forge item therefore r
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,9 +26,13 @@ _LARGEST = 1e18
 
 
 class _OwnThreads(threading.local):
-    """Know how many threads this thread may work on; None where none of its operations is held to one."""
+    """Know how many threads this thread may work on, and what others have worked for it, in CPU seconds.
+
+    ``workers`` is None where none of its operations is held to one.
+    """
 
     workers: int | None = None
+    others_seconds: float = 0.0
 
 
 class _ProcessThreads:
@@ -65,8 +70,17 @@ def in_chunks(function: Callable[[slice], Result], count: int, size: int) -> lis
         workers = min(_own.workers or 1, len(parts))
         if workers < 2:
             return [function(part) for part in parts]
-        with ThreadPoolExecutor(workers, "chunk") as pool:
-            return list(pool.map(partial(_as_one_of_many, function), parts))
+        spent: list[float] = []
+        try:
+            with ThreadPoolExecutor(workers, "chunk") as pool:
+                return list(pool.map(partial(_as_one_of_many, function, spent), parts))
+        finally:
+            _own.others_seconds += sum(spent)
+
+
+def cpu_seconds() -> float:
+    """Return the CPU seconds that this thread has worked, and those that `in_chunks` had others work for it."""
+    return time.thread_time() + _own.others_seconds
 
 
 class WideWeights:
@@ -156,9 +170,13 @@ def number_on_grid(value: float) -> float:
     return round(value / GRID) * GRID
 
 
-def _as_one_of_many(function: Callable[[slice], Result], part: slice) -> Result:
-    with _torch_on_one(1):
-        return function(part)
+def _as_one_of_many(function: Callable[[slice], Result], spent: list[float], part: slice) -> Result:
+    begun = time.thread_time()
+    try:
+        with _torch_on_one(1):
+            return function(part)
+    finally:
+        spent.append(time.thread_time() - begun)
 
 
 @contextmanager

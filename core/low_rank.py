@@ -24,8 +24,9 @@ class Triples:
     right: Tensor
 
     def first(self, count: int) -> "Triples":
-        """Keep the first ``count`` triples: the nearest matrix of that rank (Eckart & Young 1936)."""
-        return Triples(self.left[:, :count], self.values[:count], self.right[:count])
+        """Copy the first ``count`` triples: the nearest matrix of that rank (Eckart & Young 1936)."""
+        # a view would keep what is cut off in memory
+        return Triples(self.left[:, :count].clone(), self.values[:count].clone(), self.right[:count].clone())
 
 
 def svd_of_sum(pairs: Sequence[Pair], weights: Sequence[float]) -> Triples:

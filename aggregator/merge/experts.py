@@ -44,8 +44,8 @@ def mean_plugin(sums: TaskSums, base: BaseModule) -> Plugin:
 
     A plugin and not the mean itself, which is dense: on ViT-B/16 that would be six times the bytes at every commit.
     """
-    changes = ((site, svd_of(sums.mean_change(base, site)).first(EXPERT_RANKS)) for site in base.sites)
-    return svd_plugin(changes, base.fingerprint, energy=1.0)
+    largest = base.side_by_side(lambda site: svd_of(sums.mean_change(base, site)).first(EXPERT_RANKS), base.sites)
+    return svd_plugin(zip(base.sites, largest, strict=True), base.fingerprint, energy=1.0)
 
 
 def sites_of(

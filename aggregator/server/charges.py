@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from medforge.aggregator.forge.policy import Limits
+from medforge.determinism import cpu_seconds
 from medforge.files import canonical_json, write_atomically
 from medforge.proto.errors import TooFast
 
@@ -80,12 +81,12 @@ class Charges:
 
     @contextmanager
     def working(self, who: str) -> Iterator[None]:
-        """Charge a caller with the CPU seconds that this thread takes inside."""
-        begun = time.thread_time()
+        """Charge a caller with the CPU seconds that this thread takes inside, and those that help it."""
+        begun = cpu_seconds()
         try:
             yield
         finally:
-            self.charge(who, time.thread_time() - begun)
+            self.charge(who, cpu_seconds() - begun)
 
     def of(self, who: str) -> Charge:
         """Return what a caller is charged with now."""

@@ -22,6 +22,7 @@ from medforge.aggregator.server.failures import failure_of
 from medforge.aggregator.server.peer_clocks import PeerClocks
 from medforge.aggregator.server.rate_limit import SHORT, STREAMS, UPLOADS, Limiter, origin, threads
 from medforge.aggregator.server.slow_readers import SlowReaders
+from medforge.determinism import cpu_seconds
 from medforge.errors import ForgeUnavailable, InvalidInput
 from medforge.proto.clock import clock_in
 from medforge.proto.status import abort
@@ -134,7 +135,7 @@ class ForgeInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
         """Authenticate and count a call, keep its place among the open ones, and call the listeners when it ends."""
         call = CallRecord(method, context.peer())
         call.caller = origin(call.peer)
-        thread, begun = threading.get_ident(), time.thread_time()
+        thread, begun = threading.get_ident(), cpu_seconds()
         try:
             with ExitStack() as held:
                 with _refusing(context):
@@ -149,7 +150,7 @@ class ForgeInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
         finally:
             call.end(context)
             if threading.get_ident() == thread:
-                call.cpu_seconds = time.thread_time() - begun
+                call.cpu_seconds = cpu_seconds() - begun
                 self.charges.charge(call.caller, call.cpu_seconds)
             for listener in self._listeners:
                 try:

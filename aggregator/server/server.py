@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import socket
-import time
 from collections.abc import Callable
 from concurrent import futures
 from pathlib import Path
@@ -46,6 +45,7 @@ from medforge.aggregator.server.readiness import Readiness
 from medforge.aggregator.server.refusal_journal import Refusals
 from medforge.aggregator.server.service import ForgeService
 from medforge.base_module import BaseModule
+from medforge.determinism import cpu_seconds
 from medforge.errors import InvalidInput
 from medforge.faults import reached
 from medforge.files import SHARED, write_atomically
@@ -199,11 +199,11 @@ class ForgeServer:
         """Fold an arrival, and charge whoever brought it."""
         arrival = self.forge.ledger.arrival(number)
         payer = self._charges.payer(number, arrival.contributor if arrival else FORGE)
-        begun = time.thread_time()
+        begun = cpu_seconds()
         try:
             self._main.fold(number)
         finally:
-            seconds = time.thread_time() - begun
+            seconds = cpu_seconds() - begun
             self._charges.charge(payer, seconds)
             self.tally.worked("fold", seconds)
         if number % _FOLDS_A_TRIM == 0:

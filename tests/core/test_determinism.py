@@ -1,10 +1,13 @@
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import pytest
 import torch
 
 from medforge.base_module import BaseModule
-from medforge.determinism import in_chunks, in_float64, on_grid, one_thread
+from medforge.determinism import cpu_seconds, in_chunks, in_float64, on_grid, one_thread
 
 
 def changes(base: BaseModule) -> dict[str, torch.Tensor]:
@@ -38,6 +41,42 @@ def test_chunks_are_the_same_whatever_the_threads_and_come_in_order() -> None:
         torch.set_num_threads(count)
         parts = in_chunks(lambda part: (part.start, part.stop, torch.get_num_threads()), 40, 16)
         assert parts == [(0, 16, 1), (16, 32, 1), (32, 40, 1)]
+    torch.set_num_threads(threads)
+
+
+def test_what_is_asked_side_by_side_comes_in_order_and_several_at_a_time(tiny_base: BaseModule) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    together = threading.Barrier(3, timeout=30)
+
+    def ask(name: str) -> tuple[str, int]:
+        together.wait()
+        return name, torch.get_num_threads()
+
+    assert tiny_base.side_by_side(ask, ["c", "a", "b"]) == [("c", 1), ("a", 1), ("b", 1)]
+    assert torch.get_num_threads() == 3
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_work_of_others_counts_as_that_of_who_asked_for_it(fails: bool) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    mine, all_of_it = time.thread_time(), cpu_seconds()
+
+    def work(_: slice) -> None:
+        begun = time.thread_time()
+        while time.thread_time() < begun + 0.2:
+            pass
+        if fails:
+            raise ValueError("no good")
+
+    with pytest.raises(ValueError, match="no good") if fails else nullcontext():
+        in_chunks(work, 3, 1)
+    mine, all_of_it = time.thread_time() - mine, cpu_seconds() - all_of_it
+    # the third is not begun any more where one of the first two has failed
+    assert all_of_it - mine >= (0.2 if fails else 0.6)
+    assert mine < 0.2
     torch.set_num_threads(threads)
 
 
