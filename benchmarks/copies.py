@@ -31,7 +31,8 @@ from torch import Tensor
 from benchmarks.inputs import artefact_options, artefact_settings, finish
 from benchmarks.stored_neighbours import pairs, stored
 from medforge.aggregator.forge.policy import OriginPolicy, Policy, change
-from medforge.aggregator.main_branch.origin.pictures import found_shares, picture_sketch
+from medforge.aggregator.main_branch.origin.picture_blocks import found_shares
+from medforge.aggregator.main_branch.origin.pictures import picture_sketch
 from medforge.aggregator.main_branch.origin.weights import products, weight_likeness
 from medforge.base_module import BaseModule
 from medforge.client.train import train

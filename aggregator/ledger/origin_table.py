@@ -27,8 +27,8 @@ class OriginTable:
         with self._ledger.reading() as session:
             return [row.plain() for row in session.scalars(query)]
 
-    def origins(self, after: int = 0) -> list[Origin]:
-        """List what is remembered of arrivals whose number exceeds ``after``, in order."""
+    def origins(self, after: int = 0, most: int | None = None) -> list[Origin]:
+        """List what is remembered of arrivals whose number exceeds ``after``, in order, of ``most`` of them."""
         if not self._ledger.has(OriginRow):
             return []
         query = (
@@ -36,6 +36,7 @@ class OriginTable:
             .join(ArrivalRow, ArrivalRow.number == OriginRow.arrival)
             .where(OriginRow.arrival > after)
             .order_by(OriginRow.arrival)
+            .limit(most)
         )
         with self._ledger.reading() as session:
             return [row.plain(contributor) for row, contributor in session.execute(query)]

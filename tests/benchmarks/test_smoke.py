@@ -60,7 +60,7 @@ def workspace(tiny_spec: str, tmp_path_factory: pytest.TempPathFactory) -> Works
 
 
 def test_no_benchmark_is_left_out() -> None:
-    helpers = {"attackers", "inputs", "small_centres", "stored_neighbours"}
+    helpers = {"attackers", "inputs", "origin_by_walking", "small_centres", "stored_neighbours"}
     named = {name for _, name, _ in pkgutil.iter_modules(benchmarks.__path__)} - helpers
     text = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
     assert {name for name in named if f"{name}.main(" not in text} == set()

@@ -97,14 +97,23 @@ def weight_likeness(gram: Tensor, alike: float, begun_alike: float) -> WeightLik
 def estimated_shares(gram: Tensor, alike: float) -> Tensor:
     """Return `WeightLikeness.share` of n pairs [n], from (estimated) inner products [n, sites, 2, 2]."""
     norms = gram.diagonal(dim1=2, dim2=3)
-    same = (_cosines(gram.flatten(0, 1)) >= alike).view(gram.shape[:2])
+    return shares_where(norms, cosines(norms[..., 0], norms[..., 1], gram[..., 0, 1]) >= alike)
+
+
+def shares_where(norms: Tensor, same: Tensor) -> Tensor:
+    """Return the larger part of two squared norms [n, sites, 2] that lies where both point the same way [n, sites]."""
     return ((norms * same.unsqueeze(2)).sum(dim=1) / norms.sum(dim=1).clamp_min(_TINY)).amax(dim=1)
 
 
+def cosines(one: Tensor, other: Tensor, crossed: Tensor) -> Tensor:
+    """Return cosines from squared norms and inner products; 0 where one is nothing."""
+    lengths = (one.clamp_min(0) * other.clamp_min(0)).sqrt()
+    return torch.where(lengths > _TINY, crossed / lengths.clamp_min(_TINY), 0.0)
+
+
 def _cosines(gram: Tensor) -> Tensor:
-    """Return the cosines [sites] of the first two; 0 where one is nothing."""
-    lengths = (gram[:, 0, 0].clamp_min(0) * gram[:, 1, 1].clamp_min(0)).sqrt()
-    return torch.where(lengths > _TINY, gram[:, 0, 1] / lengths.clamp_min(_TINY), 0.0)
+    """Return the cosines [sites] of the first two."""
+    return cosines(gram[:, 0, 0], gram[:, 1, 1], gram[:, 0, 1])
 
 
 def _change(plugin: Plugin, site: str, base: BaseModule) -> Tensor | tuple[Tensor, Tensor]:

@@ -16,7 +16,8 @@ from medforge.aggregator.ledger.journal import FOUND_ALIKE
 from medforge.aggregator.ledger.origin_table import OriginTable
 from medforge.aggregator.ledger.records import State
 from medforge.aggregator.main_branch.examination import BranchHeld
-from medforge.aggregator.main_branch.origin.gate import NEAREST, OriginGate
+from medforge.aggregator.main_branch.origin.comparison import NEAREST
+from medforge.aggregator.main_branch.origin.gate import OriginGate
 from medforge.aggregator.main_branch.origin.memory import OriginMemory
 from medforge.aggregator.merge import choose_settings
 from medforge.base_module import BaseModule
@@ -179,6 +180,15 @@ def test_an_arrival_that_was_never_compared_is_remembered_when_it_is_erased(
     assert gated.arrive(by(first, "b"))
 
 
+def test_an_erasure_right_after_a_restart_hides_no_earlier_arrival(gated: Gated, tiny_base: BaseModule) -> None:
+    first = make_branch(tiny_base, 1, contributor="a")
+    gated.arrive(first)
+    gated.forge.admit(make_branch(tiny_base, 2, contributor="c"), tiny_base)
+    gated.again()
+    gated.erase(2)
+    assert "arrival 1 (a) are alike" in gated.arrive(by(first, "b"))
+
+
 def test_who_began_from_the_others_model_is_no_copy_where_the_maintainer_says_so(
     tmp_path: Path, tiny_base: BaseModule
 ) -> None:
@@ -224,7 +234,7 @@ def test_how_many_plugins_are_read_does_not_grow_with_the_arrivals(
     for number in range(30):
         gated.forge.admit(by(first, f"site {number}", plugin=noisy(first.plugin, 0.1, seed=number)), tiny_base)
     # those of an older forge are read when they are first needed, once
-    assert len(OriginMemory(gated.forge, tiny_base).all(gated.branches)) == 30
+    assert len(OriginMemory(gated.forge, tiny_base).known(gated.branches)) == 30
     gated.again()
     read: list[str] = []
     plugin = StoredBranches.plugin

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from medforge.aggregator.main_branch.origin.pictures import MOST, found_shares, picture_sketch
+from medforge.aggregator.main_branch.origin.picture_blocks import found_shares
+from medforge.aggregator.main_branch.origin.pictures import MOST, picture_sketch
 from medforge.base_module import BaseModule
 
 ALIKE = 0.985
@@ -55,3 +56,10 @@ def test_many_datasets_and_large_ones(tiny_base: BaseModule) -> None:
     assert found[:-2] == [0] * 39
     assert found[-2:] == [pytest.approx(1, abs=0.4), 0]
     assert len(picture_sketch(images, tiny_base)) == MOST
+
+
+def test_images_that_are_all_one_picture_have_nothing_of_their_own(tiny_base: BaseModule) -> None:
+    picture, others = drawn(0, 1), drawn(1)
+    for count in (1, 3, 7, 200):
+        assert shares(tiny_base, others, picture.expand(count, -1, -1, -1)) == [0]
+        assert shares(tiny_base, picture, torch.cat([picture, others])) == [1]
