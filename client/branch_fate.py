@@ -90,12 +90,16 @@ class BranchFate:
 
 
 class ForgeLog:
-    """Hold a forge's commits, oldest first, and the arrivals that are not in the main branch."""
+    """Hold what a forge's log tells of a contributor: commits, oldest first, and arrivals that are not in it.
 
-    def __init__(self, forge: RemoteForge) -> None:
+    The commits are those about the contributor's branches, each after the one before it, and the newest and the stable
+    one; a forge of an earlier version tells all.
+    """
+
+    def __init__(self, forge: RemoteForge, contributor: str) -> None:
         self.commits: list[LoggedCommit] = []
         self.outside: dict[str, pb.Arrival] = {}
-        for entry in forge.log_entries():
+        for entry in forge.log_entries(contributor=contributor):
             if entry.WhichOneof("entry") == "commit":
                 self.commits.append(_read(entry.commit))
             elif entry.WhichOneof("entry") == "arrival":
@@ -123,7 +127,7 @@ class ForgeLog:
         if not about:
             return BranchFate(branch, "unknown", **self._head(None))
         came = self.commits[about[-1]]
-        before = self.commits[about[-1] - 1].accuracies if about[-1] else {}
+        before = self.commits[about[-1] - 1].accuracies if came.number > 1 else {}
         return BranchFate(
             branch,
             "folded",

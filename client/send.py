@@ -92,8 +92,9 @@ def branch_fate(workspace: Workspace, connection: Connection) -> BranchFate:
             f"the workspace {workspace.path} has no branch yet that a forge could know; "
             f"run: medforge commit --workspace {workspace.path}"
         )
+    contributor = Manifest.parse(read_file(workspace.branch / MANIFEST_FILE, "the manifest")).contributor
     with RemoteForge(connection) as forge:
-        found = ForgeLog(forge).fate(workspace.committed)
+        found = ForgeLog(forge, contributor).fate(workspace.committed)
         if found.state == "unknown" or found.arrived_at is not None:
             return found
         # a forge of 0.1.0 says in its log only of arrivals that are not in the main branch when they came
@@ -105,4 +106,5 @@ def branch_fates(connection: Connection) -> list[BranchFate]:
     if connection.kit is None:
         raise InvalidInput("whose branches are asked for is not said; give your kit with --kit DIR, or --workspace DIR")
     with RemoteForge(connection) as forge:
-        return ForgeLog(forge).fates(connection.kit.card.contributor)
+        contributor = connection.kit.card.contributor
+        return ForgeLog(forge, contributor).fates(contributor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from medforge.proto.connection import Connection
 from medforge.proto.errors import NotFound
 from medforge.proto.names import HEAD, STABLE, Candidate, choose, spell_commit
 from medforge.proto.remote import RemoteForge
+from medforge.proto.verified_log import VerifiedLog
 from medforge.svd_plugin import kind_of, plugin_of, share_kept
 
 _FIELDS = ("item", "kind", "arrival", "contributor", "task", "branch")
@@ -122,7 +124,8 @@ def open_start(text: str, connection: Connection | None) -> ForgeItem:
         tag = forge.tags(told).named(text)
         # a forge of an earlier version knows no stable commit: all its commits are as good as each other
         named = tag.commit if tag is not None else (told.stable or HEAD) if text == STABLE else text
-        chosen = _choose([_candidate(content, at) for _, content in forge.log()[0]], named, at)
+        with closing(VerifiedLog(forge)) as log:
+            chosen = _choose([_candidate(record.content, at) for record in log.records()], named, at)
         return download_item(forge, chosen.digest, chosen.item)
 
 

@@ -3,6 +3,7 @@
     MedForgeError
     ├── InvalidInput            a path, an option or a file's content that cannot be used
     │   ├── CorruptFile         truncated, malformed, or not what its digest says
+    │   │   └── HistoryRewritten  commits that are not those that the forge told before (proto)
     │   ├── OtherVersion        written by another version of the software
     │   ├── SourceProblems      a data set with several things wrong (client)
     │   └── WorkspaceBusy       another process is working there (client)

@@ -1,6 +1,6 @@
 """Failures that belong to the wire; `medforge.proto.status` gives each its gRPC status."""
 
-from medforge.errors import ForgeUnavailable, InvalidBranch, MedForgeError
+from medforge.errors import CorruptFile, ForgeUnavailable, InvalidBranch, MedForgeError
 
 
 class UploadConflict(MedForgeError):
@@ -58,3 +58,9 @@ class ForgeFault(ForgeUnavailable):
     """Report that the forge failed in a way that is not the caller's doing; the forge's own log says why."""
 
     code = "forge-fault"
+
+
+class HistoryRewritten(CorruptFile):
+    """Report a forge whose commits are not those that it told before, and that does not say of a restore why."""
+
+    code = "history-rewritten"

@@ -338,18 +338,38 @@ class Arrival(_message.Message):
     def __init__(self, number: _Optional[int] = ..., branch: _Optional[str] = ..., contributor: _Optional[str] = ..., task: _Optional[str] = ..., size: _Optional[int] = ..., accepted_at: _Optional[str] = ..., state: _Optional[_Union[BranchState, str]] = ..., reason: _Optional[str] = ..., display_name: _Optional[str] = ..., privacy: _Optional[bytes] = ...) -> None: ...
 
 class LogRequest(_message.Message):
-    __slots__ = ("after",)
+    __slots__ = ("after", "names", "contributor")
     AFTER_FIELD_NUMBER: _ClassVar[int]
+    NAMES_FIELD_NUMBER: _ClassVar[int]
+    CONTRIBUTOR_FIELD_NUMBER: _ClassVar[int]
     after: int
-    def __init__(self, after: _Optional[int] = ...) -> None: ...
+    names: bool
+    contributor: str
+    def __init__(self, after: _Optional[int] = ..., names: _Optional[bool] = ..., contributor: _Optional[str] = ...) -> None: ...
 
 class LogEntry(_message.Message):
-    __slots__ = ("commit", "arrival")
+    __slots__ = ("commit", "arrival", "names")
     COMMIT_FIELD_NUMBER: _ClassVar[int]
     ARRIVAL_FIELD_NUMBER: _ClassVar[int]
+    NAMES_FIELD_NUMBER: _ClassVar[int]
     commit: CommitRecord
     arrival: Arrival
-    def __init__(self, commit: _Optional[_Union[CommitRecord, _Mapping]] = ..., arrival: _Optional[_Union[Arrival, _Mapping]] = ...) -> None: ...
+    names: DisplayNames
+    def __init__(self, commit: _Optional[_Union[CommitRecord, _Mapping]] = ..., arrival: _Optional[_Union[Arrival, _Mapping]] = ..., names: _Optional[_Union[DisplayNames, _Mapping]] = ...) -> None: ...
+
+class DisplayName(_message.Message):
+    __slots__ = ("contributor", "display_name")
+    CONTRIBUTOR_FIELD_NUMBER: _ClassVar[int]
+    DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
+    contributor: str
+    display_name: str
+    def __init__(self, contributor: _Optional[str] = ..., display_name: _Optional[str] = ...) -> None: ...
+
+class DisplayNames(_message.Message):
+    __slots__ = ("names",)
+    NAMES_FIELD_NUMBER: _ClassVar[int]
+    names: _containers.RepeatedCompositeFieldContainer[DisplayName]
+    def __init__(self, names: _Optional[_Iterable[_Union[DisplayName, _Mapping]]] = ...) -> None: ...
 
 class WatchRequest(_message.Message):
     __slots__ = ("after",)

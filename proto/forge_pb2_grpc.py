@@ -156,7 +156,7 @@ class ForgeServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Log(self, request, context):
-        """List the commits of the main branch, oldest first, then the arrivals that are not in it.
+        """List the commits of the main branch, oldest first, then the arrivals that are not in it; all, or what is asked for.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -228,9 +228,18 @@ class RemoteForge:
             reply: pb.StatusReply = self._stub.Status(pb.StatusRequest(branch=branch), timeout=self._silence)
             return reply
 
-    def log_entries(self, after: int = 0) -> Iterator[pb.LogEntry]:
-        """Yield the commits after a number, and then the arrivals that are not in the main branch."""
-        yield from self._watched(self._stub.Log(pb.LogRequest(after=after)))
+    def log_entries(self, after: int = 0, contributor: str = "", names: bool = False) -> Iterator[pb.LogEntry]:
+        """Yield the commits after a number, and then the arrivals that are not in the main branch.
+
+        With `names` first how contributors are written for people, with a `contributor` what `ForgeLog` needs of theirs
+        only; a forge of an earlier version does neither, and sends all.
+        """
+        yield from self._watched(self._stub.Log(pb.LogRequest(after=after, contributor=contributor, names=names)))
+
+    @property
+    def proven_by(self) -> Kit | None:
+        """The kit whose authorities prove over TLS that this is its forge; None over plaintext, where nothing does."""
+        return self._secured
 
     def log(self, after: int = 0) -> tuple[list[tuple[int, bytes]], list[pb.Arrival]]:
         """Read the commits after a number, as (number, canonical bytes), and the arrivals not in the main branch."""

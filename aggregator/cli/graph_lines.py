@@ -18,6 +18,7 @@ _INDENT = 13
 
 def graph_lines(
     rounds: Sequence[Round],
+    never_in: Sequence[Arrival],
     arrivals: Mapping[int, Arrival],
     names: Mapping[str, str],
     marks: Mapping[str, str],
@@ -25,9 +26,9 @@ def graph_lines(
 ) -> Iterator[str]:
     """Return the graph, oldest first: `*` a commit (+ who came, - who left, what is said of it), `o` what is not in it.
 
-    What never was a member stands where it arrived.
+    What never was a member, ``never_in``, stands where it arrived; ``arrivals`` are those that the rounds are about.
     """
-    waiting = never_in(rounds, arrivals)
+    waiting, arrivals = list(never_in), {**arrivals, **{one.number: one for one in never_in}}
     for one in rounds:
         if one.commit.kind == "fold":
             while waiting and waiting[0].number < one.commit.arrival:
@@ -40,12 +41,6 @@ def graph_lines(
         yield from _node(f"*  {one.commit.digest[:_SHORT]}", "|", parts, width)
     for left in waiting:
         yield from _beside(left, arrivals, names, width, "  ")
-
-
-def never_in(rounds: Sequence[Round], arrivals: Mapping[int, Arrival]) -> list[Arrival]:
-    """Return the arrivals that have never been a member, in order."""
-    members = {number for one in rounds for number in one.came}
-    return [one for number, one in sorted(arrivals.items()) if number not in members]
 
 
 def _beside(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from medforge.aggregator.cli.log_lines import (
+    beside_lines,
     commit_lines,
     journal_lines,
+    newer_lines,
+    older_lines,
     outside_lines,
     refused_lines,
     spell_marks,
@@ -20,9 +23,10 @@ from medforge.aggregator.cli.plain import plain_arrival, plain_commit, plain_ref
 from medforge.cli.output import AsJson, say_json
 
 if TYPE_CHECKING:
+    from medforge.aggregator.forge.log_view import LogView, Span
     from medforge.aggregator.ledger.commit import Commit
-    from medforge.aggregator.ledger.records import Arrival
-    from medforge.proto.tags import Tags
+
+_PAGE = 50
 
 
 def log(
@@ -34,142 +38,163 @@ def log(
     graph: Annotated[
         bool, typer.Option("--graph", help="Draw it: what came, left and came back, tags, and what is held beside it.")
     ] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="List the newest N only. Default: 50; all with --held and --json."),
+    ] = None,
+    before: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="List what comes before the N-th commit (or entry).")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="List all, from the beginning on.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the commits of a main branch, then the arrivals that are not in it.
+    """List the newest commits of a main branch, then the arrivals that are not in it.
+
+    Every commit that is listed is verified, and that it follows the one before; older ones are not read. `--all`, and
+    `medforge fsck`, verify the whole chain; with --kit what is fetched is verified from the first commit on, once.
 
     Examples:
         medforge log --forge forge
         medforge log --forge forge --graph
         medforge log --kit kit --held
     """
-    from medforge.aggregator.forge.reader import check_chain, open_reader
+    from medforge.aggregator.forge.log_view import LogView
+    from medforge.aggregator.forge.reader import open_reader
     from medforge.errors import InvalidInput
 
     if held + journal + graph > 1:
         raise InvalidInput("--held, --journal and --graph are three different lists; give one of them")
+    if everything and not (limit is None and before is None):
+        raise InvalidInput("--all lists what --limit and --before would leave out; give one or the other")
+    span = _span(limit, before, everything or as_json or held)
     if journal:
-        _log_journal(source, as_json)
+        _log_journal(source, span, as_json)
         return
     with open_reader(source.forge, source.connection_if_asked(), source.ledger) as reader:
-        commits, arrivals, names = reader.commits(), reader.arrivals(), reader.display_names()
-        tags, reviews, claims = reader.tags(), reader.reviews(), reader.privacy_claims()
-    check_chain(commits)
-    if not as_json:
-        for line in refused_lines(tags):
+        for line in reader.said():
             typer.echo(line, err=True)
-    standing = reviews.marks(commits)
-    claimed = {commit.digest: claims[commit.branch] for commit in commits if commit.branch in claims}
-    marks = _Marks(tags, standing, {digest: str(claim) for digest, claim in claimed.items()})
-    if graph:
-        _log_graph(commits, arrivals, names, marks, as_json)
-        return
-    # what was folded since the commits were read is in none of them
-    inside = set(commits[-1].members) if commits else set()
-    outside = [
-        one for one in arrivals if (one.state == "held" if held else one.state != "folded" or one.number not in inside)
-    ]
-    if held:
-        commits = []
-    if as_json:
-        accepted = {one.number: one.accepted_at for one in arrivals}
-        say_json(
-            {
-                "commits": [
-                    plain_commit(commit, accepted[commit.arrival], names)
-                    | {"tags": [tag.name for tag in tags.values() if tag.commit == commit.digest]}
-                    | {"reviews": standing.get(commit.digest)}
-                    | {"privacy": claims[commit.branch].model_dump() if commit.branch in claims else None}
-                    for commit in commits
-                ],
-                "stable": reviews.stable or (commits[-1].digest if commits else None),
-                "reviewed": reviews.stable is not None,
-                "outside": [plain_arrival(one, names) for one in outside],
-                **plain_refused(tags),
-            }
-        )
-    elif held:
-        _say(outside_lines(outside, names, _width()) if outside else ["nothing is held"])
-    else:
-        _say_log(commits, arrivals, outside, names, marks)
+        view = LogView.read(reader, span, held)
+        if not as_json:
+            for line in refused_lines(view.tags):
+                typer.echo(line, err=True)
+        if graph:
+            _log_graph(view, as_json)
+        elif as_json:
+            say_json(_plain_log(view))
+        elif held:
+            _say_held(view)
+        else:
+            _say_log(view)
 
 
-class _Marks(NamedTuple):
-    """Hold what is said beside commits: tags by name; how they stand by reviews and claim privacy, by digest."""
+def _span(limit: int | None, before: int | None, everything: bool) -> Span:
+    from medforge.aggregator.forge.log_view import Span
 
-    tags: Tags
-    standing: Mapping[str, str]
-    claims: Mapping[str, str]
-
-    def spelt(self) -> dict[str, str]:
-        return spell_marks(self.tags.values(), self.standing, self.claims)
+    return Span(limit if limit or everything else _PAGE, before)
 
 
-def _log_graph(
-    commits: list[Commit],
-    arrivals: list[Arrival],
-    names: Mapping[str, str],
-    marks: _Marks,
-    as_json: bool,
-) -> None:
-    from medforge.aggregator.cli.graph_lines import graph_lines, never_in
-    from medforge.aggregator.forge.rounds import rounds_of
+def _plain_log(view: LogView) -> dict[str, Any]:
+    head = view.page.head
+    return {
+        "commits": [
+            plain_commit(commit, view.arrivals[commit.arrival].accepted_at, view.names)
+            | _plain_marks(view, commit)
+            | {"privacy": view.claims[commit.branch].model_dump() if commit.branch in view.claims else None}
+            for commit in view.page.commits
+        ],
+        **_plain_rest(view),
+        "stable": view.stable or (head.digest if head else None),
+        "reviewed": view.stable is not None,
+        "outside": [plain_arrival(one, view.names) for one in view.outside],
+        "older_outside": view.older,
+        **plain_refused(view.tags),
+    }
 
-    rounds, known = rounds_of(commits), {one.number: one for one in arrivals}
+
+def _plain_marks(view: LogView, commit: Commit) -> dict[str, Any]:
+    tags = [tag.name for tag in view.tags.values() if tag.commit == commit.digest]
+    return {"tags": tags, "reviews": view.standing.get(commit.digest)}
+
+
+def _plain_rest(view: LogView) -> dict[str, int]:
+    return {"older": view.page.older, "newer": view.page.newer}
+
+
+def _marks(view: LogView) -> dict[str, str]:
+    commits = view.page.commits
+    claims = {one.digest: str(view.claims[one.branch]) for one in commits if one.branch in view.claims}
+    return spell_marks(view.tags.values(), view.standing, claims)
+
+
+def _log_graph(view: LogView, as_json: bool) -> None:
+    from medforge.aggregator.cli.graph_lines import graph_lines
+
     if as_json:
         graph = [
             {"number": one.number, "digest": one.commit.digest, "kind": one.commit.kind}
             | {"came": one.came, "returned": one.returned, "left": one.left}
-            | {"tags": [tag.name for tag in marks.tags.values() if tag.commit == one.commit.digest]}
-            | {"reviews": marks.standing.get(one.commit.digest)}
-            for one in rounds
+            | _plain_marks(view, one.commit)
+            for one in view.rounds
         ]
-        aside = [plain_arrival(one, names) for one in never_in(rounds, known)]
-        say_json({"graph": graph, "never_in": aside, **plain_refused(marks.tags)})
-    elif arrivals:
-        _say(graph_lines(rounds, known, names, marks.spelt(), _width()))
+        aside = [plain_arrival(one, view.names) for one in view.never_in]
+        say_json({"graph": graph, **_plain_rest(view), "never_in": aside, **plain_refused(view.tags)})
+    elif view.rounds or view.never_in:
+        _say(older_lines(view.page.older, view.page.first, "commits"))
+        _say(graph_lines(view.rounds, view.never_in, view.changed, view.names, _marks(view), _width()))
+        _say(newer_lines(view.page.newer, "commits"))
     else:
         _say(["the main branch has no commit yet"])
 
 
-def _say_log(
-    commits: list[Commit],
-    arrivals: list[Arrival],
-    outside: list[Arrival],
-    names: Mapping[str, str],
-    marks: _Marks,
-) -> None:
-    if commits:
-        method = commits[-1].method
-        reviewed = "" if marks.standing else "; nobody reviews it, so the newest commit is the stable one"
+def _say_held(view: LogView) -> None:
+    _say(beside_lines(view.older))
+    _say(outside_lines(view.outside, view.names, _width()) if view.outside else ["nothing is held"])
+
+
+def _say_log(view: LogView) -> None:
+    page = view.page
+    if page.commits:
+        method = page.commits[-1].method
+        reviewed = "" if view.stable else "; nobody reviews it, so the newest commit is the stable one"
         _say([f"folded by {method.method} {method.level} {method.coefficients}{reviewed}"])
-        _say(commit_lines(commits, {one.number: one for one in arrivals}, names, _width(), marks.spelt()))
+        _say(older_lines(page.older, page.first, "commits"))
+        _say(commit_lines(page.commits, view.arrivals, view.names, _width(), _marks(view)))
+        _say(newer_lines(page.newer, "commits"))
     else:
-        _say(["the main branch has no commit yet"])
-    if outside:
+        _say(["the main branch has no commit yet" if page.head is None else "no commit comes before that one"])
+    if view.outside:
         _say(["", "not in the main branch"])
-        _say(outside_lines(outside, names, _width()))
+        _say(beside_lines(view.older))
+        _say(outside_lines(view.outside, view.names, _width()))
 
 
-def _log_journal(source: ReaderOptions, as_json: bool) -> None:
+def _log_journal(source: ReaderOptions, span: Span, as_json: bool) -> None:
     import json
     from dataclasses import asdict
 
     from medforge.aggregator.forge.forge import Forge
+    from medforge.aggregator.ledger.log_page import page_bounds
     from medforge.errors import InvalidInput
 
     if source.forge is None or source.at is not None:
         raise InvalidInput("the journal is read where the forge lies; give its directory with --forge")
     opened = Forge.open(source.forge, source.ledger)
     try:
-        entries, names = opened.ledger.journal(), opened.ledger.display_names()
+        length = opened.ledger.journal_length()
+        first, last = page_bounds(length, span.limit, span.before)
+        entries = opened.ledger.journal(first - 1, max(last - first + 1, 0))
+        names = opened.ledger.display_names()
     finally:
         opened.close()
+    older, newer = first - 1, length - last
     if as_json:
         about = [{"about": json.loads(entry.about), "display_name": names.get(entry.actor)} for entry in entries]
-        say_json({"journal": [asdict(entry) | more for entry, more in zip(entries, about, strict=True)]})
+        listed = [asdict(entry) | more for entry, more in zip(entries, about, strict=True)]
+        say_json({"journal": listed, "older": older, "newer": newer})
     else:
+        _say(older_lines(older, first, "entries"))
         _say(journal_lines(entries, names, _width()))
+        _say(newer_lines(newer, "entries"))
 
 
 def _say(lines: Iterable[str]) -> None:

@@ -81,6 +81,24 @@ def outside_lines(arrivals: Iterable[Arrival], names: Mapping[str, str], width: 
         yield from flow((row, who, state + (" (erased)" if one.erased else "")), width, _INDENT)
 
 
+def older_lines(older: int, first: int, what: str) -> Iterator[str]:
+    """Say how many older commits or entries are not listed, where there are any, and how they are."""
+    if older:
+        yield f"{older} older {what} are not listed; --before {first} lists the last of them, --all lists everything"
+
+
+def newer_lines(newer: int, what: str) -> Iterator[str]:
+    """Say how many newer commits or entries are not listed, where there are any."""
+    if newer:
+        yield f"{newer} newer {what} are not listed; without --before the newest are"
+
+
+def beside_lines(older: int) -> Iterator[str]:
+    """Say how many older arrivals are not listed, where there are any, and how they are."""
+    if older:
+        yield f"{older} older arrivals are not listed; --all lists everything"
+
+
 def journal_lines(entries: Iterable[JournalEntry], names: Mapping[str, str], width: int) -> Iterator[str]:
     """Return the journal, oldest first: number, time, who, what, about what."""
     yield from flow(("  entry  time (UTC)         ", "who: what", "about what"), width, _INDENT)

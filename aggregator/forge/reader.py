@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,6 +12,7 @@ from medforge.aggregator.forge.identity import ForgeIdentity
 from medforge.aggregator.forge.review_view import ReviewView
 from medforge.aggregator.forge.tagging import verified_tags
 from medforge.aggregator.ledger.commit import Commit
+from medforge.aggregator.ledger.log_page import LogPage, LogTable
 from medforge.aggregator.ledger.records import Arrival, State
 from medforge.aggregator.ledger.review_table import ReviewTable
 from medforge.aggregator.ledger.task_table import TaskTable
@@ -31,8 +32,29 @@ class ForgeReader(Protocol):
     def identity(self) -> ForgeIdentity:
         """Say which forge this is, on which base module, and which tasks it has declared."""
 
+    def said(self) -> list[str]:
+        """Return what a user is to be told before anything else."""
+
     def commits(self) -> list[Commit]:
         """List the commits, oldest first."""
+
+    def page(self, limit: int | None = None, before: int | None = None) -> LogPage:
+        """Read the newest `limit` commits (None: all) with a number below `before`, as far as can be without others."""
+
+    def number_of(self, digest: str) -> int | None:
+        """Return the number of a commit, None for none of this main branch."""
+
+    def were_in(self, arrivals: Collection[int], before: int) -> set[int]:
+        """Return which of these arrivals a commit with a number below `before` is about."""
+
+    def newest_arrival(self, before: int) -> int:
+        """Return the greatest number of an arrival that a commit with a number below `before` is about; 0 for none."""
+
+    def outside(self, head: Commit | None) -> list[Arrival]:
+        """List, in order, the arrivals that are not in the main branch, also those that came in after a head."""
+
+    def arrivals_by_number(self, numbers: Collection[int]) -> dict[int, Arrival]:
+        """Look arrivals up; one that has not arrived is left out."""
 
     def arrivals(self) -> list[Arrival]:
         """List the arrivals, in order; of one in the main branch an address does not tell the size, which is 0."""
@@ -72,15 +94,18 @@ def open_reader(
         from medforge.aggregator.forge.remote_reader import RemoteReader
         from medforge.proto.remote import RemoteForge
 
-        with RemoteForge(connection) as remote:
-            yield RemoteReader(remote)
+        with RemoteForge(connection) as remote, closing(RemoteReader(remote)) as reader:
+            yield reader
     else:
         raise InvalidInput("no forge is named, or two; give either its directory with --forge or its address with --at")
 
 
-def check_chain(commits: Sequence[Commit]) -> None:
-    """Check that each commit names the one before as its parent (the first none); raise CorruptFile otherwise."""
-    parent = None
+def check_chain(commits: Sequence[Commit], before: Commit | None = None) -> None:
+    """Check that each commit names the one before as its parent, the first the one `before` them (None: none).
+
+    Raises CorruptFile otherwise.
+    """
+    parent = before.digest if before else None
     for commit in commits:
         check_parent(commit, parent)
         parent = commit.digest
@@ -98,6 +123,7 @@ def check_parent(commit: Commit, parent: str | None) -> None:
 class _Local:
     def __init__(self, forge: Forge) -> None:
         self._forge = forge
+        self._log = LogTable(forge.ledger)
 
     def identity(self) -> ForgeIdentity:
         settings = self._forge.settings
@@ -111,8 +137,29 @@ class _Local:
                 declared.add(arrival.task)
                 yield DeclaredTask.of(self._forge.manifest(arrival.number))
 
+    def said(self) -> list[str]:
+        return []
+
     def commits(self) -> list[Commit]:
         return [commit for _, commit in self._forge.ledger.commits()]
+
+    def page(self, limit: int | None = None, before: int | None = None) -> LogPage:
+        return self._log.page(limit, before)
+
+    def number_of(self, digest: str) -> int | None:
+        return self._log.number_of(digest)
+
+    def were_in(self, arrivals: Collection[int], before: int) -> set[int]:
+        return self._log.were_in(arrivals, before)
+
+    def newest_arrival(self, before: int) -> int:
+        return self._log.newest_arrival(before)
+
+    def outside(self, head: Commit | None) -> list[Arrival]:
+        return self._log.outside(head)
+
+    def arrivals_by_number(self, numbers: Collection[int]) -> dict[int, Arrival]:
+        return self._forge.ledger.arrivals_by_number(numbers)
 
     def arrivals(self) -> list[Arrival]:
         return self._forge.ledger.arrivals()

@@ -24,19 +24,23 @@ class ReviewView:
     @classmethod
     def of(cls, table: ReviewTable) -> ReviewView:
         """Read how a ledger's commits stand; where nobody reviews nothing is said."""
-        if not table.read().reviews:
+        if not table.is_used():
             return cls()
         stable = table.stable_or_head()
-        return cls(stable.digest if stable else None, tuple(table.reviews), tuple(table.decisions))
+        read = table.read()
+        return cls(stable.digest if stable else None, tuple(read.reviews), tuple(read.decisions))
 
-    def marks(self, commits: Sequence[Commit]) -> dict[str, str]:
-        """Return what is to be said beside commits (oldest first), by digest: stable, waiting or harmful."""
+    def marks(self, commits: Sequence[Commit], later: bool = True) -> dict[str, str]:
+        """Return what is to be said beside commits (oldest first), by digest: stable, waiting or harmful.
+
+        Where the stable one is not among them, `later` says whether they come after it.
+        """
         if self.stable is None:
             return {}
         harmful = {kept.decision.commit for kept in self.decisions if kept.decision.standing == "harmful"}
         digests = [commit.digest for commit in commits]
-        place = digests.index(self.stable) if self.stable in digests else -1
-        marks = dict.fromkeys(digests[place + 1 :], "waits for reviews")
+        after = digests.index(self.stable) + 1 if self.stable in digests else 0 if later else len(digests)
+        marks = dict.fromkeys(digests[after:], "waits for reviews")
         return marks | dict.fromkeys(harmful, "found harmful") | {self.stable: "stable"}
 
     def said_of(self, commit: str) -> tuple[list[KeptReview], list[Decision]]:

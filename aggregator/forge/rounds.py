@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from medforge.aggregator.coefficients.task_score import TaskScore
@@ -39,10 +39,11 @@ def score_changes(before: Commit | None, after: Commit) -> dict[str, tuple[TaskS
 class Chain:
     """Follow a chain of commits, and say of each what it changed; it keeps the newest commit and who was ever in."""
 
-    def __init__(self) -> None:
-        self._number = 0
-        self._before: Commit | None = None
-        self._ever: set[int] = set()
+    def __init__(self, number: int = 0, before: Commit | None = None, ever: Iterable[int] = ()) -> None:
+        """Begin after the `number`-th commit, `before`; `ever` are arrivals that were in by then."""
+        self._number = number
+        self._before = before
+        self._ever = set(ever)
 
     def follow(self, commit: Commit) -> Round:
         """Return what the next commit changed."""
@@ -56,7 +57,7 @@ class Chain:
         return found
 
 
-def rounds_of(commits: Sequence[Commit]) -> list[Round]:
-    """Return what each commit of a chain changed, oldest first."""
-    chain = Chain()
+def rounds_of(commits: Sequence[Commit], chain: Chain | None = None) -> list[Round]:
+    """Return what each commit of a chain changed, oldest first; what comes before the first, a `chain` knows."""
+    chain = chain or Chain()
     return [chain.follow(commit) for commit in commits]

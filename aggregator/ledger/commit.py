@@ -98,8 +98,7 @@ class Commit(DigestedModel):
     @classmethod
     def parse(cls, content: bytes, digest: str) -> Commit:
         """Read a commit back from its bytes; raise CorruptFile unless they are a commit with this digest."""
-        if sha256_bytes(content) != digest:
-            raise CorruptFile(f"commit {digest[:12]} does not have the digest it is known by; restore it from a backup")
+        check_commit_digest(content, digest)
         try:
             commit = cls.model_validate_json(content)
         except ValidationError as error:
@@ -118,3 +117,9 @@ class Commit(DigestedModel):
         if self.format == 2:
             return canonical_json(self.model_dump(mode="json"))
         return canonical_json(self.model_dump(mode="json", exclude={"members"}) | {"members": Runs(self.members).runs})
+
+
+def check_commit_digest(content: bytes, digest: str) -> None:
+    """Raise CorruptFile unless a commit's bytes have the digest that it is known by."""
+    if sha256_bytes(content) != digest:
+        raise CorruptFile(f"commit {digest[:12]} does not have the digest it is known by; restore it from a backup")

@@ -17,6 +17,7 @@ from medforge.aggregator.ledger.database import Database
 from medforge.aggregator.ledger.invitations import EarlierKit, newest_invitation
 from medforge.aggregator.ledger.journal import FORGE, INVITED, MAINTAINER, REVOKED, enter, now
 from medforge.aggregator.ledger.order import NEXT, LedgerConflict, check_follows, newest, spell, unfolded
+from medforge.aggregator.ledger.portions import portions
 from medforge.aggregator.ledger.records import Arrival, Arriving, Contributor, JournalEntry, Standing, State
 from medforge.aggregator.ledger.rows import ArrivalRow, CommitRow, ContributorRow, EntryRow
 from medforge.aggregator.ledger.withdrawals import check_unused
@@ -74,10 +75,12 @@ class Ledger(Database):
 
     def arrivals_by_number(self, numbers: Collection[int]) -> dict[int, Arrival]:
         """Look many arrivals up at once; a number that has not arrived is left out."""
-        wanted = set(numbers)
-        query = select(ArrivalRow).where(ArrivalRow.number.between(min(wanted, default=0), max(wanted, default=0)))
+        found: dict[int, Arrival] = {}
         with self.reading() as session:
-            return {row.number: row.plain() for row in session.scalars(query) if row.number in wanted}
+            for part in portions(numbers):
+                query = select(ArrivalRow).where(ArrivalRow.number.in_(part)).order_by(ArrivalRow.number)
+                found |= {row.number: row.plain() for row in session.scalars(query)}
+        return found
 
     def numbers(self, *states: State) -> list[int]:
         """List the numbers alone of the arrivals in these states, in order: a fold asks for them at every arrival."""

@@ -61,6 +61,11 @@ class ReviewTable:
         """The arrivals that reviews found harmful, and that the maintainer did not bring back."""
         return {number for kept in self.decisions for number in kept.decision.held} - self.overruled
 
+    def is_used(self) -> bool:
+        """Say whether any site ever reviewed, without reading what they said."""
+        with self._ledger.reading() as session:
+            return session.scalar(select(EntryRow.number).where(EntryRow.what == REVIEWED).limit(1)) is not None
+
     def read(self) -> ReviewTable:
         """Read on to the journal's end; raises CorruptFile for an entry that is neither review nor decision."""
         with self._ledger.reading() as session:

@@ -60,6 +60,11 @@ class ReviewDesk:
             if one.number > after:
                 yield _message(one)
 
+    def place(self) -> int:
+        """Return the place of the stable commit, 0 where nobody reviews or there is none."""
+        table = self._table.read()
+        return table.place(table.stable_or_head()) if table.reviews else 0
+
     def standings(self) -> Callable[[int, str], pb.Standing]:
         """Return what says of a commit, by its place and digest, how it stands by reviews."""
         table = self._table.read()

@@ -27,6 +27,7 @@ from medforge.aggregator.server.call_record import note
 from medforge.aggregator.server.charges import Charges
 from medforge.aggregator.server.credentials import AuthorityLinks
 from medforge.aggregator.server.failures import stream, unary
+from medforge.aggregator.server.log_stream import LARGEST_NUMBER, STATES, LogStream
 from medforge.aggregator.server.peer_clocks import PeerClocks
 from medforge.aggregator.server.rate_limit import origin
 from medforge.aggregator.server.review_desk import ReviewDesk
@@ -38,7 +39,7 @@ from medforge.manifest import public_spec
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.certificates import now, spell_time
 from medforge.proto.codec import commit_to_message, receipt_to_message, tag_to_message, task_to_message
-from medforge.proto.epoch import epoch_of_commit, epoch_to_message
+from medforge.proto.epoch import epoch_to_message
 from medforge.proto.errors import NotAllowed, NotFound, OverLimit, UploadConflict
 from medforge.proto.forge_authorities import authorities_to_message
 from medforge.proto.forge_keys import chain_to_message
@@ -47,10 +48,7 @@ from medforge.proto.signing import public_bytes
 
 _DIGESTS_AT_ONCE = 1000
 _LARGEST_ECHO = 1 << 16
-_COMMITS_AT_ONCE = 100
 _SECONDS_BETWEEN_LOOKS = 1.0
-_LARGEST_NUMBER = (1 << 63) - 1  # that a database compares with
-_STATES = {state: pb.BranchState.Value(f"BRANCH_STATE_{state.name}") for state in State}
 
 
 class ForgeService:
@@ -72,6 +70,7 @@ class ForgeService:
         self._tasks = TaskTable(forge.ledger)
         self._tags = TagTable(forge.ledger)
         self._reviews = ReviewDesk(forge)
+        self._log = LogStream(forge, self._reviews)
         self._base_files = BaseFiles(forge.directory, forge.settings.base_spec)
         self._authorities = AuthorityLinks(forge)
 
@@ -205,7 +204,7 @@ class ForgeService:
         if arrival is None or caller.name not in (None, arrival.contributor):
             return pb.StatusReply(state=pb.BRANCH_STATE_UNKNOWN)
         reply = pb.StatusReply(
-            state=_STATES[arrival.state],
+            state=STATES[arrival.state],
             receipt=receipt_to_message(self._forge.receipt(arrival)),
             reason=arrival.reason,
         )
@@ -244,25 +243,7 @@ class ForgeService:
     @stream
     def Log(self, request: pb.LogRequest, context: grpc.ServicerContext) -> Iterator[pb.LogEntry]:
         """List the commits, then the arrivals that are not in the main branch."""
-        ledger = self._forge.ledger
-        for record in self._commits(request.after):
-            yield pb.LogEntry(commit=record)
-        names, claims = ledger.display_names(), ledger.privacy_claims()
-        for arrival in ledger.outside():
-            yield pb.LogEntry(
-                arrival=pb.Arrival(
-                    number=arrival.number,
-                    branch=arrival.branch,
-                    contributor=arrival.contributor,
-                    task=arrival.task,
-                    size=arrival.size,
-                    accepted_at=arrival.accepted_at,
-                    state=_STATES[arrival.state],
-                    reason=arrival.reason,
-                    display_name=names.get(arrival.contributor, ""),
-                    privacy=claims[arrival.branch].to_bytes() if arrival.branch in claims else b"",
-                )
-            )
+        return self._log.entries(request)
 
     @stream
     def Watch(self, request: pb.WatchRequest, context: grpc.ServicerContext) -> Iterator[pb.CommitRecord]:
@@ -270,7 +251,7 @@ class ForgeService:
         seen = request.after
         while context.is_active() and not self._closing.is_set():
             notified = self._committed.count
-            for record in self._commits(seen):
+            for record in self._log.commits(seen):
                 yield record
                 seen = record.number
             self._committed.wait(notified, _SECONDS_BETWEEN_LOOKS)
@@ -310,7 +291,7 @@ class ForgeService:
     @stream
     def Reviews(self, request: pb.ReviewsRequest, context: grpc.ServicerContext) -> Iterator[pb.ReviewEntry]:
         """List the reviews and what was decided by them."""
-        yield from self._reviews.entries(min(request.after, _LARGEST_NUMBER))
+        yield from self._reviews.entries(min(request.after, LARGEST_NUMBER))
 
     def _check_room(self) -> None:
         if shutil.disk_usage(self._forge.directory).free < self._forge.policy.limits.disk_reserve:
@@ -325,21 +306,6 @@ class ForgeService:
                 f"blob {digest[:12]} belongs to no forge item and to no branch of {caller.name}; "
                 f"ask for the forge item of a commit"
             )
-
-    def _commits(self, after: int) -> Iterator[pb.CommitRecord]:
-        after = min(after, _LARGEST_NUMBER)
-        standing = self._reviews.standings()
-        while page := self._forge.ledger.commits(after, _COMMITS_AT_ONCE):
-            names, claims = self._forge.ledger.display_names(), self._forge.ledger.privacy_claims()
-            arrivals = self._forge.ledger.arrivals_by_number({commit.arrival for _, commit in page})
-            for after, commit in page:
-                at = arrivals[commit.arrival].accepted_at
-                record = commit_to_message(after, commit.content, at, names.get(commit.contributor))
-                record.standing = standing(after, commit.digest)
-                record.epoch = epoch_of_commit(self._forge.epochs, after)
-                if claimed := claims.get(commit.branch):
-                    record.privacy = claimed.to_bytes()
-                yield record
 
     def _send(self, path: str, digest: str, offset: int) -> Iterator[pb.DownloadChunk]:
         total = self._forge.blobs.size(digest)

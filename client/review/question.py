@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 from medforge.declared_task import DeclaredTask
 from medforge.errors import CorruptFile, InvalidInput
-from medforge.files import parse_json, sha256_bytes
+from medforge.files import parse_json
 from medforge.proto import forge_pb2 as pb
-from medforge.proto.codec import commit_from_message, review_from_message
+from medforge.proto.codec import review_from_message
 from medforge.proto.remote import RemoteForge
 from medforge.proto.signed_review import Review
+from medforge.proto.verified_log import VerifiedLog
 
 _LEFT = (pb.BRANCH_STATE_HELD, pb.BRANCH_STATE_REJECTED, pb.BRANCH_STATE_WITHDRAWN)
 
@@ -132,35 +134,19 @@ def ask(forge: RemoteForge, reviewer: str) -> Question:
 
 
 def _read_chain(forge: RemoteForge) -> tuple[dict[str, ReviewedCommit], set[int]]:
-    """Return the commits by digest, each checked to follow the one before, and the arrivals that had to leave."""
-    commits: dict[str, ReviewedCommit] = {}
-    left: set[int] = set()
-    parent: str | None = None
-    for entry in forge.log_entries():
-        if entry.WhichOneof("entry") == "arrival":
-            if entry.arrival.state in _LEFT:
-                left.add(entry.arrival.number)
-            continue
-        number, content = commit_from_message(entry.commit)
-        digest = sha256_bytes(content)
-        one, before = _parse(content, digest, number, forge.at)
-        if before != parent or number != len(commits) + 1:
-            raise CorruptFile(
-                f"commit {digest[:12]} from {forge.at} does not follow the one before; do not trust what answers there"
-            )
-        commits[digest] = one
-        parent = digest
-    return commits, left
+    """Return the commits by digest, and the arrivals that had to leave."""
+    with closing(VerifiedLog(forge)) as log:
+        commits = {one.digest: _parse(one.content, one.digest, one.number, forge.at) for one in log.records()}
+        return commits, {one.number for one in log.outside if one.state in _LEFT}
 
 
-def _parse(content: bytes, digest: str, number: int, at: str) -> tuple[ReviewedCommit, str | None]:
+def _parse(content: bytes, digest: str, number: int, at: str) -> ReviewedCommit:
     try:
         said = parse_json(content)
         members = tuple(_numbers(said["members"]))
         files = {str(path): str(name) for path, name in said["item_files"].items()}
         texts = str(said["task"]), str(said["contributor"])
-        one = ReviewedCommit(digest, number, members, *texts, said["item"], files, int(said["arrival"]))
-        return one, said["parent"]
+        return ReviewedCommit(digest, number, members, *texts, said["item"], files, int(said["arrival"]))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CorruptFile(f"{at} sent a commit that cannot be read; do not trust what answers there") from error
 

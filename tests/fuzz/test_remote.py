@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from concurrent import futures
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from google.protobuf.message_factory import GetMessageClass
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from medforge.client.branch_fate import ForgeLog
 from medforge.errors import InvalidBranch, MedForgeError
 from medforge.proto import forge_pb2 as pb
 from medforge.proto import remote
@@ -22,6 +24,7 @@ from medforge.proto.forge_pb2_grpc import add_ForgeServicer_to_server
 from medforge.proto.receipt import Receipt
 from medforge.proto.remote import RemoteForge
 from medforge.proto.status import abort
+from medforge.proto.verified_log import VerifiedLog
 from tests.fuzz.messages import messages
 from tests.fuzz.targets import check_sentence
 
@@ -84,6 +87,14 @@ def missing_then_upload(forge: RemoteForge, path: Path) -> None:
         list(forge.upload(digest, path, offset, 1 << 16))
 
 
+def read_log(forge: RemoteForge) -> None:
+    forge.log()
+    with closing(VerifiedLog(forge)) as log:
+        list(log.records())
+        log.display_names()
+    ForgeLog(forge, "north").fates("north")
+
+
 CALLS: dict[str, Callable[[RemoteForge, Path], object]] = {
     "Describe": lambda forge, path: forge.describe(),
     "Echo": lambda forge, path: forge.echo(3, 3),
@@ -92,7 +103,7 @@ CALLS: dict[str, Callable[[RemoteForge, Path], object]] = {
     "Upload": lambda forge, path: list(forge.upload(DIGEST, path, 0, 3)),
     "Submit": lambda forge, path: forge.submit(b"{}"),
     "Status": lambda forge, path: forge.status(DIGEST),
-    "Log": lambda forge, path: forge.log(),
+    "Log": lambda forge, path: read_log(forge),
     "Watch": lambda forge, path: list(forge.watch()),
     "Withdraw": lambda forge, path: forge.withdraw(DIGEST, erase=True),
     "Download": lambda forge, path: forge.item(),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
 from medforge.client.data.inspection.sketch import VERSION
+from medforge.user_cache import cache_folder
 
 _LARGEST = 4 << 30
 """Bytes beyond which the file is begun anew."""
@@ -22,10 +22,8 @@ _PATIENCE = 10.0
 
 
 def cache_file() -> Path:
-    """Return where the cache is: in the folder MEDFORGE_CACHE, else in the user's cache folder."""
-    own = os.environ.get("MEDFORGE_CACHE")
-    folder = Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "medforge"
-    return folder / "images.sqlite"
+    """Return where the cache is."""
+    return cache_folder() / "images.sqlite"
 
 
 class Cache:

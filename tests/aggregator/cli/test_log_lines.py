@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from medforge.aggregator.cli.log_lines import commit_lines, journal_lines, outside_lines, replay_lines
 from medforge.aggregator.coefficients.task_score import TaskScore
 from medforge.aggregator.ledger.commit import Commit
-from medforge.aggregator.ledger.ledger import Ledger
+from medforge.aggregator.ledger.log_page import LogPage, LogTable
 from medforge.aggregator.ledger.records import Arrival, JournalEntry, State
 from medforge.aggregator.main_branch.replay import ReplayResult
 from medforge.aggregator.merge import choose_settings
@@ -119,8 +120,12 @@ def test_a_branch_that_is_folded_between_two_looks_is_not_lost(eventful: Path, m
     def outside() -> set[int]:
         return {one["number"] for one in json.loads(log("--json"))["outside"]}
 
-    settled, read = outside(), Ledger.commits
+    def three(table: LogTable, *_: object) -> LogPage:
+        page = whole(table, None, 4)
+        return replace(page, length=3, head=page.commits[-1])
+
+    settled, whole = outside(), LogTable.page
     # as if arrival 4's commit, and those after it, had come after the commits were read
-    monkeypatch.setattr(Ledger, "commits", lambda self, *_: read(self)[:3])
+    monkeypatch.setattr(LogTable, "page", three)
     assert outside() == settled | {4}
     assert "comes in just now" in log()
