@@ -23,7 +23,7 @@ from medforge.aggregator.ledger.task_table import TaskTable
 from medforge.aggregator.logs import about
 from medforge.aggregator.main_branch.fold_attempts import ATTEMPTS_FILE, FoldAttempts
 from medforge.aggregator.main_branch.fold_worker import FoldWorker, Told
-from medforge.aggregator.main_branch.freed_memory import give_back
+from medforge.aggregator.main_branch.freed_memory import give_back, share_arenas
 from medforge.aggregator.main_branch.main_branch import MainBranch
 from medforge.aggregator.main_branch.reviewing.board import ReviewBoard
 from medforge.aggregator.main_branch.wakeup import Wakeup
@@ -239,6 +239,7 @@ def serve(
     """
     if ready_file is not None:
         ready_file.unlink(missing_ok=True)
+    share_arenas()
     # whoever waits for a signal wakes by one
     server = ForgeServer(forge, base, listen, tls, lambda: os.kill(os.getpid(), signal.SIGTERM))
     wait_for_signal = _listen_for(signal.SIGTERM, signal.SIGINT)
