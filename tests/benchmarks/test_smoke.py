@@ -23,6 +23,7 @@ from benchmarks import (
     med_lego,
     misbehaving,
     mixture_modes,
+    origin_cost,
     prediction,
     regmean,
     router_settings,
@@ -197,6 +198,14 @@ def test_arrival_cost(tiny_spec: str, tmp_path: Path) -> None:
         "unexamined": ["2", "4"],
         "examined": ["2", "4"],
     }
+
+
+def test_origin_cost(tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    assert origin_cost.main(["--arrivals", "60", "--images", "3", "--json", str(out)]) == 0
+    (row,) = json.loads(out.read_text())
+    # the last arrivals are a copy of weights and one of images
+    assert (row["found alike"], row["the same"]) == (2, True)
 
 
 def test_misbehaving(tiny_spec: str, tmp_path: Path) -> None:

@@ -20,11 +20,12 @@ _UNSURE = 1e-4
 
 
 class _Block:
-    """Hold the sketches [sites, 512, m] of consecutive places, and their squared norms, float64 [512, sites]."""
+    """Hold the sketches [sites, 512, m] of consecutive places, their squared norms in float64, and their lengths."""
 
     def __init__(self, sites: int, projections: int) -> None:
         self.sketches = torch.empty(sites, _AT_ONCE, projections)
         self.norms = torch.empty(_AT_ONCE, sites, dtype=torch.float64)
+        self.lengths = torch.empty(sites, _AT_ONCE)
 
 
 class WeightBlocks:
@@ -39,8 +40,11 @@ class WeightBlocks:
         within = self._count % _AT_ONCE
         if within == 0:
             self._blocks.append(_Block(*sketch.shape))
-        self._blocks[-1].sketches[:, within] = sketch
-        self._blocks[-1].norms[within] = sketch.double().square().sum(dim=1)
+        block, norms = self._blocks[-1], sketch.double().square().sum(dim=1)
+        block.sketches[:, within], block.norms[within] = sketch, norms
+        lengths = norms.sqrt().float()
+        # no comparison holds for what is no number, so that float64 decides
+        block.lengths[:, within] = torch.where(lengths.isfinite(), lengths, torch.nan)
         self._count += 1
 
     def of(self, places: Sequence[int]) -> Tensor:
@@ -54,22 +58,30 @@ class WeightBlocks:
         one is so near ``alike`` that it matters.
         """
         (one,) = self.of([place])
-        blocks = range(0, self._count, _AT_ONCE)
-        return torch.cat([self._shares(one, start, min(_AT_ONCE, self._count - start), alike) for start in blocks])
-
-    def _shares(self, one: Tensor, start: int, count: int, alike: float) -> Tensor:
-        block = self._blocks[start // _AT_ONCE]
-        theirs = block.norms[:count]
         own = one.double().square().sum(dim=1)
         # of length 1, so that no product is too large or too small for float32
         direction = (one.double() / own.sqrt().clamp_min(torch.finfo(torch.float64).tiny).unsqueeze(1)).float()
-        crossed = torch.bmm(block.sketches[:, :count], direction.unsqueeze(2)).squeeze(2).T.double() * own.sqrt()
-        found = cosines(own, theirs, crossed)
-        norms = torch.stack([own.expand_as(theirs), theirs], dim=2)
-        shares = shares_where(norms, found >= alike)
+        shares = torch.zeros(self._count, dtype=torch.float64)
+        for start, block in zip(range(0, self._count, _AT_ONCE), self._blocks, strict=True):
+            count = min(_AT_ONCE, self._count - start)
+            # site by site: a batched product of matrices with vectors takes twice as long
+            crossed = torch.stack([of @ way for of, way in zip(block.sketches[:, :count], direction, strict=True)])
+            apart = crossed <= (alike - _UNSURE) * block.lengths[:, :count]
+            # where a right angle is alike already, so is what has no direction
+            places = (~apart.all(dim=0) | (alike <= 0)).nonzero().flatten()
+            if len(places):
+                products = crossed[:, places].T.double() * own.sqrt()
+                shares[start + places] = self._shares(one, own, start + places, products, block.norms[places], alike)
+        return shares
+
+    def _shares(
+        self, one: Tensor, own: Tensor, places: Tensor, products: Tensor, norms: Tensor, alike: float
+    ) -> Tensor:
+        found = cosines(own, norms, products)
+        shares = shares_where(torch.stack([own.expand_as(norms), norms], dim=2), found >= alike)
         sure = ((found - alike).abs() > _UNSURE) & (found.abs() < 2)
-        again = (~sure.all(dim=1)).nonzero().flatten().tolist()
-        if again:
-            others = self.of([start + place for place in again])
+        again = ~sure.all(dim=1)
+        if again.any():
+            others = self.of(places[again].tolist())
             shares[again] = estimated_shares(sketched_products(one, others), alike)
         return shares
