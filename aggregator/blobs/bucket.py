@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
+from math import inf
 from pathlib import Path
 
 from medforge.aggregator.blobs.cache import BlobCache
@@ -206,6 +207,10 @@ class BlobBucket:
         old = {digest for digest, written in self._listed() if written < before}
         self._touched = {digest: at for digest, at in self._touched.items() if at >= before}
         return old - self._touched.keys()
+
+    def is_untouched(self, digest: str, before: float) -> bool:
+        """Say whether nobody asked this process for it since."""
+        return self._touched.get(digest, -inf) < before
 
     def tidy(self, before: float) -> None:
         """Abort uploads in parts that were begun before a time."""

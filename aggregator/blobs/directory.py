@@ -102,6 +102,10 @@ class BlobDirectory:
         """Return the digests of files that were last written before a time."""
         return {digest for digest in self.present() if last_touched(self.path(digest)) < before}
 
+    def is_untouched(self, digest: str, before: float) -> bool:
+        """Look at the file again."""
+        return last_touched(self.path(digest)) < before
+
     def tidy(self, before: float) -> None:
         """Do nothing: transfers are files of whoever began them."""
 

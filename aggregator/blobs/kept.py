@@ -71,6 +71,9 @@ class KeptBlobs(Protocol):
     def untouched(self, before: float) -> set[str]:
         """Return the digests of what was last touched before a time (epoch s)."""
 
+    def is_untouched(self, digest: str, before: float) -> bool:
+        """Say of one of `untouched` whether it still is: what is touched meanwhile is wanted."""
+
     def tidy(self, before: float) -> None:
         """Delete what is left of transfers that were begun before a time (epoch s) and not finished."""
 

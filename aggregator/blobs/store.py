@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Set
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from contextlib import AbstractContextManager, nullcontext, suppress
 from hashlib import file_digest
 from io import BufferedReader
 from pathlib import Path
@@ -294,26 +294,45 @@ class BlobStore:
     def remove(self, digest: str) -> None:
         """Delete a blob, what has been received of it, and who held it; deleting an absent one changes nothing."""
         with self._lock(digest):
-            self.kept.remove(digest)
-            for path in self._staged.pop(digest, {}).values():
-                path.unlink(missing_ok=True)
-            (self._partial / digest).unlink(missing_ok=True)
-            self._holders.forget(digest)
+            self._remove(digest)
+
+    def _remove(self, digest: str) -> None:
+        self.kept.remove(digest)
+        for path in self._staged.pop(digest, {}).values():
+            path.unlink(missing_ok=True)
+        (self._partial / digest).unlink(missing_ok=True)
+        self._holders.forget(digest)
 
     def present(self) -> Iterator[str]:
         """Return the digests of all present blobs."""
         return self.kept.present()
 
-    def sweep(self, before: float, needed: Set[str]) -> int:
-        """Delete unfinished uploads and present blobs last touched before a time (epoch s), except those needed."""
+    def sweep(
+        self, before: float, needed: Set[str], alone: Callable[[], AbstractContextManager[object]] = nullcontext
+    ) -> int:
+        """Delete unfinished uploads and present blobs last touched before a time (epoch s), except those needed.
+
+        Around each deletion `alone` is entered, which may add to what is needed; what was touched by then stays.
+        """
         self.kept.tidy(before)
-        swept = self.kept.untouched(before) - needed
-        for digest in swept:
-            self.remove(digest)
-        unfinished = [path for path in self._partial.glob("*") if path.is_file() and last_touched(path) < before]
-        for path in unfinished:
-            self._drop(path)
-        return len(swept | {path.name.partition(".")[0] for path in unfinished})
+        swept: set[str] = set()
+        for digest in sorted(self.kept.untouched(before) - needed):
+            with alone():
+                if digest not in needed and self._remove_untouched(digest, before):
+                    swept.add(digest)
+        for path in [path for path in self._partial.glob("*") if path.is_file() and last_touched(path) < before]:
+            with alone():
+                if last_touched(path) < before:
+                    self._drop(path)
+                    swept.add(path.name.partition(".")[0])
+        return len(swept)
+
+    def _remove_untouched(self, digest: str, before: float) -> bool:
+        with self._lock(digest):
+            if not self.kept.is_untouched(digest, before):
+                return False
+            self._remove(digest)
+            return True
 
     def _drop(self, path: Path) -> None:
         """Delete an unfinished upload, or one that nobody submitted."""

@@ -1,4 +1,4 @@
-"""Which blobs each branch and each forge item is made of, read once: manifests and commits never change."""
+"""Which blobs each branch and each forge item is made of, asked once: manifests and commits never change."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from medforge.aggregator.blobs.store import BlobStore
+from medforge.aggregator.ledger.item_table import ItemTable
 from medforge.aggregator.ledger.ledger import Ledger
 from medforge.aggregator.ledger.records import Arrival
 from medforge.manifest import DISTILLED_FILE, PLUGIN_DIRECTORY, Manifest
@@ -24,7 +25,7 @@ class _Said(NamedTuple):
 
 
 class Contents:
-    """Say what the branches and forge items in a forge hold, by digests; each manifest and commit is read once.
+    """Say what the branches and forge items in a forge hold, by digests; each manifest is read once.
 
     Safe for any number of threads.
     """
@@ -35,6 +36,7 @@ class Contents:
         self._lock = threading.Lock()
         # by branch digest
         self._said: dict[str, _Said] = {}
+        self._table = ItemTable(ledger)
         self._items: set[str] = set()
         self._last_commit = 0
 
@@ -58,10 +60,15 @@ class Contents:
     def of_items(self) -> set[str]:
         """Return the digests of the blobs of all forge items."""
         with self._lock:
-            for number, commit in self._ledger.chain(self._last_commit):
-                self._items.update(commit.item_files.values())
-                self._last_commit = number
+            self._read_items()
             return set(self._items)
+
+    def is_of_item(self, digest: str) -> bool:
+        """Say whether a blob is part of any forge item."""
+        with self._lock:
+            if digest not in self._items:
+                self._read_items()
+            return digest in self._items
 
     def check_new(self, manifest: Manifest, arrivals: Iterable[Arrival]) -> None:
         """Raise AlreadyHere where a branch has the plugin and images of one of its contributor's `arrivals`.
@@ -81,6 +88,13 @@ class Contents:
                     f"{arrival.state.value}), which {manifest.contributor} has here already; withdraw that one first, "
                     f"or push what was trained anew"
                 )
+
+    def _read_items(self) -> None:
+        commits = self._ledger.counts()[1]
+        if commits > self._last_commit:
+            # what was committed since they were counted is read again
+            self._items |= self._table.files(after=self._last_commit)
+            self._last_commit = commits
 
     def _of(self, arrival: Arrival) -> _Said:
         with self._lock:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence, Set
+from contextlib import contextmanager
 
 from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.ledger.item_table import ItemTable
 from medforge.aggregator.ledger.order import LedgerConflict
 from medforge.aggregator.ledger.records import Arrival
+from medforge.aggregator.ledger.runs import Runs
 from medforge.faults import reached
 
 
@@ -16,9 +19,9 @@ def referenced(forge: Forge) -> Iterator[str]:
     return iter(_shared_out(forge, frozenset())[1])
 
 
-def readable_by(forge: Forge, contributor: str) -> set[str]:
-    """Return the digests of the blobs that a contributor may read: of the forge items, and of their own branches."""
-    return forge.contents.of_items() | forge.contents.of_contributor(contributor)
+def may_read(forge: Forge, contributor: str, digest: str) -> bool:
+    """Say whether a contributor may read a blob: what is in a forge item is for all, else what is theirs."""
+    return forge.contents.is_of_item(digest) or digest in forge.contents.of_contributor(contributor)
 
 
 def erase(forge: Forge, arrivals: Sequence[Arrival]) -> None:
@@ -49,14 +52,21 @@ def erase(forge: Forge, arrivals: Sequence[Arrival]) -> None:
 def sweep(forge: Forge) -> int:
     """Delete uploads that have not gone on for as long as the policy keeps them, and return how many.
 
-    That is unfinished files, and whole ones that no branch and no forge item needs.
+    That is unfinished files, and whole ones that no branch and no forge item needs. No Submit waits for it longer than
+    for the deletion of one file.
     """
     before = time.time() - 3600 * forge.policy.limits.partial_hours
     last = forge.ledger.counts()[0]
     needed = set(referenced(forge))
-    with forge.adding:
-        _add_since(forge, last, needed)
-        return forge.blobs.sweep(before, needed)
+
+    @contextmanager
+    def alone() -> Iterator[None]:
+        nonlocal last
+        with forge.adding:
+            last = _add_since(forge, last, needed)
+            yield
+
+    return forge.blobs.sweep(before, needed, alone)
 
 
 def _shared_out(forge: Forge, going: Set[int]) -> tuple[set[str], set[str]]:
@@ -67,12 +77,12 @@ def _shared_out(forge: Forge, going: Set[int]) -> tuple[set[str], set[str]]:
     for arrival in forge.ledger.arrivals():
         if arrival.number not in gone:
             (theirs if arrival.number in going else needed).update(forge.contents.blobs_of(arrival))
-    for _, commit in forge.ledger.chain():
-        # asked of the members' runs: walking over the members of every commit takes the square of their number
-        if not any(number in commit.members for number in gone):
-            made_with = any(number in commit.members for number in going)
-            (theirs if made_with else needed).update(commit.item_files.values())
-    return theirs, needed
+    table = ItemTable(forge.ledger)
+    last = table.check()
+    lost, leaving = table.made_with(gone), table.made_with(going)
+    stays = Runs(number for number in range(1, last + 1) if number not in lost and number not in leaving)
+    theirs |= table.files_of(Runs(number for number in leaving if number not in lost))
+    return theirs, needed | table.files_of(stays)
 
 
 def _add_since(forge: Forge, last: int, needed: set[str]) -> int:

@@ -16,7 +16,7 @@ from medforge.aggregator.forge.base_files import BaseFiles
 from medforge.aggregator.forge.copies import copies_of
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.lineage import descendants
-from medforge.aggregator.forge.retention import readable_by
+from medforge.aggregator.forge.retention import may_read
 from medforge.aggregator.forge.tagging import checked
 from medforge.aggregator.ledger.records import Arrival, State
 from medforge.aggregator.ledger.tag_table import TagTable
@@ -301,7 +301,7 @@ class ForgeService:
 
     def _check_may_read(self, caller: Caller, digest: str) -> None:
         """Raise NotAllowed where a blob belongs to other contributors' branches alone: what is merged is for all."""
-        if caller.name is not None and digest not in readable_by(self._forge, caller.name):
+        if caller.name is not None and not may_read(self._forge, caller.name, digest):
             raise NotAllowed(
                 f"blob {digest[:12]} belongs to no forge item and to no branch of {caller.name}; "
                 f"ask for the forge item of a commit"

@@ -10,7 +10,6 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import text
 
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.log_view import LogView, Span
@@ -21,6 +20,7 @@ from medforge.base_module import BaseModule
 from medforge.cli import build_app
 from medforge.errors import CorruptFile, InvalidInput
 from medforge.proto.connection import Connection
+from tests.aggregator.altering import alter
 from tests.aggregator.forges import settings_of
 from tests.aggregator.serving import serving
 
@@ -149,7 +149,7 @@ def test_only_the_page_is_read_and_it_is_verified(
 ) -> None:
     copied = tmp_path / "forge"
     shutil.copytree(eventful, copied)
-    alter(copied, 2)
+    altered(copied, "UPDATE commits SET content = CAST('{}' AS BLOB) WHERE number = 2")
     # what is older is not read, as the help says
     assert told(copied, "--limit", "4")["older"] == 3
     for words in (("--limit", "6"), ("--all",), ("--json",), ("--limit", "1", "--before", "3")):
@@ -170,31 +170,18 @@ def test_a_page_is_verified_to_follow_the_commit_before_it(eventful: Path, tmp_p
     shutil.copytree(eventful, copied)
     with open_reader(copied, None) as reader:
         third = reader.commits()[2]
-    replace_commit(copied, 5, third.digest, third.content)
+    altered(copied, "DELETE FROM commits WHERE number = 3")
+    fifth = "UPDATE commits SET digest = :digest, content = :content WHERE number = 5"
+    altered(copied, fifth, digest=third.digest, content=third.content)
     with pytest.raises(CorruptFile, match="does not follow"):
         log(copied, "--limit", "2")
 
 
-def alter(directory: Path, number: int) -> None:
-    """Change a commit's bytes, as somebody with the database's password could."""
-    execute(directory, f"UPDATE commits SET content = CAST('{{}}' AS BLOB) WHERE number = {number}")
-
-
-def replace_commit(directory: Path, number: int, digest: str, content: bytes) -> None:
-    execute(directory, f"DELETE FROM commits WHERE digest = '{digest}'")
-    said = f"digest = '{digest}', content = x'{content.hex()}'"
-    execute(directory, f"UPDATE commits SET {said} WHERE number = {number}")
-
-
-def execute(directory: Path, statement: str) -> None:
+def altered(directory: Path, statement: str, **values: object) -> None:
+    """Change commits as somebody with the database's password could."""
     forge = Forge.open(directory)
-    try:
-        with forge.ledger.engine.begin() as connection:
-            for (trigger,) in connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).all():
-                connection.execute(text(f'DROP TRIGGER "{trigger}"'))
-            connection.execute(text(statement))
-    finally:
-        forge.close()
+    alter(forge.ledger, statement, **values)
+    forge.close()
 
 
 def test_an_empty_page_has_no_commit() -> None:

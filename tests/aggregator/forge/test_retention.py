@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from medforge.aggregator.blobs.directory import BlobDirectory
 from medforge.aggregator.forge.fsck import check_forge
-from medforge.aggregator.forge.retention import readable_by, referenced, sweep
+from medforge.aggregator.forge.retention import may_read, referenced, sweep
 from medforge.aggregator.main_branch.main_branch import MainBranch
 from medforge.aggregator.server.charges import CHARGES_FILE, Charges
 from medforge.aggregator.server.housekeeper import Housekeeper
@@ -69,6 +70,35 @@ def test_what_was_asked_for_or_stored_again_begins_anew(main: MainBranch) -> Non
     assert main.forge.blobs.has(whole)
 
 
+def test_nobody_waits_for_a_sweep_and_what_is_wanted_meanwhile_stays(
+    main: MainBranch, tiny_base: BaseModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, whole = leave_behind(main)
+    late, forge = branches(tiny_base, 3)[2], main.forge
+    for data in late.blobs().values():
+        digest = sha256_bytes(data)
+        forge.blobs.append(digest, 0, data)
+        forge.blobs.finish(digest, len(data))
+        forge.blobs.keep_together([digest])
+    forge.blobs.keep_together([whole])
+    age(main, WEEK + 60)
+    listed = BlobDirectory.untouched
+
+    def meanwhile(kept: BlobDirectory, before: float) -> set[str]:
+        found = listed(kept, before)
+        assert whole in found
+        # what Submit takes, and what FindMissing does
+        forge.accept(late.manifest, tiny_base)
+        assert forge.blobs.touch(whole)
+        return found
+
+    monkeypatch.setattr(BlobDirectory, "untouched", meanwhile)
+    assert sweep(forge) == 1
+    assert forge.blobs.partial_size(begun) == 0
+    assert forge.blobs.has(whole)
+    assert forge.load_branch(3).digest == late.digest
+
+
 def test_the_housekeeper_sweeps_at_the_start_and_ends_when_asked(main: MainBranch) -> None:
     leave_behind(main)
     age(main, WEEK + 60)
@@ -89,8 +119,7 @@ def test_a_contributor_reads_what_is_merged_and_what_is_theirs(main: MainBranch)
     head = main.head()
     assert head is not None
     own, other = main.forge.manifest(1), main.forge.manifest(2)
-    readable = readable_by(main.forge, own.contributor)
-    assert set(head.item_files.values()) <= readable
-    assert {own.digest, *(entry.digest for entry in own.files.values())} <= readable
-    assert other.digest not in readable
-    assert other.files["distilled.safetensors"].digest not in readable
+    for digest in (*head.item_files.values(), own.digest, *(entry.digest for entry in own.files.values())):
+        assert may_read(main.forge, own.contributor, digest)
+    for digest in (other.digest, other.files["distilled.safetensors"].digest, "0" * 64):
+        assert not may_read(main.forge, own.contributor, digest)

@@ -8,6 +8,7 @@ import pytest
 from medforge.aggregator.forge import maintenance
 from medforge.aggregator.forge.content_check import ContentCheck
 from medforge.aggregator.forge.retention import erase
+from medforge.aggregator.ledger.item_table import ItemTable
 from medforge.aggregator.ledger.ledger import Ledger
 from medforge.aggregator.ledger.order import LedgerConflict
 from medforge.aggregator.ledger.records import State
@@ -95,17 +96,19 @@ def test_erasures_that_are_due_together_read_the_commits_once(
     main._settle()
     assert main.forge.ledger.erased() == {1, 2}
     reads: list[int] = []
-    read = Ledger.commits
+    check = ItemTable.check
 
-    def counted(ledger: Ledger, after: int = 0, limit: int | None = None) -> object:
-        reads.append(after)
-        return read(ledger, after, limit)
+    def counted(table: ItemTable) -> int:
+        reads.append(check(table))
+        return reads[-1]
 
-    monkeypatch.setattr(Ledger, "commits", counted)
+    def parsed(*_: object) -> None:
+        raise AssertionError("commits are parsed")
+
+    monkeypatch.setattr(ItemTable, "check", counted)
+    monkeypatch.setattr(Ledger, "commits", parsed)
     erase(main.forge, main.forge.ledger.arrivals(State.WITHDRAWN))
-    # page after page, none of them twice
-    assert reads == sorted(set(reads))
-    assert reads[0] == 0
+    assert reads == [main.forge.ledger.counts()[1]]
 
 
 def test_what_is_in_the_main_branch_is_not_erased(tmp_path: Path, tiny_base: BaseModule) -> None:
@@ -133,14 +136,14 @@ def test_a_branch_that_comes_during_an_erasure_keeps_the_files_that_it_names(
     main = made_of(tmp_path, tiny_base, [mine], DEFAULT)
     maintenance.withdraw(main.forge, "1", "", erase=False)
     main.settle()
-    commits = main.forge.ledger.commits
+    check = ItemTable.check
 
-    def meanwhile(*given: int) -> object:
+    def meanwhile(table: ItemTable) -> int:
         monkeypatch.undo()
         main.forge.admit(theirs, tiny_base)
-        return commits(*given)
+        return check(table)
 
-    monkeypatch.setattr(main.forge.ledger, "commits", meanwhile)
+    monkeypatch.setattr(ItemTable, "check", meanwhile)
     erase(main.forge, [main._entry(1)])
     assert not main.forge.blobs.has(mine.digest)
     assert main.forge.load_branch(2).digest == theirs.digest
