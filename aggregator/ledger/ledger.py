@@ -16,10 +16,19 @@ from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.database import Database
 from medforge.aggregator.ledger.invitations import EarlierKit, newest_invitation
 from medforge.aggregator.ledger.journal import FORGE, INVITED, MAINTAINER, REVOKED, enter, now
-from medforge.aggregator.ledger.order import NEXT, LedgerConflict, check_follows, newest, spell, unfolded
+from medforge.aggregator.ledger.order import (
+    NEXT,
+    LedgerConflict,
+    check_follows,
+    newest,
+    runs_in_states,
+    spell,
+    unfolded,
+)
 from medforge.aggregator.ledger.portions import portions
 from medforge.aggregator.ledger.records import Arrival, Arriving, Contributor, JournalEntry, Standing, State
 from medforge.aggregator.ledger.rows import ArrivalRow, CommitRow, ContributorRow, EntryRow
+from medforge.aggregator.ledger.runs import Runs
 from medforge.aggregator.ledger.withdrawals import check_unused
 from medforge.privacy_facts import PrivacyFacts
 
@@ -82,11 +91,10 @@ class Ledger(Database):
                 found |= {row.number: row.plain() for row in session.scalars(query)}
         return found
 
-    def numbers(self, *states: State) -> list[int]:
+    def numbers(self, *states: State) -> Runs:
         """List the numbers alone of the arrivals in these states, in order: a fold asks for them at every arrival."""
-        wanted = ArrivalRow.state.in_([state.value for state in states])
         with self.reading() as session:
-            return list(session.scalars(select(ArrivalRow.number).where(wanted).order_by(ArrivalRow.number)))
+            return Runs.joined((first, last) for first, last in session.execute(runs_in_states(states)))
 
     def erased(self) -> set[int]:
         """Return the numbers of the arrivals whose files are gone."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from medforge.aggregator.ledger.commit import Commit
@@ -67,6 +68,16 @@ def check_follows(session: Session, commit: Commit, members: tuple[int, ...], ro
 def unfolded() -> Any:
     """Return the query for the arrivals that wait to be folded, in order."""
     return select(ArrivalRow).where(ArrivalRow.state == State.RECEIVED.value).order_by(ArrivalRow.number)
+
+
+def runs_in_states(states: Collection[State]) -> Any:
+    """Return the query for the first and last number of each run of arrivals in these states, in order."""
+    wanted = ArrivalRow.state.in_([state.value for state in states])
+    # what counts up by one keeps its distance from its place among all
+    distance = (ArrivalRow.number - func.row_number().over(order_by=ArrivalRow.number)).label("distance")
+    apart = select(ArrivalRow.number, distance).where(wanted).subquery()
+    first, last = func.min(apart.c.number), func.max(apart.c.number)
+    return select(first, last).group_by(apart.c.distance).order_by(first)
 
 
 def newest() -> Any:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, pairwise
+from itertools import chain, islice, pairwise
 from typing import Any, overload
 
 _MOST = 1 << 20
@@ -27,10 +28,16 @@ class Runs(Sequence[int]):
             right = isinstance(run, list) and len(run) == 2 and all(type(end) is int for end in run)
             if not right or run[0] > run[1]:
                 raise ValueError("a run is not of a first and a last number")
-        found = cls()
-        found._hold(runs)
+        found = cls.joined(runs)
         if found._count > _MOST:
             raise ValueError(f"runs of more than {_MOST} numbers")
+        return found
+
+    @classmethod
+    def joined(cls, runs: Iterable[Sequence[int]]) -> Runs:
+        """Hold the numbers of runs, each of a first and a last number, one after the other."""
+        found = cls()
+        found._hold(runs)
         return found
 
     def _hold(self, runs: Iterable[Sequence[int]]) -> None:
@@ -55,14 +62,25 @@ class Runs(Sequence[int]):
 
     def without(self, others: Runs) -> Iterator[int]:
         """Yield the numbers that are not in others, in order; as fast as there are runs and such numbers."""
-        ordered = sorted(others._runs)
+        ordered = others._apart()
+        ends = [high for _, high in ordered]
         for first, last in self._runs:
-            for low, high in ordered:
-                if high < first or low > last:
-                    continue
+            for low, high in islice(ordered, bisect_left(ends, first), None):
+                if low > last:
+                    break
                 yield from range(first, low)
-                first = max(first, high + 1)
+                first = high + 1
             yield from range(first, last + 1)
+
+    def _apart(self) -> list[tuple[int, int]]:
+        """Return the runs of the numbers in ascending order, each number once."""
+        found: list[tuple[int, int]] = []
+        for first, last in sorted(self._runs):
+            if found and first <= found[-1][1] + 1:
+                found[-1] = (found[-1][0], max(found[-1][1], last))
+            else:
+                found.append((first, last))
+        return found
 
     def __len__(self) -> int:
         return self._count

@@ -31,6 +31,7 @@ from medforge.aggregator.merge.probability_cache import ProbabilityCache
 from medforge.aggregator.merge.settings import MEAN
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
+from medforge.determinism import one_thread
 from medforge.errors import BaseMismatch, InvalidBranch
 from medforge.faults import reached
 from medforge.forge_item import ForgeItem, Routed
@@ -100,6 +101,8 @@ class MainBranch:
         """Read the forge item of a commit (by digest; the head where none is given); raises NotFound for none."""
         return self.forge.load_item(self.forge.find_commit(commit))
 
+    # once around all of it: looking for the libraries to hold to one thread takes time
+    @one_thread()
     def fold(self, arrival: int) -> Commit:
         """Fold one arrival and append its commit; an arrival that is folded already gives the commit it has.
 
@@ -210,12 +213,13 @@ class MainBranch:
         return self._cost(arrived, before, fold_round(self.base, self.settings, arrived, before, self.probabilities))
 
     def _due(self) -> tuple[Literal["remove", "restore"], Arrival] | None:
-        members, folded = self._members(), self.forge.ledger.numbers(State.FOLDED)
-        stay, inside = set(folded), set(members)
-        for number in members:
-            if number not in stay:
-                return "remove", self._entry(number)
-        return next((("restore", self._entry(number)) for number in folded if number not in inside), None)
+        head, folded = self.head(), self.forge.ledger.numbers(State.FOLDED)
+        members = Runs(head.members if head else ())
+        if (number := next(members.without(folded), None)) is not None:
+            return "remove", self._entry(number)
+        if (number := next(folded.without(members), None)) is not None:
+            return "restore", self._entry(number)
+        return None
 
     def _remove(self, entry: Arrival) -> Commit:
         after = tuple(number for number in self._members() if number != entry.number)

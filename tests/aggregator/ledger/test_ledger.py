@@ -139,6 +139,18 @@ def test_unfolded_shrinks_by_commits_and_holds(ledger: Ledger) -> None:
     assert ledger.holds() == {}
 
 
+def test_the_numbers_in_some_states_are_told_by_their_runs(ledger: Ledger) -> None:
+    arrive(ledger, 9)
+    assert ledger.numbers(State.RECEIVED).runs == [[1, 9]]
+    assert ledger.numbers(State.HELD).runs == []
+    for number in (1, 4, 5, 9):
+        ledger.hold(number, "not finite")
+    assert ledger.numbers(State.HELD).runs == [[1, 1], [4, 5], [9, 9]]
+    assert ledger.numbers(State.RECEIVED) == [2, 3, 6, 7, 8]
+    ledger.change(4, State.REJECTED, "no")
+    assert ledger.numbers(State.REJECTED, State.HELD) == [1, 4, 5, 9]
+
+
 def test_commits_form_a_numbered_chain(ledger: Ledger) -> None:
     arrive(ledger, 2)
     first = commit(1, None)
