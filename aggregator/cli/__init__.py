@@ -126,7 +126,7 @@ COMMANDS = (
     CommandEntry(
         "log",
         "Maintainer",
-        "List the commits of a main branch, then the arrivals that are not in it.",
+        "List the newest commits of a main branch, then the arrivals that are not in it.",
         "medforge.aggregator.cli.log:log",
     ),
     CommandEntry(
