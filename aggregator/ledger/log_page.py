@@ -10,10 +10,11 @@ from sqlalchemy import ColumnElement, func, select
 
 from medforge.aggregator.ledger.commit import Commit, check_commit_digest
 from medforge.aggregator.ledger.database import Database
-from medforge.aggregator.ledger.order import newest
+from medforge.aggregator.ledger.order import newest, runs_in_states
 from medforge.aggregator.ledger.portions import portions
 from medforge.aggregator.ledger.records import Arrival, State
 from medforge.aggregator.ledger.rows import ArrivalRow, CommitRow
+from medforge.aggregator.ledger.runs import Runs
 
 _AT_ONCE = 500
 
@@ -132,11 +133,9 @@ class LogTable:
 
     def outside(self, head: Commit | None) -> list[Arrival]:
         """List, in order, the arrivals that are not in the main branch, also those that came in after a head."""
-        inside = set(head.members if head else ())
-        folded = ArrivalRow.state == State.FOLDED.value
         with self._ledger.reading() as session:
-            coming = [one for one in session.scalars(select(ArrivalRow.number).where(folded)) if one not in inside]
-            found = list(session.scalars(select(ArrivalRow).where(~folded)))
-            for part in portions(coming):
+            folded = Runs.joined((first, last) for first, last in session.execute(runs_in_states((State.FOLDED,))))
+            found = list(session.scalars(select(ArrivalRow).where(ArrivalRow.state != State.FOLDED.value)))
+            for part in portions(list(folded.without(Runs(head.members if head else ())))):
                 found += session.scalars(select(ArrivalRow).where(ArrivalRow.number.in_(part)))
             return sorted((row.plain() for row in found), key=lambda one: one.number)
