@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from medforge.aggregator.main_branch.origin.pictures import MOST, SIDE, Spread, shares_in, spread
+from medforge.aggregator.main_branch.origin.pictures import MOST, SIDE, UNTURNED, Unturned, shares_in, unturned
 from medforge.layouts import turned_rows
 
 # rows of all datasets that are compared together, so few that they stay in a processor's cache
@@ -23,7 +23,8 @@ class _Block:
         self.sizes: list[int] = []
         self.used = 0
         self.rows = torch.zeros(capacity, 3 * SIDE**2, dtype=torch.float16)
-        self._spread = Spread(torch.zeros(capacity), torch.zeros(capacity))
+        directions = torch.zeros(capacity, UNTURNED, dtype=torch.float16)
+        self._parts = Unturned(directions, torch.zeros(capacity), torch.zeros(capacity), directions[:0])
 
     def has_room(self, size: int) -> bool:
         return self.used + size <= len(self.rows) and len(self.sizes) < _AT_ONCE
@@ -31,8 +32,13 @@ class _Block:
     def add(self, rows: Tensor) -> None:
         place = slice(self.used, self.used + len(rows))
         self.rows[place] = rows
-        for all_of, new in zip(self._spread, spread(rows), strict=True):
-            all_of[place] = new
+        centre = torch.zeros(1, UNTURNED, dtype=torch.float16)
+        if len(rows):
+            *of_rows, centre = unturned(rows)
+            for all_of, new in zip(self._parts[:3], of_rows, strict=True):
+                all_of[place] = new
+        # as few as there are: a block holds a dozen datasets or two thousand
+        self._parts = self._parts._replace(centre=torch.cat([self._parts.centre, centre]))
         self.sizes.append(len(rows))
         self.used += len(rows)
 
@@ -44,15 +50,17 @@ class _Block:
         """Move those behind a dataset into its rows, and leave nothing of it."""
         within = place - self.first
         begin, size, used = sum(self.sizes[:within]), self.sizes[within], self.used
-        for values in (self.rows, *self._spread):
+        for values in (self.rows, *self._parts[:3]):
             values[begin : used - size] = values[begin + size : used].clone()
             values[used - size : used] = 0
+        self._parts.centre[within] = 0
         self.sizes[within] = 0
         self.used -= size
 
     def shares(self, versions: Tensor, alike: float) -> Tensor:
-        rows, *spread = (values[: self.used] for values in (self.rows, *self._spread))
-        return shares_in(versions, rows, Spread(*spread), torch.tensor(self.sizes), alike)
+        directions, lengths, along = (values[: self.used] for values in self._parts[:3])
+        parts = Unturned(directions, lengths, along, self._parts.centre)
+        return shares_in(versions, self.rows[: self.used], parts, torch.tensor(self.sizes), alike)
 
 
 class PictureBlocks:
