@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from pathlib import Path
 from shutil import rmtree
@@ -20,6 +19,7 @@ from medforge.model.merged_model import MergedModel
 from medforge.model_card import ModelCard
 from medforge.model_directory import CARD_FILE, load_model, save_model
 from medforge.proto.connection import Connection
+from medforge.user_cache import cache_folder
 
 
 def open_model(
@@ -70,7 +70,7 @@ def _read(view: ForgeReader, name: str | None, cached: bool) -> tuple[ModelCard,
     commits = view.commits()
     check_chain(commits)
     chosen = stable_or_named(commits, name, view.tags(), view.reviews().stable)
-    kept = _cache() / chosen.digest
+    kept = cache_folder() / "models" / chosen.digest
     if cached and (kept / CARD_FILE).is_file():
         try:
             return load_model(kept)
@@ -84,10 +84,6 @@ def _read(view: ForgeReader, name: str | None, cached: bool) -> tuple[ModelCard,
         with suppress(InvalidInput, OSError):
             save_model(kept, card, item)
     return card, item
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "medforge" / "models"
 
 
 def _spec(card: ModelCard, where: Path | None) -> str:
