@@ -6,8 +6,8 @@ It stands above the rooms and may use them all; nothing of ours imports it.
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from medforge.aggregator.forge.reader import check_chain, open_reader
-from medforge.aggregator.ledger.commit import Commit
+from medforge.aggregator.forge.reader import open_reader
+from medforge.aggregator.ledger.commit import Commit, check_chain
 from medforge.aggregator.merge import Listing as MergeListing
 from medforge.aggregator.merge import choose_settings, listings
 from medforge.base import BaseModule, load_base

@@ -8,7 +8,7 @@ from shutil import rmtree
 
 from medforge.aggregator.forge.model_card import card_of
 from medforge.aggregator.forge.names import stable_or_named
-from medforge.aggregator.forge.reader import ForgeReader, check_chain, open_reader
+from medforge.aggregator.forge.reader import ForgeReader, open_reader
 from medforge.aggregator.forge.settings import SETTINGS_FILE, read_settings
 from medforge.base import load_base
 from medforge.base_module import BaseModule
@@ -67,9 +67,7 @@ def _find(where: Path | None, connection: Connection | None, commit: str | None)
 
 
 def _read(view: ForgeReader, name: str | None, cached: bool) -> tuple[ModelCard, ForgeItem]:
-    commits = view.commits()
-    check_chain(commits)
-    chosen = stable_or_named(commits, name, view.tags(), view.reviews().stable)
+    chosen = stable_or_named(view, name, view.tags(), view.reviews().stable)
     kept = cache_folder() / "models" / chosen.digest
     if cached and (kept / CARD_FILE).is_file():
         try:
@@ -77,8 +75,8 @@ def _read(view: ForgeReader, name: str | None, cached: bool) -> tuple[ModelCard,
         except CorruptFile:
             # what is in the cache is only a copy
             rmtree(kept, ignore_errors=True)
-    item = view.item(chosen)
-    card = card_of(chosen, item, view.identity(), view.arrivals(), view.display_names(), view.privacy_claims())
+    item, members = view.item(chosen), view.arrivals_by_number(chosen.members)
+    card = card_of(chosen, item, view.identity(), members, view.display_names(), view.privacy_claims())
     if cached:
         # where nothing can be kept, or another process has kept it meanwhile, this one has it in memory
         with suppress(InvalidInput, OSError):

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from medforge.errors import ForgeUnavailable
-from medforge.files import make_private, open_private
+from medforge.files import canonical_json, make_private, open_private
 from medforge.proto import forge_pb2 as pb
+from medforge.proto.names import arrival_number
 
 _SUM = 16
 _PATIENCE = 10.0
@@ -97,6 +98,17 @@ class KeptLog:
                 )
             for (record,) in rows:
                 yield pb.CommitRecord.FromString(record)
+
+    def called(self, name: str) -> Iterator[pb.CommitRecord]:
+        """Yield the commits, oldest first, that a name may mean, as `VerifiedLog.called` has it."""
+        query = (
+            "SELECT record FROM commits WHERE arrival = ?1 OR substr(digest, 1, length(?2)) = ?2 "
+            "OR instr(record, ?3) OR instr(record, ?4) ORDER BY number"
+        )
+        # as canonical JSON says them
+        said = (b'"task":' + canonical_json(name), b'"branch":' + canonical_json(name.lower())[:-1])
+        for (record,) in self._database.execute(query, (arrival_number(name), name.lower(), *said)):
+            yield pb.CommitRecord.FromString(record)
 
     def numbers_about(self, arrivals: Collection[int]) -> Iterator[tuple[int, int]]:
         """Yield for some arrivals (number of a commit, arrival that it is about)."""

@@ -53,12 +53,17 @@ class Candidate(Generic[Known]):
     line: str
 
 
+def arrival_number(name: str) -> int | None:
+    """Return the number that a name is; None for another word, or so many digits that they begin a digest."""
+    return int(name) if name.isascii() and name.isdigit() and len(name) < SHORTEST_PREFIX else None
+
+
 def choose(known: Sequence[Candidate[Known]], name: str, kind: str) -> Known:
     """Find what is meant by a number, a task, a digest or its first letters.
 
     Raises NotFound for none, InvalidInput with the candidates for several, or for a beginning that is too short.
     """
-    number = int(name) if name.isascii() and name.isdigit() and len(name) < SHORTEST_PREFIX else None
+    number = arrival_number(name)
     beginning = [one for one in known if name and any(digest.startswith(name.lower()) for digest in one.digests)]
     found = [one for one in known if name == one.task or number == one.number]
     if not found and len(name) >= SHORTEST_PREFIX:

@@ -76,6 +76,13 @@ class VerifiedLog:
         """Return the number of a commit, None for none of these."""
         return self._kept.number_of(digest)
 
+    def called(self, name: str) -> Iterator[pb.CommitRecord]:
+        """Yield the commits, oldest first, that a name may mean.
+
+        It is the number or the task of their arrival, or the beginning of their digest or of their branch's.
+        """
+        return self._kept.called(name)
+
     def numbers_about(self, arrivals: Collection[int]) -> dict[int, list[int]]:
         """Return the numbers of the commits that are about arrivals, by arrival, ascending."""
         found: dict[int, list[int]] = {}

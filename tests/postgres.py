@@ -113,7 +113,7 @@ class Cluster:
     def cut_locks(self, url: str) -> None:
         """End the sessions that hold an advisory lock in a ledger's database."""
         for pid in self.lock_holders(url):
-            self.execute(f"SELECT pg_terminate_backend({pid})")
+            self.execute(f"SELECT pg_terminate_backend({pid}, 10000)")
 
     @contextmanager
     def frozen_locks(self, url: str) -> Iterator[None]:

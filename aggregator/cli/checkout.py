@@ -36,28 +36,28 @@ def checkout(
     """
     from medforge.aggregator.forge.model_card import card_of
     from medforge.aggregator.forge.names import stable_or_named
-    from medforge.aggregator.forge.reader import check_chain, open_reader
+    from medforge.aggregator.forge.reader import open_reader
     from medforge.files import check_new
     from medforge.model_directory import save_model
 
     check_new(out)
     with open_reader(source.forge, source.connection_if_asked(), source.ledger) as view:
-        commits, names = view.commits(), view.display_names()
-        check_chain(commits)
-        reviews = view.reviews()
-        chosen = stable_or_named(commits, commit, view.tags(), reviews.stable)
-        item = view.item(chosen)
-        card = card_of(chosen, item, view.identity(), view.arrivals(), names, view.privacy_claims())
+        names, reviews = view.display_names(), view.reviews()
+        chosen = stable_or_named(view, commit, view.tags(), reviews.stable)
+        item, members = view.item(chosen), view.arrivals_by_number(chosen.members)
+        card = card_of(chosen, item, view.identity(), members, names, view.privacy_claims())
+        place, length = view.number_of(chosen.digest), view.page(0).length
+        mark = reviews.mark_of(chosen, view)
     save_model(out, card, item)
     if as_json:
         about: dict[str, object] = {"arrival": chosen.arrival, "contributor": chosen.contributor, "task": chosen.task}
         about["display_name"] = names.get(chosen.contributor)
-        about["reviews"] = reviews.marks(commits).get(chosen.digest)
+        about["reviews"] = mark
         say_json({"commit": chosen.digest, "item": chosen.item, **about, "directory": str(out)})
         return
     who = spell_name(chosen.contributor, names)
     typer.echo(printable(f"commit {chosen.digest[:8]} (arrival {chosen.arrival}, {who}: {chosen.task}) is in {out}"))
-    if commit is None and chosen is not commits[-1]:
-        newer = len(commits) - 1 - commits.index(chosen)
+    newer = length - (place or length)
+    if commit is None and newer:
         later = "1 later commit waits" if newer == 1 else f"{newer} later commits wait"
         typer.echo(f"it is the newest that sites have reviewed; {later} for reviews (--commit head has them)")

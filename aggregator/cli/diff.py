@@ -46,16 +46,13 @@ def diff(
     """
     from medforge.aggregator.forge.commit_difference import compare_commits
     from medforge.aggregator.forge.names import stable_or_named
-    from medforge.aggregator.forge.reader import check_chain, open_reader
-    from medforge.aggregator.forge.rounds import rounds_of
+    from medforge.aggregator.forge.reader import open_reader
+    from medforge.aggregator.forge.rounds import round_of
 
     with open_reader(source.forge, source.connection_if_asked(), source.ledger) as reader:
-        commits, names, tags = reader.commits(), reader.display_names(), reader.tags()
-        stable = reader.reviews().stable
-        arrivals = {one.number: one for one in reader.arrivals()}
-        check_chain(commits)
-        rounds = rounds_of(commits)
-        old, new = (rounds[commits.index(stable_or_named(commits, name, tags, stable))] for name in (before, after))
+        names, tags, stable = reader.display_names(), reader.tags(), reader.reviews().stable
+        old, new = (round_of(stable_or_named(reader, name, tags, stable), reader) for name in (before, after))
+        arrivals = reader.arrivals_by_number({*old.commit.members, *new.commit.members})
         networks, classes, missing = (
             _compare_items(reader, old, new, source.forge, base, compute) if weights else _NOTHING
         )

@@ -32,18 +32,16 @@ def show(source: ReaderOptions, commit: OptionalCommit = None, as_json: AsJson =
     from medforge.aggregator.cli.review_lines import review_lines
     from medforge.aggregator.cli.show_lines import show_lines
     from medforge.aggregator.forge.names import stable_or_named
-    from medforge.aggregator.forge.reader import check_chain, open_reader
-    from medforge.aggregator.forge.rounds import rounds_of
+    from medforge.aggregator.forge.reader import open_reader
+    from medforge.aggregator.forge.rounds import round_of
 
     with open_reader(source.forge, source.connection_if_asked(), source.ledger) as reader:
-        commits, names, known = reader.commits(), reader.display_names(), reader.tags()
-        arrivals = {one.number: one for one in reader.arrivals()}
+        names, known = reader.display_names(), reader.tags()
         reviews, claims = reader.reviews(), reader.privacy_claims()
-    check_chain(commits)
-    chosen = stable_or_named(commits, commit, known, reviews.stable)
-    shown = rounds_of(commits)[commits.index(chosen)]
+        chosen = stable_or_named(reader, commit, known, reviews.stable)
+        shown, mark, length = round_of(chosen, reader), reviews.mark_of(chosen, reader), reader.page(0).length
+        arrivals = reader.arrivals_by_number({*chosen.members, *shown.left, chosen.arrival})
     tags = [tag for tag in known.values() if tag.commit == chosen.digest]
-    mark = reviews.marks(commits).get(chosen.digest)
     given, decided = reviews.said_of(chosen.digest)
     if as_json:
         said = {
@@ -56,7 +54,7 @@ def show(source: ReaderOptions, commit: OptionalCommit = None, as_json: AsJson =
     for line in refused_lines(known):
         typer.echo(line, err=True)
     width = shutil.get_terminal_size().columns
-    for line in show_lines(shown, arrivals, names, tags, claims, len(commits), width):
+    for line in show_lines(shown, arrivals, names, tags, claims, length, width):
         typer.echo(line)
     for line in review_lines(mark, given, decided, names, width):
         typer.echo(line)

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from medforge.aggregator.forge.reader import ForgeReader, check_chain
-from medforge.aggregator.forge.rounds import Chain, Round, rounds_of
+from medforge.aggregator.forge.reader import ForgeReader
+from medforge.aggregator.forge.rounds import Round, rounds_on
+from medforge.aggregator.ledger.commit import check_chain
 from medforge.aggregator.ledger.log_page import LogPage
 from medforge.aggregator.ledger.records import Arrival, State
 from medforge.privacy_facts import PrivacyFacts
@@ -75,9 +76,7 @@ class LogView:
     @cached_property
     def rounds(self) -> list[Round]:
         """What each of the page's commits changed."""
-        page = self.page
-        came = {number for one in self._rounds(set()) for number in one.came}
-        return self._rounds(self.reader.were_in(came, page.first))
+        return rounds_on(self.page, self.reader)
 
     @cached_property
     def changed(self) -> Mapping[int, Arrival]:
@@ -95,6 +94,3 @@ class LogView:
         aside = [one for one in reader.outside(page.head) if after < one.number and (not until or one.number < until)]
         were_in = reader.were_in([one.number for one in aside], page.length + 1)
         return [one for one in aside if one.number not in were_in]
-
-    def _rounds(self, ever: set[int]) -> list[Round]:
-        return rounds_of(self.page.commits, Chain(self.page.older, self.page.before, ever))

@@ -6,9 +6,10 @@ from medforge.aggregator.forge.declaring import declaration_for
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.names import find_arrival, find_commit
 from medforge.aggregator.forge.review_view import ReviewView
-from medforge.aggregator.forge.rounds import rounds_of
+from medforge.aggregator.forge.rounds import round_of
 from medforge.aggregator.forge.tagging import verified_tags
 from medforge.aggregator.ledger.journal import MAINTAINER
+from medforge.aggregator.ledger.log_page import LogTable
 from medforge.aggregator.ledger.order import LedgerConflict
 from medforge.aggregator.ledger.records import Arrival, State
 from medforge.aggregator.ledger.review_table import ReviewTable
@@ -50,12 +51,13 @@ def revert(forge: Forge, name: str, reason: str) -> list[Arrival]:
 
     Raises LedgerConflict where somebody who would come back was erased, or nothing is left to undo.
     """
-    commits = [commit for _, commit in forge.ledger.commits()]
+    log = LogTable(forge.ledger)
     stable = ReviewView.of(ReviewTable(forge.ledger)).stable
-    commit = find_commit(commits, name, verified_tags(forge), stable)
-    undone, head = rounds_of(commits)[commits.index(commit)], set(commits[-1].members)
-    leave = sorted(head.intersection(undone.came + undone.returned))
-    back = [number for number in undone.left if number not in head]
+    commit = find_commit(log, name, verified_tags(forge), stable)
+    undone, head = round_of(commit, log), forge.ledger.head()
+    inside = set(head.members) if head else set[int]()
+    leave = sorted(inside.intersection(undone.came + undone.returned))
+    back = [number for number in undone.left if number not in inside]
     if not leave and not back:
         raise LedgerConflict(f"nothing of commit {commit.digest[:12]} is left to undo; see `medforge log`")
     for number in back:

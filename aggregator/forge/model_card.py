@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from medforge import __version__
 from medforge.aggregator.coefficients.task_score import TaskScore
@@ -19,16 +19,16 @@ def card_of(
     commit: Commit,
     item: ForgeItem,
     identity: ForgeIdentity,
-    arrivals: Sequence[Arrival],
+    arrivals: Mapping[int, Arrival],
     names: Mapping[str, str],
     claims: Mapping[str, PrivacyFacts],
 ) -> ModelCard:
     """Return what a commit's forge item says of itself.
 
-    `names` are the contributors' display names, `claims` the branches' differential privacy, by their digests.
+    `arrivals` are its members at least, by number, `names` the contributors' display names, and `claims` the branches'
+    differential privacy, by their digests.
     """
-    by_number = {one.number: one for one in arrivals}
-    members = [by_number[number] for number in commit.members if number in by_number]
+    members = [arrivals[number] for number in commit.members if number in arrivals]
     answered = {one.task for one in members}
     shares = {**commit.coefficients, **item.shares}
     return ModelCard(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from medforge.aggregator.ledger.commit import Commit
+from medforge.aggregator.ledger.log_page import CommitLog, commit_of
 from medforge.aggregator.ledger.records import Arrival, State
 from medforge.errors import printable
 from medforge.proto.errors import NotFound
@@ -28,7 +29,7 @@ def find_arrival(arrivals: Iterable[Arrival], name: str) -> Arrival:
     return staying[0].value if len(staying) == 1 and not name.isdigit() else choose(known, name, "arrival")
 
 
-def find_commit(commits: Sequence[Commit], name: str, tags: Tags = _NO_TAGS, stable: str | None = None) -> Commit:
+def find_commit(log: CommitLog, name: str, tags: Tags = _NO_TAGS, stable: str | None = None) -> Commit:
     """Find the commit that somebody means by its digest or first letters, by a tag, or by its arrival.
 
     An arrival is named as in `find_arrival`; "head" is the newest, "stable" the one of that digest (None: the newest),
@@ -37,25 +38,28 @@ def find_commit(commits: Sequence[Commit], name: str, tags: Tags = _NO_TAGS, sta
     """
     tag = tags.named(name)
     if tag is not None:
-        return _tagged(commits, tag)
-    if name in (HEAD, STABLE) and commits and all(one.task != name for one in commits):
-        return commits[-1] if name == HEAD else _stable(commits, stable)
-    known = [Candidate(one, one.arrival, one.task, (one.digest, one.branch), _commit(one)) for one in commits]
+        return _tagged(log, tag)
+    # what cannot be printed is no name, and a database may refuse it
+    called = log.called(name) if name and name.isprintable() else []
+    if name in (HEAD, STABLE) and not called:
+        return _stable(log, None if name == HEAD else stable)
+    known = [Candidate(one, one.arrival, one.task, (one.digest, one.branch), _commit(one)) for one in called]
     return choose(known, name, "commit")
 
 
-def stable_or_named(commits: Sequence[Commit], name: str | None, tags: Tags, stable: str | None) -> Commit:
+def stable_or_named(log: CommitLog, name: str | None, tags: Tags, stable: str | None) -> Commit:
     """Return the stable commit (by its digest; None: the newest), or the one that is meant by a name.
 
     Raises as `find_commit`, NotFound for no commit.
     """
-    if not commits:
+    return _stable(log, stable) if name is None else find_commit(log, name, tags, stable)
+
+
+def _stable(log: CommitLog, stable: str | None) -> Commit:
+    head = log.page(0).head
+    if head is None:
         raise NotFound("this forge's main branch has no commit yet; push a branch and wait until it is folded")
-    return _stable(commits, stable) if name is None else find_commit(commits, name, tags, stable)
-
-
-def _stable(commits: Sequence[Commit], stable: str | None) -> Commit:
-    found = next((one for one in reversed(commits) if stable in (None, one.digest)), None)
+    found = head if stable is None else commit_of(log, stable)
     if found is None:
         raise NotFound(
             f"the stable commit {str(stable)[:12]} is not on this main branch; name another, such as --commit head"
@@ -63,8 +67,8 @@ def _stable(commits: Sequence[Commit], stable: str | None) -> Commit:
     return found
 
 
-def _tagged(commits: Sequence[Commit], tag: SignedTag) -> Commit:
-    found = next((one for one in commits if one.digest == tag.commit), None)
+def _tagged(log: CommitLog, tag: SignedTag) -> Commit:
+    found = commit_of(log, tag.commit)
     if found is None:
         raise NotFound(
             f"tag {tag.name!r} names commit {tag.commit[:12]}, which is not on this main branch; "

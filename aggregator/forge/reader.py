@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -12,12 +12,12 @@ from medforge.aggregator.forge.identity import ForgeIdentity
 from medforge.aggregator.forge.review_view import ReviewView
 from medforge.aggregator.forge.tagging import verified_tags
 from medforge.aggregator.ledger.commit import Commit
-from medforge.aggregator.ledger.log_page import LogPage, LogTable
+from medforge.aggregator.ledger.log_page import CommitLog, LogPage, LogTable
 from medforge.aggregator.ledger.records import Arrival, State
 from medforge.aggregator.ledger.review_table import ReviewTable
 from medforge.aggregator.ledger.task_table import TaskTable
 from medforge.declared_task import DeclaredTask
-from medforge.errors import CorruptFile, InvalidInput
+from medforge.errors import InvalidInput
 from medforge.privacy_facts import PrivacyFacts
 from medforge.proto.connection import Connection
 from medforge.proto.tags import Tags
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from medforge.forge_item import ForgeItem
 
 
-class ForgeReader(Protocol):
+class ForgeReader(CommitLog, Protocol):
     """Read a forge's main branch."""
 
     def identity(self) -> ForgeIdentity:
@@ -37,18 +37,6 @@ class ForgeReader(Protocol):
 
     def commits(self) -> list[Commit]:
         """List the commits, oldest first."""
-
-    def page(self, limit: int | None = None, before: int | None = None) -> LogPage:
-        """Read the newest `limit` commits (None: all) with a number below `before`, as far as can be without others."""
-
-    def number_of(self, digest: str) -> int | None:
-        """Return the number of a commit, None for none of this main branch."""
-
-    def were_in(self, arrivals: Collection[int], before: int) -> set[int]:
-        """Return which of these arrivals a commit with a number below `before` is about."""
-
-    def newest_arrival(self, before: int) -> int:
-        """Return the greatest number of an arrival that a commit with a number below `before` is about; 0 for none."""
 
     def outside(self, head: Commit | None) -> list[Arrival]:
         """List, in order, the arrivals that are not in the main branch, also those that came in after a head."""
@@ -100,26 +88,6 @@ def open_reader(
         raise InvalidInput("no forge is named, or two; give either its directory with --forge or its address with --at")
 
 
-def check_chain(commits: Sequence[Commit], before: Commit | None = None) -> None:
-    """Check that each commit names the one before as its parent, the first the one `before` them (None: none).
-
-    Raises CorruptFile otherwise.
-    """
-    parent = before.digest if before else None
-    for commit in commits:
-        check_parent(commit, parent)
-        parent = commit.digest
-
-
-def check_parent(commit: Commit, parent: str | None) -> None:
-    """Check that a commit names the one before (by its digest; None: it is the first); raise CorruptFile otherwise."""
-    if commit.parent != parent:
-        raise CorruptFile(
-            f"commit {commit.digest[:12]} does not follow {parent[:12] if parent else 'an empty main branch'}; "
-            f"the ledger has been altered, restore it from a backup"
-        )
-
-
 class _Local:
     def __init__(self, forge: Forge) -> None:
         self._forge = forge
@@ -148,6 +116,9 @@ class _Local:
 
     def number_of(self, digest: str) -> int | None:
         return self._log.number_of(digest)
+
+    def called(self, name: str) -> list[Commit]:
+        return self._log.called(name)
 
     def were_in(self, arrivals: Collection[int], before: int) -> set[int]:
         return self._log.were_in(arrivals, before)

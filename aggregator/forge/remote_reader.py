@@ -69,6 +69,10 @@ class RemoteReader:
         """Return the number of a commit, None for none of this main branch."""
         return self._log.number_of(digest)
 
+    def called(self, name: str) -> list[Commit]:
+        """List the commits, oldest first, that a name may mean, as `CommitLog` has it."""
+        return [_parsed(record) for record in self._log.called(name)]
+
     def were_in(self, arrivals: Collection[int], before: int) -> set[int]:
         """Return which of these arrivals a commit with a number below `before` is about."""
         return {arrival for arrival, numbers in self._log.numbers_about(arrivals).items() if numbers[0] < before}

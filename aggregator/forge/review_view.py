@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from medforge.aggregator.ledger.commit import Commit
+from medforge.aggregator.ledger.log_page import CommitLog
 from medforge.aggregator.ledger.review_records import Decision, KeptDecision, KeptReview
 from medforge.aggregator.ledger.review_table import ReviewTable
 
@@ -42,6 +43,13 @@ class ReviewView:
         after = digests.index(self.stable) + 1 if self.stable in digests else 0 if later else len(digests)
         marks = dict.fromkeys(digests[after:], "waits for reviews")
         return marks | dict.fromkeys(harmful, "found harmful") | {self.stable: "stable"}
+
+    def mark_of(self, commit: Commit, log: CommitLog) -> str | None:
+        """Return what is to be said beside a commit of a log; None for nothing."""
+        if self.stable is None:
+            return None
+        stable, place = (log.number_of(digest) or 0 for digest in (self.stable, commit.digest))
+        return self.marks((commit,), later=stable < place).get(commit.digest)
 
     def said_of(self, commit: str) -> tuple[list[KeptReview], list[Decision]]:
         """Return the newest review of each reviewer of a commit (by digest), and what was decided about it."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from medforge.aggregator.coefficients.task_score import TaskScore
-from medforge.aggregator.ledger.commit import Commit
+from medforge.aggregator.ledger.commit import Commit, check_chain
+from medforge.aggregator.ledger.log_page import CommitLog, LogPage
 from medforge.aggregator.ledger.runs import Runs
 
 
@@ -57,7 +58,20 @@ class Chain:
         return found
 
 
-def rounds_of(commits: Sequence[Commit], chain: Chain | None = None) -> list[Round]:
-    """Return what each commit of a chain changed, oldest first; what comes before the first, a `chain` knows."""
-    chain = chain or Chain()
-    return [chain.follow(commit) for commit in commits]
+def rounds_on(page: LogPage, log: CommitLog) -> list[Round]:
+    """Return what each commit of a page of a log changed, oldest first."""
+    new: set[int] = set()
+    before = Runs(page.before.members if page.before else ())
+    for commit in page.commits:
+        after = Runs(commit.members)
+        new |= set(after.without(before))
+        before = after
+    chain = Chain(page.older, page.before, log.were_in(new, page.first))
+    return [chain.follow(commit) for commit in page.commits]
+
+
+def round_of(commit: Commit, log: CommitLog) -> Round:
+    """Return what a commit of a log changed; raise CorruptFile unless it follows the one before."""
+    page = log.page(1, (log.number_of(commit.digest) or 0) + 1)
+    check_chain(page.commits, page.before)
+    return rounds_on(page, log)[0]

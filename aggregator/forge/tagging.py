@@ -7,8 +7,8 @@ from functools import partial
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.names import stable_or_named
 from medforge.aggregator.forge.review_view import ReviewView
-from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.journal import now
+from medforge.aggregator.ledger.log_page import CommitLog, LogTable
 from medforge.aggregator.ledger.review_table import ReviewTable
 from medforge.aggregator.ledger.tag_table import TagTable
 from medforge.errors import InvalidInput
@@ -48,10 +48,10 @@ def tag_commit(forge: Forge, name: str, commit: str | None, release: bool = Fals
     """
     check_tag_name(name)
     _check_notes(notes)
-    commits = [one for _, one in forge.ledger.commits()]
+    log = LogTable(forge.ledger)
     stable = ReviewView.of(ReviewTable(forge.ledger)).stable
-    chosen = stable_or_named(commits, commit, verified_tags(forge), stable)
-    _check_no_task(name, commits)
+    chosen = stable_or_named(log, commit, verified_tags(forge), stable)
+    _check_no_task(name, log)
     if release:
         forge.check_item(chosen)
     signed = SignedTag.issue(forge.key, forge.settings.forge, name, chosen.digest, release, notes, now())
@@ -59,8 +59,8 @@ def tag_commit(forge: Forge, name: str, commit: str | None, release: bool = Fals
     return signed
 
 
-def _check_no_task(name: str, commits: list[Commit]) -> None:
-    if any(one.task == name for one in commits):
+def _check_no_task(name: str, log: CommitLog) -> None:
+    if any(one.task == name for one in log.called(name)):
         raise InvalidInput(f"{name!r} is a task, and commits are named by tasks too; choose another name for the tag")
 
 

@@ -123,3 +123,23 @@ def check_commit_digest(content: bytes, digest: str) -> None:
     """Raise CorruptFile unless a commit's bytes have the digest that it is known by."""
     if sha256_bytes(content) != digest:
         raise CorruptFile(f"commit {digest[:12]} does not have the digest it is known by; restore it from a backup")
+
+
+def check_chain(commits: Sequence[Commit], before: Commit | None = None) -> None:
+    """Check that each commit names the one before as its parent, the first the one `before` them (None: none).
+
+    Raises CorruptFile otherwise.
+    """
+    parent = before.digest if before else None
+    for commit in commits:
+        check_parent(commit, parent)
+        parent = commit.digest
+
+
+def check_parent(commit: Commit, parent: str | None) -> None:
+    """Check that a commit names the one before (by its digest; None: it is the first); raise CorruptFile otherwise."""
+    if commit.parent != parent:
+        raise CorruptFile(
+            f"commit {commit.digest[:12]} does not follow {parent[:12] if parent else 'an empty main branch'}; "
+            f"the ledger has been altered, restore it from a backup"
+        )

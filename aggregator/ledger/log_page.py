@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, func, or_, select
 
 from medforge.aggregator.ledger.commit import Commit, check_commit_digest
 from medforge.aggregator.ledger.database import Database
@@ -15,6 +15,7 @@ from medforge.aggregator.ledger.portions import portions
 from medforge.aggregator.ledger.records import Arrival, State
 from medforge.aggregator.ledger.rows import ArrivalRow, CommitRow
 from medforge.aggregator.ledger.runs import Runs
+from medforge.proto.names import arrival_number
 
 _AT_ONCE = 500
 
@@ -53,6 +54,34 @@ class ToldCommit(NamedTuple):
     accepted_at: str
     contributor: str
     branch: str
+
+
+class CommitLog(Protocol):
+    """Look up parts of a chain of commits, none of which reads all of it."""
+
+    def page(self, limit: int | None = None, before: int | None = None) -> LogPage:
+        """Read the newest `limit` commits (None: all) with a number below `before`, as far as can be without others."""
+
+    def number_of(self, digest: str) -> int | None:
+        """Return the number of a commit, None for none of this main branch."""
+
+    def called(self, name: str) -> list[Commit]:
+        """List the commits, oldest first, that a name may mean.
+
+        It is the number or the task of their arrival, or the beginning of their digest or of their branch's.
+        """
+
+    def were_in(self, arrivals: Collection[int], before: int) -> set[int]:
+        """Return which of these arrivals a commit with a number below `before` is about."""
+
+    def newest_arrival(self, before: int) -> int:
+        """Return the greatest number of an arrival that a commit with a number below `before` is about; 0 for none."""
+
+
+def commit_of(log: CommitLog, digest: str) -> Commit | None:
+    """Read a commit by its digest; None for none of this main branch."""
+    number = log.number_of(digest)
+    return None if number is None else log.page(1, number + 1).commits[0]
 
 
 def page_bounds(length: int, limit: int | None, before: int | None) -> tuple[int, int]:
@@ -116,6 +145,19 @@ class LogTable:
         """Return the number of a commit, None for none of this chain."""
         with self._ledger.reading() as session:
             return session.scalar(select(CommitRow.number).where(CommitRow.digest == digest))
+
+    def called(self, name: str) -> list[Commit]:
+        """List the commits, oldest first, that a name may mean, as `CommitLog` has it."""
+        start, number = name.lower(), arrival_number(name)
+        meant = or_(
+            CommitRow.arrival == (number or 0),
+            ArrivalRow.task == name,
+            CommitRow.digest.startswith(start, autoescape=True),
+            ArrivalRow.branch.startswith(start, autoescape=True),
+        )
+        query = select(CommitRow).join(ArrivalRow, ArrivalRow.number == CommitRow.arrival).where(meant)
+        with self._ledger.reading() as session:
+            return [row.plain() for row in session.scalars(query.order_by(CommitRow.number))]
 
     def were_in(self, arrivals: Collection[int], before: int) -> set[int]:
         """Return which of these arrivals a commit with a number below `before` is about."""

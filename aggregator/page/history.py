@@ -8,9 +8,8 @@ from collections.abc import Iterator, Mapping
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from medforge.aggregator.forge.reader import check_parent
 from medforge.aggregator.forge.rounds import Chain
-from medforge.aggregator.ledger.commit import Commit
+from medforge.aggregator.ledger.commit import Commit, check_parent
 from medforge.aggregator.ledger.invitations import invitations
 from medforge.aggregator.ledger.journal import REVIEWED, TAGGED
 from medforge.aggregator.ledger.ledger import Ledger

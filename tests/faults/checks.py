@@ -7,7 +7,7 @@ from pathlib import Path
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.fsck import check_forge
 from medforge.aggregator.forge.policy import Admission, Limits, Policy
-from medforge.aggregator.forge.reader import check_chain
+from medforge.aggregator.ledger.commit import check_chain
 from medforge.aggregator.ledger.records import Arrival
 from medforge.aggregator.main_branch.main_branch import MainBranch
 from medforge.aggregator.merge import choose_settings

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.log_view import LogView, Span
 from medforge.aggregator.forge.reader import ForgeReader, open_reader
+from medforge.aggregator.forge.rounds import round_of
+from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.ledger import Ledger
-from medforge.aggregator.ledger.log_page import LogPage, page_bounds
+from medforge.aggregator.ledger.log_page import LogPage, commit_of, page_bounds
 from medforge.base_module import BaseModule
 from medforge.cli import build_app
 from medforge.errors import CorruptFile, InvalidInput
@@ -54,6 +56,23 @@ def log(directory: Path, *words: str) -> str:
 
 def told(directory: Path, *words: str) -> Any:
     return json.loads(log(directory, *words, "--json"))
+
+
+def may_be_called(commit: Commit, name: str) -> bool:
+    begun = any(digest.startswith(name.lower()) for digest in (commit.digest, commit.branch))
+    return begun or name in (commit.task, str(commit.arrival))
+
+
+def test_what_a_name_may_mean_is_looked_up(reader: ForgeReader) -> None:
+    commits = reader.commits()
+    for one in commits:
+        for name in (one.digest, one.digest[:8], one.branch, one.branch[:5].upper(), one.task, str(one.arrival)):
+            assert reader.called(name) == [other for other in commits if may_be_called(other, name)]
+        assert commit_of(reader, one.digest) == one
+        assert round_of(one, reader) == LogView.read(reader, Span()).rounds[commits.index(one)]
+    for name in ("none", "%", "lun_", "Lung", '"', "99", "0" * 64):
+        assert reader.called(name) == []
+    assert commit_of(reader, "0" * 64) is None
 
 
 def test_all_at_once_is_the_chain(reader: ForgeReader) -> None:

@@ -1,12 +1,18 @@
+from collections.abc import Iterator
+from typing import Literal
+
 import pytest
 
 from medforge.aggregator.forge.names import find_arrival, find_commit, stable_or_named
 from medforge.aggregator.ledger.commit import Commit
+from medforge.aggregator.ledger.ledger import Ledger
+from medforge.aggregator.ledger.log_page import LogTable
 from medforge.aggregator.ledger.records import Arrival, State
-from medforge.aggregator.merge import choose_settings
+from medforge.aggregator.ledger.rows import CommitRow
 from medforge.errors import InvalidInput
 from medforge.proto.errors import NotFound
 from medforge.proto.tags import Tags
+from tests.aggregator.ledger.test_ledger import commit
 
 LUNG, COLON = "1234abcd" + "0" * 56, "1234abce" + "1" * 56
 NEWER = "f" * 64
@@ -68,40 +74,60 @@ def test_many_candidates_are_not_all_listed() -> None:
         find_arrival(many, "skin")
 
 
-def commit(number: int, kind: str = "fold", parent: str | None = None) -> Commit:
-    about = ARRIVALS[number - 1]
-    return Commit(
-        kind=kind,  # type: ignore[arg-type]
-        parent=parent,
-        arrival=number,
-        members=(number,),
-        contributor=about.contributor,
-        task=about.task,
-        branch=about.branch,
-        method=choose_settings(),
-        coefficients={},
-        metrics={},
-        seed=0,
-        software={},
-        base="0" * 64,
-        compute="cpu",
-        item=None,
-        item_files={},
-    )
+@pytest.fixture
+def ledger() -> Iterator[Ledger]:
+    opened = Ledger("sqlite://")
+    for one in ARRIVALS:
+        opened.add_arrival(one.branch, one.contributor, one.task, 1)
+    yield opened
+    opened.close()
 
 
-def test_a_commit_is_found_by_its_digest_or_by_its_arrival() -> None:
-    first, second, removed = commits = [commit(2), commit(4), commit(4, "remove")]
-    assert find_commit(commits, first.digest) == first
-    assert find_commit(commits, second.digest[:8]) == second
-    for name in ("2", "colon", COLON, COLON[:8]):
-        assert find_commit(commits, name) == first
-    with pytest.raises(InvalidInput, match=rf"2 commits: {second.digest[:8]} \(fold of arrival 4, .*\(remove of arr"):
-        find_commit(commits, "4")
-    assert stable_or_named(commits, None, Tags(), None) == removed
-    assert stable_or_named(commits, "head", Tags(), None) == find_commit(commits, "head") == removed
-    assert stable_or_named(commits, "2", Tags(), None) == first
-    with pytest.raises(NotFound, match="no commit is called '5'"):
-        find_commit(commits, "5")
+def add_commit(ledger: Ledger, number: int, kind: Literal["fold", "remove"] = "fold") -> Commit:
+    """Add a commit about an arrival, whatever came before: names do not ask that."""
+    about, head = ledger.arrivals()[number - 1], ledger.head()
+    told = {"contributor": about.contributor, "task": about.task, "branch": about.branch, "kind": kind}
+    one = commit(number, head.digest if head else None).model_copy(update=told)
+    place = len(ledger.commits()) + 1
+    with ledger.writing() as session:
+        session.add(CommitRow(number=place, digest=one.digest, arrival=number, content=one.content))
+    return one
+
+
+def test_a_commit_is_found_by_its_digest_or_by_its_arrival(ledger: Ledger) -> None:
+    log = LogTable(ledger)
     with pytest.raises(NotFound, match="has no commit yet"):
-        stable_or_named([], None, Tags(), None)
+        stable_or_named(log, None, Tags(), None)
+    first, second, removed = (add_commit(ledger, 2), add_commit(ledger, 4), add_commit(ledger, 4, "remove"))
+    assert find_commit(log, first.digest) == first
+    assert find_commit(log, second.digest[:8]) == second
+    for name in ("2", "colon", COLON, COLON[:8], COLON[:8].upper()):
+        assert find_commit(log, name) == first
+    with pytest.raises(InvalidInput, match=rf"2 commits: {second.digest[:8]} \(fold of arrival 4, .*\(remove of arr"):
+        find_commit(log, "4")
+    assert stable_or_named(log, None, Tags(), None) == removed
+    assert stable_or_named(log, None, Tags(), first.digest) == first
+    assert stable_or_named(log, "head", Tags(), first.digest) == find_commit(log, "head") == removed
+    assert stable_or_named(log, "stable", Tags(), first.digest) == first
+    assert stable_or_named(log, "2", Tags(), None) == first
+    with pytest.raises(NotFound, match=r"the stable commit f{12} is not on this main branch"):
+        stable_or_named(log, None, Tags(), NEWER)
+    with pytest.raises(InvalidInput, match="'1234' is too short for a digest; give 8 letters or more"):
+        find_commit(log, "1234")
+
+
+@pytest.mark.parametrize("name", ["5", "", "%", "_" * 8, "1234abc%", "lung\0", "\ud800", "9" * 30, "f" * 65])
+def test_what_no_commit_is_called_gets_a_sentence(ledger: Ledger, name: str) -> None:
+    add_commit(ledger, 2)
+    with pytest.raises(NotFound, match="no commit is called"):
+        find_commit(LogTable(ledger), name)
+
+
+def test_a_task_may_be_called_as_the_head_is(ledger: Ledger) -> None:
+    older = add_commit(ledger, 2)
+    ledger.add_arrival("b" * 64, "clinic", "head", 1)
+    mine = add_commit(ledger, 7)
+    newest = add_commit(ledger, 4)
+    assert find_commit(LogTable(ledger), "head") == mine
+    assert find_commit(LogTable(ledger), "stable", stable=older.digest) == older
+    assert find_commit(LogTable(ledger), "stable") == newest

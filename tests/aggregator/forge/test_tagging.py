@@ -11,6 +11,7 @@ from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.fsck import check_forge
 from medforge.aggregator.forge.names import find_commit
 from medforge.aggregator.forge.tagging import tag_commit, verified_tags
+from medforge.aggregator.ledger.log_page import LogTable
 from medforge.aggregator.ledger.order import LedgerConflict
 from medforge.aggregator.upgrade.upgrading import upgrade
 from medforge.base_module import BaseModule
@@ -49,7 +50,7 @@ def test_a_tag_names_a_commit_for_good_also_in_a_forge_of_0_1_0(forge: Forge) ->
     assert [one.commit for one in (first, newest, again)] == [
         one.digest for one in (commits[0], commits[2], commits[0])
     ]
-    assert find_commit(commits, "before", verified_tags(forge)) == commits[0]
+    assert find_commit(LogTable(forge.ledger), "before", verified_tags(forge)) == commits[0]
     for name, digest in (("before", "2"), ("v1.0", "1")):
         with pytest.raises(LedgerConflict, match=f"tag '{name}' names commit .* no tag is ever moved; choose another"):
             tag_commit(forge, name, digest)
@@ -114,7 +115,7 @@ def test_a_tag_that_was_altered_in_the_ledger_is_noticed(forge: Forge) -> None:
     tags = verified_tags(reopened)
     assert tags == {"sound": sound}
     with pytest.raises(NotAllowed, match="tag 'v1' is not signed by the forge's key"):
-        find_commit([commit for _, commit in reopened.ledger.commits()], "v1", tags)
+        find_commit(LogTable(reopened.ledger), "v1", tags)
     problems = [problem for check in check_forge(reopened) for problem in check.problems]
     assert any("tag 'v1' is not signed" in problem for problem in problems)
     assert any("of the journal was altered" in problem for problem in problems)

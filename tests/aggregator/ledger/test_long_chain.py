@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from medforge.aggregator.forge.fsck import check_forge
-from medforge.aggregator.forge.reader import check_chain
 from medforge.aggregator.forge.retention import referenced
-from medforge.aggregator.forge.rounds import rounds_of
+from medforge.aggregator.forge.rounds import Chain
+from medforge.aggregator.ledger.commit import check_chain
 from medforge.aggregator.ledger.runs import Runs
 from medforge.aggregator.merge import choose_settings
 from medforge.base_module import BaseModule
@@ -47,7 +47,8 @@ def test_no_reader_of_a_chain_walks_over_the_members_of_every_commit(
     walked.clear()
     commits = [one for _, one in forge.ledger.commits()]
     check_chain(commits)
-    rounds = rounds_of(commits)
+    chain = Chain()
+    rounds = [chain.follow(one) for one in commits]
     assert [one.came for one in rounds] == [(number,) for number in range(1, LONG + 1)]
     assert walked["numbers"] == 0
     assert [problem for check in check_forge(forge, quick=True) for problem in check.problems] == []

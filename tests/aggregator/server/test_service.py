@@ -15,8 +15,8 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from medforge.aggregator.forge.content_check import ContentCheck
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.policy import Limits
-from medforge.aggregator.forge.reader import check_chain, open_reader
-from medforge.aggregator.ledger.commit import Commit
+from medforge.aggregator.forge.reader import open_reader
+from medforge.aggregator.ledger.commit import Commit, check_chain
 from medforge.aggregator.server.server import SERVICE
 from medforge.base_module import BaseModule
 from medforge.errors import BaseMismatch, CorruptFile, ForgeUnavailable, InvalidBranch, InvalidInput

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 
 from medforge.aggregator.forge.forge import Forge
-from medforge.aggregator.forge.reader import check_chain
-from medforge.aggregator.ledger.commit import Commit
+from medforge.aggregator.ledger.commit import Commit, check_chain
 from medforge.aggregator.ledger.records import State
 from medforge.aggregator.ledger.review_table import ReviewTable
 from medforge.aggregator.main_branch.replay import replay
