@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import JSON, ColumnElement, Text, cast, false, func, or_, select, true
 from sqlalchemy.orm import Session
 
-from medforge.aggregator.ledger.commit import check_commit_digest
+from medforge.aggregator.ledger.commit import Commit, check_commit_digest
 from medforge.aggregator.ledger.database import Database
 from medforge.aggregator.ledger.rows import CommitRow
 from medforge.aggregator.ledger.runs import Runs
@@ -48,6 +48,18 @@ class ItemTable:
             told = ((number, _numbers(said)) for number, said in _members(session))
             return Runs(number for number, members in told if any(one in members for one in arrivals))
 
+    def commit_of(self, item: str) -> Commit | None:
+        """Read the first commit with this forge item, by its digest; None for none."""
+        with self._ledger.reading() as session:
+            said = _item(session)
+            if said is None:
+                numbers = session.execute(select(CommitRow.number, CommitRow.content).order_by(CommitRow.number))
+                number = next((number for number, content in numbers if json.loads(content)["item"] == item), None)
+            else:
+                number = session.scalar(select(func.min(CommitRow.number)).where(said == item))
+            row = None if number is None else session.get(CommitRow, number)
+            return row.plain() if row else None
+
     def check(self) -> int:
         """Return the newest commit's number; raise CorruptFile unless every commit has its digest.
 
@@ -83,6 +95,14 @@ def _items(session: Session) -> Any:
     if dialect == "postgresql":
         return func.json_each_text(_document()["item_files"]).table_valued("key", "value", name="items")
     return None
+
+
+def _item(session: Session) -> Any:
+    """Return the digest of a commit's forge item, as it is said in it; None where the database reads no JSON."""
+    dialect = session.get_bind().dialect.name
+    if dialect == "sqlite":
+        return func.json_extract(cast(CommitRow.content, Text), "$.item")
+    return _document()["item"].as_string() if dialect == "postgresql" else None
 
 
 def _members(session: Session) -> Iterator[tuple[int, Any]]:

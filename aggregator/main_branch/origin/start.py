@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.ledger.item_table import ItemTable
 from medforge.aggregator.main_branch.origin.weights import products, weight_likeness
 from medforge.aggregator.merge.arrived_branch import ArrivedBranch
 from medforge.base_module import BaseModule
@@ -20,7 +21,7 @@ def start_of(forge: Forge, branch: ArrivedBranch, base: BaseModule) -> Plugin | 
     start = branch.manifest.start
     if start is None:
         return None
-    commit = next((commit for _, commit in forge.ledger.commits() if commit.item == start), None)
+    commit = ItemTable(forge.ledger).commit_of(start)
     if commit is None:
         return None
     try:

@@ -50,6 +50,7 @@ def fill(ledger: Ledger) -> None:
                 f"f\u00e4 {place}": sha256_bytes(b"%d" % draw.randint(0, 60)) for place in range(draw.randint(0, 4))
             }
             about = {"members": Runs(members), "item_files": files, "format": draw.choice([2, 3])}
+            about["item"] = draw.choice([None, *(letter * 64 for letter in "abc")])
             arrival = draw.randint(1, LENGTH)
             one = commit(arrival, parent).model_copy(update={**about, "task": 'a "task"\u2028'})
             session.add(CommitRow(number=number, digest=one.digest, arrival=arrival, content=one.content))
@@ -74,6 +75,14 @@ def test_files_and_members_are_those_of_the_commits(ledger: Ledger) -> None:
         assert list(table.made_with(arrivals)) == made
         numbers = draw.sample(range(1, LENGTH + 1), draw.randint(0, LENGTH))
         assert table.files_of(Runs(numbers)) == digests([commits[number - 1] for number in numbers])
+
+
+def test_a_commit_is_found_by_its_item(ledger: Ledger) -> None:
+    commits = [one for _, one in ledger.commits()]
+    for letter in "abcd":
+        first = next((one for one in commits if one.item == letter * 64), None)
+        assert ItemTable(ledger).commit_of(letter * 64) == first
+        assert (first is None) == (letter == "d")
 
 
 def test_an_altered_commit_does_not_say_what_is_needed(ledger: Ledger) -> None:
