@@ -18,7 +18,7 @@ from medforge.client.data.catalogue import check_source, open_task
 from medforge.client.data.class_map import read_map
 from medforge.client.data.declared import declare
 from medforge.client.data.inspection.before_work import check_images
-from medforge.client.data.prompts import check_prompts
+from medforge.client.data.prompts import check_prompts, check_told_apart
 from medforge.client.data.split_names import SplitName, split_named
 from medforge.client.data.task import Task
 from medforge.client.evaluate import Answer, answers_on, item_logits, of_findings, plugin_logits
@@ -166,6 +166,7 @@ def _measure(
     chosen = task.splits[split]
     if known is None:
         check_prompts(task)
+        check_told_apart(task, base)
     prompts = known.prompts if known else task.texts
     answer = _answer(scored, base, task, prompts)
     outputs = answers_on(answer, base, chosen, Progress(f"scoring the {split} split", len(chosen)))

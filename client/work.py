@@ -22,6 +22,7 @@ from medforge.client.audit.verdict import judge
 from medforge.client.data.catalogue import open_task, source_package
 from medforge.client.data.declared import declare
 from medforge.client.data.inspection.before_work import check_images
+from medforge.client.data.prompts import check_told_apart
 from medforge.client.data.task import Task
 from medforge.client.distill.run import check_distillable, distill
 from medforge.client.distill.score import Candidate
@@ -105,6 +106,7 @@ class Work:
                 remark(note)
         if settings.declared is not None:
             task = declare(task, settings.declared, settings.class_map)
+        check_told_apart(task, self.base)
         if not re.match(NAME, settings.task or task.name):
             raise InvalidInput(f"the task's name {task.name!r} cannot be used; give it another name with --task NAME")
         return task

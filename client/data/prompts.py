@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medforge.client.data.tables.text import read_text
+from medforge.declared_task import SAME_FEATURES
 from medforge.errors import InvalidInput
-from medforge.prompt_form import normal_form
+from medforge.prompt_form import alike_fault, hidden_fault, normal_form
 
 if TYPE_CHECKING:
+    from medforge.base_module import BaseModule
     from medforge.client.data.task import Task
 
 PROMPTS_FILE = "prompts.txt"
@@ -80,10 +82,13 @@ def check_names(task: Task) -> None:
 
 
 def check_prompts(task: Task) -> None:
-    """Refuse prompts that a model cannot tell apart, and those that number the classes.
+    """Refuse prompts that a model or a reader cannot tell apart, and those that number the classes.
 
-    A source can be opened without this check where a declaration gives the classes other prompts. Raises InvalidInput.
+    What is refused of a branch is refused here already, before anything is computed. A source can be opened without
+    this check where a declaration gives the classes other prompts. Raises InvalidInput.
     """
+    if fault := hidden_fault("class prompt", task.texts):
+        raise InvalidInput(f"{task.name}: {fault}; {REMEDY}")
     seen: dict[str, int] = {}
     for place, prompt in enumerate(task.texts):
         twin = seen.setdefault(_alike(prompt), place)
@@ -95,6 +100,20 @@ def check_prompts(task: Task) -> None:
     numbered = [prompt for prompt in task.texts if says_nothing(prompt)]
     if numbered:
         raise InvalidInput(f"{task.name}: the prompt '{numbered[0]}' does not say what the images show; {REMEDY}")
+    if fault := alike_fault("class prompts", task.texts):
+        raise InvalidInput(f"{task.name}: {fault}; {REMEDY}")
+
+
+def check_told_apart(task: Task, base: BaseModule) -> None:
+    """Refuse prompts that are one text to the base module, which reads as much of it as its tokenizer takes."""
+    features = base.prompt_features(task.texts).double().cpu()
+    likeness = (features @ features.T).triu(diagonal=1)
+    one, other = divmod(int(likeness.argmax()), len(features))
+    if float(likeness[one, other]) > 1 - SAME_FEATURES:
+        raise InvalidInput(
+            f"{task.name}: the prompts '{task.texts[one][:200]}' and '{task.texts[other][:200]}' are one to the base "
+            "module, which reads the beginning of a text alone; let them differ from the beginning"
+        )
 
 
 def vague(task: Task) -> tuple[str, ...]:

@@ -47,6 +47,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["contribute", "folder:/nope", "--no-push"], "folder: /nope does not exist"),
         (["train", "HALF"], "each class of train needs one"),
         (["train", "STRANGE"], "--task NAME"),
+        (["train", "LONG"], "are one to the base module"),
     ],
 )
 def test_a_mistake_leaves_no_workspace_and_the_corrected_command_works(
@@ -54,12 +55,16 @@ def test_a_mistake_leaves_no_workspace_and_the_corrected_command_works(
 ) -> None:
     place = tmp_path / "w"
     sources = {"IMAGES": images}
-    for name, where in (("HALF", "half"), ("STRANGE", "ä/日本")):
+    for name, where in (("HALF", "half"), ("STRANGE", "ä/日本"), ("LONG", "long")):
         sources[name] = tmp_path / where
-    if arguments[1] in ("HALF", "STRANGE"):
+    if arguments[1] in ("HALF", "STRANGE", "LONG"):
         shutil.copytree(images, sources[arguments[1]])
     if arguments[1] == "HALF":
         shutil.rmtree(tmp_path / "half" / "test" / "dark_tissue")
+    if arguments[1] == "LONG":
+        # what the tokenizer cuts off, no model sees
+        prompts = [f"{one.name}: {'tissue ' * 200}{one.name}\n" for one in (images / "train").iterdir()]
+        (tmp_path / "long" / "prompts.txt").write_text("".join(prompts))
     name, comma, option = arguments[1].partition(",")
     source = f"folder:{sources[name]}{comma}{option}" if name in sources else arguments[1]
     with pytest.raises(InvalidInput) as raised:

@@ -63,8 +63,8 @@ def inspect(task: Task, leaks_allowed: bool = False) -> Inspection:
     """Look at every image of a task once, and report all that is wrong or worth knowing.
 
     Images in two splits or in two classes are problems where the site made the splits, unless `leaks_allowed`; they are
-    only said where the splits are published by the data set's authors (`Task.authors_split`), or random as asked. Drawn
-    images are counted and not looked at.
+    only said where the splits are published by the data set's authors (`Task.authors_split`), or random and dividing
+    equal images, as asked. Drawn images are counted and not looked at.
     """
     problems: list[Finding] = []
     warnings = [
@@ -84,7 +84,8 @@ def inspect(task: Task, leaks_allowed: bool = False) -> Inspection:
         *_shared(usable, found.equal, "have the same bytes", made_here),
         *_shared(usable, found.copies, "are copies of one picture", made_here),
     ]
-    refused = not (leaks_allowed or task.authors_split or task.split == "random")
+    random = task.split == "random" and task.together is None
+    refused = not (leaks_allowed or task.authors_split or random)
     (problems if refused else warnings).extend(leaking)
     warnings += _alike(usable, found)
     related, leaks = tuple(_counted(usable, found)), len(leaking)

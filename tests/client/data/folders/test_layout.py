@@ -232,6 +232,21 @@ def test_classes_whose_prompts_say_nothing_or_the_same(tmp_path: Path, names: tu
     assert open_task(f"folder:{root}", 8, prompted=False).folders == tuple(sorted(names))
 
 
+@pytest.mark.parametrize(
+    ("prompts", "fault"),
+    [
+        (("c\u200bat", "dog"), r"the class prompt 'c\u200bat' holds U+200B, which nobody sees"),
+        (("c\u0430t", "cat"), "are the same to a reader"),
+    ],
+)
+def test_prompts_that_no_branch_may_have_are_refused_before_anything_is_trained(
+    tmp_path: Path, prompts: tuple[str, str], fault: str
+) -> None:
+    root = lay_out(tmp_path, [f"{name}/{n}.png" for name in "ab" for n in range(10)])
+    (root / "prompts.txt").write_text("".join(f"{k}: {v}\n" for k, v in zip("ab", prompts, strict=True)), "utf-8")
+    assert f"{fault}; write a line 'CLASS: what it shows'" in refusal(f"folder:{root}")
+
+
 REAL = {
     "actualmed_chest_covid": True,
     "bccd_blood_cells": True,

@@ -89,6 +89,16 @@ def test_a_copy_in_another_split_or_class_is_refused_and_can_be_allowed(root: Pa
     assert (allowed.problems, allowed.allowed_leaks, allowed.leaks) == ((), True, 1)
 
 
+def test_copies_in_two_classes_are_refused_also_where_too_few_look_apart_to_divide_by_looks(tmp_path: Path) -> None:
+    for name in ("benign", "malignant"):
+        (tmp_path / "scans" / name).mkdir(parents=True)
+        for seed in range(6):
+            picture(seed, 96).save(tmp_path / "scans" / name / f"{seed}.png")
+    found = found_in(f"folder:{tmp_path / 'scans'}")
+    assert len(found.problems) == 6
+    assert all("same bytes, in two classes" in one.what for one in found.problems)
+
+
 def test_look_alikes_in_two_published_splits_are_said(root: Path) -> None:
     turned(picture(0, 96), 20).save(root / "test" / "benign" / "turned.png")
     found = found_in(f"folder:{root}")
