@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -123,8 +124,12 @@ class PredictionRun:
 
 
 def _skippable(fault: InvalidInput) -> InvalidInput:
-    """Return what is wrong with an image, with the other thing that can be done about it."""
-    return type(fault)(f"{fault}, or leave out what cannot be read with --skip-bad")
+    """Return what is wrong with an image, with the other thing that can be done; a source's options are this command's.
+
+    What a source takes as `window=full`, the command takes as `--window=full`.
+    """
+    said = re.sub(r"(?<=[ ,])(window|megapixels)=", r"--\1=", str(fault))
+    return type(fault)(f"{said}, or leave out what cannot be read with --skip-bad")
 
 
 def _list_of(first: Sequence[tuple[str, Prediction]], model: Answering, wide: bool) -> Table:

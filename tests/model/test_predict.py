@@ -90,7 +90,10 @@ def test_more_than_eight_bits_need_a_window_whichever_way_they_come(
     asked = ("predict", checkout, path, "--base", tiny_spec)
     document = json.loads(run(*asked, "--window", "1500,2000", "--json").stdout)
     assert document["predictions"][0]["ranking"][0]["p"] == pytest.approx(expected[0].probability, abs=1e-6)
-    assert "give window=CENTRE,WIDTH" in refused(*asked)
+    assert "give --window=CENTRE,WIDTH" in refused(*asked)
+    Image.new("L", (1001, 1000)).save(tmp_path / "large.png")
+    large = refused("predict", checkout, tmp_path / "large.png", "--base", tiny_spec, "--megapixels", "1")
+    assert "allow so many with --megapixels=2" in large
     assert "window=wide is no window" in refused(*asked, "--window", "wide")
 
 
@@ -191,11 +194,11 @@ def test_a_table_names_images_beside_itself(checkout: Path, pictures: Path, tiny
 def test_over_the_wire_it_is_fetched_once_and_verified(
     forge: Path, pictures: Path, tiny_base: BaseModule, tiny_spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("MEDFORGE_CACHE", str(tmp_path / "cache"))
     with serving(forge, tiny_base, settings=choose_settings()) as (_, at):
         words = ("predict", "--at", at, "--base", tiny_spec, pictures, "--csv")
         run(*words, tmp_path / "first.csv")
-        (kept,) = (tmp_path / "cache/medforge/models").iterdir()
+        (kept,) = (tmp_path / "cache/models").iterdir()
         spread = kept / "item/tasks/lung/spread.safetensors"
         whole = spread.read_bytes()
         spread.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
@@ -205,7 +208,7 @@ def test_over_the_wire_it_is_fetched_once_and_verified(
         run(*words, tmp_path / "second.csv")
         assert spread.read_bytes() == whole
         # a cache that cannot be written to is done without
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "first.csv"))
+        monkeypatch.setenv("MEDFORGE_CACHE", str(tmp_path / "first.csv"))
         run(*words, tmp_path / "third.csv")
     assert (tmp_path / "first.csv").read_bytes() == (tmp_path / "second.csv").read_bytes()
 

@@ -19,12 +19,27 @@ IMAGE_SUFFIXES = frozenset({*_JPEG, *_PNM, ".png", ".apng", ".gif", ".bmp", ".di
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "DIB", "GIF", "WEBP", "JPEG2000", "AVIF", "PPM")
 """Pillow's names of the formats that are read. It knows more, of which some start other programs."""
 
+_AS_NIFTI = "save it as NIfTI and open its folder as nifti:DIR"
+_FRAMES_AS_PNG = "save its frames as PNG, and say with groups which are of one patient"
 _KINDS = (
     (b"DICM", 128, "a DICOM file", "open its folder as dicom:DIR"),
     (b"\x1f\x8b", 0, "a gzip file", "unpack it; a folder of NIfTI volumes is opened as nifti:DIR"),
     (b"n+1\0", 344, "a NIfTI volume", "open its folder as nifti:DIR"),
+    (b"n+2\0", 4, "a NIfTI volume", "open its folder as nifti:DIR"),
+    (b"NRRD", 0, "a NRRD volume", _AS_NIFTI),
+    (b"ObjectType", 0, "a MetaImage volume", _AS_NIFTI),
+    (b"\x89HDF", 0, "an HDF5 file", "save its images as PNG or TIFF"),
+    (b"\x93NUMPY", 0, "an array of NumPy", "save its images as PNG or TIFF"),
+    (b"ZISRAWFILE", 0, "a Zeiss CZI slide", "save it as pyramidal TIFF and open its folder as slides:DIR"),
+    (b"AVI ", 8, "a video", _FRAMES_AS_PNG),
+    (b"ftypisom", 4, "a video", _FRAMES_AS_PNG),
+    (b"ftypmp4", 4, "a video", _FRAMES_AS_PNG),
+    (b"ftypqt", 4, "a video", _FRAMES_AS_PNG),
     (b"%PDF", 0, "a PDF document", "save its pictures as PNG"),
+    (b"%!PS", 0, "a PostScript document", "save its pictures as PNG"),
     (b"PK\x03\x04", 0, "a ZIP archive", "unpack it"),
+    (b"7z\xbc\xaf", 0, "a 7-Zip archive", "unpack it"),
+    (b"Rar!", 0, "a RAR archive", "unpack it"),
     (b"<", 0, "a text in HTML or XML", "fetch the image itself"),
     (b"version https://git-lfs", 0, "a pointer of Git LFS", "fetch the image itself with `git lfs pull`"),
     (b"ftyphei", 4, "a HEIC picture", "save it as PNG or JPEG"),
@@ -82,8 +97,11 @@ def identify(file: IO[bytes]) -> ImageFile.ImageFile:
             raise
         except Exception as error:
             reason = str(error) or type(error).__name__
-            # of a TIFF's compression that it does not know Pillow says the number alone
-            reasons.append(f"unknown compression {reason}" if name == "TIFF" and reason.isdigit() else reason)
+            if name == "TIFF":
+                # of a compression that it does not know Pillow says the number alone, of odd channels still less
+                reason = f"unknown compression {reason}" if reason.isdigit() else reason
+                reason = "unknown pixel mode" if isinstance(error.__cause__, IndexError) else reason
+            reasons.append(reason)
     raise _unread(head, file, reasons)
 
 

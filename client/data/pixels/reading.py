@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, TiffImagePlugin
 
 from medforge.client.data.pixels.colour import mend_transparent_grey, to_rgb
 from medforge.client.data.pixels.deep import GREY_MODES, DeepPicture, deep_reader, grey_values
 from medforge.client.data.pixels.formats import decoding, identify
 from medforge.client.data.pixels.glance import Glance
 from medforge.client.data.pixels.netpbm import is_scaled, scaled
+from medforge.client.data.pixels.tiff import check_tiff
 from medforge.client.data.pixels.window import WindowChoice, spell_window
 from medforge.errors import InvalidInput
 
@@ -122,6 +123,8 @@ def _opened(file: IO[bytes], reading: Reading) -> tuple[ImageFile.ImageFile, Cal
     if frames > 1 and image.format != "MPO":
         slides = ", or open a folder of whole slides as slides:DIR" if image.format == "TIFF" else ""
         raise InvalidInput(f"holds {frames} pictures; save each as a file of its own{slides}")
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        check_tiff(image, file)
     deep = deep_reader(image, file, lambda: identify(file))
     if deep is not None and reading.window is None:
         raise InvalidInput(_NO_WINDOW)

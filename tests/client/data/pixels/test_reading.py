@@ -232,7 +232,7 @@ def test_jpeg_ls_says_what_it_is(tmp_path: Path, bits: int) -> None:
             "is a pointer of Git LFS and no image; fetch the image itself",
         ),
         (b"\0\0\0\x18ftypheic" + bytes(30), "is a HEIC picture and no image; save it as PNG or JPEG"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is not a readable image; replace or remove it"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is a PostScript document and no image; save"),
         (b"\x89PNG\r\n\x1a\n", "is not a readable image (.*); replace or remove it"),
     ],
 )
