@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
-from medforge.errors import CorruptFile
 from medforge.proto import forge_pb2 as pb
-from medforge.proto.codec import commit_from_message
 from medforge.proto.epoch import Epoch
 from medforge.proto.errors import HistoryRewritten
 from medforge.proto.kept_log import DamagedLog, KeptLog, Link
+from medforge.proto.log_fetch import fetch_after, said_in
 from medforge.proto.remote import RemoteForge
 from medforge.user_cache import cache_folder
-
-_AT_ONCE = 500
-_LARGEST = 1 << 63  # that a database compares with
 
 
 class VerifiedLog:
@@ -68,7 +62,7 @@ class VerifiedLog:
         if self._names is not None:
             return self._names
         # a forge of an earlier version says it only beside what they sent
-        told = [(_said(one.content, "the forge")["contributor"], one.display_name) for one in self.records()]
+        told = [(said_in(one.content, "the forge")["contributor"], one.display_name) for one in self.records()]
         told += [(one.contributor, one.display_name) for one in self.outside]
         return {contributor: name for contributor, name in told if name}
 
@@ -129,62 +123,16 @@ class VerifiedLog:
         if newest is not None and differs:
             raise self._rewritten(forge.at, newest, differs)
 
+    def _fetch(self, forge: RemoteForge, newest: Link | None) -> str | None:
+        told = fetch_after(forge, newest, self._kept.add)
+        self.outside, self._names = told.outside, told.names
+        return told.differs
+
     def _rewritten(self, at: str, known: Link, now: str) -> HistoryRewritten:
         return HistoryRewritten(
             f"the forge at {at} has told that its commit {known.number} is {known.digest[:12]}, and now it {now}, and "
             f"says nothing of a restore; ask whoever runs it, and once that is explained delete {self.path}"
         )
-
-    def _fetch(self, forge: RemoteForge, newest: Link | None) -> str | None:
-        """Fetch what comes after the newest that is kept, and that one once more; return how it differs, if it does."""
-        self.outside, self._names = [], None
-        before, fresh = newest, list[Link]()
-        met = newest is None
-        for entry in forge.log_entries(newest.number - 1 if newest else 0, names=True):
-            kind = entry.WhichOneof("entry")
-            if kind == "names":
-                said = {one.contributor: one.display_name for one in entry.names.names}
-                self._names = {**(self._names or {}), **said}
-            elif kind == "arrival":
-                self.outside.append(entry.arrival)
-            elif kind == "commit" and not met:
-                met = True
-                if newest is not None and entry.commit.digest != newest.digest:
-                    return f"is {entry.commit.digest[:12]}"
-            elif kind == "commit":
-                before = _verified(entry.commit, before, forge.at)
-                fresh.append(before)
-                if len(fresh) == _AT_ONCE:
-                    self._kept.add(fresh)
-                    fresh = []
-        if fresh:
-            self._kept.add(fresh)
-        return None if met else "has no such commit"
-
-
-def _verified(record: pb.CommitRecord, before: Link | None, at: str) -> Link:
-    """Return a commit; raise CorruptFile unless it has its digest and follows the one before."""
-    number, content = commit_from_message(record)
-    said = _said(content, at)
-    parent = before.digest if before else ""
-    if (said["parent"] or "") != parent or number != (before.number + 1 if before else 1):
-        raise CorruptFile(
-            f"commit {record.digest[:12]} from {at} does not follow the one before; do not trust what answers there"
-        )
-    kept = pb.CommitRecord()
-    kept.CopyFrom(record)
-    # reviews change it
-    kept.ClearField("standing")
-    return Link(number, record.digest, parent, int(said["arrival"]), kept.SerializeToString())
-
-
-def _said(content: bytes, at: str) -> dict[str, Any]:
-    with suppress(ValueError, RecursionError):
-        said = json.loads(content)
-        known = isinstance(said, dict) and {"arrival", "parent", "contributor"} <= said.keys()
-        if known and type(said["arrival"]) is int and 0 < said["arrival"] < _LARGEST:
-            return dict(said)
-    raise CorruptFile(f"{at} sent a commit that cannot be read; do not trust what answers there")
 
 
 def _last_in_common(epochs: tuple[Epoch, ...], newest: Link) -> int | None:
