@@ -13,6 +13,7 @@ from medforge.errors import CorruptFile, InvalidInput
 from medforge.files import parse_json, sha256_bytes
 from medforge.forge_item import ForgeItem, Routed
 from medforge.plugin import Plugin
+from medforge.progress import remark
 from medforge.proto.checkout import download_item
 from medforge.proto.connection import Connection
 from medforge.proto.errors import NotFound
@@ -125,6 +126,8 @@ def open_start(text: str, connection: Connection | None) -> ForgeItem:
         # a forge of an earlier version knows no stable commit: all its commits are as good as each other
         named = tag.commit if tag is not None else (told.stable or HEAD) if text == STABLE else text
         with closing(VerifiedLog(forge)) as log:
+            for line in log.said:
+                remark(line)
             chosen = _choose([_candidate(record.content, at) for record in log.records()], named, at)
         return download_item(forge, chosen.digest, chosen.item)
 

@@ -36,11 +36,10 @@ def blame(
     """
     from medforge.aggregator.cli.blame_lines import blame_lines
     from medforge.aggregator.forge.names import stable_or_named
-    from medforge.aggregator.forge.reader import open_reader
     from medforge.aggregator.forge.shares import shares_of
     from medforge.proto.tags import Tags
 
-    with open_reader(source.forge, source.connection_if_asked(), source.ledger) as reader:
+    with source.opened() as reader:
         names = reader.display_names()
         chosen = stable_or_named(reader, commit, reader.tags() if commit else Tags(), reader.reviews().stable)
         sent = branches_of(task, reader.arrivals())

@@ -36,12 +36,11 @@ def checkout(
     """
     from medforge.aggregator.forge.model_card import card_of
     from medforge.aggregator.forge.names import stable_or_named
-    from medforge.aggregator.forge.reader import open_reader
     from medforge.files import check_new
     from medforge.model_directory import save_model
 
     check_new(out)
-    with open_reader(source.forge, source.connection_if_asked(), source.ledger) as view:
+    with source.opened() as view:
         names, reviews = view.display_names(), view.reviews()
         chosen = stable_or_named(view, commit, view.tags(), reviews.stable)
         item, members = view.item(chosen), view.arrivals_by_number(chosen.members)

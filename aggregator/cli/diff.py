@@ -46,10 +46,9 @@ def diff(
     """
     from medforge.aggregator.forge.commit_difference import compare_commits
     from medforge.aggregator.forge.names import stable_or_named
-    from medforge.aggregator.forge.reader import open_reader
     from medforge.aggregator.forge.rounds import round_of
 
-    with open_reader(source.forge, source.connection_if_asked(), source.ledger) as reader:
+    with source.opened() as reader:
         names, tags, stable = reader.display_names(), reader.tags(), reader.reviews().stable
         old, new = (round_of(stable_or_named(reader, name, tags, stable), reader) for name in (before, after))
         arrivals = reader.arrivals_by_number({*old.commit.members, *new.commit.members})

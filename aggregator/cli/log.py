@@ -59,7 +59,6 @@ def log(
         medforge log --kit kit --held
     """
     from medforge.aggregator.forge.log_view import LogView
-    from medforge.aggregator.forge.reader import open_reader
     from medforge.errors import InvalidInput
 
     if held + journal + graph > 1:
@@ -70,9 +69,7 @@ def log(
     if journal:
         _log_journal(source, span, as_json)
         return
-    with open_reader(source.forge, source.connection_if_asked(), source.ledger) as reader:
-        for line in reader.said():
-            typer.echo(line, err=True)
+    with source.opened() as reader:
         view = LogView.read(reader, span, held)
         if not as_json:
             for line in refused_lines(view.tags):

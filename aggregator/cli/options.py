@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
@@ -12,6 +14,9 @@ from medforge.aggregator.cli import complete
 from medforge.cli import complete as shared
 from medforge.cli.compute import ComputeOptions
 from medforge.proto.options import ConnectionOptions
+
+if TYPE_CHECKING:
+    from medforge.aggregator.forge.reader import ForgeReader
 
 ForgeDirectory = Annotated[Path, typer.Option("--forge", metavar="DIR", help="Directory of the forge.")]
 
@@ -87,6 +92,16 @@ class ReaderOptions(ConnectionOptions):
 
     forge: Annotated[Path | None, typer.Option(metavar="DIR", help="Directory of the forge, where it lies.")] = None
     ledger: LedgerUrl = None
+
+    @contextmanager
+    def opened(self) -> Iterator[ForgeReader]:
+        """Open the forge for reading, and say on stderr what is to be told of it before anything else."""
+        from medforge.aggregator.forge.reader import open_reader
+
+        with open_reader(self.forge, self.connection_if_asked(), self.ledger) as reader:
+            for line in reader.said():
+                typer.echo(line, err=True)
+            yield reader
 
 
 @dataclass(frozen=True)

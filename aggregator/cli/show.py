@@ -32,10 +32,9 @@ def show(source: ReaderOptions, commit: OptionalCommit = None, as_json: AsJson =
     from medforge.aggregator.cli.review_lines import review_lines
     from medforge.aggregator.cli.show_lines import show_lines
     from medforge.aggregator.forge.names import stable_or_named
-    from medforge.aggregator.forge.reader import open_reader
     from medforge.aggregator.forge.rounds import round_of
 
-    with open_reader(source.forge, source.connection_if_asked(), source.ledger) as reader:
+    with source.opened() as reader:
         names, known = reader.display_names(), reader.tags()
         reviews, claims = reader.reviews(), reader.privacy_claims()
         chosen = stable_or_named(reader, commit, known, reviews.stable)

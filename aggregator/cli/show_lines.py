@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from medforge.aggregator.cli.plain import spell_name
-from medforge.aggregator.ledger.runs import runs_of
 from medforge.aggregator.merge.wording import in_words
 from medforge.cli.lines import entry, table
 from medforge.privacy_facts import PrivacyFacts, said_privacy
+from medforge.runs import runs_of
 
 if TYPE_CHECKING:
     from medforge.aggregator.coefficients.task_score import TaskScore

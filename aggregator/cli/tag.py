@@ -85,10 +85,9 @@ def tag_lines(tags: Mapping[str, SignedTag], commits: Mapping[str, Commit], widt
 
 
 def _list(source: ReaderOptions, as_json: bool) -> None:
-    from medforge.aggregator.forge.reader import open_reader
     from medforge.aggregator.ledger.log_page import commit_of
 
-    with open_reader(source.forge, source.connection_if_asked(), source.ledger) as reader:
+    with source.opened() as reader:
         tags = reader.tags()
         found = [commit_of(reader, one.commit) for one in tags.values()]
     commits = {one.digest: one for one in found if one is not None}

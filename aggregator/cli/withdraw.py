@@ -98,6 +98,8 @@ def _find(name: str, connection: Connection) -> tuple[str, str]:
     from medforge.aggregator.forge.reader import open_reader
 
     with open_reader(None, connection) as reader:
+        for line in reader.said():
+            typer.echo(line, err=True)
         arrivals, names = reader.arrivals(), reader.display_names()
     if _DIGEST.fullmatch(name) and all(one.branch != name for one in arrivals):
         return name, f"branch {name[:8]}"

@@ -16,7 +16,6 @@ from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.journal import DECLARED, EXTENDED, INVITED, entry_digest
 from medforge.aggregator.ledger.records import Arrival, JournalEntry, State
 from medforge.aggregator.ledger.review_table import ReviewTable
-from medforge.aggregator.ledger.runs import Runs
 from medforge.aggregator.ledger.task_table import TaskTable
 from medforge.errors import MedForgeError
 from medforge.files import open_to_others
@@ -24,6 +23,7 @@ from medforge.manifest import Manifest
 from medforge.proto.signing import SUBMIT, public_bytes, verify
 from medforge.proto.statements import submit_statement
 from medforge.proto.succession import KeySuccession
+from medforge.runs import Runs
 
 OF_HEAD = "the head is made of exactly what is folded"
 """The check that fails while the main branch follows a withdrawal, as it does within seconds where it is served."""

@@ -10,8 +10,8 @@ from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.ledger.item_table import ItemTable
 from medforge.aggregator.ledger.order import LedgerConflict
 from medforge.aggregator.ledger.records import Arrival
-from medforge.aggregator.ledger.runs import Runs
 from medforge.faults import reached
+from medforge.runs import Runs
 
 
 def referenced(forge: Forge) -> Iterator[str]:

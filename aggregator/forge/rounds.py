@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from medforge.aggregator.coefficients.task_score import TaskScore
 from medforge.aggregator.ledger.commit import Commit, check_chain
 from medforge.aggregator.ledger.log_page import CommitLog, LogPage
-from medforge.aggregator.ledger.runs import Runs
+from medforge.runs import Runs
 
 
 @dataclass(frozen=True)

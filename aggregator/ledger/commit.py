@@ -18,11 +18,11 @@ from pydantic import (
 )
 
 from medforge.aggregator.coefficients.task_score import TaskScore
-from medforge.aggregator.ledger.runs import Runs
 from medforge.aggregator.merge import MethodSettings
 from medforge.digested import DigestedModel
 from medforge.errors import CorruptFile
 from medforge.files import canonical_json, sha256_bytes
+from medforge.runs import Runs
 
 
 def _members(said: Any) -> Runs:
@@ -30,11 +30,7 @@ def _members(said: Any) -> Runs:
         return said
     if not isinstance(said, (list, tuple)):
         raise ValueError("members are no list")
-    if isinstance(said, list) and said and isinstance(said[0], list):
-        return Runs.said(said)
-    if not all(type(number) is int for number in said):
-        raise ValueError("a member is not a whole number")
-    return Runs(said)
+    return Runs.read(said)
 
 
 # held by their runs: a reader of many commits holds them all, and each says all members

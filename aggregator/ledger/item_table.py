@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Set
 from typing import Any
 
 from sqlalchemy import JSON, ColumnElement, Text, cast, false, func, or_, select, true
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from medforge.aggregator.ledger.commit import Commit, check_commit_digest
 from medforge.aggregator.ledger.database import Database
 from medforge.aggregator.ledger.rows import CommitRow
-from medforge.aggregator.ledger.runs import Runs
+from medforge.runs import Runs
 
 _AT_ONCE = 500
 # more make a query that a database refuses
@@ -45,7 +45,7 @@ class ItemTable:
         if not arrivals:
             return Runs()
         with self._ledger.reading() as session:
-            told = ((number, _numbers(said)) for number, said in _members(session))
+            told = ((number, Runs.read(said)) for number, said in _members(session))
             return Runs(number for number, members in told if any(one in members for one in arrivals))
 
     def commit_of(self, item: str) -> Commit | None:
@@ -122,8 +122,3 @@ def _members(session: Session) -> Iterator[tuple[int, Any]]:
 def _document() -> Any:
     # `json`, not `jsonb`: what a name may hold, jsonb may not
     return cast(func.convert_from(CommitRow.content, "UTF8"), JSON)
-
-
-def _numbers(said: Sequence[Any]) -> Runs:
-    """Return the members that a commit says: by their runs, or one by one (format 2)."""
-    return Runs.said(said) if said and isinstance(said[0], list) else Runs(said)

@@ -28,9 +28,9 @@ from medforge.aggregator.ledger.order import (
 from medforge.aggregator.ledger.portions import portions
 from medforge.aggregator.ledger.records import Arrival, Arriving, Contributor, JournalEntry, Standing, State
 from medforge.aggregator.ledger.rows import ArrivalRow, CommitRow, ContributorRow, EntryRow
-from medforge.aggregator.ledger.runs import Runs
 from medforge.aggregator.ledger.withdrawals import check_unused
 from medforge.privacy_facts import PrivacyFacts
+from medforge.runs import Runs
 
 _PAGE = 200
 

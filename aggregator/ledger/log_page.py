@@ -14,8 +14,8 @@ from medforge.aggregator.ledger.order import newest, runs_in_states
 from medforge.aggregator.ledger.portions import portions
 from medforge.aggregator.ledger.records import Arrival, State
 from medforge.aggregator.ledger.rows import ArrivalRow, CommitRow
-from medforge.aggregator.ledger.runs import Runs
 from medforge.proto.names import arrival_number
+from medforge.runs import Runs
 
 _AT_ONCE = 500
 

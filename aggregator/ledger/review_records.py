@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_serializer, field_validator
 
-from medforge.aggregator.ledger.runs import numbers_in, runs_of
 from medforge.proto.signed_review import SignedReview
+from medforge.runs import numbers_in, runs_of
 
 
 class Objection(BaseModel):

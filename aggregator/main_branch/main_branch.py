@@ -12,7 +12,6 @@ from medforge.aggregator.forge.stored_branches import FOR_FEW, Room, StoredBranc
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.order import LedgerConflict
 from medforge.aggregator.ledger.records import Arrival, State
-from medforge.aggregator.ledger.runs import Runs
 from medforge.aggregator.logs import about
 from medforge.aggregator.main_branch.comparison import software_of
 from medforge.aggregator.main_branch.contradiction.desk import ContradictionDesk
@@ -38,6 +37,7 @@ from medforge.forge_item import ForgeItem, Routed
 from medforge.manifest import Manifest
 from medforge.processor import processor_kind
 from medforge.proto.errors import MissingBlob, NotFound
+from medforge.runs import Runs
 
 _log = logging.getLogger(__name__)
 

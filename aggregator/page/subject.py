@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from medforge.aggregator.ledger.records import Arrival, State
-from medforge.aggregator.ledger.runs import runs_of
 from medforge.aggregator.page.addresses import contributor_page, task_page
 from medforge.aggregator.page.forge_view import ForgeView
 from medforge.aggregator.page.objection import objection
 from medforge.aggregator.page.overview import Values
 from medforge.aggregator.page.records import Round
+from medforge.runs import runs_of
 
 _MOST_ROWS = 500
 _MOST_CHANGES = 20

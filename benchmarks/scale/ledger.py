@@ -31,7 +31,6 @@ from medforge.aggregator.ledger.journal import ARRIVED, FORGE, enter, now
 from medforge.aggregator.ledger.ledger import Ledger
 from medforge.aggregator.ledger.records import State
 from medforge.aggregator.ledger.rows import ArrivalRow, CommitRow
-from medforge.aggregator.ledger.runs import Runs
 from medforge.aggregator.main_branch.comparison import software_of
 from medforge.aggregator.merge import choose_settings
 from medforge.base import load_base
@@ -39,6 +38,7 @@ from medforge.base_module import BaseModule
 from medforge.files import sha256_bytes
 from medforge.processor import processor_kind
 from medforge.proto.kit import Kit
+from medforge.runs import Runs
 
 _TASKS = ("breast", "lung", "colon")
 _FILES = 8

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,11 +11,13 @@ from typing import NamedTuple
 from medforge.declared_task import DeclaredTask
 from medforge.errors import CorruptFile, InvalidInput
 from medforge.files import parse_json
+from medforge.progress import remark
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.codec import review_from_message
 from medforge.proto.remote import RemoteForge
 from medforge.proto.signed_review import Review
 from medforge.proto.verified_log import VerifiedLog
+from medforge.runs import Runs
 
 _LEFT = (pb.BRANCH_STATE_HELD, pb.BRANCH_STATE_REJECTED, pb.BRANCH_STATE_WITHDRAWN)
 
@@ -26,7 +28,7 @@ class ReviewedCommit:
 
     digest: str
     number: int
-    members: tuple[int, ...]
+    members: Sequence[int]
     task: str
     contributor: str
     item: str | None
@@ -136,6 +138,8 @@ def ask(forge: RemoteForge, reviewer: str) -> Question:
 def _read_chain(forge: RemoteForge) -> tuple[dict[str, ReviewedCommit], set[int]]:
     """Return the commits by digest, and the arrivals that had to leave."""
     with closing(VerifiedLog(forge)) as log:
+        for line in log.said:
+            remark(line)
         commits = {one.digest: _parse(one.content, one.digest, one.number, forge.at) for one in log.records()}
         return commits, {one.number for one in log.outside if one.state in _LEFT}
 
@@ -143,17 +147,9 @@ def _read_chain(forge: RemoteForge) -> tuple[dict[str, ReviewedCommit], set[int]
 def _parse(content: bytes, digest: str, number: int, at: str) -> ReviewedCommit:
     try:
         said = parse_json(content)
-        members = tuple(_numbers(said["members"]))
+        members = Runs.read(said["members"])
         files = {str(path): str(name) for path, name in said["item_files"].items()}
         texts = str(said["task"]), str(said["contributor"])
         return ReviewedCommit(digest, number, members, *texts, said["item"], files, int(said["arrival"]))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CorruptFile(f"{at} sent a commit that cannot be read; do not trust what answers there") from error
-
-
-def _numbers(members: list[int | list[int]]) -> list[int]:
-    """Return members that are said one by one (format 2), or as runs of a first and a last number."""
-    found: list[int] = []
-    for one in members:
-        found += [one] if isinstance(one, int) else range(one[0], min(one[1], one[0] + (1 << 20)) + 1)
-    return found

@@ -46,6 +46,23 @@ def place(tmp_path: Path, tiny_base: BaseModule, monkeypatch: pytest.MonkeyPatch
     return tmp_path
 
 
+@pytest.mark.parametrize(
+    "words",
+    [("show", "head"), ("diff", "1", "2", "--no-weights"), ("blame", "task 0"), ("tag", "--list"), ("withdraw", "task 0")],
+)
+def test_whichever_command_meets_a_restored_forge_first_says_so(
+    place: Path, tiny_base: BaseModule, words: Sequence[str]
+) -> None:
+    def typed(name: str, *words: str) -> Result:
+        with serving(place / name, tiny_base, settings=ROUTED, tls=True) as (_, at):
+            return CliRunner().invoke(build_app(), [*words, "--kit", str(place / "kit"), "--at", at])
+
+    typed("forge", "log")
+    restore(place / "backup.age", KEY, place / "restored")
+    assert "and 2 commits that were seen here are not in it any more" in typed("restored", *words).stderr
+    assert "not in it any more" not in typed("restored", *words).stderr
+
+
 def test_it_notices_what_became_of_what_it_has_seen(place: Path, tiny_base: BaseModule) -> None:
     def log(name: str, *words: str) -> Result:
         with serving(place / name, tiny_base, settings=ROUTED, tls=True) as (_, at):

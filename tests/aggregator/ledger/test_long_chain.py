@@ -10,9 +10,9 @@ from medforge.aggregator.forge.fsck import check_forge
 from medforge.aggregator.forge.retention import referenced
 from medforge.aggregator.forge.rounds import Chain
 from medforge.aggregator.ledger.commit import check_chain
-from medforge.aggregator.ledger.runs import Runs
 from medforge.aggregator.merge import choose_settings
 from medforge.base_module import BaseModule
+from medforge.runs import Runs
 from tests.aggregator.forges import open_main
 from tests.aggregator.ledger.test_ledger import arrive, commit
 

@@ -13,9 +13,9 @@ from medforge.aggregator.ledger.ledger import Ledger
 from medforge.aggregator.ledger.log_page import LogTable
 from medforge.aggregator.ledger.records import State
 from medforge.aggregator.ledger.rows import ArrivalRow, CommitRow
-from medforge.aggregator.ledger.runs import Runs
 from medforge.errors import CorruptFile
 from medforge.files import sha256_bytes
+from medforge.runs import Runs
 from tests.aggregator.altering import alter
 from tests.aggregator.ledger.test_ledger import arrive, commit
 from tests.postgres import Cluster

@@ -1,36 +1,14 @@
-"""Runs say numbers in their order, and a commit of an older format keeps its bytes."""
+"""A commit says its members by their runs, and one of the format before keeps its bytes."""
 
 import json
-from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from medforge.aggregator.ledger.commit import Commit
-from medforge.aggregator.ledger.runs import Runs, numbers_in, runs_of
 from medforge.errors import CorruptFile
 from medforge.files import canonical_json, sha256_bytes
 from tests.aggregator.ledger.test_ledger import commit
-
-
-@given(st.lists(st.integers(-5, 30)))
-def test_runs_say_the_numbers_in_their_order(numbers: list[int]) -> None:
-    runs = runs_of(numbers)
-    assert numbers_in(runs) == tuple(numbers)
-    assert all(first <= last for first, last in runs)
-    assert all(one[1] + 1 != other[0] for one, other in pairwise(runs)), "they are as few as can be"
-
-
-@given(st.lists(st.integers(-5, 30)), st.lists(st.integers(-5, 30)))
-def test_runs_are_a_sequence_of_their_numbers(numbers: list[int], others: list[int]) -> None:
-    runs = Runs(numbers)
-    assert (list(runs), len(runs), runs[1:]) == (numbers, len(numbers), tuple(numbers[1:]))
-    assert (runs == numbers, runs == others, runs == Runs(others)) == (True, numbers == others, numbers == others)
-    assert [number in runs for number in range(-6, 32)] == [number in numbers for number in range(-6, 32)]
-    assert runs.distinct() == (len(set(numbers)) == len(numbers))
-    assert list(runs.without(Runs(others))) == [number for number in numbers if number not in others]
 
 
 def read(plain: dict[str, Any]) -> Commit:

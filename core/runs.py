@@ -34,6 +34,15 @@ class Runs(Sequence[int]):
         return found
 
     @classmethod
+    def read(cls, said: Sequence[Any]) -> Runs:
+        """Read numbers that are said by their runs, or one by one; raises ValueError for what are none."""
+        if said and isinstance(said[0], list):
+            return cls.said(said)
+        if not all(type(number) is int for number in said):
+            raise ValueError("one of them is not a whole number")
+        return cls(said)
+
+    @classmethod
     def joined(cls, runs: Iterable[Sequence[int]]) -> Runs:
         """Hold the numbers of runs, each of a first and a last number, one after the other."""
         found = cls()
