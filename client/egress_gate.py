@@ -31,9 +31,11 @@ def open_gate(workspace: Workspace, override: str | None = None) -> AuditRecord:
     if record.passed or record.overridden is not None:
         return record
     if override is None:
+        written = workspace.audit_report.exists()
+        look = f"look at {workspace.audit_report}" if written else f"run: medforge audit --workspace {workspace.path}"
         raise EgressRefused(
-            f"the branch in {workspace.path} stays here: {record.failed[0]}{_more(record)}; look at "
-            f"{workspace.audit_report}, then change the work or push with --override NAME"
+            f"the branch in {workspace.path} stays here: {record.failed[0]}{_more(record)}; {look}, then change the "
+            "work or push with --override NAME"
         )
     record = record.override(override.strip())
     record.save(workspace.audit_file)

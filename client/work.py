@@ -286,8 +286,10 @@ class Work:
             )
         return Plugin.load(self.workspace.start)
 
-    def audit(self, site: SitePolicy | None = None, shadows: ShadowBudget | None = None) -> AuditRecord:
-        """Audit the committed branch unless that is done; write record and report, and return the record.
+    def audit(
+        self, site: SitePolicy | None = None, shadows: ShadowBudget | None = None, page: bool = True
+    ) -> AuditRecord:
+        """Audit the committed branch unless that is done; write record and, as a `page`, report; return the record.
 
         Without `site` an audit that was done stands, by whatever policy; a new one is judged by the default policy.
         With `shadows` the branch is attacked by as many shadow models too, unless it was by as many before.
@@ -300,7 +302,8 @@ class Work:
                 f"run: medforge commit --workspace {workspace.path}"
             )
         done = workspace.audited
-        if done is not None and workspace.audit_report.exists() and site in (None, done.policy):
+        written = workspace.audit_report.exists() or not page
+        if done is not None and written and site in (None, done.policy):
             by = done.measured.shadows
             if shadows is None or (by is not None and by.trained >= shadows.shadows and not by.stopped):
                 return done
@@ -312,6 +315,7 @@ class Work:
             self.task,
             branch.plugin,
             branch.distilled,
+            embed_task(self.base, self.task, workspace.embeddings_file, workspace.progress_file),
             self.settings.seed,
             workspace.progress_file,
             branch.statistics,
@@ -319,9 +323,6 @@ class Work:
             if shadows is None
             else ShadowOrder(self.recipe, statistics_of_halves(policy), shadows, workspace.shadows, self._start()),
         )
-        # matplotlib, which only this stage needs, takes a second to import
-        from medforge.client.audit.page import render
-
         earlier = AuditRecord.load(workspace.audit_file)
         record = AuditRecord(
             at=datetime.now(UTC),
@@ -334,7 +335,14 @@ class Work:
             privacy=branch.manifest.privacy,
             spent=workspace.spent,
         )
-        write_atomically(workspace.audit_report, render(record, evidence, self.task).encode())
+        if page:
+            # matplotlib, which only this needs, takes a second to import
+            from medforge.client.audit.page import render
+
+            write_atomically(workspace.audit_report, render(record, evidence, self.task).encode())
+        else:
+            # one that is there is of another branch
+            workspace.audit_report.unlink(missing_ok=True)
         record.save(workspace.audit_file)
         return record
 

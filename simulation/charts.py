@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from medforge.simulation.result import RoundResult, Score, TaskResult
 
 DOTTED = (0, (1, 2))
+NAMED = 8
+"""Rounds below which the names of those who arrived have room."""
 UPRIGHT = 5
 SLANTED: dict[str, Any] = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"}
 """How the names of more than `UPRIGHT` centres stand below an axis."""
@@ -34,11 +36,11 @@ class Cloud:
     distilled: np.ndarray
 
 
-def places(rounds: Sequence[RoundResult]) -> list[int]:
-    """Return where the base alone (0) and each round stand on the axis: at its arrival, or one after another."""
-    if all(one.kind == "fold" for one in rounds):
-        return [0, *(one.arrival for one in rounds)]
-    return list(range(len(rounds) + 1))
+def labels(rounds: Sequence[RoundResult]) -> list[str]:
+    """Return what stands below each round: its arrival, and who arrived where there is room for names."""
+    if len(rounds) <= NAMED:
+        return [one.label for one in rounds]
+    return [one.label.partition("\n")[0] for one in rounds]
 
 
 def accuracy_over_arrivals(tasks: Sequence[TaskResult], rounds: Sequence[RoundResult]) -> Figure:
@@ -50,8 +52,9 @@ def accuracy_over_arrivals(tasks: Sequence[TaskResult], rounds: Sequence[RoundRe
     with rc_context(STYLE):
         figure = Figure(figsize=(8.6, 4.0))
         axes = figure.add_subplot()
-        steps = places(rounds)
-        last = steps[-1]
+        # one after another: a run of many centres scores fewer and fewer of the arrivals
+        last = len(rounds)
+        steps = list(range(last + 1))
         ends: list[tuple[float, str, str]] = []
         for index, task in enumerate(tasks):
             later = [r.tasks[task.name].acc if task.name in r.tasks else np.nan for r in rounds]
@@ -69,7 +72,7 @@ def accuracy_over_arrivals(tasks: Sequence[TaskResult], rounds: Sequence[RoundRe
             axes.text(last + 0.2, place, name, color=paint, va="center", fontweight="bold")
         axes.set_xlim(-0.15, last + 0.55 + 0.02 * max(len(task.name) for task in tasks))
         axes.set_ylim(0, 1.03)
-        axes.set_xticks(steps, ["base\nalone", *(r.label for r in rounds)])
+        axes.set_xticks(steps, ["base\nalone", *labels(rounds)])
         axes.set_xlabel("arrival")
         axes.set_ylabel("accuracy on the test split")
         keys = [
@@ -97,7 +100,7 @@ def spread(values: Sequence[float], gap: float = 0.065) -> list[float]:
 def coefficients_per_round(names: Sequence[str], rounds: Sequence[RoundResult]) -> Figure:
     """Draw what every centre weighs in the main branch after every arrival, as a heat map with the numbers in it."""
     table = np.array([[r.coefficients.get(name, np.nan) for r in rounds] for name in names], dtype=float)
-    return heat_map(table, list(names), [r.label for r in rounds], "arrival", "plugin of")
+    return heat_map(table, list(names), labels(rounds), "arrival", "plugin of")
 
 
 def routing(shares: Mapping[str, Mapping[str, float]], below: str, beside: str) -> Figure:

@@ -25,11 +25,13 @@ def serve_command(settings: SimulationSettings, run: RunDirectory, port: int) ->
 def contribute_command(settings: SimulationSettings, centre: CentreRun, track: Sequence[str] = ()) -> tuple[str, ...]:
     """Write the command line with which a centre trains, distils and commits."""
     changes = [word for change in settings.changes for word in ("--recipe-set", change)]
+    # nobody opens the pages of a thousand audits, and drawing them is a tenth of a small centre's work
+    unread = ["--no-report"] if settings.crowd is not None else []
     return (
         "contribute", centre.source, "--no-push", "--workspace", str(centre.workspace), "--contributor", centre.name,
         "--task", centre.task, "--base", settings.base, "--device", settings.device, "--dtype", settings.dtype,
         "--recipe", settings.recipe, "--plugin", settings.plugin, *changes, "--seed", str(settings.seed),
-        *settings.privacy_words(),
+        *settings.privacy_words(), *unread,
         # nothing leaves this machine, so what the audit says is kept and not obeyed
         "--threads", "1", "--override", "simulation", *(word for target in track for word in ("--track", target)),
     )  # fmt: skip

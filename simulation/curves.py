@@ -81,6 +81,7 @@ def distillation_chart(courses: Sequence[Course]) -> Chart | None:
                 label=literal(name),
             )
             axes.plot(record.best.step, record.best.acc, marker=sign, ms=10, mfc="none", mec=paint, lw=0)
+        axes.set_xlim(left=0)
         axes.set_xlabel("distillation step")
         axes.set_ylabel("validation accuracy")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

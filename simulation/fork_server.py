@@ -28,12 +28,19 @@ from medforge.errors import MedForgeError
 from medforge.simulation.linux import end_with
 
 IMPORTED = (
+    "confusable_homoglyphs.confusables",
+    "matplotlib.backends.backend_svg",
     "medforge.aggregator.cli.serve",
     "medforge.aggregator.server.server",
     "medforge.client.audit.page",
+    "medforge.client.begin",
     "medforge.client.cli.contribute",
+    "medforge.client.data.sources.tissue",
+    "medforge.client.interruption",
+    "medforge.client.privacy_check",
     "medforge.client.send",
     "medforge.client.work",
+    "medforge.tracking.opening",
     "sklearn.metrics",
 )
 """What `serve`, `contribute`, `review` and `push` import; nothing of it starts a thread or touches a device."""

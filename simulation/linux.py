@@ -1,12 +1,15 @@
-"""What Linux alone offers between processes: to end with a parent, and to adopt the children of one's children."""
+"""What Linux alone offers between processes: ending with a parent, adopting orphans, waiting for several at once."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import select
 import signal
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import cache
 
 _PR_SET_PDEATHSIG = 1
@@ -43,6 +46,23 @@ def end_with(parent: int) -> None:
         ask()
     if os.getppid() != parent:
         os._exit(1)
+
+
+def wait_for_any(children: Sequence[int], seconds: float) -> None:
+    """Return once one of these children of this process has ended, or the seconds are over; elsewhere when they are.
+
+    A child that was waited for before must not be among them: its number may be another process's.
+    """
+    if not hasattr(os, "pidfd_open"):
+        time.sleep(seconds)
+        return
+    with ExitStack() as opened:
+        ended = select.poll()
+        for child in children:
+            descriptor = os.pidfd_open(child)
+            opened.callback(os.close, descriptor)
+            ended.register(descriptor, select.POLLIN)
+        ended.poll(1000 * seconds)
 
 
 @cache

@@ -47,6 +47,17 @@ Divide = Annotated[
         "missing-class or look, as in lung=4:dirichlet:0.3; repeat it.",
     ),
 ]
+REUSE_LIMIT_GB = 20.0
+"""What --reuse keeps at most where nobody says; a thousand small centres take some 2."""
+
+ReuseLimit = Annotated[
+    float,
+    typer.Option(
+        metavar="GB",
+        min=0,
+        help="Most that --reuse keeps; beyond it a run's end removes what was used longest ago, and with 0 all.",
+    ),
+]
 Seed = Annotated[int, typer.Option(metavar="N", help="Seed of everything random.")]
 
 

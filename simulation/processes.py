@@ -13,6 +13,7 @@ from medforge.simulation.aggregator_process import Aggregator
 from medforge.simulation.centre_run import CentreRun, Stage
 from medforge.simulation.child import Child, Launch, ending, last_sentence
 from medforge.simulation.commands import contribute_command, push_command
+from medforge.simulation.linux import wait_for_any
 from medforge.simulation.reviewing import Reviewers
 from medforge.simulation.rundir import RunDirectory
 from medforge.simulation.settings import SimulationSettings
@@ -103,7 +104,13 @@ class Supervisor:
         self._show()
         computing = sum(centre.stage is Stage.COMPUTING for centre in self.centres)
         if not self._spare(max(0, self._jobs - computing)):
-            time.sleep(TICK_SECONDS)
+            wait_for_any(self._running, TICK_SECONDS)
+
+    @property
+    def _running(self) -> list[int]:
+        """The processes of which the end is news."""
+        running = (self.aggregator.pid, *(centre.child.pid for centre in self.centres if centre.child is not None))
+        return [pid for pid in running if pid is not None]
 
     def _compute(self) -> None:
         """Start the next centres, in arrival order, while cores are free."""

@@ -20,6 +20,7 @@ from medforge.simulation.checks import check_inputs
 from medforge.simulation.crowd_words import fates_counted
 from medforge.simulation.curves_of_rounds import name_runs
 from medforge.simulation.live import LiveTable
+from medforge.simulation.options import REUSE_LIMIT_GB
 from medforge.simulation.processes import Supervisor
 from medforge.simulation.questions import check_centres, check_questions, same_images
 from medforge.simulation.result import CentreResult, Means, Score, SimulationResult, mean_score
@@ -49,12 +50,14 @@ def simulate(
     figures: bool = True,
     track: Sequence[str] = (),
     reuse: bool = False,
+    reuse_limit: float = REUSE_LIMIT_GB,
 ) -> SimulationResult:
     """Run centres and aggregator as processes, score every main branch, write `result.json` and `report.html`.
 
     With `figures` every figure of the report lies below `figures/` too, as SVG, PDF and CSV. The curves of the centres
     and the scores of every merge round are written to the targets that `track` names, while they come. With `reuse`
-    what earlier runs beside this one learned of the same is taken, and what this one learns is kept beside it.
+    what earlier runs beside this one learned of the same is taken, and what this one learns is kept beside it, of all
+    together at most `reuse_limit` GB.
 
     A directory with a finished run of the same settings is not run again: its result is returned. Raises InvalidInput
     for what plainly cannot be used, before anything is written, and for a directory that cannot; ForgeUnavailable
@@ -89,7 +92,11 @@ def simulate(
                 view.show(supervisor.centres, scoring.rounds, scoring.decided)
 
             supervisor = Supervisor(settings, run, jobs, launch, view.notify, scoring.spare, show, track, shelf)
-            supervisor.drive(scoring.folded)
+            try:
+                supervisor.drive(scoring.folded)
+            finally:
+                if shelf is not None and (gone := shelf.trim(reuse_limit * 1e9)):
+                    view.notify(f"removed what {gone} centres learned from {ARTEFACTS}: --reuse-limit {reuse_limit:g}")
             view.notify("every centre has arrived or is known not to come; scoring what is left")
             scoring.finish(show)
             view.notify("scoring each centre's own plugin")

@@ -59,7 +59,7 @@ class Scoring:
         self._base_scores: dict[str, Scores] = {}
         self._commits: list[Commit] = []
         self._newest: Commit | None = None
-        self._read = self._decided = 0
+        self._read = self._decided = self._there = 0
         self._work = self._all_steps()
         self._began = time.monotonic()
         self._spent = 0.0
@@ -102,7 +102,7 @@ class Scoring:
         if not arrivals:
             return True
         self._poll()
-        return self._decided >= max(arrivals, len(self.arrivals))
+        return self._decided >= max(arrivals, self._there)
 
     def spare(self, idle_cores: int) -> bool:
         """Take one step where a core is idle or scoring has had less than its share; say whether one was taken."""
@@ -117,8 +117,12 @@ class Scoring:
         return True
 
     def finish(self, show: Callable[[], None]) -> None:
-        """Take all the steps that are left, calling `show` after each."""
+        """Take all the steps that are left, calling `show` after each, once every arrival is decided."""
         self._poll(now=True)
+        if (self._directory / "forge.json").exists():
+            ledger = self._open().ledger
+            self.arrivals = {entry.contributor: entry.number for entry in ledger.arrivals()}
+            self.holds = {number: hold.reason for number, hold in ledger.holds().items()}
         if self._newest is not None and self._newest not in self._commits[-1:]:
             self._commits.append(self._newest)
         while not self._ready or len(self.rounds) < len(self._commits):
@@ -213,6 +217,8 @@ class Scoring:
 
     def _poll(self, now: bool = False) -> None:
         """Read from the ledger what is new."""
+        from medforge.aggregator.ledger.records import State
+
         if not (self._directory / "forge.json").exists() or (
             not now and time.monotonic() < self._polled + POLL_SECONDS
         ):
@@ -224,9 +230,10 @@ class Scoring:
         merged = [commit for _, commit in new if commit.item is not None]
         self._newest = merged[-1] if merged else self._newest
         self._commits += [one for one in merged if not self._settings.crowded or worth_scoring(one.arrival)]
-        self._decided = sum(ledger.count_states().values()) - len(ledger.unfolded())
-        self.arrivals = {entry.contributor: entry.number for entry in ledger.arrivals()}
-        self.holds = {number: hold.reason for number, hold in ledger.holds().items()}
+        # counted by the database: what is read here is read every half second, however many have arrived
+        states = ledger.count_states()
+        self._there = states.total()
+        self._decided = self._there - states[State.RECEIVED]
         self._polled = time.monotonic()
 
     def _all_steps(self) -> Iterator[None]:

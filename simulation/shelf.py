@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 OF_THE_RUN = ("receipt.json", PROGRESS_FILE, "*.lock", "*.pixels", "*.unfinished")
 """What of a workspace belongs to its run, or is large and drawn or decoded again within seconds."""
 
+ABANDONED_SECONDS = 86400.0
+
 
 class Shelf:
     """Keep finished workspaces below one directory, each under the digest of all that its branch depends on.
@@ -49,7 +52,12 @@ class Shelf:
         kept = self.place(centre)
         if Workspace(centre.workspace).exists or Workspace(kept).committed is None:
             return False
-        _link(kept, centre.workspace)
+        try:
+            os.utime(kept)
+            _link(kept, centre.workspace)
+        except (FileNotFoundError, shutil.Error):
+            # another run removed it meanwhile
+            return False
         self.taken += 1
         return True
 
@@ -58,6 +66,23 @@ class Shelf:
         kept = self.place(centre)
         if not kept.exists():
             _link(centre.workspace, kept)
+
+    def trim(self, limit: float) -> int:
+        """Remove what was used longest ago until the rest takes at most `limit` bytes; return of how many centres."""
+        if not self._directory.is_dir():
+            return 0
+        left, removed = limit, 0
+        for place in sorted(self._directory.iterdir(), key=lambda place: -place.stat().st_mtime):
+            if place.name.startswith("."):
+                # of another run that goes on, or was killed
+                if place.stat().st_mtime < time.time() - ABANDONED_SECONDS:
+                    shutil.rmtree(place, ignore_errors=True)
+                continue
+            left -= sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
+            if left < 0:
+                _remove(place)
+                removed += 1
+        return removed
 
     def place(self, centre: CentreRun) -> Path:
         """Return where the work of a centre is kept. Raises InvalidInput where its images cannot be opened."""
@@ -109,6 +134,12 @@ def _link(source: Path, place: Path) -> None:
             # another run was faster
             if not place.is_dir():
                 raise InvalidInput(f"{place} cannot be written; choose another --out") from None
+
+
+def _remove(place: Path) -> None:
+    """Remove a directory, for whoever looks for it all at once."""
+    with tempfile.TemporaryDirectory(prefix=".gone-", dir=place.parent) as room:
+        place.rename(Path(room) / "gone")
 
 
 def _share(source: str, place: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -193,11 +194,11 @@ class Ledger(Database):
             arrivals = session.scalar(select(func.count()).select_from(ArrivalRow)) or 0
             return arrivals, session.scalar(select(func.count()).select_from(CommitRow)) or 0
 
-    def count_states(self) -> dict[State, int]:
-        """Count the arrivals in each state that has any."""
+    def count_states(self) -> Counter[State]:
+        """Count the arrivals in each state."""
         query = select(ArrivalRow.state, func.count()).group_by(ArrivalRow.state)
         with self.reading() as session:
-            return {State(state): int(count) for state, count in session.execute(query)}
+            return Counter({State(state): int(count) for state, count in session.execute(query)})
 
     # commits
 

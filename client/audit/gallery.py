@@ -13,6 +13,7 @@ from torch import Tensor
 from medforge.base import BaseModule, batches
 from medforge.client.audit.distances import directions
 from medforge.client.data.task import Task
+from medforge.client.embeddings import Embeddings
 from medforge.layouts import layouts
 from medforge.plugin import Plugin
 from medforge.progress import Progress
@@ -56,15 +57,14 @@ class Gallery:
         return directions(self.embeddings, self.centre)
 
 
-def survey(base: BaseModule, task: Task, plugin: Plugin, bar: Progress) -> Gallery:
-    """Look at every training and validation image once; `bar` counts images."""
+def survey(base: BaseModule, task: Task, plugin: Plugin, seen: Embeddings, bar: Progress) -> Gallery:
+    """Look at every training and validation image once; `seen` is what the base makes of them, `bar` counts images."""
     deltas = plugin.deltas(base)
     rows: list[tuple[Tensor, ...]] = []
-    for split in (task.train, task.validation):
+    for split, embedded in ((task.train, seen.train), (task.validation, seen.validation)):
         for part in batches(len(split), _BATCH):
             pixels, labels = split.images[part], split.labels[part].to(base.device)
-            images = base.normalise(pixels)
-            plain, changed = base.embed_all(images), base.embed_all(images, deltas)
+            plain, changed = embedded[part].to(base.device), base.embed_all(base.normalise(pixels), deltas)
             losses = (
                 F.cross_entropy(base.logits(seen, task.prompts), labels, reduction="none") for seen in (plain, changed)
             )

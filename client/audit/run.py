@@ -25,6 +25,7 @@ from medforge.client.audit.shadows.attack import Parts, ShadowEvidence, ShadowOr
 from medforge.client.audit.shadows.training import ShadowTraining
 from medforge.client.audit.statistics_attacks import attack_statistics, directions_kept
 from medforge.client.data.task import Task
+from medforge.client.embeddings import Embeddings
 from medforge.distilled import DistilledDataset
 from medforge.files import sha256_bytes
 from medforge.plugin import Plugin
@@ -49,6 +50,7 @@ def audit(
     task: Task,
     plugin: Plugin,
     distilled: DistilledDataset,
+    seen: Embeddings,
     seed: int,
     progress_file: Path | None = None,
     statistics: ClassStatistics | None = None,
@@ -56,11 +58,12 @@ def audit(
 ) -> Evidence:
     """Compare a branch with the task's training and validation images, and attack it; the test split stays unseen.
 
-    `statistics` are the class statistics in the branch, if any; with `shadows` it is attacked by shadow models too.
+    `seen` is what the base makes of those images, `statistics` are the class statistics in the branch, if any; with
+    `shadows` it is attacked by shadow models too.
     Depends on images, branch, seed and the number of shadows alone.
     """
     with Progress("auditing", len(task.train) + len(task.validation), file=progress_file) as bar:
-        gallery = survey(base, task, plugin, bar)
+        gallery = survey(base, task, plugin, seen, bar)
     pixels, embeddings = distilled.pixels(base.mean, base.std), base.embed_all(distilled.images).cpu()
     comparisons: dict[Measure, Comparison] = {}
     with Progress("comparing", 2, file=progress_file) as bar:

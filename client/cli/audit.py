@@ -57,7 +57,9 @@ def audit(
 def verdict(workspace: Workspace, record: AuditRecord) -> str:
     """Return the verdict in one line."""
     found = "passed" if record.passed else f"over the site's limits: {'; '.join(record.failed)}"
-    return f"audited: {found} (report, for the site only: {workspace.audit_report})"
+    written = workspace.audit_report.exists()
+    page = str(workspace.audit_report) if written else f"none; run: medforge audit --workspace {workspace.path}"
+    return f"audited: {found} (report, for the site only: {page})"
 
 
 def shadows_said(found: ShadowsFound) -> list[str]:

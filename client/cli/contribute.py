@@ -20,6 +20,7 @@ from medforge.client.cli.options import (
     From,
     FromTask,
     Minutes,
+    NoReport,
     Override,
     Patience,
     PrivacyOptions,
@@ -55,6 +56,7 @@ def contribute(
     site: Site = None,
     shadows: Shadows = None,
     minutes: Minutes = None,
+    no_report: NoReport = False,
     override: Override = None,
     patience: Patience = 60.0,
     epochs: Epochs = None,
@@ -113,7 +115,7 @@ def contribute(
         say(trained(work.train()))
         say(distilled(work.distill()))
         say(f"committed: branch {work.commit(kit, say, policy)}")
-        record = work.audit(policy, budget)
+        record = work.audit(policy, budget, page=not no_report)
         last = verdict(work.workspace, record)
         if connection is not None and not no_push:
             say(last)

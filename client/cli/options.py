@@ -73,6 +73,10 @@ Minutes = Annotated[
     float | None,
     typer.Option("--minutes", min=0, metavar="M", help="Make no shadow that would end later than this. Default: 30."),
 ]
+NoReport = Annotated[
+    bool,
+    typer.Option("--no-report", help="Leave the audit's page out, which takes longest of it; `audit` writes it."),
+]
 Statistics = Annotated[
     bool | None,
     typer.Option(

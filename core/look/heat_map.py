@@ -36,6 +36,11 @@ def heat_map(
         return figure
 
 
+def spell(value: float) -> str:
+    """Write a number with two decimals, or with one digit where those would say nothing."""
+    return f"{value:.1g}" if 0.0001 <= abs(value) < 0.005 else f"{value:.2f}"
+
+
 def paint_cells(
     axes: Axes,
     table: NDArray[np.float64],
@@ -60,7 +65,7 @@ def paint_cells(
         if np.isfinite(value):
             deep = abs(value) > 0.62 * high if low < 0 else value - low > strong * (high - low)
             ink = "white" if deep else INK
-            text = f"{value:.2f}" if words is None else words[row][column]
+            text = spell(value) if words is None else words[row][column]
             axes.text(column, row, text, ha="center", va="center", color=ink, size=size)
         else:
             axes.text(column, row, "–", ha="center", va="center", color=MUTED, size=size)

@@ -22,7 +22,7 @@ def grid(pixels: NDArray[np.uint8], columns: int) -> bytes:
         top, left = (index // columns) * step, (index % columns) * step
         sheet[top : top + size, left : left + size] = image.transpose(1, 2, 0)
     buffer = io.BytesIO()
-    Image.fromarray(sheet).save(buffer, format="PNG", optimize=True)
+    Image.fromarray(sheet).save(buffer, format="PNG")
     return buffer.getvalue()
 
 

@@ -16,7 +16,16 @@ from medforge.cli.tracking import TrackOptions
 from medforge.client.cli import complete
 from medforge.client.cli.options import PrivacyOptions
 from medforge.errors import MedForgeError
-from medforge.simulation.options import ArrivalOptions, CentreOptions, ComputeOptions, RecipeOptions, Seed, saved
+from medforge.simulation.options import (
+    REUSE_LIMIT_GB,
+    ArrivalOptions,
+    CentreOptions,
+    ComputeOptions,
+    RecipeOptions,
+    ReuseLimit,
+    Seed,
+    saved,
+)
 
 if TYPE_CHECKING:
     from medforge.simulation.centres import Centre
@@ -65,6 +74,7 @@ def simulate(
             "the same recipe and seed, and keep what is learned here for later ones, in `artefacts` beside --out.",
         ),
     ] = False,
+    reuse_limit: ReuseLimit = REUSE_LIMIT_GB,
     figures: Annotated[
         bool,
         typer.Option("--figures/--no-figures", help="Write every figure of the report as SVG, PDF and CSV, too."),
@@ -111,7 +121,7 @@ def simulate(
         jobs = compute.jobs or default_jobs(embedded, len(settings.centres))
         again = settings.command(where)
         with on_interrupt(lambda: saved(where, again)):
-            result = run(settings, where, jobs, launcher, view, figures, targets, reuse)
+            result = run(settings, where, jobs, launcher, view, figures, targets, reuse, reuse_limit)
     if as_json:
         typer.echo(result.model_dump_json(indent=2))
     else:

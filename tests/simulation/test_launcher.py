@@ -18,6 +18,7 @@ from medforge.base import load_base
 from medforge.faults import VARIABLE
 from medforge.simulation import child as child_module
 from medforge.simulation.launcher import Launcher
+from medforge.simulation.linux import wait_for_any
 
 PATIENCE = 60.0
 RUN = """
@@ -45,6 +46,19 @@ def forked() -> Iterator[Launcher]:
 def launcher(request: pytest.FixtureRequest) -> Launcher:
     made: Launcher = request.getfixturevalue("forked") if request.param == "forked" else Launcher(forking=False)
     return made
+
+
+@pytest.mark.parametrize("seconds", [0.0, 60.0])
+def test_the_end_of_one_of_several_is_waited_for(seconds: float) -> None:
+    began = time.monotonic()
+    with subprocess.Popen(["sleep", "600"]) as lasting, subprocess.Popen(["sleep", str(seconds and 0.2)]) as short:
+        wait_for_any([lasting.pid, short.pid], seconds)
+        # one that has ended and was not waited for is no reason to wait
+        short.wait() if seconds == 0 else wait_for_any([lasting.pid, short.pid], 60)
+        assert lasting.poll() is None
+        lasting.kill()
+    assert time.monotonic() - began < 30
+    wait_for_any([], 0.01)
 
 
 def wait_until(there: Callable[[], object]) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from medforge.look.heat_map import spell
+from medforge.simulation.charts import accuracy_over_arrivals, coefficients_per_round
 from medforge.simulation.material import ReportMaterial
 from medforge.simulation.report import draw, render
 from medforge.simulation.result import CentreResult, Means, RoundResult, Score, SimulationResult, TaskResult
@@ -145,6 +147,24 @@ def test_contents_name_no_section_that_is_not_there(tmp_path: Path) -> None:
     nobody = result("mixture", {}).model_copy(update={"rounds": (), "head": None})
     page = page_of(nobody, tmp_path)
     assert set(re.findall(r'<a href="#([^"]+)"', page)) <= set(re.findall(r'id="([^"]+)"', page))
+
+
+def test_a_thousand_arrivals_stand_apart_below_a_figure() -> None:
+    few = result("routed", {"lung": {"lung": 1.0}})
+    scored = [1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300, 500, 1000]
+    rounds = [few.rounds[0].model_copy(update={"arrival": arrival}) for arrival in scored]
+    axes = accuracy_over_arrivals(few.tasks, rounds).axes[0]
+    assert [int(place) for place in axes.get_xticks()] == list(range(14))
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["base\nalone", *map(str, scored)]
+    axes = coefficients_per_round(["north"], few.rounds).axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["1\nnorth"]
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(0.0, "0.00"), (0.002, "0.002"), (0.00005, "0.00"), (0.005, "0.01"), (-0.12, "-0.12")]
+)
+def test_a_small_coefficient_is_not_written_as_nothing(value: float, said: str) -> None:
+    assert spell(value) == said
 
 
 def test_it_has_a_dark_look_and_no_table_wider_than_the_page(tmp_path: Path) -> None:

@@ -15,8 +15,10 @@ from medforge.base import load_base
 from medforge.cli import build_app
 from medforge.client.workspace import Workspace
 from medforge.errors import InvalidInput
+from medforge.files import write_files
 from medforge.forge_item import FusedPlugin
 from medforge.simulation.centre_run import CentreRun
+from medforge.simulation.crowd import DEFAULT_CROWD, Crowd
 from medforge.simulation.result import SimulationResult
 from medforge.simulation.rundir import ARTEFACTS
 from medforge.simulation.settings import SimulationSettings
@@ -208,6 +210,30 @@ def test_a_later_run_trains_nothing_that_an_earlier_one_did(tiny_spec: str, tmp_
         assert not Shelf(tmp_path / ARTEFACTS, settings.model_copy(update=changed), base).take(fresh)
     other_images = replace(fresh, source=f"{lung.source.removesuffix('1')}2")
     assert not Shelf(tmp_path / ARTEFACTS, settings, base).take(other_images)
+
+
+def test_what_is_kept_longest_unused_goes_first(tmp_path: Path, tiny_spec: str) -> None:
+    crowd = Crowd.make(DEFAULT_CROWD, 3)
+    settings = SimulationSettings(
+        centres=crowd.centres(), schedule=(), arrivals=None, base=tiny_spec, method="routed", level="output",
+        coefficients="uniform", recipe="tiny", changes=(), seed=0, device="cpu", dtype="fp32",
+    )  # fmt: skip
+    shelf = Shelf(tmp_path / ARTEFACTS, settings, load_base(tiny_spec, "cpu"))
+    works = [CentreRun(c.name, c.task, c.source, 0.0, tmp_path / c.name, tmp_path / "log") for c in crowd.centres()]
+    for age, work in enumerate(reversed(works)):
+        write_files(work.workspace, {"branch/manifest.json": b"1" * 1000})
+        shelf.keep(work)
+        os.utime(shelf.place(work), (1e9 - age, 1e9 - age))
+    unfinished = tmp_path / ARTEFACTS / ".copy-of-a-killed-run"
+    unfinished.mkdir()
+    os.utime(unfinished, (1e9, 1e9))
+    assert shelf.trim(3000) == 0
+    assert not unfinished.exists()
+    assert shelf.trim(2500) == 1
+    assert [shelf.place(work).exists() for work in works] == [False, True, True]
+    assert works[0].workspace.exists()
+    assert shelf.trim(0) == 2
+    assert list((tmp_path / ARTEFACTS).iterdir()) == []
 
 
 def test_a_killed_aggregator_loses_nothing(undisturbed: tuple[Path, Result], tiny_spec: str, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from medforge.client.data.pixels.store import PixelStore
 from medforge.client.data.task import Split, Task
 from medforge.client.doctor import check_privacy
 from medforge.client.egress_gate import EgressRefused
+from medforge.client.embeddings import embed_task
 from medforge.client.train import train
 from medforge.client.work import Work
 from medforge.client.workspace import Workspace
@@ -271,6 +272,22 @@ def test_auditing_again_does_nothing_again_and_a_lost_report_is_written_anew(hon
     assert len(honest.audit_report.read_bytes()) == len(page)
 
 
+def test_an_audit_without_a_page_says_how_to_have_one(leaked: Workspace) -> None:
+    command = ["contribute", "--workspace", leaked.path, "--no-push", "--no-report", "--override", "Test"]
+    for _ in range(2):
+        said = run(*command)
+        assert f"(report, for the site only: none; run: medforge audit --workspace {leaked.path})" in said
+        assert leaked.audited is not None
+        assert not leaked.audit_report.exists()
+    with pytest.raises(EgressRefused, match=f"; run: medforge audit --workspace {leaked.path}, then change the work"):
+        run("push", "--workspace", leaked.path, *AWAY)
+    first = leaked.audited
+    assert first is not None
+    assert str(leaked.audit_report) in run("audit", "--workspace", leaked.path, code=1)
+    assert leaked.audit_report.exists()
+    assert AuditRecord.load(leaked.audit_file).measured == first.measured  # type: ignore[union-attr]
+
+
 def test_the_json_holds_every_figure(leaked: Workspace) -> None:
     record = json.loads(run("audit", "--workspace", leaked.path, "--json", code=1))
     assert record["files"] == leaked.committed_files
@@ -354,7 +371,7 @@ def test_the_test_split_is_never_looked_at(tiny_base: BaseModule) -> None:
     task = make_task(train=24)
     images = tiny_base.normalise(task.train.images[[3, 4]]).to(torch.float16)
     distilled = DistilledDataset(images, torch.tensor([1, 0]), task.prompts)
-    found = audit(tiny_base, task, make_plugin(tiny_base), distilled, seed=0)
+    found = audit(tiny_base, task, make_plugin(tiny_base), distilled, embed_task(tiny_base, task), seed=0)
     assert found.measured.others == len(task.validation)
     assert [image.nearest for image in found.measured.comparisons["layout"].images] == [3, 4]
     assert [image.nearest for image in found.measured.comparisons["features"].images] == [3, 4]
@@ -377,7 +394,7 @@ def test_a_plugin_that_knows_its_images_by_heart_is_refused(
         torch.tensor([0, 0, 1, 1]),
         PROMPTS,
     )
-    found = audit(tiny_base, task, learned.plugin, distilled, seed=0).measured
+    found = audit(tiny_base, task, learned.plugin, distilled, embed_task(tiny_base, task), seed=0).measured
     failed = {check.name for check in judge(found, SitePolicy()) if check.passed is False}
     assert "plugin, attacked by loss: AUC" in failed
     assert not any("distilled" in name for name in failed)

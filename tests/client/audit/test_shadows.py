@@ -20,6 +20,7 @@ from medforge.client.audit.shadows.of_statistics import shadow_statistics
 from medforge.client.audit.shadows.training import ShadowTraining
 from medforge.client.data.pixels.store import PixelStore
 from medforge.client.data.task import Split, Task
+from medforge.client.embeddings import embed_task
 from medforge.client.recipes import TrainRecipe, with_privacy
 from medforge.client.release import coarsened
 from medforge.client.train import train
@@ -50,7 +51,7 @@ def shadow_training(
     )
     task = Task("lots", PROMPTS, own, rest, rest, "procedural")
     with Progress("auditing", 1) as bar:
-        gallery = survey(base, task, make_plugin(base), bar)
+        gallery = survey(base, task, make_plugin(base), embed_task(base, task), bar)
     return ShadowTraining(base, task, gallery, RECIPE.model_copy(update={"train": recipe}), 0, directory)
 
 
@@ -63,7 +64,7 @@ def test_what_a_plugin_knows_by_heart_is_found_where_its_loss_says_less(
     training = shadow_training(tiny_base, 48, 48, TRAIN.model_copy(update=changes))
     plugin = train(tiny_base, training.task, training.recipe.train, seed=7).plugin
     with Progress("auditing", 1) as bar:
-        gallery = survey(tiny_base, training.task, plugin, bar)
+        gallery = survey(tiny_base, training.task, plugin, embed_task(tiny_base, training.task), bar)
     by_loss = [
         one for one in attacks(gallery, training.images[[0, 1]], gallery.embeddings[:2]) if one.target == "plugin"
     ]
