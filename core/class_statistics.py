@@ -12,7 +12,7 @@ from medforge.base_module import BaseModule
 from medforge.errors import InvalidBranch
 from medforge.files import sha256_bytes
 from medforge.mapped_file import Bytes
-from medforge.tensors import dump_tensors, is_canonical, metadata_texts, parse_tensors
+from medforge.tensors import all_finite, dump_tensors, is_canonical, metadata_texts, parse_tensors
 
 # how far, of its largest eigenvalue, a covariance that was rounded to float32 may fall below zero
 _ROUNDING = 1e-4
@@ -113,7 +113,7 @@ class ClassStatistics:
             )
         if int(self.counts.min()) < 0 or self.images == 0:
             raise InvalidBranch("the class statistics count no image, or fewer than none; commit the branch again")
-        if not (self.sums.isfinite().all() and self.covariance.isfinite().all()):
+        if not (all_finite(self.sums) and all_finite(self.covariance)):
             raise InvalidBranch("the class statistics hold a value that is not finite; commit the branch again")
         if bool(self.sums[self.counts == 0].any()):
             raise InvalidBranch("the class statistics sum up a class that has no image; commit the branch again")

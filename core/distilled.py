@@ -1,5 +1,6 @@
 """The distilled dataset: a few learned images per class that stand in for a centre's private ones."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +14,7 @@ from medforge.base_module import BaseModule
 from medforge.errors import InvalidBranch
 from medforge.files import AnyPath, read_file, sha256_bytes, write_atomically
 from medforge.mapped_file import Bytes
-from medforge.near_images import shared_picture, slices
+from medforge.near_images import shared_picture
 from medforge.prompt_form import prompt_fault
 from medforge.tensors import dump_tensors, is_canonical, metadata_texts, parse_tensors
 
@@ -33,6 +34,11 @@ class DistilledDataset:
     def ipc(self) -> int:
         """Images per class, of the smallest class."""
         return int(torch.bincount(self.labels, minlength=len(self.prompts)).min())
+
+    @cached_property
+    def extremes(self) -> tuple[Tensor, Tensor]:
+        """The least and the greatest value of every image in each channel, [n, 3] each; NaN where one is in there."""
+        return self.images.amin((2, 3)), self.images.amax((2, 3))
 
     def pixels(self, mean: Sequence[float], std: Sequence[float]) -> Tensor:
         """Return the images as uint8 [n, 3, S, S], for showing."""
@@ -102,14 +108,14 @@ def check_distilled(distilled: DistilledDataset, base: BaseModule) -> None:
         raise InvalidBranch(f"{fault}; mend the task's prompts and commit again")
     if distilled.ipc == 0:
         raise InvalidBranch("a class has no distilled image; distil again")
-    if not all(part.isfinite().all() for part in slices(images)):
+    if not all(values.isfinite().all() for values in distilled.extremes):
         raise InvalidBranch("a distilled image holds a value that is not finite; distil again with a lower pixel rate")
     _check_told_apart(distilled, base.std)
 
 
 def _check_told_apart(distilled: DistilledDataset, std: Sequence[float]) -> None:
     """Refuse an image that stands for two classes: whatever a model answers there, it is wrong for one of them."""
-    pair = _same_bytes(distilled) or shared_picture(distilled.images, distilled.labels, std)
+    pair = _same_picture(distilled) or shared_picture(distilled.images, distilled.labels, std)
     if pair is not None:
         one, other = (distilled.prompts[int(distilled.labels[place])][:200] for place in pair)
         raise InvalidBranch(
@@ -118,14 +124,20 @@ def _check_told_apart(distilled: DistilledDataset, std: Sequence[float]) -> None
         )
 
 
-def _same_bytes(distilled: DistilledDataset) -> tuple[int, int] | None:
-    # a zero has two signs, which nobody sees
-    images = (image for part in slices(distilled.images) for image in (part + 0.0).contiguous().numpy())
-    first: dict[bytes, int] = {}
-    for place, image in enumerate(images):
-        other = first.setdefault(sha256(image).digest(), place)
-        if distilled.labels[other] != distilled.labels[place]:
-            return other, place
+def _same_picture(distilled: DistilledDataset) -> tuple[int, int] | None:
+    """Return two places of equal images under two labels; only those that share their extremes are compared whole."""
+    labels = distilled.labels.tolist()
+    alike: dict[tuple[float, ...], list[int]] = defaultdict(list)
+    for place, extremes in enumerate(torch.cat(distilled.extremes, dim=1).tolist()):
+        alike[tuple(extremes)].append(place)
+    for places in alike.values():
+        first: dict[bytes, int] = {}
+        for place in places if len({labels[place] for place in places}) > 1 else ():
+            # a zero has two signs, which nobody sees
+            image = (distilled.images[place] + 0.0).contiguous().numpy()
+            other = first.setdefault(sha256(image).digest(), place)
+            if labels[other] != labels[place]:
+                return other, place
     return None
 
 

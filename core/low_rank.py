@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 import torch
 from torch import Tensor
@@ -59,6 +60,17 @@ def svd_of(matrix: Tensor, scale: float | None = None) -> Triples:
     left, values, right = _decompose(matrix, size * max(matrix.shape))
     signs = _signs(left.T)
     return Triples((left.T * signs).T, values, right * signs)
+
+
+def norm_of_product(up: Tensor, down: Tensor) -> float:
+    """Return ‖up · down‖ (Frobenius) of factors [out, r] and [r, in], without forming the product; in float64.
+
+    Where a product in float32 might overflow, infinity: none of its sums, whole or in part, exceeds ‖up‖ · ‖down‖.
+    """
+    left, right = up.double().T @ up.double(), down.double() @ down.double().T
+    if not (left.trace() * right.trace()).sqrt() <= torch.finfo(torch.float32).max:
+        return inf
+    return float((left * right).sum().clamp_min(0).sqrt())
 
 
 def rank_by_energy(values: Tensor, energy: float) -> int:

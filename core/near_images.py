@@ -13,7 +13,7 @@ from medforge.seeds import generator
 # root mean square, of the range from black to white; honest distilled classes lie 12/255 apart at least (194 datasets)
 TOLERANCE = 3 / 255
 _SIDE = 8
-_VALUES_AT_ONCE = 1 << 20
+_VALUES_AT_ONCE = 1 << 17
 _DIRECTIONS, _NEIGHBOURS = 3, 4
 
 
@@ -33,8 +33,8 @@ def shared_picture(images: Tensor, labels: Tensor, std: Sequence[float]) -> tupl
     return None
 
 
-def slices(images: Tensor) -> tuple[Tensor, ...]:
-    """Return images [n, 3, S, S] in parts that are small enough to be computed with beside all that is there."""
+def _slices(images: Tensor) -> tuple[Tensor, ...]:
+    """Return images [n, 3, S, S] in parts that a processor's cache has room for, also as float32."""
     at_once = max(1, _VALUES_AT_ONCE // max(1, images[:1].numel()))
     parts: tuple[Tensor, ...] = images.split(at_once)
     return parts
@@ -45,12 +45,18 @@ def _all_small(images: Tensor, scale: Tensor) -> Tensor:
 
     Kept one by one, each would lie behind the large ones that it was made of, and keep the memory of all of them.
     """
-    side, first = min(_SIDE, images.shape[-1]), 0
-    small = torch.empty(len(images), images.shape[1] * side * side)
-    for part in slices(images):
-        small[first : first + len(part)] = F.adaptive_avg_pool2d(part * scale, side).flatten(1)
+    means, first = _block_means(images.shape[-1]), 0
+    small = torch.empty(*images.shape[:2], means.shape[1], means.shape[1])
+    for part in _slices(images):
+        torch.matmul(means.T, part.float() @ means, out=small[first : first + len(part)])
         first += len(part)
-    return small
+    return small.mul_(scale).flatten(1)
+
+
+def _block_means(size: int) -> Tensor:
+    """Return the matrix [size, side] that takes a row's values to their means in `side` blocks, as pooling does."""
+    side = min(_SIDE, size)
+    return F.adaptive_avg_pool1d(torch.eye(size).unsqueeze(0), side).squeeze(0)
 
 
 def _neighbours(small: Tensor, labels: Tensor) -> Iterator[tuple[int, int]]:

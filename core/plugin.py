@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from medforge.base_module import BaseModule
 from medforge.errors import InvalidBranch
 from medforge.files import AnyPath, canonical_json, digest_of_files, parse_json, read_file, write_files
+from medforge.low_rank import norm_of_product
 from medforge.mapped_file import Bytes
 from medforge.peft_format import (
     CONFIG_FILE,
@@ -27,7 +28,7 @@ from medforge.peft_format import (
     tensor_name,
 )
 from medforge.plugin_settings import PluginKind, PluginSettings
-from medforge.tensors import is_canonical, parse_tensors
+from medforge.tensors import all_finite, is_canonical, parse_tensors
 
 __all__ = ["Factors", "Plugin", "PluginKind", "PluginSettings", "check_plugin"]
 
@@ -92,6 +93,11 @@ class Plugin:
         frozen = base.weight(site).float()
         length = factors.magnitude.to(base.device).unsqueeze(1)
         return length * F.normalize(frozen + change, dim=1) - frozen
+
+    def size_of_change(self, site: str, base: BaseModule) -> float:
+        """Return ‖ΔW‖ (Frobenius) at a site; where float32 cannot hold ΔW, infinity or NaN."""
+        pair = self.low_rank(site)
+        return float(self.delta(site, base).norm()) if pair is None else norm_of_product(*pair)
 
     def deltas(self, base: BaseModule) -> dict[str, Tensor]:
         """Return the weight change at every site, float32 on the base's device."""
@@ -174,7 +180,7 @@ def check_plugin(plugin: Plugin, base: BaseModule) -> None:
         raise InvalidBranch(f"the plugin has a rank at {strange[0]!r}, no layer of the base module; retrain it")
     for site, factors in plugin.factors.items():
         _check_shapes(plugin, site, *base.site_shape(site))
-        if not all(part.isfinite().all() for part in factors.parts.values()):
+        if not all(map(all_finite, factors.parts.values())):
             raise InvalidBranch(f"the plugin holds a value that is not finite at {site}; retrain it with a lower rate")
 
 

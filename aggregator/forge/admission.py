@@ -1,41 +1,32 @@
 """What a branch must be before it becomes an arrival: small enough, of the declared shape, and within bounds.
 
-Cheap checks come first: the manifest alone, then the files' headers, then what is in them. What any branch must be
-(`Branch.assemble`, `Branch.check`: digests, shapes, labels, finite values) is checked there.
+Cheap checks come first: the manifest alone, then the files' headers (`headers`), then what is in them. What any branch
+must be (`Branch.assemble`, `Branch.check`: digests, shapes, labels, finite values) is checked there.
 """
 
 from collections.abc import Mapping
 from functools import lru_cache
 from itertools import product
-from math import prod
-from pathlib import Path
 
 import torch
 
-from medforge.aggregator.forge.policy import Limits, Policy
+from medforge.aggregator.forge.policy import Policy, check_at_most
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
 from medforge.contributor_name import check_not_reserved
 from medforge.distilled import DistilledDataset
-from medforge.errors import CorruptFile, InvalidBranch, InvalidInput
-from medforge.files import parse_json
-from medforge.manifest import DISTILLED_FILE, PLUGIN_DIRECTORY, STATISTICS_FILE, Manifest
+from medforge.errors import InvalidBranch, InvalidInput
+from medforge.manifest import PLUGIN_DIRECTORY, Manifest
 from medforge.name_skeleton import alike
-from medforge.peft_format import CONFIG_FILE, WEIGHTS_FILE, stored_shapes, tensor_name
+from medforge.peft_format import CONFIG_FILE
 from medforge.plugin import Plugin
 from medforge.prompt_form import hidden_fault, prompt_fault, texts_fault
-from medforge.proto.errors import OverLimit
 
 PLUGIN_CONFIG = f"{PLUGIN_DIRECTORY}/{CONFIG_FILE}"
-PLUGIN_WEIGHTS = f"{PLUGIN_DIRECTORY}/{WEIGHTS_FILE}"
 LONGEST_CONFIG = 1 << 20
-LONGEST_HEADER = 1 << 22
 # how many distilled images tell how large embeddings are, and how much larger statistics may be
 _MEASURED = 4
 _MOST_TIMES = 4.0
-_BYTES = {"F32": 4, "F16": 2, "I64": 8}
-# name → (dtype as safetensors spells it, shape)
-Layout = Mapping[str, tuple[str, tuple[int, ...]]]
 
 
 def check_manifest(manifest: Manifest, policy: Policy, used: int) -> None:
@@ -49,13 +40,15 @@ def check_manifest(manifest: Manifest, policy: Policy, used: int) -> None:
     limits = policy.limits
     size = manifest.size
     longest = max(map(len, manifest.prompts))
-    _cap("the branch", size, "bytes", limits.branch, "use a smaller rank or fewer distilled images")
-    _cap("the plugin's config", manifest.files[PLUGIN_CONFIG].size, "bytes", LONGEST_CONFIG, "commit the branch again")
-    _cap("the plugin", manifest.plugin.rank, "ranks", limits.rank, "train it with a smaller rank")
-    _cap("the distilled dataset", manifest.ipc, "images per class", limits.images_per_class, "distil fewer")
-    _cap("the task", len(manifest.prompts), "classes", limits.classes, "join classes, or divide the task")
-    _cap("a class prompt", longest, "characters", limits.prompt_length, "shorten it")
-    _cap(
+    check_at_most("the branch", size, "bytes", limits.branch, "use a smaller rank or fewer distilled images")
+    check_at_most(
+        "the plugin's config", manifest.files[PLUGIN_CONFIG].size, "bytes", LONGEST_CONFIG, "commit the branch again"
+    )
+    check_at_most("the plugin", manifest.plugin.rank, "ranks", limits.rank, "train it with a smaller rank")
+    check_at_most("the distilled dataset", manifest.ipc, "images per class", limits.images_per_class, "distil fewer")
+    check_at_most("the task", len(manifest.prompts), "classes", limits.classes, "join classes, or divide the task")
+    check_at_most("a class prompt", longest, "characters", limits.prompt_length, "shorten it")
+    check_at_most(
         f"{manifest.name} with this branch", used + size, "bytes here", limits.contributor,
         "withdraw and erase an earlier branch"
     )  # fmt: skip
@@ -101,56 +94,10 @@ def check_name(manifest: Manifest, invited: Mapping[str, str]) -> None:
             )
 
 
-def check_headers(manifest: Manifest, files: Mapping[str, Path], base: BaseModule, limits: Limits) -> None:
-    """Check the headers of a branch's safetensors files, before any tensor is read.
-
-    Names, dtypes, shapes and sizes must be those that the manifest's kind, rank, images per class and classes make on
-    the base module's sites and image size. ``files`` are the blobs by the manifest's paths.
-
-    Raises OverLimit, CorruptFile for what is no safetensors header, or InvalidBranch.
-    """
-    check_sizes(manifest, files, base)
-    check_plugin_header(manifest, files[PLUGIN_WEIGHTS], base, limits)
-    check_distilled_header(manifest, files[DISTILLED_FILE])
-    if STATISTICS_FILE in files:
-        check_statistics_header(manifest, files[STATISTICS_FILE], base)
-
-
-def check_sizes(manifest: Manifest, files: Mapping[str, Path], base: BaseModule) -> None:
-    """Check the sizes of a manifest's images and files; raises InvalidBranch or CorruptFile."""
-    if manifest.image_size != base.image_size:
-        raise InvalidBranch(
-            f"the manifest's image size is {manifest.image_size} where the base module takes {base.image_size}; "
-            f"distil on the forge's base"
-        )
-    for path, entry in manifest.files.items():
-        if files[path].stat().st_size != entry.size:
-            raise CorruptFile(f"{path} has not the {entry.size} bytes that the manifest says; commit the branch again")
-
-
-def check_plugin_header(manifest: Manifest, weights: Path, base: BaseModule, limits: Limits) -> None:
-    """Check the header of a plugin's weights; raises OverLimit, CorruptFile or InvalidBranch."""
-    plugin = read_header(weights, "the plugin")
-    _cap("the plugin", len(plugin), "tensors", limits.tensors, "adapt fewer layers")
-    _compare(plugin, _plugin_layout(manifest, base), "the plugin")
-
-
-def check_distilled_header(manifest: Manifest, distilled: Path) -> None:
-    """Check the header of a distilled dataset; raises OverLimit, CorruptFile or InvalidBranch."""
-    _compare(read_header(distilled, "the distilled dataset"), _distilled_layout(manifest), "the dataset")
-
-
-def check_statistics_header(manifest: Manifest, statistics: Path, base: BaseModule) -> None:
-    """Check the header of class statistics; raises OverLimit, CorruptFile or InvalidBranch."""
-    what = "the statistics file"
-    _compare(read_header(statistics, what), _statistics_layout(manifest, base), what)
-
-
 def check_pixels(distilled: DistilledDataset, base: BaseModule, room: float) -> None:
     """Check that distilled pixels are at most ``room`` ranges of real ones away from them; raises InvalidBranch."""
-    # by channel, so that no second copy of the images is made
     mean, std = torch.tensor(base.mean), torch.tensor(base.std)
-    lowest, highest = (extreme(distilled.images, (0, 2, 3)).float() for extreme in (torch.amin, torch.amax))
+    lowest, highest = (values.float() for values in distilled.extremes)
     low, high = float((lowest * std + mean).min()), float((highest * std + mean).max())
     if low < -room or high > 1 + room:
         raise InvalidBranch(
@@ -217,7 +164,7 @@ def check_weight_changes(plugin: Plugin, base: BaseModule, bound: float) -> None
     """Check ‖ΔW‖ ≤ bound · ‖W‖ (Frobenius) at every site, one at a time; raises InvalidBranch."""
     norms = _weight_norms(base)
     for site in plugin.sites:
-        ratio = float(plugin.delta(site, base).norm() / norms[site])
+        ratio = plugin.size_of_change(site, base) / norms[site]
         # finite factors can have a product that is not, and no comparison with NaN holds
         if not ratio <= bound:
             raise InvalidBranch(
@@ -227,88 +174,5 @@ def check_weight_changes(plugin: Plugin, base: BaseModule, bound: float) -> None
 
 
 @lru_cache(maxsize=4)
-def _weight_norms(base: BaseModule) -> Mapping[str, torch.Tensor]:
-    return {site: base.weight(site).float().norm() for site in base.sites}
-
-
-def read_header(path: Path, what: str) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Read the dtype and shape of every tensor from the header of a safetensors file, and nothing else of it.
-
-    Raises OverLimit for a header that is too long, CorruptFile for one that is none, or that claims another number of
-    bytes than the file has.
-    """
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        _cap(f"the header of {what}", length, "bytes", LONGEST_HEADER, "commit the branch again")
-        text = file.read(length)
-    try:
-        entries = parse_json(text, LONGEST_HEADER)
-        entries.pop("__metadata__", None)
-        layout = {name: (str(entry["dtype"]), _sizes(entry["shape"])) for name, entry in entries.items()}
-        spans = {name: _span(entry["data_offsets"]) for name, entry in entries.items()}
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise CorruptFile(f"{what} has no safetensors header ({error}); commit the branch again") from error
-    ends = [0, *(end for _, end in sorted(spans.values()))]
-    if [begin for begin, _ in sorted(spans.values())] != ends[:-1] or 8 + length + ends[-1] != path.stat().st_size:
-        raise CorruptFile(f"{what} does not have the bytes that its header says; commit the branch again")
-    for name, (begin, end) in spans.items():
-        dtype, shape = layout[name]
-        if end - begin != prod(shape) * _BYTES.get(dtype, 0):
-            raise CorruptFile(
-                f"{what} holds {name[:200]!r} in {end - begin} bytes, which are not {dtype[:20]} {shape}; "
-                f"commit the branch again"
-            )
-    return layout
-
-
-def _sizes(value: object) -> tuple[int, ...]:
-    if not isinstance(value, list) or not all(type(size) is int and size >= 0 for size in value):
-        raise ValueError("a shape or an offset is no list of whole numbers")
-    return tuple(value)
-
-
-def _span(value: object) -> tuple[int, int]:
-    begin, end = _sizes(value)
-    return begin, end
-
-
-def _plugin_layout(manifest: Manifest, base: BaseModule) -> Layout:
-    settings = manifest.plugin
-    return {
-        tensor_name(settings.kind, site, part): ("F32", shape)
-        for site in base.sites
-        for part, shape in stored_shapes(settings, site, *base.site_shape(site)).items()
-    }
-
-
-def _distilled_layout(manifest: Manifest) -> Layout:
-    count, size = manifest.ipc * len(manifest.prompts), manifest.image_size
-    return {"images": ("F16", (count, 3, size, size)), "labels": ("I64", (count,))}
-
-
-def _statistics_layout(manifest: Manifest, base: BaseModule) -> Layout:
-    classes, width = len(manifest.prompts), base.embed_dim
-    return {"sums": ("F32", (classes, width)), "counts": ("I64", (classes,)), "covariance": ("F32", (width, width))}
-
-
-def _compare(found: Layout, due: Layout, what: str) -> None:
-    odd = sorted(set(found) ^ set(due))
-    if odd:
-        state = "holds" if odd[0] in found else "lacks"
-        raise InvalidBranch(
-            f"{what} {state} the tensor {odd[0][:200]!r}, unlike the manifest and the base module say; "
-            f"commit the branch again"
-        )
-    for name, (dtype, shape) in due.items():
-        if found[name] != (dtype, shape):
-            raise InvalidBranch(
-                f"{what} holds {name} as {found[name][0][:20]} {found[name][1]} where {dtype} {shape} is due by the "
-                f"manifest and the base module; commit the branch again"
-            )
-
-
-def _cap(who: str, value: int, unit: str, limit: int, remedy: str) -> None:
-    if value > limit:
-        raise OverLimit(
-            f"{who} has {value} {unit} where this forge admits {limit}; {remedy}, or ask the forge for a higher limit"
-        )
+def _weight_norms(base: BaseModule) -> Mapping[str, float]:
+    return {site: float(base.weight(site).float().norm()) for site in base.sites}

@@ -9,15 +9,17 @@ from medforge import __version__
 from medforge.aggregator.blobs.store import BlobStore
 from medforge.aggregator.forge.admission import (
     PLUGIN_CONFIG,
-    PLUGIN_WEIGHTS,
     check_counts,
-    check_distilled_header,
     check_pixels,
+    check_statistics,
+    check_weight_changes,
+)
+from medforge.aggregator.forge.headers import (
+    PLUGIN_WEIGHTS,
+    check_distilled_header,
     check_plugin_header,
     check_sizes,
-    check_statistics,
     check_statistics_header,
-    check_weight_changes,
 )
 from medforge.aggregator.forge.policy import Policy
 from medforge.aggregator.forge.verdicts import Verdicts, key_of

@@ -13,6 +13,7 @@ from medforge.aggregator.forge.formats import unreadable
 from medforge.files import canonical_json, read_file, write_atomically
 from medforge.overrides import apply_changes
 from medforge.privacy_facts import PrivacyBound
+from medforge.proto.errors import OverLimit
 
 POLICY_FILE = "policy.json"
 _UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
@@ -204,3 +205,11 @@ def change(policy: Policy, changes: Sequence[str]) -> Policy:
         "limits.NAME=VALUE, admission.NAME=VALUE, tasks.open=VALUE, review.NAME=VALUE, origin.NAME=VALUE or "
         "privacy.NAME=VALUE, e.g. limits.branch=2GiB",
     )
+
+
+def check_at_most(who: str, value: int, unit: str, limit: int, remedy: str) -> None:
+    """Raise OverLimit where something of somebody's is more than the forge admits."""
+    if value > limit:
+        raise OverLimit(
+            f"{who} has {value} {unit} where this forge admits {limit}; {remedy}, or ask the forge for a higher limit"
+        )

@@ -146,6 +146,27 @@ def test_an_image_of_two_classes_is_found_whatever_sign_its_zeros_have(tiny_base
     check_distilled(replace(distilled, images=images), tiny_base)  # twice in one class is wasteful, and no lie
 
 
+def test_images_that_share_their_extremes_are_no_double_until_they_are_equal(tiny_base: BaseModule) -> None:
+    distilled = make_distilled(tiny_base, ipc=30)
+    images = distilled.images.clamp(-0.5, 0.5)
+    check_distilled(replace(distilled, images=images), tiny_base)
+    images[59] = images[0]
+    with pytest.raises(InvalidBranch, match="stands for both"):
+        check_distilled(replace(distilled, images=images), tiny_base)
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("place", [(0, 0, 0, 0), (3, 2, 31, 31), (2, 1, 17, 5)])
+def test_a_value_that_is_not_finite_is_found_in_any_image(
+    tiny_base: BaseModule, odd: float, place: tuple[int, ...]
+) -> None:
+    distilled = make_distilled(tiny_base)
+    images = distilled.images.clone()
+    images[place] = odd
+    with pytest.raises(InvalidBranch, match="not finite"):
+        check_distilled(replace(distilled, images=images), tiny_base)
+
+
 def test_distilled_round_trip(tiny_base: BaseModule, tmp_path: Path) -> None:
     distilled = make_distilled(tiny_base)
     distilled.save(tmp_path / "s.safetensors")

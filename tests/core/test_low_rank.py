@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from medforge.low_rank import Pair, Triples, rank_by_energy, svd_of, svd_of_sum
+from medforge.low_rank import Pair, Triples, norm_of_product, rank_by_energy, svd_of, svd_of_sum
 
 OUT, IN = 24, 18
 RANKS = ((4,), (1, 2, 3), (2, 2, 2, 2), (5, 7, 5), (9, 9), (16, 16))
@@ -25,6 +25,20 @@ def dense(parts: list[Pair], weights: list[float]) -> Tensor:
 
 def product(triples: Triples) -> Tensor:
     return triples.left * triples.values @ triples.right
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 99), rank=st.integers(1, 20), size=st.floats(1e-10, 1e10))
+def test_the_norm_of_a_product_is_that_of_the_product_written_out(seed: int, rank: int, size: float) -> None:
+    [(up, down)] = pairs((rank,), seed)
+    assert norm_of_product(up * size, down) == pytest.approx(float(dense([(up * size, down)], [1]).norm()), rel=1e-9)
+
+
+@pytest.mark.parametrize("down", [[[3e38], [3e38]], [[3e38], [-3e38]]])
+def test_a_product_that_float32_may_not_hold_on_the_way_is_infinite(down: list[list[float]]) -> None:
+    up = torch.tensor([[10.0, 10.0]])
+    assert not (up @ torch.tensor(down)).isfinite().all()
+    assert norm_of_product(up, torch.tensor(down)) == float("inf")
 
 
 def mean(parts: list[Pair]) -> Triples:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from medforge.errors import CorruptFile
 from medforge.files import canonical_json
 from medforge.mapped_file import Bytes, map_open
-from medforge.tensors import dump_tensors, is_canonical, metadata_texts, parse_tensors
+from medforge.tensors import all_finite, dump_tensors, is_canonical, metadata_texts, parse_tensors
 
 DTYPES = (
     torch.int64, torch.float64, torch.float32, torch.int32, torch.bfloat16, torch.float16, torch.int16, torch.int8,
@@ -25,6 +25,22 @@ tensors_of = st.dictionaries(
     ),
     max_size=8,
 )
+
+
+@settings(deadline=None)
+@given(
+    data=st.data(),
+    dtype=st.sampled_from([torch.float16, torch.bfloat16, torch.float32, torch.float64]),
+    shape=st.lists(st.integers(0, 40), min_size=1, max_size=3),
+    odd=st.sampled_from([None, float("nan"), float("inf"), -float("inf")]),
+)
+def test_one_value_that_is_not_finite_is_found_wherever_it_is(
+    data: st.DataObject, dtype: torch.dtype, shape: list[int], odd: float | None
+) -> None:
+    tensor = torch.randn(shape, generator=torch.Generator().manual_seed(len(shape))).to(dtype)
+    if odd is not None and tensor.numel():
+        tensor.view(-1)[data.draw(st.integers(0, tensor.numel() - 1))] = odd
+    assert all_finite(tensor) == bool(tensor.isfinite().all())
 
 
 def map_file(path: Path) -> Bytes:

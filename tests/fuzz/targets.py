@@ -24,8 +24,9 @@ from google.protobuf.message import DecodeError
 from medforge.aggregator.blobs.names import check_digest
 from medforge.aggregator.blobs.store import BlobStore
 from medforge.aggregator.coefficients.task_score import TaskScore
-from medforge.aggregator.forge.admission import check_manifest, read_header
+from medforge.aggregator.forge.admission import check_manifest
 from medforge.aggregator.forge.content_check import ContentCheck
+from medforge.aggregator.forge.headers import read_header
 from medforge.aggregator.forge.policy import Admission, Policy
 from medforge.aggregator.forge.verdicts import Verdicts
 from medforge.aggregator.identity.authority import Authority

@@ -13,7 +13,7 @@ import pytest
 import torch
 from flwr.app import Array
 
-from medforge.aggregator.forge.admission import read_header
+from medforge.aggregator.forge.headers import read_header
 from medforge.aggregator.ledger.commit import Commit
 from medforge.branch import Branch
 from medforge.distilled import DistilledDataset

@@ -15,18 +15,15 @@ from hypothesis import strategies as st
 from medforge.aggregator.blobs.store import BlobStore
 from medforge.aggregator.forge.admission import (
     LONGEST_CONFIG,
-    LONGEST_HEADER,
     PLUGIN_CONFIG,
-    PLUGIN_WEIGHTS,
-    check_headers,
     check_manifest,
     check_name,
     check_pixels,
     check_weight_changes,
-    read_header,
 )
 from medforge.aggregator.forge.content_check import ContentCheck
 from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.forge.headers import LONGEST_HEADER, PLUGIN_WEIGHTS, check_headers, read_header
 from medforge.aggregator.forge.policy import Limits, Policy
 from medforge.aggregator.forge.verdicts import Verdicts
 from medforge.aggregator.merge import choose_settings

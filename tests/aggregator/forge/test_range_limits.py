@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medforge.aggregator.forge.admission import check_counts, check_headers, check_manifest
+from medforge.aggregator.forge.admission import check_counts, check_manifest
 from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.forge.headers import check_headers
 from medforge.aggregator.forge.policy import Policy, load_policy
 from medforge.aggregator.main_branch.examination import Examination
 from medforge.aggregator.main_branch.main_branch import MainBranch

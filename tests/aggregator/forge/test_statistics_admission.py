@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from medforge.aggregator.forge.admission import check_counts, check_headers, check_statistics
+from medforge.aggregator.forge.admission import check_counts, check_statistics
 from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.forge.headers import check_headers
 from medforge.aggregator.forge.policy import Limits
 from medforge.aggregator.forge.stored_branches import StoredBranches
 from medforge.aggregator.merge import choose_settings
