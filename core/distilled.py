@@ -134,7 +134,7 @@ def _same_picture(distilled: DistilledDataset) -> tuple[int, int] | None:
         first: dict[bytes, int] = {}
         for place in places if len({labels[place] for place in places}) > 1 else ():
             # a zero has two signs, which nobody sees
-            image = (distilled.images[place] + 0.0).contiguous().numpy()
+            image = (distilled.images[place] + 0.0).numpy().tobytes()
             other = first.setdefault(sha256(image).digest(), place)
             if labels[other] != labels[place]:
                 return other, place

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from hashlib import file_digest
 from io import BufferedReader
 from pathlib import Path
 
 from medforge.aggregator.blobs.directory import BlobDirectory, last_touched, touched
 from medforge.aggregator.blobs.holders import Holders
+from medforge.aggregator.blobs.incoming import IncomingFiles
 from medforge.aggregator.blobs.kept import KeptBlobs
 from medforge.aggregator.blobs.names import check_digest, partial_name
+from medforge.aggregator.blobs.staged import StagedBlobs
 from medforge.errors import CorruptFile
 from medforge.faults import reached
-from medforge.files import PRIVATE, make_private, open_private, sha256_bytes, sha256_file
-from medforge.mapped_file import Bytes, map_open
-from medforge.proto.errors import MissingBlob, UploadConflict
+from medforge.files import sha256_bytes
+from medforge.mapped_file import Bytes, map_whole
+from medforge.proto.errors import MissingBlob
 
 _LOCKS = 64
 
@@ -42,11 +44,10 @@ class BlobStore:
         """Take the directory for what is coming, and what keeps the finished ones (default: the same directory)."""
         self.directory = directory
         self.kept: KeptBlobs = kept or BlobDirectory(directory)
-        self._partial = directory / "partial"
+        self.incoming = IncomingFiles(directory / "partial")
         self._holders = Holders(directory / "held")
         self._locks = [threading.Lock() for _ in range(_LOCKS)]
-        # digest → files that are whole and verified, and not kept yet; by whom they came
-        self._staged: dict[str, dict[str | None, Path]] = {}
+        self._staged = StagedBlobs()
 
     def path(self, digest: str) -> Path:
         """Return the file on this machine that the kept blob lies in, fetched if need be, or would lie in."""
@@ -55,15 +56,12 @@ class BlobStore:
     def has(self, digest: str) -> bool:
         """Say whether the blob is here: whole and verified."""
         check_digest(digest)
-        return self._staged_path(digest) is not None or self.kept.has(digest)
+        return self._staged.path(digest) is not None or self.kept.has(digest)
 
     def located(self, digest: str) -> Path:
         """Return the file that a blob lies in, kept or staged; where it is not here, the one that it would lie in."""
         check_digest(digest)
-        return self.kept.at_hand(digest) or self._staged_path(digest) or self.kept.fetched(digest)
-
-    def _staged_path(self, digest: str) -> Path | None:
-        return next((path for path in self._staged.get(digest, {}).copy().values() if path.is_file()), None)
+        return self.kept.at_hand(digest) or self._staged.path(digest) or self.kept.fetched(digest)
 
     def open(self, digest: str) -> BufferedReader:
         """Open a blob to be read; raise MissingBlob if it is absent, CorruptFile where it comes from afar and is."""
@@ -90,19 +88,36 @@ class BlobStore:
         self._give_up(digest)
         return self.read(digest)
 
-    def mapped(self, digest: str) -> Bytes:
-        """Map a blob into memory and verify it; raises as `read` does."""
+    def check(self, digest: str) -> None:
+        """Verify a blob; raises MissingBlob, or CorruptFile where its file was altered.
+
+        What was verified when it came is not read again while nobody has written there. An altered one that nobody was
+        told is kept goes, so that it can be sent again.
+        """
         with self.open(digest) as file:
-            # read, not mapped: what a disk cannot read is an error here, and would kill the process there
-            actual = file_digest(file, "sha256").hexdigest()
-            data = map_open(file)
-        if actual == digest:
-            return data
+            if self._is_sound(digest, file):
+                return
+        self._give_up(digest)
+        self.check(digest)
+
+    def mapped(self, digest: str) -> Bytes:
+        """Map a blob into memory, verified as `check` does."""
+        with self.open(digest) as file:
+            if self._is_sound(digest, file):
+                return map_whole(file)
         self._give_up(digest)
         return self.mapped(digest)
 
+    def _is_sound(self, digest: str, file: BufferedReader) -> bool:
+        return self._staged.is_untouched(digest, file.fileno()) or file_digest(file, "sha256").hexdigest() == digest
+
     def _give_up(self, digest: str) -> None:
         """Raise CorruptFile, unless what was read is the copy of a blob that can be fetched again."""
+        with self._lock(digest):
+            if not self.kept.has(digest) and (altered := self._staged.take(digest)):
+                for path in altered.values():
+                    self.incoming.drop(path.name)
+                raise CorruptFile(f"blob {digest} was altered on the forge's disk before it was kept; upload it again")
         if not self.kept.forget_copy(digest):
             raise CorruptFile(
                 f"{self.kept.where(digest)} no longer has the digest it is named by; restore it from a backup"
@@ -121,8 +136,7 @@ class BlobStore:
         with self._lock(digest):
             # touched, so that a sweep that is under way leaves it
             if not self.kept.touch(digest):
-                self._write(f"{digest}.put", data)
-                self.kept.keep(digest, self._partial / f"{digest}.put")
+                self.kept.keep(digest, self.incoming.write(f"{digest}.put", data).path)
                 self._settle(digest)
         return digest
 
@@ -131,8 +145,7 @@ class BlobStore:
         digest = sha256_bytes(data)
         with self._lock(digest):
             if not self.touch(digest):
-                self._write(digest, data)
-                self._note_staged(digest, None, self._partial / digest)
+                self._staged.note(digest, None, self.incoming.write(digest, data))
         return digest
 
     def send_ahead(self, wanted: Iterable[str]) -> None:
@@ -140,7 +153,7 @@ class BlobStore:
 
         Raises BlobsUnavailable where that cannot be done; what was sent is sent no second time.
         """
-        staged = {digest: path for digest in wanted if (path := self._staged_path(digest)) is not None}
+        staged = {digest: path for digest in wanted if (path := self._staged.path(digest)) is not None}
         self.kept.send_ahead(staged)
 
     def keep_together(self, wanted: Iterable[str]) -> None:
@@ -157,6 +170,8 @@ class BlobStore:
         """
         digests = set(wanted)
         staged = {digest: self._staged_file(digest) for digest in digests - self.kept.confirmed(digests)}
+        for digest in staged:
+            self.check(digest)
         self._secure_or_drop(staged)
         for digest in digests:
             with self._lock(digest):
@@ -174,32 +189,23 @@ class BlobStore:
             raise error
 
     def _staged_file(self, digest: str) -> Path:
-        files = list(self._staged.get(digest, {}).values())
-        if not files:
+        path = self._staged.path(digest)
+        if path is None:
             raise MissingBlob(f"blob {digest} is not in this forge; upload it first")
-        return files[0]
+        return path
 
     def _settle(self, digest: str) -> None:
         """Note of all who brought a blob that they hold it; what they brought beside it goes."""
-        for who, path in self._staged.pop(digest, {}).items():
+        for who, path in self._staged.take(digest).items():
             self.kept.spare(digest, path)
             if who is not None:
                 self._holders.mark(digest, who)
-
-    def _write(self, name: str, data: bytes) -> None:
-        with open(self._incoming(name), "wb", opener=open_private) as file:
-            file.write(data)
-
-    def _note_staged(self, digest: str, holder: str | None, path: Path) -> None:
-        # a new dictionary, as others read without a lock
-        self._staged[digest] = {**self._staged.get(digest, {}), holder: path}
 
     def holds(self, digest: str, holder: str | None) -> bool:
         """Say whether the blob is present and a holder brought it, whole; for nobody in particular, whether it is."""
         if holder is None:
             return self.has(digest)
-        brought = self._staged.get(check_digest(digest), {}).get(holder)
-        if brought is not None and brought.is_file():
+        if self._staged.is_brought(check_digest(digest), holder):
             return True
         return self._holders.has(digest, holder) and self.has(digest)
 
@@ -207,16 +213,12 @@ class BlobStore:
         """Return how many bytes of the blob a holder has brought: its size once it holds it, 0 where nothing came."""
         if self.holds(digest, holder):
             return self.size(digest)
-        try:
-            return (self._partial / partial_name(digest, holder)).stat().st_size
-        except FileNotFoundError:
-            return 0
+        return self.incoming.size(partial_name(digest, holder))
 
     def brought(self) -> dict[str, set[str]]:
         """Return the digests of what each holder (see `spelled`) has brought, whole or in part; it reads all names."""
         found = self._holders.brought()
-        for path in self._partial.glob("*.*"):
-            digest, _, name = path.name.partition(".")
+        for digest, name in self.incoming.brought():
             found[name].add(digest)
         return found
 
@@ -231,25 +233,9 @@ class BlobStore:
         with self._lock(digest):
             if self.holds(digest, holder):
                 return self.size(digest)
-            path = self._incoming(partial_name(digest, holder))
-            received = self.partial_size(digest, holder)
-            if offset > received:
-                raise UploadConflict(
-                    f"the upload of blob {digest} continues at byte {offset}, but {received} bytes have been received; "
-                    f"ask FindMissing and continue at byte {received}"
-                )
-            with open(path, "r+b" if received else "wb", opener=open_private) as file:
-                file.seek(offset)
-                overlap = chunk[: received - offset]
-                if overlap and file.read(len(overlap)) != overlap:
-                    path.unlink()
-                    raise UploadConflict(
-                        f"two uploads of blob {digest} differ after byte {offset}; neither was kept, start again at 0"
-                    )
-                file.seek(offset + len(overlap))
-                file.write(chunk[len(overlap) :])
+            received = self.incoming.append(partial_name(digest, holder), offset, chunk)
             reached("during upload")
-            return max(received, offset + len(chunk))
+            return received
 
     def finish(self, digest: str, size: int, holder: str | None = None) -> None:
         """Verify a fully received blob; finishing one that the holder holds changes nothing.
@@ -260,36 +246,21 @@ class BlobStore:
         with self._lock(digest):
             if self.holds(digest, holder):
                 return
-            path = self._incoming(partial_name(digest, holder))
-            received = self.partial_size(digest, holder)
-            if received < size:
-                raise UploadConflict(
-                    f"the upload of blob {digest} ended after {received} of {size} bytes; "
-                    f"what came is kept, continue at byte {received}"
-                )
-            if size == 0:
-                path.touch(PRIVATE)
-            actual = sha256_file(path)
-            if received != size or actual != digest:
-                path.unlink()
-                raise CorruptFile(
-                    f"the {received} bytes received as blob {digest} have the digest {actual}; "
-                    f"nothing was kept, upload the blob again from byte 0"
-                )
+            file = self.incoming.verify(partial_name(digest, holder), size)
             reached("before blob")
             # touched, so that a sweep that is under way leaves it
             if self.kept.touch(digest):
-                self.kept.spare(digest, path)
+                self.kept.spare(digest, file.path)
                 if holder is not None:
                     self._holders.mark(digest, holder)
             else:
-                self._note_staged(digest, holder, path)
+                self._staged.note(digest, holder, file)
 
     def touch(self, digest: str, holder: str | None = None) -> bool:
         """Say whether a holder holds the blob, and if so let it count as just uploaded."""
         if not self.holds(digest, holder):
             return False
-        return self.kept.touch(digest) or touched(self._staged_path(digest) or self._partial / digest)
+        return self.kept.touch(digest) or touched(self._staged.path(digest) or self.incoming.path(digest))
 
     def remove(self, digest: str) -> None:
         """Delete a blob, what has been received of it, and who held it; deleting an absent one changes nothing."""
@@ -298,55 +269,35 @@ class BlobStore:
 
     def _remove(self, digest: str) -> None:
         self.kept.remove(digest)
-        for path in self._staged.pop(digest, {}).values():
-            path.unlink(missing_ok=True)
-        (self._partial / digest).unlink(missing_ok=True)
+        for path in self._staged.take(digest).values():
+            self.incoming.drop(path.name)
+        self.incoming.drop(digest)
         self._holders.forget(digest)
 
     def present(self) -> Iterator[str]:
         """Return the digests of all present blobs."""
         return self.kept.present()
 
-    def sweep(
-        self, before: float, needed: Set[str], alone: Callable[[], AbstractContextManager[object]] = nullcontext
-    ) -> int:
-        """Delete unfinished uploads and present blobs last touched before a time (epoch s), except those needed.
-
-        Around each deletion `alone` is entered, which may add to what is needed; what was touched by then stays.
-        """
-        self.kept.tidy(before)
-        swept: set[str] = set()
-        for digest in sorted(self.kept.untouched(before) - needed):
-            with alone():
-                if digest not in needed and self._remove_untouched(digest, before):
-                    swept.add(digest)
-        for path in [path for path in self._partial.glob("*") if path.is_file() and last_touched(path) < before]:
-            with alone():
-                if last_touched(path) < before:
-                    self._drop(path)
-                    swept.add(path.name.partition(".")[0])
-        return len(swept)
-
-    def _remove_untouched(self, digest: str, before: float) -> bool:
+    def remove_untouched(self, digest: str, before: float) -> bool:
+        """Delete a blob unless it was touched at a time (epoch s) or later; return whether it was deleted."""
         with self._lock(digest):
-            if not self.kept.is_untouched(digest, before):
-                return False
-            self._remove(digest)
-            return True
+            untouched = self.kept.is_untouched(digest, before)
+            if untouched:
+                self._remove(digest)
+            return untouched
+
+    def drop_untouched(self, path: Path, before: float) -> bool:
+        """Delete a file that is coming, or that nobody submitted, unless it was touched; return whether it was."""
+        if last_touched(path) >= before:
+            return False
+        self._drop(path)
+        return True
 
     def _drop(self, path: Path) -> None:
-        """Delete an unfinished upload, or one that nobody submitted."""
         digest = path.name.partition(".")[0]
         with self._lock(digest):
-            left = {who: file for who, file in self._staged.pop(digest, {}).items() if file != path}
-            if left:
-                self._staged[digest] = left
-            path.unlink(missing_ok=True)
-
-    def _incoming(self, name: str) -> Path:
-        """Return where an unfinished file is written; the directory is made now, as reading a forge makes nothing."""
-        make_private(self._partial)
-        return self._partial / name
+            self._staged.forget(digest, path)
+            self.incoming.drop(path.name)
 
     def _lock(self, digest: str) -> threading.Lock:
         return self._locks[int(check_digest(digest)[:4], 16) % _LOCKS]

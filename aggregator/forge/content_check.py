@@ -82,6 +82,9 @@ class ContentCheck:
             raise MissingBlob("a file of the branch was deleted while it was checked; push it again") from error
 
     def _run(self) -> None:
+        # else what a disk has altered would be the branch's fault
+        for entry in self._manifest.files.values():
+            self._blobs.check(entry.digest)
         with self._verdicts.refusing(self._branch_key):
             check_sizes(self._manifest, {path: self._path(path) for path in self._manifest.files}, self._base)
             with self._verdicts.refusing(self._plugin_key):

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 
+from medforge.aggregator.blobs.sweeping import sweep_blobs
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.ledger.item_table import ItemTable
 from medforge.aggregator.ledger.order import LedgerConflict
@@ -66,7 +67,7 @@ def sweep(forge: Forge) -> int:
             last = _add_since(forge, last, needed)
             yield
 
-    return forge.blobs.sweep(before, needed, alone)
+    return sweep_blobs(forge.blobs, before, needed, alone)
 
 
 def _shared_out(forge: Forge, going: Set[int]) -> tuple[set[str], set[str]]:

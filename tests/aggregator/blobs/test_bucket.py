@@ -14,6 +14,7 @@ from medforge.aggregator.blobs.kept import BlobsUnavailable
 from medforge.aggregator.blobs.s3 import S3
 from medforge.aggregator.blobs.sending import PART_BYTES
 from medforge.aggregator.blobs.store import BlobStore
+from medforge.aggregator.blobs.sweeping import sweep_blobs
 from medforge.errors import InvalidInput
 from medforge.files import sha256_bytes
 from tests.s3 import S3Server
@@ -100,9 +101,9 @@ def test_a_silent_server_is_said_in_time_and_comes_back(s3: S3Server, address: B
 def test_uploads_that_nobody_finished_are_dropped(s3: S3Server, address: BlobAddress, tmp_path: Path) -> None:
     store, client = opened(tmp_path, address), s3.client()
     client.create_multipart_upload(Bucket=address.bucket, Key=address.key(f"{DIGEST[:2]}/{DIGEST}"))
-    store.sweep(1.0, set())
+    sweep_blobs(store, 1.0, set())
     assert len(begun(s3, address)) == 1
-    store.sweep(time.time() + 60, set())
+    sweep_blobs(store, time.time() + 60, set())
     assert begun(s3, address) == {}
 
 

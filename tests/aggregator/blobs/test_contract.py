@@ -12,6 +12,7 @@ from medforge.aggregator.blobs.bucket import BlobBucket
 from medforge.aggregator.blobs.cache import BlobCache
 from medforge.aggregator.blobs.s3 import S3
 from medforge.aggregator.blobs.store import BlobStore
+from medforge.aggregator.blobs.sweeping import sweep_blobs
 from medforge.errors import CorruptFile
 from medforge.files import sha256_bytes
 from medforge.proto.errors import MissingBlob
@@ -161,5 +162,5 @@ def test_a_sweep_leaves_what_is_needed_or_was_touched(stored: Stored) -> None:
     # a file system's clock is some milliseconds behind
     before = time.time() - 0.5
     store.touch(digests[1])
-    assert store.sweep(before, {digests[0]}) == 2
+    assert sweep_blobs(store, before, {digests[0]}) == 2
     assert set(stored.opened().present()) == set(digests[:2])

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from medforge.aggregator.blobs import directory
 from medforge.aggregator.blobs.store import BlobStore
+from medforge.aggregator.blobs.sweeping import sweep_blobs
 from medforge.errors import CorruptFile, InvalidInput
 from medforge.files import sha256_bytes
 from medforge.proto.errors import MissingBlob, UploadConflict
@@ -31,7 +32,7 @@ def test_reading_makes_nothing(tmp_path: Path) -> None:
     assert not store.has(DIGEST)
     assert store.partial_size(DIGEST) == 0
     assert list(store.present()) == []
-    assert store.sweep(0.0, set()) == 0
+    assert sweep_blobs(store, 0.0, set()) == 0
     store.remove(DIGEST)
     assert list(tmp_path.iterdir()) == []
 

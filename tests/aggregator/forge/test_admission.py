@@ -153,6 +153,28 @@ def test_what_a_centre_builds_is_admitted(tiny_base: BaseModule, tmp_path: Path,
     assert check.is_known()
 
 
+@pytest.mark.parametrize("name", BRANCH_FILES)
+@pytest.mark.parametrize("place", [0, 20, -1])
+def test_a_file_that_the_disk_altered_is_no_fault_of_the_branch(
+    tiny_base: BaseModule, tmp_path: Path, name: str, place: int
+) -> None:
+    branch = make_branch(tiny_base)
+    blobs, verdicts = BlobStore(tmp_path / "blobs"), Verdicts(tmp_path / "verdicts")
+    check = ContentCheck(branch.manifest, tiny_base, Policy(), blobs, verdicts)
+    for data in branch.blobs().values():
+        blobs.stage(data)
+    path = blobs.located(branch.manifest.files[name].digest)
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(CorruptFile, match="was altered on the forge's disk before it was kept; upload it again"):
+        check.run()
+    blobs.stage(branch.blobs()[name])
+    assert not check.is_known()
+    check.run()
+    assert check.is_known()
+
+
 def test_ranks_that_differ_between_layers_are_admitted_as_declared(tiny_base: BaseModule, tmp_path: Path) -> None:
     branch = branch_around(tiny_base, make_ragged(tiny_base))
     files = files_of(branch, tmp_path)
