@@ -75,7 +75,7 @@ def contribute(
         medforge contribute folder:scans --workspace clinic --kit kit --epsilon 8
     """
     from medforge.client.audit.policy import read_policy
-    from medforge.client.privacy_check import check_will_keep, find_demanded
+    from medforge.client.doctor.demanded_privacy import check_will_keep, find_demanded
     from medforge.client.workspace import Workspace
     from medforge.privacy_facts import PrivacyBound
 

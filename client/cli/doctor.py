@@ -15,7 +15,7 @@ from medforge.client.cli import complete
 from medforge.proto.options import ConnectionOptions
 
 if TYPE_CHECKING:
-    from medforge.client.diagnosis import Diagnosis
+    from medforge.client.doctor.diagnosis import Diagnosis
 
 _COLOURS = {"ok": "green", "warning": "yellow", "problem": "red", "skipped": "bright_black"}
 _CHECK, _STATE = 13, 7
@@ -42,7 +42,7 @@ def doctor(
     Example:
         medforge doctor --kit kit --workspace clinic
     """
-    from medforge.client.doctor import examine
+    from medforge.client.doctor.examination import examine
 
     found = examine(forge.connection(), workspace, disk_gib, source)
     if as_json:

@@ -7,7 +7,7 @@ import pytest
 
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
-from medforge.client.doctor import examine
+from medforge.client.doctor.examination import examine
 from medforge.privacy_facts import PrivacyBound, PrivacyFacts
 from medforge.proto.connection import Connection
 from medforge.proto.remote import RemoteForge

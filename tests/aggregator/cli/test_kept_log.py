@@ -1,6 +1,7 @@
 """`log --kit` of a real forge over TLS: what was seen is kept, a restore is said, a rewritten history is an error."""
 
 import json
+import shlex
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,20 +48,17 @@ def place(tmp_path: Path, tiny_base: BaseModule, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    "words",
-    [("show", "head"), ("diff", "1", "2", "--no-weights"), ("blame", "task 0"), ("tag", "--list"), ("withdraw", "task 0")],
+    "line", ["show head", "diff 1 2 --no-weights", "blame 'task 0'", "tag --list", "withdraw 'task 0'"]
 )
-def test_whichever_command_meets_a_restored_forge_first_says_so(
-    place: Path, tiny_base: BaseModule, words: Sequence[str]
-) -> None:
-    def typed(name: str, *words: str) -> Result:
+def test_whichever_command_meets_a_restored_forge_first_says_so(place: Path, tiny_base: BaseModule, line: str) -> None:
+    def typed(name: str, line: str) -> Result:
         with serving(place / name, tiny_base, settings=ROUTED, tls=True) as (_, at):
-            return CliRunner().invoke(build_app(), [*words, "--kit", str(place / "kit"), "--at", at])
+            return CliRunner().invoke(build_app(), [*shlex.split(line), "--kit", str(place / "kit"), "--at", at])
 
     typed("forge", "log")
     restore(place / "backup.age", KEY, place / "restored")
-    assert "and 2 commits that were seen here are not in it any more" in typed("restored", *words).stderr
-    assert "not in it any more" not in typed("restored", *words).stderr
+    assert "and 2 commits that were seen here are not in it any more" in typed("restored", line).stderr
+    assert "not in it any more" not in typed("restored", line).stderr
 
 
 def test_it_notices_what_became_of_what_it_has_seen(place: Path, tiny_base: BaseModule) -> None:

@@ -18,7 +18,7 @@ from medforge.aggregator.identity.rotation import overlapping, rotate_authority
 from medforge.aggregator.merge import choose_settings
 from medforge.base_module import BaseModule
 from medforge.cli import build_app
-from medforge.client.doctor import examine
+from medforge.client.doctor.examination import examine
 from medforge.errors import CorruptFile, InvalidInput, MedForgeError
 from medforge.proto import forge_pb2 as pb
 from medforge.proto.authority_succession import AuthoritySuccession

@@ -18,7 +18,7 @@ from medforge.aggregator.server.prometheus import MachineCollector
 from medforge.aggregator.server.readiness import Readiness
 from medforge.aggregator.server.server import ForgeServer
 from medforge.base_module import BaseModule
-from medforge.client.doctor import examine
+from medforge.client.doctor.examination import examine
 from medforge.proto import clock, remote
 from medforge.proto.certificates import now, spell_time
 from medforge.proto.clock import TIME_HEADER, clock_in
@@ -118,7 +118,7 @@ def doctor(kit: Kit, seconds: float, monkeypatch: pytest.MonkeyPatch) -> str:
     there = now() + timedelta(seconds=seconds)
     with monkeypatch.context() as patched:
         patched.setattr(remote, "clock_metadata", lambda: ((TIME_HEADER, spell_time(there)),))
-        patched.setattr("medforge.client.doctor.now", lambda: there)
+        patched.setattr("medforge.client.doctor.forge.now", lambda: there)
         checks = {one.check: one for one in examine(Connection(kit.card.address, kit))}
     return checks["clock"].state
 

@@ -21,7 +21,7 @@ from medforge.client.audit.run import audit, hashed
 from medforge.client.audit.verdict import judge
 from medforge.client.data.pixels.store import PixelStore
 from medforge.client.data.task import Split, Task
-from medforge.client.doctor import check_privacy
+from medforge.client.doctor.centre import check_privacy
 from medforge.client.egress_gate import EgressRefused
 from medforge.client.embeddings import embed_task
 from medforge.client.train import train

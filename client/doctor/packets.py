@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
-from medforge.client.diagnosis import Diagnosis, skipped
+from medforge.client.doctor.diagnosis import Diagnosis, skipped
 from medforge.errors import ForgeUnavailable, MedForgeError
 from medforge.proto.address import split_address
 from medforge.proto.connection import Connection

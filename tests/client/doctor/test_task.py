@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from medforge.base_module import BaseModule
+from medforge.client.doctor.task import check_task
 from medforge.client.recipes import recipe_for
 from medforge.client.settings import make_settings
-from medforge.client.task_check import check_task
 from medforge.client.workspace import Workspace
 from medforge.declared_task import DeclaredTask
 from medforge.proto import forge_pb2 as pb

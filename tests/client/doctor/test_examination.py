@@ -19,9 +19,9 @@ from medforge.aggregator.identity.authority import Authority
 from medforge.aggregator.identity.invite import invite
 from medforge.base_module import BaseModule
 from medforge.cli import build_app
-from medforge.client import doctor
-from medforge.client.diagnosis import Diagnosis
-from medforge.client.doctor import examine
+from medforge.client.doctor import centre, network
+from medforge.client.doctor.diagnosis import Diagnosis
+from medforge.client.doctor.examination import examine
 from medforge.client.recipes import Recipe
 from medforge.client.settings import make_settings
 from medforge.client.workspace import Workspace
@@ -169,7 +169,7 @@ def test_a_closed_port(kit: Kit) -> None:
 
 def test_a_firewall_that_drops_what_it_does_not_like(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
     """A listener whose queue is full answers nobody, as a firewall that drops."""
-    monkeypatch.setattr(doctor, "_SECONDS", 0.5)
+    monkeypatch.setattr(network, "SECONDS", 0.5)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen(0)
@@ -335,7 +335,7 @@ def test_a_workspace_of_somebody_else(served: tuple[Forge, str], tmp_path: Path,
 
 class TestDisk:
     def test_a_disk_that_is_too_small(self, tmp_path: Path) -> None:
-        found = doctor.check_disk(tmp_path, 1e9)
+        found = centre.check_disk(tmp_path, 1e9)
         assert (found.state, found.fix) == ("problem", "free some, or use a workspace elsewhere")
         assert re.fullmatch(r"[\d.]+ GiB are free at /.*, 1e\+09 are needed", found.what)
 
@@ -346,8 +346,8 @@ class TestDisk:
         if mounted.returncode:
             pytest.skip("a small disk cannot be mounted here")
         try:
-            assert doctor.check_disk(tmp_path / "not" / "there" / "yet", 1.0).state == "problem"
-            assert doctor.check_disk(tmp_path, 0.0001).state == "ok"
+            assert centre.check_disk(tmp_path / "not" / "there" / "yet", 1.0).state == "problem"
+            assert centre.check_disk(tmp_path, 0.0001).state == "ok"
         finally:
             subprocess.run(["umount", str(tmp_path)], check=True)
 
@@ -451,7 +451,7 @@ class TestProxy:
     )
     def test_one_that_grpc_cannot_use(self, kit: Kit, monkeypatch: pytest.MonkeyPatch, written: str) -> None:
         monkeypatch.setenv("https_proxy", written)
-        monkeypatch.setattr(doctor, "_SECONDS", 0.2)
+        monkeypatch.setattr(network, "SECONDS", 0.2)
         found = by_check(examine(Connection("192.0.2.77:50051", kit)))["proxy"]
         assert (found.state, found.fix) == ("problem", "write it as http://HOST:PORT")
 
@@ -493,7 +493,7 @@ class TestProxy:
 
     def test_one_that_is_not_read_is_named(self, kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("ALL_PROXY", "http://proxy.example.org:3128")
-        monkeypatch.setattr(doctor, "_SECONDS", 0.2)
+        monkeypatch.setattr(network, "SECONDS", 0.2)
         found = by_check(examine(Connection("192.0.2.77:50051", kit)))["proxy"]
         assert (found.state, found.what) == (
             "warning", "ALL_PROXY is set, but it is not read here, and the forge is called directly",

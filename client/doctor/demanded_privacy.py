@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medforge.client.diagnosis import Diagnosis, problem, skipped
+from medforge.client.doctor.diagnosis import Diagnosis, problem, skipped
 from medforge.client.push import demanded_privacy
 from medforge.errors import ForgeUnavailable, InvalidBranch, InvalidInput, MedForgeError
 from medforge.files import read_file

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from medforge.client.diagnosis import Diagnosis, problem, skipped
+from medforge.client.doctor.diagnosis import Diagnosis, problem, skipped
 from medforge.declared_task import DeclaredTask
 from medforge.errors import MedForgeError
 from medforge.files import read_file
