@@ -26,7 +26,6 @@ from medforge.proto.kit import Kit
 from medforge.proto.receipt import Receipt
 from medforge.proto.remote import RemoteForge
 
-_CHUNK = 1 << 18
 # Failures that waiting alone does not mend; a few tries tell a passing fault from a lasting one.
 _DOUBTFUL = (ForgeFault, CorruptFile, MissingBlob)
 _DOUBTFUL_TRIES = 5
@@ -163,11 +162,9 @@ def _push_once(
     missing = forge.missing(files)
     for digest, path in files.items():
         progress.note(digest, missing.get(digest, path.stat().st_size))
-    chunk = min(_CHUNK, description.limits.chunk_bytes or _CHUNK)
-    for digest, offset in missing.items():
-        for received in forge.upload(digest, files[digest], offset, chunk):
-            progress.note(digest, received)
-            reached("during push")
+    for digest, received in forge.send(files, missing, description):
+        progress.note(digest, received)
+        reached("during push")
     reached("before submit")
     receipt = forge.submit((directory / MANIFEST_FILE).read_bytes(), signature)
     if receipt.branch != manifest.digest or receipt.forge != description.forge:

@@ -156,7 +156,7 @@ class Epoch(_message.Message):
     def __init__(self, content: _Optional[bytes] = ..., key: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
 
 class DescribeReply(_message.Message):
-    __slots__ = ("forge", "base_spec", "base", "method", "head", "arrivals", "commits", "limits", "software", "key", "time", "tasks", "open_tasks", "base_facts", "tags", "keys", "withdrawals_have_nonces", "stable", "candidate", "reviewed", "privacy", "authorities", "epochs", "clock_ahead")
+    __slots__ = ("forge", "base_spec", "base", "method", "head", "arrivals", "commits", "limits", "software", "key", "time", "tasks", "open_tasks", "base_facts", "tags", "keys", "withdrawals_have_nonces", "stable", "candidate", "reviewed", "privacy", "authorities", "epochs", "clock_ahead", "uploads_together")
     FORGE_FIELD_NUMBER: _ClassVar[int]
     BASE_SPEC_FIELD_NUMBER: _ClassVar[int]
     BASE_FIELD_NUMBER: _ClassVar[int]
@@ -181,6 +181,7 @@ class DescribeReply(_message.Message):
     AUTHORITIES_FIELD_NUMBER: _ClassVar[int]
     EPOCHS_FIELD_NUMBER: _ClassVar[int]
     CLOCK_AHEAD_FIELD_NUMBER: _ClassVar[int]
+    UPLOADS_TOGETHER_FIELD_NUMBER: _ClassVar[int]
     forge: str
     base_spec: str
     base: str
@@ -205,7 +206,8 @@ class DescribeReply(_message.Message):
     authorities: _containers.RepeatedCompositeFieldContainer[AuthoritySuccession]
     epochs: _containers.RepeatedCompositeFieldContainer[Epoch]
     clock_ahead: int
-    def __init__(self, forge: _Optional[str] = ..., base_spec: _Optional[str] = ..., base: _Optional[str] = ..., method: _Optional[bytes] = ..., head: _Optional[str] = ..., arrivals: _Optional[int] = ..., commits: _Optional[int] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., software: _Optional[str] = ..., key: _Optional[bytes] = ..., time: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[DeclaredTask, _Mapping]]] = ..., open_tasks: _Optional[bool] = ..., base_facts: _Optional[bytes] = ..., tags: _Optional[_Iterable[_Union[Tag, _Mapping]]] = ..., keys: _Optional[_Iterable[_Union[KeySuccession, _Mapping]]] = ..., withdrawals_have_nonces: _Optional[bool] = ..., stable: _Optional[str] = ..., candidate: _Optional[str] = ..., reviewed: _Optional[bool] = ..., privacy: _Optional[bytes] = ..., authorities: _Optional[_Iterable[_Union[AuthoritySuccession, _Mapping]]] = ..., epochs: _Optional[_Iterable[_Union[Epoch, _Mapping]]] = ..., clock_ahead: _Optional[int] = ...) -> None: ...
+    uploads_together: bool
+    def __init__(self, forge: _Optional[str] = ..., base_spec: _Optional[str] = ..., base: _Optional[str] = ..., method: _Optional[bytes] = ..., head: _Optional[str] = ..., arrivals: _Optional[int] = ..., commits: _Optional[int] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., software: _Optional[str] = ..., key: _Optional[bytes] = ..., time: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[DeclaredTask, _Mapping]]] = ..., open_tasks: _Optional[bool] = ..., base_facts: _Optional[bytes] = ..., tags: _Optional[_Iterable[_Union[Tag, _Mapping]]] = ..., keys: _Optional[_Iterable[_Union[KeySuccession, _Mapping]]] = ..., withdrawals_have_nonces: _Optional[bool] = ..., stable: _Optional[str] = ..., candidate: _Optional[str] = ..., reviewed: _Optional[bool] = ..., privacy: _Optional[bytes] = ..., authorities: _Optional[_Iterable[_Union[AuthoritySuccession, _Mapping]]] = ..., epochs: _Optional[_Iterable[_Union[Epoch, _Mapping]]] = ..., clock_ahead: _Optional[int] = ..., uploads_together: _Optional[bool] = ...) -> None: ...
 
 class FindMissingRequest(_message.Message):
     __slots__ = ("digests",)
@@ -228,16 +230,18 @@ class FindMissingReply(_message.Message):
     def __init__(self, missing: _Optional[_Iterable[_Union[MissingBlob, _Mapping]]] = ...) -> None: ...
 
 class UploadChunk(_message.Message):
-    __slots__ = ("digest", "total", "offset", "data")
+    __slots__ = ("digest", "total", "offset", "data", "together")
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     TOTAL_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
+    TOGETHER_FIELD_NUMBER: _ClassVar[int]
     digest: str
     total: int
     offset: int
     data: bytes
-    def __init__(self, digest: _Optional[str] = ..., total: _Optional[int] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
+    together: bool
+    def __init__(self, digest: _Optional[str] = ..., total: _Optional[int] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ..., together: _Optional[bool] = ...) -> None: ...
 
 class UploadProgress(_message.Message):
     __slots__ = ("digest", "received", "complete")

@@ -135,7 +135,7 @@ class ForgeServicer:
     def Upload(self, request_iterator, context):
         """Bring one blob, from any offset up to the committed size. Every chunk is answered with the size received so far; the
         last answer, once the blob is verified, is complete; it is durable once Submit is answered. A broken stream keeps
-        what came.
+        what came. Several blobs come in one stream where the chunks say `together`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

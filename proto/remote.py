@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,7 @@ from medforge.proto.signed_task import SignedTask
 from medforge.proto.status import LOOK, error_of, spoken_by_forge
 from medforge.proto.succession import KeySuccession
 from medforge.proto.tags import Tags
+from medforge.proto.upload_chunks import Part, cut
 
 _OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 200),
@@ -43,6 +44,7 @@ _OPTIONS = (
     ("grpc.max_receive_message_length", 16 << 20),
 )
 _CHECKING_SECONDS = 600.0
+_CHUNK = 1 << 18
 _LARGEST_ANSWER = 4 << 30
 _NONCE_BYTES = 16
 
@@ -168,15 +170,32 @@ class RemoteForge:
             reply = self._stub.FindMissing(pb.FindMissingRequest(digests=asked), timeout=self._silence)
             return {blob.digest: blob.received for blob in reply.missing if blob.digest in asked}
 
+    def send(
+        self, files: Mapping[str, Path], missing: Mapping[str, int], described: pb.DescribeReply
+    ) -> Iterator[tuple[str, int]]:
+        """Send what the forge lacks of files, by their digests; yields of which it has received how much.
+
+        All go in one stream, unless the forge is of an earlier version.
+        """
+        most = described.limits.chunk_bytes or _CHUNK
+        parts = [Part(digest, files[digest], offset) for digest, offset in missing.items()]
+        if not described.uploads_together:
+            for part in parts:
+                for received in self.upload(part.digest, part.path, part.offset, min(_CHUNK, most)):
+                    yield part.digest, received
+            return
+        for part in parts:
+            part.check(self.at)
+        chunks = (chunk for part in parts for chunk in cut(part, min(_CHUNK, most), most, together=True))
+        if parts:
+            for progress in self._watched(self._stub.Upload(chunks)):
+                yield progress.digest, progress.received
+
     def upload(self, digest: str, path: Path, offset: int, chunk: int) -> Iterator[int]:
         """Send a file from a byte offset on, in chunks; yields the size the forge has received, after each chunk."""
-        total = path.stat().st_size
-        if offset > total:
-            raise ForgeFault(
-                f"the forge at {self.at} says that it has {offset} of {total} bytes; tell whoever runs the forge"
-            )
-        call = self._stub.Upload(_chunks(digest, path, total, offset, chunk))
-        for progress in self._watched(call):
+        part = Part(digest, path, offset)
+        part.check(self.at)
+        for progress in self._watched(self._stub.Upload(cut(part, chunk, chunk))):
             yield progress.received
 
     def submit(self, manifest: bytes, signature: bytes = b"") -> Receipt:
@@ -380,16 +399,3 @@ def _keepalive(silence: float) -> tuple[tuple[str, int], ...]:
         # else gRPC asks twice at most while nothing is sent, and then waits for ever
         ("grpc.http2.max_pings_without_data", 0),
     )
-
-
-def _chunks(digest: str, path: Path, total: int, offset: int, size: int) -> Iterator[pb.UploadChunk]:
-    with path.open("rb") as file:
-        file.seek(offset)
-        data = file.read(size)
-        # One chunk goes even where no byte is left to send: it makes the forge verify and keep what it has.
-        yield pb.UploadChunk(digest=digest, total=total, offset=offset, data=data)
-        while data:
-            offset += len(data)
-            data = file.read(size)
-            if data:
-                yield pb.UploadChunk(digest=digest, total=total, offset=offset, data=data)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import secrets
-import shutil
 import threading
 from collections.abc import Iterator
 
@@ -16,21 +15,22 @@ from medforge.aggregator.forge.base_files import BaseFiles
 from medforge.aggregator.forge.copies import copies_of
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.lineage import descendants
-from medforge.aggregator.forge.retention import may_read
 from medforge.aggregator.forge.tagging import checked
 from medforge.aggregator.ledger.records import Arrival, State
 from medforge.aggregator.ledger.tag_table import TagTable
 from medforge.aggregator.ledger.task_table import TaskTable
 from medforge.aggregator.main_branch.wakeup import Wakeup
-from medforge.aggregator.server.authorisation import Caller, authorise_submit, authorise_withdraw, caller_of
+from medforge.aggregator.server.authorisation import authorise_submit, authorise_withdraw, caller_of
 from medforge.aggregator.server.call_record import note
 from medforge.aggregator.server.charges import Charges
 from medforge.aggregator.server.credentials import AuthorityLinks
+from medforge.aggregator.server.download_desk import DownloadDesk
 from medforge.aggregator.server.failures import stream, unary
 from medforge.aggregator.server.log_stream import LARGEST_NUMBER, STATES, LogStream
 from medforge.aggregator.server.peer_clocks import PeerClocks
 from medforge.aggregator.server.rate_limit import origin
 from medforge.aggregator.server.review_desk import ReviewDesk
+from medforge.aggregator.server.upload_desk import UploadDesk
 from medforge.base_module import BaseModule
 from medforge.errors import ForgeUnavailable, InvalidInput
 from medforge.faults import reached
@@ -40,7 +40,7 @@ from medforge.proto import forge_pb2 as pb
 from medforge.proto.certificates import now, spell_time
 from medforge.proto.codec import commit_to_message, receipt_to_message, tag_to_message, task_to_message
 from medforge.proto.epoch import epoch_to_message
-from medforge.proto.errors import NotAllowed, NotFound, OverLimit, UploadConflict
+from medforge.proto.errors import NotFound, OverLimit
 from medforge.proto.forge_authorities import authorities_to_message
 from medforge.proto.forge_keys import chain_to_message
 from medforge.proto.signed_tag import SignedTag
@@ -70,8 +70,10 @@ class ForgeService:
         self._tasks = TaskTable(forge.ledger)
         self._tags = TagTable(forge.ledger)
         self._reviews = ReviewDesk(forge)
+        self._uploads = UploadDesk(forge)
         self._log = LogStream(forge, self._reviews)
         self._base_files = BaseFiles(forge.directory, forge.settings.base_spec)
+        self._downloads = DownloadDesk(forge, self._base_files)
         self._authorities = AuthorityLinks(forge)
 
     def close(self) -> None:
@@ -122,6 +124,7 @@ class ForgeService:
             reviewed=reviews.reviewed,
             privacy=self._forge.policy.privacy.to_bytes(),
             epochs=[epoch_to_message(epoch) for epoch in self._forge.epochs],
+            uploads_together=True,
         )
 
     @unary
@@ -152,28 +155,8 @@ class ForgeService:
 
     @stream
     def Upload(self, request: Iterator[pb.UploadChunk], context: grpc.ServicerContext) -> Iterator[pb.UploadProgress]:
-        """Receive one blob, chunk by chunk, straight to disk."""
-        blobs, digest, total, received = self._forge.blobs, "", 0, 0
-        holder = caller_of(context, self._forge.ledger).name
-        payer, unsubmitted = holder or origin(context.peer()), self._forge.unsubmitted
-        for chunk in request:
-            digest, total = digest or check_digest(chunk.digest), total or chunk.total
-            self._check_chunk(chunk, digest, total)
-            self._check_room()
-            unsubmitted.check(payer, digest, max(received, chunk.offset + len(chunk.data)), holder)
-            received = blobs.append(digest, chunk.offset, chunk.data, holder)
-            unsubmitted.received(payer, digest, received)
-            if received >= total:
-                blobs.finish(digest, total, holder)
-                yield pb.UploadProgress(digest=digest, received=total, complete=True)
-                return
-            yield pb.UploadProgress(digest=digest, received=received)
-        if not digest:
-            raise InvalidInput("the upload brought nothing; send at least one chunk")
-        raise UploadConflict(
-            f"the upload of blob {digest} ended after {received} of {total} bytes; "
-            f"what came is kept, continue at byte {received}"
-        )
+        """Receive blobs, chunk by chunk, straight to disk."""
+        return self._uploads.take(request, context)
 
     @unary
     def Submit(self, request: pb.SubmitRequest, context: grpc.ServicerContext) -> pb.Receipt:
@@ -261,22 +244,7 @@ class ForgeService:
     @stream
     def Download(self, request: pb.DownloadRequest, context: grpc.ServicerContext) -> Iterator[pb.DownloadChunk]:
         """Send a blob, or the files of a commit's forge item."""
-        if request.WhichOneof("what") == "blob":
-            self._check_may_read(caller_of(context, self._forge.ledger), check_digest(request.blob))
-            yield from self._send("", request.blob, request.offset)
-            return
-        if request.WhichOneof("what") == "base_file":
-            yield from self._send_base_file(check_digest(request.base_file), request.offset)
-            return
-        if request.WhichOneof("what") is None or request.offset:
-            raise InvalidInput(
-                "a download names no blob, or an offset in a forge item; ask for a blob, with an offset where needed, "
-                "or for a forge item, without one"
-            )
-        commit = self._forge.find_commit(request.item.commit or None)
-        self._forge.check_item(commit)
-        for path, digest in sorted(commit.item_files.items()):
-            yield from self._send(path, digest, 0)
+        return self._downloads.send(request, context)
 
     def _signed_now(self, tag: SignedTag) -> SignedTag:
         return checked(self._forge, tag) if self._forge.keys else tag
@@ -292,62 +260,6 @@ class ForgeService:
     def Reviews(self, request: pb.ReviewsRequest, context: grpc.ServicerContext) -> Iterator[pb.ReviewEntry]:
         """List the reviews and what was decided by them."""
         yield from self._reviews.entries(min(request.after, LARGEST_NUMBER))
-
-    def _check_room(self) -> None:
-        if shutil.disk_usage(self._forge.directory).free < self._forge.policy.limits.disk_reserve:
-            raise ForgeUnavailable(
-                "the forge's disk has no room for uploads just now; what it acknowledged is safe, try again later"
-            )
-
-    def _check_may_read(self, caller: Caller, digest: str) -> None:
-        """Raise NotAllowed where a blob belongs to other contributors' branches alone: what is merged is for all."""
-        if caller.name is not None and not may_read(self._forge, caller.name, digest):
-            raise NotAllowed(
-                f"blob {digest[:12]} belongs to no forge item and to no branch of {caller.name}; "
-                f"ask for the forge item of a commit"
-            )
-
-    def _send(self, path: str, digest: str, offset: int) -> Iterator[pb.DownloadChunk]:
-        total = self._forge.blobs.size(digest)
-        if offset > total:
-            raise InvalidInput(
-                f"byte {offset} lies past the end of blob {digest} ({total} bytes); ask from an earlier byte"
-            )
-        if offset == total:
-            yield pb.DownloadChunk(path=path, digest=digest, total=total, offset=offset)
-        for data in self._forge.blobs.chunks(digest, offset, self._forge.policy.limits.chunk):
-            yield pb.DownloadChunk(path=path, digest=digest, total=total, offset=offset, data=data)
-            offset += len(data)
-
-    def _send_base_file(self, digest: str, offset: int) -> Iterator[pb.DownloadChunk]:
-        one = self._base_files.find(digest)
-        if offset > one.size:
-            raise InvalidInput(
-                f"byte {offset} lies past the end of {one.name} ({one.size} bytes); ask from an earlier one"
-            )
-        for data in self._base_files.chunks(one, offset, self._forge.policy.limits.chunk):
-            yield pb.DownloadChunk(path=one.name, digest=digest, total=one.size, offset=offset, data=data)
-            offset += len(data)
-
-    def _check_chunk(self, chunk: pb.UploadChunk, digest: str, total: int) -> None:
-        limits = self._forge.policy.limits
-        if total > limits.branch:
-            raise OverLimit(
-                f"a blob of {total} bytes is larger than this forge admits ({limits.branch}); send a smaller branch"
-            )
-        if len(chunk.data) > limits.chunk:
-            raise OverLimit(
-                f"a chunk of {len(chunk.data)} bytes is larger than this forge admits ({limits.chunk}); send less"
-            )
-        if chunk.digest != digest or chunk.total != total:
-            raise InvalidInput(
-                f"one upload brings one blob, but another digest or size came after blob {digest}; open another"
-            )
-        if chunk.offset + len(chunk.data) > total:
-            raise InvalidInput(
-                f"the chunk of {len(chunk.data)} bytes at byte {chunk.offset} goes past the end of blob {digest} "
-                f"({total} bytes); send no more than announced"
-            )
 
 
 def _related(arrival: Arrival) -> pb.RelatedArrival:

@@ -19,7 +19,6 @@ from medforge.proto.remote import RemoteForge
 BARE, FORGE = "bare", "forge"
 # more threads in one interpreter would wait for each other, and not for the server
 _CLIENTS_A_PROCESS = 8
-_CHUNK = 1 << 18
 
 
 def timed(way: str, at: str, clients: Sequence[Sequence[Path]]) -> float:
@@ -99,10 +98,9 @@ def _forge_client(at: str, folders: Sequence[Path]) -> Callable[[], None]:
 
     def run() -> None:
         for data, files in named:
-            forge.describe()
-            for digest, offset in forge.missing(files).items():
-                for _ in forge.upload(digest, files[digest], offset, _CHUNK):
-                    pass
+            described = forge.describe()
+            for _ in forge.send(files, forge.missing(files), described):
+                pass
             forge.submit(data)
 
     return run

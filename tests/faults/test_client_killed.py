@@ -27,7 +27,8 @@ def fresh(*arguments: str, fault: str, log: Path) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(command, stderr=output, env=os.environ | {VARIABLE: fault, "OMP_NUM_THREADS": "1"})
 
 
-KILLS = ("during push:1", "during push:3", "before submit", "before receipt", "before a file:1")
+# of the later branches two files are not here yet
+KILLS = ("during push:1", "during push:2", "before submit", "before receipt", "before a file:1")
 
 
 @pytest.mark.parametrize("fault", KILLS)
