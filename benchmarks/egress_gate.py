@@ -25,6 +25,7 @@ from medforge.branch import Branch
 from medforge.client.audit.gallery import survey
 from medforge.client.audit.near_copies import IDENTICAL, Comparison, by_features, by_layout
 from medforge.client.audit.policy import SitePolicy
+from medforge.client.embeddings import embed_task
 from medforge.client.work import Work
 from medforge.client.workspace import Workspace
 from medforge.errors import MedForgeError
@@ -65,8 +66,9 @@ def measure(workspace: Workspace) -> list[dict[str, object]]:
     """Compare every leak with the workspace's real images; nothing is written into the workspace."""
     work = Work(workspace)
     branch, base, seed = Branch.load(workspace.branch), work.base, work.settings.seed
+    seen = embed_task(base, work.task)
     with Progress("looking at real images", len(work.task.train) + len(work.task.validation)) as bar:
-        gallery = survey(base, work.task, branch.plugin, bar)
+        gallery = survey(base, work.task, branch.plugin, seen, bar)
     honest = branch.distilled.pixels(base.mean, base.std)
     chosen = torch.randperm(len(work.task.train), generator=generator(seed, "egress benchmark", "images"))
     real, rows = work.task.train.images[chosen[: len(honest)]], []

@@ -26,7 +26,7 @@ from medforge.client.data.prompts import check_told_apart
 from medforge.client.data.task import Task
 from medforge.client.distill.run import check_distillable, distill
 from medforge.client.distill.score import Candidate
-from medforge.client.embeddings import embed_task
+from medforge.client.embeddings import Embeddings, embed_task
 from medforge.client.facts import gather_facts, private_facts
 from medforge.client.naming import name_for, rename
 from medforge.client.privacy.centre import PrivateCentre
@@ -110,6 +110,11 @@ class Work:
         if not re.match(NAME, settings.task or task.name):
             raise InvalidInput(f"the task's name {task.name!r} cannot be used; give it another name with --task NAME")
         return task
+
+    @property
+    def embeddings(self) -> Embeddings:
+        """Return what the base makes of the training and validation images, computed once and kept."""
+        return embed_task(self.base, self.task, self.workspace.embeddings_file, self.workspace.progress_file)
 
     @cached_property
     def private(self) -> PrivateCentre | None:
@@ -259,7 +264,7 @@ class Work:
         )
         if private:
             return branch.with_facts(private_facts(private, self.task, site, workspace.settings.statistics), self.base)
-        embeddings = embed_task(self.base, self.task, workspace.embeddings_file, workspace.progress_file)
+        embeddings = self.embeddings
         released = release(embeddings, self.task, site) if workspace.settings.statistics else Release(None)
         for sentence in released.said:
             say(sentence)
@@ -315,7 +320,7 @@ class Work:
             self.task,
             branch.plugin,
             branch.distilled,
-            embed_task(self.base, self.task, workspace.embeddings_file, workspace.progress_file),
+            self.embeddings,
             self.settings.seed,
             workspace.progress_file,
             branch.statistics,

@@ -215,7 +215,7 @@ class AttackMembers(_UnderEpsilon):
         others = _joined(whole.validation, whole.test)
         task = replace(whole, validation=others, there=("train", "validation"))
         with Progress("auditing", len(task.train) + len(others)) as bar:
-            gallery = survey(base, task, parts.plugin, bar)
+            gallery = survey(base, task, parts.plugin, embed_task(base, task), bar)
         tried = attacks_on_plugin(gallery)
         if learned is not None:
             tried += attacks_on_images(
