@@ -5,7 +5,7 @@ other, with the base module and with what arrived before pass, whatever they wer
 with the number of earlier branches of a task.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ from medforge.aggregator.main_branch.contradiction.loss import Loss
 from medforge.aggregator.main_branch.contradiction.weighing import NOTHING_KNOWN, Standing
 from medforge.aggregator.main_branch.foreign import foreign
 from medforge.aggregator.main_branch.objections import objections
+from medforge.aggregator.main_branch.straying import strayed
 from medforge.aggregator.main_branch.witness import drawn
 from medforge.aggregator.merge.arrived_branch import ArrivedBranch
 from medforge.aggregator.merge.method import FoldResult, Head
@@ -104,7 +105,16 @@ class Examination:
             compared |= task_scores(old)
             after |= task_scores(new)
             lost[arriving.task] = SharedLoss(sum(len(one.labels) for one in old), _ranked(old) - _ranked(new))
-        return examine_merge(compared, after, self._admission, lost)
+        return examine_merge(
+            compared, after, self._admission, lost, lambda task: self._keeps(task, earlier, before.item(), folded.item)
+        )
+
+    def _keeps(self, task: str, earlier: Sequence[ArrivedBranch], before: ForgeItem, after: ForgeItem) -> bool:
+        """Say whether class statistics of all of a task's branches show that it keeps its images."""
+        informed = all(one.has_statistics for one in earlier if one.task == task)
+        if not (informed and isinstance(before, Routed) and isinstance(after, Routed)):
+            return False
+        return strayed(task, before, after) <= self._admission.margin
 
     def _said(self, item: ForgeItem, on: Sequence[ArrivedBranch]) -> list[ScoredImages]:
         """Ask as `scored` does; where the images lie, a router is told from the cache."""
@@ -131,13 +141,16 @@ def examine_merge(
     after: Mapping[str, TaskScore],
     admission: Admission,
     shared: Mapping[str, SharedLoss] | None = None,
+    keeps: Callable[[str], bool] | None = None,
 ) -> Loss | None:
     """Return the task of ``before`` that lost most, where its accuracy on distilled images fell beyond the margin.
 
     ``shared`` says more of a task which the arriving branch shares with others. Merging two honest branches of few
     images costs each some of its own (3 of 20 chest films): such a task must have lost more than chance makes of the
     margin (see `costs_more`). And a centre of nearly one class, or without one, moves what the merged model prefers,
-    until others move it back; so its images must be ranked less well too, by more than the margin.
+    until others move it back; so its images must be ranked less well too, by more than the margin. Of another task it
+    takes images at the most, and of those a dozen distilled ones say little; ``keeps`` says of which task it is known
+    otherwise that it keeps its own.
     """
     if not admission.behaviour:
         return None
@@ -149,7 +162,8 @@ def examine_merge(
     worse = [
         task
         for task, loss in lost.items()
-        if loss > admission.margin + 1e-9 and (task not in few or _beyond_chance(loss, few[task], admission))
+        if loss > admission.margin + 1e-9
+        and (_beyond_chance(loss, few[task], admission) if task in few else not (keeps and keeps(task)))
     ]
     if not worse:
         return None

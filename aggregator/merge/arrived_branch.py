@@ -88,9 +88,14 @@ class ArrivedBranch:
         """Read the branch's distilled images, float16 [n, 3, S, S]; only a forward pass needs them."""
         return self.parts.images()
 
+    @property
+    def has_statistics(self) -> bool:
+        """Whether its site sent class statistics."""
+        return STATISTICS_FILE in self.manifest.files
+
     def statistics(self) -> ClassStatistics | None:
         """Read the branch's class statistics, None where its site sent none."""
-        return self.parts.statistics() if STATISTICS_FILE in self.manifest.files else None
+        return self.parts.statistics() if self.has_statistics else None
 
     def labelled(self) -> LabelledImages:
         """Read the branch's distilled dataset."""

@@ -26,6 +26,8 @@ from medforge.aggregator.merge.method import FoldResult
 from medforge.aggregator.merge.probability_cache import ProbabilityCache
 from medforge.base_module import BaseModule
 from medforge.branch import Branch
+from medforge.class_statistics import ClassStatistics
+from medforge.site_facts import SiteFacts
 from tests.aggregator.centres import branch_of, exchanged, honest, patterns, trained_on
 from tests.making import make_plugin
 
@@ -154,3 +156,29 @@ def test_a_merge_is_compared_on_the_tasks_that_are_still_there(tiny_base: BaseMo
     found = Examination(tiny_base, cache, Admission()).merge(arrived, before.head, before.metrics, worse)
     assert found is not None
     assert "merging it lowers the accuracy on the distilled images of task 'a' from 1.000 to 0.500" in found.reason
+
+
+def test_a_dozen_distilled_images_do_not_outweigh_where_class_statistics_say_that_images_lie(
+    tiny_base: BaseModule,
+) -> None:
+    def statistics(task: str, moved: float = 0.0) -> ClassStatistics:
+        """Those of training images around a branch's distilled ones, or elsewhere."""
+        distilled = honest(tiny_base, task).distilled
+        rows = tiny_base.embed_all(distilled.images).cpu() + moved
+        return ClassStatistics.of(rows, distilled.labels, len(distilled.prompts))
+
+    def informed(task: str, statistics: ClassStatistics) -> Branch:
+        return honest(tiny_base, task).with_facts(SiteFacts(statistics=statistics), tiny_base)
+
+    def cost(first: Branch, second: Branch) -> Loss | None:
+        cache, arrived = ProbabilityCache(tiny_base, None), [ArrivedBranch.of(1, first), ArrivedBranch.of(2, second)]
+        before = fold_round(tiny_base, choose_settings(), arrived[:1], None, cache)
+        after = fold_round(tiny_base, choose_settings(), arrived, before.head, cache)
+        worse = replace(after, metrics={**after.metrics, "a": TaskScore(loss=1, acc=0.5)})
+        return Examination(tiny_base, cache, Admission()).merge(arrived, before.head, before.metrics, worse)
+
+    assert cost(informed("a", statistics("a")), informed("b", statistics("b", 3))) is None
+    # the other task's images lie where the first has its own
+    assert cost(informed("a", statistics("a")), informed("b", statistics("a", 1e-3))) is not None
+    # nobody knows more than the distilled images say
+    assert cost(honest(tiny_base, "a"), informed("b", statistics("b", 3))) is not None
