@@ -9,21 +9,17 @@ from collections.abc import Iterator
 
 import grpc
 
-from medforge import __version__
 from medforge.aggregator.blobs.names import check_digest
 from medforge.aggregator.forge.base_files import BaseFiles
 from medforge.aggregator.forge.copies import copies_of
 from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.forge.lineage import descendants
-from medforge.aggregator.forge.tagging import checked
 from medforge.aggregator.ledger.records import Arrival, State
-from medforge.aggregator.ledger.tag_table import TagTable
-from medforge.aggregator.ledger.task_table import TaskTable
 from medforge.aggregator.main_branch.wakeup import Wakeup
 from medforge.aggregator.server.authorisation import authorise_submit, authorise_withdraw, caller_of
 from medforge.aggregator.server.call_record import note
 from medforge.aggregator.server.charges import Charges
-from medforge.aggregator.server.credentials import AuthorityLinks
+from medforge.aggregator.server.description import Description
 from medforge.aggregator.server.download_desk import DownloadDesk
 from medforge.aggregator.server.failures import stream, unary
 from medforge.aggregator.server.log_stream import LARGEST_NUMBER, STATES, LogStream
@@ -34,17 +30,9 @@ from medforge.aggregator.server.upload_desk import UploadDesk
 from medforge.base_module import BaseModule
 from medforge.errors import ForgeUnavailable, InvalidInput
 from medforge.faults import reached
-from medforge.files import canonical_json
-from medforge.manifest import public_spec
 from medforge.proto import forge_pb2 as pb
-from medforge.proto.certificates import now, spell_time
-from medforge.proto.codec import commit_to_message, receipt_to_message, tag_to_message, task_to_message
-from medforge.proto.epoch import epoch_to_message
+from medforge.proto.codec import commit_to_message, receipt_to_message
 from medforge.proto.errors import NotFound, OverLimit
-from medforge.proto.forge_authorities import authorities_to_message
-from medforge.proto.forge_keys import chain_to_message
-from medforge.proto.signed_tag import SignedTag
-from medforge.proto.signing import public_bytes
 
 _DIGESTS_AT_ONCE = 1000
 _LARGEST_ECHO = 1 << 16
@@ -65,16 +53,13 @@ class ForgeService:
         self._arrived = arrived
         self._committed = committed
         self._charges = charges
-        self._clocks = clocks
         self._closing = threading.Event()
-        self._tasks = TaskTable(forge.ledger)
-        self._tags = TagTable(forge.ledger)
         self._reviews = ReviewDesk(forge)
         self._uploads = UploadDesk(forge)
         self._log = LogStream(forge, self._reviews)
         self._base_files = BaseFiles(forge.directory, forge.settings.base_spec)
         self._downloads = DownloadDesk(forge, self._base_files)
-        self._authorities = AuthorityLinks(forge)
+        self._description = Description(forge, self._reviews, clocks)
 
     def close(self) -> None:
         """End the streams of watchers."""
@@ -84,48 +69,7 @@ class ForgeService:
     @unary
     def Describe(self, request: pb.DescribeRequest, context: grpc.ServicerContext) -> pb.DescribeReply:
         """Say what this forge is and what it admits."""
-        settings, limits = self._forge.settings, self._forge.policy.limits
-        head = self._forge.ledger.head()
-        arrivals, commits = self._forge.ledger.counts()
-        declared = self._tasks.declarations().values()
-        reviews = self._reviews.view()
-        return pb.DescribeReply(
-            forge=settings.forge,
-            base_spec=public_spec(settings.base_spec),
-            base=settings.base,
-            method=canonical_json(settings.method.model_dump(mode="json")),
-            head=head.digest if head else "",
-            arrivals=arrivals,
-            commits=commits,
-            limits=pb.Limits(
-                chunk_bytes=limits.chunk,
-                manifest_bytes=limits.manifest,
-                branch_bytes=limits.branch,
-                contributor_bytes=limits.contributor,
-                tensors=limits.tensors,
-                rank=limits.rank,
-                images_per_class=limits.images_per_class,
-                classes=limits.classes,
-                prompt_length=limits.prompt_length,
-            ),
-            software=__version__,
-            key=public_bytes(self._forge.key),
-            time=spell_time(now()),
-            tasks=[task_to_message(self._forge.signed(one.task)) for one in declared],
-            open_tasks=self._forge.policy.tasks.open,
-            base_facts=canonical_json(settings.facts.model_dump(mode="json")),
-            tags=[tag_to_message(self._signed_now(tag)) for tag in self._tags.tags()],
-            keys=chain_to_message(self._forge.keys),
-            clock_ahead=round(self._clocks.ahead() or 0.0),
-            authorities=authorities_to_message(self._authorities.read()),
-            withdrawals_have_nonces=True,
-            stable=reviews.stable or "",
-            candidate=reviews.candidate or "",
-            reviewed=reviews.reviewed,
-            privacy=self._forge.policy.privacy.to_bytes(),
-            epochs=[epoch_to_message(epoch) for epoch in self._forge.epochs],
-            uploads_together=True,
-        )
+        return self._description.reply()
 
     @unary
     def Echo(self, request: pb.EchoRequest, context: grpc.ServicerContext) -> pb.EchoReply:
@@ -245,9 +189,6 @@ class ForgeService:
     def Download(self, request: pb.DownloadRequest, context: grpc.ServicerContext) -> Iterator[pb.DownloadChunk]:
         """Send a blob, or the files of a commit's forge item."""
         return self._downloads.send(request, context)
-
-    def _signed_now(self, tag: SignedTag) -> SignedTag:
-        return checked(self._forge, tag) if self._forge.keys else tag
 
     @unary
     def Review(self, request: pb.ReviewRequest, context: grpc.ServicerContext) -> pb.ReviewReply:
