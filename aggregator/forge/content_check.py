@@ -72,13 +72,13 @@ class ContentCheck:
 
         Raises MissingBlob where a file is deleted meanwhile, with another branch that named it.
         """
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, MissingBlob):
             self._run()
             return
         # a file that others brought as well may have got its name meanwhile: it is looked for once more
         try:
             self._run()
-        except FileNotFoundError as error:
+        except (FileNotFoundError, MissingBlob) as error:
             raise MissingBlob("a file of the branch was deleted while it was checked; push it again") from error
 
     def _run(self) -> None:
