@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import rmtree
@@ -186,6 +186,25 @@ def read_file(path: Path, what: str) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise InvalidInput(f"cannot read {what} at {path}: {error.strerror or error}; check the path") from error
+
+
+def check_results(results: Iterable[Path | None], read: Iterable[Path] = ()) -> None:
+    """Raise InvalidInput where writing results would destroy something, or cannot go well, before they are computed.
+
+    Results take the place of earlier ones: no directory, link, device or pipe, nothing that is ``read``, and no two in
+    one file.
+    """
+    sources = {path.absolute() for path in read}
+    for path in (one.absolute() for one in results if one is not None):
+        if path in sources:
+            raise InvalidInput(f"{path} would be replaced, which is read or is another result; name another file")
+        sources.add(path)
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise InvalidInput(f"{path} cannot be written: it is a folder, a link or a device; name a file")
+        if not path.parent.is_dir():
+            raise InvalidInput(f"{path} cannot be written: there is no folder {path.parent}; make it first")
+        if not os.access(path.parent, os.W_OK):
+            raise InvalidInput(f"{path} cannot be written: its folder is not yours to write; name another place")
 
 
 def check_new(directory: Path) -> None:

@@ -132,8 +132,10 @@ def serve(
     from medforge.aggregator.server.port_check import check_free
     from medforge.base_check import check_base
     from medforge.errors import InvalidInput
+    from medforge.files import check_results
 
     _end_on_sigterm()
+    check_results([listening.ready_file])
     check_free(listening.listen)
     for option, address in (("--metrics", listening.metrics), ("--health", listening.health)):
         if address is not None:

@@ -9,7 +9,7 @@ import typer
 
 from medforge.cli.output import AsJson, say_json
 from medforge.client.cli import complete
-from medforge.errors import InvalidInput
+from medforge.files import check_results
 
 if TYPE_CHECKING:
     from medforge.client.data.inspection.report import Inspection
@@ -49,8 +49,7 @@ def check(
     from medforge.client.data.catalogue import with_leaks
     from medforge.client.data.inspection.run import check as look
 
-    if html is not None and not html.absolute().parent.is_dir():
-        raise InvalidInput(f"{html} cannot be written, there is no folder {html.absolute().parent}; make it first")
+    check_results([html])
     checked = look(with_leaks(source) if allow_leaks else source, seed)
     if html is not None:
         from medforge.client.data.inspection.contact_sheets import contact_sheets

@@ -15,9 +15,14 @@ from medforge.errors import MedForgeError, printable, split_remedy
 USER_MISTAKE = 2
 BUG = 70  # EX_SOFTWARE of sysexits.h
 INTERRUPTED = 130  # 128 + SIGINT, as shells say it
-# what whoever runs the machine can mend: permissions, a full or read-only disk, names that it does not take
+# what whoever runs the machine can mend: permissions, a full, read-only or failing disk, names that it does not take,
+# too few files that may be open
 _MACHINE = {
-    getattr(errno, name) for name in ("EACCES", "EPERM", "EROFS", "ENOSPC", "EDQUOT", "ENAMETOOLONG", "ENOTDIR")
+    getattr(errno, name)
+    for name in (
+        *("EACCES", "EPERM", "EROFS", "ENOSPC", "EDQUOT", "ENAMETOOLONG", "ENOTDIR", "EISDIR", "ELOOP"),
+        *("EIO", "ESTALE", "EMFILE", "ENFILE"),
+    )
 }
 _MOST = 30
 INTERRUPTION = "interrupted; run the same command again to go on where it stopped"

@@ -90,6 +90,7 @@ def predict(
     """
     from medforge.client.data.pixels.window import parse_window
     from medforge.errors import InvalidInput
+    from medforge.files import check_results
     from medforge.model.checks import check_threshold, check_top, runs_graph
     from medforge.model.inputs import find_images
 
@@ -102,6 +103,7 @@ def predict(
         raise InvalidInput("no model is named; give a checkout, a forge's directory, or a forge's --kit")
     where = None if connection is not None else Path(words.pop(0))
     paths = find_images(words)
+    check_results([csv, gallery], [*paths, *map(Path, words)])
 
     from medforge.client.data.pixels.reading import Reading
     from medforge.model.prediction_run import PredictionRun

@@ -146,6 +146,10 @@ def test_a_mistake_is_said_within_three_seconds(
         (["--base", "medforge-tiny", "--merge", "nope"], "merge method 'nope' is not known"),
         (["--base", "medforge-tiny", "--merge", "ties", "--parameter", "x=1"], "method 'ties' has no parameter 'x'"),
         (["--base", "medforge-tiny", "--policy", "limits.nothing=1"], "limits.nothing"),
+        (
+            ["--base", "medforge-tiny", "--ready-file", "/dev/null"],
+            "/dev/null cannot be written: it is a folder, a link",
+        ),
     ],
     ids=lambda value: str(value)[:40],
 )

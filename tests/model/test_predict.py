@@ -168,6 +168,24 @@ def test_a_folder_becomes_a_table_of_answers(
     assert (tmp_path / "forge.csv").read_bytes() == out.read_bytes()
 
 
+def test_answers_replace_nothing_that_is_read_and_no_folder(checkout: Path, tiny_spec: str, tmp_path: Path) -> None:
+    image, table = tmp_path / "scan.png", tmp_path / "scans.csv"
+    Image.new("RGB", (40, 40), (9, 90, 200)).save(image)
+    table.write_text("image\nscan.png\n")
+    before = image.read_bytes(), table.read_bytes()
+    asked = ("predict", checkout, table, "--base", tiny_spec)
+    assert "scan.png would be replaced, which is read" in refused(*asked, "--csv", image)
+    assert "scans.csv would be replaced, which is read" in refused(*asked, "--csv", table)
+    assert "is another result; name another file" in refused(
+        *asked, "--csv", tmp_path / "a", "--gallery", tmp_path / "a"
+    )
+    assert f"{tmp_path} cannot be written: it is a folder" in refused(*asked, "--csv", tmp_path)
+    assert "there is no folder" in refused(*asked, "--gallery", tmp_path / "new" / "a.html")
+    (tmp_path / "link.csv").symlink_to(table)
+    assert "link.csv cannot be written" in refused(*asked, "--csv", tmp_path / "link.csv")
+    assert (image.read_bytes(), table.read_bytes()) == before
+
+
 def test_a_script_reads_one_document(checkout: Path, pictures: Path, tiny_spec: str) -> None:
     listed = "\n".join(str(path) for path in walk(pictures))
     found = json.loads(run("predict", checkout, "-", "--base", tiny_spec, "--json", stdin=listed).stdout)
@@ -277,7 +295,7 @@ class TestMistakes:
         (tmp_path / "empty").mkdir()
         assert "is empty; add images" in refused("predict", checkout, tmp_path / "empty")
         cannot = refused("predict", *asked, "--csv", tmp_path / "nowhere" / "out.csv")
-        assert "cannot write" in cannot
+        assert "cannot be written" in cannot
 
     @pytest.mark.parametrize(
         ("content", "sentence"),

@@ -132,6 +132,9 @@ def test_what_the_system_refuses_is_a_sentence(tmp_path: Path, capsys: pytest.Ca
     cause, _, remedy = capsys.readouterr().err.partition("; ")
     assert cause == f"medforge: {tmp_path / 'file' / 'below'} cannot be used (not a directory)"
     assert remedy == "mend that, or give another place\n"
+    with pytest.raises(IsADirectoryError) as folder:
+        tmp_path.read_text()
+    assert report(folder.value, as_json=False) == USER_MISTAKE
 
 
 def test_the_innermost_block_says_what_is_saved(capsys: pytest.CaptureFixture[str]) -> None:
