@@ -104,7 +104,8 @@ class ForgeItem(ABC):
                 raise ValueError(f"it is of the kind {str(card['kind'])[:80]!r}")
             return _KINDS[card["kind"]].read(files, card)
         except (KeyError, ValueError, TypeError, OverflowError) as error:
-            raise CorruptFile(f"the forge item is not whole ({error!r}); check it out again") from error
+            what = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+            raise CorruptFile(f"the forge item is not whole ({what}); check it out again") from error
 
 
 def digest_in(name: object) -> str:

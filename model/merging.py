@@ -113,6 +113,9 @@ def merge_parts(
 
     ``tasks`` says what plugins answer, which say it not themselves. Raises as `merge_branches` and `merge_plugins` do.
     """
+    digests = [part.digest for part in parts]
+    if (twice := next((one for one in digests if digests.count(one) > 1), None)) is not None:
+        raise InvalidInput(f"{twice[:12]} is given twice; give each once, and say with --weights what counts more")
     branches = [part for part in parts if isinstance(part, Branch)]
     if len(branches) == len(parts) and weights is None:
         item = merge_branches(branches, base, settings)

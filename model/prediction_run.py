@@ -104,7 +104,7 @@ class PredictionRun:
         if not self._skip_bad:
             raise _skippable(one.fault)
         self._skipped.append(path_text(one.path))
-        typer.echo(f"skipped: {one.fault}", err=True)
+        typer.echo(f"skipped: {_in_options(one.fault)}", err=True)
         return False
 
     def _say(self, csv: Path | None, gallery: Path | None) -> None:
@@ -124,12 +124,16 @@ class PredictionRun:
 
 
 def _skippable(fault: InvalidInput) -> InvalidInput:
-    """Return what is wrong with an image, with the other thing that can be done; a source's options are this command's.
+    """Return what is wrong with an image, with the other thing that can be done about it."""
+    return type(fault)(f"{_in_options(fault)}, or leave out what cannot be read with --skip-bad")
 
-    What a source takes as `window=full`, the command takes as `--window=full`.
+
+def _in_options(fault: InvalidInput) -> str:
+    """Say what is wrong with an image with this command's options, as `--window=full` where a source has `window=full`.
+
+    An order of windows is for sources alone.
     """
-    said = re.sub(r"(?<=[ ,])(window|megapixels)=", r"--\1=", str(fault))
-    return type(fault)(f"{said}, or leave out what cannot be read with --skip-bad")
+    return re.sub(r"(?<=[ ,])(window|megapixels)=", r"--\1=", str(fault).replace(", or window=header|auto", ""))
 
 
 def _list_of(first: Sequence[tuple[str, Prediction]], model: Answering, wide: bool) -> Table:

@@ -83,7 +83,7 @@ def _usage(error: click.ClickException) -> str:
     # click writes "No such option: --x. Did you mean --y?" and the like
     cause, stop, hint = sentence.partition(". ")
     cause = cause[:1].lower() + cause[1:]
-    if stop:
+    if stop and "--help" not in hint:  # which is like everything
         return f"{cause}; {hint[:1].lower()}{hint[1:]}"
     if "; " in cause:
         return cause

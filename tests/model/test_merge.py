@@ -163,6 +163,7 @@ def test_mistakes_get_a_sentence_before_anything_is_written(
     assert "not all above 0" in refused("merge", *plugins, "--weights", "1,nan", *out)
     assert "give it with --base" in refused("merge", *plugins, *out)
     assert "is neither a branch" in refused("merge", tmp_path, *out)
+    assert "is given twice; give each once" in refused("merge", *parts, parts[0], "--base", tiny_spec, *out)
     searched = refused("merge", *plugins, "--method", "fusion", "--base", tiny_spec, *out)
     assert "searches on distilled data; give branches" in searched
     assert "not to" in refused("merge", *plugins, "--base", "medforge-tiny", *out)

@@ -331,5 +331,7 @@ def test_a_dicom_file_is_answered_through_its_own_window(
     assert "no picture (Basic Text SR); leave it out" in refused(
         "predict", checkout, pydicom_file("reportsi.dcm"), "--base", tiny_spec
     )
+    said = refused("predict", checkout, plain, "--base", tiny_spec)
+    assert "give --window=CENTRE,WIDTH, --window=auto or --window=full, or leave out" in said
     with pytest.raises(InvalidInput, match="holds 2 frames"):
         model.predict(pydicom_file("SC_rgb_rle_2frame.dcm"))

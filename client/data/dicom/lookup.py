@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,6 +44,11 @@ class Rescale:
     def __call__(self, values: Values) -> Values:
         """Return the rescaled values."""
         return values * self.slope + self.intercept
+
+    @property
+    def tells(self) -> bool:
+        """Say whether different values stay different numbers."""
+        return self.slope != 0 and math.isfinite(self.slope) and math.isfinite(self.intercept)
 
 
 def read_table(item: Any, little: bool, signed: bool) -> LookupTable:

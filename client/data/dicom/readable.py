@@ -8,6 +8,8 @@ from typing import Any
 from medforge.client.data.dicom.codestream import stated_size
 from medforge.client.data.dicom.content import DicomStream, beginning
 from medforge.client.data.dicom.library import INSTALL, INSTALL_GPL, has_gpl_codec, pydicom
+from medforge.client.data.dicom.lookup import Rescale
+from medforge.client.data.dicom.offers import modality
 from medforge.client.data.dicom.picture import GREY, PALETTE, lacks_window, no_window
 from medforge.client.data.dicom.reading import DicomReading
 from medforge.errors import split_remedy
@@ -33,7 +35,7 @@ def unreadable(stream: DicomStream, reading: DicomReading) -> Refusal | None:
             or _coding(stream)
             or _length(stream)
             or _size(stream)
-            or (_window(dataset, stream, reading) if str(dataset.PhotometricInterpretation) in GREY else None)
+            or (_grey(dataset, stream, reading) if str(dataset.PhotometricInterpretation) in GREY else None)
         )
     except (
         AttributeError,
@@ -123,8 +125,18 @@ def _size(stream: DicomStream) -> Refusal | None:
     return "holds pixels of another size than its header says", "replace it, or leave it out"
 
 
-def _window(dataset: Any, stream: DicomStream, reading: DicomReading) -> Refusal | None:
-    if not lacks_window(dataset, int(dataset.get("NumberOfFrames") or 1), stream.little, reading):
+def _grey(dataset: Any, stream: DicomStream, reading: DicomReading) -> Refusal | None:
+    """Refuse grey values that the header makes all one, or that have no window."""
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    each = frames if dataset.get("PerFrameFunctionalGroupsSequence") else 1
+    for mapping in (modality(dataset, frame, stream.little) for frame in range(each)):
+        if isinstance(mapping, Rescale) and not mapping.tells:
+            return (
+                f"has a rescale slope of {mapping.slope:g} and an intercept of {mapping.intercept:g}, with which no "
+                "value can be told from another",
+                "mend its header, or leave it out",
+            )
+    if not lacks_window(dataset, frames, stream.little, reading):
         return None
     what, remedy = split_remedy(no_window(int(dataset.get("BitsStored", 32))))
     return what, remedy or _MEND

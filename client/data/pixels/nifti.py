@@ -122,7 +122,7 @@ def read_slices(path: Path, axis: Axis, positions: Sequence[int], reading: Readi
 
 def _oriented(image: Any, stored: tuple[int, ...]) -> Volume:
     header = image.header
-    axes = nibabel().io_orientation(image.affine)
+    axes = nibabel().io_orientation(image.affine) if np.isfinite(image.affine).all() else np.array(np.nan)
     if not np.isfinite(axes).all():
         raise InvalidInput("has an affine that gives an axis no direction; mend its header")
     order = tuple(int(np.flatnonzero(axes[:, 0] == axis)[0]) for axis in range(3))

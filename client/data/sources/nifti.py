@@ -159,7 +159,10 @@ def _in_folders(named: NamedSource, problems: Problems) -> _Volumes:
         parts = path.relative_to(root).parts
         if not is_volume(path):
             if len(parts) > 1:
-                problems.add(path, "is no NIfTI volume", "move or remove it")
+                if path.suffix.lower() in (".hdr", ".img"):
+                    problems.add(path, "is half of a pair of files", "save both as one .nii or .nii.gz")
+                else:
+                    problems.add(path, "is no NIfTI volume", "move or remove it")
             continue
         split = split_meant(parts[0])
         folders = parts[1:-1] if split else parts[:-1]

@@ -93,6 +93,7 @@ def ended(*words: str) -> subprocess.CompletedProcess[str]:
         (["status"], 2, {"code": "invalid-input", "remedy": "give --workspace DIR, --kit DIR, or both"}),
         (["audit"], 2, {"code": "invalid-usage", "error": "missing option '--workspace'"}),
         (["log", "--kitt", "x"], 2, {"code": "invalid-usage", "error": "no such option '--kitt'", "remedy": "--kit"}),
+        (["predict", "--model", "x"], 2, {"code": "invalid-usage", "remedy": "--help explains its arguments"}),
         (["lok"], 2, {"code": "invalid-usage", "error": "there is no command 'lok'", "remedy": "did you mean 'log'?"}),
         (["simulate", "--method", "med-lego"], 2, {"code": "invalid-usage", "remedy": "give --merge"}),
         (["log", "--at", "127.0.0.1:1"], 3, {"code": "forge-unavailable", "error": "cannot be reached"}),

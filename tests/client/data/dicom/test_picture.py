@@ -159,6 +159,13 @@ def test_bounds_come_before_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "inflates to more than 1 MiB" in refusal(path)
 
 
+@pytest.mark.parametrize("slope", ["0", "-0.0"])
+def test_a_rescale_that_makes_all_values_one_is_refused(tmp_path: Path, slope: str) -> None:
+    header = {"RescaleSlope": slope, "RescaleIntercept": "0", "WindowCenter": "100", "WindowWidth": "50"}
+    flat = dataset_of(ramp("uint8", top=255), **header)
+    assert "with which no value can be told from another; mend its header" in refusal(save(flat, tmp_path / "flat"))
+
+
 def test_a_compressed_stream_that_ends_early_is_damaged(tmp_path: Path) -> None:
     for name in ("SC_rgb_jpeg_dcmtk.dcm", "MR_small_jp2klossless.dcm", "MR_small_RLE.dcm"):
         data = pydicom_file(name).read_bytes()

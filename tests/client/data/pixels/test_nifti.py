@@ -124,3 +124,14 @@ def test_large_slices_are_refused_by_their_header(tmp_path: Path) -> None:
     (tmp_path / "scan.nii").write_bytes(data)
     with pytest.raises(InvalidInput, match="has slices of 1024 million pixels, more than 180 million; make it smaller"):
         open_volume(tmp_path / "scan.nii", Reading("auto"))
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
+def test_an_affine_without_directions_is_refused(tmp_path: Path, value: float) -> None:
+    nib.save(stored(BODY, "RAS"), tmp_path / "scan.nii")
+    # where the header of NIfTI-1 has its sform
+    with (tmp_path / "scan.nii").open("r+b") as file:
+        file.seek(280)
+        file.write(np.full(12, value, "<f4").tobytes())
+    with pytest.raises(InvalidInput, match="scan.nii has an affine that gives an axis no direction; mend its header"):
+        open_volume(tmp_path / "scan.nii")

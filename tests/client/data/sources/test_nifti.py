@@ -77,6 +77,9 @@ def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
     (tmp_path / "scans" / "notes" / "read me.txt").touch()
     with pytest.raises(InvalidInput, match="read me.txt is no NIfTI volume; move or remove it"):
         check_source(source)
+    (tmp_path / "scans" / "notes" / "read me.txt").rename(tmp_path / "scans" / "notes" / "scan.hdr")
+    with pytest.raises(InvalidInput, match="scan.hdr is half of a pair of files; save both as one .nii"):
+        check_source(source)
 
 
 @pytest.mark.parametrize(
