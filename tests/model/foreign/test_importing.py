@@ -177,9 +177,19 @@ def test_a_pickle_is_read_without_running_it(tiny_base: BaseModule, tmp_path: Pa
         def __reduce__(self) -> tuple[Any, ...]:
             return (Path(tmp_path / "harm").touch, ())
 
-    (tmp_path / "adapter_model.bin").write_bytes(pickle.dumps({"x": Harm()}))
-    with pytest.raises(CorruptFile, match="holds more than tensors"):
-        import_adapter(tmp_path, tiny_base)
+    whole_file = (tmp_path / "adapter_model.bin").read_bytes()
+    torch.save({"x": Harm()}, tmp_path / "archive.bin")
+    for data in (
+        pickle.dumps({"x": Harm()}),
+        (tmp_path / "archive.bin").read_bytes(),
+        whole_file[: len(whole_file) // 2],
+        b"",
+    ):
+        (tmp_path / "adapter_model.bin").write_bytes(data)
+        with pytest.raises(CorruptFile, match="holds more than tensors") as refused:
+            import_adapter(tmp_path, tiny_base)
+        # no advice to run what is in it
+        assert "weights_only" not in str(refused.value)
     assert not (tmp_path / "harm").exists()
 
 
