@@ -40,7 +40,7 @@ from medforge.client.distill.dsa import augment, draw
 from medforge.client.distill.extractor import random_deltas
 from medforge.client.distill.real import RealImages
 from medforge.client.distill.start import white
-from medforge.client.recipes import DistillRecipe
+from medforge.client.recipe import DistillRecipe
 from medforge.seeds import generator
 
 AGREEMENT = 1e-3

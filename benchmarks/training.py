@@ -30,7 +30,8 @@ from medforge.base import BaseModule
 from medforge.client.augment import mirror
 from medforge.client.data.task import Task
 from medforge.client.fit import fit_step, learning_rate, make_optimiser, seeded, trainable
-from medforge.client.recipes import TrainRecipe, recipe_for
+from medforge.client.recipe import TrainRecipe
+from medforge.client.recipes import recipe_for
 from medforge.seeds import derive, generator
 
 AGREEMENT = 1e-3

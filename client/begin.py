@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from medforge.base_check import check_base, resolve_base
 from medforge.client.data.catalogue import check_source, resolve_source
-from medforge.client.recipes import Recipe, change_recipe, recipe_for, with_method, with_plugin, with_privacy
+from medforge.client.recipe import Recipe
+from medforge.client.recipes import change_recipe, recipe_for, with_method, with_plugin, with_privacy
 from medforge.client.settings import Settings, make_settings
 from medforge.client.workspace import Workspace
 from medforge.declared_task import DeclaredTask

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from medforge.adapt import orthogonality
 from medforge.base import BaseModule
-from medforge.client.recipes import TrainRecipe
+from medforge.client.recipe import TrainRecipe
 from medforge.errors import MedForgeError
 from medforge.multi_label import classification_loss
 from medforge.seeds import derive

@@ -21,7 +21,7 @@ from medforge.client.evaluate import score_model
 from medforge.client.fit import fit_step, learning_rate, make_optimiser, seeded, trainable
 from medforge.client.privacy.centre import PrivateCentre
 from medforge.client.privacy.secret import NoiseSecret
-from medforge.client.recipes import TrainRecipe
+from medforge.client.recipe import TrainRecipe
 from medforge.errors import CorruptFile, InvalidInput
 from medforge.plugin import Plugin, PluginSettings
 from medforge.progress import Progress

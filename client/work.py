@@ -31,7 +31,7 @@ from medforge.client.facts import gather_facts, private_facts
 from medforge.client.naming import name_for, rename
 from medforge.client.privacy.centre import PrivateCentre
 from medforge.client.privacy.spending import check_total, together
-from medforge.client.recipes import Recipe
+from medforge.client.recipe import Recipe
 from medforge.client.records import CandidateRecord, DistillationRecord, EpochRecord, TrainingRecord
 from medforge.client.release import Release, release
 from medforge.client.saved import CHECKPOINT_FILE

@@ -23,7 +23,7 @@ def recipes(incomplete: str) -> list[str]:
 
 def distillations(incomplete: str) -> list[str]:
     """Return the distillation methods."""
-    from medforge.client.recipes import DistillMethod
+    from medforge.client.recipe import DistillMethod
 
     return beginning(get_args(DistillMethod), incomplete)
 

@@ -20,7 +20,7 @@ from medforge.client.data.task import Task
 from medforge.client.distill.dsa import augment, augment_each, draw, draw_each
 from medforge.client.distill.extractor import RandomFactors, random_factors
 from medforge.client.distill.real import RealImages
-from medforge.client.recipes import DistillRecipe
+from medforge.client.recipe import DistillRecipe
 from medforge.seeds import generator
 
 # Bounds the memory of the real side's backward pass; gradients of parts add up to the whole's.

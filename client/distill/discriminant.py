@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from medforge.client.recipes import DistillRecipe
+from medforge.client.recipe import DistillRecipe
 from medforge.mahalanobis import inverse_root
 from medforge.task_spread import DISTILLED_SHRINKAGE
 

@@ -18,7 +18,7 @@ from medforge.client.distill.discriminant import DiscriminantMatching
 from medforge.client.distill.dsa import augment, draw
 from medforge.client.distill.extractor import OwnPlugin, random_deltas
 from medforge.client.distill.real import CHUNK, ControlVariate, RealImages, class_means
-from medforge.client.recipes import DistillRecipe
+from medforge.client.recipe import DistillRecipe
 from medforge.plugin import Plugin
 from medforge.seeds import generator
 

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from medforge.client.recipes import DsaRanges
+from medforge.client.recipe import DsaRanges
 from medforge.errors import InvalidInput
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from medforge.base import BaseModule
-from medforge.client.recipes import DistillRecipe
+from medforge.client.recipe import DistillRecipe
 from medforge.errors import InvalidInput
 from medforge.plugin import Plugin
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from medforge.base import BaseModule
 from medforge.client.data.task import Task
 from medforge.client.distill.real import ControlVariate
-from medforge.client.recipes import DistillRecipe
+from medforge.client.recipe import DistillRecipe
 from medforge.seeds import generator
 
 

@@ -16,7 +16,7 @@ from medforge.client.distill.dm import matching_loss
 from medforge.client.distill.extractor import OwnPlugin, random_deltas
 from medforge.client.distill.real import class_means
 from medforge.client.privacy.centre import PrivateCentre
-from medforge.client.recipes import DistillRecipe
+from medforge.client.recipe import DistillRecipe
 from medforge.plugin import Plugin
 from medforge.seeds import generator
 

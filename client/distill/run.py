@@ -23,7 +23,7 @@ from medforge.client.distill.snapshots import save_snapshot, snapshot_steps
 from medforge.client.distill.start import texture, white
 from medforge.client.privacy.centre import PrivateCentre
 from medforge.client.privacy.reference import Reference
-from medforge.client.recipes import DistillMethod, DistillRecipe
+from medforge.client.recipe import DistillMethod, DistillRecipe
 from medforge.distilled import DistilledDataset
 from medforge.errors import CorruptFile, InvalidInput, MedForgeError
 from medforge.plugin import Plugin

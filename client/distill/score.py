@@ -15,7 +15,7 @@ from medforge.client.distill.dsa import augment_each, draw_each
 from medforge.client.distill.real import CHUNK
 from medforge.client.evaluate import score_model
 from medforge.client.fit import fit_step, learning_rate, make_optimiser, seeded, trainable
-from medforge.client.recipes import DistillRecipe
+from medforge.client.recipe import DistillRecipe
 from medforge.distilled import DistilledDataset
 from medforge.seeds import derive, generator
 from medforge.task_spread import DISTILLED_SHRINKAGE, TaskSpread

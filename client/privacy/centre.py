@@ -29,7 +29,7 @@ from medforge.client.privacy.reference import Reference
 from medforge.client.privacy.secret import NoiseSecret
 from medforge.client.privacy.units import Units, class_shares, unit_of
 from medforge.client.privacy_settings import PrivacySettings
-from medforge.client.recipes import Recipe, TrainRecipe
+from medforge.client.recipe import Recipe, TrainRecipe
 from medforge.errors import InvalidInput
 from medforge.files import canonical_json, sha256_bytes, write_atomically
 

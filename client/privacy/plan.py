@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from medforge.client.privacy.accounting import Mechanism, scaled_to, spent
 from medforge.client.privacy_settings import PrivacySettings
-from medforge.client.recipes import TrainRecipe
+from medforge.client.recipe import TrainRecipe
 from medforge.errors import CorruptFile
 from medforge.privacy_facts import PrivacyFacts, PrivateUnit
 

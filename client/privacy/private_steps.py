@@ -17,7 +17,7 @@ from medforge.client.privacy.accounting import Mechanism, missing_opacus
 from medforge.client.privacy.noise import clipped
 from medforge.client.privacy.secret import NoiseSecret
 from medforge.client.privacy.units import Units, of_units
-from medforge.client.recipes import TrainRecipe
+from medforge.client.recipe import TrainRecipe
 from medforge.errors import InvalidInput
 from medforge.multi_label import classification_loss
 

@@ -8,7 +8,8 @@ from pydantic.fields import FieldInfo
 
 from docs.generate.markdown import cell, code, notice, page, table
 from medforge.client.privacy_settings import PrivacySettings
-from medforge.client.recipes import RECIPES, DistillMethod, Recipe, with_method, with_plugin
+from medforge.client.recipe import DistillMethod, Recipe
+from medforge.client.recipes import RECIPES, with_method, with_plugin
 from medforge.plugin_settings import PluginKind
 
 _INTRODUCTION = """

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from medforge.client.data.pixels.store import PixelStore
 from medforge.client.data.task import Split, Task
-from medforge.client.recipes import DistillRecipe, Recipe, TrainRecipe
+from medforge.client.recipe import DistillRecipe, Recipe, TrainRecipe
 from medforge.plugin import PluginSettings
 
 PROMPTS = ("dark tissue", "bright tissue")

@@ -7,7 +7,8 @@ import torch
 
 from medforge.client.data.balance import majority_share, out_of_balance
 from medforge.client.data.task import Split, Task
-from medforge.client.recipes import DEMO, PAPER, TINY, TrainRecipe
+from medforge.client.recipe import TrainRecipe
+from medforge.client.recipes import DEMO, PAPER, TINY
 from medforge.client.train import Epoch, better, by_balanced_accuracy, epoch_order
 from medforge.errors import InvalidInput
 from medforge.metrics import score

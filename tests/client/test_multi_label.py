@@ -12,7 +12,7 @@ from medforge.client.begin import begin_work
 from medforge.client.data.task import Split, Task
 from medforge.client.distill.run import distill
 from medforge.client.evaluate import score_base, score_item, score_plugin
-from medforge.client.recipes import Recipe
+from medforge.client.recipe import Recipe
 from medforge.client.scoring import ScoreRequest, score_on_split
 from medforge.client.train import TrainingResult, train
 from medforge.errors import InvalidInput

@@ -11,7 +11,8 @@ from medforge.base import BaseModule, load_base
 from medforge.client.augment import jitter, mirror
 from medforge.client.evaluate import score_base, score_plugin
 from medforge.client.fit import fit_step, learning_rate, make_optimiser, trainable
-from medforge.client.recipes import RECIPES, TINY, TrainRecipe, change_recipe, recipe_for, with_plugin
+from medforge.client.recipe import TrainRecipe
+from medforge.client.recipes import RECIPES, TINY, change_recipe, recipe_for, with_plugin
 from medforge.client.train import Epoch, Training, TrainingResult, better, train
 from medforge.errors import BaseMismatch, CorruptFile, InvalidInput, MedForgeError
 from medforge.plugin import PluginKind

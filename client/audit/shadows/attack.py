@@ -17,7 +17,7 @@ from medforge.client.audit.shadows.likelihood_ratio import FEWEST, log_ratios, m
 from medforge.client.audit.shadows.of_images import ShadowImages
 from medforge.client.audit.shadows.of_statistics import Released, shadow_statistics
 from medforge.client.audit.shadows.training import Shadow, ShadowTraining
-from medforge.client.recipes import Recipe
+from medforge.client.recipe import Recipe
 from medforge.distilled import DistilledDataset
 from medforge.plugin import Plugin
 from medforge.progress import Progress

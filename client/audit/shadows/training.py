@@ -20,7 +20,7 @@ from medforge.client.audit.shadows.likelihood_ratio import logit_scaled
 from medforge.client.data.pixels.store import PixelStore
 from medforge.client.data.task import Split, Task
 from medforge.client.privacy.centre import PrivateCentre
-from medforge.client.recipes import Recipe
+from medforge.client.recipe import Recipe
 from medforge.client.train import Training
 from medforge.errors import CorruptFile
 from medforge.files import canonical_json, sha256_bytes, write_atomically

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from medforge.client.recipes import DistillRecipe, TrainRecipe
+from medforge.client.recipe import DistillRecipe, TrainRecipe
 from medforge.manifest import public_spec, software_versions
 from medforge.simulation.benchmark.jobs.artefacts import Distil, GatherFacts, Train, assemble
 from medforge.simulation.benchmark.jobs.job import Job, StoredArtefact

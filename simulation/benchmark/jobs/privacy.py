@@ -24,7 +24,8 @@ from medforge.client.embeddings import embed_task
 from medforge.client.evaluate import score_plugin
 from medforge.client.facts import private_facts
 from medforge.client.privacy.centre import PrivateCentre
-from medforge.client.recipes import Recipe, with_privacy
+from medforge.client.recipe import Recipe
+from medforge.client.recipes import with_privacy
 from medforge.client.release import release
 from medforge.client.shadow_statistics import statistics_of_halves
 from medforge.client.train import train

@@ -10,7 +10,8 @@ from medforge.aggregator.merge.probability_cache import ProbabilityCache
 from medforge.base import BaseModule, load_base
 from medforge.client.data.catalogue import open_task
 from medforge.client.data.task import Task
-from medforge.client.recipes import Recipe, change_recipe, recipe_for, with_method, with_plugin
+from medforge.client.recipe import Recipe
+from medforge.client.recipes import change_recipe, recipe_for, with_method, with_plugin
 from medforge.forge_item import ForgeItem
 from medforge.manifest import software_versions
 from medforge.plugin import Plugin, PluginKind

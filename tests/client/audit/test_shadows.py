@@ -21,7 +21,8 @@ from medforge.client.audit.shadows.training import ShadowTraining
 from medforge.client.data.pixels.store import PixelStore
 from medforge.client.data.task import Split, Task
 from medforge.client.embeddings import embed_task
-from medforge.client.recipes import TrainRecipe, with_privacy
+from medforge.client.recipe import TrainRecipe
+from medforge.client.recipes import with_privacy
 from medforge.client.release import coarsened
 from medforge.client.train import train
 from medforge.files import open_to_others

@@ -18,7 +18,8 @@ from medforge.client.distill.extractor import random_deltas
 from medforge.client.distill.real import RealImages
 from medforge.client.distill.run import Distillation, distill
 from medforge.client.distill.score import Candidate, better, discriminant_accuracy
-from medforge.client.recipes import RECIPES, DistillRecipe
+from medforge.client.recipe import DistillRecipe
+from medforge.client.recipes import RECIPES
 from medforge.distilled import DistilledDataset
 from medforge.mahalanobis import inverse_root, squared_distances
 from medforge.seeds import generator

@@ -19,7 +19,7 @@ from medforge.client.distill.dsa import (
     rotate,
     scale,
 )
-from medforge.client.recipes import DsaRanges
+from medforge.client.recipe import DsaRanges
 from medforge.errors import InvalidInput
 
 STRATEGY = "color_crop_cutout_flip_scale_rotate"

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from medforge.base import BaseModule
 from medforge.client.checkpoint import Checkpoint
 from medforge.client.distill.run import METHODS, Distillation, distill, valid
-from medforge.client.recipes import RECIPES, DistillMethod, DistillRecipe, change_recipe, recipe_for, with_method
+from medforge.client.recipe import DistillMethod, DistillRecipe
+from medforge.client.recipes import RECIPES, change_recipe, recipe_for, with_method
 from medforge.errors import InvalidInput
 from tests.client.tasks import DISTILL, make_task
 

@@ -22,7 +22,7 @@ from medforge.cli import build_app
 from medforge.client.doctor import centre, network
 from medforge.client.doctor.diagnosis import Diagnosis
 from medforge.client.doctor.examination import examine
-from medforge.client.recipes import Recipe
+from medforge.client.recipe import Recipe
 from medforge.client.settings import make_settings
 from medforge.client.workspace import Workspace
 from medforge.proto import forge_pb2 as pb

@@ -12,7 +12,8 @@ from scipy.stats import norm
 from medforge.client.privacy.accounting import Mechanism, scaled_to, spent
 from medforge.client.privacy.plan import counts_epsilon, make_plan
 from medforge.client.privacy_settings import PrivacySettings
-from medforge.client.recipes import TINY, TrainRecipe
+from medforge.client.recipe import TrainRecipe
+from medforge.client.recipes import TINY
 from medforge.errors import InvalidInput
 
 DELTA = 1e-5

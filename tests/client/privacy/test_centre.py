@@ -8,7 +8,8 @@ import torch
 from medforge.base import BaseModule
 from medforge.client.distill.run import Distillation
 from medforge.client.privacy.centre import PLAN_FILE, PrivateCentre
-from medforge.client.recipes import Recipe, change_recipe, with_method, with_plugin, with_privacy
+from medforge.client.recipe import Recipe
+from medforge.client.recipes import change_recipe, with_method, with_plugin, with_privacy
 from medforge.client.train import Training
 from medforge.errors import CorruptFile, InvalidInput
 from medforge.progress import Progress
