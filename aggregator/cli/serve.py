@@ -129,17 +129,11 @@ def serve(
     """
     from medforge.aggregator.forge.policy import change, policy_to_serve
     from medforge.aggregator.forge.settings import existing_settings
-    from medforge.aggregator.server.port_check import check_free
     from medforge.base_check import check_base
     from medforge.errors import InvalidInput
-    from medforge.files import check_results
 
     _end_on_sigterm()
-    check_results([listening.ready_file])
-    check_free(listening.listen)
-    for option, address in (("--metrics", listening.metrics), ("--health", listening.health)):
-        if address is not None:
-            check_free(address, option)
+    _check_places(listening)
     token = _check_page(listening)
     settings = existing_settings(forge)
     spec = base or (settings.base_spec if settings else None)
@@ -216,6 +210,18 @@ def _end_on_sigterm() -> None:
     import signal
 
     signal.signal(signal.SIGTERM, lambda _signal, _frame: os._exit(0))
+
+
+def _check_places(listening: ListenOptions) -> None:
+    """Raise InvalidInput where an address is taken or the ready file cannot be written."""
+    from medforge.aggregator.server.port_check import check_free
+    from medforge.files import check_results
+
+    check_results([listening.ready_file])
+    check_free(listening.listen)
+    for option, address in (("--metrics", listening.metrics), ("--health", listening.health)):
+        if address is not None:
+            check_free(address, option)
 
 
 def _check_page(listening: ListenOptions) -> str | None:

@@ -34,6 +34,7 @@ from medforge.aggregator.forge.tombstones import PLACE_FACT, Tombstones
 from medforge.aggregator.forge.turns import Turns
 from medforge.aggregator.forge.unsubmitted import Unsubmitted
 from medforge.aggregator.forge.verdicts import Verdicts, key_of
+from medforge.aggregator.ledger.address import check_lasting
 from medforge.aggregator.ledger.commit import Commit
 from medforge.aggregator.ledger.epoch_table import KeptOut, epochs, kept_out
 from medforge.aggregator.ledger.key_table import first_key, keep_first_key, successions
@@ -166,6 +167,8 @@ class Forge:
         policy: Policy,
         lock: FileLock,
     ) -> Forge:
+        if ledger_url is not None:
+            check_lasting(ledger_url)
         planned = planned_settings(directory)
         settings = ForgeSettings(
             forge=planned.forge if planned else str(uuid.uuid4()),

@@ -44,6 +44,21 @@ def address_of_file(database: Path) -> URL:
     return URL.create("sqlite", database=str(database.resolve()))
 
 
+def in_memory(url: URL) -> bool:
+    """Say whether an address is of an SQLite database that ends with its process."""
+    place, modes = url.database or "", url.normalized_query.get("mode", ())
+    return url.get_backend_name() == "sqlite" and (place in ("", ":memory:", "file::memory:") or "memory" in modes)
+
+
+def check_lasting(text: str) -> None:
+    """Raise InvalidInput for a ledger that would forget what a forge acknowledged."""
+    if in_memory(parse_address(text)):
+        raise InvalidInput(
+            f"the ledger {text} is in memory and would be lost with the process; give a file, as in {EXAMPLE}, or "
+            "leave --ledger out"
+        )
+
+
 def show_address(url: URL) -> str:
     """Spell an address without its password, and without options, which may hold one too."""
     return url.set(query={}).render_as_string()

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
 
 from medforge.aggregator.ledger import append_only
-from medforge.aggregator.ledger.address import EXAMPLE, parse_address, show_address, without_secrets
+from medforge.aggregator.ledger.address import EXAMPLE, in_memory, parse_address, show_address, without_secrets
 from medforge.aggregator.ledger.deadlines import OF_LIBPQ, limit_answers, limit_session, network_deadlines
 from medforge.aggregator.ledger.migrating import migrate
 from medforge.aggregator.ledger.rows import FactRow, Table
@@ -204,12 +204,11 @@ def _engine(url: URL, make: bool) -> Engine:
                 event.listen(engine, "connect", limit_session)
             limit_answers(engine)
             return engine
-        in_memory = url.database in (None, "", ":memory:")
-        pool: dict[str, Any] = {"poolclass": StaticPool} if in_memory else {}
+        pool: dict[str, Any] = {"poolclass": StaticPool} if in_memory(url) else {}
         # no transaction of the driver's own: the ledger begins each of its own, so that writers take turns
         connect = {"check_same_thread": False, "timeout": 30, "isolation_level": None}
         engine = create_engine(url, connect_args=connect, **pool)
-        if not in_memory and make:
+        if make and not in_memory(url):
             _make_file(url.database or "")
     except (ArgumentError, NoSuchModuleError, ImportError, TypeError, ValueError) as error:
         raise InvalidInput(

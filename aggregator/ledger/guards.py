@@ -15,6 +15,7 @@ from sqlalchemy import URL, Connection, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from medforge.aggregator.ledger.address import in_memory
 from medforge.aggregator.ledger.deadlines import OF_LIBPQ, limit_session, network_deadlines
 from medforge.errors import InvalidInput
 from medforge.files import PRIVATE
@@ -45,7 +46,7 @@ class Guard(Protocol):
 def guard_of(url: URL) -> Guard:
     """Choose the guard for a ledger's address."""
     backend = url.get_backend_name()
-    if backend == "sqlite" and url.database not in (None, "", ":memory:"):
+    if backend == "sqlite" and not in_memory(url):
         return FileGuard(Path(str(url.database)))
     return SessionGuard(url) if backend == "postgresql" else NoGuard()
 

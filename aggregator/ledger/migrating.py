@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 from medforge import __version__
 from medforge.aggregator.ledger.journal import FORGE, UPGRADED, enter
 from medforge.aggregator.ledger.rows import FactRow
-from medforge.aggregator.ledger.schema import SCHEMA, SCHEMA_FACT, SOFTWARE_FACT
+from medforge.aggregator.ledger.schema import RELEASED, SCHEMA, SCHEMA_FACT, SOFTWARE_FACT
+from medforge.errors import InvalidInput
 from medforge.faults import reached
 
 if TYPE_CHECKING:
@@ -67,6 +68,11 @@ def _take_steps(connection: Connection, before: str | None, to: str) -> None:
     if before is not None:
         # the fact is what counts, also of ledgers that were made before Alembic kept a table of its own
         context.stamp(steps, before)
+    elif others := [head for head in context.get_current_heads() if head not in RELEASED]:
+        raise InvalidInput(
+            f"the database given as a ledger is another application's (its table alembic_version is at {others[0]}); "
+            "give an empty one, or with PostgreSQL an account with a schema of its own"
+        )
     with Operations.context(context):
         context.run_migrations()
 

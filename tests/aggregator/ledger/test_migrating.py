@@ -163,3 +163,13 @@ def test_a_step_that_fails_leaves_nothing(empty_url: str, monkeypatch: pytest.Mo
     assert shape_of_all(ledger.engine) == sorted([*before, "origins"])
     assert ledger.fact("schema") == "2"
     ledger.close()
+
+
+def test_the_database_of_another_application_is_left_as_it_is(empty_url: str) -> None:
+    engine = create_engine(empty_url)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"))
+        connection.execute(text("INSERT INTO alembic_version VALUES ('3f2a9c')"))
+    with pytest.raises(InvalidInput, match="another application's .its table alembic_version is at 3f2a9c.; give"):
+        Ledger(empty_url)
+    assert inspect(engine).get_table_names() == ["alembic_version"]
