@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -78,10 +78,27 @@ def plane(real: torch.Tensor, distilled: torch.Tensor, seed: int) -> tuple[NDArr
 
 def gather(base: BaseModule, name: str, task: Task, distilled: DistilledDataset, seed: int) -> TaskMaterial:
     """Collect samples and the t-SNE plane of one task: test images beside the distilled ones, class by class."""
+    work = lay_out(base, name, task, distilled, seed)
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            found: TaskMaterial = end.value
+            return found
+
+
+def lay_out(
+    base: BaseModule, name: str, task: Task, distilled: DistilledDataset, seed: int
+) -> Generator[None, None, TaskMaterial]:
+    """Do what `gather` does in small steps."""
     labels = task.test.labels
     chosen = [evenly((labels == c).nonzero().flatten(), REAL_A_CLASS) for c in range(len(task.prompts))]
     pixels = task.test.images[torch.cat(chosen)]
-    real_rows = torch.cat([embed(base, base.normalise(pixels[part])) for part in batches(len(pixels), BATCH)])
+    rows_of_parts = []
+    for part in batches(len(pixels), BATCH):
+        rows_of_parts.append(embed(base, base.normalise(pixels[part])))
+        yield
+    real_rows = torch.cat(rows_of_parts)
     real_plane, distilled_plane = plane(real_rows, embed(base, distilled.images.float()), seed)
     shown = distilled.pixels(base.mean, base.std)
     classes: list[ClassMaterial] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -53,6 +54,7 @@ class Supervisor:
         ]
         self.aggregator = Aggregator(settings, run, launch, notify)
         self._settings, self._run, self._jobs = settings, run, jobs
+        self._cores = min(jobs, os.cpu_count() or jobs)
         self._launch, self._notify, self._spare, self._show = launch, notify, spare, show
         self._track, self._shelf = track, shelf
         self._reviewers = Reviewers(settings, run.forge, jobs, launch, notify) if settings.review else None
@@ -103,7 +105,7 @@ class Supervisor:
         self._note_processes()
         self._show()
         computing = sum(centre.stage is Stage.COMPUTING for centre in self.centres)
-        if not self._spare(max(0, self._jobs - computing)):
+        if not self._spare(max(0, self._cores - computing)):
             wait_for_any(self._running, TICK_SECONDS)
 
     @property

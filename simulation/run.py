@@ -5,9 +5,8 @@ from __future__ import annotations
 import shlex
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -19,6 +18,7 @@ from medforge.simulation.centres import leaks_said
 from medforge.simulation.checks import check_inputs
 from medforge.simulation.crowd_words import fates_counted
 from medforge.simulation.curves_of_rounds import name_runs
+from medforge.simulation.gathering import Gathering
 from medforge.simulation.live import LiveTable
 from medforge.simulation.options import REUSE_LIMIT_GB
 from medforge.simulation.processes import Supervisor
@@ -84,6 +84,7 @@ def simulate(
             name_runs(settings, run, track)
             scoring = Scoring(settings, run.forge, run.workspace, tracking)
             scoring.load_code()
+            gathering = Gathering(settings, scoring, run.workspace)
             shelf = Shelf(out.parent / ARTEFACTS, settings, scoring.base) if reuse else None
             # children inherit the lock
             launch = partial(launcher.start, keep=(run.lock,))
@@ -91,7 +92,10 @@ def simulate(
             def show() -> None:
                 view.show(supervisor.centres, scoring.rounds, scoring.decided)
 
-            supervisor = Supervisor(settings, run, jobs, launch, view.notify, scoring.spare, show, track, shelf)
+            def spare(idle_cores: int) -> bool:
+                return scoring.spare(idle_cores) or gathering.spare(idle_cores)
+
+            supervisor = Supervisor(settings, run, jobs, launch, view.notify, spare, show, track, shelf)
             try:
                 supervisor.drive(scoring.folded)
             finally:
@@ -102,7 +106,7 @@ def simulate(
             view.notify("scoring each centre's own plugin")
             result = collect(settings, out, supervisor, scoring, began)
             result = result.model_copy(update={"reused": shelf.taken if shelf else 0})
-            material = gather_material(settings, scoring, run, view.notify)
+            material = gathering.finish(view.notify)
             view.notify("writing the report")
         scoring.close()
         result = result.model_copy(update={"seconds": round(time.monotonic() - began, 1)})
@@ -211,30 +215,6 @@ def warnings(settings: SimulationSettings, centres: tuple[CentreResult, ...]) ->
     found += [f"the forge holds the branch of {c.name} back: {c.held}" for c in centres if c.held]
     found += [f"{c.name} did not arrive: {c.why_not}" for c in centres if not c.arrived and not c.held]
     return tuple(found)
-
-
-def gather_material(
-    settings: SimulationSettings, scoring: Scoring, run: RunDirectory, notify: Callable[[str], None]
-) -> ReportMaterial:
-    """Collect samples and embeddings of every centre that arrived, the centres' courses, and the surest mistakes."""
-    from medforge.client.distill.snapshots import snapshots
-    from medforge.client.workspace import Workspace
-    from medforge.simulation.curves import Course
-    from medforge.simulation.material import ReportMaterial, gather
-    from medforge.simulation.mistakes import confident_mistakes
-
-    base, tasks = scoring.evaluator.base, scoring.evaluator.tasks
-    shown = [c.name for c in settings.scored if c.name in scoring.arrivals and c.name in tasks]
-    materials = []
-    for place, name in enumerate(shown, start=1):
-        notify(f"laying out the images of {name} for the report, {place} of {len(shown)}")
-        found = gather(base, name, tasks[name], scoring.branch(name).distilled, settings.seed)
-        materials.append(replace(found, forming=snapshots(Workspace(run.workspace(name)).distillation)))
-    return ReportMaterial(
-        centres=tuple(materials),
-        courses=tuple(Course.of(c.name, Workspace(run.workspace(c.name))) for c in settings.scored),
-        mistakes={last.question.name: confident_mistakes(last, tasks) for last in scoring.last_answers()},
-    )
 
 
 def write(result: SimulationResult, material: ReportMaterial, out: Path, figures: bool) -> None:

@@ -55,7 +55,7 @@ class Scoring:
         self._workspace = workspace
         self._forge: Forge | None = None
         self._evaluator: Evaluator | None = None
-        self._questions: tuple[Question, ...] = ()
+        self.questions: tuple[Question, ...] = ()
         self._base_scores: dict[str, Scores] = {}
         self._commits: list[Commit] = []
         self._newest: Commit | None = None
@@ -85,6 +85,11 @@ class Scoring:
         # One thread, always: a sum's last bits depend on how many threads made it.
         torch.set_num_threads(1)
         return load_base(self._settings.base, self._settings.device, self._settings.dtype)
+
+    @property
+    def ready(self) -> bool:
+        """Say whether the base alone is scored, so that there is an evaluator."""
+        return self._ready
 
     @property
     def decided(self) -> int:
@@ -132,7 +137,7 @@ class Scoring:
     def tasks(self) -> tuple[TaskResult, ...]:
         """Score each centre's own plugin, on the test images of every centre of its task."""
         assessed = {last.question.name: last.assess() for last in self.last_answers()}
-        return tuple(self._task(question, assessed.get(question.name)) for question in self._questions)
+        return tuple(self._task(question, assessed.get(question.name)) for question in self.questions)
 
     def _task(self, question: Question, assessment: Assessment | None) -> TaskResult:
         last = self.rounds[-1] if self.rounds else None
@@ -161,7 +166,7 @@ class Scoring:
         if not self._commits:
             return
         item = self._open().load_item(self._commits[-1])
-        for question in self._questions:
+        for question in self.questions:
             first = self.evaluator.tasks[question.centres[0]]
             outputs = question.outputs(partial(_item_answer, self.evaluator, item))
             yield LastAnswers(question, question.prompts or first.prompts, outputs)
@@ -240,8 +245,8 @@ class Scoring:
         from medforge.simulation.task_scores import questions
 
         evaluator = self._evaluator = yield from self._prepare()
-        self._questions = questions(self._settings.scored, evaluator.tasks)
-        for question in self._questions:
+        self.questions = questions(self._settings.scored, evaluator.tasks)
+        for question in self.questions:
             for name in question.centres:
                 yield from evaluator.prepare_base(name)
             scores = self._base_scores[question.name] = question.scores(evaluator.base_outputs)
@@ -253,7 +258,7 @@ class Scoring:
                 yield
             commit = self._commits[len(self.rounds)]
             item = self._open().load_item(commit)
-            for question in self._questions:
+            for question in self.questions:
                 for name in question.centres:
                     yield from evaluator.prepare_item(name, item, question.prompts)
             self.rounds.append(self._round(commit, item, evaluator))
@@ -280,12 +285,10 @@ class Scoring:
     def _round(self, commit: Commit, item: ForgeItem, evaluator: Evaluator) -> RoundResult:
         from medforge.simulation.routing import routing_of
 
-        scores = {
-            question.name: question.scores(partial(_item_answer, evaluator, item)) for question in self._questions
-        }
+        scores = {question.name: question.scores(partial(_item_answer, evaluator, item)) for question in self.questions}
         tasks = {name: one.whole for name, one in scores.items()}
         contributors = {entry.branch: entry.contributor for entry in self._open().ledger.arrivals()}
-        routing = routing_of(item, commit.coefficients, contributors, self._questions, evaluator)
+        routing = routing_of(item, commit.coefficients, contributors, self.questions, evaluator)
         return RoundResult(
             arrival=commit.arrival,
             kind=commit.kind,

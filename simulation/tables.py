@@ -36,12 +36,18 @@ def result_table(result: SimulationResult) -> Table:
 
 
 def task_table(result: SimulationResult) -> Table:
-    """Draw what became of a crowd's branches task by task, and what the main branch makes of each task."""
+    """Draw what became of a crowd's branches task by task, and what the main branch makes of each task.
+
+    It fits a terminal of 80 columns: who is missing has a column where anybody is.
+    """
+    missing = any(not centre.arrived and not centre.held for centre in result.centres)
     table = Table(
-        title="the centres of each task, and test scores of the first of them", title_justify="left", title_style="bold"
-    )
+        title="the centres of each task, and test scores of the first of them", title_justify="left",
+        title_style="bold", pad_edge=not missing,
+    )  # fmt: skip
     table.add_column("task", no_wrap=True)
-    for head in ("centres", "merged", "held", "missing", "tested", "base ACC", "own ACC", "main ACC", "main AUC"):
+    counted = ("centres", "merged", "held", *(("absent",) if missing else ()), "tested")
+    for head in (*counted, "base\nACC", "own\nACC", "main\nACC", "main\nAUC"):
         table.add_column(head, justify="right")
     for task in result.tasks:
         centres = [centre for centre in result.centres if centre.task == task.name]
@@ -49,7 +55,8 @@ def task_table(result: SimulationResult) -> Table:
         own = mean_score([one.individual for one in centres if one.individual])
         main = cells(task.merged, task.units)
         scores = (cells(task.zero_shot, task.units)[0], cells(own, task.units)[0], *main)
-        counts = (len(centres), merged, held, len(centres) - merged - held, len(task.centres))
+        gone = (len(centres) - merged - held,) if missing else ()
+        counts = (len(centres), merged, held, *gone, len(task.centres))
         table.add_row(task.name, *map(str, counts), *scores)
     return table
 

@@ -14,7 +14,8 @@ from medforge.simulation.checks import check_inputs, check_reviewing
 from medforge.simulation.crowd import DEFAULT_CROWD, SCORED, Crowd, few_names, scored, worth_scoring
 from medforge.simulation.crowd_words import Pace, fates_counted, summary
 from medforge.simulation.live import LiveTable
-from medforge.simulation.result import CentreResult
+from medforge.simulation.result import CentreResult, Score, SimulationResult, TaskResult
+from medforge.simulation.tables import task_table
 
 
 def made(*texts: str, count: int) -> list[str]:
@@ -131,6 +132,21 @@ def test_who_did_not_come_is_counted_by_reason() -> None:
     assert held.endswith("lung-10 and 2 others)")
     assert gone == "1 centres did not arrive, for example: it ended with status 2 (lung-21)"
     assert few_names(["a", "b"]) == "a, b"
+
+
+def test_the_table_of_a_crowd_fits_a_terminal() -> None:
+    score = Score(acc=0.9, auc=0.95)
+    task = TaskResult(name="lung", prompts=("a", "b"), centres=("lung-1",), test_images=24, zero_shot=score)
+    there = CentreResult(name="lung-1", task="lung", source="s", arrived=True, individual=score)
+    made = SimulationResult.model_construct(centres=(there,), tasks=(task,))
+    gone = there.model_copy(update={"name": "lung-2", "arrived": False})
+    for centres, absent in (((there,), False), ((there, gone), True)):
+        console = Console(file=io.StringIO(), width=80)
+        console.print(task_table(made.model_copy(update={"centres": centres})))
+        said = console.file.getvalue()  # type: ignore[attr-defined]
+        assert "…" not in said
+        assert ("absent" in said) == absent
+        assert all(head in said for head in ("centres", "merged", "held", "tested"))
 
 
 def test_a_centre_of_a_crowd_is_one_that_can_be_named(tmp_path: Path) -> None:
