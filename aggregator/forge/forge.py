@@ -106,6 +106,8 @@ class Forge:
         where a new one keeps its blobs, for good, or where those of an old one were moved. Raises InvalidInput if
         another process has it open, or if it was made for another base module or method.
         """
+        if ledger_url is not None and not (directory / SETTINGS_FILE).exists():
+            check_lasting(ledger_url)
         directory = usable(directory)
         lock = lock_directory(directory)
         try:
@@ -167,8 +169,6 @@ class Forge:
         policy: Policy,
         lock: FileLock,
     ) -> Forge:
-        if ledger_url is not None:
-            check_lasting(ledger_url)
         planned = planned_settings(directory)
         settings = ForgeSettings(
             forge=planned.forge if planned else str(uuid.uuid4()),

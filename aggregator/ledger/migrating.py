@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from medforge import __version__
 from medforge.aggregator.ledger.journal import FORGE, UPGRADED, enter
-from medforge.aggregator.ledger.rows import FactRow
+from medforge.aggregator.ledger.rows import FactRow, Table
 from medforge.aggregator.ledger.schema import RELEASED, SCHEMA, SCHEMA_FACT, SOFTWARE_FACT
 from medforge.errors import InvalidInput
 from medforge.faults import reached
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
 
 _PLACE = Path(__file__).parent / "migrations"
+_ALEMBIC = "alembic_version"
 _TAKE_TURNS = "SELECT pg_advisory_xact_lock(hashtext('medforge schema ' || current_schema()))"
 
 
@@ -68,13 +69,23 @@ def _take_steps(connection: Connection, before: str | None, to: str) -> None:
     if before is not None:
         # the fact is what counts, also of ledgers that were made before Alembic kept a table of its own
         context.stamp(steps, before)
-    elif others := [head for head in context.get_current_heads() if head not in RELEASED]:
+    elif others := [
+        *(f"its table {_ALEMBIC} is at {head}" for head in context.get_current_heads() if head not in RELEASED),
+        *(f"it has a table {name}" for name in _strange_tables(connection)),
+    ]:
         raise InvalidInput(
-            f"the database given as a ledger is another application's (its table alembic_version is at {others[0]}); "
+            f"the database given as a ledger is another application's ({others[0]}); "
             "give an empty one, or with PostgreSQL an account with a schema of its own"
         )
     with Operations.context(context):
         context.run_migrations()
+
+
+def _strange_tables(connection: Connection) -> list[str]:
+    """Name the tables of an SQLite file that no ledger has; a server's database may be shared."""
+    if connection.dialect.name != "sqlite":
+        return []
+    return [name for name in inspect(connection).get_table_names() if name not in {*Table.metadata.tables, _ALEMBIC}]
 
 
 def _schema_of(connection: Connection) -> str | None:

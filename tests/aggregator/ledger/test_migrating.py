@@ -18,7 +18,7 @@ from medforge.aggregator.ledger.migrating import migrate
 from medforge.aggregator.ledger.rows import OriginRow, Table, TaskRow
 from medforge.aggregator.ledger.schema import RELEASED, SCHEMA
 from medforge.aggregator.ledger.task_table import TaskTable
-from medforge.errors import InvalidInput, OtherVersion
+from medforge.errors import CorruptFile, InvalidInput, OtherVersion
 from tests.postgres import Cluster, cluster
 from tests.recorded.items import HERE
 
@@ -173,3 +173,17 @@ def test_the_database_of_another_application_is_left_as_it_is(empty_url: str) ->
     with pytest.raises(InvalidInput, match="another application's .its table alembic_version is at 3f2a9c.; give"):
         Ledger(empty_url)
     assert inspect(engine).get_table_names() == ["alembic_version"]
+
+
+def test_a_file_of_another_application_is_not_written(tmp_path: Path) -> None:
+    place = tmp_path / "places.sqlite"
+    engine = create_engine(f"sqlite:///{place}")
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE moz_places (id INTEGER PRIMARY KEY)"))
+    engine.dispose()
+    before = place.read_bytes()
+    for make in (True, False):
+        with pytest.raises((InvalidInput, CorruptFile), match="it has a table moz_places.; give|forge nobody"):
+            Ledger(f"sqlite:///{place}", make=make)
+    assert place.read_bytes() == before
+    assert [one.name for one in tmp_path.iterdir()] == [place.name]
