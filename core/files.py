@@ -196,6 +196,8 @@ def check_results(results: Iterable[Path | None], read: Iterable[Path] = ()) -> 
     """
     sources = {path.absolute() for path in read}
     for path in (one.absolute() for one in results if one is not None):
+        if path.name == "-":
+            raise InvalidInput("results are not written to standard output as '-'; name a file, or use --json")
         if path in sources:
             raise InvalidInput(f"{path} would be replaced, which is read or is another result; name another file")
         sources.add(path)

@@ -145,6 +145,10 @@ class ComputeOptions:
         str, typer.Option(metavar="DTYPE", help="Compute dtype: fp32 or bf16.", autocompletion=shared.dtypes)
     ] = "fp32"
 
+    def words(self) -> list[str]:
+        """Write what no run's settings hold, as the command line takes it."""
+        return [] if self.jobs is None else ["--jobs", str(self.jobs)]
+
 
 @dataclass(frozen=True)
 class PrivacyOptions:

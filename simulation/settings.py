@@ -78,6 +78,10 @@ class SimulationSettings(DigestedModel):
 
     def command(self, out: Path) -> str:
         """Write the command that runs this again."""
+        return shlex.join(self.words(out))
+
+    def words(self, out: Path) -> list[str]:
+        """Write that command word by word."""
         words = ["medforge", "simulate"]
         for centre in self.asked:
             words += ["--centre", centre.spell()]
@@ -91,7 +95,7 @@ class SimulationSettings(DigestedModel):
         words += ["--review"] if self.review else []
         for change in self.changes:
             words += ["--recipe-set", change]
-        return shlex.join([*words, "--out", str(out)])
+        return [*words, "--out", str(out)]
 
     def _arrival_words(self) -> list[str]:
         if self.arrivals:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -119,7 +120,10 @@ def simulate(
         where = out if out is not None else next_free(Path("runs"))
         embedded = not centres.centre and centres.centres is None
         jobs = compute.jobs or default_jobs(embedded, len(settings.centres))
-        again = settings.command(where)
+        shelf = ["--reuse", "--reuse-limit", f"{reuse_limit:g}"] if reuse else []
+        shown = [*([] if figures else ["--no-figures"]), *(["--json"] if as_json else [])]
+        tracked = [word for target in targets for word in ("--track", target)]
+        again = shlex.join([*settings.words(where), *compute.words(), *tracked, *shelf, *shown])
         with on_interrupt(lambda: saved(where, again)):
             result = run(settings, where, jobs, launcher, view, figures, targets, reuse, reuse_limit)
     if as_json:

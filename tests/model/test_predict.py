@@ -179,6 +179,7 @@ def test_answers_replace_nothing_that_is_read_and_no_folder(checkout: Path, tiny
     assert "is another result; name another file" in refused(
         *asked, "--csv", tmp_path / "a", "--gallery", tmp_path / "a"
     )
+    assert "not written to standard output as '-'; name a file" in refused(*asked, "--csv", "-")
     assert f"{tmp_path} cannot be written: it is a folder" in refused(*asked, "--csv", tmp_path)
     assert "there is no folder" in refused(*asked, "--gallery", tmp_path / "new" / "a.html")
     (tmp_path / "link.csv").symlink_to(table)

@@ -264,6 +264,7 @@ def test_a_run_goes_on_after_a_stop_and_without_a_centre_that_dies(tiny_spec: st
     assert ending["code"] == "interrupted"
     assert ending["error"] == f"interrupted: what was done is saved in {out}"
     assert ending["remedy"].startswith("to go on, run: medforge simulate ")
+    assert ending["remedy"].endswith(f" --out {out} --jobs 2 --no-figures --json")
     assert set(json.loads((out / "processes.json").read_bytes()).values()) == {None}
 
     with pytest.raises(InvalidInput) as other:
