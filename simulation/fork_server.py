@@ -37,7 +37,7 @@ IMPORTED = (
     "medforge.client.cli.contribute",
     "medforge.client.data.sources.tissue",
     "medforge.client.interruption",
-    "medforge.client.privacy_check",
+    "medforge.client.doctor.demanded_privacy",
     "medforge.client.send",
     "medforge.client.work",
     "medforge.tracking.opening",
