@@ -6,6 +6,7 @@ from sqlalchemy import bindparam, func, select
 
 from medforge import __version__
 from medforge.aggregator.forge.forge import Forge
+from medforge.aggregator.forge.policy import Policy
 from medforge.aggregator.forge.tagging import checked
 from medforge.aggregator.ledger.journal import ARRIVED
 from medforge.aggregator.ledger.rows import ArrivalRow, EntryRow
@@ -49,8 +50,8 @@ class Description:
         self._tasks = TaskTable(forge.ledger)
         self._tags = TagTable(forge.ledger)
         self._authorities = AuthorityLinks(forge)
-        # the journal's length when it was put together, at most, and what was said
-        self._said: tuple[int, pb.DescribeReply] | None = None
+        # the journal's length when it was put together, at most, what was said, and under which policy
+        self._said: tuple[int, pb.DescribeReply, Policy] | None = None
 
     def reply(self) -> pb.DescribeReply:
         """Say what this forge is and what it admits, as of now."""
@@ -64,7 +65,9 @@ class Description:
         """Return what was said before with the arrivals that there are now; None where more has changed."""
         if self._said is None:
             return None
-        seen, said = self._said
+        seen, said, policy = self._said
+        if policy is not self._forge.policy:
+            return None
         with self._forge.ledger.reading() as session:
             since = {what: int(newest) for what, newest in session.execute(_SINCE, {"seen": seen})}
             if since.keys() - {ARRIVED}:
@@ -76,18 +79,18 @@ class Description:
             reply.arrivals = arrivals
             kept = pb.DescribeReply()
             kept.CopyFrom(reply)
-            self._said = since[ARRIVED], kept
+            self._said = since[ARRIVED], kept, policy
         return reply
 
     def _anew(self) -> pb.DescribeReply:
         with self._forge.ledger.reading() as session:
             # before all else: what comes meanwhile is looked for again
             seen = session.scalar(_NEWEST) or 0
-        reviews = self._reviews.view()
+        reviews, policy = self._reviews.view(), self._forge.policy
         reply = self._put_together(reviews)
         kept = pb.DescribeReply()
         kept.CopyFrom(reply)
-        self._said = None if reviews.reviewed else (seen, kept)
+        self._said = None if reviews.reviewed else (seen, kept, policy)
         return reply
 
     def _put_together(self, reviews: BoardView) -> pb.DescribeReply:
