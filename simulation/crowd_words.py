@@ -28,7 +28,12 @@ class Pace:
         self._seen: deque[tuple[float, int]] = deque()
 
     def note(self, now: float, done: int) -> None:
-        """Note how many are done at this second."""
+        """Note how many are done at this second.
+
+        The pace is counted from the first that are: a run that goes on finds many at once, and any takes time to begin.
+        """
+        if not done:
+            return
         self._seen.append((now, done))
         while len(self._seen) > 2 and self._seen[1][0] < now - WINDOW_SECONDS:
             self._seen.popleft()

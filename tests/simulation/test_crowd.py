@@ -99,6 +99,13 @@ def test_pace_is_of_the_last_minutes() -> None:
     assert pace.left(50) == pytest.approx(50, rel=0.05)
 
 
+def test_what_a_run_that_goes_on_finds_is_no_pace() -> None:
+    pace = Pace()
+    for second, done in ((0, 0), (20, 855), (30, 855), (40, 857)):
+        pace.note(second, done)
+    assert pace.left(143) == 10 * 143
+
+
 def run_of(count: int, stage: Stage, tmp_path: Path) -> list[CentreRun]:
     return [
         CentreRun(f"c-{number}", "c", "tissue:lung", 0.0, tmp_path, tmp_path / "log", stage)
