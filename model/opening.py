@@ -18,6 +18,7 @@ from medforge.model.engines.choice import check_engine, open_tower
 from medforge.model.merged_model import MergedModel
 from medforge.model_card import ModelCard
 from medforge.model_directory import CARD_FILE, load_model, save_model
+from medforge.progress import remark
 from medforge.proto.connection import Connection
 from medforge.user_cache import cache_folder
 
@@ -63,6 +64,8 @@ def _find(where: Path | None, connection: Connection | None, commit: str | None)
             raise InvalidInput(f"{where} is no forge, and holds one commit; leave --commit out")
         return load_model(where)
     with open_reader(where, connection) as view:
+        for line in view.said():
+            remark(line)
         return _read(view, commit, cached=connection is not None)
 
 

@@ -66,7 +66,7 @@ def survey(base: BaseModule, task: Task, plugin: Plugin, seen: Embeddings, bar: 
             pixels, labels = split.images[part], split.labels[part].to(base.device)
             plain, changed = embedded[part].to(base.device), base.embed_all(base.normalise(pixels), deltas)
             losses = (
-                F.cross_entropy(base.logits(seen, task.prompts), labels, reduction="none") for seen in (plain, changed)
+                F.cross_entropy(base.logits(one, task.prompts), labels, reduction="none") for one in (plain, changed)
             )
             rows.append((layouts(pixels), plain.cpu(), *(loss.cpu() for loss in losses)))
             bar.advance(len(pixels))

@@ -17,7 +17,10 @@ from medforge.aggregator.forge.forge import Forge
 from medforge.aggregator.identity.invite import invite
 from medforge.base_module import BaseModule
 from medforge.cli import build_app
+from medforge.model.opening import open_model
+from medforge.proto.connection import Connection
 from medforge.proto.errors import HistoryRewritten
+from medforge.proto.kit import Kit
 from tests.aggregator.cli.conftest import sent
 from tests.aggregator.forges import fold_all, open_main, settings_of
 from tests.aggregator.serving import serving
@@ -59,6 +62,19 @@ def test_whichever_command_meets_a_restored_forge_first_says_so(place: Path, tin
     restore(place / "backup.age", KEY, place / "restored")
     assert "and 2 commits that were seen here are not in it any more" in typed("restored", line).stderr
     assert "not in it any more" not in typed("restored", line).stderr
+
+
+def test_who_opens_the_model_of_a_restored_forge_is_told_so(
+    place: Path, tiny_base: BaseModule, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def told(name: str) -> str:
+        with serving(place / name, tiny_base, settings=ROUTED, tls=True) as (_, at):
+            open_model(None, Connection(at, Kit.load(place / "kit")), base=tiny_base)
+        return capsys.readouterr().err
+
+    assert "not in it any more" not in told("forge")
+    restore(place / "backup.age", KEY, place / "restored")
+    assert "and 2 commits that were seen here are not in it any more" in told("restored")
 
 
 def test_it_notices_what_became_of_what_it_has_seen(place: Path, tiny_base: BaseModule) -> None:
